@@ -1,0 +1,109 @@
+//! The protocol between the model and one fetch attempt: what an attempt is told, and what it
+//! reports. Each attempt ends with exactly one [`AttemptEvent::Ended`].
+
+use alloc::string::String;
+use core::time::Duration;
+
+use crate::response::ResponseHead;
+
+/// How an attempt asks for its record.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AttemptSpec {
+    /// Ask only for the bytes that are missing.
+    pub resume: Option<Resume>,
+    /// Ask for the identity coding, because a resume by offset should be possible.
+    pub identity: bool,
+}
+
+/// A resume by range: `Range: bytes=start-` with `If-Range` (ruling 23).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resume {
+    /// The spec's range start: how many bytes are stored.
+    pub start: u64,
+    /// The strong validator that the stored bytes belong to.
+    pub if_range: String,
+}
+
+/// What the model tells a running attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttemptCommand {
+    /// The head was judged: write the body from `offset` on, up to `grant` and no further.
+    Receive {
+        /// Where the first byte of this response's body goes.
+        offset: u64,
+        /// The offset that must not be passed without another grant.
+        grant: u64,
+    },
+    /// The grant was raised to this offset.
+    Grant(u64),
+    /// Give back what is not used: the grant falls to the bytes written, which
+    /// [`AttemptEvent::GrantReturned`] reports.
+    RecallGrant,
+    /// Stop now.
+    Cancel,
+}
+
+/// What an attempt reports. Offsets are lengths of the stored body, so they count from the
+/// representation's first byte, not from the resume's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AttemptEvent {
+    /// So many bytes of the request body have been handed to the network, in all.
+    Uploaded(u64),
+    /// The response's head is there; the attempt now waits for [`AttemptCommand::Receive`] or
+    /// [`AttemptCommand::Cancel`] and reads no body before it.
+    Head {
+        /// The response without its body, with the whole URL list.
+        head: ResponseHead,
+        /// How long its `Retry-After` asks to wait; a date is turned into a duration by the shell.
+        retry_after: Option<Duration>,
+    },
+    /// The body's length is now this. Sent every so often (1 MiB or 50 ms), not for every chunk.
+    Progress(u64),
+    /// At least one byte is waiting that lies beyond the grant; so many are stored.
+    NeedGrant(u64),
+    /// Answers [`AttemptCommand::RecallGrant`]: the grant is now this, the length of the body.
+    GrantReturned(u64),
+    /// The attempt is over and holds nothing any more.
+    Ended {
+        /// The length of the stored body, or none when no [`AttemptCommand::Receive`] came.
+        stored: Option<u64>,
+        /// How it ended.
+        end: AttemptEnd,
+    },
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AttemptEnd {
+    /// The response's body was received to its end, as its framing defines it.
+    Complete,
+    /// [`AttemptCommand::Cancel`] was obeyed.
+    Cancelled,
+    /// It failed.
+    Failed(Fault),
+}
+
+/// Why an attempt failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The class, from which the model decides.
+    pub kind: FaultKind,
+    /// Whether any byte of the request may have left this machine.
+    pub sent: bool,
+    /// A sentence for people; never shown to pages.
+    pub message: String,
+}
+
+/// The classes of failure that lead to different decisions (ruling 28).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FaultKind {
+    /// The host could not be resolved or the connection was refused or could not be made.
+    Unreachable,
+    /// The connection was reset, ended early, timed out or stalled.
+    Interrupted,
+    /// TLS, the HTTP syntax, a content coding, or a check of the web platform failed: trying again
+    /// would fail again.
+    Permanent,
+    /// The bytes could not be stored: the disk is full or failing.
+    Storage,
+}

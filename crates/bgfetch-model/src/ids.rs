@@ -1,0 +1,73 @@
+//! Identities. The spec compares background fetches by identity, not by their `id` string; here
+//! that identity is a [`FetchKey`], which no other fetch of the same store ever gets again.
+
+use alloc::string::String;
+use core::fmt;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+/// The identity of a background fetch, unique for the life of a store and rising in order of
+/// registration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct FetchKey(pub u64);
+
+/// The position of a record among its background fetch's records, from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RecordIndex(pub u32);
+
+/// The identity of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RecordKey {
+    /// The background fetch.
+    pub fetch: FetchKey,
+    /// The record within it.
+    pub index: RecordIndex,
+}
+
+impl fmt::Display for RecordKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.fetch.0, self.index.0)
+    }
+}
+
+/// Counts the representations a record has held: each restart from byte 0 opens the next one, so
+/// that bytes of two representations can never mix. 0 means that no response was seen yet.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct Generation(pub u32);
+
+/// The identity of the bytes of one generation of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BodyKey {
+    /// The record.
+    pub record: RecordKey,
+    /// Which of its representations.
+    pub generation: Generation,
+}
+
+/// One try at fetching a record; unique within a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AttemptId(pub u64);
+
+/// One call of a promise-returning operation that awaits its answer; chosen by the shell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallId(pub u64);
+
+/// One transaction handed to the store; they rise and are acknowledged in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CommitId(pub u64);
+
+/// A [storage key](https://storage.spec.whatwg.org/#storage-keys), opaque to this crate: the
+/// embedder chooses the text (top-level site and origin, say). Equal keys share quota.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct StorageKey(pub String);
+
+/// Names a [service worker registration](https://w3c.github.io/ServiceWorker/#dfn-service-worker-registration).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RegistrationKey {
+    /// Whose storage the registration lives in.
+    pub storage_key: StorageKey,
+    /// The registration's scope URL.
+    pub scope: Url,
+}

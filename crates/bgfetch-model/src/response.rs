@@ -1,0 +1,147 @@
+//! The spec's [background fetch response](https://wicg.github.io/background-fetch/#background-fetch-response-concept)
+//! and the failure reasons.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::header_list::HeaderList;
+use crate::ids::Generation;
+
+/// The spec's `BackgroundFetchFailureReason`, without its empty string.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailureReason {
+    /// The user or `abort()` ended the fetch.
+    Aborted,
+    /// A response did not have an ok status.
+    BadStatus,
+    /// The network, or a check of the web platform, failed the fetch.
+    FetchError,
+    /// Storage quota was reached.
+    QuotaExceeded,
+    /// More bytes came than `downloadTotal` promised.
+    DownloadTotalExceeded,
+}
+
+impl FailureReason {
+    /// The enumeration value that scripts see.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Aborted => "aborted",
+            Self::BadStatus => "bad-status",
+            Self::FetchError => "fetch-error",
+            Self::QuotaExceeded => "quota-exceeded",
+            Self::DownloadTotalExceeded => "download-total-exceeded",
+        }
+    }
+}
+
+/// How a record ended. (The spec's third value, `redundant`, is a generation older than the
+/// record's current one.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecordResult {
+    /// The whole body arrived with an ok status.
+    Success,
+    /// It did not, and this is why.
+    Failure(FailureReason),
+}
+
+impl RecordResult {
+    /// The reason, where the record failed.
+    #[must_use]
+    pub const fn failure(self) -> Option<FailureReason> {
+        match self {
+            Self::Success => None,
+            Self::Failure(reason) => Some(reason),
+        }
+    }
+
+    /// Whether the response may be [exposed](https://wicg.github.io/background-fetch/#background-fetch-response-exposed)
+    /// to script after this end.
+    #[must_use]
+    pub const fn exposes_response(self) -> bool {
+        matches!(
+            self,
+            Self::Success | Self::Failure(FailureReason::BadStatus)
+        )
+    }
+}
+
+/// A response's [type](https://fetch.spec.whatwg.org/#concept-response-type).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ResponseType {
+    /// Same-origin.
+    Basic,
+    /// Cross-origin, with approval.
+    Cors,
+    /// Not filtered: the fetch was made for the user, not for a page.
+    #[default]
+    Default,
+    /// A redirect under redirect mode `manual`.
+    OpaqueRedirect,
+}
+
+/// A response without its body.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResponseHead {
+    /// The status code.
+    pub status: u16,
+    /// The header list.
+    #[serde(default)]
+    pub headers: HeaderList,
+    /// The response's [URL list](https://fetch.spec.whatwg.org/#concept-response-url-list): the
+    /// request's URL and then every redirect's target; never empty.
+    pub url_list: Vec<Url>,
+    /// The response's type.
+    #[serde(default)]
+    pub response_type: ResponseType,
+}
+
+impl ResponseHead {
+    /// Whether the status is an [ok status](https://fetch.spec.whatwg.org/#ok-status).
+    #[must_use]
+    pub const fn is_ok(&self) -> bool {
+        self.status >= 200 && self.status <= 299
+    }
+
+    /// The URL the response came from.
+    #[must_use]
+    pub fn url(&self) -> Option<&Url> {
+        self.url_list.last()
+    }
+
+    /// Whether a content coding was applied, so that offsets in the stored (decoded) bytes say
+    /// nothing about offsets on the wire (ruling 24).
+    #[must_use]
+    pub fn is_content_coded(&self) -> bool {
+        self.headers.get("content-encoding").is_some_and(|value| {
+            !value.trim().is_empty() && !value.trim().eq_ignore_ascii_case("identity")
+        })
+    }
+}
+
+/// A background fetch response: what has come of a record so far.
+#[derive(Clone, Debug, Default)]
+pub struct ResponseData {
+    /// Which representation this is; see [`Generation`].
+    pub generation: Generation,
+    /// The response, or none before the first usable head.
+    pub response: Option<Arc<ResponseHead>>,
+    /// The length of the stored bytes.
+    pub stored: u64,
+    /// How it ended, or none while it goes on.
+    pub result: Option<RecordResult>,
+}
+
+impl ResponseData {
+    /// Whether the response may be exposed to script now.
+    #[must_use]
+    pub fn is_exposed(&self) -> bool {
+        self.result.is_none_or(RecordResult::exposes_response)
+    }
+}

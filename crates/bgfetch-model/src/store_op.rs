@@ -1,0 +1,165 @@
+//! What the model asks of a durable store: transactions going in, a snapshot coming out at start.
+//!
+//! A store applies transactions in the order of their ids, each wholly or not at all. Bytes do not
+//! pass through here; they are written to body files by the data path, under a [`BodyKey`].
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{BodyKey, FetchKey, Generation, RecordKey, RegistrationKey};
+use crate::request::Request;
+use crate::response::{FailureReason, RecordResult, ResponseHead};
+use crate::time::UnixTime;
+
+/// An [image resource](https://w3c.github.io/image-resource/) for the UI, as the page described it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageResource {
+    /// Where the image is.
+    pub src: String,
+    /// The `sizes` member, empty when absent.
+    #[serde(default)]
+    pub sizes: String,
+    /// The MIME type, empty when absent.
+    #[serde(default, rename = "type")]
+    pub mime_type: String,
+    /// The accessible label, empty when absent.
+    #[serde(default)]
+    pub label: String,
+}
+
+/// How the whole fetch ended: the spec's `result` and `failureReason` in one.
+pub type FetchResult = Result<(), FailureReason>;
+
+/// The durable part of a background fetch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredFetch {
+    /// Its identity.
+    pub key: FetchKey,
+    /// The service worker registration it belongs to.
+    pub registration: RegistrationKey,
+    /// The id the page chose.
+    pub id: String,
+    /// The title; empty when none was given.
+    pub title: String,
+    /// The icons.
+    pub icons: Vec<ImageResource>,
+    /// The promised sum of the response bodies in bytes; 0 means that nothing was promised.
+    pub download_total: u64,
+    /// The paused flag.
+    pub paused: bool,
+    /// The abort all flag as `abort()` or the user set it.
+    pub abort_all: bool,
+    /// The reason of the first record that failed.
+    pub cause: Option<FailureReason>,
+    /// How the fetch settled, or none while it is active.
+    pub result: Option<FetchResult>,
+    /// When it was registered.
+    pub created_at: UnixTime,
+    /// When it settled, or none while it is active.
+    pub settled_at: Option<UnixTime>,
+    /// How many times the settling event was tried without being handled.
+    pub delivery_attempts: u32,
+    /// Unset once the settling event has ended: the records are gone then.
+    pub records_available: bool,
+    /// The records, in request order; empty once they are no longer available.
+    pub records: Vec<StoredRecord>,
+}
+
+/// The durable part of a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredRecord {
+    /// What it asks for. A body's bytes are stored under [`BodyKey`]s of their own kind.
+    pub request: Arc<Request>,
+    /// Set before any byte of a request that is not a `GET` may leave.
+    pub upload_begun: bool,
+    /// How many bytes of the request body were sent.
+    pub uploaded: u64,
+    /// The current representation; 0 when none was opened yet.
+    pub generation: Generation,
+    /// The response of that generation.
+    pub response: Option<Arc<ResponseHead>>,
+    /// The bytes of that generation that can be relied on.
+    pub stored: u64,
+    /// How the record ended, or none.
+    pub result: Option<RecordResult>,
+}
+
+/// What a store gives back when it is opened.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// The service worker registrations.
+    pub registrations: Vec<RegistrationKey>,
+    /// Every fetch that was not forgotten, in the order of their keys.
+    pub fetches: Vec<StoredFetch>,
+    /// A key above every key that this store ever gave out.
+    pub next_fetch: u64,
+}
+
+/// One durable step.
+#[derive(Clone, Debug)]
+pub enum StoreOp {
+    /// Adds a service worker registration; nothing happens when it is there.
+    PutRegistration(RegistrationKey),
+    /// Removes a registration with all its fetches, records and bytes (ruling 31).
+    RemoveRegistration(RegistrationKey),
+    /// Adds a fetch with its records, none of which has a response.
+    InsertFetch(Box<StoredFetch>),
+    /// Sets or unsets the paused flag.
+    SetPaused(FetchKey, bool),
+    /// Sets the abort all flag.
+    SetAbortAll(FetchKey),
+    /// Replaces the title and the icons.
+    SetUi(FetchKey, String, Vec<ImageResource>),
+    /// A request that must not be sent twice is about to be sent.
+    BeginUpload(RecordKey),
+    /// A new representation begins: this head, no bytes. The previous generation's file is deleted.
+    OpenGeneration(BodyKey, Arc<ResponseHead>),
+    /// A record ended.
+    SettleRecord {
+        /// Which one.
+        record: RecordKey,
+        /// How.
+        result: RecordResult,
+        /// The final length of its stored bytes.
+        stored: u64,
+        /// The bytes of the request body that were sent.
+        uploaded: u64,
+    },
+    /// The first failure of the fetch.
+    SetCause(FetchKey, FailureReason),
+    /// The fetch settled; its event is pending from here on.
+    Settle(FetchKey, FetchResult, UnixTime),
+    /// The settling event was tried this many times and is still pending.
+    SetDeliveryAttempts(FetchKey, u32),
+    /// The settling event ended: records are no longer available and their bytes are deleted.
+    EndDelivery(FetchKey),
+    /// The fetch was dismissed or aged out: nothing of it remains.
+    Forget(FetchKey),
+}
+
+/// Steps that become durable together.
+#[derive(Clone, Debug, Default)]
+pub struct Transaction {
+    /// The steps, applied in order.
+    pub ops: Vec<StoreOp>,
+    /// What must be safe on disk, and not only in the operating system's hands, before the
+    /// transaction is acknowledged.
+    pub sync: Sync,
+}
+
+/// How far a transaction must be synced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sync {
+    /// It survives the death of the process; the next synced one carries it to disk.
+    #[default]
+    Process,
+    /// The request bodies of this new fetch and the transaction itself survive a power loss,
+    /// where the store's durability asks for that.
+    RequestBodies(FetchKey),
+    /// The response bodies of this fetch and the transaction itself survive a power loss, where
+    /// the store's durability asks for that.
+    ResponseBodies(FetchKey),
+}

@@ -1,0 +1,1 @@
+//! Conformance tests at the Rust level; see `tests/`.
