@@ -5,6 +5,7 @@ extern crate alloc;
 
 pub mod attempt;
 pub mod connectivity;
+pub mod delivery;
 pub mod header_list;
 pub mod ids;
 pub mod request;
