@@ -1,1 +1,68 @@
-//! Under construction.
+//! Service worker functional events as background fetch needs them.
+//!
+//! A settled background fetch is told to its service worker by one of four
+//! [functional events](https://w3c.github.io/ServiceWorker/#dfn-functional-events). This crate
+//! knows which ([`EventKind`]), how long one lives ([`FunctionalEvent`]: `waitUntil()`, time
+//! limits, crashes) and how a script answers it (`updateUI()`); [`WorkerHost`] is the seam behind
+//! which an embedder runs the worker, and a [`Dispatcher`] fires one event there and says whether
+//! it was [handled](Outcome).
+//!
+//! What it leaves to others: it stores nothing, keeps no list of registrations or workers, and
+//! does not decide about trying again. The model does, with `bgfetch_model::delivery`.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use bgfetch_model::ids::{FetchKey, RegistrationKey, StorageKey};
+//! use bgfetch_sw::{
+//!     BoxFuture, DispatchError, Dispatcher, EventKind, FunctionalEvent, FunctionalEventInit,
+//!     Outcome, Timeouts, UiSink, WorkerHost,
+//! };
+//!
+//! /// A worker written in Rust: it always runs, and handles each event at once.
+//! struct Worker;
+//!
+//! impl WorkerHost for Worker {
+//!     fn dispatch(&self, event: FunctionalEvent) -> BoxFuture<'static, Result<(), DispatchError>> {
+//!         Box::pin(async move {
+//!             println!("{} of {}", event.kind().name(), event.id());
+//!             Ok(())
+//!         })
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let ui = UiSink::new(|_fetch, _update| async { Ok(()) });
+//! let dispatcher = Dispatcher::new(Arc::new(Worker), ui, Timeouts::default());
+//! let outcome = dispatcher
+//!     .fire(FunctionalEventInit {
+//!         kind: EventKind::Success,
+//!         fetch: FetchKey(1),
+//!         registration: RegistrationKey {
+//!             storage_key: StorageKey("https://app.example".into()),
+//!             scope: "https://app.example/".parse()?,
+//!         },
+//!         id: "episode-5".into(),
+//!     })
+//!     .await;
+//! assert_eq!(outcome, Outcome::Handled { rejection: None });
+//! # Ok(())
+//! # }
+//! ```
+
+mod dispatcher;
+mod event;
+mod extendable_event;
+mod functional_event;
+pub mod mock;
+mod update_ui;
+mod worker_host;
+
+pub use futures_util::future::BoxFuture;
+
+pub use dispatcher::{Dispatcher, Timeouts};
+pub use event::{EventInterface, EventKind};
+pub use extendable_event::{NotActive, NotHandledReason, Outcome, Rejection};
+pub use functional_event::{FunctionalEvent, FunctionalEventInit, LifetimeExtension};
+pub use update_ui::{UiSink, UiSinkError, UiUpdate, UpdateUiError};
+pub use worker_host::{DispatchError, WorkerHost};

@@ -1,0 +1,145 @@
+//! [Fire functional event](https://w3c.github.io/ServiceWorker/#fire-functional-event-algorithm):
+//! one event, from its dispatch to the moment it is no longer active.
+
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tracing::Instrument;
+
+use crate::extendable_event::{NotHandledReason, Outcome};
+use crate::functional_event::{FunctionalEvent, FunctionalEventInit, LifetimePromise};
+use crate::update_ui::UiSink;
+use crate::worker_host::{DispatchError, WorkerHost};
+
+/// The time limits of one event. When one passes, the event ends as
+/// [`NotHandledReason::TimedOut`] and is fired again later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From firing until [`WorkerHost::dispatch`] resolves: the worker's start and its listeners.
+    /// 60 seconds by default, which a cold start on a slow machine needs at times.
+    pub start_and_dispatch: Duration,
+    /// From then on until the last extension of the lifetime has settled, the optional delay of the
+    /// spec's [timed out flag](https://w3c.github.io/ServiceWorker/#extendableevent-timed-out-flag).
+    /// 5 minutes by default.
+    pub lifetime: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            start_and_dispatch: Duration::from_secs(60),
+            lifetime: Duration::from_secs(5 * 60),
+        }
+    }
+}
+
+/// Fires events at a worker host.
+#[derive(Clone)]
+pub struct Dispatcher {
+    host: Arc<dyn WorkerHost>,
+    ui: UiSink,
+    timeouts: Timeouts,
+}
+
+impl Dispatcher {
+    /// A dispatcher to `host`, which sends what `updateUI()` changes to `ui`.
+    #[must_use]
+    pub fn new(host: Arc<dyn WorkerHost>, ui: UiSink, timeouts: Timeouts) -> Self {
+        Self { host, ui, timeouts }
+    }
+
+    /// Fires one event, waits until it is no longer active and tells how it ended. The caller then
+    /// makes the fetch's records unavailable, or fires the event again.
+    ///
+    /// Every settled fetch has its own event and events do not wait for each other: those of one
+    /// registration may overlap and end in any order, as the service worker standard has it. The
+    /// caller fires at most one settling event of a fetch at a time.
+    ///
+    /// Needs a tokio runtime with timers. Dropping the future ends the event: `waitUntil()` and
+    /// `updateUI()` refuse from then on, as after a crash.
+    pub fn fire(
+        &self,
+        init: FunctionalEventInit,
+    ) -> impl Future<Output = Outcome> + Send + 'static + use<> {
+        let (host, timeouts) = (Arc::clone(&self.host), self.timeouts);
+        let span = tracing::debug_span!(
+            "functional_event",
+            name = init.kind.name(),
+            fetch = init.fetch.0
+        );
+        let (event, promises) = FunctionalEvent::new(init, self.ui.clone());
+        Firing {
+            event: event.clone(),
+            steps: async move {
+                let outcome = tokio::select! {
+                    outcome = event.ended() => outcome,
+                    outcome = run(&*host, &event, timeouts) => outcome,
+                    never = poll_promises(promises) => match never {},
+                };
+                tracing::debug!(outcome = outcome.as_str());
+                outcome
+            }
+            .instrument(span)
+            .boxed(),
+        }
+    }
+}
+
+/// An event being fired. Its drop ends the event before the steps and their promises are dropped,
+/// so that no handle outlives it as an active event and no promise looks abandoned.
+struct Firing {
+    event: FunctionalEvent,
+    steps: BoxFuture<'static, Outcome>,
+}
+
+impl Future for Firing {
+    type Output = Outcome;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+        self.steps.as_mut().poll(cx)
+    }
+}
+
+impl Drop for Firing {
+    fn drop(&mut self) {
+        self.event.worker_terminated("the engine stopped waiting");
+    }
+}
+
+/// Has the event dispatched and waits for its end, within the limits.
+async fn run(host: &dyn WorkerHost, event: &FunctionalEvent, timeouts: Timeouts) -> Outcome {
+    let dispatch = AssertUnwindSafe(async { host.dispatch(event.clone()).await })
+        .catch_unwind()
+        .map(|result| result.unwrap_or_else(|_| Err(DispatchError::Crashed("it panicked".into()))));
+    match timeout(timeouts.start_and_dispatch, dispatch).await {
+        Ok(Ok(())) => event.end_dispatch(),
+        Ok(Err(error)) => event.end_unhandled(error.into()),
+        Err(_) => event.end_unhandled(NotHandledReason::TimedOut),
+    }
+    if let Ok(outcome) = timeout(timeouts.lifetime, event.ended()).await {
+        return outcome;
+    }
+    event.end_unhandled(NotHandledReason::TimedOut);
+    event.ended().await
+}
+
+/// Polls the promises of workers written in Rust, as long as it is polled itself.
+async fn poll_promises(mut added: mpsc::UnboundedReceiver<LifetimePromise>) -> Infallible {
+    let mut pending = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            Some(promise) = added.recv() => pending.push(promise),
+            Some(()) = pending.next() => {}
+            else => std::future::pending().await,
+        }
+    }
+}

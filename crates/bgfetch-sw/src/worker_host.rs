@@ -1,0 +1,53 @@
+//! The seam behind which an embedder runs service workers.
+
+use futures_util::future::BoxFuture;
+use thiserror::Error;
+
+use crate::extendable_event::NotHandledReason;
+use crate::functional_event::FunctionalEvent;
+
+/// Starts service workers and fires events at them: the embedder's part of
+/// [fire functional event](https://w3c.github.io/ServiceWorker/#fire-functional-event-algorithm).
+pub trait WorkerHost: Send + Sync + 'static {
+    /// Starts the active worker of the event's registration, if it is not running, fires the event
+    /// at its global, and resolves when the listeners (and the microtasks after them) have run.
+    ///
+    /// A listener that throws is reported as the worker's exception and has run. Without a listener
+    /// the event is done at once. Extensions of the event's lifetime go on beyond the future; when
+    /// the worker ends before they have settled, the host calls
+    /// [`FunctionalEvent::worker_terminated`]. A worker should be kept while one of its events is
+    /// [active](FunctionalEvent::is_active), and [`FunctionalEvent::ended`] tells when it no longer
+    /// is.
+    ///
+    /// The future is dropped when the event ends before it: a time limit passed, the engine went
+    /// away, or the host itself told so. Several events may be dispatched at once, also to one
+    /// worker. A panic counts as a crash of the worker.
+    ///
+    /// # Errors
+    /// [`DispatchError`] when the listeners did not all run. The event is fired again later.
+    fn dispatch(&self, event: FunctionalEvent) -> BoxFuture<'static, Result<(), DispatchError>>;
+}
+
+/// Why the listeners did not run. The texts are sentences for people.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum DispatchError {
+    /// The registration is unknown to the host or has no active worker.
+    #[error("the registration has no active worker")]
+    NoActiveWorker,
+    /// The worker could not be started: its script did not load, or threw.
+    #[error("the worker did not start: {0}")]
+    StartFailed(String),
+    /// The worker ended before the listeners had run.
+    #[error("the worker ended before its listeners had run: {0}")]
+    Crashed(String),
+}
+
+impl From<DispatchError> for NotHandledReason {
+    fn from(error: DispatchError) -> Self {
+        match error {
+            DispatchError::NoActiveWorker => Self::NoActiveWorker,
+            DispatchError::StartFailed(reason) => Self::StartFailed(reason),
+            DispatchError::Crashed(reason) => Self::Crashed(reason),
+        }
+    }
+}
