@@ -1,0 +1,163 @@
+//! The one door out of the model.
+
+use alloc::string::String;
+use core::time::Duration;
+
+use crate::attempt::{AttemptCommand, AttemptSpec};
+use crate::error::CallError;
+use crate::ids::{AttemptId, CallId, CommitId, FetchKey, RecordKey, RegistrationKey};
+use crate::response::RecordResult;
+use crate::store_op::{FetchResult, Transaction};
+
+/// What the shell has to do, in order.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Ask the embedder for the permission state; answered by
+    /// [`Input::Permission`](crate::input::Input::Permission).
+    QueryPermission {
+        /// The `fetch()` call that waits for it.
+        call: CallId,
+        /// Who asks.
+        registration: RegistrationKey,
+    },
+    /// Read the request bodies of this call into the store; answered by
+    /// [`Input::BodiesStored`](crate::input::Input::BodiesStored) or
+    /// [`Input::BodiesFailed`](crate::input::Input::BodiesFailed).
+    StoreBodies {
+        /// The `fetch()` call that waits for it.
+        call: CallId,
+        /// The key under which they are stored.
+        fetch: FetchKey,
+        /// How many bytes they may take in all.
+        limit: u64,
+    },
+    /// The request bodies of a `fetch()` that came to nothing can go.
+    DiscardBodies(FetchKey),
+    /// Make this durable; acknowledged by [`Input::Committed`](crate::input::Input::Committed).
+    Commit(CommitId, Transaction),
+    /// Settle a call's promise.
+    Reply(CallId, Result<Reply, CallError>),
+    /// The record wants a slot; answered by [`Input::SlotGranted`](crate::input::Input::SlotGranted)
+    /// when it gets one.
+    Enqueue(RecordKey),
+    /// The record no longer wants a slot.
+    Withdraw(RecordKey),
+    /// The record's slot is free again.
+    ReleaseSlot(RecordKey),
+    /// Start an attempt; it reports through [`Input::Attempt`](crate::input::Input::Attempt).
+    StartAttempt {
+        /// Its name.
+        attempt: AttemptId,
+        /// What it fetches.
+        record: RecordKey,
+        /// How it asks for it.
+        spec: AttemptSpec,
+    },
+    /// Tell a running attempt.
+    Command(AttemptId, AttemptCommand),
+    /// The record's response data changed: wake its readers.
+    RecordChanged(RecordKey),
+    /// Run "update background fetch instances" in every client. Where `settled` is set, answer
+    /// with [`Input::ClientsApplied`](crate::input::Input::ClientsApplied) once all of them did.
+    UpdateClients {
+        /// Whose instances.
+        fetch: FetchKey,
+        /// What they take over.
+        update: Update,
+        /// Whether the settling event waits for this update.
+        settled: bool,
+    },
+    /// Fire the settling event (by the fetch's result) at the worker; answered by
+    /// [`Input::EventEnded`](crate::input::Input::EventEnded).
+    FireSettledEvent(FetchKey, FetchResult),
+    /// Fire `backgroundfetchclick`; not answered.
+    FireClickEvent(FetchKey),
+    /// The fetch is gone for good: nothing more will be said of it.
+    Forgotten(FetchKey),
+    /// Something worth telling an observer.
+    Observe(Observation),
+}
+
+/// A successful answer to a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// The call did what it says.
+    Done,
+    /// `fetch()` registered this background fetch.
+    Fetch(FetchKey),
+    /// Whether `abort()` aborted.
+    Aborted(bool),
+}
+
+/// What [update background fetch instances](https://wicg.github.io/background-fetch/#update-background-fetch-instance-algorithm)
+/// carries to a `BackgroundFetchRegistration`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Update {
+    /// The stored bytes of all response bodies.
+    pub downloaded: u64,
+    /// The bytes of all request bodies that were sent.
+    pub uploaded: u64,
+    /// How the fetch settled, or none.
+    pub result: Option<FetchResult>,
+    /// The records available flag.
+    pub records_available: bool,
+}
+
+/// Why a fetch that wants to go on does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PauseReason {
+    /// The paused flag is set.
+    User,
+    /// The network, or the way to this fetch's servers, is away.
+    Offline,
+    /// The connection is metered and the embedder pauses on that.
+    Metered,
+    /// A captive portal answers for every server.
+    CaptivePortal,
+    /// The disk is full or failing.
+    Storage,
+}
+
+impl PauseReason {
+    /// A short name for logs and machine-readable output.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Offline => "offline",
+            Self::Metered => "metered",
+            Self::CaptivePortal => "captive-portal",
+            Self::Storage => "storage",
+        }
+    }
+}
+
+/// What an observer (a UI, a log, a test) is told. Nothing in the engine depends on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Observation {
+    /// A fetch was registered.
+    Registered(FetchKey),
+    /// Coalesced progress.
+    Progress(FetchKey, Update),
+    /// Nothing of the fetch goes on until this reason is gone.
+    Paused(FetchKey, PauseReason),
+    /// It goes on.
+    Resumed(FetchKey),
+    /// A record failed in a way that may pass and is tried again.
+    Retry {
+        /// Which record.
+        record: RecordKey,
+        /// How many retries in a row this is.
+        attempt: u32,
+        /// How long it waits.
+        delay: Duration,
+        /// What failed, for people.
+        message: String,
+    },
+    /// A record ended; with what failed, for people, where it did.
+    RecordSettled(RecordKey, RecordResult, Option<String>),
+    /// The fetch settled.
+    Settled(FetchKey, FetchResult),
+    /// The settling event was handled, or given up; the records are no longer available.
+    EventEnded(FetchKey),
+}

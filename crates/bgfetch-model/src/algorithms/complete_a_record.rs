@@ -1,0 +1,448 @@
+//! [Complete a record](https://wicg.github.io/background-fetch/#complete-a-record-algorithm): from
+//! waiting for its turn to the end, with as many attempts as that takes.
+//!
+//! The spec's algorithm waits in the middle of its steps; here each wait is a
+//! [`RecordState`] or a [`Phase`], and each function below is what happens between two waits. Steps
+//! 14.2.2 to 14.2.4 (judging a response) are in `complete/process_response.rs`, what follows the
+//! end of an attempt in `complete/attempt_ended.rs`, the allowance of bytes in `complete/grants.rs`.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::time::Duration;
+
+use crate::action::{Action, Observation, PauseReason};
+use crate::attempt::{AttemptCommand, AttemptEvent, AttemptSpec};
+use crate::background_fetch::{BackgroundFetch, Stage};
+use crate::complete::process_response::{Verdict, process_response};
+use crate::connectivity::Connectivity;
+use crate::context::{Context, Effect};
+use crate::ids::{AttemptId, BodyKey, Generation, RecordIndex};
+use crate::record::{Attempt, Phase, RecordState, Then};
+use crate::response::{FailureReason, RecordResult, ResponseHead};
+use crate::store_op::StoreOp;
+use crate::timers::Timer;
+
+impl BackgroundFetch {
+    /// The algorithm's beginning, and where it calls itself: the record waits for its turn.
+    pub(crate) fn complete_a_record(&mut self, ctx: &mut Context, index: RecordIndex) {
+        ctx.timers.clear(Timer::Retry(self.record_key(index)));
+        // Step 3, wait for the paused flag to be unset, and for the network to be there.
+        if let Some(reason) = self.reason_to_wait(ctx, index) {
+            self.set_state(index, RecordState::Waiting(reason));
+            return;
+        }
+        // Ruling 26: a download that holds every byte needs no request.
+        if self
+            .record(index)
+            .is_some_and(crate::record::Record::has_everything)
+        {
+            self.settle_record(ctx, index, RecordResult::Success, None);
+            return;
+        }
+        self.set_state(index, RecordState::Queued);
+        ctx.act(Action::Enqueue(self.record_key(index)));
+    }
+
+    /// Why a record must not be fetched now (the spec's *temporarily unavailable*, and more).
+    pub(crate) fn reason_to_wait(&self, ctx: &Context, index: RecordIndex) -> Option<PauseReason> {
+        if self.paused {
+            return Some(PauseReason::User);
+        }
+        let request = self.record(index)?.request();
+        match &ctx.connectivity {
+            Connectivity::Online => None,
+            Connectivity::Metered => ctx.config.pause_on_metered.then_some(PauseReason::Metered),
+            Connectivity::CaptivePortal => Some(PauseReason::CaptivePortal),
+            Connectivity::Offline(reachable) => {
+                (!reachable.allows(&request.url)).then_some(PauseReason::Offline)
+            }
+        }
+    }
+
+    /// The paused flag or the network changed: records that may no longer run stop, those that may
+    /// run again do.
+    pub(crate) fn reconsider_pauses(&mut self, ctx: &mut Context) {
+        if self.stage != Stage::Fetching {
+            return;
+        }
+        for index in self.indices() {
+            let reason = self.reason_to_wait(ctx, index);
+            match (self.record(index).map(|record| &record.state), reason) {
+                (Some(RecordState::Waiting(before)), now) if now != Some(*before) => {
+                    self.complete_a_record(ctx, index);
+                }
+                (
+                    Some(
+                        RecordState::BackingOff | RecordState::Queued | RecordState::Attempting(_),
+                    ),
+                    Some(reason),
+                ) => {
+                    self.interrupt(ctx, index, reason);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Stops a record that has something to wait for.
+    fn interrupt(&mut self, ctx: &mut Context, index: RecordIndex, reason: PauseReason) {
+        let Some(record) = self.record(index) else {
+            return;
+        };
+        match &record.state {
+            // Step 17.1, only a GET is interrupted in flight (ruling 6).
+            RecordState::Attempting(_) if !record.request.is_get() => {}
+            RecordState::Attempting(_) => self.stop_attempt(ctx, index, Then::Wait),
+            RecordState::Queued => {
+                ctx.act(Action::Withdraw(self.record_key(index)));
+                self.set_state(index, RecordState::Waiting(reason));
+            }
+            _ => {
+                ctx.timers.clear(Timer::Retry(self.record_key(index)));
+                self.set_state(index, RecordState::Waiting(reason));
+            }
+        }
+    }
+
+    /// Step 17.2, the abort all flag is set: the record ends as aborted, whatever it waited for.
+    pub(crate) fn abort_record(&mut self, ctx: &mut Context, index: RecordIndex) {
+        const ABORTED: RecordResult = RecordResult::Failure(FailureReason::Aborted);
+        let key = self.record_key(index);
+        match self.record(index).map(|record| &record.state) {
+            None | Some(RecordState::Settled(_)) => return,
+            // Step 17.4, terminate the ongoing fetch; its end settles the record.
+            Some(RecordState::Attempting(_)) => {
+                self.stop_attempt(ctx, index, Then::Settle(ABORTED, None));
+                return;
+            }
+            Some(RecordState::Queued) => ctx.act(Action::Withdraw(key)),
+            Some(RecordState::BeginningUpload) => ctx.act(Action::ReleaseSlot(key)),
+            Some(RecordState::Held | RecordState::Waiting(_) | RecordState::BackingOff) => {}
+        }
+        ctx.timers.clear(Timer::Retry(key));
+        self.settle_record(ctx, index, ABORTED, None);
+    }
+
+    /// The scheduler lets the record run.
+    pub(crate) fn slot_granted(&mut self, ctx: &mut Context, index: RecordIndex) {
+        let key = self.record_key(index);
+        match self.record(index) {
+            Some(record) if matches!(record.state, RecordState::Queued) => {
+                if record.request.is_get() {
+                    self.start_attempt(ctx, index);
+                } else {
+                    // Ruling 28: after a crash this mark says that the request may have left.
+                    self.set_state(index, RecordState::BeginningUpload);
+                    ctx.store(StoreOp::BeginUpload(key));
+                    ctx.after_commit(Effect::UploadBegun(key));
+                }
+            }
+            _ => ctx.act(Action::ReleaseSlot(key)),
+        }
+    }
+
+    /// The mark of an upload is durable.
+    pub(crate) fn upload_begun(&mut self, ctx: &mut Context, index: RecordIndex) {
+        if let Some(RecordState::BeginningUpload) = self.record(index).map(|record| &record.state) {
+            self.start_attempt(ctx, index);
+        }
+    }
+
+    /// Steps 4 to 10, fetch a copy of the request, from the range start on.
+    fn start_attempt(&mut self, ctx: &mut Context, index: RecordIndex) {
+        let key = self.record_key(index);
+        let id = ctx.new_attempt(key);
+        let spec = self.change(index, |record| {
+            // Steps 8-9, ask only for what is missing where that is safe.
+            let spec = AttemptSpec {
+                resume: record.resume(),
+                identity: record.identity,
+            };
+            record.state = RecordState::Attempting(Attempt {
+                id,
+                resume: spec.resume.clone(),
+                phase: Phase::Head,
+                part: None,
+                grant: 0,
+                recalled: false,
+                ended: None,
+            });
+            spec
+        });
+        if let Some(spec) = spec {
+            ctx.act(Action::StartAttempt {
+                attempt: id,
+                record: key,
+                spec,
+            });
+        }
+    }
+
+    /// Step 14, what a running attempt reports.
+    pub(crate) fn attempt_event(
+        &mut self,
+        ctx: &mut Context,
+        index: RecordIndex,
+        id: AttemptId,
+        event: AttemptEvent,
+    ) {
+        if self
+            .record(index)
+            .and_then(|record| record.attempt())
+            .is_none_or(|a| a.id != id)
+        {
+            return;
+        }
+        match event {
+            // Step 14.1, process request body: each byte counts once (ruling 32).
+            AttemptEvent::Uploaded(bytes) => {
+                self.change(index, |record| record.uploaded = record.uploaded.max(bytes));
+                self.update_instances(ctx);
+            }
+            AttemptEvent::Head { head, retry_after } => {
+                self.process_head(ctx, index, head, retry_after);
+            }
+            // Step 14.2.7, bytes were stored.
+            AttemptEvent::Progress(stored) => self.bytes_stored(ctx, index, stored),
+            AttemptEvent::NeedGrant(stored) => {
+                self.bytes_stored(ctx, index, stored);
+                self.need_grant(ctx, index);
+            }
+            AttemptEvent::GrantReturned(stored) => {
+                self.bytes_stored(ctx, index, stored);
+                self.grant_returned(ctx, index);
+            }
+            AttemptEvent::Ended { stored, end } => {
+                if let Some(stored) = stored {
+                    self.bytes_stored(ctx, index, stored);
+                }
+                self.attempt_ended(ctx, index, end);
+            }
+        }
+    }
+
+    fn bytes_stored(&mut self, ctx: &mut Context, index: RecordIndex, stored: u64) {
+        let changed = self.change(index, |record| {
+            let changed = stored != record.data.stored;
+            record.data.stored = stored;
+            if stored > record.high_water {
+                record.high_water = stored;
+                record.retry.succeeded();
+            }
+            changed
+        });
+        if changed == Some(true) {
+            ctx.act(Action::RecordChanged(self.record_key(index)));
+            self.update_instances(ctx);
+        }
+    }
+
+    /// Step 14.2, process response: its head is judged before a byte of its body counts.
+    fn process_head(
+        &mut self,
+        ctx: &mut Context,
+        index: RecordIndex,
+        head: ResponseHead,
+        retry_after: Option<Duration>,
+    ) {
+        let verdict = self.change(index, |record| {
+            record.retry.head_seen = true;
+            let attempt = record.attempt()?;
+            if !matches!(attempt.phase, Phase::Head) {
+                return None;
+            }
+            let stored = record.data.response.as_deref();
+            let resume = attempt.resume.as_ref();
+            Some(process_response(&record.request, resume, stored, &head))
+        });
+        const FETCH_ERROR: RecordResult = RecordResult::Failure(FailureReason::FetchError);
+        match verdict.flatten() {
+            // The attempt was told to stop already.
+            None => {}
+            Some(Verdict::Append(part)) => {
+                let offset = part.first;
+                self.with_attempt(index, |attempt| {
+                    attempt.part = Some(part);
+                    attempt.phase = Phase::Body;
+                    attempt.grant = offset;
+                });
+                self.command(
+                    ctx,
+                    index,
+                    AttemptCommand::Receive {
+                        offset,
+                        grant: offset,
+                    },
+                );
+            }
+            Some(Verdict::Replace(part)) => {
+                self.with_attempt(index, |attempt| attempt.part = part);
+                self.open_generation(ctx, index, head);
+            }
+            Some(Verdict::Complete) => {
+                self.stop_attempt(ctx, index, Then::Settle(RecordResult::Success, None));
+            }
+            Some(Verdict::Restart) => self.stop_attempt(ctx, index, Then::Restart),
+            Some(Verdict::Invalid) => {
+                let message =
+                    String::from("the partial response is not the part that was asked for");
+                self.stop_attempt(ctx, index, Then::Settle(FETCH_ERROR, Some(message)));
+            }
+            Some(Verdict::ServerError) => {
+                let message = format!("the server answered {}", head.status);
+                let policy = &ctx.config.retry;
+                let asked = retry_after.map(|asked| asked.min(policy.retry_after_cap));
+                let (backoff, now) = (policy.server_error, ctx.now.monotonic);
+                let rng = &mut ctx.rng;
+                let delay =
+                    self.change(index, |record| record.retry.next(&backoff, asked, now, rng));
+                match delay.flatten() {
+                    Some(delay) => self.stop_attempt(ctx, index, Then::Retry(delay, message)),
+                    // Ruling 28: the record had its tries, so the answer stands.
+                    None => self.open_generation(ctx, index, head),
+                }
+            }
+        }
+    }
+
+    /// Steps 14.2.3 and 14.2.4, the response stands for itself: its head is stored first, then its
+    /// bytes may come.
+    fn open_generation(&mut self, ctx: &mut Context, index: RecordIndex, head: ResponseHead) {
+        let Some(record) = self.record(index) else {
+            return;
+        };
+        let Some(id) = record.attempt().map(|attempt| attempt.id) else {
+            return;
+        };
+        let generation = Generation(record.data.generation.0 + 1);
+        let body = BodyKey {
+            record: self.record_key(index),
+            generation,
+        };
+        let (is_ok, head) = (head.is_ok(), Arc::new(head));
+        self.change(index, |record| record.opening = true);
+        ctx.store(StoreOp::OpenGeneration(body, Arc::clone(&head)));
+        ctx.after_commit(Effect::GenerationOpened(id, body, head));
+        if is_ok || ctx.config.keep_bad_status_bodies {
+            self.with_attempt(index, |attempt| attempt.phase = Phase::Generation);
+        } else {
+            // Ruling 4b: the body of a bad status is not kept, so it need not be read.
+            const BAD_STATUS: RecordResult = RecordResult::Failure(FailureReason::BadStatus);
+            self.stop_attempt(ctx, index, Then::Settle(BAD_STATUS, None));
+        }
+    }
+
+    /// The head of a new representation is durable.
+    pub(crate) fn generation_opened(
+        &mut self,
+        ctx: &mut Context,
+        index: RecordIndex,
+        id: AttemptId,
+        generation: Generation,
+        head: Arc<ResponseHead>,
+    ) {
+        let receives = self.change(index, |record| {
+            // Step 14.2.3, what was stored before is redundant from here on.
+            record.data.generation = generation;
+            record.data.response = Some(head);
+            record.data.stored = 0;
+            record.opening = false;
+            record.from_scratch = false;
+            match record.attempt_mut() {
+                Some(attempt) if attempt.id == id && matches!(attempt.phase, Phase::Generation) => {
+                    attempt.phase = Phase::Body;
+                    true
+                }
+                _ => false,
+            }
+        });
+        ctx.act(Action::RecordChanged(self.record_key(index)));
+        self.update_instances(ctx);
+        if receives == Some(true) {
+            self.command(
+                ctx,
+                index,
+                AttemptCommand::Receive {
+                    offset: 0,
+                    grant: 0,
+                },
+            );
+        }
+        self.resume_ended_attempt(ctx, index);
+    }
+
+    /// A record ends with this result, once that is durable.
+    pub(crate) fn settle_record(
+        &mut self,
+        ctx: &mut Context,
+        index: RecordIndex,
+        result: RecordResult,
+        message: Option<String>,
+    ) {
+        let key = self.record_key(index);
+        let ended = self.change(index, |record| {
+            record.state = RecordState::Settled(result);
+            (record.data.stored, record.uploaded)
+        });
+        let Some((stored, uploaded)) = ended else {
+            return;
+        };
+        ctx.store(StoreOp::SettleRecord {
+            record: key,
+            result,
+            stored,
+            uploaded,
+        });
+        ctx.after_commit(Effect::RecordSettled(key));
+        ctx.after_commit(Effect::Observe(Observation::RecordSettled(
+            key, result, message,
+        )));
+        self.record_settled(ctx, result);
+    }
+
+    /// The record's end is durable, so script may see it.
+    pub(crate) fn record_settle_committed(&mut self, ctx: &mut Context, index: RecordIndex) {
+        self.change(index, |record| {
+            if let RecordState::Settled(result) = record.state {
+                record.data.result = Some(result);
+            }
+        });
+        ctx.act(Action::RecordChanged(self.record_key(index)));
+    }
+
+    /// Tells the record's attempt to end, and what to do then.
+    pub(crate) fn stop_attempt(&mut self, ctx: &mut Context, index: RecordIndex, then: Then) {
+        let first = self.with_attempt(index, |attempt| {
+            let first = !matches!(attempt.phase, Phase::Stop(_));
+            // An abort overrules whatever was to follow; a pause overrules nothing.
+            if first || matches!(then, Then::Settle(..)) {
+                attempt.phase = Phase::Stop(then);
+            }
+            first
+        });
+        self.awaiting_grant.retain(|waiting| *waiting != index);
+        if first == Some(true) {
+            self.command(ctx, index, AttemptCommand::Cancel);
+        }
+    }
+
+    pub(crate) fn command(&self, ctx: &mut Context, index: RecordIndex, command: AttemptCommand) {
+        if let Some(attempt) = self.record(index).and_then(|record| record.attempt()) {
+            ctx.act(Action::Command(attempt.id, command));
+        }
+    }
+
+    pub(crate) fn with_attempt<T>(
+        &mut self,
+        index: RecordIndex,
+        change: impl FnOnce(&mut Attempt) -> T,
+    ) -> Option<T> {
+        self.change(index, |record| record.attempt_mut().map(change))
+            .flatten()
+    }
+
+    pub(crate) fn set_state(&mut self, index: RecordIndex, state: RecordState) {
+        self.change(index, |record| record.state = state);
+    }
+}

@@ -1,0 +1,55 @@
+//! [Update background fetch instances](https://wicg.github.io/background-fetch/#update-background-fetch-instance-algorithm):
+//! the decision when clients hear of progress. That each realm's instance takes over the values and
+//! fires `progress` is its client's part.
+
+use crate::action::{Action, Observation};
+use crate::background_fetch::{BackgroundFetch, Stage};
+use crate::context::Context;
+use crate::timers::Timer;
+
+impl BackgroundFetch {
+    /// Something changed that clients show. Ruling 32: they hear of it at most once per interval
+    /// (the spec has an open issue on debouncing).
+    pub(crate) fn update_instances(&mut self, ctx: &mut Context) {
+        let timer = Timer::Progress(self.key);
+        if self.stage != Stage::Fetching || ctx.timers.is_set(timer) {
+            return;
+        }
+        let interval = ctx.config.progress_interval;
+        match self.last_update {
+            Some((last, _)) if ctx.now.monotonic.since(last) < interval => {
+                ctx.timers.set(timer, last.after(interval));
+            }
+            _ => self.send_progress(ctx),
+        }
+    }
+
+    /// The interval is over.
+    pub(crate) fn progress_due(&mut self, ctx: &mut Context) {
+        if self.stage == Stage::Fetching {
+            self.send_progress(ctx);
+        }
+    }
+
+    /// The last progress before the fetch settles is always told.
+    pub(crate) fn flush_progress(&mut self, ctx: &mut Context) {
+        ctx.timers.clear(Timer::Progress(self.key));
+        self.send_progress(ctx);
+    }
+
+    fn send_progress(&mut self, ctx: &mut Context) {
+        // Steps 1-5, the values of this moment.
+        let update = self.snapshot();
+        // Step 6.4, nothing is said twice.
+        if self.last_update.is_some_and(|(_, last)| last == update) {
+            return;
+        }
+        self.last_update = Some((ctx.now.monotonic, update));
+        ctx.act(Action::UpdateClients {
+            fetch: self.key,
+            update,
+            settled: false,
+        });
+        ctx.observe(Observation::Progress(self.key, update));
+    }
+}

@@ -1,0 +1,118 @@
+//! [Validate a partial response](https://wicg.github.io/background-fetch/#validate-partial-response-algorithm).
+
+use super::extract_content_range_values::{ContentRange, extract_content_range_values};
+use crate::response::ResponseHead;
+
+/// Checks that a 206 response is the part that was asked for, and that it may be joined to
+/// `previous`; returns its range, or none when it is invalid.
+#[must_use]
+pub fn validate_a_partial_response(
+    expected_range_start: u64,
+    partial: &ResponseHead,
+    previous: Option<&ResponseHead>,
+) -> Option<ContentRange> {
+    // Step 2, its content-range must be readable.
+    let range = extract_content_range_values(&partial.headers)?;
+    // Step 3, and begin where we asked.
+    if range.first != expected_range_start {
+        return None;
+    }
+    // Step 4, it must belong to the same representation as what is stored.
+    if let Some(previous) = previous {
+        for name in ["etag", "last-modified"] {
+            // Step 4.1, a validator that was there must not have changed.
+            // DEVIATION: a 206 may leave Last-Modified out when it carries the matching ETag (RFC
+            // 9110, section 15.3.7), so a header that is merely absent is no change unless it is
+            // the one we resume by.
+            let (before, now) = (previous.headers.get(name), partial.headers.get(name));
+            let may_be_absent = name == "last-modified" && previous.headers.contains("etag");
+            if before.is_some() && before != now && !(now.is_none() && may_be_absent) {
+                return None;
+            }
+        }
+        // Step 4.2, two parts must agree on the length of the whole. SPEC-ISSUE(3): that the second
+        // says `*` where the first gave a number is no disagreement.
+        if previous.status == 206 {
+            let before = extract_content_range_values(&previous.headers)?;
+            if let (Some(before), Some(now)) = (before.complete_length, range.complete_length)
+                && before != now
+            {
+                return None;
+            }
+        }
+        // DEVIATION: the spec does not look at where the parts came from; bytes of two origins, or
+        // of an approved and an unapproved response, are never joined (ruling 23).
+        let origin = |head: &ResponseHead| head.url().map(url::Url::origin);
+        if origin(previous) != origin(partial) || previous.response_type != partial.response_type {
+            return None;
+        }
+    }
+    // Offsets count bytes of the plain representation (ruling 24).
+    (!partial.is_content_coded()).then_some(range)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::header_list::HeaderList;
+    use crate::response::ResponseType;
+
+    fn head(status: u16, headers: &[(&str, &str)]) -> ResponseHead {
+        ResponseHead {
+            status,
+            headers: HeaderList::from_iter(headers.iter().copied()),
+            url_list: alloc::vec!["https://a.test/".parse().unwrap()],
+            response_type: ResponseType::Cors,
+        }
+    }
+
+    const PART: (&str, &str) = ("Content-Range", "bytes 5-9/10");
+
+    #[test]
+    fn the_part_must_begin_where_it_was_asked_to() {
+        assert!(validate_a_partial_response(5, &head(206, &[PART]), None).is_some());
+        assert!(validate_a_partial_response(4, &head(206, &[PART]), None).is_none());
+        assert!(validate_a_partial_response(0, &head(206, &[]), None).is_none());
+    }
+
+    #[test]
+    fn a_changed_or_lost_validator_is_another_representation() {
+        let before = head(200, &[("ETag", "\"a\""), ("Last-Modified", "x")]);
+        let check = |extra: &[(&str, &str)]| {
+            let headers: alloc::vec::Vec<_> = [PART].iter().chain(extra).copied().collect();
+            validate_a_partial_response(5, &head(206, &headers), Some(&before)).is_some()
+        };
+        assert!(check(&[("ETag", "\"a\""), ("Last-Modified", "x")]));
+        assert!(
+            check(&[("ETag", "\"a\"")]),
+            "Last-Modified may be left out beside the ETag"
+        );
+        assert!(!check(&[("ETag", "\"b\""), ("Last-Modified", "x")]));
+        assert!(!check(&[("ETag", "\"a\""), ("Last-Modified", "y")]));
+        assert!(!check(&[("Last-Modified", "x")]));
+    }
+
+    #[test]
+    fn parts_must_agree_on_the_whole() {
+        let first = head(206, &[("Content-Range", "bytes 0-4/11")]);
+        assert!(validate_a_partial_response(5, &head(206, &[PART]), Some(&first)).is_none());
+        let open = head(206, &[("Content-Range", "bytes 0-4/*")]);
+        assert!(validate_a_partial_response(5, &head(206, &[PART]), Some(&open)).is_some());
+        let closed = head(206, &[("Content-Range", "bytes 0-4/10")]);
+        let star = head(206, &[("Content-Range", "bytes 5-9/*")]);
+        assert!(validate_a_partial_response(5, &star, Some(&closed)).is_some());
+    }
+
+    #[test]
+    fn another_origin_type_or_coding_is_refused() {
+        let before = head(200, &[]);
+        let mut elsewhere = head(206, &[PART]);
+        elsewhere.url_list.push("https://b.test/".parse().unwrap());
+        assert!(validate_a_partial_response(5, &elsewhere, Some(&before)).is_none());
+        let mut basic = head(206, &[PART]);
+        basic.response_type = ResponseType::Basic;
+        assert!(validate_a_partial_response(5, &basic, Some(&before)).is_none());
+        let coded = head(206, &[PART, ("Content-Encoding", "gzip")]);
+        assert!(validate_a_partial_response(5, &coded, None).is_none());
+    }
+}

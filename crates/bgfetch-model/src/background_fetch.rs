@@ -1,0 +1,267 @@
+//! The spec's [background fetch](https://wicg.github.io/background-fetch/#background-fetch-concept).
+
+pub mod display;
+
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::action::{Observation, PauseReason, Update};
+use crate::budget::Budget;
+use crate::context::Context;
+use crate::ids::{FetchKey, RecordIndex, RecordKey, RegistrationKey};
+use crate::record::{Record, RecordState};
+use crate::response::FailureReason;
+use crate::store_op::{FetchResult, ImageResource};
+use crate::time::{Instant, UnixTime};
+
+/// A background fetch: several requests that the user sees as one item.
+#[derive(Debug)]
+pub struct BackgroundFetch {
+    pub(crate) key: FetchKey,
+    pub(crate) registration: RegistrationKey,
+    pub(crate) id: String,
+    pub(crate) title: String,
+    pub(crate) icons: Vec<ImageResource>,
+    pub(crate) download_total: u64,
+    pub(crate) upload_total: u64,
+    pub(crate) paused: bool,
+    pub(crate) abort_all: bool,
+    pub(crate) created_at: UnixTime,
+    pub(crate) settled_at: Option<UnixTime>,
+    /// The reason of the first record that failed.
+    pub(crate) cause: Option<FailureReason>,
+    pub(crate) result: Option<FetchResult>,
+    pub(crate) records_available: bool,
+    pub(crate) records: Vec<Record>,
+    pub(crate) stage: Stage,
+    pub(crate) delivery_attempts: u32,
+    pub(crate) budget: Budget,
+    pub(crate) tallies: Tallies,
+    /// Records whose attempts wait for their siblings' grants, first come first served.
+    pub(crate) awaiting_grant: VecDeque<RecordIndex>,
+    /// How many attempts have yet to answer a recall of their grant.
+    pub(crate) recalls: u32,
+    pub(crate) last_update: Option<(Instant, Update)>,
+    pub(crate) pause_reason: Option<PauseReason>,
+}
+
+/// Where *perform a background fetch* stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Waits for the caller of `fetch()` to be ready (ruling 8b).
+    AwaitingCaller,
+    /// Waits for the records to settle.
+    Fetching,
+    /// Waits for the store to have the result.
+    Settling,
+    /// Waits for the clients to apply the result.
+    AwaitingClients,
+    /// Waits for the worker to handle the event.
+    Delivering,
+    /// Waits to deliver the event again.
+    AwaitingRedelivery,
+    /// Waits for the store to end the delivery.
+    EndingDelivery,
+    /// Only the UI knows it still.
+    Finished,
+}
+
+/// Sums over the records.
+// OPTIMIZATION: the spec adds the records up each time; with 100 000 of them that would be the
+// most expensive thing a progress report does. A property test compares both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tallies {
+    pub(crate) stored: u64,
+    pub(crate) uploaded: u64,
+    pub(crate) settled: usize,
+    pub(crate) waiting: usize,
+}
+
+impl BackgroundFetch {
+    /// Its identity.
+    #[must_use]
+    pub fn key(&self) -> FetchKey {
+        self.key
+    }
+
+    /// The service worker registration it belongs to.
+    #[must_use]
+    pub fn registration(&self) -> &RegistrationKey {
+        &self.registration
+    }
+
+    /// The id the page chose.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The title; empty when none was given.
+    #[must_use]
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// The icons.
+    #[must_use]
+    pub fn icons(&self) -> &[ImageResource] {
+        &self.icons
+    }
+
+    /// The promised sum of the response bodies in bytes; 0 means that nothing was promised.
+    #[must_use]
+    pub fn download_total(&self) -> u64 {
+        self.download_total
+    }
+
+    /// The sum of the request bodies in bytes.
+    #[must_use]
+    pub fn upload_total(&self) -> u64 {
+        self.upload_total
+    }
+
+    /// The paused flag.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Why nothing of it goes on at the moment, or none.
+    #[must_use]
+    pub fn pause_reason(&self) -> Option<PauseReason> {
+        self.pause_reason
+    }
+
+    /// How it settled, or none while it is active.
+    #[must_use]
+    pub fn result(&self) -> Option<FetchResult> {
+        self.result
+    }
+
+    /// The records available flag.
+    #[must_use]
+    pub fn records_available(&self) -> bool {
+        self.records_available
+    }
+
+    /// The records in request order; empty once they are no longer available.
+    #[must_use]
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    /// One record.
+    #[must_use]
+    pub fn record(&self, index: RecordIndex) -> Option<&Record> {
+        self.records.get(index.0 as usize)
+    }
+
+    /// When it was registered.
+    #[must_use]
+    pub fn created_at(&self) -> UnixTime {
+        self.created_at
+    }
+
+    /// Its [stored body bytes total](https://wicg.github.io/background-fetch/#background-fetch-stored-body-bytes-total):
+    /// the bytes stored of all response bodies. Stays what it was when the records are gone.
+    #[must_use]
+    pub fn stored_body_bytes_total(&self) -> u64 {
+        self.tallies.stored
+    }
+
+    /// The bytes of all request bodies that were sent.
+    #[must_use]
+    pub fn uploaded(&self) -> u64 {
+        self.tallies.uploaded
+    }
+
+    /// What clients' registration objects show now.
+    #[must_use]
+    pub fn snapshot(&self) -> Update {
+        Update {
+            downloaded: self.tallies.stored,
+            uploaded: self.tallies.uploaded,
+            result: self.result,
+            records_available: self.records_available,
+        }
+    }
+
+    pub(crate) fn record_key(&self, index: RecordIndex) -> RecordKey {
+        RecordKey {
+            fetch: self.key,
+            index,
+        }
+    }
+
+    pub(crate) fn indices(&self) -> impl Iterator<Item = RecordIndex> + use<> {
+        (0..u32::try_from(self.records.len()).unwrap_or(u32::MAX)).map(RecordIndex)
+    }
+
+    pub(crate) fn all_settled(&self) -> bool {
+        self.tallies.settled == self.records.len()
+    }
+
+    /// Changes a record and keeps the sums over the records true.
+    pub(crate) fn change<T>(
+        &mut self,
+        index: RecordIndex,
+        change: impl FnOnce(&mut Record) -> T,
+    ) -> Option<T> {
+        let record = self.records.get_mut(index.0 as usize)?;
+        let (before, claim) = (tally(record), record.claim());
+        let result = change(record);
+        let after = tally(record);
+        self.budget.replace_claim(claim, record.claim());
+        self.tallies.stored = self.tallies.stored - before.stored + after.stored;
+        self.tallies.uploaded = self.tallies.uploaded - before.uploaded + after.uploaded;
+        self.tallies.settled = self.tallies.settled - before.settled + after.settled;
+        self.tallies.waiting = self.tallies.waiting - before.waiting + after.waiting;
+        Some(result)
+    }
+
+    /// Counts every record into the sums, once, for a fetch that was just made or restored.
+    pub(crate) fn count_records(&mut self) {
+        for record in &self.records {
+            let one = tally(record);
+            self.budget.replace_claim(0, record.claim());
+            self.tallies.stored += one.stored;
+            self.tallies.uploaded += one.uploaded;
+            self.tallies.settled += one.settled;
+            self.tallies.waiting += one.waiting;
+        }
+    }
+
+    /// Tells observers when the whole fetch came to rest for a reason, or went on.
+    pub(crate) fn observe_pause(&mut self, ctx: &mut Context) {
+        let unsettled = self.records.len() - self.tallies.settled;
+        let reason = match self.stage {
+            Stage::Fetching if self.paused => Some(PauseReason::User),
+            Stage::Fetching if unsettled > 0 && self.tallies.waiting == unsettled => {
+                self.records.iter().find_map(|record| match record.state {
+                    RecordState::Waiting(reason) => Some(reason),
+                    _ => None,
+                })
+            }
+            _ => None,
+        };
+        if reason == self.pause_reason {
+            return;
+        }
+        self.pause_reason = reason;
+        match reason {
+            Some(reason) => ctx.observe(Observation::Paused(self.key, reason)),
+            None if self.stage == Stage::Fetching => ctx.observe(Observation::Resumed(self.key)),
+            None => {}
+        }
+    }
+}
+
+fn tally(record: &Record) -> Tallies {
+    Tallies {
+        stored: record.data.stored,
+        uploaded: record.uploaded,
+        settled: usize::from(record.is_settled()),
+        waiting: usize::from(matches!(record.state, RecordState::Waiting(_))),
+    }
+}

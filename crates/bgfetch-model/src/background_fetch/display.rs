@@ -1,0 +1,65 @@
+//! The decisions of [display](https://wicg.github.io/background-fetch/#background-fetch-display-algorithm):
+//! what a UI may show and offer. The pixels are the embedder's.
+
+use alloc::string::String;
+use url::Origin;
+
+use super::BackgroundFetch;
+use crate::action::PauseReason;
+use crate::store_op::FetchResult;
+
+/// What a user interface needs to know to present a background fetch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Display {
+    /// The origin of the registration's scope, which must be shown prominently.
+    pub origin: Origin,
+    /// The title, which may be shown; empty when none was given.
+    pub title: String,
+    /// Whether to indicate that bandwidth is being used.
+    pub uses_bandwidth: bool,
+    /// Whether the user may dismiss the UI; until then only aborting makes it go away.
+    pub dismissible: bool,
+    /// Whether pausing and resuming may be offered.
+    pub pausable: bool,
+    /// Why it does not go on, or none.
+    pub pause_reason: Option<PauseReason>,
+    /// Bytes stored.
+    pub downloaded: u64,
+    /// The promised sum of the response bodies; 0 when nothing was promised.
+    pub download_total: u64,
+    /// Bytes sent.
+    pub uploaded: u64,
+    /// The sum of the request bodies.
+    pub upload_total: u64,
+    /// How it settled, or none.
+    pub result: Option<FetchResult>,
+}
+
+impl BackgroundFetch {
+    /// What a UI shows of this fetch now.
+    #[must_use]
+    pub fn display(&self) -> Display {
+        Display {
+            // The origin is prominent.
+            origin: self.registration.scope.origin(),
+            title: self.title.clone(),
+            // SPEC-ISSUE(4): the spec says "result is not the empty string", which would show
+            // bandwidth in use only after the fetch ended.
+            uses_bandwidth: self.result.is_none() && self.pause_reason.is_none(),
+            dismissible: self.result.is_some(),
+            pausable: self.is_pausable(),
+            pause_reason: self.pause_reason,
+            downloaded: self.stored_body_bytes_total(),
+            download_total: self.download_total,
+            uploaded: self.uploaded(),
+            upload_total: self.upload_total,
+            result: self.result,
+        }
+    }
+
+    /// Whether the user may pause: only where sending a request again does no harm.
+    #[must_use]
+    pub fn is_pausable(&self) -> bool {
+        self.result.is_none() && self.records.iter().all(|record| record.request.is_get())
+    }
+}

@@ -1,0 +1,374 @@
+//! [fetch()](https://wicg.github.io/background-fetch/#background-fetch-manager-fetch): from the call
+//! to a registered background fetch.
+//!
+//! A call waits for the permission, then for its request bodies, then for the store; a
+//! [`PendingFetch`] is in one of these states.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::action::{Action, Observation, Reply};
+use crate::background_fetch::{BackgroundFetch, Stage, Tallies};
+use crate::bad_port::is_bad_port;
+use crate::budget::Budget;
+use crate::config::Config;
+use crate::context::Effect;
+use crate::error::CallError;
+use crate::ids::{CallId, FetchKey, Generation, RegistrationKey};
+use crate::input::{BodyError, Permission};
+use crate::model::Model;
+use crate::record::Record;
+use crate::request::{Request, RequestMode};
+use crate::store_op::{ImageResource, StoreOp, StoredFetch, StoredRecord, Sync};
+
+/// A call of `fetch()`, its arguments converted.
+#[derive(Clone, Debug)]
+pub struct FetchCall {
+    /// Answered by [`Reply::Fetch`] or an error.
+    pub call: CallId,
+    /// The manager's service worker registration.
+    pub registration: RegistrationKey,
+    /// The id.
+    pub id: String,
+    /// The requests. Those with a body have a `body_length`, whose value is not looked at: it is
+    /// known only when the body was read.
+    pub requests: Vec<Request>,
+    /// The options.
+    pub options: FetchOptions,
+}
+
+/// The spec's `BackgroundFetchOptions`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FetchOptions {
+    /// Shown to the user; empty by default.
+    pub title: String,
+    /// Shown to the user; none by default.
+    pub icons: Vec<ImageResource>,
+    /// The sum of the response bodies in bytes, a limit and the end of the progress bar; 0, the
+    /// default, sets no limit.
+    pub download_total: u64,
+}
+
+/// A call that waits.
+#[derive(Debug)]
+pub(crate) struct PendingFetch {
+    call: Box<FetchCall>,
+    wait: Wait,
+}
+
+#[derive(Debug)]
+enum Wait {
+    Permission,
+    Bodies { fetch: FetchKey, start_paused: bool },
+}
+
+impl FetchCall {
+    /// Steps 4 to 6 of the spec's algorithm, what is checked before anything is asked or read.
+    ///
+    /// # Errors
+    ///
+    /// The first rule that the call breaks, all of them `TypeError`s.
+    pub fn validate(&self, config: &Config) -> Result<(), CallError> {
+        if self.id.is_empty() {
+            return Err(CallError::EmptyId);
+        }
+        // Step 5, an empty list is refused.
+        if self.requests.is_empty() {
+            return Err(CallError::NoRequests);
+        }
+        if self.requests.len() > config.max_requests {
+            return Err(CallError::TooManyRequests);
+        }
+        self.requests.iter().try_for_each(|request| {
+            let url = &request.url;
+            // The Request constructor's own check, repeated for callers who come without one.
+            if !url.username().is_empty() || url.password().is_some() {
+                return Err(CallError::CredentialsInUrl);
+            }
+            // Step 6.2, opaque responses are of no use.
+            if request.mode == RequestMode::NoCors {
+                return Err(CallError::NoCors);
+            }
+            // Upstream's port-blocking test wants this before the fetch is registered (ruling 9).
+            match url.port_or_known_default() {
+                Some(port) if is_bad_port(port) => Err(CallError::BlockedPort),
+                _ => Ok(()),
+            }
+        })
+    }
+}
+
+impl Model {
+    pub(crate) fn fetch_called(&mut self, call: Box<FetchCall>) {
+        let id = call.call;
+        if let Err(error) = call.validate(&self.ctx.config) {
+            return self.ctx.reply(id, Err(error));
+        }
+        // Step 8.1, the permission's state.
+        let registration = call.registration.clone();
+        self.pending.insert(
+            id,
+            PendingFetch {
+                call,
+                wait: Wait::Permission,
+            },
+        );
+        self.ctx.act(Action::QueryPermission {
+            call: id,
+            registration,
+        });
+    }
+
+    pub(crate) fn permission_answered(&mut self, id: CallId, permission: Permission) {
+        let Some(PendingFetch {
+            call,
+            wait: Wait::Permission,
+        }) = self.pending.remove(&id)
+        else {
+            return;
+        };
+        match self.admit(&call, permission) {
+            Err(error) => self.ctx.reply(id, Err(error)),
+            Ok(fetch) => {
+                let start_paused = permission == Permission::StartPaused;
+                if call
+                    .requests
+                    .iter()
+                    .any(|request| request.body_length.is_some())
+                {
+                    // Steps 8.6 to 8.9, the bodies are read while other calls go on (ruling 11).
+                    let limit = self.ctx.account(&call.registration.storage_key).available();
+                    self.ctx.act(Action::StoreBodies {
+                        call: id,
+                        fetch,
+                        limit,
+                    });
+                    let wait = Wait::Bodies {
+                        fetch,
+                        start_paused,
+                    };
+                    self.pending.insert(id, PendingFetch { call, wait });
+                } else {
+                    self.register_fetch(call, fetch, start_paused);
+                }
+            }
+        }
+    }
+
+    /// Steps 8.2 to 8.5, whether the call may register a fetch; its id is taken from here on.
+    fn admit(&mut self, call: &FetchCall, permission: Permission) -> Result<FetchKey, CallError> {
+        // Step 8.2, the permission is denied.
+        if permission == Permission::Denied {
+            return Err(CallError::PermissionDenied);
+        }
+        // Step 8.4, there must be an active worker.
+        let registration = self
+            .ctx
+            .registrations
+            .get_mut(&call.registration)
+            .filter(|registration| registration.active_worker)
+            .ok_or(CallError::NoActiveWorker)?;
+        // Step 8.5, the id must be free.
+        if registration.active.get(&call.id).is_some() || registration.reserved.contains(&call.id) {
+            return Err(CallError::IdInUse);
+        }
+        let active = registration.active.len() + registration.reserved.len();
+        if active >= self.ctx.config.max_active_fetches {
+            return Err(CallError::TooManyFetches);
+        }
+        registration.reserved.insert(call.id.clone());
+        // Ruling 15: what was promised is set aside.
+        let account = self.ctx.account(&call.registration.storage_key);
+        if !account.reserve(call.options.download_total) {
+            self.free_id(call);
+            return Err(CallError::QuotaExceeded);
+        }
+        let fetch = FetchKey(self.next_fetch);
+        self.next_fetch += 1;
+        Ok(fetch)
+    }
+
+    pub(crate) fn bodies_stored(&mut self, id: CallId, lengths: Vec<u64>) {
+        let Some(PendingFetch {
+            mut call,
+            wait: Wait::Bodies {
+                fetch,
+                start_paused,
+            },
+        }) = self.pending.remove(&id)
+        else {
+            return;
+        };
+        let bodies = call
+            .requests
+            .iter_mut()
+            .filter_map(|request| request.body_length.as_mut());
+        bodies
+            .zip(&lengths)
+            .for_each(|(body, length)| *body = *length);
+        let upload_total = lengths.iter().sum();
+        if self
+            .ctx
+            .account(&call.registration.storage_key)
+            .reserve(upload_total)
+        {
+            self.register_fetch(call, fetch, start_paused);
+        } else {
+            self.undo(&call, Some(fetch));
+            self.ctx.reply(id, Err(CallError::QuotaExceeded));
+        }
+    }
+
+    pub(crate) fn bodies_failed(&mut self, id: CallId, error: BodyError) {
+        if let Some(PendingFetch {
+            call,
+            wait: Wait::Bodies { fetch, .. },
+        }) = self.pending.remove(&id)
+        {
+            self.undo(&call, Some(fetch));
+            // Steps 8.8 and 8.10.
+            let error = match error {
+                BodyError::Unreadable => CallError::BodyUnreadable,
+                BodyError::QuotaExceeded => CallError::QuotaExceeded,
+            };
+            self.ctx.reply(id, Err(error));
+        }
+    }
+
+    /// A call's caller is gone before the store was asked: nothing of it stays.
+    pub(crate) fn call_dropped(&mut self, id: CallId) {
+        match self.pending.remove(&id) {
+            Some(PendingFetch {
+                call,
+                wait: Wait::Bodies { fetch, .. },
+            }) => {
+                self.undo(&call, Some(fetch));
+            }
+            Some(PendingFetch {
+                wait: Wait::Permission,
+                ..
+            })
+            | None => {}
+        }
+    }
+
+    /// The calls of a registration that is removed.
+    pub(crate) fn drop_pending_of(&mut self, registration: &RegistrationKey) {
+        let calls: Vec<_> = self
+            .pending
+            .iter()
+            .filter(|(_, pending)| pending.call.registration == *registration)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in calls {
+            self.call_dropped(id);
+            self.ctx.reply(id, Err(CallError::NoActiveWorker));
+        }
+    }
+
+    fn undo(&mut self, call: &FetchCall, bodies: Option<FetchKey>) {
+        self.free_id(call);
+        let account = self.ctx.account(&call.registration.storage_key);
+        account.release(call.options.download_total);
+        if let Some(fetch) = bodies {
+            self.ctx.act(Action::DiscardBodies(fetch));
+        }
+    }
+
+    fn free_id(&mut self, call: &FetchCall) {
+        if let Some(registration) = self.ctx.registrations.get_mut(&call.registration) {
+            registration.reserved.remove(&call.id);
+        }
+    }
+
+    /// Step 8.11, the background fetch with its records goes to the store.
+    fn register_fetch(&mut self, call: Box<FetchCall>, key: FetchKey, start_paused: bool) {
+        let FetchCall {
+            call,
+            registration,
+            id,
+            requests,
+            options,
+        } = *call;
+        let requests: Vec<Arc<Request>> = requests.into_iter().map(Arc::new).collect();
+        let stored = StoredFetch {
+            key,
+            registration: registration.clone(),
+            id: id.clone(),
+            title: options.title.clone(),
+            icons: options.icons.clone(),
+            download_total: options.download_total,
+            paused: start_paused,
+            abort_all: false,
+            cause: None,
+            result: None,
+            created_at: self.ctx.now.wall,
+            settled_at: None,
+            delivery_attempts: 0,
+            records_available: true,
+            records: requests.iter().cloned().map(new_record).collect(),
+        };
+        let fetch = BackgroundFetch {
+            key,
+            registration,
+            id,
+            title: options.title,
+            icons: options.icons,
+            download_total: options.download_total,
+            upload_total: requests
+                .iter()
+                .filter_map(|request| request.body_length)
+                .sum(),
+            paused: start_paused,
+            abort_all: false,
+            created_at: self.ctx.now.wall,
+            settled_at: None,
+            cause: None,
+            result: None,
+            records_available: true,
+            records: requests.into_iter().map(Record::new).collect(),
+            stage: Stage::AwaitingCaller,
+            delivery_attempts: 0,
+            budget: Budget::new(options.download_total, options.download_total),
+            tallies: Tallies::default(),
+            awaiting_grant: VecDeque::new(),
+            recalls: 0,
+            last_update: None,
+            pause_reason: None,
+        };
+        self.registering.insert(key, fetch);
+        self.ctx.store(StoreOp::InsertFetch(Box::new(stored)));
+        self.ctx.after_commit(Effect::Registered(call, key));
+        self.ctx.commit(Sync::RequestBodies(key));
+    }
+
+    /// Steps 8.12 to 8.15, the fetch is durable: it is active, and the promise is resolved.
+    pub(crate) fn fetch_registered(&mut self, call: CallId, key: FetchKey) {
+        let Some(fetch) = self.registering.remove(&key) else {
+            // The registration was removed meanwhile.
+            return self.ctx.reply(call, Err(CallError::NoActiveWorker));
+        };
+        if let Some(registration) = self.ctx.registrations.get_mut(&fetch.registration) {
+            registration.reserved.remove(&fetch.id);
+            registration.active.insert(fetch.id.clone(), key);
+        }
+        self.fetches.insert(key, fetch);
+        self.ctx.observe(Observation::Registered(key));
+        self.ctx.reply(call, Ok(Reply::Fetch(key)));
+    }
+}
+
+fn new_record(request: Arc<Request>) -> StoredRecord {
+    StoredRecord {
+        request,
+        upload_begun: false,
+        uploaded: 0,
+        generation: Generation::default(),
+        response: None,
+        stored: 0,
+        result: None,
+    }
+}

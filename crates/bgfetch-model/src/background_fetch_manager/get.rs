@@ -1,0 +1,28 @@
+//! [get()](https://wicg.github.io/background-fetch/#background-fetch-manager-get).
+
+use crate::error::CallError;
+use crate::ids::{FetchKey, RegistrationKey};
+use crate::model::Model;
+
+impl Model {
+    /// The active fetch of that id, or none.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::EmptyId`] for an empty id (ruling 9; upstream tests ask for it, the spec does
+    /// not).
+    pub fn get(
+        &self,
+        registration: &RegistrationKey,
+        id: &str,
+    ) -> Result<Option<FetchKey>, CallError> {
+        if id.is_empty() {
+            return Err(CallError::EmptyId);
+        }
+        // Steps 2 and 3, look it up. Step 4, waiting for updates under way, is the embedder's
+        // queue: answers and updates leave it in the order they entered.
+        Ok(self
+            .registration(registration)
+            .and_then(|registration| registration.active.get(id)))
+    }
+}

@@ -1,0 +1,32 @@
+//! [abort()](https://wicg.github.io/background-fetch/#background-fetch-registration-abort), and the
+//! user's way to abort that [display](crate::background_fetch::display) asks for.
+
+use crate::action::Reply;
+use crate::context::Effect;
+use crate::ids::{CallId, FetchKey};
+use crate::model::Model;
+use crate::store_op::StoreOp;
+
+impl Model {
+    pub(crate) fn abort(&mut self, call: CallId, key: FetchKey) {
+        // Step 3.3, only a fetch that is still active can be aborted (ruling 2: true once).
+        let active = self
+            .fetches
+            .get_mut(&key)
+            .filter(|fetch| self.ctx.is_active(&fetch.registration, &fetch.id, key));
+        let Some(fetch) = active else {
+            return self.ctx.reply(call, Ok(Reply::Aborted(false)));
+        };
+        // Step 3.4, the id is free again; and that the fetch is not there any more makes its
+        // outcome "aborted".
+        if let Some(registration) = self.ctx.registrations.get_mut(&fetch.registration) {
+            registration.active.remove(&fetch.id);
+        }
+        // Step 3.5, the promise waits for the store: a crash must not undo what was said.
+        self.ctx.store(StoreOp::SetAbortAll(key));
+        self.ctx
+            .after_commit(Effect::Reply(call, Ok(Reply::Aborted(true))));
+        // Step 3.6, every record ends, also those that are paused or offline (ruling 5).
+        fetch.abort_every_record(&mut self.ctx);
+    }
+}

@@ -1,0 +1,209 @@
+//! What follows the end of an attempt: the last steps of 14, and 15 to 18, of
+//! [complete a record](https://wicg.github.io/background-fetch/#complete-a-record-algorithm).
+
+use alloc::string::{String, ToString};
+use core::mem;
+use core::time::Duration;
+
+use crate::action::{Action, Observation, PauseReason};
+use crate::algorithms::extract_content_range_values::ContentRange;
+use crate::attempt::{AttemptEnd, Fault, FaultKind};
+use crate::background_fetch::BackgroundFetch;
+use crate::context::Context;
+use crate::ids::RecordIndex;
+use crate::record::{Phase, RecordState, Then};
+use crate::response::{FailureReason, RecordResult};
+use crate::timers::Timer;
+
+const FETCH_ERROR: RecordResult = RecordResult::Failure(FailureReason::FetchError);
+
+impl BackgroundFetch {
+    /// An attempt holds nothing any more.
+    pub(crate) fn attempt_ended(&mut self, ctx: &mut Context, index: RecordIndex, end: AttemptEnd) {
+        ctx.act(Action::ReleaseSlot(self.record_key(index)));
+        let id = self.with_attempt(index, |attempt| {
+            attempt.ended = Some(end);
+            attempt.id
+        });
+        if let Some(id) = id {
+            ctx.attempts.remove(&id);
+        }
+        self.resume_ended_attempt(ctx, index);
+    }
+
+    /// Decides what follows an attempt that ended, unless the store is still opening its
+    /// representation: nothing can be told about the stored bytes before.
+    pub(crate) fn resume_ended_attempt(&mut self, ctx: &mut Context, index: RecordIndex) {
+        let ended = self.change(index, |record| {
+            if record.opening {
+                return None;
+            }
+            let end = record.attempt_mut()?.ended.take()?;
+            match mem::replace(&mut record.state, RecordState::Held) {
+                RecordState::Attempting(attempt) => Some((attempt, end)),
+                other => {
+                    record.state = other;
+                    None
+                }
+            }
+        });
+        let Some((attempt, end)) = ended.flatten() else {
+            return;
+        };
+        match (attempt.phase, end) {
+            (Phase::Stop(Then::Settle(result, message)), _) => {
+                self.settle_record(ctx, index, result, message);
+            }
+            (Phase::Stop(Then::Retry(delay, message)), _) => {
+                self.back_off(ctx, index, delay, message);
+            }
+            (Phase::Stop(Then::Restart), _) => self.restart(ctx, index),
+            // The last byte came before the pause.
+            (_, AttemptEnd::Complete) => self.body_complete(ctx, index, attempt.part),
+            // Step 18, the record is not settled: from the beginning.
+            (Phase::Stop(Then::Wait), _) => self.complete_a_record(ctx, index),
+            (_, AttemptEnd::Failed(fault)) => self.attempt_failed(ctx, index, fault),
+            (_, AttemptEnd::Cancelled) => {
+                let message = String::from("the attempt was given up");
+                let fault = Fault {
+                    kind: FaultKind::Interrupted,
+                    sent: true,
+                    message,
+                };
+                self.attempt_failed(ctx, index, fault);
+            }
+        }
+        if attempt.recalled {
+            self.recall_answered(ctx);
+        }
+    }
+
+    /// Step 14.2.8, the body was transmitted to its end.
+    fn body_complete(&mut self, ctx: &mut Context, index: RecordIndex, part: Option<ContentRange>) {
+        let Some(record) = self.record(index) else {
+            return;
+        };
+        let stored = record.data.stored;
+        let is_ok = record
+            .data
+            .response
+            .as_deref()
+            .is_some_and(|head| head.is_ok());
+        let Some(part) = part else {
+            // Steps 14.2.8.2 and 3, the status decides.
+            let bad_status = RecordResult::Failure(FailureReason::BadStatus);
+            let result = if is_ok {
+                RecordResult::Success
+            } else {
+                bad_status
+            };
+            return self.settle_record(ctx, index, result, None);
+        };
+        let own_range = record.request.has_own_range();
+        // Ruling 22: the part must have the length its range says.
+        if stored != part_end(part, own_range) {
+            let message = String::from("the partial response ended early");
+            let fault = Fault {
+                kind: FaultKind::Interrupted,
+                sent: true,
+                message,
+            };
+            return self.attempt_failed(ctx, index, fault);
+        }
+        // Step 14.2.8.1, the last part of the whole; or the part that the page asked for.
+        if own_range || part.complete_length == Some(stored) {
+            return self.settle_record(ctx, index, RecordResult::Success, None);
+        }
+        if !record.request.is_get() {
+            let message = String::from("a partial response to a request that can't be repeated");
+            return self.settle_record(ctx, index, FETCH_ERROR, Some(message));
+        }
+        if record.resume().is_none() {
+            // Without a validator the next part could be another representation's.
+            return self.restart(ctx, index);
+        }
+        // The server left out the remainder: ask for it (step 18).
+        self.complete_a_record(ctx, index);
+    }
+
+    /// Steps 14.2.1 and 14.2.9, a network error before or within the response (ruling 28).
+    fn attempt_failed(&mut self, ctx: &mut Context, index: RecordIndex, fault: Fault) {
+        let Some(record) = self.record(index) else {
+            return;
+        };
+        let repeatable = record.request.is_get() || !fault.sent;
+        if !repeatable || fault.kind == FaultKind::Permanent {
+            return self.settle_record(ctx, index, FETCH_ERROR, Some(fault.message));
+        }
+        if fault.kind == FaultKind::Storage {
+            let again = ctx.now.monotonic.after(ctx.config.storage_retry);
+            ctx.timers.set(Timer::Retry(self.record_key(index)), again);
+            return self.set_state(index, RecordState::Waiting(PauseReason::Storage));
+        }
+        // Step 14.2.1.1, temporarily unavailable: no try is spent on a network that is away.
+        if self.reason_to_wait(ctx, index).is_some() {
+            return self.complete_a_record(ctx, index);
+        }
+        let policy = &ctx.config.retry;
+        let backoff = if fault.kind == FaultKind::Unreachable && !record.retry.head_seen {
+            policy.never_reached
+        } else {
+            policy.interrupted
+        };
+        let (now, rng) = (ctx.now.monotonic, &mut ctx.rng);
+        match self
+            .change(index, |record| record.retry.next(&backoff, None, now, rng))
+            .flatten()
+        {
+            Some(delay) => self.back_off(ctx, index, delay, fault.message),
+            None => self.settle_record(ctx, index, FETCH_ERROR, Some(fault.message)),
+        }
+    }
+
+    fn back_off(
+        &mut self,
+        ctx: &mut Context,
+        index: RecordIndex,
+        delay: Duration,
+        message: String,
+    ) {
+        let key = self.record_key(index);
+        if self.reason_to_wait(ctx, index).is_some() {
+            return self.complete_a_record(ctx, index);
+        }
+        self.set_state(index, RecordState::BackingOff);
+        ctx.timers
+            .set(Timer::Retry(key), ctx.now.monotonic.after(delay));
+        let attempt = self.record(index).map_or(0, |record| record.retry.failures);
+        ctx.observe(Observation::Retry {
+            record: key,
+            attempt,
+            delay,
+            message,
+        });
+    }
+
+    /// The stored bytes can't be continued: ask for the whole (ruling 23), a bounded number of times.
+    fn restart(&mut self, ctx: &mut Context, index: RecordIndex) {
+        let restarts = self.change(index, |record| {
+            record.from_scratch = true;
+            record.restarts += 1;
+            record.restarts
+        });
+        if restarts.is_some_and(|restarts| restarts <= ctx.config.max_restarts) {
+            self.complete_a_record(ctx, index);
+        } else {
+            let message = "the representation changed too often".to_string();
+            self.settle_record(ctx, index, FETCH_ERROR, Some(message));
+        }
+    }
+}
+
+/// The length that the stored body must have when a part has been received.
+pub(crate) fn part_end(part: ContentRange, own_range: bool) -> u64 {
+    if own_range {
+        part.end() - part.first
+    } else {
+        part.end()
+    }
+}

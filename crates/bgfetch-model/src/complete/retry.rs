@@ -1,0 +1,146 @@
+//! When to try a record again after a fault that may pass (ruling 28).
+
+use core::time::Duration;
+
+use crate::time::Instant;
+
+/// Exponential back-off with full jitter: before the n-th retry in a row it waits a random time
+/// between 0 and `base × 2ⁿ⁻¹`, at most `cap`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    /// The upper end of the first delay.
+    pub base: Duration,
+    /// The upper end of every delay.
+    pub cap: Duration,
+    /// How many retries in a row may fail before the record does.
+    pub retries: u32,
+    /// How long after the first of the failures in a row another try may begin.
+    pub budget: Duration,
+}
+
+/// The three back-offs and what `Retry-After` may ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// After a connection was lost: by default up to 30 retries in 10 minutes, 0.5 s doubling to
+    /// 60 s.
+    pub interrupted: Backoff,
+    /// After a 5xx or 429: by default up to 8 retries in 5 minutes, 1 s doubling to 60 s.
+    pub server_error: Backoff,
+    /// After a host could not be reached although none of the record's requests was ever
+    /// answered: by default 2 retries within 2 s, because a wrong name must fail soon.
+    pub never_reached: Backoff,
+    /// The longest `Retry-After` that is honoured; 2 minutes by default.
+    pub retry_after_cap: Duration,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        let backoff = |base, cap, retries, budget| Backoff {
+            base: Duration::from_millis(base),
+            cap: Duration::from_secs(cap),
+            retries,
+            budget: Duration::from_secs(budget),
+        };
+        Self {
+            interrupted: backoff(500, 60, 30, 600),
+            server_error: backoff(1000, 60, 8, 300),
+            never_reached: backoff(400, 1, 2, 2),
+            retry_after_cap: Duration::from_secs(120),
+        }
+    }
+}
+
+/// The failures in a row of one record.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Retry {
+    /// How many there are.
+    pub(crate) failures: u32,
+    first_failure: Option<Instant>,
+    /// Whether a server ever answered: from then on an unreachable host is an interruption.
+    pub(crate) head_seen: bool,
+}
+
+impl Retry {
+    /// Something went well: the next failure is the first in its row.
+    pub(crate) fn succeeded(&mut self) {
+        self.failures = 0;
+        self.first_failure = None;
+    }
+
+    /// The delay before the next try, or none when the record has had its tries.
+    pub(crate) fn next(
+        &mut self,
+        backoff: &Backoff,
+        asked: Option<Duration>,
+        now: Instant,
+        rng: &mut fastrand::Rng,
+    ) -> Option<Duration> {
+        let first_failure = *self.first_failure.get_or_insert(now);
+        if self.failures >= backoff.retries {
+            return None;
+        }
+        let doubled = backoff
+            .base
+            .saturating_mul(1u32.checked_shl(self.failures).unwrap_or(u32::MAX));
+        let ceiling = u64::try_from(doubled.min(backoff.cap).as_millis()).unwrap_or(u64::MAX);
+        self.failures += 1;
+        let delay = Duration::from_millis(rng.u64(0..=ceiling)).max(asked.unwrap_or_default());
+        (now.after(delay).since(first_failure) <= backoff.budget).then_some(delay)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_host_never_reached_gets_two_retries_within_two_seconds() {
+        let backoff = RetryPolicy::default().never_reached;
+        for seed in 0..100 {
+            let (mut retry, mut rng) = (Retry::default(), fastrand::Rng::with_seed(seed));
+            let mut now = Instant::default();
+            for _ in 0..2 {
+                now = now.after(retry.next(&backoff, None, now, &mut rng).unwrap());
+            }
+            assert_eq!(
+                retry.next(&backoff, None, now, &mut rng),
+                None,
+                "seed {seed}"
+            );
+            assert!(now.0 <= Duration::from_secs(2), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn success_begins_a_new_row() {
+        let backoff = RetryPolicy::default().never_reached;
+        let (mut retry, mut rng) = (Retry::default(), fastrand::Rng::with_seed(1));
+        for _ in 0..10 {
+            assert!(
+                retry
+                    .next(&backoff, None, Instant::default(), &mut rng)
+                    .is_some()
+            );
+            retry.succeeded();
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn delays_keep_their_bounds(seed: u64, asked in proptest::option::of(0u64..200)) {
+            let backoff = RetryPolicy::default().interrupted;
+            let asked = asked.map(Duration::from_secs);
+            let (mut retry, mut rng) = (Retry::default(), fastrand::Rng::with_seed(seed));
+            let (mut now, mut retries) = (Instant::default(), 0);
+            while let Some(delay) = retry.next(&backoff, asked, now, &mut rng) {
+                prop_assert!(delay >= asked.unwrap_or_default());
+                prop_assert!(delay <= backoff.cap.max(asked.unwrap_or_default()));
+                now = now.after(delay);
+                retries += 1;
+            }
+            prop_assert!(retries <= backoff.retries);
+            prop_assert!(now.0 <= backoff.budget);
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! What an embedder may choose.
+
+use core::time::Duration;
+
+use crate::complete::retry::RetryPolicy;
+use crate::delivery::DeliveryPolicy;
+
+/// The model's choices; the default is what a desktop browser would take.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// When failed attempts are tried again.
+    pub retry: RetryPolicy,
+    /// When unhandled events are delivered again, and for how long.
+    pub delivery: DeliveryPolicy,
+    /// The shortest time between two progress updates of a fetch; 50 ms by default (ruling 32).
+    pub progress_interval: Duration,
+    /// How long clients may take to apply that a fetch settled before the worker is told; 1 s by
+    /// default (ruling 8b).
+    pub clients_apply_within: Duration,
+    /// How often a record may begin again from byte 0 because its representation changed; 8 by
+    /// default.
+    pub max_restarts: u32,
+    /// Whether the body of a response without an ok status is kept; off by default (ruling 4b).
+    pub keep_bad_status_bodies: bool,
+    /// Whether a metered connection pauses; off by default.
+    pub pause_on_metered: bool,
+    /// How soon a record is tried again after the disk was full; 30 s by default.
+    pub storage_retry: Duration,
+    /// How many requests one fetch may have; 100 000 by default.
+    pub max_requests: usize,
+    /// How many fetches of one registration may be active; no limit by default.
+    pub max_active_fetches: usize,
+    /// How many finished fetches a registration keeps for the UI; 20 by default (ruling 8).
+    pub max_finished: usize,
+    /// How long a finished fetch is kept for the UI; 30 days by default.
+    pub finished_age: Duration,
+    /// Seeds the jitter; take it from the system's randomness.
+    pub seed: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            retry: RetryPolicy::default(),
+            delivery: DeliveryPolicy::default(),
+            progress_interval: Duration::from_millis(50),
+            clients_apply_within: Duration::from_secs(1),
+            max_restarts: 8,
+            keep_bad_status_bodies: false,
+            pause_on_metered: false,
+            storage_retry: Duration::from_secs(30),
+            max_requests: 100_000,
+            max_active_fetches: usize::MAX,
+            max_finished: 20,
+            finished_age: Duration::from_secs(30 * 24 * 3600),
+            seed: 0,
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! What every algorithm needs beside the fetch it works on: the time, the choices, and the way out.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use core::mem;
+
+use crate::action::{Action, Observation, Reply};
+use crate::budget::{Account, Ledger};
+use crate::config::Config;
+use crate::connectivity::Connectivity;
+use crate::error::CallError;
+use crate::ids::{
+    AttemptId, BodyKey, CallId, CommitId, FetchKey, RecordKey, RegistrationKey, StorageKey,
+};
+use crate::registration::Registrations;
+use crate::response::ResponseHead;
+use crate::store_op::{FetchResult, StoreOp, Sync, Transaction};
+use crate::time::Now;
+use crate::timers::Timers;
+use alloc::sync::Arc;
+
+/// Shared by all fetches of a model.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) config: Config,
+    pub(crate) now: Now,
+    pub(crate) rng: fastrand::Rng,
+    pub(crate) connectivity: Connectivity,
+    pub(crate) timers: Timers,
+    pub(crate) registrations: Registrations,
+    /// Which record a running attempt works for.
+    pub(crate) attempts: BTreeMap<AttemptId, RecordKey>,
+    pub(crate) actions: VecDeque<Action>,
+    ledger: Ledger,
+    transaction: Transaction,
+    effects: Vec<Effect>,
+    commits: VecDeque<(CommitId, Vec<Effect>)>,
+    next_attempt: u64,
+    next_commit: u64,
+}
+
+/// What waits for the commit of the step it belongs to.
+#[derive(Clone, Debug)]
+pub(crate) enum Effect {
+    /// A call is answered.
+    Reply(CallId, Result<Reply, CallError>),
+    /// A new fetch exists: it becomes active and its call is answered.
+    Registered(CallId, FetchKey),
+    /// A request that must not be sent twice may be sent.
+    UploadBegun(RecordKey),
+    /// A representation was opened for an attempt, which may write it.
+    GenerationOpened(AttemptId, BodyKey, Arc<ResponseHead>),
+    /// A record ended.
+    RecordSettled(RecordKey),
+    /// A fetch settled.
+    Settled(FetchKey, FetchResult),
+    /// Delivery of the settling event is over.
+    DeliveryEnded(FetchKey),
+    /// A fetch is gone.
+    Forgotten(FetchKey),
+    /// Observers are told.
+    Observe(Observation),
+}
+
+impl Context {
+    pub(crate) fn new(config: Config, now: Now) -> Self {
+        Self {
+            rng: fastrand::Rng::with_seed(config.seed),
+            config,
+            now,
+            connectivity: Connectivity::default(),
+            timers: Timers::default(),
+            registrations: Registrations::default(),
+            attempts: BTreeMap::new(),
+            actions: VecDeque::new(),
+            ledger: Ledger::new(),
+            transaction: Transaction::default(),
+            effects: Vec::new(),
+            commits: VecDeque::new(),
+            next_attempt: 0,
+            next_commit: 0,
+        }
+    }
+
+    pub(crate) fn act(&mut self, action: Action) {
+        self.actions.push_back(action);
+    }
+
+    pub(crate) fn observe(&mut self, observation: Observation) {
+        self.act(Action::Observe(observation));
+    }
+
+    pub(crate) fn reply(&mut self, call: CallId, reply: Result<Reply, CallError>) {
+        self.act(Action::Reply(call, reply));
+    }
+
+    /// Adds a step to the transaction of the current input.
+    pub(crate) fn store(&mut self, op: StoreOp) {
+        self.transaction.ops.push(op);
+    }
+
+    /// Does something once the steps stored so far are durable.
+    pub(crate) fn after_commit(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    /// Ends the transaction of the current input with the steps stored so far, synced as asked.
+    pub(crate) fn commit(&mut self, sync: Sync) {
+        if self.transaction.ops.is_empty() && self.effects.is_empty() {
+            return;
+        }
+        self.transaction.sync = sync;
+        let id = CommitId(self.next_commit);
+        self.next_commit += 1;
+        self.commits.push_back((id, mem::take(&mut self.effects)));
+        let transaction = mem::take(&mut self.transaction);
+        self.act(Action::Commit(id, transaction));
+    }
+
+    /// The effects that waited for this commit.
+    pub(crate) fn committed(&mut self, id: CommitId) -> Vec<Effect> {
+        // Acknowledgements come in order; anything else is not ours.
+        match self.commits.front() {
+            Some((front, _)) if *front == id => self
+                .commits
+                .pop_front()
+                .map(|(_, effects)| effects)
+                .unwrap_or_default(),
+            _ => Vec::new(),
+        }
+    }
+
+    pub(crate) fn new_attempt(&mut self, record: RecordKey) -> AttemptId {
+        let attempt = AttemptId(self.next_attempt);
+        self.next_attempt += 1;
+        self.attempts.insert(attempt, record);
+        attempt
+    }
+
+    pub(crate) fn account(&mut self, storage_key: &StorageKey) -> &mut Account {
+        self.ledger.entry(storage_key.clone()).or_default()
+    }
+
+    /// Whether the fetch is in its registration's active background fetches.
+    pub(crate) fn is_active(
+        &self,
+        registration: &RegistrationKey,
+        id: &str,
+        fetch: FetchKey,
+    ) -> bool {
+        self.registrations
+            .get(registration)
+            .is_some_and(|registration| registration.active.contains_background_fetch(id, fetch))
+    }
+}

@@ -1,0 +1,95 @@
+//! Why a call is refused, and the one table that maps it to what scripts see.
+
+/// A refused call. The first group is the caller's fault, the second the environment's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// `fetch()` or `get()` with an empty id.
+    #[error("the id must not be empty")]
+    EmptyId,
+    /// `fetch()` without requests.
+    #[error("at least one request is needed")]
+    NoRequests,
+    /// More requests than the embedder allows in one fetch.
+    #[error("too many requests in one background fetch")]
+    TooManyRequests,
+    /// More active fetches than the embedder allows for one registration.
+    #[error("too many background fetches are active")]
+    TooManyFetches,
+    /// A request in mode `no-cors`.
+    #[error("requests in mode 'no-cors' cannot be fetched in the background")]
+    NoCors,
+    /// A request whose URL includes credentials.
+    #[error("the URL must not include credentials")]
+    CredentialsInUrl,
+    /// A request to a port that Fetch blocks.
+    #[error("the URL's port is blocked")]
+    BlockedPort,
+    /// The id is in use by an active fetch of the registration.
+    #[error("a background fetch with that id is active already")]
+    IdInUse,
+    /// A request's body could not be read.
+    #[error("a request's body could not be read")]
+    BodyUnreadable,
+    /// A fetch with requests other than `GET` cannot be paused.
+    #[error("only a background fetch whose requests are all GET can be paused")]
+    NotPausable,
+    /// The fetch has not finished and cannot be dismissed.
+    #[error("a background fetch that is active must be aborted, not dismissed")]
+    StillActive,
+    /// The records are gone, because the settling event ended.
+    #[error("the records are no longer available")]
+    RecordsUnavailable,
+
+    /// The permission is denied.
+    #[error("permission for background fetch was denied")]
+    PermissionDenied,
+    /// The registration has no active worker, or is gone.
+    #[error("the service worker registration has no active worker")]
+    NoActiveWorker,
+    /// The request bodies or `downloadTotal` do not fit the quota.
+    #[error("the quota does not allow for that many bytes")]
+    QuotaExceeded,
+    /// The fetch is gone.
+    #[error("there is no such background fetch")]
+    NotFound,
+}
+
+/// The exceptions of the web platform that calls reject with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DomException {
+    /// A JavaScript `TypeError`.
+    TypeError,
+    /// `NotAllowedError`.
+    NotAllowedError,
+    /// `QuotaExceededError`.
+    QuotaExceededError,
+    /// `InvalidStateError`.
+    InvalidStateError,
+    /// `AbortError`.
+    AbortError,
+}
+
+impl CallError {
+    /// The exception that a script gets for this error.
+    #[must_use]
+    pub const fn dom_exception(self) -> DomException {
+        match self {
+            Self::PermissionDenied => DomException::NotAllowedError,
+            Self::QuotaExceeded => DomException::QuotaExceededError,
+            Self::RecordsUnavailable | Self::StillActive | Self::NotPausable | Self::NotFound => {
+                DomException::InvalidStateError
+            }
+            Self::EmptyId
+            | Self::NoRequests
+            | Self::TooManyRequests
+            | Self::TooManyFetches
+            | Self::NoCors
+            | Self::CredentialsInUrl
+            | Self::BlockedPort
+            | Self::IdInUse
+            | Self::BodyUnreadable
+            | Self::NoActiveWorker => DomException::TypeError,
+        }
+    }
+}

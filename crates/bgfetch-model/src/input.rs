@@ -1,0 +1,148 @@
+//! The one door into the model.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::attempt::AttemptEvent;
+use crate::background_fetch_manager::fetch::FetchCall;
+use crate::connectivity::Connectivity;
+use crate::ids::{AttemptId, CallId, CommitId, FetchKey, RecordKey, RegistrationKey, StorageKey};
+use crate::store_op::ImageResource;
+
+/// Everything that can happen to background fetches.
+///
+/// Inputs that carry a [`CallId`] are answered by exactly one
+/// [`Action::Reply`](crate::action::Action::Reply), unless the caller withdraws with
+/// [`Input::CallDropped`]. Inputs about a fetch, record or attempt that is gone are ignored.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A service worker registration exists, and whether it has an active worker.
+    Register {
+        /// Answered once the registration is durable.
+        call: CallId,
+        /// Which one.
+        registration: RegistrationKey,
+        /// Whether its active worker is not null.
+        active_worker: bool,
+    },
+    /// A service worker registration was removed or its site's data cleared (ruling 31).
+    Unregister {
+        /// Answered once everything of it is gone.
+        call: CallId,
+        /// Which one.
+        registration: RegistrationKey,
+    },
+    /// `BackgroundFetchManager.fetch()` was called.
+    Fetch(Box<FetchCall>),
+    /// Answers [`Action::QueryPermission`](crate::action::Action::QueryPermission).
+    Permission {
+        /// The waiting call.
+        call: CallId,
+        /// The permission's state.
+        permission: Permission,
+    },
+    /// Answers [`Action::StoreBodies`](crate::action::Action::StoreBodies): the lengths of all
+    /// request bodies, in the order of the requests that have one.
+    BodiesStored {
+        /// The waiting call.
+        call: CallId,
+        /// One length for each request with a body.
+        lengths: Vec<u64>,
+    },
+    /// Answers [`Action::StoreBodies`](crate::action::Action::StoreBodies) where it failed.
+    BodiesFailed {
+        /// The waiting call.
+        call: CallId,
+        /// Why.
+        error: BodyError,
+    },
+    /// The promise of `fetch()` was resolved and its microtasks ran, or its caller is gone: work
+    /// may start (ruling 8b).
+    CallerReady(FetchKey),
+    /// Nobody waits for this call any more. A `fetch()` that is not yet being committed is undone.
+    CallDropped(CallId),
+    /// `abort()` was called, or the user cancelled.
+    Abort {
+        /// Answered with whether this aborted the fetch.
+        call: CallId,
+        /// Which one.
+        fetch: FetchKey,
+    },
+    /// The user, or the embedder's policy, paused or resumed.
+    SetPaused {
+        /// Answered once that is durable.
+        call: CallId,
+        /// Which fetch.
+        fetch: FetchKey,
+        /// The new value of the paused flag.
+        paused: bool,
+    },
+    /// A handler called `updateUI()` and the event allowed it.
+    UpdateUi {
+        /// Answered once that is durable.
+        call: CallId,
+        /// Which fetch.
+        fetch: FetchKey,
+        /// The new title, where one was given.
+        title: Option<String>,
+        /// The new icons, where some were given.
+        icons: Option<Vec<ImageResource>>,
+    },
+    /// The user activated the UI of a fetch.
+    Click {
+        /// Answered once the event was asked for.
+        call: CallId,
+        /// Which fetch.
+        fetch: FetchKey,
+    },
+    /// The user dismissed the UI of a finished fetch (ruling 8).
+    Dismiss {
+        /// Answered once the fetch is forgotten.
+        call: CallId,
+        /// Which fetch.
+        fetch: FetchKey,
+    },
+    /// The scheduler gave a queued record its slot.
+    SlotGranted(RecordKey),
+    /// An attempt reports.
+    Attempt(AttemptId, AttemptEvent),
+    /// The network changed.
+    Connectivity(Connectivity),
+    /// How many bytes background fetches of this storage key may hold in all; no limit until told.
+    Quota(StorageKey, u64),
+    /// The store made a transaction durable; they are acknowledged in order.
+    Committed(CommitId),
+    /// Every client applied that the fetch settled.
+    ClientsApplied(FetchKey),
+    /// The settling event of a fetch ended.
+    EventEnded {
+        /// Which fetch.
+        fetch: FetchKey,
+        /// Whether a handler ran to its end; if not, the event is delivered again.
+        handled: bool,
+    },
+    /// Nothing but time passed.
+    Tick,
+}
+
+/// The [permission state](https://w3c.github.io/permissions/#dfn-permission-state) of
+/// `background-fetch`, with what "prompt" means to the embedder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Permission {
+    /// Go on.
+    Granted,
+    /// The user has not decided: go on, paused until the user accepts.
+    StartPaused,
+    /// Refuse.
+    Denied,
+}
+
+/// Why the request bodies of a fetch could not be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyError {
+    /// A body's stream errored.
+    Unreadable,
+    /// They are larger than quota or the disk allows.
+    QuotaExceeded,
+}

@@ -1,0 +1,311 @@
+//! The state machine as a whole: one door in, one door out.
+
+use alloc::collections::BTreeMap;
+
+use crate::action::{Action, Reply};
+use crate::background_fetch::{BackgroundFetch, Stage};
+use crate::background_fetch_manager::fetch::PendingFetch;
+use crate::config::Config;
+use crate::context::{Context, Effect};
+use crate::error::CallError;
+use crate::ids::{CallId, CommitId, FetchKey, RecordKey, RegistrationKey};
+use crate::input::Input;
+use crate::registration::Registration;
+use crate::store_op::{Snapshot, StoreOp, Sync};
+use crate::time::{Instant, Now};
+use crate::timers::Timer;
+
+/// All background fetches of a store.
+///
+/// # The drain rule
+///
+/// After [`Model::open`] and after each [`Model::handle`], take actions with
+/// [`Model::poll_action`] until there is none, and execute them in that order. Then wait for the
+/// next input, or until [`Model::poll_timeout`], when [`Input::Tick`] is due. Transactions must
+/// reach the store in the order in which they are taken.
+#[derive(Debug)]
+pub struct Model {
+    pub(crate) ctx: Context,
+    /// Every fetch that is registered and not forgotten.
+    pub(crate) fetches: BTreeMap<FetchKey, BackgroundFetch>,
+    /// Those whose registration is being committed.
+    pub(crate) registering: BTreeMap<FetchKey, BackgroundFetch>,
+    /// The calls of `fetch()` that wait.
+    pub(crate) pending: BTreeMap<CallId, PendingFetch>,
+    pub(crate) next_fetch: u64,
+}
+
+impl Model {
+    /// A model that goes on where the store's snapshot ends.
+    #[must_use]
+    pub fn open(config: Config, snapshot: Snapshot, now: Now) -> Self {
+        let mut model = Self {
+            ctx: Context::new(config, now),
+            fetches: BTreeMap::new(),
+            registering: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            next_fetch: snapshot.next_fetch,
+        };
+        model.recover(snapshot);
+        model.ctx.commit(Sync::Process);
+        model
+    }
+
+    /// Takes one input. What follows from it is read with [`Model::poll_action`].
+    pub fn handle(&mut self, now: Now, input: Input) {
+        self.ctx.now = now;
+        self.dispatch(input);
+        while let Some(timer) = self.ctx.timers.pop(now.monotonic) {
+            self.timer_ended(timer);
+        }
+        self.ctx.commit(Sync::Process);
+    }
+
+    /// The next action, or none until another input was handled.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.ctx.actions.pop_front()
+    }
+
+    /// When [`Input::Tick`] is due, or none while nothing waits for time.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.ctx.timers.next()
+    }
+
+    /// A fetch, finished ones included, or none when it was forgotten.
+    #[must_use]
+    pub fn fetch(&self, key: FetchKey) -> Option<&BackgroundFetch> {
+        self.fetches.get(&key)
+    }
+
+    /// All fetches in order of registration, finished ones included.
+    pub fn fetches(&self) -> impl Iterator<Item = &BackgroundFetch> {
+        self.fetches.values()
+    }
+
+    /// The keys of the registrations that exist.
+    pub fn registrations(&self) -> impl Iterator<Item = &RegistrationKey> {
+        self.ctx.registrations.keys()
+    }
+
+    pub(crate) fn registration(&self, key: &RegistrationKey) -> Option<&Registration> {
+        self.ctx.registrations.get(key)
+    }
+
+    fn dispatch(&mut self, input: Input) {
+        match input {
+            Input::Register {
+                call,
+                registration,
+                active_worker,
+            } => {
+                self.register(call, registration, active_worker);
+            }
+            Input::Unregister { call, registration } => self.unregister(call, &registration),
+            Input::Fetch(call) => self.fetch_called(call),
+            Input::Permission { call, permission } => self.permission_answered(call, permission),
+            Input::BodiesStored { call, lengths } => self.bodies_stored(call, lengths),
+            Input::BodiesFailed { call, error } => self.bodies_failed(call, error),
+            Input::CallDropped(call) => self.call_dropped(call),
+            Input::CallerReady(key) => self.with_fetch(key, BackgroundFetch::perform),
+            Input::Abort { call, fetch } => self.abort(call, fetch),
+            Input::SetPaused {
+                call,
+                fetch,
+                paused,
+            } => self.set_paused(call, fetch, paused),
+            Input::UpdateUi {
+                call,
+                fetch,
+                title,
+                icons,
+            } => {
+                self.update_ui(call, fetch, title, icons);
+            }
+            Input::Click { call, fetch } => self.click(call, fetch),
+            Input::Dismiss { call, fetch } => self.dismiss(call, fetch),
+            Input::SlotGranted(record) => self.slot_granted(record),
+            Input::Attempt(attempt, event) => {
+                if let Some(record) = self.ctx.attempts.get(&attempt).copied() {
+                    self.with_fetch(record.fetch, |fetch, ctx| {
+                        fetch.attempt_event(ctx, record.index, attempt, event);
+                    });
+                }
+            }
+            Input::Connectivity(connectivity) => {
+                self.ctx.connectivity = connectivity;
+                for fetch in self.fetches.values_mut() {
+                    fetch.reconsider_pauses(&mut self.ctx);
+                    fetch.observe_pause(&mut self.ctx);
+                }
+            }
+            Input::Quota(storage_key, limit) => self.ctx.account(&storage_key).set_limit(limit),
+            Input::Committed(commit) => self.committed(commit),
+            Input::ClientsApplied(key) => self.with_fetch(key, |fetch, ctx| {
+                if fetch.stage == Stage::AwaitingClients {
+                    fetch.fire_settled_event(ctx);
+                }
+            }),
+            Input::EventEnded { fetch, handled } => {
+                self.with_fetch(fetch, |fetch, ctx| fetch.event_ended(ctx, handled));
+            }
+            Input::Tick => {}
+        }
+    }
+
+    fn timer_ended(&mut self, timer: Timer) {
+        match timer {
+            Timer::Retry(record) => self.with_fetch(record.fetch, |fetch, ctx| {
+                fetch.complete_a_record(ctx, record.index);
+            }),
+            Timer::Progress(fetch) => self.with_fetch(fetch, BackgroundFetch::progress_due),
+            Timer::ClientsApplied(fetch) | Timer::Redeliver(fetch) => {
+                self.with_fetch(fetch, BackgroundFetch::fire_settled_event);
+            }
+        }
+    }
+
+    /// The store acknowledged a transaction: its effects may happen.
+    fn committed(&mut self, commit: CommitId) {
+        for effect in self.ctx.committed(commit) {
+            match effect {
+                Effect::Reply(call, reply) => self.ctx.reply(call, reply),
+                Effect::Registered(call, fetch) => self.fetch_registered(call, fetch),
+                Effect::UploadBegun(record) => self.with_fetch(record.fetch, |fetch, ctx| {
+                    fetch.upload_begun(ctx, record.index);
+                }),
+                Effect::GenerationOpened(attempt, body, head) => {
+                    self.with_fetch(body.record.fetch, |fetch, ctx| {
+                        fetch.generation_opened(
+                            ctx,
+                            body.record.index,
+                            attempt,
+                            body.generation,
+                            head,
+                        );
+                    });
+                }
+                Effect::RecordSettled(record) => self.with_fetch(record.fetch, |fetch, ctx| {
+                    fetch.record_settle_committed(ctx, record.index);
+                }),
+                Effect::Settled(fetch, result) => {
+                    self.with_fetch(fetch, |fetch, ctx| fetch.settle_committed(ctx, result));
+                }
+                Effect::DeliveryEnded(fetch) => {
+                    self.with_fetch(fetch, BackgroundFetch::delivery_ended);
+                    self.forget_old_fetches();
+                }
+                Effect::Forgotten(fetch) => self.ctx.act(Action::Forgotten(fetch)),
+                Effect::Observe(observation) => self.ctx.observe(observation),
+            }
+        }
+    }
+
+    fn slot_granted(&mut self, record: RecordKey) {
+        if self.fetches.contains_key(&record.fetch) {
+            self.with_fetch(record.fetch, |fetch, ctx| {
+                fetch.slot_granted(ctx, record.index)
+            });
+        } else {
+            self.ctx.act(Action::ReleaseSlot(record));
+        }
+    }
+
+    fn register(&mut self, call: CallId, key: RegistrationKey, active_worker: bool) {
+        let registration = self.ctx.registrations.entry(key.clone()).or_default();
+        registration.active_worker = active_worker;
+        self.ctx.store(StoreOp::PutRegistration(key));
+        self.ctx.after_commit(Effect::Reply(call, Ok(Reply::Done)));
+    }
+
+    /// Ruling 31: everything of the registration ends without events and is deleted.
+    fn unregister(&mut self, call: CallId, key: &RegistrationKey) {
+        self.drop_pending_of(key);
+        self.ctx.registrations.remove(key);
+        self.registering
+            .retain(|_, fetch| fetch.registration != *key);
+        self.ctx.store(StoreOp::RemoveRegistration(key.clone()));
+        let removed = self
+            .fetches
+            .extract_if(.., |_, fetch| fetch.registration == *key);
+        for (fetch, mut removed) in removed {
+            removed.drop_network(&mut self.ctx);
+            self.ctx
+                .account(&key.storage_key)
+                .release(removed.reserved());
+            self.ctx.after_commit(Effect::Forgotten(fetch));
+        }
+        self.ctx.after_commit(Effect::Reply(call, Ok(Reply::Done)));
+    }
+
+    /// The paused flag, as [display](crate::background_fetch::display) allows to toggle it.
+    fn set_paused(&mut self, call: CallId, key: FetchKey, paused: bool) {
+        let Some(fetch) = self.fetches.get_mut(&key) else {
+            return self.ctx.reply(call, Err(CallError::NotFound));
+        };
+        // Resuming is always possible: a fetch of uploads may have been started paused.
+        if paused && !fetch.is_pausable() {
+            return self.ctx.reply(call, Err(CallError::NotPausable));
+        }
+        fetch.paused = paused;
+        self.ctx.store(StoreOp::SetPaused(key, paused));
+        self.ctx.after_commit(Effect::Reply(call, Ok(Reply::Done)));
+        self.with_fetch(key, BackgroundFetch::reconsider_pauses);
+    }
+
+    fn click(&mut self, call: CallId, key: FetchKey) {
+        let reply = match self.fetches.get(&key) {
+            Some(fetch) => {
+                fetch.fire_click_event(&mut self.ctx);
+                Ok(Reply::Done)
+            }
+            None => Err(CallError::NotFound),
+        };
+        self.ctx.reply(call, reply);
+    }
+
+    fn dismiss(&mut self, call: CallId, key: FetchKey) {
+        match self.fetches.get(&key).map(|fetch| fetch.stage) {
+            None => self.ctx.reply(call, Err(CallError::NotFound)),
+            Some(Stage::Finished) => {
+                self.forget(key);
+                self.ctx.after_commit(Effect::Reply(call, Ok(Reply::Done)));
+            }
+            Some(_) => self.ctx.reply(call, Err(CallError::StillActive)),
+        }
+    }
+
+    fn forget(&mut self, key: FetchKey) {
+        self.fetches.remove(&key);
+        self.ctx.store(StoreOp::Forget(key));
+        self.ctx.after_commit(Effect::Forgotten(key));
+    }
+
+    /// Ruling 8: finished fetches are kept for the UI, but not for ever and not all of them.
+    pub(crate) fn forget_old_fetches(&mut self) {
+        let (now, config) = (self.ctx.now.wall, &self.ctx.config);
+        let mut kept: BTreeMap<&RegistrationKey, usize> = BTreeMap::new();
+        let mut old = alloc::vec::Vec::new();
+        for fetch in self
+            .fetches
+            .values()
+            .rev()
+            .filter(|fetch| fetch.stage == Stage::Finished)
+        {
+            let count = kept.entry(&fetch.registration).or_default();
+            *count += 1;
+            let age = now.since(fetch.settled_at.unwrap_or(now));
+            if *count > config.max_finished || age > config.finished_age {
+                old.push(fetch.key);
+            }
+        }
+        old.into_iter().for_each(|key| self.forget(key));
+    }
+
+    fn with_fetch(&mut self, key: FetchKey, run: impl FnOnce(&mut BackgroundFetch, &mut Context)) {
+        if let Some(fetch) = self.fetches.get_mut(&key) {
+            run(fetch, &mut self.ctx);
+            fetch.observe_pause(&mut self.ctx);
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! The spec's [background fetch record](https://wicg.github.io/background-fetch/#background-fetch-record-concept)
+//! and the states it can be in while it is completed.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::time::Duration;
+
+use crate::action::PauseReason;
+use crate::algorithms::extract_content_range_values::{ContentRange, extract_content_range_values};
+use crate::attempt::{AttemptEnd, Resume};
+use crate::complete::retry::Retry;
+use crate::ids::AttemptId;
+use crate::request::Request;
+use crate::response::{RecordResult, ResponseData, ResponseHead};
+use crate::store_op::StoredRecord;
+use crate::validator::strong_validator;
+
+/// A background fetch record.
+#[derive(Debug)]
+pub struct Record {
+    pub(crate) request: Arc<Request>,
+    pub(crate) data: ResponseData,
+    pub(crate) uploaded: u64,
+    pub(crate) state: RecordState,
+    pub(crate) retry: Retry,
+    /// How often it began again from byte 0.
+    pub(crate) restarts: u32,
+    /// The most bytes that were ever stored: only what goes beyond is progress, or a server could
+    /// keep a record that restarts going for ever.
+    pub(crate) high_water: u64,
+    /// The stored bytes cannot be continued; they stay readable until another response comes.
+    pub(crate) from_scratch: bool,
+    /// The store is opening a representation: until it has, the stored bytes are the old ones'.
+    pub(crate) opening: bool,
+    /// A content coding prevented a resume once, so none is asked for any more (ruling 24).
+    pub(crate) identity: bool,
+}
+
+/// What a record waits for.
+#[derive(Debug)]
+pub(crate) enum RecordState {
+    /// The caller of `fetch()` to be ready (ruling 8b).
+    Held,
+    /// The reason to pause to go away.
+    Waiting(PauseReason),
+    /// The back-off's timer.
+    BackingOff,
+    /// The scheduler.
+    Queued,
+    /// The store, before a request that must not be sent twice is sent. Holds a slot.
+    BeginningUpload,
+    /// An attempt. Holds a slot.
+    Attempting(Attempt),
+    /// Nothing: it ended.
+    Settled(RecordResult),
+}
+
+/// A running attempt.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    pub(crate) id: AttemptId,
+    pub(crate) resume: Option<Resume>,
+    pub(crate) phase: Phase,
+    /// The range of the response, where it is a part.
+    pub(crate) part: Option<ContentRange>,
+    /// The offset up to which it may store.
+    pub(crate) grant: u64,
+    /// Whether it was asked to return what it does not use of its grant.
+    pub(crate) recalled: bool,
+    /// How it ended, where its end waits for the store to open the representation.
+    pub(crate) ended: Option<AttemptEnd>,
+}
+
+/// What an attempt waits for.
+#[derive(Debug)]
+pub(crate) enum Phase {
+    /// The response's head.
+    Head,
+    /// The store, to open the representation.
+    Generation,
+    /// The body.
+    Body,
+    /// Its siblings to return what they don't need.
+    Grant,
+    /// Its own end, after it was cancelled; and what follows then.
+    Stop(Then),
+}
+
+/// What follows the end of a cancelled attempt.
+#[derive(Debug)]
+pub(crate) enum Then {
+    /// Wait until the reason to pause is gone.
+    Wait,
+    /// Try again after a delay.
+    Retry(Duration, String),
+    /// Try again from byte 0.
+    Restart,
+    /// End.
+    Settle(RecordResult, Option<String>),
+}
+
+impl Record {
+    /// A record that nothing was done for yet.
+    pub(crate) fn new(request: Arc<Request>) -> Self {
+        Self {
+            request,
+            data: ResponseData::default(),
+            uploaded: 0,
+            state: RecordState::Held,
+            retry: Retry::default(),
+            restarts: 0,
+            high_water: 0,
+            from_scratch: false,
+            opening: false,
+            identity: false,
+        }
+    }
+
+    /// A record as the store has it.
+    pub(crate) fn restored(stored: StoredRecord) -> Self {
+        let mut record = Self::new(stored.request);
+        record.data = ResponseData {
+            generation: stored.generation,
+            response: stored.response,
+            stored: stored.stored,
+            result: stored.result,
+        };
+        record.uploaded = stored.uploaded;
+        record.high_water = stored.stored;
+        record.retry.head_seen = record.data.response.is_some();
+        if let Some(result) = stored.result {
+            record.state = RecordState::Settled(result);
+        }
+        record
+    }
+
+    /// The request.
+    #[must_use]
+    pub fn request(&self) -> &Arc<Request> {
+        &self.request
+    }
+
+    /// The response data.
+    #[must_use]
+    pub fn response_data(&self) -> &ResponseData {
+        &self.data
+    }
+
+    /// How many bytes of the request body were sent.
+    #[must_use]
+    pub fn uploaded(&self) -> u64 {
+        self.uploaded
+    }
+
+    /// Whether an attempt is under way.
+    #[must_use]
+    pub fn is_in_flight(&self) -> bool {
+        self.attempt().is_some()
+    }
+
+    pub(crate) fn is_settled(&self) -> bool {
+        matches!(self.state, RecordState::Settled(_))
+    }
+
+    pub(crate) fn attempt(&self) -> Option<&Attempt> {
+        match &self.state {
+            RecordState::Attempting(attempt) => Some(attempt),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn attempt_mut(&mut self) -> Option<&mut Attempt> {
+        match &mut self.state {
+            RecordState::Attempting(attempt) => Some(attempt),
+            _ => None,
+        }
+    }
+
+    /// The bytes that its fetch's budget counts for it.
+    pub(crate) fn claim(&self) -> u64 {
+        self.attempt()
+            .map_or(0, |attempt| attempt.grant)
+            .max(self.data.stored)
+    }
+
+    /// How the missing bytes alone can be asked for, or none where the whole must be (rulings 23,
+    /// 24 and 27).
+    pub(crate) fn resume(&self) -> Option<Resume> {
+        let head = self.data.response.as_deref()?;
+        let possible = self.request.is_get()
+            && !self.request.has_own_range()
+            && !self.from_scratch
+            && self.data.stored > 0
+            && !head.is_content_coded();
+        let if_range = possible.then(|| strong_validator(head))??;
+        Some(Resume {
+            start: self.data.stored,
+            if_range,
+        })
+    }
+
+    /// Whether every byte is stored, as the response's head told (ruling 26).
+    pub(crate) fn has_everything(&self) -> bool {
+        self.request.is_get()
+            && !self.from_scratch
+            && self.data.response.as_deref().is_some_and(|head| {
+                head.is_ok() && expected_length(&self.request, head) == Some(self.data.stored)
+            })
+    }
+}
+
+/// The length that the stored body must have in the end, where the head tells.
+fn expected_length(request: &Request, head: &ResponseHead) -> Option<u64> {
+    if head.status == 206 {
+        let range = extract_content_range_values(&head.headers)?;
+        return if request.has_own_range() {
+            Some(range.end() - range.first)
+        } else {
+            range.complete_length
+        };
+    }
+    if head.is_content_coded() {
+        return None;
+    }
+    head.headers.get("content-length")?.parse().ok()
+}

@@ -1,0 +1,145 @@
+//! Going on after a restart: what the store kept becomes running state again.
+
+use alloc::collections::VecDeque;
+
+use crate::action::Action;
+use crate::background_fetch::{BackgroundFetch, Stage, Tallies};
+use crate::budget::Budget;
+use crate::context::Context;
+use crate::model::Model;
+use crate::record::{Record, RecordState};
+use crate::response::{FailureReason, RecordResult};
+use crate::store_op::{Snapshot, StoredFetch};
+
+impl Model {
+    pub(crate) fn recover(&mut self, snapshot: Snapshot) {
+        for key in snapshot.registrations {
+            // The embedder says later whether the worker is gone; until then it is as it was.
+            self.ctx.registrations.entry(key).or_default().active_worker = true;
+        }
+        for stored in snapshot.fetches {
+            let interrupted_uploads: alloc::vec::Vec<bool> = stored
+                .records
+                .iter()
+                .map(|record| record.upload_begun)
+                .collect();
+            let mut fetch = BackgroundFetch::restored(stored, &mut self.ctx);
+            fetch.resume_after_restart(&mut self.ctx, &interrupted_uploads);
+            self.fetches.insert(fetch.key, fetch);
+        }
+        self.forget_old_fetches();
+    }
+}
+
+impl BackgroundFetch {
+    fn restored(stored: StoredFetch, ctx: &mut Context) -> Self {
+        let upload_total = stored
+            .records
+            .iter()
+            .filter_map(|record| record.request.body_length)
+            .sum();
+        let held: u64 = stored.records.iter().map(|record| record.stored).sum();
+        let reserved = if stored.records_available {
+            held.max(stored.download_total)
+        } else {
+            0
+        };
+        let account = ctx.account(&stored.registration.storage_key);
+        account.reserve_stored(reserved.saturating_add(upload_total));
+        let mut fetch = Self {
+            key: stored.key,
+            registration: stored.registration,
+            id: stored.id,
+            title: stored.title,
+            icons: stored.icons,
+            download_total: stored.download_total,
+            upload_total,
+            paused: stored.paused,
+            abort_all: stored.abort_all,
+            created_at: stored.created_at,
+            settled_at: stored.settled_at,
+            cause: stored.cause,
+            result: stored.result,
+            records_available: stored.records_available,
+            records: stored.records.into_iter().map(Record::restored).collect(),
+            stage: Stage::AwaitingCaller,
+            delivery_attempts: stored.delivery_attempts,
+            budget: Budget::new(stored.download_total, reserved),
+            tallies: Tallies::default(),
+            awaiting_grant: VecDeque::new(),
+            recalls: 0,
+            last_update: None,
+            pause_reason: None,
+        };
+        fetch.count_records();
+        fetch
+    }
+
+    fn resume_after_restart(&mut self, ctx: &mut Context, interrupted_uploads: &[bool]) {
+        if let Some(result) = self.result {
+            // Ruling 7: an event that was pending is delivered.
+            if self.records_available {
+                self.stage = Stage::Delivering;
+                ctx.act(Action::FireSettledEvent(self.key, result));
+            } else {
+                self.stage = Stage::Finished;
+            }
+            return;
+        }
+        if !self.abort_all
+            && let Some(registration) = ctx.registrations.get_mut(&self.registration)
+        {
+            registration.active.insert(self.id.clone(), self.key);
+        }
+        // Ruling 28: an upload in flight at a crash may have arrived; it is not sent again.
+        const FETCH_ERROR: RecordResult = RecordResult::Failure(FailureReason::FetchError);
+        for (index, begun) in self.indices().zip(interrupted_uploads) {
+            let ended = |record: &Record| matches!(record.state, RecordState::Settled(_));
+            if *begun && self.record(index).is_some_and(|record| !ended(record)) {
+                let message = Some("the upload was interrupted by a restart".into());
+                self.settle_record(ctx, index, FETCH_ERROR, message);
+            }
+        }
+        if self.abort_all {
+            self.abort_every_record(ctx);
+        }
+        // The crash may have come between the last record and the fetch.
+        if self.all_settled() && self.stage == Stage::AwaitingCaller {
+            self.settle(ctx);
+        } else {
+            // Ruling 8b: the caller is gone.
+            self.perform(ctx);
+        }
+        self.observe_pause(ctx);
+    }
+
+    /// Ends what the fetch has under way outside, when it is removed as a whole.
+    pub(crate) fn drop_network(&mut self, ctx: &mut Context) {
+        use crate::attempt::AttemptCommand;
+        use crate::timers::Timer;
+        for index in self.indices() {
+            let key = self.record_key(index);
+            ctx.timers.clear(Timer::Retry(key));
+            match self.record(index).map(|record| &record.state) {
+                Some(RecordState::Queued) => ctx.act(Action::Withdraw(key)),
+                Some(RecordState::BeginningUpload) => ctx.act(Action::ReleaseSlot(key)),
+                Some(RecordState::Attempting(attempt)) => {
+                    let (id, released) = (attempt.id, attempt.ended.is_some());
+                    ctx.attempts.remove(&id);
+                    if !released {
+                        ctx.act(Action::Command(id, AttemptCommand::Cancel));
+                        ctx.act(Action::ReleaseSlot(key));
+                    }
+                }
+                _ => {}
+            }
+        }
+        for timer in [
+            Timer::Progress(self.key),
+            Timer::ClientsApplied(self.key),
+            Timer::Redeliver(self.key),
+        ] {
+            ctx.timers.clear(timer);
+        }
+    }
+}

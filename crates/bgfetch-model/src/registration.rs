@@ -1,0 +1,23 @@
+//! The spec's [extensions to service worker registration](https://wicg.github.io/background-fetch/#service-worker-registration-concept-extensions).
+//!
+//! The active background fetches edit queue is the model itself: one input after the other.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+
+use crate::algorithms::contains_background_fetch::ActiveBackgroundFetches;
+use crate::ids::RegistrationKey;
+
+/// A service worker registration as far as background fetch needs it.
+#[derive(Debug, Default)]
+pub(crate) struct Registration {
+    /// Whether its active worker is not null.
+    pub(crate) active_worker: bool,
+    /// Its active background fetches.
+    pub(crate) active: ActiveBackgroundFetches,
+    /// Ids of `fetch()` calls under way.
+    pub(crate) reserved: BTreeSet<String>,
+}
+
+/// All of them.
+pub(crate) type Registrations = BTreeMap<RegistrationKey, Registration>;

@@ -1,0 +1,87 @@
+//! Every timer of the model.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+
+use crate::ids::{FetchKey, RecordKey};
+use crate::time::Instant;
+
+/// What the model may wait for with a limit in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Timer {
+    /// A record's back-off ends, or a full disk is tried again.
+    Retry(RecordKey),
+    /// Coalesced progress is due.
+    Progress(FetchKey),
+    /// Clients had their time to apply that the fetch settled (ruling 8b).
+    ClientsApplied(FetchKey),
+    /// The settling event is delivered again.
+    Redeliver(FetchKey),
+}
+
+/// The timers that run, each at most once.
+#[derive(Debug, Default)]
+pub(crate) struct Timers {
+    by_time: BTreeSet<(Instant, Timer)>,
+    by_timer: BTreeMap<Timer, Instant>,
+}
+
+impl Timers {
+    /// Starts a timer; one that runs is moved.
+    pub(crate) fn set(&mut self, timer: Timer, at: Instant) {
+        self.clear(timer);
+        self.by_time.insert((at, timer));
+        self.by_timer.insert(timer, at);
+    }
+
+    pub(crate) fn clear(&mut self, timer: Timer) {
+        if let Some(at) = self.by_timer.remove(&timer) {
+            self.by_time.remove(&(at, timer));
+        }
+    }
+
+    pub(crate) fn is_set(&self, timer: Timer) -> bool {
+        self.by_timer.contains_key(&timer)
+    }
+
+    /// When the next timer ends.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        self.by_time.first().map(|(at, _)| *at)
+    }
+
+    /// Takes a timer that ended.
+    pub(crate) fn pop(&mut self, now: Instant) -> Option<Timer> {
+        let (at, timer) = self.by_time.first().copied()?;
+        if at > now {
+            return None;
+        }
+        self.clear(timer);
+        Some(timer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::time::Duration;
+
+    #[test]
+    fn timers_end_in_order_and_can_be_moved_or_cleared() {
+        let at = |seconds| Instant(Duration::from_secs(seconds));
+        let (a, b, c) = (
+            Timer::Progress(FetchKey(1)),
+            Timer::Redeliver(FetchKey(1)),
+            Timer::ClientsApplied(FetchKey(1)),
+        );
+        let mut timers = Timers::default();
+        timers.set(a, at(3));
+        timers.set(b, at(2));
+        timers.set(c, at(1));
+        timers.set(a, at(1));
+        timers.clear(c);
+        assert_eq!(timers.next(), Some(at(1)));
+        assert_eq!(timers.pop(at(2)), Some(a));
+        assert_eq!(timers.pop(at(1)), None);
+        assert_eq!(timers.pop(at(2)), Some(b));
+        assert_eq!(timers.next(), None);
+    }
+}

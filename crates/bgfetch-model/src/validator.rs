@@ -1,0 +1,144 @@
+//! Validators of a representation (RFC 9110, sections 8.8 and 13.1.5): which of them may join the
+//! bytes of two responses.
+
+use alloc::string::String;
+
+use crate::response::ResponseHead;
+
+/// The strong validator to send in `If-Range`, or none where the representation cannot be resumed
+/// safely (ruling 23).
+#[must_use]
+pub fn strong_validator(head: &ResponseHead) -> Option<String> {
+    match head.headers.get("etag") {
+        // A weak tag promises equivalence, not equal bytes; and where a tag exists, the date says
+        // nothing more than the tag does.
+        Some(etag) => is_strong_entity_tag(&etag).then_some(etag),
+        None => strong_last_modified(head),
+    }
+}
+
+/// `Last-Modified` is strong only when the origin's clock had moved on by at least a second (RFC
+/// 9110 asks for that; 60 s is its own advice for clocks that disagree) when the response was made.
+fn strong_last_modified(head: &ResponseHead) -> Option<String> {
+    let last_modified = head.headers.get("last-modified")?;
+    let modified = imf_fixdate_seconds(&last_modified)?;
+    let date = imf_fixdate_seconds(&head.headers.get("date")?)?;
+    (date >= modified + 60).then_some(last_modified)
+}
+
+fn is_strong_entity_tag(tag: &str) -> bool {
+    let Some(opaque) = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')) else {
+        return false;
+    };
+    // etagc leaves out the quote, controls and space; so a combined list of tags is refused too.
+    opaque
+        .chars()
+        .all(|c| c == '\u{21}' || ('\u{23}'..='\u{7e}').contains(&c) || c >= '\u{80}')
+}
+
+/// Seconds since the epoch of an IMF-fixdate (`Sun, 06 Nov 1994 08:49:37 GMT`), the only form that
+/// a server may send; obsolete forms are not strong enough to trust.
+fn imf_fixdate_seconds(date: &str) -> Option<u64> {
+    let mut parts = date.trim().split_once(", ")?.1.split(' ');
+    let day = number(parts.next()?, 2)?;
+    let name = parts.next()?;
+    let month = MONTHS.iter().zip(1..).find(|(month, _)| **month == name)?.1;
+    let year = number(parts.next()?, 4)?;
+    let mut clock = parts.next()?.split(':');
+    let (hour, minute, second) = (
+        number(clock.next()?, 2)?,
+        number(clock.next()?, 2)?,
+        number(clock.next()?, 2)?,
+    );
+    let sound = parts.next() == Some("GMT")
+        && parts.next().is_none()
+        && clock.next().is_none()
+        && (1..=31).contains(&day)
+        && year >= 1970
+        && hour < 24
+        && minute < 60
+        && second <= 60;
+    sound.then(|| ((days_since_epoch(year, month, day) * 24 + hour) * 60 + minute) * 60 + second)
+}
+
+const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
+
+fn number(text: &str, width: usize) -> Option<u64> {
+    (text.len() == width && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok())?
+}
+
+/// The proleptic Gregorian calendar, with years that begin in March so that the leap day is last.
+fn days_since_epoch(year: u64, month: u64, day: u64) -> u64 {
+    let (year, month) = if month <= 2 {
+        (year - 1, month + 9)
+    } else {
+        (year, month - 3)
+    };
+    let days = 365 * year + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 1;
+    days - 719_468
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::header_list::HeaderList;
+
+    fn validator(headers: &[(&str, &str)]) -> Option<String> {
+        strong_validator(&ResponseHead {
+            status: 200,
+            headers: HeaderList::from_iter(headers.iter().copied()),
+            url_list: alloc::vec![],
+            response_type: Default::default(),
+        })
+    }
+
+    #[test]
+    fn only_a_strong_entity_tag_resumes() {
+        assert_eq!(validator(&[("ETag", "\"a\"")]).as_deref(), Some("\"a\""));
+        for weak in ["W/\"a\"", "a", "\"a", "\"a\", \"b\"", "\"a b\"", ""] {
+            assert_eq!(validator(&[("ETag", weak)]), None, "{weak}");
+        }
+    }
+
+    #[test]
+    fn a_weak_tag_is_not_made_good_by_a_date() {
+        let date = ("Date", "Sun, 06 Nov 1994 09:49:37 GMT");
+        let modified = ("Last-Modified", "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(validator(&[("ETag", "W/\"a\""), date, modified]), None);
+        assert_eq!(validator(&[date, modified]).as_deref(), Some(modified.1));
+    }
+
+    #[test]
+    fn last_modified_is_strong_only_a_minute_before_the_date() {
+        let date = ("Date", "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(
+            validator(&[date, ("Last-Modified", "Sun, 06 Nov 1994 08:48:38 GMT")]),
+            None
+        );
+        assert!(validator(&[date, ("Last-Modified", "Sun, 06 Nov 1994 08:48:37 GMT")]).is_some());
+        assert_eq!(
+            validator(&[("Last-Modified", "Sun, 06 Nov 1994 08:48:37 GMT")]),
+            None
+        );
+    }
+
+    #[test]
+    fn dates_become_seconds() {
+        assert_eq!(
+            imf_fixdate_seconds("Thu, 01 Jan 1970 00:00:00 GMT"),
+            Some(0)
+        );
+        assert_eq!(
+            imf_fixdate_seconds("Sun, 06 Nov 1994 08:49:37 GMT"),
+            Some(784_111_777)
+        );
+        assert_eq!(
+            imf_fixdate_seconds("Thu, 29 Feb 2024 12:00:00 GMT"),
+            Some(1_709_208_000)
+        );
+        assert_eq!(imf_fixdate_seconds("Sunday, 06-Nov-94 08:49:37 GMT"), None);
+        assert_eq!(imf_fixdate_seconds("Sun, 06 Nov 1994 08:49:37 +0100"), None);
+    }
+}
