@@ -1,1 +1,89 @@
-//! Under construction.
+//! [Background Fetch](https://wicg.github.io/background-fetch/) for any browser engine or runtime.
+//!
+//! A page asks for several requests to be fetched as one item. They go on when the page closes,
+//! pause while the network is away, resume where they stopped, survive the end of the process, and
+//! in the end a service worker is told. This crate is all of that but the page and the worker.
+//!
+//! ```no_run
+//! use bgfetch::{Engine, FetchOptions, StorageKey};
+//!
+//! # async fn example(host: bgfetch::mock::ScriptedHost) -> Result<(), Box<dyn std::error::Error>> {
+//! let engine = Engine::builder().directory("profile/bgfetch").worker_host(host).open()?;
+//! let scope = "https://podcasts.example/".parse()?;
+//! let registration = engine.register(StorageKey("https://podcasts.example".into()), scope).await?;
+//! let urls = ["https://podcasts.example/ep-5.mp3", "https://podcasts.example/ep-5-artwork.jpg"];
+//! let options = FetchOptions { title: "Episode 5".into(), ..FetchOptions::default() };
+//! let fetch = registration.background_fetch().fetch("my-fetch", urls, options).await?;
+//! println!("{}: {:?}", fetch.id(), fetch.settled().await?);
+//! engine.shutdown().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What the embedder brings
+//!
+//! Everything has a default: see [`Builder`] for the list and [`embedder`] for the traits. The two
+//! that most embedders want are a [`WorkerHost`], behind which service workers run, and a
+//! [`Fetcher`], where the engine has a network stack of its own.
+//!
+//! # What it promises
+//!
+//! - Handles are `Send + Sync + Clone`; dropping a future never leaves half a fetch.
+//! - Promises, events and deletions wait until the step they belong to is durable.
+//! - Settling events are delivered at least once; requests other than `GET` are sent at most once.
+//! - Several engines live in one process; there are no globals.
+
+mod background_fetch_manager;
+mod background_fetch_record;
+mod background_fetch_registration;
+mod builder;
+mod clients;
+pub mod embedder;
+mod engine;
+mod error;
+mod event_loop;
+mod execute;
+mod observer;
+mod request_bodies;
+mod request_info;
+mod running;
+mod shared;
+mod ui;
+mod watchers;
+
+pub use background_fetch_manager::{BackgroundFetchManager, StartHold};
+pub use background_fetch_record::{BackgroundFetchRecord, RecordError, Response, ResponseBody};
+pub use background_fetch_registration::BackgroundFetchRegistration;
+pub use builder::Builder;
+pub use clients::{Client, ClientUpdate};
+pub use engine::{Engine, ServiceWorkerRegistration};
+pub use error::{Error, Result};
+pub use observer::{Event, Observer, What};
+pub use request_info::{RequestBody, RequestInfo};
+pub use ui::{Job, JobRecord, Ui};
+
+pub use bgfetch_model::action::{PauseReason, Update};
+pub use bgfetch_model::background_fetch::display::Display;
+pub use bgfetch_model::background_fetch_manager::fetch::FetchOptions;
+pub use bgfetch_model::background_fetch_registration::match_all::MatchOptions;
+pub use bgfetch_model::config::Config;
+pub use bgfetch_model::connectivity::{Connectivity, Reachable};
+pub use bgfetch_model::error::{CallError, DomException};
+pub use bgfetch_model::ids::{FetchKey, RecordIndex, RecordKey, RegistrationKey, StorageKey};
+pub use bgfetch_model::input::Permission;
+pub use bgfetch_model::request::{RedirectMode, Request, RequestMode};
+pub use bgfetch_model::response::{FailureReason, RecordResult, ResponseHead, ResponseType};
+pub use bgfetch_model::store_op::{FetchResult, ImageResource};
+pub use bgfetch_net::attempt::Timeouts;
+pub use bgfetch_net::connectivity::{ConnectivitySource, ManualConnectivity, SystemConnectivity};
+pub use bgfetch_net::fetcher::{FetchError, FetchRequest, FetchResponse, Fetcher};
+#[cfg(feature = "hyper")]
+pub use bgfetch_net::hyper::HyperFetcher;
+pub use bgfetch_net::scheduler::Limits;
+pub use bgfetch_store::{Handover, Store, StoreError};
+#[cfg(feature = "sqlite")]
+pub use bgfetch_store::{Durability, Options as StoreOptions};
+pub use bgfetch_sw::{
+    DispatchError, EventKind, FunctionalEvent, LifetimeExtension, Rejection, UiUpdate, WorkerHost,
+    mock,
+};

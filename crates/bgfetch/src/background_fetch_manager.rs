@@ -1,0 +1,127 @@
+//! [BackgroundFetchManager](https://wicg.github.io/background-fetch/#background-fetch-manager).
+
+use bgfetch_model::background_fetch_manager::fetch::{FetchCall, FetchOptions};
+use bgfetch_model::ids::{FetchKey, RegistrationKey};
+use bgfetch_model::input::Input;
+
+use crate::background_fetch_registration::BackgroundFetchRegistration;
+use crate::error::{Error, Result};
+use crate::event_loop::Message;
+use crate::request_info::RequestInfo;
+use crate::shared::Shared;
+
+/// Starts and finds the background fetches of one service worker registration.
+#[derive(Clone, Debug)]
+pub struct BackgroundFetchManager {
+    shared: Shared,
+    registration: RegistrationKey,
+}
+
+impl BackgroundFetchManager {
+    pub(crate) fn new(shared: Shared, registration: RegistrationKey) -> Self {
+        Self { shared, registration }
+    }
+
+    /// The `fetch()` method. Resolves once the fetch is durable; work on it starts then.
+    ///
+    /// Dropping the future before leaves either no fetch at all or a whole one.
+    ///
+    /// # Errors
+    ///
+    /// An invalid URL or header, any of [`CallError`](crate::CallError), or a closed engine; see
+    /// [`Error::dom_exception`].
+    pub async fn fetch<R>(
+        &self,
+        id: impl Into<String>,
+        requests: impl IntoIterator<Item = R>,
+        options: FetchOptions,
+    ) -> Result<BackgroundFetchRegistration>
+    where
+        R: TryInto<RequestInfo>,
+        Error: From<R::Error>,
+    {
+        let (registration, _hold) = self.fetch_held(id, requests, options).await?;
+        Ok(registration)
+    }
+
+    /// Like [`Self::fetch`], but work on the fetch starts only when the hold is dropped: after a
+    /// script's promise was resolved and its microtasks ran (ruling 8b).
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::fetch`].
+    pub async fn fetch_held<R>(
+        &self,
+        id: impl Into<String>,
+        requests: impl IntoIterator<Item = R>,
+        options: FetchOptions,
+    ) -> Result<(BackgroundFetchRegistration, StartHold)>
+    where
+        R: TryInto<RequestInfo>,
+        Error: From<R::Error>,
+    {
+        let mut bodies = Vec::new();
+        let mut model_requests = Vec::new();
+        for request in requests {
+            let RequestInfo { request, body } = request.try_into()?;
+            bodies.push(body);
+            model_requests.push(request);
+        }
+        let (registration, id) = (self.registration.clone(), id.into());
+        let call = |call| FetchCall { call, registration, id, requests: model_requests, options };
+        self.shared.fetch(call, bodies).await
+    }
+
+    /// The `get()` method: the active fetch of that id.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::EmptyId`](crate::CallError::EmptyId), or a closed engine.
+    pub async fn get(&self, id: impl Into<String>) -> Result<Option<BackgroundFetchRegistration>> {
+        let (id, registration, shared) =
+            (id.into(), self.registration.clone(), self.shared.clone());
+        let found = self.shared.read(move |view| {
+            let key = view.model.get(&registration, &id)?;
+            Ok(key
+                .and_then(|key| view.model.fetch(key))
+                .map(|fetch| BackgroundFetchRegistration::new(shared, fetch)))
+        });
+        found.await?
+    }
+
+    /// The `getIds()` method: the ids of the active fetches, in the order of registration.
+    ///
+    /// # Errors
+    ///
+    /// When the engine is closed.
+    pub async fn get_ids(&self) -> Result<Vec<String>> {
+        let registration = self.registration.clone();
+        self.shared.read(move |view| view.model.get_ids(&registration)).await
+    }
+
+    /// The service worker registration it belongs to.
+    #[must_use]
+    pub fn registration(&self) -> &RegistrationKey {
+        &self.registration
+    }
+}
+
+/// Holds back the work on a new fetch until it is dropped.
+#[derive(Debug)]
+#[must_use = "dropping it starts the work"]
+pub struct StartHold {
+    fetch: FetchKey,
+    shared: Shared,
+}
+
+impl StartHold {
+    pub(crate) fn new(fetch: FetchKey, shared: Shared) -> Self {
+        Self { fetch, shared }
+    }
+}
+
+impl Drop for StartHold {
+    fn drop(&mut self) {
+        self.shared.send(Message::Input(Input::CallerReady(self.fetch)));
+    }
+}

@@ -1,0 +1,293 @@
+//! [BackgroundFetchRecord](https://wicg.github.io/background-fetch/#background-fetch-record-interface)
+//! and [create record objects](https://wicg.github.io/background-fetch/#create-settled-fetches-algorithm).
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bgfetch_model::error::DomException;
+use bgfetch_model::ids::{BodyKey, RecordKey};
+use bgfetch_model::request::Request;
+use bgfetch_model::response::{FailureReason, RecordResult, ResponseData, ResponseHead};
+use bgfetch_store::{Bodies, BodyReader, Handover, StoreError};
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::Stream;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+/// How many bytes a response's body gives out at once, at most.
+const CHUNK: u64 = 256 << 10;
+
+/// A record as script sees it. It can be matched before anything arrived.
+#[derive(Clone)]
+pub struct BackgroundFetchRecord {
+    pub(crate) key: RecordKey,
+    pub(crate) request: Arc<Request>,
+    pub(crate) data: watch::Receiver<ResponseData>,
+    pub(crate) bodies: Arc<dyn Bodies>,
+    pub(crate) runtime: Handle,
+}
+
+/// Why a record has no response, or its body no end.
+#[derive(Debug)]
+pub enum RecordError {
+    /// The fetch was aborted: an `AbortError`.
+    Aborted,
+    /// The record failed, or its bytes were replaced by another representation's: a `TypeError`.
+    Failed,
+    /// The stored bytes could not be read: an `AbortError` to script.
+    Store(StoreError),
+}
+
+impl RecordError {
+    /// The exception that a script gets.
+    #[must_use]
+    pub const fn dom_exception(&self) -> DomException {
+        match self {
+            Self::Failed => DomException::TypeError,
+            Self::Aborted | Self::Store(_) => DomException::AbortError,
+        }
+    }
+}
+
+impl fmt::Display for RecordError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Aborted => f.write_str("the background fetch was aborted"),
+            Self::Failed => f.write_str("the record could not be fetched"),
+            Self::Store(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for RecordError {}
+
+/// A response and its body, which may still be arriving.
+#[derive(Debug)]
+pub struct Response {
+    /// The head, without the headers that the stored body would contradict.
+    pub head: ResponseHead,
+    /// The body.
+    pub body: ResponseBody,
+}
+
+impl BackgroundFetchRecord {
+    /// The request.
+    #[must_use]
+    pub fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// How the record ended, or none while it goes on. Not an attribute of the interface: script
+    /// learns it from [`Self::response_ready`].
+    #[must_use]
+    pub fn result(&self) -> Option<RecordResult> {
+        self.data.borrow().result
+    }
+
+    /// Its identity.
+    #[must_use]
+    pub fn key(&self) -> RecordKey {
+        self.key
+    }
+
+    /// The status of the response, once its head is there.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        self.data.borrow().response.as_ref().map(|head| head.status)
+    }
+
+    /// The length of the stored body in bytes.
+    #[must_use]
+    pub fn stored(&self) -> u64 {
+        self.data.borrow().stored
+    }
+
+    /// The `responseReady` promise: resolves when the response's head is there, not only when its
+    /// body is (ruling 17).
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError::Aborted`] or [`RecordError::Failed`], when the record ended without a
+    /// response that may be exposed.
+    pub async fn response_ready(&self) -> Result<Response, RecordError> {
+        let mut data = self.data.clone();
+        // Step 2.8.1, wait for the response. SPEC-ISSUE(7): the spec waits for it "to not be
+        // not-null", and for ever where the record fails without one.
+        let closed = {
+            let ready = |data: &ResponseData| data.response.is_some() || data.result.is_some();
+            data.wait_for(ready).await.is_err()
+        };
+        let ResponseData { generation, response, result, .. } = data.borrow().clone();
+        match (response, result) {
+            // Step 2.8.2, it may be exposed.
+            (Some(head), result) if result.is_none_or(RecordResult::exposes_response) => {
+                let mut head = ResponseHead::clone(&head);
+                head.headers.delete("content-range");
+                head.headers.delete("content-length");
+                let key = BodyKey { record: self.key, generation };
+                let reader = self.bodies.open_reader(key).map_err(RecordError::Store)?;
+                Ok(Response { head, body: self.body(reader.into(), data, key) })
+            }
+            // Step 2.8.3, it was aborted; or the registration was removed with all it had.
+            (_, Some(RecordResult::Failure(FailureReason::Aborted))) => Err(RecordError::Aborted),
+            (_, None) if closed => Err(RecordError::Aborted),
+            // Step 2.8.4, it failed.
+            _ => Err(RecordError::Failed),
+        }
+    }
+
+    /// Puts the finished body at `to` (a file path), replacing a file there in one step; see
+    /// [`Handover`] for what that costs. (Ruling 21: a host can take a record's bytes over.)
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError::Failed`] when the record has not succeeded, [`RecordError::Store`] when the
+    /// file could not be made.
+    pub async fn export(&self, to: &Path, how: Handover) -> Result<(), RecordError> {
+        let ResponseData { generation, stored, result, .. } = self.data.borrow().clone();
+        if result != Some(RecordResult::Success) {
+            return Err(RecordError::Failed);
+        }
+        let (bodies, to) = (Arc::clone(&self.bodies), to.to_owned());
+        let key = BodyKey { record: self.key, generation };
+        let export = self.runtime.spawn_blocking(move || bodies.export(key, stored, &to, how));
+        export.await.map_err(|_| RecordError::Aborted)?.map_err(RecordError::Store)
+    }
+
+    fn body(
+        &self,
+        reader: Arc<dyn BodyReader>,
+        data: watch::Receiver<ResponseData>,
+        key: BodyKey,
+    ) -> ResponseBody {
+        let source = Source { reader, data, key, offset: 0, runtime: self.runtime.clone() };
+        ResponseBody { state: State::Idle(source) }
+    }
+}
+
+impl fmt::Debug for BackgroundFetchRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BackgroundFetchRecord").field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
+/// A response's body as a stream: what is stored, and then what arrives. It reads only when it is
+/// asked, and keeps its bytes when the fetch is long gone.
+pub struct ResponseBody {
+    state: State,
+}
+
+enum State {
+    Idle(Source),
+    Reading(BoxFuture<'static, (Source, Option<Result<Bytes, RecordError>>)>),
+    Ended,
+}
+
+struct Source {
+    reader: Arc<dyn BodyReader>,
+    data: watch::Receiver<ResponseData>,
+    key: BodyKey,
+    /// The spec's transmitted bytes.
+    offset: u64,
+    runtime: Handle,
+}
+
+impl ResponseBody {
+    /// All bytes, once the record has ended.
+    ///
+    /// # Errors
+    ///
+    /// The first that the stream gives.
+    pub async fn bytes(mut self) -> Result<Vec<u8>, RecordError> {
+        let mut all = Vec::new();
+        while let Some(chunk) = self.chunk().await {
+            all.extend_from_slice(&chunk?);
+        }
+        Ok(all)
+    }
+
+    /// The next bytes, waiting for them where the download goes on; none at the end.
+    pub async fn chunk(&mut self) -> Option<Result<Bytes, RecordError>> {
+        std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+}
+
+impl Stream for ResponseBody {
+    type Item = Result<Bytes, RecordError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let State::Idle(_) = self.state
+            && let State::Idle(source) = std::mem::replace(&mut self.state, State::Ended)
+        {
+            self.state = State::Reading(Box::pin(source.pull()));
+        }
+        let State::Reading(reading) = &mut self.state else { return Poll::Ready(None) };
+        let (source, item) = ready!(reading.as_mut().poll(cx));
+        self.state = match item {
+            Some(Ok(_)) => State::Idle(source),
+            _ => State::Ended,
+        };
+        Poll::Ready(item)
+    }
+}
+
+impl Source {
+    /// The pull action of the spec's stream.
+    async fn pull(mut self) -> (Self, Option<Result<Bytes, RecordError>>) {
+        let item = self.next().await;
+        (self, item)
+    }
+
+    async fn next(&mut self) -> Option<Result<Bytes, RecordError>> {
+        // Step 2.7.1, wait for more bytes or the end.
+        let (offset, generation) = (self.offset, self.key.generation);
+        let moved = |data: &ResponseData| {
+            data.generation != generation || data.stored > offset || data.result.is_some()
+        };
+        let closed = self.data.wait_for(moved).await.is_err();
+        let data = self.data.borrow().clone();
+        // The bytes belong to a response that became redundant.
+        if data.generation != generation {
+            return Some(Err(RecordError::Failed));
+        }
+        // Step 2.7.3, a slice of what is stored, where it may be exposed.
+        if data.is_exposed() && data.stored > offset {
+            return Some(self.read((data.stored - offset).min(CHUNK)).await);
+        }
+        // Step 2.7.4, the end.
+        match data.result {
+            Some(result) if result.exposes_response() => None,
+            Some(RecordResult::Failure(FailureReason::Aborted)) => Some(Err(RecordError::Aborted)),
+            None if closed => Some(Err(RecordError::Aborted)),
+            _ => Some(Err(RecordError::Failed)),
+        }
+    }
+
+    async fn read(&mut self, length: u64) -> Result<Bytes, RecordError> {
+        let (reader, offset) = (Arc::clone(&self.reader), self.offset);
+        let read = self.runtime.spawn_blocking(move || {
+            let mut buffer = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
+            let read = reader.read_at(offset, &mut buffer)?;
+            buffer.truncate(read);
+            Ok(buffer)
+        });
+        let bytes = read.await.map_err(|_| RecordError::Aborted)?.map_err(RecordError::Store)?;
+        if bytes.is_empty() {
+            let error = io::Error::from(io::ErrorKind::UnexpectedEof);
+            return Err(RecordError::Store(StoreError::io("a stored body", error)));
+        }
+        self.offset += bytes.len() as u64;
+        Ok(bytes.into())
+    }
+}
+
+impl fmt::Debug for ResponseBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseBody").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,210 @@
+//! [BackgroundFetchRegistration](https://wicg.github.io/background-fetch/#background-fetch-registration)
+//! and [get a BackgroundFetchRegistration instance](https://wicg.github.io/background-fetch/#get-a-backgroundfetchregistration-instance-algorithm).
+//!
+//! A Rust handle has no identity of its own: equal [keys](BackgroundFetchRegistration::key) are the
+//! same instance, and a binding for a language with object identity keeps a map by key.
+
+use std::sync::Arc;
+
+use bgfetch_model::action::{Reply, Update};
+use bgfetch_model::background_fetch::BackgroundFetch;
+use bgfetch_model::background_fetch_registration::match_all::MatchOptions;
+use bgfetch_model::ids::{FetchKey, RegistrationKey};
+use bgfetch_model::input::Input;
+use bgfetch_model::store_op::FetchResult;
+use parking_lot::Mutex;
+
+use crate::background_fetch_record::BackgroundFetchRecord;
+use crate::clients::{Client, ClientUpdate};
+use crate::error::Result;
+use crate::request_info::RequestInfo;
+use crate::shared::Shared;
+use bgfetch_model::error::CallError;
+
+/// A background fetch as a page or a worker sees it.
+///
+/// The attributes are copies, as in the spec: they are what they were when the handle was made, or
+/// when [`Self::apply`] last took over an update.
+#[derive(Clone, Debug)]
+pub struct BackgroundFetchRegistration {
+    shared: Shared,
+    key: FetchKey,
+    registration: RegistrationKey,
+    id: Arc<str>,
+    download_total: u64,
+    upload_total: u64,
+    current: Arc<Mutex<Update>>,
+}
+
+impl BackgroundFetchRegistration {
+    pub(crate) fn new(shared: Shared, fetch: &BackgroundFetch) -> Self {
+        Self {
+            shared,
+            key: fetch.key(),
+            registration: fetch.registration().clone(),
+            id: fetch.id().into(),
+            download_total: fetch.download_total(),
+            upload_total: fetch.upload_total(),
+            current: Arc::new(Mutex::new(fetch.snapshot())),
+        }
+    }
+
+    /// The identity of its background fetch.
+    #[must_use]
+    pub fn key(&self) -> FetchKey {
+        self.key
+    }
+
+    /// The `id` attribute.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The `uploadTotal` attribute, in bytes.
+    #[must_use]
+    pub fn upload_total(&self) -> u64 {
+        self.upload_total
+    }
+
+    /// The `uploaded` attribute, in bytes.
+    #[must_use]
+    pub fn uploaded(&self) -> u64 {
+        self.current.lock().uploaded
+    }
+
+    /// The `downloadTotal` attribute, in bytes; 0 when nothing was promised.
+    #[must_use]
+    pub fn download_total(&self) -> u64 {
+        self.download_total
+    }
+
+    /// The `downloaded` attribute, in bytes.
+    #[must_use]
+    pub fn downloaded(&self) -> u64 {
+        self.current.lock().downloaded
+    }
+
+    /// The `result` and `failureReason` attributes: none stands for the empty string.
+    #[must_use]
+    pub fn result(&self) -> Option<FetchResult> {
+        self.current.lock().result
+    }
+
+    /// The `recordsAvailable` attribute.
+    #[must_use]
+    pub fn records_available(&self) -> bool {
+        self.current.lock().records_available
+    }
+
+    /// Takes over an update of a [`Client`], as *update background fetch instances* does in a
+    /// realm. Returns whether a `progress` event is to be fired.
+    pub fn apply(&self, client_update: &ClientUpdate) -> bool {
+        let update = client_update.update;
+        let mut current = self.current.lock();
+        // Step 6.2, the flag only falls.
+        current.records_available &= update.records_available;
+        // Step 6.3, nothing is reported after the fetch settled.
+        if client_update.fetch != self.key || current.result.is_some() {
+            return false;
+        }
+        // Step 6.4, nothing changed.
+        let new = Update { records_available: current.records_available, ..update };
+        if *current == new {
+            return false;
+        }
+        // Steps 6.5 to 6.9, take over and tell.
+        *current = new;
+        true
+    }
+
+    /// The updates of this fetch alone, from now on. Each is to be [applied](Self::apply).
+    ///
+    /// # Errors
+    ///
+    /// When the engine is closed.
+    pub async fn updates(&self) -> Result<Client> {
+        let (storage_key, key) = (self.registration.storage_key.clone(), self.key);
+        self.shared.read(move |view| view.clients.connect(storage_key, Some(key))).await
+    }
+
+    /// Waits until the fetch has settled, and takes that over. Not of the interface, but what
+    /// embedders without pages want.
+    ///
+    /// # Errors
+    ///
+    /// When the engine is closed before, or the registration is removed.
+    pub async fn settled(&self) -> Result<FetchResult> {
+        let mut updates = self.updates().await?;
+        let key = self.key;
+        let now = self.shared.read(move |view| view.model.fetch(key).map(BackgroundFetch::snapshot));
+        let mut update = now.await?.ok_or(CallError::NotFound)?;
+        while update.result.is_none() {
+            let next = updates.next().await.ok_or_else(|| self.shared.closed_error())?;
+            update = next.update;
+        }
+        *self.current.lock() = update;
+        update.result.ok_or_else(|| CallError::NotFound.into())
+    }
+
+    /// The `abort()` method: true when this call aborted the fetch.
+    ///
+    /// # Errors
+    ///
+    /// When the engine is closed.
+    pub async fn abort(&self) -> Result<bool> {
+        let fetch = self.key;
+        let reply = self.shared.call(move |call| Input::Abort { call, fetch }).await?;
+        Ok(reply == Reply::Aborted(true))
+    }
+
+    /// The `match()` method: the first record that matches.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::match_all`].
+    pub async fn match_first(
+        &self,
+        request: impl Into<RequestInfo>,
+        options: MatchOptions,
+    ) -> Result<Option<BackgroundFetchRecord>> {
+        Ok(self.match_all(Some(request.into()), options).await?.into_iter().next())
+    }
+
+    /// The `matchAll()` method: the records that match, or all of them, in request order.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::RecordsUnavailable`] when the records are gone; or the engine is closed.
+    pub async fn match_all(
+        &self,
+        request: Option<RequestInfo>,
+        options: MatchOptions,
+    ) -> Result<Vec<BackgroundFetchRecord>> {
+        // Step 1, the flag of this instance.
+        if !self.records_available() {
+            return Err(CallError::RecordsUnavailable.into());
+        }
+        let (key, shared) = (self.key, self.shared.clone());
+        let matches = self.shared.read(move |view| {
+            let fetch = view.model.fetch(key).ok_or(CallError::RecordsUnavailable)?;
+            let query = request.as_ref().map(|request| &request.request);
+            let indices = fetch.match_all(query, options)?;
+            Ok(indices
+                .into_iter()
+                .filter_map(|index| {
+                    let record = fetch.record(index)?;
+                    let key = bgfetch_model::ids::RecordKey { fetch: key, index };
+                    Some(BackgroundFetchRecord {
+                        key,
+                        request: Arc::clone(record.request()),
+                        data: view.watchers.watch(key, record.response_data()),
+                        bodies: Arc::clone(view.bodies),
+                        runtime: shared.runtime().clone(),
+                    })
+                })
+                .collect())
+        });
+        matches.await?
+    }
+}

@@ -1,0 +1,301 @@
+//! Putting an engine together.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bgfetch_model::config::Config;
+use bgfetch_model::model::Model;
+use bgfetch_model::time::{Instant, Now};
+use bgfetch_net::attempt::Timeouts;
+use bgfetch_net::connectivity::{ConnectivitySource, SystemConnectivity};
+use bgfetch_net::fetcher::Fetcher;
+use bgfetch_net::scheduler::{Limits, Scheduler};
+use bgfetch_store::{Store, StoreThread};
+use bgfetch_sw::{Dispatcher, UiSink, UiSinkError, UiUpdate, WorkerHost};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use crate::clients::Clients;
+use crate::embedder::{Defaults, Permissions, Quota, WallClock};
+use crate::engine::Engine;
+use crate::error::{Error, Kind, Result};
+use crate::event_loop::{EventLoop, Message};
+use crate::observer::Observers;
+use crate::shared::Shared;
+use crate::watchers::Watchers;
+use bgfetch_model::ids::FetchKey;
+use bgfetch_model::input::Input;
+
+/// Collects an embedder's choices; see [`Engine::builder`].
+///
+/// Without a choice an engine uses its own thread, hyper, the system's connectivity, and grants
+/// every permission; only where its store is must be said.
+#[must_use]
+pub struct Builder {
+    storage: Storage,
+    config: Config,
+    limits: Limits,
+    timeouts: Timeouts,
+    event_timeouts: bgfetch_sw::Timeouts,
+    runtime: Option<Handle>,
+    fetcher: Option<Arc<dyn Fetcher>>,
+    worker_host: Arc<dyn WorkerHost>,
+    permissions: Arc<dyn Permissions>,
+    quota: Arc<dyn Quota>,
+    wall_clock: Arc<dyn WallClock>,
+    connectivity: Option<Arc<dyn ConnectivitySource>>,
+}
+
+enum Storage {
+    Unset,
+    #[cfg(feature = "sqlite")]
+    Directory(PathBuf, bgfetch_store::Options),
+    #[cfg(feature = "sqlite")]
+    Ephemeral,
+    Custom(Box<dyn Store>),
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            storage: Storage::Unset,
+            config: Config { seed: random_seed(), ..Config::default() },
+            limits: Limits::default(),
+            timeouts: Timeouts::default(),
+            event_timeouts: bgfetch_sw::Timeouts::default(),
+            runtime: None,
+            fetcher: None,
+            worker_host: Arc::new(Defaults),
+            permissions: Arc::new(Defaults),
+            quota: Arc::new(Defaults),
+            wall_clock: Arc::new(Defaults),
+            connectivity: None,
+        }
+    }
+}
+
+impl Builder {
+    /// Keeps everything in this directory, which is made where it is missing.
+    #[cfg(feature = "sqlite")]
+    pub fn directory(self, path: impl Into<PathBuf>) -> Self {
+        self.directory_with(path, bgfetch_store::Options::default())
+    }
+
+    /// Like [`Self::directory`], with a choice of durability.
+    #[cfg(feature = "sqlite")]
+    pub fn directory_with(
+        mut self,
+        path: impl Into<PathBuf>,
+        options: bgfetch_store::Options,
+    ) -> Self {
+        self.storage = Storage::Directory(path.into(), options);
+        self
+    }
+
+    /// Leaves nothing behind, for private browsing.
+    #[cfg(feature = "sqlite")]
+    pub fn ephemeral(mut self) -> Self {
+        self.storage = Storage::Ephemeral;
+        self
+    }
+
+    /// Uses an embedder's store.
+    pub fn store(mut self, store: Box<dyn Store>) -> Self {
+        self.storage = Storage::Custom(store);
+        self
+    }
+
+    /// Runs service workers; without a host events wait in the store.
+    pub fn worker_host(mut self, host: impl WorkerHost) -> Self {
+        self.worker_host = Arc::new(host);
+        self
+    }
+
+    /// Fetches through an embedder's network stack.
+    pub fn fetcher(mut self, fetcher: impl Fetcher) -> Self {
+        self.fetcher = Some(Arc::new(fetcher));
+        self
+    }
+
+    /// Asks for permissions.
+    pub fn permissions(mut self, permissions: impl Permissions) -> Self {
+        self.permissions = Arc::new(permissions);
+        self
+    }
+
+    /// Limits what is stored.
+    pub fn quota(mut self, quota: impl Quota) -> Self {
+        self.quota = Arc::new(quota);
+        self
+    }
+
+    /// Tells whether the network is there; by default the system's watcher does.
+    pub fn connectivity(mut self, source: impl ConnectivitySource + 'static) -> Self {
+        self.connectivity = Some(Arc::new(source));
+        self
+    }
+
+    /// Tells the wall clock's time.
+    pub fn wall_clock(mut self, clock: impl WallClock) -> Self {
+        self.wall_clock = Arc::new(clock);
+        self
+    }
+
+    /// Changes the model's choices: retries, progress, limits. Its seed stays random unless set
+    /// here.
+    pub fn configure(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(&mut self.config);
+        self
+    }
+
+    /// How many attempts may run at once.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// How long an attempt bears silence.
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
+    /// How long a service worker's event may take.
+    pub fn event_timeouts(mut self, timeouts: bgfetch_sw::Timeouts) -> Self {
+        self.event_timeouts = timeouts;
+        self
+    }
+
+    /// Runs the engine's tasks on this runtime, which must have I/O and time, instead of a thread
+    /// of its own.
+    pub fn runtime(mut self, runtime: Handle) -> Self {
+        self.runtime = Some(runtime);
+        self
+    }
+
+    /// Opens the store and starts the engine. Blocks for as long as opening the store takes.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be opened ([`Error::store_error`]), TLS cannot be set up, or a part that
+    /// has no default without its feature is missing.
+    pub fn open(self) -> Result<Engine> {
+        let Self { storage, config, limits, timeouts, event_timeouts, runtime, .. } = self;
+        let mut store: Box<dyn Store> = match storage {
+            Storage::Unset => return Err(Error(Kind::NoStore)),
+            #[cfg(feature = "sqlite")]
+            Storage::Directory(path, options) => {
+                Box::new(bgfetch_store::SqliteStore::open(&path, options)?)
+            }
+            #[cfg(feature = "sqlite")]
+            Storage::Ephemeral => Box::new(bgfetch_store::SqliteStore::ephemeral()?),
+            Storage::Custom(store) => store,
+        };
+        let snapshot = store.load()?;
+        let bodies = store.bodies();
+        let fetcher = self.fetcher.map_or_else(default_fetcher, Ok)?;
+        let (handle, own) = match runtime {
+            Some(handle) => (handle, None),
+            None => {
+                let own = own_runtime()?;
+                (own.handle().clone(), Some(own))
+            }
+        };
+        let (sender, inbox) = mpsc::unbounded_channel();
+        let shared = Shared::new(sender, handle.clone());
+        let acknowledgements = shared.clone();
+        let store = StoreThread::start(store, move |ack| acknowledgements.send(Message::Ack(ack)))?;
+        let entered = handle.enter();
+        let opened = tokio::time::Instant::now();
+        let now = Now { monotonic: Instant::default(), wall: self.wall_clock.now() };
+        let event_loop = EventLoop {
+            model: Model::open(config, snapshot, now),
+            scheduler: Scheduler::new(limits),
+            store,
+            bodies,
+            fetcher,
+            timeouts,
+            dispatcher: Dispatcher::new(self.worker_host, ui_sink(&shared), event_timeouts),
+            permissions: self.permissions,
+            quota: self.quota,
+            wall_clock: self.wall_clock,
+            connectivity: match self.connectivity {
+                Some(source) => source,
+                None => Arc::new(SystemConnectivity::start()),
+            },
+            clients: Clients::default(),
+            observers: Observers::default(),
+            watchers: Watchers::default(),
+            shared: shared.clone(),
+            inbox,
+            opened,
+            calls: HashMap::new(),
+            fetch_calls: HashMap::new(),
+            call_bodies: HashMap::new(),
+            attempts: HashMap::new(),
+            fetch_tasks: HashMap::new(),
+            tasks: JoinSet::new(),
+        };
+        drop(entered);
+        let thread = match own {
+            None => {
+                handle.spawn(event_loop.run());
+                None
+            }
+            Some(runtime) => {
+                let builder = std::thread::Builder::new().name("bgfetch".into());
+                let run = move || runtime.block_on(event_loop.run());
+                Some(builder.spawn(run).map_err(|error| Error(Kind::Thread(error)))?)
+            }
+        };
+        Ok(Engine::new(shared, thread))
+    }
+}
+
+/// The engine's tasks seldom compute: one thread serves them all, and body writes that wait for
+/// the disk hold back nobody else.
+fn own_runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .thread_name("bgfetch-blocking")
+        .max_blocking_threads(4)
+        .build()
+        .map_err(|error| Error(Kind::Thread(error)))
+}
+
+#[cfg(feature = "hyper")]
+fn default_fetcher() -> Result<Arc<dyn Fetcher>> {
+    let fetcher = bgfetch_net::hyper::HyperFetcher::new();
+    Ok(Arc::new(fetcher.map_err(|error| Error(Kind::Tls(error.into())))?))
+}
+
+#[cfg(not(feature = "hyper"))]
+fn default_fetcher() -> Result<Arc<dyn Fetcher>> {
+    Err(Error(Kind::NoFetcher))
+}
+
+/// Takes what `updateUI()` changes to the model.
+fn ui_sink(shared: &Shared) -> UiSink {
+    let shared = shared.clone();
+    UiSink::new(move |fetch: FetchKey, update: UiUpdate| {
+        let UiUpdate { title, icons } = update;
+        let (reply, answer) = oneshot::channel();
+        // Sent when it is called, so that the update is kept even where nobody awaits it.
+        shared.send_call(|call| Input::UpdateUi { call, fetch, title, icons }, reply);
+        async move {
+            match answer.await {
+                Ok(Ok(_)) => Ok(()),
+                Ok(Err(error)) => Err(UiSinkError(error.to_string())),
+                Err(_) => Err(UiSinkError("the engine was closed".into())),
+            }
+        }
+    })
+}
+
+/// Jitter needs numbers that differ from process to process, not secrets.
+fn random_seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(std::process::id())
+}

@@ -1,0 +1,101 @@
+//! The realms that see background fetches: where *queue a bgfetch task* and *update background
+//! fetch instances* end.
+
+use bgfetch_model::action::Update;
+use bgfetch_model::ids::{FetchKey, StorageKey};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+use crate::event_loop::Message;
+
+/// A realm's connection to the engine: its one ordered inbox (ruling 8b).
+///
+/// An embedder opens one per window or worker realm, with [`Engine::client`](crate::Engine::client),
+/// and applies each update to the realm's `BackgroundFetchRegistration` object of that fetch, if it
+/// has one. Dropping it closes the connection.
+#[derive(Debug)]
+pub struct Client {
+    inbox: mpsc::UnboundedReceiver<ClientUpdate>,
+    /// Held while the embedder applies the update it was given last.
+    applying: Option<Applied>,
+}
+
+/// What changed of one fetch.
+#[derive(Clone, Debug)]
+pub struct ClientUpdate {
+    /// Which fetch.
+    pub fetch: FetchKey,
+    /// The values its registration objects take over, firing `progress` where the spec says so.
+    pub update: Update,
+    applied: Option<Applied>,
+}
+
+impl Client {
+    /// The next update, or none when the engine is closed. Asking for the next one says that the
+    /// last one was applied: the worker hears that a fetch settled only after every client has
+    /// applied it (or is gone, or took longer than a second).
+    pub async fn next(&mut self) -> Option<ClientUpdate> {
+        self.applying = None;
+        let mut update = self.inbox.recv().await?;
+        self.applying = update.applied.take();
+        Some(update)
+    }
+}
+
+/// Tells the loop, when its last clone is dropped, that every client applied that a fetch settled.
+#[derive(Clone, Debug)]
+struct Applied(#[expect(dead_code, reason = "its drop is its use")] Arc<TellApplied>);
+
+#[derive(Debug)]
+struct TellApplied {
+    fetch: FetchKey,
+    inbox: mpsc::UnboundedSender<Message>,
+}
+
+impl Drop for TellApplied {
+    fn drop(&mut self) {
+        use bgfetch_model::input::Input;
+        // Where the loop is gone nobody waits for it.
+        self.inbox.send(Message::Input(Input::ClientsApplied(self.fetch))).unwrap_or_default();
+    }
+}
+
+/// The loop's list of connected clients.
+#[derive(Debug, Default)]
+pub(crate) struct Clients(Vec<Connected>);
+
+#[derive(Debug)]
+struct Connected {
+    storage_key: StorageKey,
+    /// Only this fetch, or all of the storage key.
+    only: Option<FetchKey>,
+    inbox: mpsc::UnboundedSender<ClientUpdate>,
+}
+
+impl Clients {
+    pub(crate) fn connect(&mut self, storage_key: StorageKey, only: Option<FetchKey>) -> Client {
+        let (sender, inbox) = mpsc::unbounded_channel();
+        self.0.push(Connected { storage_key, only, inbox: sender });
+        Client { inbox, applying: None }
+    }
+
+    /// Step 6 of the algorithm, every environment of the fetch's storage key gets a task.
+    pub(crate) fn update(
+        &mut self,
+        storage_key: &StorageKey,
+        fetch: FetchKey,
+        update: Update,
+        settled: Option<mpsc::UnboundedSender<Message>>,
+    ) {
+        let applied = settled.map(|inbox| Applied(Arc::new(TellApplied { fetch, inbox })));
+        let concerned = |client: &Connected| {
+            client.storage_key == *storage_key && client.only.is_none_or(|only| only == fetch)
+        };
+        self.0.retain(|client| {
+            if !concerned(client) {
+                return !client.inbox.is_closed();
+            }
+            client.inbox.send(ClientUpdate { fetch, update, applied: applied.clone() }).is_ok()
+        });
+    }
+}

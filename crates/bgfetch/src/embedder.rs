@@ -1,0 +1,58 @@
+//! What an embedder may supply, beside the seams of the other crates ([`Fetcher`], [`WorkerHost`],
+//! [`ConnectivitySource`], [`Store`]). Everything has a default.
+//!
+//! [`Fetcher`]: crate::Fetcher
+//! [`WorkerHost`]: crate::WorkerHost
+//! [`ConnectivitySource`]: crate::ConnectivitySource
+//! [`Store`]: crate::Store
+
+use std::future::ready;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bgfetch_model::ids::{RegistrationKey, StorageKey};
+use bgfetch_model::input::Permission;
+use bgfetch_model::time::UnixTime;
+use bgfetch_sw::{BoxFuture, DispatchError, FunctionalEvent, WorkerHost};
+
+/// Knows the state of the permission `background-fetch`.
+pub trait Permissions: Send + Sync + 'static {
+    /// The state for a call of `fetch()` by this registration's page. May ask the user first, but
+    /// the call waits for it. The default grants everything.
+    fn query(&self, _registration: &RegistrationKey) -> BoxFuture<'static, Permission> {
+        Box::pin(ready(Permission::Granted))
+    }
+}
+
+/// Knows how much may be stored.
+pub trait Quota: Send + Sync + 'static {
+    /// How many bytes the background fetches of this storage key may hold in all, requests and
+    /// responses together. Asked at each call of `fetch()`. The default sets no limit.
+    fn limit(&self, _storage_key: &StorageKey) -> BoxFuture<'static, u64> {
+        Box::pin(ready(u64::MAX))
+    }
+}
+
+/// Tells the wall clock's time, which is used for ages and deadlines that outlive the process.
+/// (Everything shorter runs on tokio's clock.)
+pub trait WallClock: Send + Sync + 'static {
+    /// The time now. The default is the system's; before 1970 it is 1970.
+    fn now(&self) -> UnixTime {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        UnixTime(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// Every default of this module: grants everything, limits nothing, uses the system's clock, and
+/// has no workers, so that events wait for an engine with a host.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Defaults;
+
+impl Permissions for Defaults {}
+impl Quota for Defaults {}
+impl WallClock for Defaults {}
+
+impl WorkerHost for Defaults {
+    fn dispatch(&self, _: FunctionalEvent) -> BoxFuture<'static, Result<(), DispatchError>> {
+        Box::pin(ready(Err(DispatchError::NoActiveWorker)))
+    }
+}

@@ -1,0 +1,197 @@
+//! The engine as its embedder holds it.
+
+use std::sync::Arc;
+
+use bgfetch_model::ids::{FetchKey, RegistrationKey, StorageKey};
+use bgfetch_model::input::Input;
+use parking_lot::Mutex;
+use std::thread::JoinHandle;
+use tokio::sync::oneshot;
+use url::Url;
+
+use crate::background_fetch_manager::BackgroundFetchManager;
+use crate::background_fetch_registration::BackgroundFetchRegistration;
+use crate::builder::Builder;
+use crate::clients::Client;
+use crate::error::Result;
+use crate::event_loop::Message;
+use crate::observer::Observer;
+use crate::shared::Shared;
+use crate::ui::Ui;
+
+/// A background fetch engine over one store.
+///
+/// Clones are the same engine. When the last is dropped the engine ends as after a crash: nothing
+/// durable is lost, and opening the store again goes on; [`Engine::shutdown`] ends it in good order.
+/// Handles that it gave out don't keep it alive; their calls then fail with
+/// [`Error::is_closed`](crate::Error::is_closed).
+#[derive(Clone, Debug)]
+pub struct Engine {
+    shared: Shared,
+    /// Ends the loop with the last clone.
+    _owner: Arc<Owner>,
+}
+
+impl Engine {
+    /// A builder with every default.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(crate) fn new(shared: Shared, thread: Option<JoinHandle<()>>) -> Self {
+        let owner = Owner { shared: shared.clone(), thread: Mutex::new(thread) };
+        Self { shared, _owner: Arc::new(owner) }
+    }
+
+    /// Tells that a service worker registration exists and has an active worker. To be called at
+    /// each start for those that exist; for one that is known nothing else happens.
+    ///
+    /// # Errors
+    ///
+    /// When the engine is closed.
+    pub async fn register(
+        &self,
+        storage_key: StorageKey,
+        scope: Url,
+    ) -> Result<ServiceWorkerRegistration> {
+        let registration = ServiceWorkerRegistration {
+            shared: self.shared.clone(),
+            key: RegistrationKey { storage_key, scope },
+        };
+        registration.set_active_worker(true).await?;
+        Ok(registration)
+    }
+
+    /// The registrations that the store knows.
+    ///
+    /// # Errors
+    ///
+    /// When the engine is closed.
+    pub async fn registrations(&self) -> Result<Vec<ServiceWorkerRegistration>> {
+        let shared = self.shared.clone();
+        let all = self.shared.read(move |view| {
+            let handle = |key: &RegistrationKey| ServiceWorkerRegistration {
+                shared: shared.clone(),
+                key: key.clone(),
+            };
+            view.model.registrations().map(handle).collect()
+        });
+        all.await
+    }
+
+    /// Connects a realm of a storage key: it hears of all the key's fetches from now on.
+    ///
+    /// # Errors
+    ///
+    /// When the engine is closed.
+    pub async fn client(&self, storage_key: StorageKey) -> Result<Client> {
+        self.shared.read(move |view| view.clients.connect(storage_key, None)).await
+    }
+
+    /// The fetch of that identity, finished ones included; what an event's handler reads its
+    /// records from.
+    ///
+    /// # Errors
+    ///
+    /// When the engine is closed.
+    pub async fn fetch(&self, key: FetchKey) -> Result<Option<BackgroundFetchRegistration>> {
+        let shared = self.shared.clone();
+        let found = self.shared.read(move |view| {
+            view.model.fetch(key).map(|fetch| BackgroundFetchRegistration::new(shared, fetch))
+        });
+        found.await
+    }
+
+    /// A stream of what happens from now on.
+    ///
+    /// # Errors
+    ///
+    /// When the engine is closed.
+    pub async fn observe(&self) -> Result<Observer> {
+        self.shared.read(|view| view.observers.add()).await
+    }
+
+    /// The user's view and commands.
+    #[must_use]
+    pub fn ui(&self) -> Ui {
+        Ui::new(self.shared.clone())
+    }
+
+    /// Ends the engine in good order: transfers stop, what was decided is committed, the store is
+    /// closed. Fetches go on when the store is opened again. All clones are closed by it.
+    ///
+    /// # Errors
+    ///
+    /// Why the engine had stopped before, or the store could not be closed.
+    pub async fn shutdown(self) -> Result<()> {
+        let (done, finished) = oneshot::channel();
+        self.shared.send(Message::Close { orderly: Some(done) });
+        if finished.await.is_err() || self.shared.has_stopped() {
+            return Err(self.shared.closed_error());
+        }
+        Ok(())
+    }
+}
+
+/// A service worker registration, as far as background fetch needs it.
+#[derive(Clone, Debug)]
+pub struct ServiceWorkerRegistration {
+    shared: Shared,
+    key: RegistrationKey,
+}
+
+impl ServiceWorkerRegistration {
+    /// The `backgroundFetch` attribute.
+    #[must_use]
+    pub fn background_fetch(&self) -> BackgroundFetchManager {
+        BackgroundFetchManager::new(self.shared.clone(), self.key.clone())
+    }
+
+    /// Its storage key and scope.
+    #[must_use]
+    pub fn key(&self) -> &RegistrationKey {
+        &self.key
+    }
+
+    /// Tells whether its active worker is not null; without one `fetch()` is refused.
+    ///
+    /// # Errors
+    ///
+    /// When the engine is closed.
+    pub async fn set_active_worker(&self, active_worker: bool) -> Result<()> {
+        let registration = self.key.clone();
+        let register = |call| Input::Register { call, registration, active_worker };
+        self.shared.call(register).await.map(drop)
+    }
+
+    /// The registration was unregistered, or its site's data cleared: its fetches end without
+    /// events and every byte of them is deleted (ruling 31).
+    ///
+    /// # Errors
+    ///
+    /// When the engine is closed.
+    pub async fn unregister(self) -> Result<()> {
+        let registration = self.key.clone();
+        self.shared.call(|call| Input::Unregister { call, registration }).await.map(drop)
+    }
+}
+
+/// What ends the loop.
+#[derive(Debug)]
+struct Owner {
+    shared: Shared,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.shared.send(Message::Close { orderly: None });
+        let Some(thread) = self.thread.lock().take() else { return };
+        // Waiting lets the store be opened again right after. The last handle may be dropped by a
+        // task of the engine itself, which cannot wait for its own end.
+        if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
+            tracing::error!("the engine's thread panicked");
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! The engine's one loop: it feeds the model and the scheduler, and has their decisions executed.
+//!
+//! Everything that happens is a [`Message`] in one inbox. The loop itself never waits for anything
+//! but that inbox, the model's next timer and the network's state.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bgfetch_model::connectivity::Connectivity;
+use bgfetch_model::background_fetch_manager::fetch::FetchCall;
+use bgfetch_model::ids::{AttemptId, CallId, FetchKey};
+use bgfetch_model::input::Input;
+use bgfetch_model::model::Model;
+use bgfetch_model::time::{Instant, Now};
+use bgfetch_net::connectivity::ConnectivitySource;
+use bgfetch_net::scheduler::{HostKey, Scheduler};
+use bgfetch_store::{Ack, Bodies, StoreThread};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::clients::Clients;
+use crate::embedder::{Permissions, Quota, WallClock};
+use crate::observer::Observers;
+use crate::request_info::RequestBody;
+use crate::running::RunningAttempt;
+use crate::shared::{Answer, FetchAnswer, Shared};
+use crate::watchers::Watchers;
+use bgfetch_net::attempt::Timeouts;
+use bgfetch_net::fetcher::Fetcher;
+use bgfetch_sw::Dispatcher;
+
+/// What reaches the loop.
+pub(crate) enum Message {
+    /// For the model.
+    Input(Input),
+    /// For the model, which answers.
+    Call { call: CallId, input: Input, reply: oneshot::Sender<Answer> },
+    /// `fetch()`, which brings bodies along.
+    Fetch {
+        call: Box<FetchCall>,
+        bodies: Vec<Option<RequestBody>>,
+        reply: oneshot::Sender<FetchAnswer>,
+    },
+    /// Looks at the state.
+    Read(Box<dyn FnOnce(&mut View<'_>) + Send>),
+    /// A server was seen to multiplex.
+    Multiplexes(HostKey),
+    /// The store's answer.
+    Ack(Ack),
+    /// The end, in good order or as after a crash.
+    Close { orderly: Option<oneshot::Sender<()>> },
+}
+
+/// What a reader may look at.
+pub(crate) struct View<'a> {
+    pub(crate) model: &'a Model,
+    pub(crate) clients: &'a mut Clients,
+    pub(crate) observers: &'a mut Observers,
+    pub(crate) watchers: &'a mut Watchers,
+    pub(crate) bodies: &'a Arc<dyn Bodies>,
+}
+
+/// The engine's state, owned by its loop.
+pub(crate) struct EventLoop {
+    pub(crate) model: Model,
+    pub(crate) scheduler: Scheduler,
+    pub(crate) store: StoreThread,
+    pub(crate) bodies: Arc<dyn Bodies>,
+    pub(crate) fetcher: Arc<dyn Fetcher>,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) dispatcher: Dispatcher,
+    pub(crate) permissions: Arc<dyn Permissions>,
+    pub(crate) quota: Arc<dyn Quota>,
+    pub(crate) wall_clock: Arc<dyn WallClock>,
+    pub(crate) connectivity: Arc<dyn ConnectivitySource>,
+    pub(crate) clients: Clients,
+    pub(crate) observers: Observers,
+    pub(crate) watchers: Watchers,
+    pub(crate) shared: Shared,
+    pub(crate) inbox: mpsc::UnboundedReceiver<Message>,
+    pub(crate) opened: tokio::time::Instant,
+    pub(crate) calls: HashMap<CallId, oneshot::Sender<Answer>>,
+    pub(crate) fetch_calls: HashMap<CallId, oneshot::Sender<FetchAnswer>>,
+    /// The bodies of calls that wait for their permission.
+    pub(crate) call_bodies: HashMap<CallId, Vec<Option<RequestBody>>>,
+    pub(crate) attempts: HashMap<AttemptId, RunningAttempt>,
+    /// The tasks that store request bodies, and those that fire events, by their fetch.
+    pub(crate) fetch_tasks: HashMap<FetchKey, AbortHandle>,
+    pub(crate) tasks: JoinSet<()>,
+}
+
+impl EventLoop {
+    /// Runs until the engine is closed or its store fails.
+    pub(crate) async fn run(mut self) {
+        let mut connectivity = self.connectivity.watch();
+        let state = connectivity.borrow_and_update().clone();
+        self.handle(Input::Connectivity(state));
+        loop {
+            let timeout = self.model.poll_timeout().map(|at| self.opened + at.0);
+            tokio::select! {
+                biased;
+                message = self.inbox.recv() => match message {
+                    Some(Message::Close { orderly }) => return self.close(orderly).await,
+                    Some(Message::Ack(Ack::Failed(error))) => {
+                        // Crash-only: what is durable is consistent, nothing else may be promised.
+                        tracing::error!(%error, "the store failed; the engine stops");
+                        return self.shared.stopped(error.to_string());
+                    }
+                    Some(message) => self.receive(message),
+                    None => return,
+                },
+                state = changed(&mut connectivity) => {
+                    self.fetcher.network_changed();
+                    self.handle(Input::Connectivity(state));
+                }
+                () = sleep_until(timeout) => self.handle(Input::Tick),
+                Some(ended) = self.tasks.join_next() => {
+                    if let Err(error) = ended && error.is_panic() {
+                        tracing::error!(%error, "a task of the engine panicked");
+                    }
+                }
+            }
+        }
+    }
+
+    fn receive(&mut self, message: Message) {
+        match message {
+            Message::Input(input) => self.handle(input),
+            Message::Call { call, input, reply } => {
+                self.calls.insert(call, reply);
+                self.handle(input);
+            }
+            Message::Fetch { call, bodies, reply } => {
+                self.fetch_calls.insert(call.call, reply);
+                self.call_bodies.insert(call.call, bodies);
+                self.handle(Input::Fetch(call));
+            }
+            Message::Read(read) => read(&mut View {
+                model: &self.model,
+                clients: &mut self.clients,
+                observers: &mut self.observers,
+                watchers: &mut self.watchers,
+                bodies: &self.bodies,
+            }),
+            Message::Multiplexes(host) => {
+                self.scheduler.learned_multiplexing(&host);
+                self.drain();
+            }
+            Message::Ack(Ack::Committed(commit)) => self.handle(Input::Committed(commit)),
+            // Taken by the caller.
+            Message::Ack(Ack::Failed(_)) | Message::Close { .. } => {}
+        }
+    }
+
+    /// Feeds the model one input and executes what follows.
+    pub(crate) fn handle(&mut self, input: Input) {
+        self.model.handle(self.now(), input);
+        self.drain();
+    }
+
+    /// The model's drain rule; whatever the scheduler lets start is an input again.
+    pub(crate) fn drain(&mut self) {
+        loop {
+            while let Some(action) = self.model.poll_action() {
+                self.execute(action);
+            }
+            match self.scheduler.next() {
+                Some(record) => self.model.handle(self.now(), Input::SlotGranted(record)),
+                None => return,
+            }
+        }
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        Now { monotonic: Instant(self.opened.elapsed()), wall: self.wall_clock.now() }
+    }
+
+    /// Ends without losing a byte: the files' lengths are the truth, and what was decided is
+    /// committed.
+    async fn close(mut self, orderly: Option<oneshot::Sender<()>>) {
+        self.tasks.shutdown().await;
+        let Some(done) = orderly else { return };
+        let Self { store, shared, .. } = self;
+        match shared.runtime().spawn_blocking(move || store.shutdown()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the store could not be closed");
+                shared.stopped(error.to_string());
+            }
+            Err(error) => tracing::error!(%error, "closing the store was cut short"),
+        }
+        // Whoever shut the engine down may not wait for it.
+        done.send(()).unwrap_or_default();
+    }
+}
+
+async fn sleep_until(at: Option<tokio::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The next state of the network; a source that is gone leaves it as it is.
+async fn changed(connectivity: &mut watch::Receiver<Connectivity>) -> Connectivity {
+    match connectivity.changed().await {
+        Ok(()) => connectivity.borrow_and_update().clone(),
+        Err(_) => std::future::pending().await,
+    }
+}

@@ -1,0 +1,158 @@
+//! Executes the model's actions.
+
+use std::sync::Arc;
+
+use bgfetch_model::action::{Action, Reply};
+use bgfetch_model::error::CallError;
+use bgfetch_model::ids::{CallId, FetchKey, RecordKey, RegistrationKey};
+use bgfetch_model::input::{BodyError, Input};
+use bgfetch_net::scheduler::{HostKey, Job, Priority};
+use bgfetch_sw::{EventKind, FunctionalEventInit};
+
+use crate::background_fetch_manager::StartHold;
+use crate::background_fetch_registration::BackgroundFetchRegistration;
+use crate::event_loop::{EventLoop, Message};
+use crate::request_bodies::store_bodies;
+
+impl EventLoop {
+    pub(crate) fn execute(&mut self, action: Action) {
+        match action {
+            Action::QueryPermission { call, registration } => {
+                self.query_permission(call, &registration);
+            }
+            Action::StoreBodies { call, fetch, limit } => self.store_bodies(call, fetch, limit),
+            Action::DiscardBodies(fetch) => self.end_task(fetch),
+            Action::Commit(id, transaction) => {
+                // The thread has ended only after a failure, which it told in an answer before.
+                if let Err(error) = self.store.commit(id, transaction) {
+                    tracing::debug!(%error, "a transaction came after the store's end");
+                }
+            }
+            Action::Reply(call, reply) => self.reply(call, reply),
+            Action::Enqueue(record) => self.enqueue(record),
+            Action::Withdraw(record) => self.scheduler.withdraw(record),
+            Action::ReleaseSlot(record) => self.scheduler.release(record),
+            Action::StartAttempt { attempt, record, spec } => {
+                self.start_attempt(attempt, record, spec);
+            }
+            Action::Command(attempt, command) => self.command(attempt, command),
+            Action::RecordChanged(key) => {
+                let record = self.model.fetch(key.fetch).and_then(|fetch| fetch.record(key.index));
+                if let Some(record) = record {
+                    self.watchers.changed(key, record.response_data());
+                }
+            }
+            Action::UpdateClients { fetch, update, settled } => {
+                let inbox = settled.then(|| self.shared.inbox());
+                if let Some(found) = self.model.fetch(fetch) {
+                    let storage_key = &found.registration().storage_key;
+                    self.clients.update(storage_key, fetch, update, inbox);
+                }
+            }
+            Action::FireSettledEvent(fetch, result) => {
+                self.fire(fetch, EventKind::for_result(result), true);
+            }
+            Action::FireClickEvent(fetch) => self.fire(fetch, EventKind::Click, false),
+            Action::Forgotten(fetch) => {
+                self.end_task(fetch);
+                self.watchers.forget(fetch);
+            }
+            Action::Observe(observation) => self.observers.tell(&self.model, observation),
+        }
+    }
+
+    fn query_permission(&mut self, call: CallId, registration: &RegistrationKey) {
+        let permission = self.permissions.query(registration);
+        let storage_key = registration.storage_key.clone();
+        let quota = self.quota.limit(&storage_key);
+        let shared = self.shared.clone();
+        self.tasks.spawn(async move {
+            let (permission, limit) = (permission.await, quota.await);
+            shared.send(Message::Input(Input::Quota(storage_key, limit)));
+            shared.send(Message::Input(Input::Permission { call, permission }));
+        });
+    }
+
+    fn store_bodies(&mut self, call: CallId, fetch: FetchKey, limit: u64) {
+        let bodies = self.call_bodies.remove(&call).unwrap_or_default();
+        let store = Arc::clone(&self.bodies);
+        let shared = self.shared.clone();
+        let task = self.tasks.spawn(async move {
+            let input = match store_bodies(&*store, fetch, bodies, limit).await {
+                Ok(lengths) => Input::BodiesStored { call, lengths },
+                Err(error) => {
+                    tracing::debug!(%error, "a request body could not be stored");
+                    Input::BodiesFailed { call, error: BodyError::from(error) }
+                }
+            };
+            shared.send(Message::Input(input));
+        });
+        self.fetch_tasks.insert(fetch, task);
+    }
+
+    fn reply(&mut self, call: CallId, reply: Result<Reply, CallError>) {
+        self.call_bodies.remove(&call);
+        if let Some(answer) = self.calls.remove(&call) {
+            // A caller that is gone does not care.
+            return drop(answer.send(reply));
+        }
+        let answer = self.fetch_calls.remove(&call);
+        let shared = &self.shared;
+        let reply = match reply {
+            Ok(Reply::Fetch(key)) => match self.model.fetch(key) {
+                Some(fetch) => {
+                    let registration = BackgroundFetchRegistration::new(shared.clone(), fetch);
+                    Ok((registration, StartHold::new(key, shared.clone())))
+                }
+                None => Err(CallError::NotFound),
+            },
+            Ok(_) => Err(CallError::NotFound),
+            Err(error) => Err(error),
+        };
+        if let Some(answer) = answer {
+            // Where the caller is gone the hold is dropped, and the fetch starts.
+            drop(answer.send(reply));
+        }
+    }
+
+    fn enqueue(&mut self, record: RecordKey) {
+        let Some(fetch) = self.model.fetch(record.fetch) else { return };
+        let Some(url) = fetch.record(record.index).map(|record| &record.request().url) else {
+            return;
+        };
+        self.scheduler.enqueue(Job {
+            record,
+            registration: fetch.registration(),
+            priority: Priority::Normal,
+            host: &HostKey::of(url),
+        });
+    }
+
+    fn fire(&mut self, key: FetchKey, kind: EventKind, settled: bool) {
+        let Some(fetch) = self.model.fetch(key) else { return };
+        let firing = self.dispatcher.fire(FunctionalEventInit {
+            kind,
+            fetch: key,
+            registration: fetch.registration().clone(),
+            id: fetch.id().to_owned(),
+        });
+        let shared = self.shared.clone();
+        let task = self.tasks.spawn(async move {
+            let outcome = firing.await;
+            if settled {
+                let handled = outcome.is_handled();
+                shared.send(Message::Input(Input::EventEnded { fetch: key, handled }));
+            }
+        });
+        if settled {
+            self.fetch_tasks.insert(key, task);
+        }
+    }
+
+    /// Stops what goes on for a fetch that is gone.
+    fn end_task(&mut self, fetch: FetchKey) {
+        if let Some(task) = self.fetch_tasks.remove(&fetch) {
+            task.abort();
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! What tools, logs and user interfaces hear. Nothing in the engine depends on it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bgfetch_model::action::{Observation, PauseReason};
+use bgfetch_model::ids::{FetchKey, RecordKey};
+use bgfetch_model::model::Model;
+use bgfetch_model::response::RecordResult;
+use bgfetch_model::store_op::FetchResult;
+use tokio::sync::mpsc;
+use url::Url;
+
+/// A stream of [`Event`]s of all fetches, from [`Engine::observe`](crate::Engine::observe). Holds
+/// what was not taken yet; dropping it ends it.
+#[derive(Debug)]
+pub struct Observer(mpsc::UnboundedReceiver<Event>);
+
+impl Observer {
+    /// The next event, or none when the engine is closed.
+    pub async fn next(&mut self) -> Option<Event> {
+        self.0.recv().await
+    }
+}
+
+/// Something that happened to a fetch.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// The identity of the fetch.
+    pub fetch: FetchKey,
+    /// The id that the page chose.
+    pub id: Arc<str>,
+    /// Bytes stored of all its records.
+    pub downloaded: u64,
+    /// Bytes sent of all its records.
+    pub uploaded: u64,
+    /// The promised sum of the response bodies; 0 when nothing was promised.
+    pub download_total: u64,
+    /// What happened.
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum What {
+    /// The fetch was registered.
+    Registered,
+    /// Bytes moved. Coalesced as for pages.
+    Progress,
+    /// Nothing of it goes on until this reason is gone.
+    Paused(PauseReason),
+    /// It goes on.
+    Resumed,
+    /// A record failed in a way that may pass and is tried again.
+    Retry {
+        /// Which record.
+        record: RecordKey,
+        /// Its URL.
+        url: Url,
+        /// How many retries in a row this is.
+        attempt: u32,
+        /// How long it waits.
+        delay: Duration,
+        /// What failed, for people.
+        message: String,
+    },
+    /// A record ended.
+    RecordSettled {
+        /// Which record.
+        record: RecordKey,
+        /// Its URL.
+        url: Url,
+        /// How it ended.
+        result: RecordResult,
+        /// The status of its response, where there was one.
+        status: Option<u16>,
+        /// The length of its stored body.
+        stored: u64,
+        /// What failed, for people.
+        message: Option<String>,
+    },
+    /// The fetch settled; its event follows.
+    Settled(FetchResult),
+    /// The settling event was handled or given up, and the records are gone.
+    EventEnded,
+}
+
+/// The loop's list of observers.
+#[derive(Debug, Default)]
+pub(crate) struct Observers(Vec<mpsc::UnboundedSender<Event>>);
+
+impl Observers {
+    pub(crate) fn add(&mut self) -> Observer {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        self.0.push(sender);
+        Observer(receiver)
+    }
+
+    pub(crate) fn tell(&mut self, model: &Model, observation: Observation) {
+        if self.0.is_empty() {
+            return;
+        }
+        let Some(event) = event(model, observation) else { return };
+        self.0.retain(|observer| observer.send(event.clone()).is_ok());
+    }
+}
+
+fn event(model: &Model, observation: Observation) -> Option<Event> {
+    let url = |record: RecordKey| {
+        let record = model.fetch(record.fetch)?.record(record.index)?;
+        Some(record.request().url.clone())
+    };
+    let (fetch, what) = match observation {
+        Observation::Registered(fetch) => (fetch, What::Registered),
+        Observation::Progress(fetch, _) => (fetch, What::Progress),
+        Observation::Paused(fetch, reason) => (fetch, What::Paused(reason)),
+        Observation::Resumed(fetch) => (fetch, What::Resumed),
+        Observation::Retry { record, attempt, delay, message } => {
+            (record.fetch, What::Retry { record, url: url(record)?, attempt, delay, message })
+        }
+        Observation::RecordSettled(record, result, message) => {
+            let data = model.fetch(record.fetch)?.record(record.index)?.response_data();
+            let status = data.response.as_ref().map(|head| head.status);
+            let (url, stored) = (url(record)?, data.stored);
+            let settled = What::RecordSettled { record, url, result, status, stored, message };
+            (record.fetch, settled)
+        }
+        Observation::Settled(fetch, result) => (fetch, What::Settled(result)),
+        Observation::EventEnded(fetch) => (fetch, What::EventEnded),
+    };
+    let found = model.fetch(fetch)?;
+    Some(Event {
+        fetch,
+        id: found.id().into(),
+        downloaded: found.stored_body_bytes_total(),
+        uploaded: found.uploaded(),
+        download_total: found.download_total(),
+        what,
+    })
+}

@@ -1,0 +1,171 @@
+//! What `fetch()` is called with: the spec's `RequestInfo`, a URL or a `Request`.
+
+use std::fmt;
+use std::io;
+
+use bgfetch_model::header_list::HeaderList;
+use bgfetch_model::request::{RedirectMode, Request, RequestMode};
+use bytes::Bytes;
+use futures_util::stream::{BoxStream, Stream, StreamExt};
+use url::Url;
+
+use crate::error::{Error, Kind};
+
+/// A request and its body.
+///
+/// ```
+/// use bgfetch::RequestInfo;
+///
+/// let download = RequestInfo::try_from("https://example.com/ep-5.mp3")?;
+/// let upload = RequestInfo::new("POST", "https://example.com/photos".parse()?)
+///     .header("content-type", "image/jpeg")?
+///     .body(&b"..."[..]);
+/// # Ok::<(), bgfetch::Error>(())
+/// ```
+pub struct RequestInfo {
+    pub(crate) request: Request,
+    pub(crate) body: Option<RequestBody>,
+}
+
+/// The body of a request. It is read once, into the store, before `fetch()` resolves.
+pub enum RequestBody {
+    /// Bytes that are there.
+    Bytes(Bytes),
+    /// Bytes that come; an error rejects `fetch()`.
+    Stream(BoxStream<'static, io::Result<Bytes>>),
+}
+
+impl RequestInfo {
+    /// A request without a body. Methods that Fetch normalizes are normalized.
+    #[must_use]
+    pub fn new(method: &str, url: Url) -> Self {
+        Self { request: Request { method: normalize(method), ..Request::get(url) }, body: None }
+    }
+
+    /// Adds a header.
+    ///
+    /// # Errors
+    ///
+    /// When the name or the value is not one of HTTP.
+    pub fn header(mut self, name: &str, value: &str) -> Result<Self, Error> {
+        let valid = is_token(name)
+            && value.chars().all(|c| c == '\t' || (c >= ' ' && c != '\u{7f}' && c <= '\u{ff}'));
+        if !valid {
+            return Err(Error(Kind::Header(name.into())));
+        }
+        self.request.headers.append(name, value.trim_matches([' ', '\t']));
+        Ok(self)
+    }
+
+    /// Sets the mode; `cors` by default.
+    #[must_use]
+    pub fn mode(mut self, mode: RequestMode) -> Self {
+        self.request.mode = mode;
+        self
+    }
+
+    /// Sets the redirect mode; `follow` by default.
+    #[must_use]
+    pub fn redirect(mut self, redirect: RedirectMode) -> Self {
+        self.request.redirect = redirect;
+        self
+    }
+
+    /// Sets a body that is there.
+    #[must_use]
+    pub fn body(self, bytes: impl Into<Bytes>) -> Self {
+        self.with_body(RequestBody::Bytes(bytes.into()))
+    }
+
+    /// Sets a body that comes as a stream.
+    #[must_use]
+    pub fn body_stream(
+        self,
+        stream: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
+    ) -> Self {
+        self.with_body(RequestBody::Stream(stream.boxed()))
+    }
+
+    /// The header list.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderList {
+        &self.request.headers
+    }
+
+    fn with_body(mut self, body: RequestBody) -> Self {
+        // Its length is known when it was read.
+        self.request.body_length = Some(0);
+        self.body = Some(body);
+        self
+    }
+}
+
+impl fmt::Debug for RequestInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestInfo").field("request", &self.request).finish_non_exhaustive()
+    }
+}
+
+impl From<Url> for RequestInfo {
+    fn from(url: Url) -> Self {
+        Self { request: Request::get(url), body: None }
+    }
+}
+
+impl From<Request> for RequestInfo {
+    fn from(request: Request) -> Self {
+        Self { request: Request { body_length: None, ..request }, body: None }
+    }
+}
+
+impl TryFrom<&str> for RequestInfo {
+    type Error = Error;
+
+    fn try_from(url: &str) -> Result<Self, Error> {
+        Ok(Url::parse(url)?.into())
+    }
+}
+
+impl TryFrom<String> for RequestInfo {
+    type Error = Error;
+
+    fn try_from(url: String) -> Result<Self, Error> {
+        Self::try_from(url.as_str())
+    }
+}
+
+/// [Normalize](https://fetch.spec.whatwg.org/#concept-method-normalize) a method.
+fn normalize(method: &str) -> String {
+    const NORMALIZED: [&str; 6] = ["DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT"];
+    NORMALIZED
+        .into_iter()
+        .find(|known| known.eq_ignore_ascii_case(method))
+        .unwrap_or(method)
+        .to_owned()
+}
+
+fn is_token(name: &str) -> bool {
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty() && name.bytes().all(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn methods_are_normalized_as_fetch_does() {
+        let method = |method| RequestInfo::new(method, "https://a.test".parse().unwrap()).request.method;
+        assert_eq!(method("get"), "GET");
+        assert_eq!(method("patch"), "patch");
+    }
+
+    #[test]
+    fn header_injection_is_refused() {
+        let request = || RequestInfo::try_from("https://a.test").unwrap();
+        assert!(request().header("a", "b\r\nc: d").is_err());
+        assert!(request().header("a b", "c").is_err());
+        assert!(request().header("", "c").is_err());
+        assert_eq!(request().header("a", " b ").unwrap().headers().get("a").as_deref(), Some("b"));
+    }
+}
