@@ -1,0 +1,176 @@
+//! The names of body files and what can be done to them as a whole.
+
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bgfetch_model::ids::{BodyKey, FetchKey, Generation, RecordIndex, RecordKey};
+
+use crate::StoreError;
+use crate::sync::sync_files;
+
+/// The folder `bodies` of a store.
+#[derive(Clone, Debug)]
+pub(crate) struct BodyFolder {
+    root: PathBuf,
+}
+
+/// What a file in a fetch's folder holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum BodyFile {
+    Response(RecordIndex, Generation),
+    Request(RecordIndex),
+}
+
+impl BodyFile {
+    fn parse(name: &OsStr) -> Option<Self> {
+        let (record, kind) = name.to_str()?.split_once('.')?;
+        let record = RecordIndex(record.parse().ok()?);
+        if kind == "request" {
+            return Some(Self::Request(record));
+        }
+        Some(Self::Response(record, Generation(kind.parse().ok()?)))
+    }
+}
+
+/// A file found in a fetch's folder; `kind` is none where the name is not one of ours.
+pub(crate) struct Found {
+    pub(crate) path: PathBuf,
+    pub(crate) kind: Option<BodyFile>,
+    pub(crate) length: u64,
+}
+
+impl BodyFolder {
+    /// The folder inside the store's directory.
+    pub(crate) fn of_store(directory: &Path) -> Self {
+        Self {
+            root: directory.join("bodies"),
+        }
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn fetch(&self, fetch: FetchKey) -> PathBuf {
+        self.root.join(fetch.0.to_string())
+    }
+
+    pub(crate) fn response(&self, body: BodyKey) -> PathBuf {
+        let BodyKey { record, generation } = body;
+        self.fetch(record.fetch)
+            .join(format!("{}.{}", record.index.0, generation.0))
+    }
+
+    pub(crate) fn request(&self, record: RecordKey) -> PathBuf {
+        self.fetch(record.fetch)
+            .join(format!("{}.request", record.index.0))
+    }
+
+    /// Opens a file of a fetch, creating it and the fetch's folder where they are missing.
+    pub(crate) fn open(&self, path: &Path) -> Result<File, StoreError> {
+        let open = || {
+            OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(path)
+        };
+        open()
+            .or_else(|error| match path.parent() {
+                Some(parent) if error.kind() == io::ErrorKind::NotFound => {
+                    fs::create_dir_all(parent)?;
+                    open()
+                }
+                _ => Err(error),
+            })
+            .map_err(|error| StoreError::io(path, error))
+    }
+
+    /// The folders of fetches that exist, by key; none where the name is not one of ours.
+    pub(crate) fn fetches(&self) -> Result<Vec<(PathBuf, Option<FetchKey>)>, StoreError> {
+        let entries = entries(&self.root)?;
+        Ok(entries
+            .into_iter()
+            .map(|entry| {
+                let name = entry.file_name();
+                let key = name.to_str().and_then(|name| name.parse().ok());
+                (entry.path(), key.map(FetchKey))
+            })
+            .collect())
+    }
+
+    /// The files of a fetch.
+    pub(crate) fn files(&self, fetch: FetchKey) -> Result<Vec<Found>, StoreError> {
+        entries(&self.fetch(fetch))?
+            .into_iter()
+            .map(|entry| {
+                let path = entry.path();
+                match entry.metadata() {
+                    Ok(metadata) => Ok(Found {
+                        kind: BodyFile::parse(&entry.file_name()),
+                        length: metadata.len(),
+                        path,
+                    }),
+                    Err(error) => Err(StoreError::io(path, error)),
+                }
+            })
+            .collect()
+    }
+
+    pub(crate) fn length(&self, body: BodyKey) -> Result<u64, StoreError> {
+        let path = self.response(body);
+        match fs::metadata(&path) {
+            Ok(metadata) => Ok(metadata.len()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(StoreError::io(path, error)),
+        }
+    }
+
+    /// See [`BodyStorage::sync`](super::BodyStorage::sync).
+    pub(crate) fn sync(
+        &self,
+        responses: &[BodyKey],
+        requests: &[FetchKey],
+    ) -> Result<Vec<u64>, StoreError> {
+        let mut paths: Vec<PathBuf> = responses.iter().map(|body| self.response(*body)).collect();
+        for fetch in requests {
+            let files = self.files(*fetch)?.into_iter();
+            paths.extend(
+                files
+                    .filter(|file| matches!(file.kind, Some(BodyFile::Request(_))))
+                    .map(|file| file.path),
+            );
+        }
+        let mut lengths = sync_files(&self.root, &paths)?;
+        lengths.truncate(responses.len());
+        Ok(lengths)
+    }
+}
+
+/// Deletes a file or a folder with all it holds; it may be gone already.
+pub(crate) fn remove(path: &Path) -> Result<(), StoreError> {
+    let is_folder = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir());
+    let removed = if is_folder {
+        fs::remove_dir_all(path)
+    } else {
+        fs::remove_file(path)
+    };
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::io(path, error)),
+        _ => Ok(()),
+    }
+}
+
+/// What a folder holds: nothing where there is none.
+fn entries(folder: &Path) -> Result<Vec<fs::DirEntry>, StoreError> {
+    match fs::read_dir(folder) {
+        Ok(entries) => entries
+            .collect::<Result<_, _>>()
+            .map_err(|error| StoreError::io(folder, error)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(StoreError::io(folder, error)),
+    }
+}

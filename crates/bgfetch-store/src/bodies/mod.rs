@@ -1,0 +1,70 @@
+//! Where the bytes are: one file a body ([`files`]), or one nameless file for all ([`arena`]).
+
+pub(crate) mod arena;
+mod export;
+pub(crate) mod files;
+pub(crate) mod folder;
+
+use std::fs::File;
+use std::io;
+
+use bgfetch_model::ids::{BodyKey, FetchKey};
+
+use crate::{Bodies, StoreError};
+
+/// What the metadata half needs of the bytes half, beyond what its users see.
+pub(crate) trait BodyStorage: Bodies {
+    /// The length of a body; 0 where there is none.
+    fn length(&self, body: BodyKey) -> Result<u64, StoreError>;
+
+    /// Deletes a body, if it is there.
+    fn remove(&self, body: BodyKey) -> Result<(), StoreError>;
+
+    /// Deletes all bodies of a fetch.
+    fn remove_fetch(&self, fetch: FetchKey) -> Result<(), StoreError>;
+
+    /// Brings these response bodies and all request bodies of these fetches to disk, with the
+    /// directory entries that lead to them, and returns how long each response body is there.
+    /// A body that does not exist has the length 0.
+    fn sync(&self, responses: &[BodyKey], requests: &[FetchKey]) -> Result<Vec<u64>, StoreError>;
+}
+
+/// Reads at an offset without moving a cursor that other readers share.
+fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    #[cfg(unix)]
+    return std::os::unix::fs::FileExt::read_at(file, buffer, offset);
+    #[cfg(windows)]
+    return std::os::windows::fs::FileExt::seek_read(file, buffer, offset);
+}
+
+/// Writes at an offset without moving a cursor that other writers share.
+fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<usize> {
+    #[cfg(unix)]
+    return std::os::unix::fs::FileExt::write_at(file, bytes, offset);
+    #[cfg(windows)]
+    return std::os::windows::fs::FileExt::seek_write(file, bytes, offset);
+}
+
+/// Writes all of `bytes` from `*position` on and moves it past what was written, also where an
+/// error ends the writing early.
+fn write_all_at(file: &File, mut bytes: &[u8], position: &mut u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match write_at(file, bytes, *position) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                *position += written as u64;
+                bytes = bytes.get(written..).unwrap_or_default();
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// The error of an offset that would leave a hole in a body.
+fn gap(offset: u64, length: u64) -> StoreError {
+    StoreError::Misuse(format!(
+        "a writer was asked for at offset {offset} of a body of {length} bytes"
+    ))
+}

@@ -1,0 +1,257 @@
+//! What can go wrong, sorted by who is at fault.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why the store did not do what it was asked. Each displays as one line for people.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Somebody else has the store open. Nothing was touched.
+    #[error("the store {} is in use by {}", path.display(), Owner(*pid))]
+    InUse {
+        /// The store's directory.
+        path: PathBuf,
+        /// The process that owns it, where that can be told.
+        pid: Option<u32>,
+    },
+    /// A newer version of this crate wrote the store. It was left untouched.
+    #[error(
+        "the store {} has format version {found}, written by a newer version of this software; \
+         this one reads up to version {supported}",
+        path.display()
+    )]
+    NewerVersion {
+        /// The database.
+        path: PathBuf,
+        /// The version found.
+        found: u32,
+        /// The newest version that this crate knows.
+        supported: u32,
+    },
+    /// The database cannot be understood. Nothing is ever deleted for that: [`SqliteStore::open`]
+    /// moves the store aside, and the next call starts with an empty one.
+    ///
+    /// [`SqliteStore::open`]: crate::SqliteStore::open
+    #[error("the store's database is damaged ({reason}){}", SetAside(set_aside.as_deref()))]
+    Damaged {
+        /// What is wrong with it.
+        reason: String,
+        /// The directory that now holds the database and the bodies, once they were moved.
+        set_aside: Option<PathBuf>,
+    },
+    /// The disk, or the user's quota on it, is full.
+    #[error("the disk is full: cannot write {}: {source}", path.display())]
+    DiskFull {
+        /// What was being written.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The file system refused or failed in another way.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// What was being read or written.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// SQLite failed in a way that is neither damage nor a full disk.
+    #[error("the store's database failed: {0}")]
+    Database(#[source] Box<dyn Error + Send + Sync>),
+    /// The caller broke the contract of the operation, as the text says.
+    #[error("the store was misused: {0}")]
+    Misuse(String),
+    /// The store thread has ended, after a failure that it reported or because it was shut down.
+    #[error("the store has stopped")]
+    Stopped,
+}
+
+impl StoreError {
+    /// An I/O error at `path`, told apart into [`DiskFull`](Self::DiskFull) and
+    /// [`Io`](Self::Io).
+    pub fn io(path: impl AsRef<Path>, source: io::Error) -> Self {
+        let path = path.as_ref().to_owned();
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::DiskFull { path, source }
+            }
+            _ => Self::Io { path, source },
+        }
+    }
+
+    /// Whether the disk, or the user's quota on it, is full.
+    #[must_use]
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self, Self::DiskFull { .. })
+    }
+
+    /// Whether the store is owned by another process, or is open elsewhere in this one.
+    #[must_use]
+    pub fn is_in_use(&self) -> bool {
+        matches!(self, Self::InUse { .. })
+    }
+
+    /// Whether the store's data is damaged.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        matches!(self, Self::Damaged { .. })
+    }
+
+    /// Whether a newer version of this crate is needed.
+    #[must_use]
+    pub fn is_newer_version(&self) -> bool {
+        matches!(self, Self::NewerVersion { .. })
+    }
+}
+
+impl From<StoreError> for io::Error {
+    /// Keeps the kind of the underlying I/O error, so that a full disk stays recognisable.
+    fn from(error: StoreError) -> Self {
+        let kind = match &error {
+            StoreError::DiskFull { source, .. } | StoreError::Io { source, .. } => source.kind(),
+            StoreError::InUse { .. } => io::ErrorKind::ResourceBusy,
+            StoreError::Damaged { .. } => io::ErrorKind::InvalidData,
+            StoreError::Misuse(_) => io::ErrorKind::InvalidInput,
+            _ => io::ErrorKind::Other,
+        };
+        Self::new(kind, error)
+    }
+}
+
+#[cfg(feature = "sqlite")]
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::{Error as Sql, ErrorCode};
+
+        match &error {
+            Sql::FromSqlConversionFailure(..)
+            | Sql::IntegralValueOutOfRange(..)
+            | Sql::InvalidColumnType(..)
+            | Sql::Utf8Error(..) => return Self::damaged(&error),
+            _ => {}
+        }
+        match error.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Self::damaged(&error),
+            Some(ErrorCode::DiskFull) => Self::DiskFull {
+                path: PathBuf::from(crate::sqlite::DATABASE),
+                source: io::ErrorKind::StorageFull.into(),
+            },
+            Some(ErrorCode::ConstraintViolation) => Self::Misuse(error.to_string()),
+            _ => Self::Database(Box::new(error)),
+        }
+    }
+}
+
+#[cfg(feature = "sqlite")]
+impl StoreError {
+    /// Damage that has not been moved aside yet.
+    pub(crate) fn damaged(reason: impl ToString) -> Self {
+        Self::Damaged {
+            reason: reason.to_string(),
+            set_aside: None,
+        }
+    }
+}
+
+struct Owner(Option<u32>);
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(pid) if pid == std::process::id() => f.write_str("this process already"),
+            Some(pid) => write!(f, "another process (process id {pid})"),
+            None => f.write_str("another process"),
+        }
+    }
+}
+
+struct SetAside<'a>(Option<&'a Path>);
+
+impl fmt::Display for SetAside<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(path) => write!(
+                f,
+                "; nothing was deleted, the store was moved to {} and the next start begins with \
+                 an empty one",
+                path.display()
+            ),
+            None => f.write_str("; nothing was deleted"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_apart_from_other_failures() {
+        for kind in [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded] {
+            let error = StoreError::io("a", kind.into());
+            assert!(error.is_disk_full());
+            assert_eq!(io::Error::from(error).kind(), kind);
+        }
+        let error = StoreError::io("a", io::ErrorKind::PermissionDenied.into());
+        assert!(!error.is_disk_full());
+        assert_eq!(
+            io::Error::from(error).kind(),
+            io::ErrorKind::PermissionDenied
+        );
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_system_s_own_codes_for_a_full_disk_are_known() {
+        use rustix::io::Errno;
+
+        for errno in [Errno::NOSPC, Errno::DQUOT] {
+            assert!(StoreError::io("a", errno.into()).is_disk_full());
+        }
+        assert!(!StoreError::io("a", Errno::IO.into()).is_disk_full());
+    }
+
+    #[cfg(feature = "sqlite")]
+    #[test]
+    fn sqlite_s_codes_name_who_is_at_fault() {
+        use rusqlite::ffi;
+
+        let error =
+            |code| StoreError::from(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
+        assert!(error(ffi::SQLITE_FULL).is_disk_full());
+        assert!(error(ffi::SQLITE_CORRUPT).is_damaged());
+        assert!(error(ffi::SQLITE_NOTADB).is_damaged());
+        assert!(matches!(
+            error(ffi::SQLITE_CONSTRAINT_FOREIGNKEY),
+            StoreError::Misuse(_)
+        ));
+        assert!(matches!(
+            error(ffi::SQLITE_IOERR_READ),
+            StoreError::Database(_)
+        ));
+    }
+
+    #[test]
+    fn each_error_is_one_clear_line() {
+        let in_use = StoreError::InUse {
+            path: "/s".into(),
+            pid: Some(7),
+        };
+        assert_eq!(
+            in_use.to_string(),
+            "the store /s is in use by another process (process id 7)"
+        );
+        let damaged = StoreError::Damaged {
+            reason: "file is not a database".into(),
+            set_aside: Some("/s/damaged-1".into()),
+        };
+        assert_eq!(
+            damaged.to_string(),
+            "the store's database is damaged (file is not a database); nothing was deleted, the \
+             store was moved to /s/damaged-1 and the next start begins with an empty one"
+        );
+    }
+}

@@ -1,0 +1,52 @@
+//! One process at a time owns a store.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Write};
+use std::path::Path;
+
+use crate::StoreError;
+
+/// Holds `DIR/lock` until it is dropped or the process ends. The file itself stays.
+#[derive(Debug)]
+pub(crate) struct StoreLock {
+    _file: File,
+}
+
+impl StoreLock {
+    /// Locks the store in `directory` and writes this process' id into the lock file.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] when another open store holds it, in this process or another.
+    pub(crate) fn acquire(directory: &Path) -> Result<Self, StoreError> {
+        let path = directory.join("lock");
+        let failed = |error| StoreError::io(&path, error);
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {
+                file.set_len(0).map_err(failed)?;
+                write!(file, "{}", std::process::id()).map_err(failed)?;
+                Ok(Self { _file: file })
+            }
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                // The owner may not have written its id yet, and some systems refuse to read a
+                // locked file: then it is not known.
+                let pid = match file.read_to_string(&mut text) {
+                    Ok(_) => text.trim().parse().ok(),
+                    Err(_) => None,
+                };
+                Err(StoreError::InUse {
+                    path: directory.to_owned(),
+                    pid,
+                })
+            }
+            Err(TryLockError::Error(error)) => Err(failed(error)),
+        }
+    }
+}

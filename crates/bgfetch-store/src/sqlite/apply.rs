@@ -1,0 +1,198 @@
+//! One operation of the model as statements.
+
+use bgfetch_model::ids::{BodyKey, FetchKey, Generation, RecordKey, RegistrationKey};
+use bgfetch_model::store_op::{StoreOp, StoredFetch};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::values::{result_text, to_json};
+use crate::StoreError;
+
+/// Bytes that are superfluous once the transaction is committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Removal {
+    Body(BodyKey),
+    Fetch(FetchKey),
+}
+
+/// Applies `op` inside the open transaction and adds what may be deleted after it.
+pub(super) fn apply(
+    sql: &Connection,
+    op: &StoreOp,
+    removals: &mut Vec<Removal>,
+) -> Result<(), StoreError> {
+    match op {
+        StoreOp::PutRegistration(RegistrationKey { storage_key, scope }) => {
+            sql.prepare_cached(
+                "INSERT INTO registration (storage_key, scope) VALUES (?, ?) ON CONFLICT DO NOTHING",
+            )?
+            .execute(params![storage_key.0, scope.as_str()])?;
+        }
+        StoreOp::RemoveRegistration(registration) => {
+            remove_registration(sql, registration, removals)?;
+        }
+        StoreOp::InsertFetch(fetch) => insert_fetch(sql, fetch)?,
+        StoreOp::SetPaused(fetch, paused) => {
+            sql.prepare_cached("UPDATE fetch SET paused = ? WHERE key = ?")?
+                .execute(params![paused, key(*fetch)])?;
+        }
+        StoreOp::SetAbortAll(fetch) => {
+            sql.prepare_cached("UPDATE fetch SET abort_all = 1 WHERE key = ?")?
+                .execute([key(*fetch)])?;
+        }
+        StoreOp::SetUi(fetch, title, icons) => {
+            sql.prepare_cached("UPDATE fetch SET title = ?, icons = ? WHERE key = ?")?
+                .execute(params![title, to_json(icons)?, key(*fetch)])?;
+        }
+        StoreOp::BeginUpload(record) => {
+            sql.prepare_cached(
+                "UPDATE record SET upload_begun = 1 WHERE fetch = ? AND position = ?",
+            )?
+            .execute(params![key(record.fetch), record.index.0])?;
+        }
+        StoreOp::OpenGeneration(body, head) => {
+            let RecordKey { fetch, index } = body.record;
+            let previous: Option<u32> = sql
+                .prepare_cached("SELECT generation FROM record WHERE fetch = ? AND position = ?")?
+                .query_row(params![key(fetch), index.0], |row| row.get(0))
+                .optional()?;
+            sql.prepare_cached(
+                "UPDATE record SET generation = ?, response = ?, stored = 0, synced = 0 \
+                 WHERE fetch = ? AND position = ?",
+            )?
+            .execute(params![
+                body.generation.0,
+                to_json(&**head)?,
+                key(fetch),
+                index.0
+            ])?;
+            if let Some(previous) = previous.map(Generation)
+                && previous != Generation::default()
+                && previous != body.generation
+            {
+                removals.push(Removal::Body(BodyKey {
+                    record: body.record,
+                    generation: previous,
+                }));
+            }
+        }
+        StoreOp::SettleRecord {
+            record,
+            result,
+            stored,
+            uploaded,
+        } => {
+            sql.prepare_cached(
+                "UPDATE record SET result = ?, stored = ?, uploaded = ? \
+                 WHERE fetch = ? AND position = ?",
+            )?
+            .execute(params![
+                result_text(result.failure()),
+                stored.cast_signed(),
+                uploaded.cast_signed(),
+                key(record.fetch),
+                record.index.0
+            ])?;
+        }
+        StoreOp::SetCause(fetch, reason) => {
+            sql.prepare_cached("UPDATE fetch SET cause = ? WHERE key = ?")?
+                .execute(params![reason.as_str(), key(*fetch)])?;
+        }
+        StoreOp::Settle(fetch, result, at) => {
+            sql.prepare_cached("UPDATE fetch SET result = ?, settled_at = ? WHERE key = ?")?
+                .execute(params![
+                    result_text(result.err()),
+                    at.0.cast_signed(),
+                    key(*fetch)
+                ])?;
+        }
+        StoreOp::SetDeliveryAttempts(fetch, attempts) => {
+            sql.prepare_cached("UPDATE fetch SET delivery_attempts = ? WHERE key = ?")?
+                .execute(params![attempts, key(*fetch)])?;
+        }
+        StoreOp::EndDelivery(fetch) => {
+            sql.prepare_cached("UPDATE fetch SET records_available = 0 WHERE key = ?")?
+                .execute([key(*fetch)])?;
+            sql.prepare_cached("DELETE FROM record WHERE fetch = ?")?
+                .execute([key(*fetch)])?;
+            removals.push(Removal::Fetch(*fetch));
+        }
+        StoreOp::Forget(fetch) => {
+            sql.prepare_cached("DELETE FROM fetch WHERE key = ?")?
+                .execute([key(*fetch)])?;
+            removals.push(Removal::Fetch(*fetch));
+        }
+    }
+    Ok(())
+}
+
+/// A fetch's key as a column has it.
+pub(super) fn key(fetch: FetchKey) -> i64 {
+    fetch.0.cast_signed()
+}
+
+fn remove_registration(
+    sql: &Connection,
+    RegistrationKey { storage_key, scope }: &RegistrationKey,
+    removals: &mut Vec<Removal>,
+) -> Result<(), StoreError> {
+    let mut fetches = sql.prepare_cached(
+        "SELECT fetch.key FROM fetch JOIN registration ON registration.id = fetch.registration \
+         WHERE storage_key = ? AND scope = ?",
+    )?;
+    let mut rows = fetches.query(params![storage_key.0, scope.as_str()])?;
+    while let Some(row) = rows.next()? {
+        let fetch: i64 = row.get(0)?;
+        removals.push(Removal::Fetch(FetchKey(fetch.cast_unsigned())));
+    }
+    sql.prepare_cached("DELETE FROM registration WHERE storage_key = ? AND scope = ?")?
+        .execute(params![storage_key.0, scope.as_str()])?;
+    Ok(())
+}
+
+fn insert_fetch(sql: &Connection, fetch: &StoredFetch) -> Result<(), StoreError> {
+    let RegistrationKey { storage_key, scope } = &fetch.registration;
+    let registration: i64 = sql
+        .prepare_cached("SELECT id FROM registration WHERE storage_key = ? AND scope = ?")?
+        .query_row(params![storage_key.0, scope.as_str()], |row| row.get(0))
+        .optional()?
+        .ok_or_else(|| StoreError::Misuse("a fetch of an unknown registration".into()))?;
+    sql.prepare_cached("INSERT INTO fetch VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)")?
+        .execute(params![
+            key(fetch.key),
+            registration,
+            fetch.id,
+            fetch.title,
+            to_json(&fetch.icons)?,
+            fetch.download_total.cast_signed(),
+            fetch.paused,
+            fetch.abort_all,
+            fetch.cause.map(|reason| reason.as_str()),
+            fetch.result.map(|result| result_text(result.err())),
+            fetch.created_at.0.cast_signed(),
+            fetch.settled_at.map(|at| at.0.cast_signed()),
+            fetch.delivery_attempts,
+            fetch.records_available,
+        ])?;
+    sql.prepare_cached(
+        "INSERT INTO meta VALUES ('next_fetch', ?) \
+         ON CONFLICT DO UPDATE SET value = max(value, excluded.value)",
+    )?
+    .execute([key(FetchKey(fetch.key.0.saturating_add(1)))])?;
+
+    let mut insert =
+        sql.prepare_cached("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?)")?;
+    for (position, record) in (0u32..).zip(&fetch.records) {
+        insert.execute(params![
+            key(fetch.key),
+            position,
+            to_json(&*record.request)?,
+            record.upload_begun,
+            record.uploaded.cast_signed(),
+            record.generation.0,
+            record.response.as_deref().map(to_json).transpose()?,
+            record.stored.cast_signed(),
+            record.result.map(|result| result_text(result.failure())),
+        ])?;
+    }
+    Ok(())
+}

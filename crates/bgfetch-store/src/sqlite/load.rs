@@ -1,0 +1,137 @@
+//! Reading everything back.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bgfetch_model::ids::{
+    BodyKey, FetchKey, Generation, RecordIndex, RecordKey, RegistrationKey, StorageKey,
+};
+use bgfetch_model::response::RecordResult;
+use bgfetch_model::store_op::{Snapshot, StoredFetch, StoredRecord};
+use bgfetch_model::time::UnixTime;
+use rusqlite::{Connection, OptionalExtension, Row};
+
+use super::apply::key;
+use super::values::{from_json, reason, result, undecodable, unsigned};
+use crate::StoreError;
+
+/// Reads all rows. `length` tells how long the body of an unfinished record is.
+pub(super) fn snapshot(
+    sql: &Connection,
+    length: &dyn Fn(BodyKey) -> Result<u64, StoreError>,
+) -> Result<Snapshot, StoreError> {
+    let mut registrations = Vec::new();
+    let mut by_id = HashMap::new();
+    let mut statement =
+        sql.prepare("SELECT id, storage_key, scope FROM registration ORDER BY id")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let registration = registration(row)?;
+        by_id.insert(row.get::<_, i64>(0)?, registration.clone());
+        registrations.push(registration);
+    }
+
+    let mut fetches = Vec::new();
+    let mut statement = sql.prepare(
+        "SELECT key, registration, id, title, icons, download_total, paused, abort_all, cause, \
+         result, created_at, settled_at, delivery_attempts, records_available \
+         FROM fetch ORDER BY key",
+    )?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let registration = by_id
+            .get(&row.get(1)?)
+            .ok_or_else(|| StoreError::damaged("a fetch has no registration"))?;
+        let mut fetch = fetch(row, registration.clone())?;
+        fetch.records = records(sql, fetch.key, length)?;
+        fetches.push(fetch);
+    }
+
+    let next_fetch: Option<i64> = sql
+        .query_row(
+            "SELECT value FROM meta WHERE key = 'next_fetch'",
+            [],
+            |row| row.get(0),
+        )
+        .optional()?;
+    Ok(Snapshot {
+        registrations,
+        fetches,
+        next_fetch: next_fetch.unwrap_or_default().cast_unsigned(),
+    })
+}
+
+fn registration(row: &Row<'_>) -> rusqlite::Result<RegistrationKey> {
+    let scope: String = row.get(2)?;
+    Ok(RegistrationKey {
+        storage_key: StorageKey(row.get(1)?),
+        scope: scope.parse().map_err(|error| {
+            let text = format!("{scope:?} is not a scope: {error}");
+            undecodable(2, text)
+        })?,
+    })
+}
+
+fn fetch(row: &Row<'_>, registration: RegistrationKey) -> rusqlite::Result<StoredFetch> {
+    Ok(StoredFetch {
+        key: FetchKey(unsigned(row, 0)?),
+        registration,
+        id: row.get(2)?,
+        title: row.get(3)?,
+        icons: from_json(row, 4)?.unwrap_or_default(),
+        download_total: unsigned(row, 5)?,
+        paused: row.get(6)?,
+        abort_all: row.get(7)?,
+        cause: reason(row, 8)?,
+        result: result(row, 9)?.map(|failure| failure.map_or(Ok(()), Err)),
+        created_at: UnixTime(unsigned(row, 10)?),
+        settled_at: row
+            .get::<_, Option<i64>>(11)?
+            .map(|at| UnixTime(at.cast_unsigned())),
+        delivery_attempts: row.get(12)?,
+        records_available: row.get(13)?,
+        records: Vec::new(),
+    })
+}
+
+fn records(
+    sql: &Connection,
+    fetch: FetchKey,
+    length: &dyn Fn(BodyKey) -> Result<u64, StoreError>,
+) -> Result<Vec<StoredRecord>, StoreError> {
+    let mut statement = sql.prepare_cached(
+        "SELECT position, request, upload_begun, uploaded, generation, response, stored, result \
+         FROM record WHERE fetch = ? ORDER BY position",
+    )?;
+    let mut rows = statement.query([key(fetch)])?;
+    let mut records = Vec::new();
+    while let Some(row) = rows.next()? {
+        let index = RecordIndex(row.get(0)?);
+        if usize::try_from(index.0) != Ok(records.len()) {
+            return Err(StoreError::damaged("a record is missing"));
+        }
+        let mut record = record(row)?;
+        if record.result.is_none() && record.generation != Generation::default() {
+            record.stored = length(BodyKey {
+                record: RecordKey { fetch, index },
+                generation: record.generation,
+            })?;
+        }
+        records.push(record);
+    }
+    Ok(records)
+}
+
+fn record(row: &Row<'_>) -> rusqlite::Result<StoredRecord> {
+    let request = from_json(row, 1)?.ok_or_else(|| undecodable(1, "no request"))?;
+    Ok(StoredRecord {
+        request: Arc::new(request),
+        upload_begun: row.get(2)?,
+        uploaded: unsigned(row, 3)?,
+        generation: Generation(row.get(4)?),
+        response: from_json(row, 5)?.map(Arc::new),
+        stored: unsigned(row, 6)?,
+        result: result(row, 7)?
+            .map(|failure| failure.map_or(RecordResult::Success, RecordResult::Failure)),
+    })
+}

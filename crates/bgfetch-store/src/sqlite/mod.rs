@@ -1,0 +1,329 @@
+//! The store over SQLite and files.
+
+mod apply;
+mod load;
+mod open;
+mod recover;
+mod schema;
+mod values;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use bgfetch_model::ids::{BodyKey, FetchKey, Generation, RecordIndex, RecordKey};
+use bgfetch_model::store_op::{Snapshot, StoreOp, Sync, Transaction};
+use crossbeam_channel::Receiver;
+use rusqlite::{Connection, params};
+
+use self::apply::{Removal, apply, key};
+use self::values::unsigned;
+use crate::bodies::BodyStorage;
+use crate::bodies::arena::ArenaBodies;
+use crate::bodies::files::FileBodies;
+use crate::bodies::folder::BodyFolder;
+use crate::lock::StoreLock;
+use crate::sync::{self, Synced};
+use crate::{Bodies, Store, StoreError};
+
+/// The database's file in the store's directory.
+pub(crate) const DATABASE: &str = "store.sqlite3";
+
+/// What an acknowledged transaction survives. Under each, the death of the process loses nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// Nothing is synced while the store is in use. After a reboot that was not preceded by an
+    /// orderly [`close`](Store::close), downloaded bytes are fetched again and stored request
+    /// bodies are gone.
+    Process,
+    /// Transactions that ask for a [`Sync`] survive the loss of power, with the bodies that they
+    /// name; so do the ends of fetches. Long downloads are synced as they grow, so that a power
+    /// loss costs at most 64 MiB over all that is finished and 64 MiB of each unfinished body.
+    /// The default.
+    #[default]
+    Power,
+}
+
+/// How to open a [`SqliteStore`].
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    durability: Durability,
+    boot_id: Option<String>,
+}
+
+impl Options {
+    /// Sets the durability; [`Durability::Power`] by default.
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Takes this for the id of the system's boot, so that tests can reboot.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn boot_id(mut self, id: impl Into<String>) -> Self {
+        self.boot_id = Some(id.into());
+        self
+    }
+}
+
+/// A [`Store`] in a directory, or an ephemeral one.
+///
+/// ```no_run
+/// use bgfetch_store::{Ack, Options, SqliteStore, Store, StoreThread};
+///
+/// # fn main() -> Result<(), bgfetch_store::StoreError> {
+/// let mut store = SqliteStore::open("/var/lib/agent".as_ref(), Options::default())?;
+/// let snapshot = store.load()?;
+/// let bodies = store.bodies();
+/// let thread = StoreThread::start(Box::new(store), |ack| match ack {
+///     Ack::Committed(id) => println!("{id:?} is durable"),
+///     Ack::Failed(error) => eprintln!("{error}"),
+/// })?;
+/// # drop((snapshot, bodies));
+/// thread.shutdown()
+/// # }
+/// ```
+pub struct SqliteStore {
+    connection: Connection,
+    bodies: Arc<dyn BodyStorage>,
+    durability: Durability,
+    /// What opening read, until the first commit makes it old.
+    snapshot: Option<Snapshot>,
+    synced: Receiver<Synced>,
+    wakeups: Receiver<()>,
+    /// Declared last: the lock is given up when everything else is closed.
+    _lock: Option<StoreLock>,
+}
+
+impl SqliteStore {
+    /// Opens the store in `directory`, creating both where they are missing, and recovers it. A
+    /// directory that is created is private to its user.
+    ///
+    /// The data path of an earlier opening must have ended: its writers would go on writing.
+    ///
+    /// # Errors
+    /// - [`StoreError::InUse`]: another process has it open, or this one.
+    /// - [`StoreError::NewerVersion`]: nothing was touched.
+    /// - [`StoreError::Damaged`]: the store was moved aside, and the next call begins with an empty
+    ///   one.
+    /// - [`StoreError::DiskFull`], [`StoreError::Io`], [`StoreError::Database`].
+    pub fn open(directory: &Path, options: Options) -> Result<Self, StoreError> {
+        let lock = open::lock(directory)?;
+        let folder = BodyFolder::of_store(directory);
+        let boot_id = options.boot_id.or_else(open::boot_id);
+        let (connection, snapshot) = open::recovered(directory, &folder, boot_id.as_deref())?;
+        let (grown, synced, wakeups) = match options.durability {
+            Durability::Process => {
+                let (synced, wakeups) = (crossbeam_channel::never(), crossbeam_channel::never());
+                (None, synced, wakeups)
+            }
+            Durability::Power => {
+                let syncer = sync::spawn(folder.clone())?;
+                (Some(syncer.grown), syncer.synced, syncer.wakeups)
+            }
+        };
+        Ok(Self {
+            connection,
+            bodies: Arc::new(FileBodies::new(folder, grown)),
+            durability: options.durability,
+            snapshot: Some(snapshot),
+            synced,
+            wakeups,
+            _lock: Some(lock),
+        })
+    }
+
+    /// A store for private browsing: its metadata is in memory and its bodies are in a nameless
+    /// temporary file, so that nothing is left when the process ends, however it ends.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] or [`StoreError::DiskFull`] when there is no room for temporary files.
+    pub fn ephemeral() -> Result<Self, StoreError> {
+        Ok(Self {
+            connection: open::in_memory()?,
+            bodies: Arc::new(ArenaBodies::new()?),
+            durability: Durability::Process,
+            snapshot: None,
+            synced: crossbeam_channel::never(),
+            wakeups: crossbeam_channel::never(),
+            _lock: None,
+        })
+    }
+}
+
+impl Store for SqliteStore {
+    fn load(&mut self) -> Result<Snapshot, StoreError> {
+        match self.snapshot.take() {
+            Some(snapshot) => Ok(snapshot),
+            None => load::snapshot(&self.connection, &|body| self.bodies.length(body)),
+        }
+    }
+
+    fn commit(&mut self, batch: &[Transaction]) -> Result<(), StoreError> {
+        let synced = self.synced.try_iter().collect::<Result<Vec<_>, _>>()?;
+        if batch.is_empty() && synced.is_empty() {
+            return Ok(());
+        }
+        self.snapshot = None;
+        let mut wanted = Wanted::default();
+        if self.durability == Durability::Power {
+            batch.iter().for_each(|transaction| wanted.add(transaction));
+        }
+        set_synchronous(&self.connection, wanted.log)?;
+        let mut removals = Vec::new();
+        let transaction = self.connection.transaction()?;
+        for op in batch.iter().flat_map(|transaction| &transaction.ops) {
+            apply(&transaction, op, &mut removals)?;
+        }
+        for (body, length) in synced.into_iter().flatten() {
+            set_watermark(&transaction, body, length)?;
+        }
+        sync_bodies(&transaction, &*self.bodies, &wanted)?;
+        transaction.commit()?;
+        for removal in removals {
+            remove(&*self.bodies, removal);
+        }
+        Ok(())
+    }
+
+    fn bodies(&self) -> Arc<dyn Bodies> {
+        Arc::clone(&self.bodies) as Arc<dyn Bodies>
+    }
+
+    fn wakeups(&self) -> Receiver<()> {
+        self.wakeups.clone()
+    }
+
+    /// Syncs everything, whatever the durability, so that an orderly end loses nothing to a reboot.
+    fn close(&mut self) -> Result<(), StoreError> {
+        self.commit(&[])?;
+        set_synchronous(&self.connection, true)?;
+        let transaction = self.connection.transaction()?;
+        let mut grown = Vec::new();
+        for (body, synced) in recover::watermarks(&transaction)? {
+            if self.bodies.length(body)? > synced {
+                grown.push(body);
+            }
+        }
+        let fetches = transaction
+            .prepare("SELECT key FROM fetch WHERE requests_synced = 0")?
+            .query_map([], |row| unsigned(row, 0).map(FetchKey))?
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        let lengths = self.bodies.sync(&grown, &fetches)?;
+        for (body, length) in grown.into_iter().zip(lengths) {
+            set_watermark(&transaction, body, length)?;
+        }
+        transaction.execute("UPDATE fetch SET requests_synced = 1", [])?;
+        recover::set_closed(&transaction, true)?;
+        Ok(transaction.commit()?)
+    }
+}
+
+/// What a batch wants on disk before it is acknowledged.
+#[derive(Default)]
+struct Wanted {
+    requests: BTreeSet<FetchKey>,
+    responses: BTreeSet<FetchKey>,
+    /// The write-ahead log.
+    log: bool,
+}
+
+impl Wanted {
+    fn add(&mut self, transaction: &Transaction) {
+        match transaction.sync {
+            Sync::Process => {}
+            Sync::RequestBodies(fetch) => {
+                self.requests.insert(fetch);
+                self.log = true;
+            }
+            Sync::ResponseBodies(fetch) => {
+                self.responses.insert(fetch);
+                self.log = true;
+            }
+        }
+        // Files are deleted after these. Were the log lost and the deletions not, the fetch would
+        // be back without its bytes and start again.
+        self.log |= transaction.ops.iter().any(|op| {
+            matches!(
+                op,
+                StoreOp::EndDelivery(_) | StoreOp::Forget(_) | StoreOp::RemoveRegistration(_)
+            )
+        });
+    }
+}
+
+/// Chooses whether commits sync the write-ahead log. Between transactions only.
+fn set_synchronous(connection: &Connection, synchronous: bool) -> rusqlite::Result<()> {
+    let mode = if synchronous { "FULL" } else { "NORMAL" };
+    connection.pragma_update(None, "synchronous", mode)
+}
+
+fn set_watermark(sql: &Connection, body: BodyKey, length: u64) -> rusqlite::Result<()> {
+    sql.prepare_cached(
+        "UPDATE record SET synced = max(synced, ?) \
+         WHERE fetch = ? AND position = ? AND generation = ?",
+    )?
+    .execute(params![
+        length.cast_signed(),
+        key(body.record.fetch),
+        body.record.index.0,
+        body.generation.0
+    ])?;
+    Ok(())
+}
+
+/// Syncs the bodies that `wanted` names, as the open transaction knows them, and notes that in it.
+fn sync_bodies(
+    sql: &Connection,
+    bodies: &dyn BodyStorage,
+    wanted: &Wanted,
+) -> Result<(), StoreError> {
+    let mut responses = Vec::new();
+    let mut stored = Vec::new();
+    for fetch in &wanted.responses {
+        let mut statement = sql.prepare_cached(
+            "SELECT position, generation, stored FROM record \
+             WHERE fetch = ? AND result IS NOT NULL AND stored > synced",
+        )?;
+        let mut rows = statement.query([key(*fetch)])?;
+        while let Some(row) = rows.next()? {
+            responses.push(BodyKey {
+                record: RecordKey {
+                    fetch: *fetch,
+                    index: RecordIndex(row.get(0)?),
+                },
+                generation: Generation(row.get(1)?),
+            });
+            stored.push(unsigned(row, 2)?);
+        }
+    }
+    let requests: Vec<FetchKey> = wanted.requests.iter().copied().collect();
+    let lengths = bodies.sync(&responses, &requests)?;
+    for ((body, stored), length) in responses.iter().zip(stored).zip(lengths) {
+        if length < stored {
+            let record = body.record;
+            return Err(StoreError::Misuse(format!(
+                "record {record} was settled with {stored} bytes where {length} are stored"
+            )));
+        }
+        set_watermark(sql, *body, stored)?;
+    }
+    for fetch in requests {
+        sql.prepare_cached("UPDATE fetch SET requests_synced = 1 WHERE key = ?")?
+            .execute([key(fetch)])?;
+    }
+    Ok(())
+}
+
+/// Deletes what a commit made superfluous. What cannot be deleted is an orphan for the next start.
+fn remove(bodies: &dyn BodyStorage, removal: Removal) {
+    let removed = match removal {
+        Removal::Body(body) => bodies.remove(body),
+        Removal::Fetch(fetch) => bodies.remove_fetch(fetch),
+    };
+    if let Err(error) = removed {
+        tracing::warn!(%error, "bytes that are no longer needed were not deleted");
+    }
+}

@@ -1,0 +1,174 @@
+//! Opening a database: whose it is, whether it can be read, and what happens when it cannot.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use bgfetch_model::store_op::Snapshot;
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use super::schema::{MIGRATIONS, migrate, version};
+use super::{DATABASE, load, recover, set_synchronous};
+use crate::StoreError;
+use crate::bodies::folder::BodyFolder;
+use crate::lock::StoreLock;
+use crate::sync::sync_directory;
+
+/// Statements kept prepared; there are fewer.
+const STATEMENTS: usize = 32;
+
+/// Creates the directory if needed and locks the store in it.
+pub(super) fn lock(directory: &Path) -> Result<StoreLock, StoreError> {
+    create_private(directory)?;
+    StoreLock::acquire(directory)
+}
+
+/// Identifies the run of the operating system that has the page cache; none where the system does
+/// not tell.
+pub(super) fn boot_id() -> Option<String> {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(text.trim().to_owned())
+}
+
+/// A database without a file.
+pub(super) fn in_memory() -> Result<Connection, StoreError> {
+    let mut connection = Connection::open_in_memory()?;
+    configure(&connection)?;
+    migrate(&mut connection, MIGRATIONS)?;
+    Ok(connection)
+}
+
+/// Opens the database, recovers the store and reads it. A damaged store is moved aside.
+pub(super) fn recovered(
+    directory: &Path,
+    bodies: &BodyFolder,
+    boot_id: Option<&str>,
+) -> Result<(Connection, Snapshot), StoreError> {
+    let opened = connect(directory, bodies).and_then(|mut connection| {
+        recover::recover(&mut connection, bodies, boot_id)?;
+        let snapshot = load::snapshot(&connection, &|body| bodies.length(body))?;
+        Ok((connection, snapshot))
+    });
+    match opened {
+        Err(StoreError::Damaged { reason, .. }) => Err(StoreError::Damaged {
+            set_aside: Some(set_aside(directory, bodies)?),
+            reason,
+        }),
+        other => other,
+    }
+}
+
+fn connect(directory: &Path, bodies: &BodyFolder) -> Result<Connection, StoreError> {
+    let path = directory.join(DATABASE);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(&path, flags)?;
+    // A store of a newer version is left untouched, its log included.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    // The lock file already keeps others out; this spares the shared memory file, whose mapping
+    // would crash the process on a full disk.
+    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    let found = version(&connection)?;
+    let supported = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
+    if found > supported {
+        return Err(StoreError::NewerVersion {
+            path,
+            found,
+            supported,
+        });
+    }
+    if found == 0 && !bodies.fetches()?.is_empty() {
+        return Err(StoreError::damaged("it is empty, but there are bodies"));
+    }
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+    configure(&connection)?;
+    // A new database must be on disk before the first body is: see the check above.
+    set_synchronous(&connection, true)?;
+    migrate(&mut connection, MIGRATIONS)?;
+    create_private(bodies.root())?;
+    sync_directory(directory)?;
+    if !recover::was_closed(&connection)? {
+        quick_check(&connection)?;
+    }
+    Ok(connection)
+}
+
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    // After a large transaction the log is cut down to this, in bytes.
+    connection.pragma_update(None, "journal_size_limit", 4 * 1024 * 1024)
+}
+
+/// After a crash, damage is looked for before anything is built upon the database.
+fn quick_check(connection: &Connection) -> Result<(), StoreError> {
+    let answer: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if answer == "ok" {
+        return Ok(());
+    }
+    Err(StoreError::damaged(answer))
+}
+
+/// Moves the database and the bodies into a new folder beside them, which it returns.
+fn set_aside(directory: &Path, bodies: &BodyFolder) -> Result<PathBuf, StoreError> {
+    let aside = new_folder(directory)?;
+    let database = directory.join(DATABASE);
+    let with_suffix = |suffix: &str| {
+        let mut path = database.clone().into_os_string();
+        path.push(suffix);
+        PathBuf::from(path)
+    };
+    // The database goes last: while it is there, the next start finds the damage again.
+    let parts = [
+        bodies.root().to_owned(),
+        with_suffix("-shm"),
+        with_suffix("-wal"),
+        database.clone(),
+    ];
+    for part in parts {
+        let Some(name) = part.file_name() else {
+            continue;
+        };
+        match fs::rename(&part, aside.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(StoreError::io(part, error));
+            }
+            _ => {}
+        }
+    }
+    sync_directory(directory)?;
+    Ok(aside)
+}
+
+fn new_folder(directory: &Path) -> Result<PathBuf, StoreError> {
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    for second in now.. {
+        let path = directory.join(format!("damaged-{second}"));
+        match fs::create_dir(&path) {
+            Ok(()) => return Ok(path),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(StoreError::io(path, error)),
+        }
+    }
+    Err(StoreError::io(
+        directory,
+        io::ErrorKind::AlreadyExists.into(),
+    ))
+}
+
+fn create_private(path: &Path) -> Result<(), StoreError> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+        .create(path)
+        .map_err(|error| StoreError::io(path, error))
+}

@@ -1,0 +1,323 @@
+//! The one thread that commits.
+
+use std::thread::{Builder, JoinHandle};
+
+use bgfetch_model::ids::CommitId;
+use bgfetch_model::store_op::Transaction;
+use crossbeam_channel::{Receiver, Sender, never, select, unbounded};
+
+use crate::{Store, StoreError};
+
+/// The most transactions that one commit carries. Whatever waits beyond that is not delayed more
+/// than by the time such a commit takes.
+const MAX_GROUP: usize = 1024;
+
+/// What became of transactions handed to a [`StoreThread`].
+#[derive(Debug)]
+pub enum Ack {
+    /// This transaction, and so all before it, are durable.
+    Committed(CommitId),
+    /// The store failed. What was not acknowledged before is not committed and never will be: the
+    /// thread has ended, and the way on is to open the store again, as after a crash.
+    Failed(StoreError),
+}
+
+/// Runs a [`Store`] on a thread of its own: transactions are committed in the order in which they
+/// are handed over, those that wait together in one group.
+///
+/// Dropping it equals a crash without losing what was handed over: the thread commits what is
+/// queued and ends, but the store is not [closed](Store::close). The drop waits for that end, so
+/// that the store can be opened again right after.
+#[derive(Debug)]
+pub struct StoreThread {
+    inbox: Option<Sender<Message>>,
+    thread: Option<JoinHandle<Result<(), StoreError>>>,
+}
+
+enum Message {
+    Commit(CommitId, Transaction),
+    Close,
+}
+
+impl StoreThread {
+    /// Starts the thread. `acknowledge` is called on it, in the order of the transactions, and
+    /// must not block.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when the system gives no thread.
+    pub fn start(
+        store: Box<dyn Store>,
+        acknowledge: impl FnMut(Ack) + Send + 'static,
+    ) -> Result<Self, StoreError> {
+        let (sender, inbox) = unbounded();
+        let thread = Builder::new()
+            .name("bgfetch-store".into())
+            .spawn(move || run(store, acknowledge, inbox))
+            .map_err(|error| StoreError::io("bgfetch-store", error))?;
+        Ok(Self {
+            inbox: Some(sender),
+            thread: Some(thread),
+        })
+    }
+
+    /// Hands over a transaction; its answer is an [`Ack`].
+    ///
+    /// # Errors
+    /// [`StoreError::Stopped`] when the thread has ended; the transaction is not committed.
+    pub fn commit(&self, id: CommitId, transaction: Transaction) -> Result<(), StoreError> {
+        self.send(Message::Commit(id, transaction))
+    }
+
+    /// Commits and acknowledges what is queued, closes the store and waits for the thread's end.
+    ///
+    /// # Errors
+    /// What closing met, or [`StoreError::Stopped`] when the store had failed before.
+    pub fn shutdown(mut self) -> Result<(), StoreError> {
+        self.send(Message::Close)?;
+        self.join()
+    }
+
+    fn send(&self, message: Message) -> Result<(), StoreError> {
+        let inbox = self.inbox.as_ref().ok_or(StoreError::Stopped)?;
+        inbox.send(message).map_err(|_| StoreError::Stopped)
+    }
+
+    fn join(&mut self) -> Result<(), StoreError> {
+        self.inbox = None;
+        match self.thread.take() {
+            // An acknowledgement may drop this handle on the store thread itself.
+            Some(thread) if thread.thread().id() != std::thread::current().id() => {
+                thread.join().map_err(|_| StoreError::Stopped)?
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for StoreThread {
+    fn drop(&mut self) {
+        if let Err(error) = self.join() {
+            tracing::debug!(%error, "the store thread ended early");
+        }
+    }
+}
+
+fn run(
+    mut store: Box<dyn Store>,
+    mut acknowledge: impl FnMut(Ack),
+    inbox: Receiver<Message>,
+) -> Result<(), StoreError> {
+    let mut wakeups = store.wakeups();
+    let mut ids = Vec::new();
+    let mut group = Vec::new();
+    loop {
+        let mut close = false;
+        select! {
+            recv(inbox) -> message => {
+                let mut next = match message {
+                    Ok(message) => Some(message),
+                    Err(_) => return Ok(()),
+                };
+                while let Some(message) = next.take() {
+                    match message {
+                        Message::Commit(id, transaction) => {
+                            ids.push(id);
+                            group.push(transaction);
+                        }
+                        Message::Close => close = true,
+                    }
+                    if !close && group.len() < MAX_GROUP {
+                        next = inbox.try_recv().ok();
+                    }
+                }
+            }
+            recv(wakeups) -> wakeup => if wakeup.is_err() {
+                // Without this a channel that nobody can send on would be ready for ever.
+                wakeups = never();
+            },
+        }
+        if let Err(error) = store.commit(&group) {
+            acknowledge(Ack::Failed(error));
+            return Err(StoreError::Stopped);
+        }
+        group.clear();
+        for id in ids.drain(..) {
+            acknowledge(Ack::Committed(id));
+        }
+        if close {
+            return store.close();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bgfetch_model::store_op::Snapshot;
+    use crossbeam_channel::bounded;
+
+    use super::*;
+    use crate::Bodies;
+
+    /// Reports the size of each group and fails the one numbered `fail_at`, counting from 0.
+    struct Script {
+        gate: Receiver<()>,
+        groups: Sender<usize>,
+        commits: usize,
+        fail_at: usize,
+    }
+
+    impl Store for Script {
+        fn load(&mut self) -> Result<Snapshot, StoreError> {
+            Ok(Snapshot::default())
+        }
+
+        fn commit(&mut self, batch: &[Transaction]) -> Result<(), StoreError> {
+            self.gate.recv().unwrap();
+            self.groups.send(batch.len()).unwrap();
+            self.commits += 1;
+            if self.commits > self.fail_at {
+                return Err(StoreError::io("x", std::io::ErrorKind::StorageFull.into()));
+            }
+            Ok(())
+        }
+
+        fn bodies(&self) -> Arc<dyn Bodies> {
+            unreachable!("no test here writes bodies")
+        }
+
+        fn close(&mut self) -> Result<(), StoreError> {
+            self.groups.send(usize::MAX).unwrap();
+            Ok(())
+        }
+    }
+
+    struct Harness {
+        thread: StoreThread,
+        gate: Sender<()>,
+        groups: Receiver<usize>,
+        acks: Receiver<Ack>,
+    }
+
+    fn start(fail_at: usize) -> Harness {
+        let (gate, gate_in_store) = unbounded();
+        let (groups_of_store, groups) = unbounded();
+        let (acks_of_thread, acks) = unbounded();
+        let store = Script {
+            gate: gate_in_store,
+            groups: groups_of_store,
+            commits: 0,
+            fail_at,
+        };
+        let thread = StoreThread::start(Box::new(store), move |ack| {
+            acks_of_thread.send(ack).unwrap();
+        })
+        .unwrap();
+        Harness {
+            thread,
+            gate,
+            groups,
+            acks,
+        }
+    }
+
+    fn committed(acks: &Receiver<Ack>) -> Vec<u64> {
+        acks.iter()
+            .map(|ack| match ack {
+                Ack::Committed(id) => id.0,
+                Ack::Failed(error) => panic!("{error}"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_waits_together_is_committed_together_and_acknowledged_in_order() {
+        let Harness {
+            thread,
+            gate,
+            groups,
+            acks,
+        } = start(usize::MAX);
+        thread.commit(CommitId(0), Transaction::default()).unwrap();
+        // The first commit is held until the others are queued.
+        for id in 1..6 {
+            thread.commit(CommitId(id), Transaction::default()).unwrap();
+        }
+        for _ in 0..6 {
+            gate.send(()).unwrap();
+        }
+        thread.shutdown().unwrap();
+        assert_eq!(committed(&acks), [0, 1, 2, 3, 4, 5]);
+        let groups: Vec<usize> = groups.try_iter().collect();
+        assert_eq!(groups.last(), Some(&usize::MAX), "closed last");
+        let sizes: Vec<_> = groups[..groups.len() - 1]
+            .iter()
+            .filter(|size| **size > 0)
+            .collect();
+        assert_eq!(sizes.iter().copied().sum::<usize>(), 6);
+        assert!(sizes.len() <= 2, "{sizes:?}");
+    }
+
+    #[test]
+    fn a_failure_is_told_once_and_ends_the_thread() {
+        let Harness {
+            thread, gate, acks, ..
+        } = start(1);
+        gate.send(()).unwrap();
+        thread.commit(CommitId(0), Transaction::default()).unwrap();
+        assert!(matches!(acks.recv().unwrap(), Ack::Committed(CommitId(0))));
+        thread.commit(CommitId(1), Transaction::default()).unwrap();
+        gate.send(()).unwrap();
+        assert!(matches!(acks.recv().unwrap(), Ack::Failed(e) if e.is_disk_full()));
+        assert!(acks.recv().is_err(), "the callback is gone with the thread");
+        assert!(matches!(
+            thread.commit(CommitId(2), Transaction::default()),
+            Err(StoreError::Stopped)
+        ));
+        assert!(matches!(thread.shutdown(), Err(StoreError::Stopped)));
+    }
+
+    #[test]
+    fn a_drop_commits_what_was_handed_over_without_closing() {
+        let Harness {
+            thread,
+            gate,
+            groups,
+            acks,
+        } = start(usize::MAX);
+        thread.commit(CommitId(7), Transaction::default()).unwrap();
+        gate.send(()).unwrap();
+        drop(thread);
+        assert_eq!(committed(&acks), [7]);
+        assert_eq!(groups.try_iter().collect::<Vec<_>>(), [1]);
+    }
+
+    #[test]
+    fn a_wakeup_is_answered_with_an_empty_commit() {
+        struct Wakes(Receiver<()>, Sender<usize>);
+        impl Store for Wakes {
+            fn load(&mut self) -> Result<Snapshot, StoreError> {
+                Ok(Snapshot::default())
+            }
+            fn commit(&mut self, batch: &[Transaction]) -> Result<(), StoreError> {
+                self.1.send(batch.len()).unwrap();
+                Ok(())
+            }
+            fn bodies(&self) -> Arc<dyn Bodies> {
+                unreachable!("no test here writes bodies")
+            }
+            fn wakeups(&self) -> Receiver<()> {
+                self.0.clone()
+            }
+        }
+        let (wake, wakeups) = bounded(1);
+        let (groups_of_store, groups) = unbounded();
+        let store = Box::new(Wakes(wakeups, groups_of_store));
+        let thread = StoreThread::start(store, |_| ()).unwrap();
+        wake.send(()).unwrap();
+        assert_eq!(groups.recv().unwrap(), 0);
+        drop(wake);
+        thread.shutdown().unwrap();
+    }
+}

@@ -1,0 +1,198 @@
+//! Short words for what the tests say often.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bgfetch_model::header_list::HeaderList;
+use bgfetch_model::ids::{
+    BodyKey, FetchKey, Generation, RecordIndex, RecordKey, RegistrationKey, StorageKey,
+};
+use bgfetch_model::request::Request;
+use bgfetch_model::response::{FailureReason, RecordResult, ResponseHead, ResponseType};
+use bgfetch_model::store_op::{
+    FetchResult, ImageResource, StoreOp, StoredFetch, StoredRecord, Sync, Transaction,
+};
+use bgfetch_model::time::UnixTime;
+use bgfetch_store::{Bodies, Options, SqliteStore, Store};
+
+/// The boot under which tests run unless they reboot.
+pub const BOOT: &str = "boot-1";
+
+pub fn open(directory: &Path) -> SqliteStore {
+    open_after_boot(directory, BOOT)
+}
+
+pub fn open_after_boot(directory: &Path, boot: &str) -> SqliteStore {
+    SqliteStore::open(directory, Options::default().boot_id(boot)).unwrap()
+}
+
+pub fn registration(n: u8) -> RegistrationKey {
+    RegistrationKey {
+        storage_key: StorageKey(format!("https://site-{n}.test")),
+        scope: format!("https://site-{n}.test/app/").parse().unwrap(),
+    }
+}
+
+pub fn record(fetch: u64, index: u32) -> RecordKey {
+    RecordKey {
+        fetch: FetchKey(fetch),
+        index: RecordIndex(index),
+    }
+}
+
+pub fn body(fetch: u64, index: u32, generation: u32) -> BodyKey {
+    BodyKey {
+        record: record(fetch, index),
+        generation: Generation(generation),
+    }
+}
+
+pub fn head(status: u16) -> Arc<ResponseHead> {
+    Arc::new(ResponseHead {
+        status,
+        headers: HeaderList::from_iter([("ETag", "\"v1\""), ("X-Latin", "caf\u{e9}")]),
+        url_list: vec!["https://site-0.test/a?b#c".parse().unwrap()],
+        response_type: ResponseType::Cors,
+    })
+}
+
+pub fn new_record(n: u32) -> StoredRecord {
+    let url = format!("https://site-0.test/{n}").parse().unwrap();
+    StoredRecord {
+        request: Arc::new(Request::get(url)),
+        upload_begun: false,
+        uploaded: 0,
+        generation: Generation::default(),
+        response: None,
+        stored: 0,
+        result: None,
+    }
+}
+
+pub fn new_fetch(key: u64, of: u8, records: u32) -> StoredFetch {
+    StoredFetch {
+        key: FetchKey(key),
+        registration: registration(of),
+        id: format!("fetch-{key}"),
+        title: "Épisode \"5\"".into(),
+        icons: vec![ImageResource {
+            src: "icon.png".into(),
+            sizes: "48x48".into(),
+            ..ImageResource::default()
+        }],
+        // A page may promise any 64-bit number.
+        download_total: u64::MAX - key,
+        paused: false,
+        abort_all: false,
+        cause: None,
+        result: None,
+        created_at: UnixTime(1_700_000_000_000 + key),
+        settled_at: None,
+        delivery_attempts: 0,
+        records_available: true,
+        records: (0..records).map(new_record).collect(),
+    }
+}
+
+pub fn insert(key: u64, records: u32) -> [StoreOp; 2] {
+    [
+        StoreOp::PutRegistration(registration(0)),
+        StoreOp::InsertFetch(Box::new(new_fetch(key, 0, records))),
+    ]
+}
+
+pub fn settle_record(record: RecordKey, stored: u64) -> StoreOp {
+    StoreOp::SettleRecord {
+        record,
+        result: RecordResult::Success,
+        stored,
+        uploaded: 0,
+    }
+}
+
+pub fn fail_record(record: RecordKey, stored: u64) -> StoreOp {
+    StoreOp::SettleRecord {
+        record,
+        result: RecordResult::Failure(FailureReason::FetchError),
+        stored,
+        uploaded: 0,
+    }
+}
+
+pub fn settle(fetch: u64, result: FetchResult) -> StoreOp {
+    StoreOp::Settle(FetchKey(fetch), result, UnixTime(1_800_000_000_000))
+}
+
+pub fn transaction(ops: impl IntoIterator<Item = StoreOp>) -> Transaction {
+    Transaction {
+        ops: ops.into_iter().collect(),
+        sync: Sync::Process,
+    }
+}
+
+pub fn commit(store: &mut dyn Store, ops: impl IntoIterator<Item = StoreOp>) {
+    store.commit(&[transaction(ops)]).unwrap();
+}
+
+/// Commits nothing but the sync of the fetch's response bodies.
+pub fn commit_synced(store: &mut dyn Store, fetch: u64, ops: impl IntoIterator<Item = StoreOp>) {
+    let mut transaction = transaction(ops);
+    transaction.sync = Sync::ResponseBodies(FetchKey(fetch));
+    store.commit(&[transaction]).unwrap();
+}
+
+pub fn write(bodies: &dyn Bodies, body: BodyKey, offset: u64, bytes: &[u8]) {
+    let mut writer = bodies.open_writer(body, offset).unwrap();
+    writer.write(bytes).unwrap();
+    assert_eq!(writer.length(), offset + bytes.len() as u64);
+}
+
+pub fn read(bodies: &dyn Bodies, body: BodyKey) -> Vec<u8> {
+    let reader = bodies.open_reader(body).unwrap();
+    let mut all = vec![0; reader.length().unwrap() as usize];
+    let mut at = 0;
+    while at < all.len() {
+        let read = reader.read_at(at as u64, &mut all[at..]).unwrap();
+        assert!(read > 0, "the body ends before its length");
+        at += read;
+    }
+    all
+}
+
+/// The paths of all files below `DIR/bodies`, relative to it and sorted.
+pub fn body_files(directory: &Path) -> Vec<String> {
+    let root = directory.join("bodies");
+    let mut found = Vec::new();
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path.clone());
+            }
+            let name = path.strip_prefix(&root).unwrap();
+            found.push(name.to_str().unwrap().to_owned());
+        }
+    }
+    found.sort();
+    found
+}
+
+/// A copy of a store's directory as it is now: what a crash at this moment leaves behind.
+pub fn image(directory: &Path, to: &Path) -> PathBuf {
+    copy_folder(directory, to);
+    to.to_owned()
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}

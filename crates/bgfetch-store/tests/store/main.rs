@@ -1,0 +1,18 @@
+//! The SQLite store from the outside: what it keeps, and what it keeps through each kind of end.
+
+#[cfg(test)]
+mod bodies;
+#[cfg(test)]
+mod crashes;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod opening;
+#[cfg(test)]
+mod operations;
+#[cfg(test)]
+mod oracle;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod recovery;

@@ -1,0 +1,214 @@
+//! Each operation comes back after the store was opened again.
+
+use bgfetch_model::ids::FetchKey;
+use bgfetch_model::response::{FailureReason, RecordResult};
+use bgfetch_model::store_op::{FetchResult, ImageResource, StoreOp, StoredFetch};
+use bgfetch_model::time::UnixTime;
+use bgfetch_store::{SqliteStore, Store, StoreError};
+
+use crate::fixture::*;
+use crate::oracle::Oracle;
+
+/// Commits each operation alone, to the store and to the oracle, and compares after each: as this
+/// store reads it, and as the next one does.
+fn check(ops: impl IntoIterator<Item = StoreOp>) -> Vec<StoredFetch> {
+    let directory = tempfile::tempdir().unwrap();
+    let mut oracle = Oracle::default();
+    let mut last = Vec::new();
+    for op in ops {
+        let transaction = transaction([op]);
+        oracle.commit(&transaction);
+        let mut store = open(directory.path());
+        store.commit(&[transaction]).unwrap();
+        oracle.check(&store.load().unwrap());
+        drop(store);
+        let snapshot = open(directory.path()).load().unwrap();
+        oracle.check(&snapshot);
+        last = snapshot.fetches;
+    }
+    last
+}
+
+#[test]
+fn registrations_are_kept_once_each() {
+    let fetches = check([
+        StoreOp::PutRegistration(registration(2)),
+        StoreOp::PutRegistration(registration(1)),
+        StoreOp::PutRegistration(registration(2)),
+        StoreOp::RemoveRegistration(registration(1)),
+        StoreOp::RemoveRegistration(registration(9)),
+    ]);
+    assert!(fetches.is_empty());
+}
+
+#[test]
+fn every_field_of_a_new_fetch_is_kept() {
+    let mut fetch = new_fetch(3, 0, 3);
+    let mut request = (*fetch.records[1].request).clone();
+    request.method = "POST".into();
+    request.headers.append("X-A", "1");
+    request.body_length = Some(u64::MAX);
+    fetch.records[1].request = request.into();
+    fetch.paused = true;
+    let fetches = check([
+        StoreOp::PutRegistration(registration(0)),
+        StoreOp::InsertFetch(Box::new(fetch.clone())),
+    ]);
+    assert_eq!(fetches, [fetch]);
+}
+
+#[test]
+fn flags_causes_and_the_user_interface_are_kept() {
+    let key = FetchKey(0);
+    let icons = vec![ImageResource {
+        src: "other.svg".into(),
+        mime_type: "image/svg+xml".into(),
+        label: "o".into(),
+        ..ImageResource::default()
+    }];
+    let ops = insert(0, 1).into_iter().chain([
+        StoreOp::SetPaused(key, true),
+        StoreOp::SetPaused(key, false),
+        StoreOp::SetAbortAll(key),
+        StoreOp::SetUi(key, "new".into(), icons.clone()),
+        StoreOp::SetCause(key, FailureReason::DownloadTotalExceeded),
+        StoreOp::SetDeliveryAttempts(key, 4),
+    ]);
+    let fetches = check(ops);
+    let fetch = &fetches[0];
+    assert!(fetch.abort_all && !fetch.paused);
+    assert_eq!((fetch.title.as_str(), &fetch.icons), ("new", &icons));
+    assert_eq!(fetch.delivery_attempts, 4);
+}
+
+#[test]
+fn every_result_is_kept() {
+    let reasons = [
+        FailureReason::Aborted,
+        FailureReason::BadStatus,
+        FailureReason::FetchError,
+        FailureReason::QuotaExceeded,
+        FailureReason::DownloadTotalExceeded,
+    ];
+    let results: Vec<FetchResult> = [Ok(())].into_iter().chain(reasons.map(Err)).collect();
+    let mut ops = vec![StoreOp::PutRegistration(registration(0))];
+    for (key, result) in (0..).zip(&results) {
+        ops.push(StoreOp::InsertFetch(Box::new(new_fetch(key, 0, 1))));
+        ops.push(StoreOp::SettleRecord {
+            record: record(key, 0),
+            result: result.map_or_else(RecordResult::Failure, |()| RecordResult::Success),
+            stored: 0,
+            uploaded: u64::MAX,
+        });
+        if let Err(reason) = result {
+            ops.push(StoreOp::SetCause(FetchKey(key), *reason));
+        }
+        ops.push(settle(key, *result));
+    }
+    let fetches = check(ops);
+    let kept: Vec<_> = fetches.iter().map(|fetch| fetch.result.unwrap()).collect();
+    assert_eq!(kept, results);
+    assert_eq!(fetches[0].settled_at, Some(UnixTime(1_800_000_000_000)));
+}
+
+#[test]
+fn uploads_and_generations_are_kept() {
+    let ops = insert(0, 2).into_iter().chain([
+        StoreOp::BeginUpload(record(0, 1)),
+        StoreOp::OpenGeneration(body(0, 0, 1), head(200)),
+        StoreOp::OpenGeneration(body(0, 0, 2), head(206)),
+    ]);
+    let fetches = check(ops);
+    let records = &fetches[0].records;
+    assert!(records[1].upload_begun);
+    assert_eq!(records[0].generation.0, 2);
+    assert_eq!(records[0].response.as_deref(), Some(&*head(206)));
+}
+
+#[test]
+fn the_end_of_a_delivery_leaves_the_fetch_without_records_and_forgetting_leaves_nothing() {
+    let ops = insert(4, 2).into_iter().chain([
+        settle(4, Ok(())),
+        StoreOp::EndDelivery(FetchKey(4)),
+        StoreOp::InsertFetch(Box::new(new_fetch(9, 0, 1))),
+        StoreOp::Forget(FetchKey(9)),
+    ]);
+    let fetches = check(ops);
+    assert_eq!(fetches.len(), 1);
+    assert!(!fetches[0].records_available && fetches[0].records.is_empty());
+}
+
+#[test]
+fn keys_are_never_given_out_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = open(directory.path());
+    assert_eq!(store.load().unwrap().next_fetch, 0);
+    commit(&mut store, insert(7, 1));
+    commit(&mut store, [StoreOp::RemoveRegistration(registration(0))]);
+    drop(store);
+    let snapshot = open(directory.path()).load().unwrap();
+    assert!(snapshot.fetches.is_empty() && snapshot.registrations.is_empty());
+    assert_eq!(snapshot.next_fetch, 8);
+}
+
+#[test]
+fn operations_on_a_fetch_that_is_gone_do_nothing() {
+    let key = FetchKey(5);
+    check([
+        StoreOp::SetPaused(key, true),
+        StoreOp::SetUi(key, String::new(), Vec::new()),
+        StoreOp::OpenGeneration(body(5, 0, 1), head(200)),
+        settle_record(record(5, 0), 1),
+        settle(5, Ok(())),
+        StoreOp::EndDelivery(key),
+        StoreOp::Forget(key),
+    ]);
+}
+
+#[test]
+fn a_batch_is_committed_wholly_or_not_at_all() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = open(directory.path());
+    let orphan = StoreOp::InsertFetch(Box::new(new_fetch(1, 9, 1)));
+    let error = store
+        .commit(&[transaction(insert(0, 1)), transaction([orphan])])
+        .unwrap_err();
+    assert!(matches!(error, StoreError::Misuse(_)), "{error}");
+    drop(store);
+    let snapshot = open(directory.path()).load().unwrap();
+    assert!(snapshot.registrations.is_empty() && snapshot.fetches.is_empty());
+}
+
+#[test]
+fn a_hundred_thousand_records_are_one_transaction() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = open(directory.path());
+    commit(&mut store, insert(0, 100_000));
+    drop(store);
+    let snapshot = open(directory.path()).load().unwrap();
+    let records = &snapshot.fetches[0].records;
+    assert_eq!(records.len(), 100_000);
+    assert_eq!(records[99_999], new_record(99_999));
+}
+
+#[test]
+fn an_ephemeral_store_does_the_same() {
+    let mut store = SqliteStore::ephemeral().unwrap();
+    let mut oracle = Oracle::default();
+    let first = transaction(
+        insert(0, 2)
+            .into_iter()
+            .chain([StoreOp::OpenGeneration(body(0, 0, 1), head(200))]),
+    );
+    oracle.commit(&first);
+    store.commit(&[first]).unwrap();
+    let bodies = store.bodies();
+    write(&*bodies, body(0, 0, 1), 0, b"private");
+    oracle.write(body(0, 0, 1), b"private");
+    oracle.check(&store.load().unwrap());
+    assert_eq!(read(&*bodies, body(0, 0, 1)), b"private");
+    commit_synced(&mut store, 0, [settle_record(record(0, 0), 7)]);
+    commit(&mut store, [StoreOp::EndDelivery(FetchKey(0))]);
+    assert_eq!(read(&*bodies, body(0, 0, 1)), b"");
+    store.close().unwrap();
+}

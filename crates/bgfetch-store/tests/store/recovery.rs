@@ -1,0 +1,288 @@
+//! What the next start finds after the death of the process, and after a reboot.
+
+use std::fs;
+
+use bgfetch_model::ids::FetchKey;
+use bgfetch_model::response::{FailureReason, RecordResult};
+use bgfetch_model::store_op::{StoreOp, StoredFetch, Sync, Transaction};
+use bgfetch_store::{Durability, Options, SqliteStore, Store};
+use tempfile::TempDir;
+
+use crate::fixture::*;
+
+const REBOOTED: &str = "boot-2";
+
+/// A store with one fetch of `records`, each with the first generation open.
+fn begun(records: u32, options: Options) -> (TempDir, SqliteStore) {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = SqliteStore::open(directory.path(), options.boot_id(BOOT)).unwrap();
+    commit(&mut store, insert(0, records));
+    let open = |n| StoreOp::OpenGeneration(body(0, n, 1), head(200));
+    commit(&mut store, (0..records).map(open));
+    (directory, store)
+}
+
+fn loaded(directory: &TempDir, boot: &str) -> StoredFetch {
+    let mut store = open_after_boot(directory.path(), boot);
+    store.load().unwrap().fetches.remove(0)
+}
+
+#[test]
+fn after_a_process_s_death_the_file_tells_the_length() {
+    let (directory, store) = begun(2, Options::default());
+    write(&*store.bodies(), body(0, 0, 1), 0, b"0123456789");
+    drop(store);
+    let fetch = loaded(&directory, BOOT);
+    assert_eq!(fetch.records[0].stored, 10);
+    assert_eq!(fetch.records[1].stored, 0);
+}
+
+#[test]
+fn after_a_reboot_only_synced_bytes_count() {
+    let (directory, mut store) = begun(3, Options::default());
+    let bodies = store.bodies();
+    for n in 0..3 {
+        write(&*bodies, body(0, n, 1), 0, b"0123456789");
+    }
+    // Synced only where the record had ended.
+    commit_synced(&mut store, 0, [settle_record(record(0, 0), 10)]);
+    commit(&mut store, [fail_record(record(0, 1), 10)]);
+    drop(store);
+
+    let fetch = loaded(&directory, REBOOTED);
+    let ends: Vec<_> = fetch.records.iter().map(|r| (r.stored, r.result)).collect();
+    let failed = RecordResult::Failure(FailureReason::FetchError);
+    assert_eq!(
+        ends,
+        [
+            (10, Some(RecordResult::Success)),
+            (0, Some(failed)),
+            (0, None)
+        ]
+    );
+    for n in [1, 2] {
+        let path = directory.path().join(format!("bodies/0/{n}.1"));
+        assert_eq!(fs::metadata(path).unwrap().len(), 0);
+    }
+    // The same boot goes on: from here the files tell the length again.
+    write(&*bodies, body(0, 2, 1), 0, b"again");
+    assert_eq!(loaded(&directory, REBOOTED).records[2].stored, 5);
+}
+
+#[test]
+fn a_fetch_that_settled_without_a_sync_goes_on_after_a_reboot() {
+    let (directory, mut store) = begun(2, Options::default());
+    let bodies = store.bodies();
+    for n in 0..2 {
+        write(&*bodies, body(0, n, 1), 0, b"0123456789");
+    }
+    commit_synced(&mut store, 0, [settle_record(record(0, 0), 10)]);
+    commit(
+        &mut store,
+        [
+            settle_record(record(0, 1), 10),
+            settle(0, Ok(())),
+            StoreOp::SetDeliveryAttempts(FetchKey(0), 2),
+        ],
+    );
+    drop(store);
+    assert_eq!(loaded(&directory, BOOT).result, Some(Ok(())));
+
+    let fetch = loaded(&directory, REBOOTED);
+    assert_eq!((fetch.result, fetch.settled_at), (None, None));
+    assert_eq!(fetch.delivery_attempts, 0);
+    assert_eq!(fetch.records[0].result, Some(RecordResult::Success));
+    assert_eq!(
+        (fetch.records[1].result, fetch.records[1].stored),
+        (None, 0)
+    );
+}
+
+#[test]
+fn a_thousand_bodies_settle_durably_at_once() {
+    let (directory, mut store) = begun(1000, Options::default());
+    let bodies = store.bodies();
+    for n in 0..1000 {
+        write(&*bodies, body(0, n, 1), 0, b"0123456789");
+    }
+    let settled = (0..1000).map(|n| settle_record(record(0, n), 10));
+    commit_synced(&mut store, 0, settled.chain([settle(0, Ok(()))]));
+    drop(store);
+    let fetch = loaded(&directory, REBOOTED);
+    assert_eq!(fetch.result, Some(Ok(())));
+    assert!(fetch.records.iter().all(|record| record.stored == 10));
+}
+
+#[test]
+fn a_restarted_record_is_not_trusted_for_what_its_last_generation_had_synced() {
+    let (directory, mut store) = begun(1, Options::default());
+    let bodies = store.bodies();
+    write(&*bodies, body(0, 0, 1), 0, b"0123456789");
+    store.close().unwrap();
+    commit(
+        &mut store,
+        [StoreOp::OpenGeneration(body(0, 0, 2), head(200))],
+    );
+    write(&*bodies, body(0, 0, 2), 0, b"0123456789");
+    drop(store);
+    assert_eq!(loaded(&directory, REBOOTED).records[0].stored, 0);
+}
+
+#[test]
+fn an_orderly_end_loses_nothing_to_a_reboot() {
+    for durability in [Durability::Process, Durability::Power] {
+        let (directory, mut store) = begun(1, Options::default().durability(durability));
+        let bodies = store.bodies();
+        write(&*bodies, body(0, 0, 1), 0, b"0123456789");
+        bodies
+            .create_request_body(record(0, 0))
+            .unwrap()
+            .write(b"upload")
+            .unwrap();
+        store.close().unwrap();
+        drop(store);
+        assert_eq!(loaded(&directory, REBOOTED).records[0].stored, 10);
+        let files = body_files(directory.path());
+        assert_eq!(files, ["0", "0/0.1", "0/0.request"]);
+    }
+}
+
+#[test]
+fn without_power_durability_a_reboot_costs_the_bytes() {
+    let options = Options::default().durability(Durability::Process);
+    let (directory, mut store) = begun(1, options);
+    write(&*store.bodies(), body(0, 0, 1), 0, b"0123456789");
+    commit_synced(
+        &mut store,
+        0,
+        [settle_record(record(0, 0), 10), settle(0, Ok(()))],
+    );
+    drop(store);
+    let fetch = loaded(&directory, REBOOTED);
+    assert_eq!((fetch.result, fetch.records[0].stored), (None, 0));
+}
+
+#[test]
+fn request_bodies_survive_a_reboot_once_they_were_synced() {
+    for synced in [true, false] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut store = open(directory.path());
+        let bodies = store.bodies();
+        bodies
+            .create_request_body(record(0, 0))
+            .unwrap()
+            .write(b"upload")
+            .unwrap();
+        let mut transaction = transaction(insert(0, 1));
+        if synced {
+            transaction.sync = Sync::RequestBodies(FetchKey(0));
+        }
+        store.commit(&[transaction]).unwrap();
+        drop((store, bodies));
+        open_after_boot(directory.path(), BOOT);
+        assert_eq!(body_files(directory.path()), ["0", "0/0.request"]);
+        open_after_boot(directory.path(), REBOOTED);
+        let expected: &[&str] = if synced {
+            &["0", "0/0.request"]
+        } else {
+            &["0"]
+        };
+        assert_eq!(body_files(directory.path()), expected);
+    }
+}
+
+#[test]
+fn what_no_row_knows_is_removed() {
+    let (directory, store) = begun(1, Options::default());
+    let bodies = store.bodies();
+    write(&*bodies, body(0, 0, 1), 0, b"kept");
+    write(
+        &*bodies,
+        body(0, 0, 2),
+        0,
+        b"a head that was never committed",
+    );
+    write(&*bodies, body(0, 9, 1), 0, b"no such record");
+    for orphan in [record(1, 0), record(0, 9)] {
+        bodies.create_request_body(orphan).unwrap();
+    }
+    bodies.create_request_body(record(0, 0)).unwrap();
+    let root = directory.path().join("bodies");
+    fs::write(root.join("stray"), b"").unwrap();
+    fs::write(root.join("0/stray"), b"").unwrap();
+    fs::create_dir_all(root.join("0/folder/deep")).unwrap();
+    drop(store);
+    assert_eq!(loaded(&directory, BOOT).records[0].stored, 4);
+    let files = body_files(directory.path());
+    assert_eq!(files, ["0", "0/0.1", "0/0.request"]);
+}
+
+#[test]
+fn a_finished_body_that_was_tampered_with_is_fetched_again() {
+    let (directory, mut store) = begun(1, Options::default());
+    write(&*store.bodies(), body(0, 0, 1), 0, b"0123456789");
+    commit_synced(
+        &mut store,
+        0,
+        [settle_record(record(0, 0), 10), settle(0, Ok(()))],
+    );
+    drop(store);
+    let path = directory.path().join("bodies/0/0.1");
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    file.set_len(3).unwrap();
+    let fetch = loaded(&directory, BOOT);
+    assert_eq!((fetch.result, fetch.records[0].stored), (None, 3));
+    // What is written now has not been synced, whatever was synced before.
+    fs::write(&path, b"0123456789").unwrap();
+    assert_eq!(loaded(&directory, REBOOTED).records[0].stored, 3);
+}
+
+#[test]
+fn a_settled_length_that_is_not_stored_is_refused() {
+    let (_directory, mut store) = begun(1, Options::default());
+    write(&*store.bodies(), body(0, 0, 1), 0, b"0123");
+    let error = store
+        .commit(&[Transaction {
+            ops: vec![settle_record(record(0, 0), 5)],
+            sync: Sync::ResponseBodies(FetchKey(0)),
+        }])
+        .unwrap_err();
+    assert!(error.to_string().contains("5 bytes where 4"), "{error}");
+}
+
+#[test]
+fn a_long_download_is_synced_while_it_grows() {
+    let (directory, mut store) = begun(2, Options::default());
+    let (bodies, wakeups) = (store.bodies(), store.wakeups());
+    let chunk = vec![7; 1 << 20];
+    let mut long = bodies.open_writer(body(0, 0, 1), 0).unwrap();
+    for _ in 0..64 {
+        long.write(&chunk).unwrap();
+    }
+    // As the store thread answers it.
+    wakeups.recv().unwrap();
+    store.commit(&[]).unwrap();
+    long.write(b"tail").unwrap();
+    write(&*bodies, body(0, 1, 1), 0, b"short");
+    drop((store, bodies, long));
+    let fetch = loaded(&directory, REBOOTED);
+    assert_eq!(fetch.records[0].stored, 64 << 20);
+    assert_eq!(fetch.records[1].stored, 0);
+}
+
+#[test]
+fn bodies_that_finish_are_synced_together_in_the_background() {
+    let (directory, mut store) = begun(5, Options::default());
+    let (bodies, wakeups) = (store.bodies(), store.wakeups());
+    let chunk = vec![7; 16 << 20];
+    for n in 0..4 {
+        write(&*bodies, body(0, n, 1), 0, &chunk);
+    }
+    wakeups.recv().unwrap();
+    store.commit(&[]).unwrap();
+    write(&*bodies, body(0, 4, 1), 0, b"later");
+    drop((store, bodies));
+    let fetch = loaded(&directory, REBOOTED);
+    let lengths: Vec<u64> = fetch.records.iter().map(|record| record.stored).collect();
+    assert_eq!(lengths, [16 << 20, 16 << 20, 16 << 20, 16 << 20, 0]);
+}
