@@ -1,0 +1,388 @@
+//! The attempt driver: runs one fetch by the model's protocol
+//! ([`bgfetch_model::attempt`]) and moves its body from the network to the store.
+//!
+//! It decides nothing. It asks with [`AttemptEvent::Head`], writes what it was granted, and says
+//! how it ended. The number of bytes it holds is bounded: one batch, and one chunk of the fetcher.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io;
+use std::task::Poll;
+use std::time::Duration;
+
+use bgfetch_model::attempt::{AttemptCommand, AttemptEnd, AttemptEvent, Fault, FaultKind};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::{block_in_place, coop};
+
+use crate::fetcher::{FetchError, FetchRequest, FetchResponse, Fetcher, UploadProgress};
+use crate::progress::{Coalesced, Watchdog};
+
+/// Where a response's body goes: the bytes of one representation, from an offset on.
+pub trait BodySink: Send {
+    /// Appends all of `bytes`. It may block as a file does, not longer.
+    ///
+    /// # Errors
+    /// The bytes could not be stored; how many of them were does not matter, because a resume
+    /// writes them again.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Appends all of `chunks` in their order. A sink over a file does well to write them with one
+    /// call: HTTP/2 delivers in small frames.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    fn write_batch(&mut self, chunks: &[Bytes]) -> io::Result<()> {
+        chunks.iter().try_for_each(|chunk| self.write(chunk))
+    }
+}
+
+/// Hears what an attempt has to say. A closure over [`AttemptEvent`] is one.
+pub trait Reporter: Send {
+    /// For the model. The last one is [`AttemptEvent::Ended`].
+    fn event(&mut self, event: AttemptEvent);
+
+    /// For the scheduler, just before [`AttemptEvent::Head`]: whether the connection carries other
+    /// requests at the same time.
+    fn connection(&mut self, _multiplexed: bool) {}
+}
+
+impl<F: FnMut(AttemptEvent) + Send> Reporter for F {
+    fn event(&mut self, event: AttemptEvent) {
+        self(event);
+    }
+}
+
+/// How long an attempt bears silence. When one runs out, the attempt ends as
+/// [`FaultKind::Interrupted`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Without a response head, since the start or since the network last took bytes of the
+    /// request's body; 60 s by default.
+    pub head: Duration,
+    /// Without a byte of the response's body while the sink could take one; 30 s by default. The
+    /// time spent waiting for a grant or for the disk does not count.
+    pub stall: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            head: Duration::from_secs(60),
+            stall: Duration::from_secs(30),
+        }
+    }
+}
+
+/// How many bytes are gathered before they are written, if they are there without waiting.
+const BATCH: usize = 256 << 10;
+
+/// OPTIMIZATION: below this, copying into the page cache costs less than handing the runtime's
+/// worker over to another thread.
+const WORTH_A_HANDOVER: usize = 64 << 10;
+
+/// Runs one attempt to its end, which is the last thing it reports.
+///
+/// `open` is called at most once, with the offset of [`AttemptCommand::Receive`]. A closed command
+/// channel is a [`AttemptCommand::Cancel`]: the engine is gone. Dropping the future stops the
+/// attempt without a report.
+///
+/// It needs a tokio runtime with its time driver. On a multi-threaded one it must be spawned as a
+/// task of its own (`tokio::spawn`), because large writes make room for other tasks with
+/// [`block_in_place`], which a `LocalSet` does not allow.
+pub async fn run<O, R>(
+    fetcher: &dyn Fetcher,
+    request: FetchRequest,
+    timeouts: Timeouts,
+    open: O,
+    commands: UnboundedReceiver<AttemptCommand>,
+    reporter: R,
+) where
+    O: FnOnce(u64) -> io::Result<Box<dyn BodySink>> + Send,
+    R: Reporter,
+{
+    let mut attempt = Attempt {
+        timeouts,
+        commands,
+        reporter,
+        uploads: request.uploaded.clone(),
+        uploaded: Coalesced::new(0),
+        stored: None,
+    };
+    let end = match attempt.exchange(fetcher, request, open).await {
+        Ok(()) => AttemptEnd::Complete,
+        Err(Stop::Cancelled) => AttemptEnd::Cancelled,
+        Err(Stop::Failed(fault)) => AttemptEnd::Failed(fault),
+    };
+    attempt.flush_uploaded();
+    let stored = attempt.stored;
+    attempt.reporter.event(AttemptEvent::Ended { stored, end });
+}
+
+/// Why an attempt stops before its body is complete.
+enum Stop {
+    Cancelled,
+    Failed(Fault),
+}
+
+impl From<FetchError> for Stop {
+    fn from(error: FetchError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+struct Attempt<R> {
+    timeouts: Timeouts,
+    commands: UnboundedReceiver<AttemptCommand>,
+    reporter: R,
+    uploads: UploadProgress,
+    uploaded: Coalesced,
+    /// The length of the stored body, once there is a sink for it.
+    stored: Option<u64>,
+}
+
+impl<R: Reporter> Attempt<R> {
+    async fn exchange<O>(
+        &mut self,
+        fetcher: &dyn Fetcher,
+        request: FetchRequest,
+        open: O,
+    ) -> Result<(), Stop>
+    where
+        O: FnOnce(u64) -> io::Result<Box<dyn BodySink>>,
+    {
+        let response = self.head(fetcher.fetch(request)).await?;
+        self.flush_uploaded();
+        self.reporter.connection(response.multiplexed);
+        self.reporter.event(AttemptEvent::Head {
+            head: response.head,
+            retry_after: response.retry_after,
+        });
+        let (offset, grant) = self.verdict().await?;
+        self.stored = Some(offset);
+        let sink = open(offset).map_err(storage_fault)?;
+        self.receive(Intake::new(response.body), sink, offset, grant)
+            .await
+    }
+
+    /// Waits for the response's head while the request's body goes out.
+    async fn head(
+        &mut self,
+        mut fetch: BoxFuture<'static, Result<FetchResponse, FetchError>>,
+    ) -> Result<FetchResponse, Stop> {
+        let mut taken = self.uploads.subscribe();
+        let mut silence = Watchdog::new(self.timeouts.head);
+        loop {
+            tokio::select! {
+                biased;
+                command = self.commands.recv() => {
+                    // Nothing is granted yet, so nothing else can be meant.
+                    if matches!(command, Some(AttemptCommand::Cancel) | None) {
+                        return Err(Stop::Cancelled);
+                    }
+                }
+                response = &mut fetch => return Ok(response?),
+                Ok(()) = taken.changed() => {
+                    silence.feed();
+                    let offset = *taken.borrow_and_update();
+                    if let Some(offset) = self.uploaded.advance_to(offset) {
+                        self.reporter.event(AttemptEvent::Uploaded(offset));
+                    }
+                }
+                offset = self.uploaded.due() => {
+                    self.reporter.event(AttemptEvent::Uploaded(offset));
+                }
+                () = silence.expired() => {
+                    return Err(Stop::Failed(timed_out("no response came", self.timeouts.head)));
+                }
+            }
+        }
+    }
+
+    /// Waits for the model's judgement of the head: where the body goes and how far.
+    async fn verdict(&mut self) -> Result<(u64, u64), Stop> {
+        loop {
+            match self.commands.recv().await {
+                Some(AttemptCommand::Receive { offset, grant }) => return Ok((offset, grant)),
+                Some(AttemptCommand::Cancel) | None => return Err(Stop::Cancelled),
+                Some(AttemptCommand::Grant(_) | AttemptCommand::RecallGrant) => {}
+            }
+        }
+    }
+
+    /// Moves the body into `sink`, within the grant.
+    async fn receive(
+        &mut self,
+        mut intake: Intake,
+        mut sink: Box<dyn BodySink>,
+        offset: u64,
+        grant: u64,
+    ) -> Result<(), Stop> {
+        let mut stored = offset;
+        let mut grant = grant.max(offset);
+        let mut progress = Coalesced::new(offset);
+        let mut silence = Watchdog::new(self.timeouts.stall);
+        // Set while there is a byte in hand that lies beyond the grant.
+        let mut held_back = false;
+        loop {
+            tokio::select! {
+                biased;
+                command = self.commands.recv() => match command {
+                    Some(AttemptCommand::Grant(to)) => {
+                        grant = grant.max(to);
+                        if !held_back || grant == stored {
+                            continue;
+                        }
+                    }
+                    Some(AttemptCommand::RecallGrant) => {
+                        grant = stored;
+                        progress.settle(stored);
+                        self.reporter.event(AttemptEvent::GrantReturned(stored));
+                        continue;
+                    }
+                    Some(AttemptCommand::Receive { .. }) => continue,
+                    Some(AttemptCommand::Cancel) | None => return Err(Stop::Cancelled),
+                },
+                () = intake.fill(), if !held_back => {}
+                offset = progress.due() => {
+                    self.reporter.event(AttemptEvent::Progress(offset));
+                    continue;
+                }
+                () = silence.expired(), if !held_back => {
+                    return Err(Stop::Failed(timed_out("no byte came", self.timeouts.stall)));
+                }
+            }
+
+            let batch = intake.take(grant - stored);
+            write(sink.as_mut(), &batch).map_err(storage_fault)?;
+            stored += length(&batch) as u64;
+            self.stored = Some(stored);
+            silence.feed();
+
+            held_back = intake.holds_bytes();
+            if held_back {
+                progress.settle(stored);
+                self.reporter.event(AttemptEvent::NeedGrant(stored));
+            } else if let Some(end) = intake.end.take() {
+                return Ok(end?);
+            } else if let Some(offset) = progress.advance_to(stored) {
+                self.reporter.event(AttemptEvent::Progress(offset));
+            }
+            // A fetcher that never has to wait (a cache, a decoder) must not starve other tasks.
+            coop::consume_budget().await;
+        }
+    }
+
+    fn flush_uploaded(&mut self) {
+        let last = self.uploaded.advance_to(self.uploads.get());
+        if let Some(offset) = last.or_else(|| self.uploaded.flush()) {
+            self.reporter.event(AttemptEvent::Uploaded(offset));
+        }
+    }
+}
+
+/// The response's body on its way: what came and is not written yet.
+struct Intake {
+    body: BoxStream<'static, Result<Bytes, FetchError>>,
+    ready: VecDeque<Bytes>,
+    /// How the body ended; nothing is read after that.
+    end: Option<Result<(), FetchError>>,
+}
+
+impl Intake {
+    fn new(body: BoxStream<'static, Result<Bytes, FetchError>>) -> Self {
+        Self {
+            body,
+            ready: VecDeque::new(),
+            end: None,
+        }
+    }
+
+    /// Waits for bytes or the end, and takes whatever else is there already, up to [`BATCH`].
+    /// Nothing is lost when it is dropped.
+    async fn fill(&mut self) {
+        poll_fn(|context| {
+            let mut length = 0;
+            while length < BATCH && self.end.is_none() {
+                match self.body.poll_next_unpin(context) {
+                    Poll::Ready(Some(Ok(bytes))) if bytes.is_empty() => {}
+                    Poll::Ready(Some(Ok(bytes))) => {
+                        length += bytes.len();
+                        self.ready.push_back(bytes);
+                    }
+                    Poll::Ready(Some(Err(error))) => self.end = Some(Err(error)),
+                    Poll::Ready(None) => self.end = Some(Ok(())),
+                    Poll::Pending => break,
+                }
+            }
+            if self.ready.is_empty() && self.end.is_none() {
+                Poll::Pending
+            } else {
+                Poll::Ready(())
+            }
+        })
+        .await;
+    }
+
+    fn holds_bytes(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Takes out the first `room` bytes, or all if there are fewer.
+    fn take(&mut self, room: u64) -> Vec<Bytes> {
+        let mut room = usize::try_from(room).unwrap_or(usize::MAX);
+        let mut batch = Vec::with_capacity(self.ready.len());
+        while room > 0
+            && let Some(mut chunk) = self.ready.pop_front()
+        {
+            if chunk.len() > room {
+                self.ready.push_front(chunk.split_off(room));
+            }
+            room -= chunk.len();
+            batch.push(chunk);
+        }
+        batch
+    }
+}
+
+fn length(batch: &[Bytes]) -> usize {
+    batch.iter().map(Bytes::len).sum()
+}
+
+fn write(sink: &mut dyn BodySink, batch: &[Bytes]) -> io::Result<()> {
+    let workers_to_spare = || {
+        Handle::try_current()
+            .is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread)
+    };
+    if length(batch) >= WORTH_A_HANDOVER && workers_to_spare() {
+        block_in_place(|| sink.write_batch(batch))
+    } else {
+        sink.write_batch(batch)
+    }
+}
+
+fn storage_fault(error: io::Error) -> Stop {
+    let message = match error.kind() {
+        io::ErrorKind::StorageFull => format!("the disk is full: {error}"),
+        io::ErrorKind::QuotaExceeded => format!("the disk quota is used up: {error}"),
+        _ => format!("the body could not be stored: {error}"),
+    };
+    Stop::Failed(Fault {
+        kind: FaultKind::Storage,
+        sent: true,
+        message,
+    })
+}
+
+fn timed_out(what: &str, limit: Duration) -> Fault {
+    Fault {
+        kind: FaultKind::Interrupted,
+        // The fetcher may be anywhere between its connection and the response.
+        sent: true,
+        message: format!("{what} for {} s", limit.as_secs_f32()),
+    }
+}

@@ -1,0 +1,163 @@
+//! From a URL to a connection: name look-up, TCP, TLS, all within one time limit.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use http::Uri;
+use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::Name;
+use hyper_util::rt::TokioIo;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tower_service::Service;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Looks host names up.
+pub trait Resolve: Send + Sync + 'static {
+    /// The addresses of `host`, the preferred ones first.
+    fn resolve(&self, host: &str) -> BoxFuture<'static, io::Result<Vec<IpAddr>>>;
+}
+
+/// The system's resolver, except that
+/// [`localhost`](https://www.w3.org/TR/secure-contexts/#localhost) always means this machine.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemResolver;
+
+impl Resolve for SystemResolver {
+    fn resolve(&self, host: &str) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
+        let host = host.to_owned();
+        Box::pin(async move {
+            if is_localhost(&host) {
+                return Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
+            }
+            let addresses = tokio::net::lookup_host((host.as_str(), 0)).await?;
+            Ok(addresses.map(|address| address.ip()).collect())
+        })
+    }
+}
+
+fn is_localhost(host: &str) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host);
+    host.eq_ignore_ascii_case("localhost")
+        || host
+            .rsplit_once('.')
+            .is_some_and(|(_, last)| last.eq_ignore_ascii_case("localhost"))
+}
+
+/// Trusts the system's root certificates.
+pub(super) fn default_tls() -> Result<ClientConfig, rustls::Error> {
+    // Named, because an embedder's other crates may bring a second provider, between which rustls
+    // would refuse to choose.
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = || {
+        ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+    };
+    let config = match builder()?.with_native_roots() {
+        Ok(config) => config.with_no_client_auth(),
+        Err(error) => {
+            // Plain HTTP must work where no certificates are installed; HTTPS then fails by name.
+            tracing::warn!(%error, "no root certificates: every https fetch will fail");
+            builder()?
+                .with_root_certificates(RootCertStore::empty())
+                .with_no_client_auth()
+        }
+    };
+    Ok(config)
+}
+
+/// Opens connections for the pool.
+#[derive(Clone)]
+pub(super) struct Connector {
+    inner: HttpsConnector<HttpConnector<Resolver>>,
+    limit: Duration,
+}
+
+impl Connector {
+    pub(super) fn new(mut tls: ClientConfig, resolver: Arc<dyn Resolve>, limit: Duration) -> Self {
+        let mut http = HttpConnector::new_with_resolver(Resolver(resolver));
+        http.enforce_http(false);
+        http.set_nodelay(true);
+        // Shared among a host's addresses, so that one that does not answer leaves time for the
+        // next; the limit below also covers name look-up and TLS.
+        http.set_connect_timeout(Some(limit));
+        // The builder insists on choosing the protocols itself.
+        tls.alpn_protocols.clear();
+        let inner = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_all_versions()
+            .wrap_connector(http);
+        Self { inner, limit }
+    }
+}
+
+impl Service<Uri> for Connector {
+    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let connecting = self.inner.call(uri);
+        let limit = self.limit;
+        Box::pin(async move {
+            match tokio::time::timeout(limit, connecting).await {
+                Ok(connected) => connected,
+                Err(_) => Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    format!("no connection within {} s", limit.as_secs_f32()),
+                )
+                .into()),
+            }
+        })
+    }
+}
+
+/// [`Resolve`] as the connector wants it.
+#[derive(Clone)]
+struct Resolver(Arc<dyn Resolve>);
+
+impl Service<Name> for Resolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = io::Error;
+    type Future = BoxFuture<'static, io::Result<Self::Response>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let resolving = self.0.resolve(name.as_str());
+        Box::pin(async move {
+            // The connector fills in the port.
+            let addresses = resolving.await?.into_iter();
+            let addresses: Vec<_> = addresses.map(|ip| SocketAddr::new(ip, 0)).collect();
+            Ok(addresses.into_iter())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_localhost;
+
+    #[test]
+    fn localhost_and_its_subdomains_are_this_machine() {
+        for host in ["localhost", "LOCALHOST.", "a.localhost", "a.b.localhost."] {
+            assert!(is_localhost(host), "{host}");
+        }
+        for host in ["localhost.test", "notlocalhost", "localhost..", ""] {
+            assert!(!is_localhost(host), "{host}");
+        }
+    }
+}

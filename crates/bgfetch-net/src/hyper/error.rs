@@ -1,0 +1,105 @@
+//! Which class of failure an error of the HTTP stack is.
+
+use std::error::Error;
+use std::io;
+
+use bgfetch_model::attempt::FaultKind;
+use hyper_util::client::legacy;
+
+use crate::fetcher::FetchError;
+
+/// A failure that would come again.
+pub(super) fn permanent(sent: bool, cause: impl Into<Box<dyn Error + Send + Sync>>) -> FetchError {
+    FetchError::new(FaultKind::Permanent, sent, cause)
+}
+
+/// A failure before the response's head. `sent` tells whether an earlier request of the same
+/// redirect chain was sent.
+pub(super) fn from_client(error: legacy::Error, sent: bool) -> FetchError {
+    let (kind, sent) = if error.is_connect() {
+        (classify(&error, FaultKind::Unreachable), sent)
+    } else {
+        // Once there is a connection, only hyper knows how far the request came.
+        (classify(&error, FaultKind::Interrupted), true)
+    };
+    FetchError::new(kind, sent, error)
+}
+
+/// A failure in the middle of the response's body.
+pub(super) fn from_body(error: ::hyper::Error) -> FetchError {
+    FetchError::new(classify(&error, FaultKind::Interrupted), true, error)
+}
+
+/// The class that the first telling cause of `error` has, else `otherwise`.
+///
+/// A broken HTTP/2 frame cannot be told from a reset by the error's public face; it counts as a
+/// reset, whose retries are bounded.
+fn classify(error: &(dyn Error + 'static), otherwise: FaultKind) -> FaultKind {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(kind) = kind_of(error) {
+            return kind;
+        }
+        next = cause(error);
+    }
+    otherwise
+}
+
+fn kind_of(error: &(dyn Error + 'static)) -> Option<FaultKind> {
+    if error.is::<rustls::Error>() {
+        return Some(FaultKind::Permanent);
+    }
+    if let Some(error) = error.downcast_ref::<::hyper::Error>() {
+        return error.is_parse().then_some(FaultKind::Permanent);
+    }
+    let error = error.downcast_ref::<io::Error>()?;
+    match error.kind() {
+        // How hyper names a chunk it cannot read, and rustls bytes that are no TLS.
+        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => Some(FaultKind::Permanent),
+        io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe
+        | io::ErrorKind::UnexpectedEof => Some(FaultKind::Interrupted),
+        _ => None,
+    }
+}
+
+/// The error inside `error`. An [`io::Error`] that wraps another does not give it as its source.
+fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    match error
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref)
+    {
+        Some(inner) => Some(inner),
+        None => error.source(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn class(error: io::Error) -> FaultKind {
+        // Wrapped twice, as connectors do.
+        let wrapped = io::Error::other(io::Error::other(error));
+        classify(&wrapped, FaultKind::Unreachable)
+    }
+
+    #[test]
+    fn the_innermost_cause_decides() {
+        for (kind, expected) in [
+            (io::ErrorKind::ConnectionRefused, FaultKind::Unreachable),
+            (io::ErrorKind::HostUnreachable, FaultKind::Unreachable),
+            (io::ErrorKind::NetworkUnreachable, FaultKind::Unreachable),
+            (io::ErrorKind::TimedOut, FaultKind::Unreachable),
+            (io::ErrorKind::NotFound, FaultKind::Unreachable),
+            (io::ErrorKind::ConnectionReset, FaultKind::Interrupted),
+            (io::ErrorKind::UnexpectedEof, FaultKind::Interrupted),
+            (io::ErrorKind::InvalidData, FaultKind::Permanent),
+        ] {
+            assert_eq!(class(kind.into()), expected, "{kind}");
+        }
+        let tls = rustls::Error::General(String::from("no"));
+        assert_eq!(class(io::Error::other(tls)), FaultKind::Permanent);
+    }
+}

@@ -1,0 +1,233 @@
+//! Between Fetch's header lists and the HTTP library's messages.
+
+use std::sync::Arc;
+
+use bgfetch_model::header_list::HeaderList;
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderName, HeaderValue, IF_RANGE, LOCATION, RANGE,
+    USER_AGENT,
+};
+use http::{Method, Request, Uri};
+use thiserror::Error;
+use url::Position;
+
+use super::upload::{Upload, UploadBody};
+use crate::fetcher::FetchRequest;
+use crate::redirect::Hop;
+
+/// What the request says it can decode; [`super::decode`] knows the same names.
+const CODINGS: HeaderValue = HeaderValue::from_static("gzip, deflate, br, zstd");
+const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
+
+/// The connection's own headers. Fetch forbids them to pages; should an embedder let one through,
+/// it must not contradict how the message is really framed.
+const FRAMING: [&str; 9] = [
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Why a request cannot be written as HTTP.
+#[derive(Debug, Error)]
+pub(super) enum BadRequest {
+    #[error("not an HTTP method")]
+    Method(#[from] http::method::InvalidMethod),
+    #[error("the URL is not one HTTP can carry")]
+    Uri(#[from] http::uri::InvalidUri),
+    #[error("the header {0:?} is not one HTTP can carry")]
+    Header(String),
+    #[error("the request's body is missing")]
+    Body,
+    #[error("not an HTTP request")]
+    Message(#[from] http::Error),
+}
+
+/// The message for one hop, and what became of its upload.
+pub(super) fn request(
+    hop: &Hop,
+    fetch: &FetchRequest,
+    user_agent: &str,
+) -> Result<(Request<UploadBody>, Upload), BadRequest> {
+    let body = match (hop.sends_body, &fetch.body) {
+        (false, _) => None,
+        (true, Some(body)) => Some(Arc::clone(body)),
+        (true, None) => return Err(BadRequest::Body),
+    };
+    let (body, upload) = UploadBody::new(body.as_deref(), fetch.uploaded.clone());
+    let mut message = Request::builder()
+        .method(Method::from_bytes(hop.method.as_bytes())?)
+        .uri(Uri::try_from(&hop.url[..Position::AfterQuery])?)
+        .body(body)?;
+    *message.headers_mut() = header_map(hop, fetch, user_agent)?;
+    Ok((message, upload))
+}
+
+fn header_map(hop: &Hop, fetch: &FetchRequest, user_agent: &str) -> Result<HeaderMap, BadRequest> {
+    let mut headers = HeaderMap::with_capacity(hop.headers.len() + 5);
+    for (name, value) in hop.headers.iter() {
+        if FRAMING.iter().any(|own| name.eq_ignore_ascii_case(own)) {
+            continue;
+        }
+        let bad = || BadRequest::Header(name.into());
+        headers.append(
+            HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?,
+            isomorphic_encode(value).ok_or_else(bad)?,
+        );
+    }
+    let agent =
+        || isomorphic_encode(user_agent).ok_or_else(|| BadRequest::Header("user-agent".into()));
+    if !headers.contains_key(USER_AGENT) {
+        headers.insert(USER_AGENT, agent()?);
+    }
+    headers
+        .entry(ACCEPT)
+        .or_insert(HeaderValue::from_static("*/*"));
+    // The page's own range is asked for as it is; parts of a coded response could not be decoded.
+    if headers.contains_key(RANGE) {
+        headers.insert(ACCEPT_ENCODING, IDENTITY);
+        return Ok(headers);
+    }
+    if let Some(resume) = &fetch.resume {
+        let validator = isomorphic_encode(&resume.if_range)
+            .ok_or_else(|| BadRequest::Header("if-range".into()))?;
+        let range = HeaderValue::try_from(format!("bytes={}-", resume.start))
+            .map_err(|_| BadRequest::Header("range".into()))?;
+        headers.insert(RANGE, range);
+        headers.insert(IF_RANGE, validator);
+    }
+    let identity = fetch.identity || fetch.resume.is_some();
+    headers.insert(ACCEPT_ENCODING, if identity { IDENTITY } else { CODINGS });
+    Ok(headers)
+}
+
+/// [Isomorphic encoding](https://infra.spec.whatwg.org/#isomorphic-encode) into a header value.
+fn isomorphic_encode(value: &str) -> Option<HeaderValue> {
+    let bytes: Option<Vec<u8>> = value.chars().map(|char| u8::try_from(char).ok()).collect();
+    HeaderValue::from_bytes(&bytes?).ok()
+}
+
+/// [Isomorphic decoding](https://infra.spec.whatwg.org/#isomorphic-decode) of a header value.
+fn isomorphic_decode(value: &HeaderValue) -> String {
+    value.as_bytes().iter().copied().map(char::from).collect()
+}
+
+/// The header list of a response.
+pub(super) fn to_list(headers: &HeaderMap) -> HeaderList {
+    headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), isomorphic_decode(value)))
+        .collect()
+}
+
+/// The value of `Location`, read as UTF-8 as browsers do. Two that differ are not a URL.
+pub(super) fn location(headers: &HeaderMap) -> Option<String> {
+    let mut values = headers.get_all(LOCATION).iter();
+    let first = values.next()?;
+    if values.any(|other| other != first) {
+        // No URL has this form, so the redirect fails as one to an invalid URL.
+        return Some(String::from("http://"));
+    }
+    Some(String::from_utf8_lossy(first.as_bytes()).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bgfetch_model::attempt::{AttemptSpec, Resume};
+    use url::Url;
+
+    fn headers_of(list: &[(&str, &str)], spec: AttemptSpec) -> Result<HeaderMap, BadRequest> {
+        let url = Url::parse("http://a.test/x?y#z").unwrap();
+        let mut request = bgfetch_model::request::Request::get(url);
+        request.headers = list.iter().copied().collect();
+        let fetch = FetchRequest::new(Arc::new(request), spec, None);
+        let hop = Hop::first(&fetch.request);
+        super::request(&hop, &fetch, "agent").map(|(message, _)| {
+            assert_eq!(message.uri(), "http://a.test/x?y");
+            message.headers().clone()
+        })
+    }
+
+    fn resume() -> AttemptSpec {
+        AttemptSpec {
+            resume: Some(Resume {
+                start: 7,
+                if_range: "\"v1\"".into(),
+            }),
+            identity: false,
+        }
+    }
+
+    #[test]
+    fn a_plain_request_asks_for_codings_and_a_resume_for_identity() {
+        let plain = headers_of(&[], AttemptSpec::default()).unwrap();
+        assert_eq!(plain["accept-encoding"], "gzip, deflate, br, zstd");
+        assert_eq!(plain["accept"], "*/*");
+        assert_eq!(plain["user-agent"], "agent");
+        assert!(!plain.contains_key("range"));
+        let resumed = headers_of(&[], resume()).unwrap();
+        assert_eq!(resumed["accept-encoding"], "identity");
+        assert_eq!(resumed["range"], "bytes=7-");
+        assert_eq!(resumed["if-range"], "\"v1\"");
+    }
+
+    #[test]
+    fn the_pages_range_and_headers_win() {
+        let own = headers_of(
+            &[
+                ("Range", "bytes=0-9"),
+                ("Accept", "a/b"),
+                ("User-Agent", "me"),
+            ],
+            resume(),
+        )
+        .unwrap();
+        assert_eq!(own["range"], "bytes=0-9");
+        assert!(!own.contains_key("if-range"));
+        assert_eq!(own["accept-encoding"], "identity");
+        assert_eq!(own["accept"], "a/b");
+        assert_eq!(own["user-agent"], "me");
+    }
+
+    #[test]
+    fn values_are_bytes_and_framing_is_not_the_pages() {
+        let list = [
+            ("X", "caf\u{e9}"),
+            ("Content-Length", "9"),
+            ("Host", "b.test"),
+        ];
+        let headers = headers_of(&list, AttemptSpec::default()).unwrap();
+        assert_eq!(headers["x"].as_bytes(), b"caf\xe9");
+        assert_eq!(to_list(&headers).get("x").as_deref(), Some("caf\u{e9}"));
+        assert!(!headers.contains_key("content-length") && !headers.contains_key("host"));
+        for bad in [("X", "a\nb"), ("X", "\u{100}"), ("a b", "x")] {
+            assert!(
+                headers_of(&[bad], AttemptSpec::default()).is_err(),
+                "{bad:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn two_different_locations_are_none() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(location(&headers), None);
+        headers.append(LOCATION, HeaderValue::from_static("/a"));
+        headers.append(LOCATION, HeaderValue::from_static("/a"));
+        assert_eq!(location(&headers).as_deref(), Some("/a"));
+        headers.append(LOCATION, HeaderValue::from_static("/b"));
+        let invalid = location(&headers).unwrap();
+        assert!(
+            Url::parse("http://a.test/")
+                .unwrap()
+                .join(&invalid)
+                .is_err()
+        );
+    }
+}

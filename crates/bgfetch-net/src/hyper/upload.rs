@@ -1,0 +1,94 @@
+//! A stored request body on its way to the network.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
+
+use bgfetch_model::attempt::FaultKind;
+use bytes::Bytes;
+use futures_util::stream::{BoxStream, StreamExt};
+use http_body::{Body, Frame, SizeHint};
+
+use crate::fetcher::{FetchError, RequestBody, UploadProgress};
+
+/// The body of one message; of none for most of them.
+pub(super) struct UploadBody {
+    source: Option<BoxStream<'static, io::Result<Bytes>>>,
+    length: u64,
+    taken: u64,
+    progress: UploadProgress,
+    failure: Arc<OnceLock<String>>,
+}
+
+/// Tells what became of an [`UploadBody`] that the HTTP library holds. HTTP/2 would report a body
+/// that cannot be read as a reset stream.
+pub(super) struct Upload(Arc<OnceLock<String>>);
+
+impl Upload {
+    /// The error by which the body could not be read, if that happened.
+    pub(super) fn failure(&self) -> Option<FetchError> {
+        let message = self.0.get()?.as_str();
+        Some(FetchError::new(FaultKind::Storage, true, message))
+    }
+}
+
+impl UploadBody {
+    pub(super) fn new(body: Option<&dyn RequestBody>, progress: UploadProgress) -> (Self, Upload) {
+        let failure = Arc::new(OnceLock::new());
+        let upload = Upload(Arc::clone(&failure));
+        let body = Self {
+            source: body.map(RequestBody::open),
+            length: body.map_or(0, RequestBody::length),
+            taken: 0,
+            progress,
+            failure,
+        };
+        (body, upload)
+    }
+
+    fn fail(&mut self, error: io::Error) -> io::Error {
+        self.source = None;
+        self.failure
+            .get_or_init(|| format!("the request's body could not be read: {error}"));
+        error
+    }
+}
+
+impl Body for UploadBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let Some(source) = &mut self.source else {
+            return Poll::Ready(None);
+        };
+        let chunk = match ready!(source.poll_next_unpin(context)) {
+            Some(Ok(chunk)) => chunk,
+            Some(Err(error)) => return Poll::Ready(Some(Err(self.fail(error)))),
+            None if self.taken == self.length => return Poll::Ready(None),
+            None => {
+                let short = io::Error::new(io::ErrorKind::UnexpectedEof, "it is too short");
+                return Poll::Ready(Some(Err(self.fail(short))));
+            }
+        };
+        self.taken += chunk.len() as u64;
+        if self.taken > self.length {
+            let long = io::Error::new(io::ErrorKind::InvalidData, "it is too long");
+            return Poll::Ready(Some(Err(self.fail(long))));
+        }
+        self.progress.advance_to(self.taken);
+        Poll::Ready(Some(Ok(Frame::data(chunk))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.source.is_none() || self.taken == self.length
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.length.saturating_sub(self.taken))
+    }
+}
