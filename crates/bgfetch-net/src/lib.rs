@@ -2,6 +2,8 @@
 //!
 //! - [`fetcher`] is the seam: the plain, single-attempt fetch an embedder may supply.
 //! - [`attempt`] drives one fetch by the model's protocol and writes its body within the grant.
+//! - [`scheduler`] decides which waiting record starts next, [`connectivity`] whether the network
+//!   is there.
 //! - [`hyper`] is the default [`Fetcher`](fetcher::Fetcher): hyper and rustls, HTTP/1.1 and HTTP/2.
 //!
 //! The checks of the Fetch standard that need no network are pure functions in files of their own:
@@ -12,10 +14,12 @@
 
 pub mod attempt;
 pub mod bad_port;
+pub mod connectivity;
 pub mod fetcher;
 #[cfg(feature = "hyper")]
 pub mod hyper;
 mod progress;
 pub mod redirect;
 pub mod retry_after;
+pub mod scheduler;
 pub mod target;
