@@ -1,0 +1,81 @@
+//! Namespaces and memory of child processes.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use bgfetch_testkit::{MIB, MemoryWatch, Netns, Origin, Resource, peak_memory};
+
+/// Asks for `/a` from inside and says whether an answer came.
+fn answers(netns: &Netns, origin: &Origin) -> bool {
+    let address = origin.address();
+    let script = format!(
+        "exec 3<>/dev/tcp/{}/{} && printf 'GET /a HTTP/1.0\\r\\n\\r\\n' >&3 && grep -q '200 OK' <&3",
+        address.ip(),
+        address.port()
+    );
+    netns
+        .command("bash")
+        .args(["-c", &script])
+        .stderr(Stdio::null())
+        .status()
+        .unwrap()
+        .success()
+}
+
+#[test]
+fn a_namespace_reaches_the_host_while_its_link_is_up() {
+    // Not every machine lets its tests make namespaces.
+    let Some(netns) = Netns::try_new() else {
+        return;
+    };
+    let origin = Origin::start_on(netns.host_address());
+    origin.serve("/a", Resource::new(1, 10));
+    assert!(answers(&netns, &origin));
+    netns.link_down();
+    assert!(!answers(&netns, &origin));
+    netns.link_up();
+    assert!(answers(&netns, &origin));
+    assert_ne!(netns.host_address(), netns.guest_address());
+}
+
+#[test]
+fn two_namespaces_live_side_by_side_and_are_removed() {
+    let (Some(one), Some(two)) = (Netns::try_new(), Netns::try_new()) else {
+        return;
+    };
+    assert_ne!(one.host_address(), two.host_address());
+    let address = one.host_address().to_string();
+    let has_address = || {
+        let output = Command::new("ip").args(["-o", "address"]).output().unwrap();
+        let needle = format!(" {address}/");
+        String::from_utf8_lossy(&output.stdout).contains(&needle)
+    };
+    assert!(has_address());
+    drop(one);
+    assert!(!has_address());
+}
+
+#[test]
+fn the_peak_of_a_child_is_its_own() {
+    // This process is made large, so that a peak inherited from it would show.
+    let ballast = vec![1_u8; 64 * MIB as usize];
+    let mut child = Command::new("sh")
+        .args([
+            "-c",
+            "read go; x=$(head -c 30000000 /dev/zero | tr '\\0' x); read end",
+        ])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let small = peak_memory(child.id()).unwrap();
+    assert!(small > 0 && small < 20 * MIB, "{small}");
+    let memory = MemoryWatch::of(&child);
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"go\nend\n").unwrap();
+    assert!(child.wait().unwrap().success());
+    let peak = memory.peak();
+    assert!(
+        peak > 29 * MIB && peak < 30 * MIB + ballast.len() as u64 * 2,
+        "{peak}"
+    );
+}
