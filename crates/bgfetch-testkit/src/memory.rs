@@ -52,11 +52,13 @@ impl MemoryWatch {
         let (stop, stopped) = mpsc::channel();
         let sampler = std::thread::spawn(move || {
             let mut peak = 0;
+            let mut last = false;
             while let Some(now) = peak_memory(pid) {
                 peak = now;
-                if stopped.recv_timeout(INTERVAL) != Err(mpsc::RecvTimeoutError::Timeout) {
+                if last {
                     break;
                 }
+                last = stopped.recv_timeout(INTERVAL) != Err(mpsc::RecvTimeoutError::Timeout);
             }
             peak
         });

@@ -38,8 +38,13 @@ impl<T> Watched<T> {
         look: impl FnMut(&T) -> Option<R>,
         describe: impl FnOnce(&T) -> String,
     ) -> R {
-        self.wait_unless(&AtomicBool::new(false), look, describe)
-            .expect("nobody can cancel this wait")
+        self.wait_unless(
+            &AtomicBool::new(false),
+            Instant::now() + DEADLINE,
+            look,
+            describe,
+        )
+        .expect("nobody can cancel this wait")
     }
 
     /// As [`Self::blocking_wait`], for async tests.
@@ -60,8 +65,10 @@ impl<T> Watched<T> {
         };
         let watched = Arc::clone(self);
         let cancelled = Arc::clone(&cancel.cancelled);
-        let wait =
-            tokio::task::spawn_blocking(move || watched.wait_unless(&cancelled, look, describe));
+        let deadline = Instant::now() + DEADLINE;
+        let wait = tokio::task::spawn_blocking(move || {
+            watched.wait_unless(&cancelled, deadline, look, describe)
+        });
         match wait.await {
             Ok(found) => found.expect("only dropping this future cancels the wait"),
             Err(failed) => std::panic::resume_unwind(failed.into_panic()),
@@ -72,11 +79,12 @@ impl<T> Watched<T> {
     fn wait_unless<R>(
         &self,
         cancelled: &AtomicBool,
+        deadline: Instant,
         mut look: impl FnMut(&T) -> Option<R>,
         describe: impl FnOnce(&T) -> String,
     ) -> Option<R> {
-        let deadline = Instant::now() + DEADLINE;
         let mut state = self.state.lock();
+        let mut late = false;
         loop {
             if let Some(found) = look(&state) {
                 return Some(found);
@@ -84,9 +92,8 @@ impl<T> Watched<T> {
             if cancelled.load(Ordering::Acquire) {
                 return None;
             }
-            if self.changed.wait_until(&mut state, deadline).timed_out() {
-                panic!("{}", describe(&state));
-            }
+            assert!(!late, "{}", describe(&state));
+            late = self.changed.wait_until(&mut state, deadline).timed_out();
         }
     }
 }
@@ -122,6 +129,21 @@ mod tests {
     }
 
     #[test]
+    #[should_panic(expected = "nothing but 7")]
+    fn a_wait_in_vain_ends_with_its_sentence() {
+        let watched = Watched::<u32>::default();
+        watched.update(|value| *value = 7);
+        let cancelled = AtomicBool::new(false);
+        let found = watched.wait_unless(
+            &cancelled,
+            Instant::now(),
+            |value| (*value == 8).then_some(()),
+            |value| format!("nothing but {value}"),
+        );
+        assert_eq!(found, Some(()));
+    }
+
+    #[test]
     fn a_dropped_wait_does_not_hold_up_its_runtime() {
         let started = Instant::now();
         let watched = Arc::new(Watched::<u32>::default());
@@ -153,7 +175,7 @@ mod tests {
         watched
             .wait(
                 move |value| {
-                    // The first look happens on the blocking thread: only then may the writer go.
+                    // The writer may go once the wait runs; at the second look it is gone.
                     begun.send(()).ok();
                     value.then_some(())
                 },

@@ -139,9 +139,10 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    pub(crate) fn describe(&self, awaited: &str) -> String {
+    /// What a wait in vain panics with.
+    pub(crate) fn describe(&self) -> String {
         let mut text = format!(
-            "waited in vain for {awaited}; {} connections are open, the requests were:",
+            "the origin waited in vain; {} connections are open, the requests were:",
             self.open_connections
         );
         for request in &self.requests {

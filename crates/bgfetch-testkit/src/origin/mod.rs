@@ -5,31 +5,26 @@ mod log;
 mod range;
 mod reply;
 mod respond;
+mod server;
 mod wire;
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, mpsc as blocking};
 use std::thread::JoinHandle;
 
 use http::Method;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto;
 use parking_lot::Mutex;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use url::Url;
 
 use self::log::Log;
 pub use self::log::{Ending, Logged, Received};
 pub use self::reply::{Coding, Reply, Script, Serve};
-use self::wire::{Plug, Socket, Wire};
+use self::server::{Command, Server};
 use crate::certificates::Certificates;
-use crate::port::{ReservedPort, listen};
+use crate::port::ReservedPort;
 use crate::watched::Watched;
 
 /// An HTTP origin on a real socket and a system-chosen port, for HTTP/1.1 and HTTP/2, whose
@@ -67,13 +62,6 @@ impl Shared {
     }
 }
 
-/// What the handle asks of the thread, which answers when it is done.
-#[derive(Debug)]
-enum Command {
-    Stop(blocking::Sender<()>),
-    Listen(blocking::Sender<()>),
-}
-
 impl Origin {
     /// Starts on 127.0.0.1 without encryption: HTTP/1.1, and HTTP/2 with prior knowledge.
     #[must_use]
@@ -98,13 +86,10 @@ impl Origin {
         let shared = Arc::<Shared>::default();
         let port = ReservedPort::new(ip);
         let (commands, inbox) = mpsc::unbounded_channel();
-        let server = Server {
-            shared: Arc::clone(&shared),
-            address: port.address(),
-            tls: certificates
-                .as_ref()
-                .map(|certificates| TlsAcceptor::from(Arc::new(certificates.server_config()))),
-        };
+        let tls = certificates
+            .as_ref()
+            .map(|certificates| TlsAcceptor::from(Arc::new(certificates.server_config())));
+        let server = Server::new(Arc::clone(&shared), port.address(), tls);
         let thread = std::thread::Builder::new()
             .name(String::from("origin"))
             .spawn(move || server.run(inbox))
@@ -219,20 +204,19 @@ impl Origin {
         &self,
         mut holds: impl FnMut(&[Logged]) -> bool + Send + 'static,
     ) -> Vec<Logged> {
-        self.shared
-            .log
-            .wait(
-                move |log| holds(&log.requests).then(|| log.requests.clone()),
-                |log| log.describe("the requests of a test"),
-            )
-            .await
+        let log = &self.shared.log;
+        log.wait(
+            move |log| holds(&log.requests).then(|| log.requests.clone()),
+            Log::describe,
+        )
+        .await
     }
 
     /// As [`Self::wait_until`], outside async code.
     pub fn blocking_wait_until(&self, mut holds: impl FnMut(&[Logged]) -> bool) -> Vec<Logged> {
         self.shared.log.blocking_wait(
             |log| holds(&log.requests).then(|| log.requests.clone()),
-            |log| log.describe("the requests of a test"),
+            Log::describe,
         )
     }
 
@@ -242,20 +226,19 @@ impl Origin {
     ///
     /// With the log after [`DEADLINE`](crate::DEADLINE).
     pub async fn wait_for_connections(&self, count: usize) {
-        self.shared
-            .log
-            .wait(
-                move |log| (log.open_connections == count).then_some(()),
-                move |log| log.describe(&format!("{count} open connections")),
-            )
-            .await;
+        let log = &self.shared.log;
+        log.wait(
+            move |log| (log.open_connections == count).then_some(()),
+            Log::describe,
+        )
+        .await;
     }
 
     /// As [`Self::wait_for_connections`], outside async code.
     pub fn blocking_wait_for_connections(&self, count: usize) {
         self.shared.log.blocking_wait(
             |log| (log.open_connections == count).then_some(()),
-            |log| log.describe(&format!("{count} open connections")),
+            Log::describe,
         );
     }
 }
@@ -269,126 +252,5 @@ impl Drop for Origin {
         {
             panic!("the origin's thread panicked");
         }
-    }
-}
-
-/// The thread's half.
-struct Server {
-    shared: Arc<Shared>,
-    address: SocketAddr,
-    tls: Option<TlsAcceptor>,
-}
-
-impl Server {
-    fn run(self, inbox: mpsc::UnboundedReceiver<Command>) {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .build()
-            .expect("a runtime can be built")
-            .block_on(self.obey(inbox));
-    }
-
-    async fn obey(self, mut inbox: mpsc::UnboundedReceiver<Command>) {
-        let mut listener = None;
-        let mut connections = JoinSet::new();
-        loop {
-            tokio::select! {
-                command = inbox.recv() => {
-                    let done = match command {
-                        None => return,
-                        Some(Command::Stop(done)) => {
-                            listener = None;
-                            connections.shutdown().await;
-                            done
-                        }
-                        Some(Command::Listen(done)) => {
-                            listener.get_or_insert_with(|| listen(self.address));
-                            done
-                        }
-                    };
-                    done.send(()).expect("the handle waits");
-                }
-                tcp = accept(listener.as_ref()) => {
-                    connections.spawn(self.connection(tcp));
-                }
-                Some(ended) = connections.join_next() => {
-                    if let Err(failed) = ended {
-                        std::panic::resume_unwind(failed.into_panic());
-                    }
-                }
-            }
-        }
-    }
-
-    fn connection(&self, tcp: TcpStream) -> impl Future<Output = ()> + Send + use<> {
-        let shared = Arc::clone(&self.shared);
-        let tls = self.tls.clone();
-        let open = OpenConnection::new(&shared.log);
-        async move {
-            let number = open.number;
-            // Small writes must leave at once: tests count bytes, not packets.
-            if tcp.set_nodelay(true).is_err() {
-                return;
-            }
-            let socket = match tls {
-                None => Socket::Plain(tcp),
-                Some(tls) => match tls.accept(tcp).await {
-                    Ok(stream) => Socket::Tls(Box::new(stream)),
-                    // The client did not trust us, or left.
-                    Err(_) => return,
-                },
-            };
-            let plug = Plug::default();
-            let wire = Wire::new(socket, plug.clone());
-            let service = service_fn(move |request| {
-                let reply = respond::respond(Arc::clone(&shared), number, plug.clone(), request);
-                async { Ok::<_, Infallible>(reply.await) }
-            });
-            // How a connection ends is in the log of its requests.
-            auto::Builder::new(TokioExecutor::new())
-                .serve_connection(TokioIo::new(wire), service)
-                .await
-                .ok();
-            drop(open);
-        }
-    }
-}
-
-async fn accept(listener: Option<&TcpListener>) -> TcpStream {
-    match listener {
-        None => std::future::pending().await,
-        Some(listener) => {
-            listener
-                .accept()
-                .await
-                .expect("a listening socket accepts")
-                .0
-        }
-    }
-}
-
-/// Counts a connection while it is open.
-struct OpenConnection {
-    log: Arc<Watched<Log>>,
-    number: usize,
-}
-
-impl OpenConnection {
-    fn new(log: &Arc<Watched<Log>>) -> Self {
-        let number = log.update(|log| {
-            log.open_connections += 1;
-            log.accepted += 1;
-            log.accepted - 1
-        });
-        Self {
-            log: Arc::clone(log),
-            number,
-        }
-    }
-}
-
-impl Drop for OpenConnection {
-    fn drop(&mut self) {
-        self.log.update(|log| log.open_connections -= 1);
     }
 }

@@ -379,7 +379,8 @@ pub trait Serve: Into<Reply> {
         reply
     }
 
-    /// Reads so many bytes of the request's body and no more until the gate is open.
+    /// Reads at least so many bytes of the request's body, and after the piece that reaches them no
+    /// more until the gate is open.
     #[must_use]
     fn hold_upload_at(self, bytes: u64, gate: &Gate) -> Reply {
         let mut reply = self.into();
@@ -387,7 +388,7 @@ pub trait Serve: Into<Reply> {
         reply
     }
 
-    /// Resets the connection once so many bytes of the request's body were read.
+    /// Resets the connection once at least so many bytes of the request's body were read.
     #[must_use]
     fn reset_upload_after(self, bytes: u64) -> Reply {
         let mut reply = self.into();

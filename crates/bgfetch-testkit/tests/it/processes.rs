@@ -1,6 +1,6 @@
 //! Namespaces and memory of child processes.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 
 use bgfetch_testkit::{MIB, MemoryWatch, Netns, Origin, Resource, peak_memory};
@@ -57,25 +57,31 @@ fn two_namespaces_live_side_by_side_and_are_removed() {
 
 #[test]
 fn the_peak_of_a_child_is_its_own() {
-    // This process is made large, so that a peak inherited from it would show.
-    let ballast = vec![1_u8; 64 * MIB as usize];
+    // This process is made larger, so that a peak inherited from it would show.
+    let ballast = vec![1_u8; 256 * MIB as usize];
     let mut child = Command::new("sh")
         .args([
             "-c",
-            "read go; x=$(head -c 30000000 /dev/zero | tr '\\0' x); read end",
+            "read go; x=$(head -c 30000000 /dev/zero | tr '\\0' x); echo grown; read end",
         ])
         .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     let small = peak_memory(child.id()).unwrap();
     assert!(small > 0 && small < 20 * MIB, "{small}");
+
     let memory = MemoryWatch::of(&child);
     let mut input = child.stdin.take().unwrap();
-    input.write_all(b"go\nend\n").unwrap();
-    assert!(child.wait().unwrap().success());
+    input.write_all(b"go\n").unwrap();
+    let mut grown = String::new();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    output.read_line(&mut grown).unwrap();
+    assert_eq!(grown, "grown\n");
     let peak = memory.peak();
-    assert!(
-        peak > 29 * MIB && peak < 30 * MIB + ballast.len() as u64 * 2,
-        "{peak}"
-    );
+    assert!(peak > 30_000_000 && peak < ballast.len() as u64, "{peak}");
+
+    input.write_all(b"end\n").unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(peak_memory(child.id()), None);
 }

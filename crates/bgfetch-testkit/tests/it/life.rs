@@ -1,12 +1,11 @@
 //! Origins that stop, come back and end; HTTP/2 and TLS.
 
-mod raw;
-
 use std::io::{ErrorKind, Read};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::raw::{get, read_to_end, send};
 use bgfetch_testkit::{Ending, Gate, MIB, Origin, Reply, Resource, Serve};
 use bytes::Bytes;
 use http::{Request, Response, Version};
@@ -14,8 +13,7 @@ use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use raw::{get, read_to_end, send};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
@@ -89,6 +87,19 @@ async fn tests_in_paused_time_can_wait_for_real_sockets() {
     assert_eq!(client.join().unwrap().body.len(), 10);
 }
 
+/// A client that trusts the origin, or nobody, and speaks one protocol.
+fn tls(origin: Option<&Origin>, protocol: &str) -> TlsConnector {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(origin.map(|origin| origin.certificates().root_der()));
+    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring has them")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![protocol.into()];
+    TlsConnector::from(Arc::new(config))
+}
+
 async fn http2<S>(stream: S) -> SendRequest<Empty<Bytes>>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -118,15 +129,7 @@ async fn http2_is_spoken_over_tls_with_the_given_root() {
     let resource = Resource::new(1, MIB);
     origin.serve("/a", resource.clone());
 
-    let mut roots = RootCertStore::empty();
-    roots.add(origin.certificates().root_der()).unwrap();
-    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    let connector = TlsConnector::from(Arc::new(config));
+    let connector = tls(Some(&origin), "h2");
     for name in ["127.0.0.1", "localhost"] {
         let tcp = tokio::net::TcpStream::connect(origin.address())
             .await
@@ -155,20 +158,43 @@ async fn http2_is_spoken_over_tls_with_the_given_root() {
 #[tokio::test]
 async fn a_client_without_the_root_gets_no_further_than_the_handshake() {
     let origin = Origin::start_tls();
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(RootCertStore::empty())
-        .with_no_client_auth();
     let tcp = tokio::net::TcpStream::connect(origin.address())
         .await
         .unwrap();
-    let connected = TlsConnector::from(Arc::new(config))
+    let connected = tls(None, "h2")
         .connect("127.0.0.1".try_into().unwrap(), tcp)
         .await;
     assert!(connected.is_err());
     origin.wait_for_connections(0).await;
     assert!(origin.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_cut_of_tls_is_exact_and_a_truncation() {
+    let origin = Origin::start_tls();
+    let resource = Resource::new(1, MIB);
+    origin.serve("/a", resource.clone().cut_after(100_000));
+    let tcp = tokio::net::TcpStream::connect(origin.address())
+        .await
+        .unwrap();
+    let mut stream = tls(Some(&origin), "http/1.1")
+        .connect("127.0.0.1".try_into().unwrap(), tcp)
+        .await
+        .unwrap();
+    stream
+        .write_all(b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await
+        .unwrap();
+    let mut received = Vec::new();
+    let truncated = stream.read_to_end(&mut received).await.unwrap_err();
+    assert_eq!(truncated.kind(), ErrorKind::UnexpectedEof);
+    let head = received
+        .windows(4)
+        .position(|end| end == b"\r\n\r\n")
+        .unwrap()
+        + 4;
+    assert_eq!(received.len() - head, 100_000);
+    resource.verify(0, &received[head..]).unwrap();
 }
 
 #[tokio::test]
@@ -180,7 +206,6 @@ async fn faults_work_on_streams_of_one_http2_connection() {
     origin.serve("/held", whole.clone().hold_at(500_000, &gate));
     origin.serve("/small", Resource::new(3, 10));
     origin.serve("/cut", cut.clone().cut_after(100_000));
-    origin.serve("/reset", Reply::hang_up());
     let tcp = tokio::net::TcpStream::connect(origin.address())
         .await
         .unwrap();

@@ -1,12 +1,10 @@
 //! The real nginx behaves as the handle says. Where it is not installed there is nothing to test.
 
-mod raw;
-
 use std::io::{ErrorKind, Read};
 use std::net::TcpStream;
 
+use crate::raw::{get, read_to_end, send};
 use bgfetch_testkit::{MIB, Nginx, NginxConfig, Resource};
-use raw::{get, read_to_end, send};
 
 #[test]
 fn nginx_serves_ranges_logs_them_and_restarts_on_its_port() {

@@ -1,11 +1,5 @@
 //! An HTTP/1.1 client that hides nothing: bytes as they came, and how the connection ended.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a failed unwrap in a test's helper is a failed test"
-)]
-
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 

@@ -1,13 +1,11 @@
 //! Each scripted fault, as a raw client sees it on the wire.
 
-mod raw;
-
 use std::io::{Read, Write};
 use std::time::{Duration, SystemTime};
 
+use crate::raw::{get, read_to_end, send};
 use async_compression::tokio::bufread::{BrotliDecoder, GzipDecoder, ZstdDecoder};
 use bgfetch_testkit::{Coding, Ending, GIB, Gate, MIB, Origin, Reply, Resource, Script, Serve};
-use raw::{get, read_to_end, send};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 fn serving(script: impl Into<Script>) -> Origin {
