@@ -1,0 +1,66 @@
+//! Gates: points at which a response waits for the test.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::watched::Watched;
+
+/// Holds whatever comes to it until the test opens it; see [`Serve::hold_at`](crate::Serve::hold_at).
+///
+/// Clones are the same gate. Once open it stays open.
+#[derive(Clone, Debug)]
+pub struct Gate {
+    open: watch::Sender<bool>,
+    reached: Arc<Watched<bool>>,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Gate {
+    /// A closed gate.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            open: watch::Sender::new(false),
+            reached: Arc::default(),
+        }
+    }
+
+    /// Lets through who waits and who comes later.
+    pub fn open(&self) {
+        self.open.send_replace(true);
+    }
+
+    /// Waits until something came to the gate. What a response had to send before it has then been
+    /// handed to the connection.
+    pub async fn reached(&self) {
+        self.reached
+            .wait(|reached| reached.then_some(()), |_| never_reached())
+            .await;
+    }
+
+    /// As [`Self::reached`], outside async code.
+    pub fn blocking_reached(&self) {
+        self.reached
+            .blocking_wait(|reached| reached.then_some(()), |_| never_reached());
+    }
+
+    /// Reports the arrival and waits until the gate is open.
+    pub(crate) async fn pass(&self) {
+        self.reached.update(|reached| *reached = true);
+        self.open
+            .subscribe()
+            .wait_for(|open| *open)
+            .await
+            .expect("self keeps the sender alive");
+    }
+}
+
+fn never_reached() -> String {
+    String::from("nothing came to the gate before the deadline")
+}

@@ -1,0 +1,152 @@
+//! Response bodies: computed, held, coded and cut on the way.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use async_compression::tokio::bufread::{BrotliEncoder, GzipEncoder, ZstdEncoder};
+use bytes::{Bytes, BytesMut};
+use futures_util::stream;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Empty, StreamBody};
+use hyper::body::Frame;
+use tokio::io::{AsyncRead, AsyncReadExt as _, BufReader, ReadBuf};
+
+use super::log::{Ending, Serving};
+use super::reply::{Coding, Cut};
+use super::wire::Plug;
+use crate::gate::Gate;
+use crate::resource::Resource;
+
+pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
+
+/// The most that is handed to hyper at a time.
+const CHUNK: u64 = 64 * 1024;
+
+/// A body under way.
+pub(super) struct Sending {
+    source: Pin<Box<dyn AsyncRead + Send>>,
+    /// The length, unless a coding makes it unknown.
+    length: Option<u64>,
+    holds: VecDeque<(u64, Gate)>,
+    cut: Option<Cut>,
+    at: u64,
+    serving: Serving,
+    plug: Plug,
+}
+
+impl Sending {
+    pub(super) fn new(
+        content: Content,
+        coding: Option<Coding>,
+        (holds, cut): (Vec<(u64, Gate)>, Option<Cut>),
+        (serving, plug): (Serving, Plug),
+    ) -> Self {
+        let length = coding.is_none().then_some(content.end - content.at);
+        let source: Pin<Box<dyn AsyncRead + Send>> = match coding {
+            None => Box::pin(content),
+            Some(Coding::Gzip) => Box::pin(GzipEncoder::new(BufReader::new(content))),
+            Some(Coding::Brotli) => Box::pin(BrotliEncoder::new(BufReader::new(content))),
+            Some(Coding::Zstd) => Box::pin(ZstdEncoder::new(BufReader::new(content))),
+        };
+        Self {
+            source,
+            length,
+            holds: holds.into(),
+            cut,
+            at: 0,
+            serving,
+            plug,
+        }
+    }
+
+    pub(super) fn into_body(self) -> Body {
+        let faultless = self.holds.is_empty() && self.cut.is_none();
+        if self.length == Some(0) && faultless {
+            // hyper does not poll a body that it knows to be empty.
+            self.serving.0.ended(Ending::Complete);
+            return Empty::new().boxed_unsync();
+        }
+        StreamBody::new(stream::unfold(self, Self::next)).boxed_unsync()
+    }
+
+    async fn next(mut self) -> Option<(Result<Frame<Bytes>, Infallible>, Self)> {
+        loop {
+            if let Some(cut) = self.cut.filter(|cut| cut.after == self.at) {
+                self.serving.0.ended(Ending::Cut);
+                self.plug.pull(cut.how);
+                std::future::pending::<()>().await;
+            }
+            match self.holds.front() {
+                Some((at, gate)) if *at == self.at => {
+                    gate.pass().await;
+                    self.holds.pop_front();
+                }
+                _ => break,
+            }
+        }
+        let stops = [
+            self.length,
+            self.cut.map(|cut| cut.after),
+            self.holds.front().map(|(at, _)| *at),
+        ];
+        let stop = stops.into_iter().flatten().min().unwrap_or(u64::MAX);
+        let most = CHUNK.min(stop - self.at);
+        let mut chunk = BytesMut::with_capacity(CHUNK as usize);
+        let read = (&mut self.source)
+            .take(most)
+            .read_buf(&mut chunk)
+            .await
+            .expect("computed content can always be read");
+        self.at += read as u64;
+        self.serving.0.sent(read);
+        // hyper stops asking at Content-Length, so the end is noted together with the last chunk.
+        if read == 0 || self.length == Some(self.at) {
+            self.serving.0.ended(Ending::Complete);
+        }
+        (read > 0).then(|| (Ok(Frame::data(chunk.freeze())), self))
+    }
+}
+
+/// Part of a resource, or nothing, as a reader.
+#[derive(Default)]
+pub(super) struct Content {
+    resource: Option<Resource>,
+    at: u64,
+    end: u64,
+}
+
+impl Content {
+    pub(super) fn new(resource: Resource, part: std::ops::Range<u64>) -> Self {
+        Self {
+            resource: Some(resource),
+            at: part.start,
+            end: part.end,
+        }
+    }
+
+    pub(super) fn length(&self) -> u64 {
+        self.end - self.at
+    }
+}
+
+impl AsyncRead for Content {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if let Some(resource) = &this.resource {
+            let left = usize::try_from(this.end - this.at).unwrap_or(usize::MAX);
+            let unfilled = buf.initialize_unfilled_to(buf.remaining().min(left));
+            resource.fill(this.at, unfilled);
+            let filled = unfilled.len();
+            this.at += filled as u64;
+            buf.advance(filled);
+        }
+        Poll::Ready(Ok(()))
+    }
+}

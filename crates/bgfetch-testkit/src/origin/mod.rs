@@ -1,0 +1,256 @@
+//! The fault-injecting origin server.
+
+mod body;
+mod log;
+mod range;
+mod reply;
+mod respond;
+mod server;
+mod wire;
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, mpsc as blocking};
+use std::thread::JoinHandle;
+
+use http::Method;
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
+use url::Url;
+
+use self::log::Log;
+pub use self::log::{Ending, Logged, Received};
+pub use self::reply::{Coding, Reply, Script, Serve};
+use self::server::{Command, Server};
+use crate::certificates::Certificates;
+use crate::port::ReservedPort;
+use crate::watched::Watched;
+
+/// An HTTP origin on a real socket and a system-chosen port, for HTTP/1.1 and HTTP/2, whose
+/// replies are scripted per path. What was not scripted is answered with 404.
+///
+/// It runs on a thread of its own in real time, whatever the clock of the test's runtime, and ends
+/// with all its connections when it is dropped.
+#[derive(Debug)]
+pub struct Origin {
+    shared: Arc<Shared>,
+    port: ReservedPort,
+    certificates: Option<Certificates>,
+    commands: Option<mpsc::UnboundedSender<Command>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    scripts: Mutex<HashMap<String, Script>>,
+    log: Arc<Watched<Log>>,
+}
+
+impl Shared {
+    fn next_reply(&self, method: &Method, path: &str) -> Reply {
+        let mut scripts = self.scripts.lock();
+        let with_method = format!("{method} {path}");
+        let key = if scripts.contains_key(&with_method) {
+            with_method.as_str()
+        } else {
+            path
+        };
+        scripts
+            .get_mut(key)
+            .map_or_else(|| Reply::status(404), Script::next_reply)
+    }
+}
+
+impl Origin {
+    /// Starts on 127.0.0.1 without encryption: HTTP/1.1, and HTTP/2 with prior knowledge.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::start_on(Ipv4Addr::LOCALHOST.into())
+    }
+
+    /// Starts on another of this machine's addresses, as a [`Netns`](crate::Netns) needs it.
+    #[must_use]
+    pub fn start_on(ip: IpAddr) -> Self {
+        Self::launch(ip, None)
+    }
+
+    /// Starts on 127.0.0.1 with TLS and ALPN for HTTP/2 and HTTP/1.1; see [`Self::certificates`].
+    #[must_use]
+    pub fn start_tls() -> Self {
+        let ip = Ipv4Addr::LOCALHOST.into();
+        Self::launch(ip, Some(Certificates::for_server(ip)))
+    }
+
+    fn launch(ip: IpAddr, certificates: Option<Certificates>) -> Self {
+        let shared = Arc::<Shared>::default();
+        let port = ReservedPort::new(ip);
+        let (commands, inbox) = mpsc::unbounded_channel();
+        let tls = certificates
+            .as_ref()
+            .map(|certificates| TlsAcceptor::from(Arc::new(certificates.server_config())));
+        let server = Server::new(Arc::clone(&shared), port.address(), tls);
+        let thread = std::thread::Builder::new()
+            .name(String::from("origin"))
+            .spawn(move || server.run(inbox))
+            .expect("a thread can be started");
+        let origin = Self {
+            shared,
+            port,
+            certificates,
+            commands: Some(commands),
+            thread: Some(thread),
+        };
+        origin.start_again();
+        origin
+    }
+
+    /// Scripts what requests to a route get, from the next request on. The route is a path without
+    /// a query, for every method (`/a.bin`), or a method and a path (`OPTIONS /a.bin`), which goes
+    /// first.
+    pub fn serve(&self, route: impl Into<String>, script: impl Into<Script>) {
+        self.shared
+            .scripts
+            .lock()
+            .insert(route.into(), script.into());
+    }
+
+    /// The URL of a path, by address: `http://127.0.0.1:PORT/path`.
+    #[must_use]
+    pub fn url(&self, path: &str) -> Url {
+        let scheme = self.certificates.as_ref().map_or("http", |_| "https");
+        Url::parse(&format!("{scheme}://{}{path}", self.address())).expect("a path")
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.port.address()
+    }
+
+    /// The certificates of an origin with TLS.
+    ///
+    /// # Panics
+    ///
+    /// Without TLS.
+    #[must_use]
+    pub fn certificates(&self) -> &Certificates {
+        self.certificates
+            .as_ref()
+            .expect("this origin was started without TLS")
+    }
+
+    /// Ends every connection and refuses new ones, until [`Self::start_again`]. Both are done when
+    /// this returns.
+    pub fn stop(&self) {
+        self.command(Command::Stop);
+    }
+
+    /// Listens again on the same port, with the scripts and the log as they were.
+    pub fn start_again(&self) {
+        self.command(Command::Listen);
+    }
+
+    fn command(&self, command: impl FnOnce(blocking::Sender<()>) -> Command) {
+        let (done, is_done) = blocking::channel();
+        self.commands
+            .as_ref()
+            .and_then(|commands| commands.send(command(done)).ok())
+            .expect("the thread runs until the drop");
+        is_done.recv().expect("the thread obeys");
+    }
+
+    /// Every request so far, in the order their heads arrived.
+    #[must_use]
+    pub fn requests(&self) -> Vec<Logged> {
+        self.shared.log.read(|log| log.requests.clone())
+    }
+
+    /// The requests to one path, with or without a query.
+    #[must_use]
+    pub fn requests_to(&self, path: &str) -> Vec<Logged> {
+        let mut requests = self.requests();
+        requests.retain(|request| request.path.split('?').next() == Some(path));
+        requests
+    }
+
+    /// How many connections are open at the server's end.
+    #[must_use]
+    pub fn open_connections(&self) -> usize {
+        self.shared.log.read(|log| log.open_connections)
+    }
+
+    /// Waits until `count` requests have arrived, and returns all.
+    ///
+    /// # Panics
+    ///
+    /// With the log after [`DEADLINE`](crate::DEADLINE).
+    pub async fn wait_for_requests(&self, count: usize) -> Vec<Logged> {
+        self.wait_until(move |requests| requests.len() >= count)
+            .await
+    }
+
+    /// As [`Self::wait_for_requests`], outside async code.
+    pub fn blocking_wait_for_requests(&self, count: usize) -> Vec<Logged> {
+        self.blocking_wait_until(|requests| requests.len() >= count)
+    }
+
+    /// Waits until the log is as `holds` wants it (a response ended, say), and returns it.
+    ///
+    /// # Panics
+    ///
+    /// With the log after [`DEADLINE`](crate::DEADLINE).
+    pub async fn wait_until(
+        &self,
+        mut holds: impl FnMut(&[Logged]) -> bool + Send + 'static,
+    ) -> Vec<Logged> {
+        let log = &self.shared.log;
+        log.wait(
+            move |log| holds(&log.requests).then(|| log.requests.clone()),
+            Log::describe,
+        )
+        .await
+    }
+
+    /// As [`Self::wait_until`], outside async code.
+    pub fn blocking_wait_until(&self, mut holds: impl FnMut(&[Logged]) -> bool) -> Vec<Logged> {
+        self.shared.log.blocking_wait(
+            |log| holds(&log.requests).then(|| log.requests.clone()),
+            Log::describe,
+        )
+    }
+
+    /// Waits until exactly so many connections are open at the server's end.
+    ///
+    /// # Panics
+    ///
+    /// With the log after [`DEADLINE`](crate::DEADLINE).
+    pub async fn wait_for_connections(&self, count: usize) {
+        let log = &self.shared.log;
+        log.wait(
+            move |log| (log.open_connections == count).then_some(()),
+            Log::describe,
+        )
+        .await;
+    }
+
+    /// As [`Self::wait_for_connections`], outside async code.
+    pub fn blocking_wait_for_connections(&self, count: usize) {
+        self.shared.log.blocking_wait(
+            |log| (log.open_connections == count).then_some(()),
+            Log::describe,
+        );
+    }
+}
+
+impl Drop for Origin {
+    fn drop(&mut self) {
+        self.commands = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+            && !std::thread::panicking()
+        {
+            panic!("the origin's thread panicked");
+        }
+    }
+}

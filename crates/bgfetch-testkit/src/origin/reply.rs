@@ -1,0 +1,422 @@
+//! What a test scripts: replies, their faults, and their order.
+
+use std::collections::VecDeque;
+use std::time::{Duration, SystemTime};
+
+use http::StatusCode;
+use http::header::{HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+
+use crate::gate::Gate;
+use crate::resource::Resource;
+
+/// How the [`Origin`](crate::Origin) answers one request.
+///
+/// Without faults that is what a good server does: 200 with `Content-Length`, `Accept-Ranges` and
+/// the resource's validators, or 206 or 416 where `Range` and `If-Range` ask for it. The faults
+/// are the methods of [`Serve`].
+#[derive(Clone, Debug, Default)]
+pub struct Reply {
+    pub(super) resource: Option<Resource>,
+    pub(super) status: Option<StatusCode>,
+    pub(super) headers: HeaderMap,
+    pub(super) ranges: Ranges,
+    pub(super) coding: Option<Coding>,
+    pub(super) chunked: bool,
+    pub(super) head_gate: Option<Gate>,
+    pub(super) holds: Vec<(u64, Gate)>,
+    pub(super) cut: Option<Cut>,
+    pub(super) hang_up: bool,
+    pub(super) upload: Upload,
+}
+
+/// How a reply treats `Range`.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ranges {
+    pub(super) policy: RangePolicy,
+    pub(super) ignores_if_range: bool,
+    pub(super) shift: i64,
+    pub(super) at_most: Option<u64>,
+    pub(super) content_range: Option<ContentRange>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum RangePolicy {
+    #[default]
+    Honour,
+    Ignore,
+    Refuse,
+}
+
+/// A lie in `Content-Range`.
+#[derive(Clone, Debug)]
+pub(super) enum ContentRange {
+    CompleteLength(Option<u64>),
+    Raw(HeaderValue),
+}
+
+/// A content coding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coding {
+    /// `gzip`
+    Gzip,
+    /// `br`
+    Brotli,
+    /// `zstd`
+    Zstd,
+}
+
+impl Coding {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Brotli => "br",
+            Self::Zstd => "zstd",
+        }
+    }
+}
+
+/// The end of a connection in mid-message.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cut {
+    pub(super) after: u64,
+    pub(super) how: CutKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CutKind {
+    Fin,
+    Reset,
+}
+
+/// How a request's body is treated.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Upload {
+    pub(super) early: bool,
+    pub(super) hold: Option<(u64, Gate)>,
+    pub(super) reset_after: Option<u64>,
+}
+
+impl Reply {
+    /// An empty response with this status.
+    ///
+    /// # Panics
+    ///
+    /// When it is no status code.
+    #[must_use]
+    pub fn status(status: u16) -> Self {
+        Self::default().with_status(status)
+    }
+
+    /// A redirect: 301, 302, 303, 307 or 308 with this `Location`, relative or absolute.
+    #[must_use]
+    pub fn redirect(status: u16, location: impl Into<String>) -> Self {
+        Self::status(status).header(LOCATION.as_str(), location.into())
+    }
+
+    /// No response: the connection ends (FIN) when the request's head was read.
+    #[must_use]
+    pub fn hang_up() -> Self {
+        Self {
+            hang_up: true,
+            ..Self::default()
+        }
+    }
+}
+
+impl From<Resource> for Reply {
+    fn from(resource: Resource) -> Self {
+        Self {
+            resource: Some(resource),
+            ..Self::default()
+        }
+    }
+}
+
+/// What each successive request to a path gets. The last reply repeats.
+#[derive(Clone, Debug)]
+pub struct Script {
+    steps: VecDeque<(Reply, usize)>,
+}
+
+impl Script {
+    /// Then this, when what stands before it was used up.
+    #[must_use]
+    pub fn then(mut self, next: impl Into<Self>) -> Self {
+        self.steps.append(&mut next.into().steps);
+        self
+    }
+
+    /// The reply to the next request.
+    pub(super) fn next_reply(&mut self) -> Reply {
+        let more = self.steps.len() > 1;
+        let (reply, left) = self.steps.front_mut().expect("no script is empty");
+        let reply = reply.clone();
+        *left = left.saturating_sub(1);
+        if *left == 0 && more {
+            self.steps.pop_front();
+        }
+        reply
+    }
+}
+
+impl From<Reply> for Script {
+    fn from(reply: Reply) -> Self {
+        Self {
+            steps: VecDeque::from([(reply, 1)]),
+        }
+    }
+}
+
+impl From<Resource> for Script {
+    fn from(resource: Resource) -> Self {
+        Reply::from(resource).into()
+    }
+}
+
+/// The faults and traits a [`Resource`] or a [`Reply`] can be served with, to be chained.
+///
+/// Offsets count the bytes of this one response's body as they are sent, content coding included;
+/// those of a 206 count from its own first byte.
+pub trait Serve: Into<Reply> {
+    // --- order ---------------------------------------------------------------------------------
+
+    /// Serves this once, then `next`.
+    #[must_use]
+    fn then(self, next: impl Into<Script>) -> Script {
+        Script::from(self.into()).then(next)
+    }
+
+    /// Serves this to so many requests before what follows.
+    ///
+    /// # Panics
+    ///
+    /// When `count` is zero.
+    #[must_use]
+    fn times(self, count: usize) -> Script {
+        assert!(count > 0, "a reply that is never served");
+        Script {
+            steps: VecDeque::from([(self.into(), count)]),
+        }
+    }
+
+    // --- head ----------------------------------------------------------------------------------
+
+    /// Sends the whole content under this status, whatever range was asked.
+    ///
+    /// # Panics
+    ///
+    /// When it is no status code.
+    #[must_use]
+    fn with_status(self, status: u16) -> Reply {
+        let mut reply = self.into();
+        reply.status = Some(StatusCode::from_u16(status).expect("a status code"));
+        reply
+    }
+
+    /// Adds a header. `Date`, `Content-Type`, `Accept-Ranges` and the like replace what would
+    /// have been sent by default.
+    ///
+    /// # Panics
+    ///
+    /// When the name or the value is not allowed in HTTP.
+    #[must_use]
+    fn header(self, name: &str, value: impl Into<String>) -> Reply {
+        let mut reply = self.into();
+        reply.headers.append(
+            HeaderName::from_bytes(name.as_bytes()).expect("a header name"),
+            HeaderValue::try_from(value.into()).expect("a header value"),
+        );
+        reply
+    }
+
+    /// Adds `Retry-After` in seconds.
+    #[must_use]
+    fn retry_after(self, delay: Duration) -> Reply {
+        self.header(RETRY_AFTER.as_str(), delay.as_secs().to_string())
+    }
+
+    /// Adds `Retry-After` as a date.
+    #[must_use]
+    fn retry_after_date(self, at: SystemTime) -> Reply {
+        self.header(RETRY_AFTER.as_str(), httpdate::fmt_http_date(at))
+    }
+
+    /// Sends no head before the gate is open.
+    #[must_use]
+    fn hold_head(self, gate: &Gate) -> Reply {
+        let mut reply = self.into();
+        reply.head_gate = Some(gate.clone());
+        reply
+    }
+
+    // --- body ----------------------------------------------------------------------------------
+
+    /// Sends no `Content-Length`: chunked in HTTP/1.1, ended by the stream in HTTP/2.
+    #[must_use]
+    fn chunked(self) -> Reply {
+        let mut reply = self.into();
+        reply.chunked = true;
+        reply
+    }
+
+    /// Applies a content coding where `Accept-Encoding` names it; such a response ignores `Range`
+    /// and has no known length.
+    #[must_use]
+    fn coded(self, coding: Coding) -> Reply {
+        let mut reply = self.into();
+        reply.coding = Some(coding);
+        reply
+    }
+
+    /// Ends the connection in order (FIN) after so many body bytes, all of which arrive.
+    ///
+    /// Over HTTP/2 the whole connection ends, and at most so many bytes arrive.
+    #[must_use]
+    fn cut_after(self, bytes: u64) -> Reply {
+        cut(self.into(), bytes, CutKind::Fin)
+    }
+
+    /// Resets the connection (RST) after so many body bytes, at most all of which arrive.
+    #[must_use]
+    fn reset_after(self, bytes: u64) -> Reply {
+        cut(self.into(), bytes, CutKind::Reset)
+    }
+
+    /// Sends so many body bytes and no more until the gate is open. More than one is possible.
+    #[must_use]
+    fn hold_at(self, bytes: u64, gate: &Gate) -> Reply {
+        let mut reply = self.into();
+        reply.holds.push((bytes, gate.clone()));
+        reply.holds.sort_by_key(|(at, _)| *at);
+        reply
+    }
+
+    /// Sends so many body bytes and no more, for ever.
+    #[must_use]
+    fn stall_after(self, bytes: u64) -> Reply {
+        self.hold_at(bytes, &Gate::new())
+    }
+
+    // --- ranges --------------------------------------------------------------------------------
+
+    /// Answers 200 with everything, whatever range was asked; sends no `Accept-Ranges`.
+    #[must_use]
+    fn ignoring_range(self) -> Reply {
+        let mut reply = self.into();
+        reply.ranges.policy = RangePolicy::Ignore;
+        reply
+    }
+
+    /// Answers every range with 416.
+    #[must_use]
+    fn refusing_range(self) -> Reply {
+        let mut reply = self.into();
+        reply.ranges.policy = RangePolicy::Refuse;
+        reply
+    }
+
+    /// Answers 206 although `If-Range` names another representation.
+    #[must_use]
+    fn ignoring_if_range(self) -> Reply {
+        let mut reply = self.into();
+        reply.ranges.ignores_if_range = true;
+        reply
+    }
+
+    /// Answers a range that begins so many bytes later (or earlier) than asked, and says so.
+    #[must_use]
+    fn shifting_range(self, by: i64) -> Reply {
+        let mut reply = self.into();
+        reply.ranges.shift = by;
+        reply
+    }
+
+    /// Answers at most so many bytes of the range asked, and says so.
+    #[must_use]
+    fn at_most_per_range(self, bytes: u64) -> Reply {
+        let mut reply = self.into();
+        reply.ranges.at_most = Some(bytes);
+        reply
+    }
+
+    /// Claims this complete length in `Content-Range`.
+    #[must_use]
+    fn claiming_complete_length(self, length: u64) -> Reply {
+        let mut reply = self.into();
+        reply.ranges.content_range = Some(ContentRange::CompleteLength(Some(length)));
+        reply
+    }
+
+    /// Sends `*` as the complete length in `Content-Range`.
+    #[must_use]
+    fn hiding_complete_length(self) -> Reply {
+        let mut reply = self.into();
+        reply.ranges.content_range = Some(ContentRange::CompleteLength(None));
+        reply
+    }
+
+    /// Sends this `Content-Range` with a 206 or 416, in place of the right one.
+    ///
+    /// # Panics
+    ///
+    /// When the value is not allowed in HTTP.
+    #[must_use]
+    fn content_range(self, value: &str) -> Reply {
+        let mut reply = self.into();
+        reply.ranges.content_range = Some(ContentRange::Raw(
+            HeaderValue::from_str(value).expect("a header value"),
+        ));
+        reply
+    }
+
+    // --- request bodies ------------------------------------------------------------------------
+
+    /// Answers before the request's body was read, and reads it meanwhile.
+    #[must_use]
+    fn answering_early(self) -> Reply {
+        let mut reply = self.into();
+        reply.upload.early = true;
+        reply
+    }
+
+    /// Reads at least so many bytes of the request's body, and after the piece that reaches them no
+    /// more until the gate is open.
+    #[must_use]
+    fn hold_upload_at(self, bytes: u64, gate: &Gate) -> Reply {
+        let mut reply = self.into();
+        reply.upload.hold = Some((bytes, gate.clone()));
+        reply
+    }
+
+    /// Resets the connection once at least so many bytes of the request's body were read.
+    #[must_use]
+    fn reset_upload_after(self, bytes: u64) -> Reply {
+        let mut reply = self.into();
+        reply.upload.reset_after = Some(bytes);
+        reply
+    }
+}
+
+impl Serve for Reply {}
+impl Serve for Resource {}
+
+fn cut(mut reply: Reply, after: u64, how: CutKind) -> Reply {
+    reply.cut = Some(Cut { after, how });
+    reply
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_counts_its_replies_and_repeats_the_last() {
+        let mut script = Reply::status(500)
+            .then(Reply::status(503).times(2))
+            .then(Reply::status(404));
+        let statuses: Vec<_> = (0..6)
+            .map(|_| script.next_reply().status.unwrap().as_u16())
+            .collect();
+        assert_eq!(statuses, [500, 503, 503, 404, 404, 404]);
+    }
+}

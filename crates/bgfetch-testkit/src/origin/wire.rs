@@ -1,0 +1,149 @@
+//! The connection below hyper, which can be cut at an exact byte.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+
+use super::reply::CutKind;
+
+/// A plain or encrypted socket.
+pub(super) enum Socket {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Socket {
+    fn tcp(&mut self) -> &mut TcpStream {
+        match self {
+            Self::Plain(tcp) => tcp,
+            Self::Tls(tls) => tls.get_mut().0,
+        }
+    }
+}
+
+/// A hand on the connection's plug.
+#[derive(Clone, Default)]
+pub(super) struct Plug(Arc<Mutex<Pull>>);
+
+#[derive(Default)]
+struct Pull {
+    requested: Option<CutKind>,
+    connection: Option<Waker>,
+}
+
+impl Plug {
+    /// Ends the connection as soon as hyper has flushed what it was given. Whoever calls this must
+    /// give hyper nothing more.
+    pub(super) fn pull(&self, how: CutKind) {
+        let mut pull = self.0.lock();
+        pull.requested = Some(how);
+        if let Some(connection) = pull.connection.take() {
+            connection.wake();
+        }
+    }
+}
+
+/// What hyper reads from and writes to.
+pub(super) struct Wire {
+    socket: Socket,
+    plug: Plug,
+    /// Set once FIN was sent: writes vanish, and reads are drained until the client is gone,
+    /// because closing a socket with unread bytes would turn the FIN into a reset.
+    finished: bool,
+}
+
+impl Wire {
+    pub(super) fn new(socket: Socket, plug: Plug) -> Self {
+        Self {
+            socket,
+            plug,
+            finished: false,
+        }
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        this.plug.0.lock().connection = Some(cx.waker().clone());
+        if this.finished {
+            let mut scratch = [0; 4096];
+            loop {
+                let mut drained = ReadBuf::new(&mut scratch);
+                ready!(Pin::new(this.socket.tcp()).poll_read(cx, &mut drained))?;
+                if drained.filled().is_empty() {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
+        match &mut this.socket {
+            Socket::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
+            Socket::Tls(tls) => Pin::new(tls).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.finished {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        match &mut this.socket {
+            Socket::Plain(tcp) => Pin::new(tcp).poll_write(cx, bytes),
+            Socket::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.finished {
+            return Poll::Ready(Ok(()));
+        }
+        match &mut this.socket {
+            Socket::Plain(tcp) => ready!(Pin::new(tcp).poll_flush(cx))?,
+            Socket::Tls(tls) => ready!(Pin::new(tls).poll_flush(cx))?,
+        }
+        let requested = this.plug.0.lock().requested;
+        match requested {
+            None => Poll::Ready(Ok(())),
+            Some(CutKind::Fin) => {
+                // Below TLS: a truncation, not a close_notify.
+                ready!(Pin::new(this.socket.tcp()).poll_shutdown(cx))?;
+                this.finished = true;
+                cx.waker().wake_by_ref();
+                Poll::Ready(Ok(()))
+            }
+            Some(CutKind::Reset) => {
+                this.socket.tcp().set_zero_linger()?;
+                // hyper drops the connection, and closing it now sends RST.
+                Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
+            }
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.finished {
+            return Poll::Ready(Ok(()));
+        }
+        match &mut this.socket {
+            Socket::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Socket::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+        }
+    }
+}
