@@ -152,6 +152,12 @@ impl Record {
         self.uploaded
     }
 
+    /// The length that the stored body must have in the end, where the response tells.
+    #[must_use]
+    pub fn expected_length(&self) -> Option<u64> {
+        expected_length(&self.request, self.data.response.as_deref()?)
+    }
+
     /// Whether an attempt is under way.
     #[must_use]
     pub fn is_in_flight(&self) -> bool {
@@ -203,13 +209,15 @@ impl Record {
     pub(crate) fn has_everything(&self) -> bool {
         self.request.is_get()
             && !self.from_scratch
-            && self.data.response.as_deref().is_some_and(|head| {
-                head.is_ok() && expected_length(&self.request, head) == Some(self.data.stored)
-            })
+            && self
+                .data
+                .response
+                .as_deref()
+                .is_some_and(ResponseHead::is_ok)
+            && self.expected_length() == Some(self.data.stored)
     }
 }
 
-/// The length that the stored body must have in the end, where the head tells.
 fn expected_length(request: &Request, head: &ResponseHead) -> Option<u64> {
     if head.status == 206 {
         let range = extract_content_range_values(&head.headers)?;

@@ -109,7 +109,10 @@ impl BackgroundFetchRegistration {
             return false;
         }
         // Step 6.4, nothing changed.
-        let new = Update { records_available: current.records_available, ..update };
+        let new = Update {
+            records_available: current.records_available,
+            ..update
+        };
         if *current == new {
             return false;
         }
@@ -125,7 +128,9 @@ impl BackgroundFetchRegistration {
     /// When the engine is closed.
     pub async fn updates(&self) -> Result<Client> {
         let (storage_key, key) = (self.registration.storage_key.clone(), self.key);
-        self.shared.read(move |view| view.clients.connect(storage_key, Some(key))).await
+        self.shared
+            .read(move |view| view.clients.connect(storage_key, Some(key)))
+            .await
     }
 
     /// Waits until the fetch has settled, and takes that over. Not of the interface, but what
@@ -137,10 +142,15 @@ impl BackgroundFetchRegistration {
     pub async fn settled(&self) -> Result<FetchResult> {
         let mut updates = self.updates().await?;
         let key = self.key;
-        let now = self.shared.read(move |view| view.model.fetch(key).map(BackgroundFetch::snapshot));
+        let now = self
+            .shared
+            .read(move |view| view.model.fetch(key).map(BackgroundFetch::snapshot));
         let mut update = now.await?.ok_or(CallError::NotFound)?;
         while update.result.is_none() {
-            let next = updates.next().await.ok_or_else(|| self.shared.closed_error())?;
+            let next = updates
+                .next()
+                .await
+                .ok_or_else(|| self.shared.closed_error())?;
             update = next.update;
         }
         *self.current.lock() = update;
@@ -154,7 +164,10 @@ impl BackgroundFetchRegistration {
     /// When the engine is closed.
     pub async fn abort(&self) -> Result<bool> {
         let fetch = self.key;
-        let reply = self.shared.call(move |call| Input::Abort { call, fetch }).await?;
+        let reply = self
+            .shared
+            .call(move |call| Input::Abort { call, fetch })
+            .await?;
         Ok(reply == Reply::Aborted(true))
     }
 
@@ -168,7 +181,11 @@ impl BackgroundFetchRegistration {
         request: impl Into<RequestInfo>,
         options: MatchOptions,
     ) -> Result<Option<BackgroundFetchRecord>> {
-        Ok(self.match_all(Some(request.into()), options).await?.into_iter().next())
+        Ok(self
+            .match_all(Some(request.into()), options)
+            .await?
+            .into_iter()
+            .next())
     }
 
     /// The `matchAll()` method: the records that match, or all of them, in request order.

@@ -56,7 +56,9 @@ impl Drop for TellApplied {
     fn drop(&mut self) {
         use bgfetch_model::input::Input;
         // Where the loop is gone nobody waits for it.
-        self.inbox.send(Message::Input(Input::ClientsApplied(self.fetch))).unwrap_or_default();
+        self.inbox
+            .send(Message::Input(Input::ClientsApplied(self.fetch)))
+            .unwrap_or_default();
     }
 }
 
@@ -75,8 +77,15 @@ struct Connected {
 impl Clients {
     pub(crate) fn connect(&mut self, storage_key: StorageKey, only: Option<FetchKey>) -> Client {
         let (sender, inbox) = mpsc::unbounded_channel();
-        self.0.push(Connected { storage_key, only, inbox: sender });
-        Client { inbox, applying: None }
+        self.0.push(Connected {
+            storage_key,
+            only,
+            inbox: sender,
+        });
+        Client {
+            inbox,
+            applying: None,
+        }
     }
 
     /// Step 6 of the algorithm, every environment of the fetch's storage key gets a task.
@@ -95,7 +104,14 @@ impl Clients {
             if !concerned(client) {
                 return !client.inbox.is_closed();
             }
-            client.inbox.send(ClientUpdate { fetch, update, applied: applied.clone() }).is_ok()
+            client
+                .inbox
+                .send(ClientUpdate {
+                    fetch,
+                    update,
+                    applied: applied.clone(),
+                })
+                .is_ok()
         });
     }
 }

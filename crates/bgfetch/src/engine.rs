@@ -40,8 +40,14 @@ impl Engine {
     }
 
     pub(crate) fn new(shared: Shared, thread: Option<JoinHandle<()>>) -> Self {
-        let owner = Owner { shared: shared.clone(), thread: Mutex::new(thread) };
-        Self { shared, _owner: Arc::new(owner) }
+        let owner = Owner {
+            shared: shared.clone(),
+            thread: Mutex::new(thread),
+        };
+        Self {
+            shared,
+            _owner: Arc::new(owner),
+        }
     }
 
     /// Tells that a service worker registration exists and has an active worker. To be called at
@@ -86,7 +92,9 @@ impl Engine {
     ///
     /// When the engine is closed.
     pub async fn client(&self, storage_key: StorageKey) -> Result<Client> {
-        self.shared.read(move |view| view.clients.connect(storage_key, None)).await
+        self.shared
+            .read(move |view| view.clients.connect(storage_key, None))
+            .await
     }
 
     /// The fetch of that identity, finished ones included; what an event's handler reads its
@@ -98,7 +106,9 @@ impl Engine {
     pub async fn fetch(&self, key: FetchKey) -> Result<Option<BackgroundFetchRegistration>> {
         let shared = self.shared.clone();
         let found = self.shared.read(move |view| {
-            view.model.fetch(key).map(|fetch| BackgroundFetchRegistration::new(shared, fetch))
+            view.model
+                .fetch(key)
+                .map(|fetch| BackgroundFetchRegistration::new(shared, fetch))
         });
         found.await
     }
@@ -126,7 +136,9 @@ impl Engine {
     /// Why the engine had stopped before, or the store could not be closed.
     pub async fn shutdown(self) -> Result<()> {
         let (done, finished) = oneshot::channel();
-        self.shared.send(Message::Close { orderly: Some(done) });
+        self.shared.send(Message::Close {
+            orderly: Some(done),
+        });
         if finished.await.is_err() || self.shared.has_stopped() {
             return Err(self.shared.closed_error());
         }
@@ -161,7 +173,11 @@ impl ServiceWorkerRegistration {
     /// When the engine is closed.
     pub async fn set_active_worker(&self, active_worker: bool) -> Result<()> {
         let registration = self.key.clone();
-        let register = |call| Input::Register { call, registration, active_worker };
+        let register = |call| Input::Register {
+            call,
+            registration,
+            active_worker,
+        };
         self.shared.call(register).await.map(drop)
     }
 
@@ -173,7 +189,10 @@ impl ServiceWorkerRegistration {
     /// When the engine is closed.
     pub async fn unregister(self) -> Result<()> {
         let registration = self.key.clone();
-        self.shared.call(|call| Input::Unregister { call, registration }).await.map(drop)
+        self.shared
+            .call(|call| Input::Unregister { call, registration })
+            .await
+            .map(drop)
     }
 }
 
@@ -187,7 +206,9 @@ struct Owner {
 impl Drop for Owner {
     fn drop(&mut self) {
         self.shared.send(Message::Close { orderly: None });
-        let Some(thread) = self.thread.lock().take() else { return };
+        let Some(thread) = self.thread.lock().take() else {
+            return;
+        };
         // Waiting lets the store be opened again right after. The last handle may be dropped by a
         // task of the engine itself, which cannot wait for its own end.
         if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {

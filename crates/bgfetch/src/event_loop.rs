@@ -6,13 +6,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use bgfetch_model::connectivity::Connectivity;
 use bgfetch_model::background_fetch_manager::fetch::FetchCall;
+use bgfetch_model::connectivity::Connectivity;
 use bgfetch_model::ids::{AttemptId, CallId, FetchKey};
 use bgfetch_model::input::Input;
 use bgfetch_model::model::Model;
 use bgfetch_model::time::{Instant, Now};
-use bgfetch_net::connectivity::ConnectivitySource;
+use bgfetch_net::connectivity::{ConnectivitySource, SystemConnectivity};
 use bgfetch_net::scheduler::{HostKey, Scheduler};
 use bgfetch_store::{Ack, Bodies, StoreThread};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -34,7 +34,11 @@ pub(crate) enum Message {
     /// For the model.
     Input(Input),
     /// For the model, which answers.
-    Call { call: CallId, input: Input, reply: oneshot::Sender<Answer> },
+    Call {
+        call: CallId,
+        input: Input,
+        reply: oneshot::Sender<Answer>,
+    },
     /// `fetch()`, which brings bodies along.
     Fetch {
         call: Box<FetchCall>,
@@ -48,7 +52,9 @@ pub(crate) enum Message {
     /// The store's answer.
     Ack(Ack),
     /// The end, in good order or as after a crash.
-    Close { orderly: Option<oneshot::Sender<()>> },
+    Close {
+        orderly: Option<oneshot::Sender<()>>,
+    },
 }
 
 /// What a reader may look at.
@@ -72,7 +78,8 @@ pub(crate) struct EventLoop {
     pub(crate) permissions: Arc<dyn Permissions>,
     pub(crate) quota: Arc<dyn Quota>,
     pub(crate) wall_clock: Arc<dyn WallClock>,
-    pub(crate) connectivity: Arc<dyn ConnectivitySource>,
+    /// Taken when the loop starts; the system's watcher where the embedder brought none.
+    pub(crate) connectivity: Option<Arc<dyn ConnectivitySource>>,
     pub(crate) clients: Clients,
     pub(crate) observers: Observers,
     pub(crate) watchers: Watchers,
@@ -92,7 +99,11 @@ pub(crate) struct EventLoop {
 impl EventLoop {
     /// Runs until the engine is closed or its store fails.
     pub(crate) async fn run(mut self) {
-        let mut connectivity = self.connectivity.watch();
+        let source: Arc<dyn ConnectivitySource> = match self.connectivity.take() {
+            Some(source) => source,
+            None => Arc::new(SystemConnectivity::start().await),
+        };
+        let mut connectivity = source.watch();
         let state = connectivity.borrow_and_update().clone();
         self.handle(Input::Connectivity(state));
         loop {
@@ -130,7 +141,11 @@ impl EventLoop {
                 self.calls.insert(call, reply);
                 self.handle(input);
             }
-            Message::Fetch { call, bodies, reply } => {
+            Message::Fetch {
+                call,
+                bodies,
+                reply,
+            } => {
                 self.fetch_calls.insert(call.call, reply);
                 self.call_bodies.insert(call.call, bodies);
                 self.handle(Input::Fetch(call));
@@ -172,7 +187,10 @@ impl EventLoop {
     }
 
     pub(crate) fn now(&self) -> Now {
-        Now { monotonic: Instant(self.opened.elapsed()), wall: self.wall_clock.now() }
+        Now {
+            monotonic: Instant(self.opened.elapsed()),
+            wall: self.wall_clock.now(),
+        }
     }
 
     /// Ends without losing a byte: the files' lengths are the truth, and what was decided is
@@ -181,7 +199,11 @@ impl EventLoop {
         self.tasks.shutdown().await;
         let Some(done) = orderly else { return };
         let Self { store, shared, .. } = self;
-        match shared.runtime().spawn_blocking(move || store.shutdown()).await {
+        match shared
+            .runtime()
+            .spawn_blocking(move || store.shutdown())
+            .await
+        {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 tracing::error!(%error, "the store could not be closed");

@@ -32,17 +32,28 @@ impl EventLoop {
             Action::Enqueue(record) => self.enqueue(record),
             Action::Withdraw(record) => self.scheduler.withdraw(record),
             Action::ReleaseSlot(record) => self.scheduler.release(record),
-            Action::StartAttempt { attempt, record, spec } => {
+            Action::StartAttempt {
+                attempt,
+                record,
+                spec,
+            } => {
                 self.start_attempt(attempt, record, spec);
             }
             Action::Command(attempt, command) => self.command(attempt, command),
             Action::RecordChanged(key) => {
-                let record = self.model.fetch(key.fetch).and_then(|fetch| fetch.record(key.index));
+                let record = self
+                    .model
+                    .fetch(key.fetch)
+                    .and_then(|fetch| fetch.record(key.index));
                 if let Some(record) = record {
                     self.watchers.changed(key, record.response_data());
                 }
             }
-            Action::UpdateClients { fetch, update, settled } => {
+            Action::UpdateClients {
+                fetch,
+                update,
+                settled,
+            } => {
                 let inbox = settled.then(|| self.shared.inbox());
                 if let Some(found) = self.model.fetch(fetch) {
                     let storage_key = &found.registration().storage_key;
@@ -82,7 +93,10 @@ impl EventLoop {
                 Ok(lengths) => Input::BodiesStored { call, lengths },
                 Err(error) => {
                     tracing::debug!(%error, "a request body could not be stored");
-                    Input::BodiesFailed { call, error: BodyError::from(error) }
+                    Input::BodiesFailed {
+                        call,
+                        error: BodyError::from(error),
+                    }
                 }
             };
             shared.send(Message::Input(input));
@@ -116,8 +130,13 @@ impl EventLoop {
     }
 
     fn enqueue(&mut self, record: RecordKey) {
-        let Some(fetch) = self.model.fetch(record.fetch) else { return };
-        let Some(url) = fetch.record(record.index).map(|record| &record.request().url) else {
+        let Some(fetch) = self.model.fetch(record.fetch) else {
+            return;
+        };
+        let Some(url) = fetch
+            .record(record.index)
+            .map(|record| &record.request().url)
+        else {
             return;
         };
         self.scheduler.enqueue(Job {
@@ -129,7 +148,9 @@ impl EventLoop {
     }
 
     fn fire(&mut self, key: FetchKey, kind: EventKind, settled: bool) {
-        let Some(fetch) = self.model.fetch(key) else { return };
+        let Some(fetch) = self.model.fetch(key) else {
+            return;
+        };
         let firing = self.dispatcher.fire(FunctionalEventInit {
             kind,
             fetch: key,
@@ -141,7 +162,10 @@ impl EventLoop {
             let outcome = firing.await;
             if settled {
                 let handled = outcome.is_handled();
-                shared.send(Message::Input(Input::EventEnded { fetch: key, handled }));
+                shared.send(Message::Input(Input::EventEnded {
+                    fetch: key,
+                    handled,
+                }));
             }
         });
         if settled {

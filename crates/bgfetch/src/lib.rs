@@ -80,9 +80,9 @@ pub use bgfetch_net::fetcher::{FetchError, FetchRequest, FetchResponse, Fetcher}
 #[cfg(feature = "hyper")]
 pub use bgfetch_net::hyper::HyperFetcher;
 pub use bgfetch_net::scheduler::Limits;
-pub use bgfetch_store::{Handover, Store, StoreError};
 #[cfg(feature = "sqlite")]
 pub use bgfetch_store::{Durability, Options as StoreOptions};
+pub use bgfetch_store::{Handover, Store, StoreError};
 pub use bgfetch_sw::{
     DispatchError, EventKind, FunctionalEvent, LifetimeExtension, Rejection, UiUpdate, WorkerHost,
     mock,

@@ -62,7 +62,10 @@ pub(crate) async fn store_bodies(
     let mut left = limit;
     for (index, body) in (0..).zip(bodies) {
         let Some(body) = body else { continue };
-        let record = RecordKey { fetch, index: RecordIndex(index) };
+        let record = RecordKey {
+            fetch,
+            index: RecordIndex(index),
+        };
         let mut writer = store.create_request_body(record)?;
         match body {
             RequestBody::Bytes(bytes) => write(&mut *writer, &bytes, &mut left)?,
@@ -83,7 +86,9 @@ fn write(
     bytes: &[u8],
     left: &mut u64,
 ) -> Result<(), StoreBodiesError> {
-    *left = left.checked_sub(bytes.len() as u64).ok_or(StoreBodiesError::TooLarge)?;
+    *left = left
+        .checked_sub(bytes.len() as u64)
+        .ok_or(StoreBodiesError::TooLarge)?;
     Ok(writer.write(bytes)?)
 }
 

@@ -18,7 +18,10 @@ impl Watchers {
     ) -> watch::Receiver<ResponseData> {
         // Those whose last object is gone need not be kept.
         self.0.retain(|_, sender| sender.receiver_count() > 0);
-        self.0.entry(record).or_insert_with(|| watch::Sender::new(now.clone())).subscribe()
+        self.0
+            .entry(record)
+            .or_insert_with(|| watch::Sender::new(now.clone()))
+            .subscribe()
     }
 
     pub(crate) fn changed(&mut self, record: RecordKey, now: &ResponseData) {
