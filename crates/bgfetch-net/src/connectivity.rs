@@ -24,3 +24,10 @@ pub trait ConnectivitySource: Send + Sync {
     /// stands.
     fn watch(&self) -> watch::Receiver<Connectivity>;
 }
+
+/// An embedder keeps its own handle to a source that the engine watches.
+impl<T: ConnectivitySource + ?Sized> ConnectivitySource for std::sync::Arc<T> {
+    fn watch(&self) -> watch::Receiver<Connectivity> {
+        (**self).watch()
+    }
+}
