@@ -234,7 +234,8 @@ impl BackgroundFetch {
 
     /// Tells observers when the whole fetch came to rest for a reason, or went on.
     pub(crate) fn observe_pause(&mut self, ctx: &mut Context) {
-        let unsettled = self.records.len() - self.tallies.settled;
+        // The sums outlive the records, so there may be fewer records than settled ones.
+        let unsettled = self.records.len().saturating_sub(self.tallies.settled);
         let reason = match self.stage {
             Stage::Fetching if self.paused => Some(PauseReason::User),
             Stage::Fetching if unsettled > 0 && self.tallies.waiting == unsettled => {

@@ -1,0 +1,7 @@
+//! Tests of the model in a simulated world.
+
+#[cfg(test)]
+mod world;
+
+#[cfg(test)]
+mod settling;

@@ -1,0 +1,279 @@
+//! When and how a fetch settles (rulings 1 to 5).
+
+use std::time::Duration;
+
+use bgfetch_model::action::{Observation, PauseReason, Reply};
+use bgfetch_model::config::Config;
+use bgfetch_model::error::CallError;
+use bgfetch_model::response::{FailureReason, RecordResult};
+
+use crate::world::origin::{Plan, Resource};
+use crate::world::{Hold, World, get, post};
+
+const ABORTED: RecordResult = RecordResult::Failure(FailureReason::Aborted);
+const BAD_STATUS: RecordResult = RecordResult::Failure(FailureReason::BadStatus);
+const FETCH_ERROR: RecordResult = RecordResult::Failure(FailureReason::FetchError);
+const TOO_MUCH: RecordResult = RecordResult::Failure(FailureReason::DownloadTotalExceeded);
+
+#[test]
+fn a_fetch_whose_responses_are_all_good_succeeds() {
+    let mut world = World::new();
+    let (a, b) = (world.serve_planned("/a", []), world.serve_planned("/b", []));
+    let fetch = world.fetch([a, b]);
+    world.run();
+    assert_eq!(world.result(fetch), Some(Ok(())));
+    assert_eq!(world.fired(fetch), [(Duration::ZERO, Ok(()))]);
+    assert_eq!(world.bgfetch(fetch).stored_body_bytes_total(), 200);
+    world.assert_at_rest();
+}
+
+#[test]
+fn the_first_record_that_fails_gives_the_reason_and_the_others_go_on() {
+    let mut world = World::new();
+    let missing = world.serve_planned("/missing", [Plan::Status(404, None)]);
+    let broken = world.serve_planned("/broken", [Plan::Permanent]);
+    let good = world.serve_planned("/good", []);
+    world.slots = 1;
+    let fetch = world.fetch([missing, broken, good]);
+    world.run();
+    assert_eq!(world.result(fetch), Some(Err(FailureReason::BadStatus)));
+    let results = world.record_results(fetch);
+    let expected = [BAD_STATUS, FETCH_ERROR, RecordResult::Success];
+    assert_eq!(results, expected.map(Some));
+    world.assert_at_rest();
+}
+
+#[test]
+fn the_reason_of_the_first_failure_survives_a_crash() {
+    let mut world = World::new();
+    let missing = world.serve_planned("/missing", [Plan::Status(404, None)]);
+    let slow = world.serve_planned("/slow", [Plan::Stall(5), Plan::Permanent]);
+    let fetch = world.fetch([missing, slow]);
+    world.run();
+    assert_eq!(world.record_result(fetch, 0), Some(BAD_STATUS));
+    world.crash(0, |length| length);
+    world.run();
+    assert_eq!(world.result(fetch), Some(Err(FailureReason::BadStatus)));
+}
+
+#[test]
+fn an_abort_is_true_once_and_gives_the_result_even_where_a_record_failed_before() {
+    let mut world = World::new();
+    let missing = world.serve_planned("/missing", [Plan::Status(404, None)]);
+    let slow = world.serve_planned("/slow", [Plan::Stall(5)]);
+    let fetch = world.fetch([missing, slow]);
+    world.run();
+    let (first, second) = (world.abort(fetch), world.abort(fetch));
+    world.run();
+    let third = world.abort(fetch);
+    world.run();
+    assert_eq!(world.reply(first), Some(Ok(Reply::Aborted(true))));
+    assert_eq!(world.reply(second), Some(Ok(Reply::Aborted(false))));
+    assert_eq!(world.reply(third), Some(Ok(Reply::Aborted(false))));
+    assert_eq!(world.result(fetch), Some(Err(FailureReason::Aborted)));
+    assert_eq!(
+        world.record_results(fetch),
+        [Some(BAD_STATUS), Some(ABORTED)]
+    );
+    world.assert_at_rest();
+}
+
+#[test]
+fn an_abort_that_was_promised_outlives_the_process() {
+    let mut world = World::new();
+    let slow = world.serve_planned("/slow", [Plan::Stall(5)]);
+    let fetch = world.fetch([slow, post("/upload", 5)]);
+    world.run();
+    world.hold(Hold::Work);
+    let call = world.abort(fetch);
+    world.run_now();
+    assert_eq!(world.reply(call), Some(Ok(Reply::Aborted(true))));
+    assert_eq!(world.result(fetch), None, "its attempts have not ended");
+    world.crash(0, |length| length);
+    world.let_go(Hold::Work);
+    world.run();
+    assert_eq!(world.result(fetch), Some(Err(FailureReason::Aborted)));
+    assert_eq!(world.starts("/slow"), [0], "nothing is fetched again");
+}
+
+#[test]
+fn an_abort_after_settling_is_false_and_does_not_touch_a_later_fetch_of_that_id() {
+    let mut world = World::new();
+    world.serve_planned("/a", []);
+    let slow = world.serve_planned("/slow", [Plan::Stall(5)]);
+    let call = world.call_fetch("id", vec![get("/a")], Default::default());
+    world.run();
+    let Some(Ok(Reply::Fetch(first))) = world.reply(call) else {
+        panic!("fetch() failed");
+    };
+    let call = world.call_fetch("id", vec![slow], Default::default());
+    world.run();
+    let Some(Ok(Reply::Fetch(second))) = world.reply(call) else {
+        panic!("fetch() failed");
+    };
+    let late = world.abort(first);
+    world.run();
+    assert_eq!(world.reply(late), Some(Ok(Reply::Aborted(false))));
+    assert_eq!(world.result(second), None);
+    let aborts = world.abort(second);
+    world.run();
+    assert_eq!(world.reply(aborts), Some(Ok(Reply::Aborted(true))));
+    assert_eq!(world.result(first), Some(Ok(())));
+}
+
+#[test]
+fn an_id_is_free_again_as_soon_as_its_fetch_is_aborted() {
+    let mut world = World::new();
+    let slow = world.serve_planned("/slow", [Plan::Stall(5), Plan::Stall(5)]);
+    let first = world.call_fetch("id", vec![slow.clone()], Default::default());
+    world.run();
+    let Some(Ok(Reply::Fetch(first))) = world.reply(first) else {
+        panic!("fetch() failed");
+    };
+    world.abort(first);
+    let second = world.call_fetch("id", vec![slow], Default::default());
+    world.run();
+    assert!(matches!(world.reply(second), Some(Ok(Reply::Fetch(_)))));
+}
+
+#[test]
+fn more_bytes_than_promised_abort_the_siblings_before_the_fetch_settles() {
+    let mut world = World::new();
+    let large = world.serve_planned("/large", []);
+    let slow = world.serve_planned("/slow", [Plan::Stall(5)]);
+    let fetch = world.fetch_total([large, slow], 50);
+    world.run();
+    assert_eq!(
+        world.result(fetch),
+        Some(Err(FailureReason::DownloadTotalExceeded))
+    );
+    assert_eq!(world.record_results(fetch), [Some(TOO_MUCH), Some(ABORTED)]);
+    let settled = world
+        .observations()
+        .into_iter()
+        .map(|(_, observation)| observation)
+        .filter(|observation| {
+            matches!(
+                observation,
+                Observation::RecordSettled(..) | Observation::Settled(..)
+            )
+        })
+        .collect::<Vec<_>>();
+    assert!(matches!(settled[..], [.., Observation::Settled(..)]));
+    assert_eq!(settled.len(), 3);
+}
+
+#[test]
+fn an_immediate_failure_goes_on_after_a_crash() {
+    let mut world = World::new();
+    let large = world.serve_planned("/large", []);
+    let slow = world.serve_planned("/slow", [Plan::Stall(5)]);
+    world.hold(Hold::Caller);
+    let fetch = world.fetch_total([large, slow], 50);
+    world.let_go(Hold::Caller);
+    while world.record_result(fetch, 0).is_none() {
+        let step = world.steps()[0];
+        world.step(step);
+    }
+    // The sibling was told to stop, and has not obeyed when the process dies.
+    world.hold(Hold::Work);
+    world.run_now();
+    assert_eq!(world.record_result(fetch, 1), None);
+    world.let_go(Hold::Work);
+    world.crash(0, |length| length);
+    world.run();
+    assert_eq!(world.starts("/slow"), [0], "nothing is fetched again");
+    assert_eq!(world.record_results(fetch), [Some(TOO_MUCH), Some(ABORTED)]);
+    assert_eq!(
+        world.result(fetch),
+        Some(Err(FailureReason::DownloadTotalExceeded))
+    );
+}
+
+#[test]
+fn the_body_of_a_bad_status_is_not_kept_unless_the_embedder_wants_it() {
+    for keep in [false, true] {
+        let config = Config {
+            keep_bad_status_bodies: keep,
+            ..Config::default()
+        };
+        let mut world = World::with(config);
+        let missing = world.serve_planned("/missing", [Plan::Status(404, None)]);
+        world.hold(Hold::Events);
+        let fetch = world.fetch([missing]);
+        world.run();
+        let data = world.bgfetch(fetch).records()[0].response_data();
+        assert_eq!(data.result, Some(BAD_STATUS));
+        assert!(data.is_exposed());
+        assert_eq!(data.response.as_ref().map(|head| head.status), Some(404));
+        assert_eq!(data.stored, if keep { 7 } else { 0 });
+    }
+}
+
+#[test]
+fn an_abort_while_paused_or_offline_is_immediate() {
+    for offline in [false, true] {
+        let mut world = World::new();
+        let slow = world.serve_planned("/slow", [Plan::Stall(5)]);
+        let fetch = world.fetch([slow]);
+        world.run();
+        if offline {
+            world.go_offline();
+        } else {
+            world.set_paused(fetch, true);
+        }
+        world.run();
+        assert!(world.bgfetch(fetch).pause_reason().is_some());
+        let call = world.abort(fetch);
+        world.run_now();
+        assert_eq!(world.reply(call), Some(Ok(Reply::Aborted(true))));
+        assert_eq!(world.result(fetch), Some(Err(FailureReason::Aborted)));
+    }
+}
+
+#[test]
+fn an_abort_is_obeyed_in_every_state_of_a_record() {
+    // Each hold makes the record wait at another place when the abort comes.
+    let holds = [Hold::Caller, Hold::Commits, Hold::Work, Hold::Reports];
+    for hold in holds {
+        for request in [get("/a"), post("/a", 20)] {
+            for steps in 0..12 {
+                let mut world = World::new();
+                world.serve("/a", Resource::default());
+                world.hold(Hold::Caller);
+                let fetch = world.fetch([request.clone()]);
+                if hold != Hold::Caller {
+                    world.let_go(Hold::Caller);
+                }
+                for _ in 0..steps {
+                    if let Some(step) = world.steps().first().copied() {
+                        world.step(step);
+                    }
+                }
+                world.hold(hold);
+                world.run_now();
+                let open = world.result(fetch).is_none();
+                let call = world.abort(fetch);
+                world.let_go(hold);
+                world.run();
+                let reply = world.reply(call);
+                assert!(matches!(reply, Some(Ok(Reply::Aborted(_)))));
+                if reply == Some(Ok(Reply::Aborted(true))) {
+                    assert!(open);
+                    assert_eq!(world.result(fetch), Some(Err(FailureReason::Aborted)));
+                }
+                world.assert_at_rest();
+            }
+        }
+    }
+}
+
+#[test]
+fn only_a_fetch_of_gets_can_be_paused() {
+    let mut world = World::new();
+    let fetch = world.fetch([post("/upload", 5)]);
+    let call = world.set_paused(fetch, true);
+    world.run_now();
+    assert_eq!(world.reply(call), Some(Err(CallError::NotPausable)));
+    assert_ne!(world.bgfetch(fetch).pause_reason(), Some(PauseReason::User));
+}

@@ -1,0 +1,236 @@
+//! A simulated attempt: it has a mailbox of commands and one of reports, so that every crossing of
+//! the two can be tried out.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bgfetch_model::attempt::{AttemptCommand, AttemptEnd, AttemptEvent, AttemptSpec, FaultKind};
+use bgfetch_model::ids::{BodyKey, RecordKey};
+use bgfetch_model::request::Request;
+
+use super::origin::{Answer, BodyEnd, Origin, fault};
+use super::store::Store;
+
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    pub(crate) record: RecordKey,
+    pub(crate) request: Arc<Request>,
+    pub(crate) spec: AttemptSpec,
+    pub(crate) commands: VecDeque<AttemptCommand>,
+    pub(crate) reports: VecDeque<AttemptEvent>,
+    /// How many bytes are written at a time.
+    pub(crate) chunk: u64,
+    /// Whether a byte of the request may have left.
+    pub(crate) sent: bool,
+    phase: Phase,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Connecting { uploaded: u64 },
+    Judged(Answer),
+    Receiving(Receiving),
+    Over,
+}
+
+#[derive(Debug)]
+struct Receiving {
+    answer: Answer,
+    body: BodyKey,
+    /// How many bytes of this response were written.
+    taken: u64,
+    stored: u64,
+    grant: u64,
+    /// Whether a grant was asked for and has not come.
+    held_back: bool,
+}
+
+impl Attempt {
+    pub(crate) fn new(
+        record: RecordKey,
+        request: Arc<Request>,
+        spec: AttemptSpec,
+        chunk: u64,
+    ) -> Self {
+        Self {
+            record,
+            request,
+            spec,
+            commands: VecDeque::new(),
+            reports: VecDeque::new(),
+            chunk,
+            sent: false,
+            phase: Phase::Connecting { uploaded: 0 },
+        }
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Over)
+    }
+
+    /// Whether it could do something now.
+    pub(crate) fn can_work(&self) -> bool {
+        let by_itself = match &self.phase {
+            Phase::Connecting { .. } => true,
+            Phase::Judged(answer) => answer.end == BodyEnd::LoseHead,
+            Phase::Receiving(receiving) => !receiving.held_back && !receiving.is_stalled(),
+            Phase::Over => false,
+        };
+        !self.is_over() && (by_itself || !self.commands.is_empty())
+    }
+
+    /// Obeys the next command, or else goes on by itself.
+    pub(crate) fn work(&mut self, origin: &mut Origin, store: &mut Store, network: bool) {
+        if let Some(command) = self.commands.pop_front() {
+            return self.obey(command, store);
+        }
+        match &mut self.phase {
+            Phase::Over => {}
+            _ if !network => {
+                let unsent = matches!(self.phase, Phase::Connecting { uploaded: 0 });
+                let kind = if unsent {
+                    FaultKind::Unreachable
+                } else {
+                    FaultKind::Interrupted
+                };
+                self.end(AttemptEnd::Failed(fault(kind, self.sent)));
+            }
+            Phase::Connecting { uploaded } => {
+                let length = self.request.body_length.unwrap_or(0);
+                if *uploaded < length {
+                    *uploaded += (length - *uploaded).min(self.chunk);
+                    self.sent = true;
+                    self.reports.push_back(AttemptEvent::Uploaded(*uploaded));
+                    return;
+                }
+                match origin.respond(&self.request, &self.spec) {
+                    Ok(answer) => {
+                        self.sent = true;
+                        let (head, retry_after) = (answer.head.clone(), answer.retry_after);
+                        self.reports
+                            .push_back(AttemptEvent::Head { head, retry_after });
+                        self.phase = Phase::Judged(answer);
+                    }
+                    Err(mut fault) => {
+                        fault.sent |= self.sent;
+                        self.sent = fault.sent;
+                        self.end(AttemptEnd::Failed(fault));
+                    }
+                }
+            }
+            Phase::Judged(_) => self.end(AttemptEnd::Failed(fault(FaultKind::Interrupted, true))),
+            Phase::Receiving(_) => self.receive(store),
+        }
+    }
+
+    fn obey(&mut self, command: AttemptCommand, store: &mut Store) {
+        let phase = std::mem::replace(&mut self.phase, Phase::Over);
+        self.phase = match (command, phase) {
+            (AttemptCommand::Receive { offset, grant }, Phase::Judged(answer)) => {
+                let generation = store.record(self.record).generation;
+                let body = BodyKey {
+                    record: self.record,
+                    generation,
+                };
+                assert_eq!(
+                    store.length(self.record),
+                    offset,
+                    "bytes would be lost or repeated"
+                );
+                Phase::Receiving(Receiving {
+                    answer,
+                    body,
+                    taken: 0,
+                    stored: offset,
+                    grant,
+                    held_back: false,
+                })
+            }
+            (AttemptCommand::Receive { .. }, phase) => panic!("told to receive in {phase:?}"),
+            (AttemptCommand::Cancel, phase) => {
+                self.phase = phase;
+                return self.end(AttemptEnd::Cancelled);
+            }
+            (AttemptCommand::Grant(to), Phase::Receiving(mut receiving)) => {
+                receiving.grant = receiving.grant.max(to);
+                receiving.held_back &= receiving.grant == receiving.stored;
+                self.phase = Phase::Receiving(receiving);
+                // What waits is written before another command is looked at.
+                if self.can_work() {
+                    self.receive(store);
+                }
+                return;
+            }
+            (AttemptCommand::RecallGrant, Phase::Receiving(mut receiving)) => {
+                receiving.grant = receiving.stored;
+                self.reports
+                    .push_back(AttemptEvent::GrantReturned(receiving.stored));
+                Phase::Receiving(receiving)
+            }
+            (AttemptCommand::Grant(_) | AttemptCommand::RecallGrant, phase) => {
+                panic!("{command:?} in {phase:?}")
+            }
+        };
+    }
+
+    fn receive(&mut self, store: &mut Store) {
+        let Phase::Receiving(receiving) = &mut self.phase else {
+            return;
+        };
+        let available = receiving.available();
+        if available == 0 {
+            let end = match receiving.answer.end {
+                BodyEnd::Complete => AttemptEnd::Complete,
+                BodyEnd::DiskFull(_) => AttemptEnd::Failed(fault(FaultKind::Storage, true)),
+                _ => AttemptEnd::Failed(fault(FaultKind::Interrupted, true)),
+            };
+            return self.end(end);
+        }
+        let count = available
+            .min(self.chunk)
+            .min(receiving.grant - receiving.stored);
+        if count == 0 {
+            receiving.held_back = true;
+            self.reports
+                .push_back(AttemptEvent::NeedGrant(receiving.stored));
+            return;
+        }
+        let first = receiving.answer.first + receiving.taken;
+        store.write(
+            receiving.body,
+            receiving.answer.representation,
+            first,
+            count,
+        );
+        receiving.taken += count;
+        receiving.stored += count;
+        self.reports
+            .push_back(AttemptEvent::Progress(receiving.stored));
+    }
+
+    fn end(&mut self, end: AttemptEnd) {
+        let stored = match &self.phase {
+            Phase::Receiving(receiving) => Some(receiving.stored),
+            _ => None,
+        };
+        self.reports.push_back(AttemptEvent::Ended { stored, end });
+        self.phase = Phase::Over;
+    }
+}
+
+impl Receiving {
+    /// How many more bytes come before the end of the body, whatever that is.
+    fn available(&self) -> u64 {
+        let end = match self.answer.end {
+            BodyEnd::Cut(after) | BodyEnd::Stall(after) | BodyEnd::DiskFull(after) => {
+                after.min(self.answer.length)
+            }
+            BodyEnd::Complete | BodyEnd::LoseHead => self.answer.length,
+        };
+        end.saturating_sub(self.taken)
+    }
+
+    fn is_stalled(&self) -> bool {
+        matches!(self.answer.end, BodyEnd::Stall(_)) && self.available() == 0
+    }
+}

@@ -1,0 +1,118 @@
+//! What a test can see of the world.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bgfetch_model::action::{Action, Observation, Reply, Update};
+use bgfetch_model::attempt::AttemptCommand;
+use bgfetch_model::background_fetch::BackgroundFetch;
+use bgfetch_model::error::CallError;
+use bgfetch_model::ids::{CallId, FetchKey, RecordIndex, RecordKey};
+use bgfetch_model::response::RecordResult;
+use bgfetch_model::store_op::{FetchResult, StoreOp};
+
+use super::{World, record};
+
+impl World {
+    pub(crate) fn reply(&self, call: CallId) -> Option<Result<Reply, CallError>> {
+        self.replies.get(&call).cloned()
+    }
+
+    pub(crate) fn bgfetch(&self, fetch: FetchKey) -> &BackgroundFetch {
+        self.model.fetch(fetch).unwrap()
+    }
+
+    pub(crate) fn result(&self, fetch: FetchKey) -> Option<FetchResult> {
+        self.bgfetch(fetch).result()
+    }
+
+    /// How many bytes of a record the model knows to be stored.
+    pub(crate) fn stored(&self, fetch: FetchKey, index: u32) -> u64 {
+        let record = self.bgfetch(fetch).record(RecordIndex(index)).unwrap();
+        record.response_data().stored
+    }
+
+    /// How a record ended, as the store was told; still there when its bytes are gone.
+    pub(crate) fn record_result(&self, fetch: FetchKey, index: u32) -> Option<RecordResult> {
+        self.log.iter().find_map(|(_, action)| match action {
+            Action::Commit(_, transaction) => transaction.ops.iter().find_map(|op| match op {
+                StoreOp::SettleRecord {
+                    record: key,
+                    result,
+                    ..
+                } if *key == record(fetch, index) => Some(*result),
+                _ => None,
+            }),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn record_results(&self, fetch: FetchKey) -> Vec<Option<RecordResult>> {
+        let count = self.log.iter().find_map(|(_, action)| match action {
+            Action::Commit(_, transaction) => transaction.ops.iter().find_map(|op| match op {
+                StoreOp::InsertFetch(stored) if stored.key == fetch => Some(stored.records.len()),
+                _ => None,
+            }),
+            _ => None,
+        });
+        (0..count.unwrap() as u32)
+            .map(|index| self.record_result(fetch, index))
+            .collect()
+    }
+
+    /// The observations so far, with their times.
+    pub(crate) fn observations(&self) -> Vec<(Duration, Observation)> {
+        let observation = |(at, action): &(Duration, Action)| match action {
+            Action::Observe(observation) => Some((*at, observation.clone())),
+            _ => None,
+        };
+        self.log.iter().filter_map(observation).collect()
+    }
+
+    /// The updates that clients were sent, with their times.
+    pub(crate) fn updates(&self, key: FetchKey) -> Vec<(Duration, Update)> {
+        let update = |(at, action): &(Duration, Action)| match action {
+            Action::UpdateClients { fetch, update, .. } if *fetch == key => Some((*at, *update)),
+            _ => None,
+        };
+        self.log.iter().filter_map(update).collect()
+    }
+
+    /// When, and with which result, the settling event was fired.
+    pub(crate) fn fired(&self, key: FetchKey) -> Vec<(Duration, FetchResult)> {
+        let fired = |(at, action): &(Duration, Action)| match action {
+            Action::FireSettledEvent(fetch, result) if *fetch == key => Some((*at, *result)),
+            _ => None,
+        };
+        self.log.iter().filter_map(fired).collect()
+    }
+
+    /// The commands sent to attempts on a record.
+    pub(crate) fn commands(&self, key: RecordKey) -> Vec<AttemptCommand> {
+        let mut attempts = BTreeSet::new();
+        let mut commands = Vec::new();
+        for (_, action) in &self.log {
+            match action {
+                Action::StartAttempt {
+                    attempt, record, ..
+                } if *record == key => {
+                    attempts.insert(*attempt);
+                }
+                Action::Command(attempt, command) if attempts.contains(attempt) => {
+                    commands.push(*command);
+                }
+                _ => {}
+            }
+        }
+        commands
+    }
+
+    /// Nothing is under way or held any more.
+    pub(crate) fn assert_at_rest(&self) {
+        assert!(self.attempts.is_empty(), "an attempt never ended");
+        assert!(self.running.is_empty(), "a slot leaked");
+        assert!(self.queued.is_empty(), "a record still waits for a slot");
+        assert!(self.store.queue.is_empty());
+        self.oracle.assert_all_answered();
+    }
+}

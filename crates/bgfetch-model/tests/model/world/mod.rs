@@ -1,0 +1,444 @@
+//! A simulated world around the model, in virtual time: a store, an origin, a scheduler, clients
+//! and a worker. Everything that could happen next is a [`Step`], which a test may take in any
+//! order; [`World::run`] takes them in a natural one.
+//!
+//! The world checks as it goes that no action breaks the rules that hold at all times (see
+//! `oracle.rs`, and the assertions of the store and of the data path).
+
+mod calls;
+pub(crate) mod data_path;
+mod look;
+pub(crate) mod oracle;
+pub(crate) mod origin;
+pub(crate) mod store;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bgfetch_model::action::{Action, Reply};
+use bgfetch_model::config::Config;
+use bgfetch_model::connectivity::Connectivity;
+use bgfetch_model::error::CallError;
+use bgfetch_model::ids::{
+    AttemptId, CallId, FetchKey, RecordIndex, RecordKey, RegistrationKey, StorageKey,
+};
+use bgfetch_model::input::{BodyError, Input, Permission};
+use bgfetch_model::model::Model;
+use bgfetch_model::request::Request;
+use bgfetch_model::time::{Now, UnixTime};
+
+use data_path::Attempt;
+use oracle::Oracle;
+use origin::Origin;
+use store::Store;
+
+/// Something that can happen next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Step {
+    AnswerPermission(CallId),
+    StoreBodies(CallId),
+    Commit,
+    CallerReady(FetchKey),
+    Work(AttemptId),
+    Report(AttemptId),
+    ClientsApplied(FetchKey),
+    EndEvent(FetchKey),
+}
+
+/// A kind of step that is held back until it is let go again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Hold {
+    Permission,
+    Bodies,
+    Commits,
+    Caller,
+    Work,
+    Reports,
+    Clients,
+    Events,
+}
+
+/// The steps that a call or an event waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waiting {
+    Permission,
+    Bodies { limit: u64 },
+}
+
+pub(crate) struct World {
+    pub(crate) model: Model,
+    pub(crate) config: Config,
+    pub(crate) now: Now,
+    pub(crate) store: Store,
+    pub(crate) origin: Origin,
+    /// Whether packets get through, whatever the model was told.
+    pub(crate) network: bool,
+    connectivity: Connectivity,
+    pub(crate) quota: u64,
+    pub(crate) permission: Permission,
+    pub(crate) body_error: Option<BodyError>,
+    /// How many of the next events no worker handles.
+    pub(crate) unhandled_events: u32,
+    pub(crate) chunk: u64,
+    pub(crate) held: BTreeSet<Hold>,
+    pub(crate) attempts: BTreeMap<AttemptId, Attempt>,
+    /// How many records may hold a slot.
+    pub(crate) slots: usize,
+    queued: BTreeSet<RecordKey>,
+    running: BTreeSet<RecordKey>,
+    calls: BTreeMap<CallId, Waiting>,
+    bodies: BTreeMap<CallId, Vec<u64>>,
+    callers: BTreeSet<FetchKey>,
+    clients: BTreeSet<FetchKey>,
+    events: BTreeSet<FetchKey>,
+    replies: BTreeMap<CallId, Result<Reply, CallError>>,
+    next_call: u64,
+    /// What was said to the outside, and when.
+    pub(crate) log: Vec<(Duration, Action)>,
+    pub(crate) oracle: Oracle,
+}
+
+/// The registration that tests use unless they say otherwise.
+pub(crate) fn registration() -> RegistrationKey {
+    RegistrationKey {
+        storage_key: StorageKey("https://a.test".into()),
+        scope: "https://a.test/".parse().unwrap(),
+    }
+}
+
+pub(crate) fn get(path: &str) -> Request {
+    Request::get(format!("https://a.test{path}").parse().unwrap())
+}
+
+/// A `POST` with a body of that length.
+pub(crate) fn post(path: &str, length: u64) -> Request {
+    Request {
+        method: "POST".into(),
+        body_length: Some(length),
+        ..get(path)
+    }
+}
+
+pub(crate) fn record(fetch: FetchKey, index: u32) -> RecordKey {
+    RecordKey {
+        fetch,
+        index: RecordIndex(index),
+    }
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::with(Config::default())
+    }
+
+    /// A world with one registration that has an active worker.
+    pub(crate) fn with(config: Config) -> Self {
+        let now = Now {
+            wall: UnixTime(1_700_000_000_000),
+            ..Now::default()
+        };
+        let mut world = Self {
+            model: Model::open(config.clone(), Default::default(), now),
+            config,
+            now,
+            store: Store::default(),
+            origin: Origin::default(),
+            network: true,
+            connectivity: Connectivity::Online,
+            quota: u64::MAX,
+            permission: Permission::Granted,
+            body_error: None,
+            unhandled_events: 0,
+            chunk: 10,
+            held: BTreeSet::new(),
+            attempts: BTreeMap::new(),
+            slots: 6,
+            queued: BTreeSet::new(),
+            running: BTreeSet::new(),
+            calls: BTreeMap::new(),
+            bodies: BTreeMap::new(),
+            callers: BTreeSet::new(),
+            clients: BTreeSet::new(),
+            events: BTreeSet::new(),
+            replies: BTreeMap::new(),
+            next_call: 0,
+            log: Vec::new(),
+            oracle: Oracle::default(),
+        };
+        world.drain();
+        let registered = world.register(registration(), true);
+        world.run_now();
+        assert_eq!(world.reply(registered), Some(Ok(Reply::Done)));
+        world
+    }
+
+    /// One input, and every action that follows from it.
+    pub(crate) fn input(&mut self, input: Input) {
+        self.model.handle(self.now, input);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        loop {
+            while let Some(action) = self.model.poll_action() {
+                self.execute(action);
+            }
+            let free = self.running.len() < self.slots;
+            match self.queued.first().copied().filter(|_| free) {
+                Some(record) => {
+                    self.queued.remove(&record);
+                    self.running.insert(record);
+                    self.model.handle(self.now, Input::SlotGranted(record));
+                }
+                None => break,
+            }
+        }
+        self.check();
+    }
+
+    /// Everything that could happen next, time not counted.
+    pub(crate) fn steps(&self) -> Vec<Step> {
+        let mut steps = Vec::new();
+        let free = |hold| !self.held.contains(&hold);
+        if !self.store.queue.is_empty() && free(Hold::Commits) {
+            steps.push(Step::Commit);
+        }
+        for (call, waiting) in &self.calls {
+            match waiting {
+                Waiting::Permission if free(Hold::Permission) => {
+                    steps.push(Step::AnswerPermission(*call));
+                }
+                Waiting::Bodies { .. } if free(Hold::Bodies) => {
+                    steps.push(Step::StoreBodies(*call))
+                }
+                _ => {}
+            }
+        }
+        if free(Hold::Caller) {
+            steps.extend(self.callers.iter().copied().map(Step::CallerReady));
+        }
+        for (id, attempt) in &self.attempts {
+            if attempt.can_work() && free(Hold::Work) {
+                steps.push(Step::Work(*id));
+            }
+            if !attempt.reports.is_empty() && free(Hold::Reports) {
+                steps.push(Step::Report(*id));
+            }
+        }
+        if free(Hold::Clients) {
+            steps.extend(self.clients.iter().copied().map(Step::ClientsApplied));
+        }
+        if free(Hold::Events) {
+            steps.extend(self.events.iter().copied().map(Step::EndEvent));
+        }
+        steps
+    }
+
+    pub(crate) fn step(&mut self, step: Step) {
+        match step {
+            Step::AnswerPermission(call) => {
+                self.calls.remove(&call);
+                self.input(Input::Permission {
+                    call,
+                    permission: self.permission,
+                });
+            }
+            Step::StoreBodies(call) => {
+                let Some(Waiting::Bodies { limit }) = self.calls.remove(&call) else {
+                    return;
+                };
+                let lengths = self.bodies.remove(&call).unwrap_or_default();
+                let too_large = lengths.iter().sum::<u64>() > limit;
+                let quota = too_large.then_some(BodyError::QuotaExceeded);
+                self.input(match self.body_error.or(quota) {
+                    Some(error) => Input::BodiesFailed { call, error },
+                    None => Input::BodiesStored { call, lengths },
+                });
+            }
+            Step::Commit => {
+                let commit = self.store.apply_next().unwrap();
+                self.input(Input::Committed(commit));
+            }
+            Step::CallerReady(fetch) => {
+                self.callers.remove(&fetch);
+                self.input(Input::CallerReady(fetch));
+            }
+            Step::Work(id) => {
+                let attempt = self.attempts.get_mut(&id).unwrap();
+                attempt.work(&mut self.origin, &mut self.store, self.network);
+                self.oracle.worked(attempt);
+                self.oracle
+                    .check_files(&self.model, &self.store, self.quota);
+            }
+            Step::Report(id) => {
+                let attempt = self.attempts.get_mut(&id).unwrap();
+                let report = attempt.reports.pop_front().unwrap();
+                if attempt.is_over() && attempt.reports.is_empty() {
+                    self.attempts.remove(&id);
+                }
+                self.input(Input::Attempt(id, report));
+            }
+            Step::ClientsApplied(fetch) => {
+                self.clients.remove(&fetch);
+                self.oracle.clients_applied(fetch);
+                self.input(Input::ClientsApplied(fetch));
+            }
+            Step::EndEvent(fetch) => {
+                self.events.remove(&fetch);
+                let handled = self.unhandled_events == 0;
+                self.unhandled_events = self.unhandled_events.saturating_sub(1);
+                self.oracle.event_ended(fetch, handled);
+                self.input(Input::EventEnded { fetch, handled });
+            }
+        }
+    }
+
+    /// Does all that needs no time.
+    pub(crate) fn run_now(&mut self) {
+        for _ in 0..1_000_000 {
+            match self.steps().first() {
+                Some(step) => self.step(*step),
+                None => return,
+            }
+        }
+        panic!("the world never comes to rest");
+    }
+
+    /// Goes on, over all waits, until nothing more happens by itself.
+    pub(crate) fn run(&mut self) {
+        for _ in 0..10_000 {
+            self.run_now();
+            if !self.jump() {
+                return;
+            }
+        }
+        panic!("the world never comes to an end");
+    }
+
+    /// Goes to the time at which the model wants to be called again; false where there is none.
+    pub(crate) fn jump(&mut self) -> bool {
+        let Some(next) = self.model.poll_timeout() else {
+            return false;
+        };
+        self.advance(next.since(self.now.monotonic));
+        true
+    }
+
+    fn advance(&mut self, by: Duration) {
+        self.now.monotonic = self.now.monotonic.after(by);
+        self.now.wall = self.now.wall.after(by);
+        self.input(Input::Tick);
+    }
+
+    /// Lets so much time pass, with all that happens in it.
+    pub(crate) fn pass(&mut self, time: Duration) {
+        let end = self.now.monotonic.after(time);
+        self.run_now();
+        while self.model.poll_timeout().is_some_and(|next| next <= end) {
+            self.jump();
+            self.run_now();
+        }
+        self.advance(end.since(self.now.monotonic));
+        self.run_now();
+    }
+
+    /// The process dies and starts again. Of the transactions under way `kept` are durable, and of
+    /// an unfinished body's `length` bytes are left what `cut` says.
+    pub(crate) fn crash(&mut self, kept: usize, cut: impl FnMut(u64) -> u64) {
+        self.store.crash(kept, cut);
+        self.attempts.clear();
+        self.queued.clear();
+        self.running.clear();
+        self.calls.clear();
+        self.callers.clear();
+        self.clients.clear();
+        self.events.clear();
+        self.oracle.crashed(&mut self.store);
+        self.now.monotonic = Default::default();
+        let snapshot = self.store.snapshot();
+        self.model = Model::open(self.config.clone(), snapshot, self.now);
+        self.drain();
+        self.set_quota(self.quota);
+        self.set_connectivity(self.connectivity.clone());
+    }
+
+    fn execute(&mut self, action: Action) {
+        let now = self.now.monotonic;
+        self.oracle
+            .before(&action, &self.model, &mut self.store, now, &self.config);
+        match &action {
+            Action::QueryPermission { call, .. } => {
+                self.calls.insert(*call, Waiting::Permission);
+            }
+            Action::StoreBodies { call, limit, .. } => {
+                self.calls.insert(*call, Waiting::Bodies { limit: *limit });
+            }
+            Action::DiscardBodies(_) => {}
+            Action::Commit(id, transaction) => {
+                self.store.queue.push_back((*id, transaction.clone()));
+            }
+            Action::Reply(call, reply) => {
+                self.replies.insert(*call, reply.clone());
+                if let Ok(Reply::Fetch(key)) = reply {
+                    self.callers.insert(*key);
+                }
+            }
+            Action::Enqueue(record) => {
+                assert!(!self.running.contains(record), "{record} holds a slot");
+                assert!(self.queued.insert(*record), "{record} is queued");
+            }
+            Action::Withdraw(record) => assert!(self.queued.remove(record), "{record} not queued"),
+            Action::ReleaseSlot(record) => {
+                assert!(self.running.remove(record), "{record} holds no slot");
+            }
+            Action::StartAttempt {
+                attempt,
+                record,
+                spec,
+            } => {
+                assert!(self.running.contains(record), "{record} holds no slot");
+                let request = self.store.record(*record).request.clone();
+                let started = Attempt::new(*record, request, spec.clone(), self.chunk);
+                self.attempts.insert(*attempt, started);
+            }
+            Action::Command(id, command) => match self.attempts.get_mut(id) {
+                Some(attempt) if attempt.is_over() => {}
+                Some(attempt) => attempt.commands.push_back(*command),
+                None => panic!("{command:?} to an attempt that ended"),
+            },
+            Action::UpdateClients {
+                fetch,
+                settled: true,
+                ..
+            } => {
+                self.clients.insert(*fetch);
+            }
+            Action::FireSettledEvent(fetch, _) => {
+                assert!(self.events.insert(*fetch), "the event is under way");
+            }
+            Action::Forgotten(fetch) => {
+                self.callers.remove(fetch);
+                self.clients.remove(fetch);
+                self.events.remove(fetch);
+            }
+            Action::RecordChanged(_)
+            | Action::UpdateClients { .. }
+            | Action::FireClickEvent(_)
+            | Action::Observe(_) => {}
+        }
+        self.log.push((self.now.monotonic.0, action));
+    }
+
+    fn check(&mut self) {
+        assert!(
+            self.model.poll_action().is_none(),
+            "an action without an input"
+        );
+        if let Some(next) = self.model.poll_timeout() {
+            assert!(next > self.now.monotonic, "a timer that ended was left");
+        }
+        self.oracle.check_fetches(&self.model, &self.store);
+        self.oracle
+            .check_files(&self.model, &self.store, self.quota);
+    }
+}

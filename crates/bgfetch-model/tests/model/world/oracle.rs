@@ -1,0 +1,256 @@
+//! The rules that hold at all times, whatever the order of things.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bgfetch_model::action::{Action, Reply};
+use bgfetch_model::config::Config;
+use bgfetch_model::ids::{CallId, FetchKey, RecordIndex, RecordKey};
+use bgfetch_model::model::Model;
+use bgfetch_model::response::FailureReason;
+use bgfetch_model::store_op::StoreOp;
+use bgfetch_model::time::Instant;
+
+use super::data_path::Attempt;
+use super::record;
+use super::store::Store;
+
+#[derive(Debug, Default)]
+pub(crate) struct Oracle {
+    /// Calls without an answer.
+    open: BTreeSet<CallId>,
+    /// What calls of `abort()` abort.
+    aborting: BTreeMap<CallId, FetchKey>,
+    /// Fetches that are aborted as far as the store was told.
+    aborted: BTreeSet<FetchKey>,
+    /// Fetches of which `abort()` said that it aborted them.
+    promised: BTreeSet<FetchKey>,
+    /// Uploads of which a byte may have left.
+    uploaded: BTreeSet<RecordKey>,
+    /// When clients were told that a fetch settled, in this life of the process.
+    told: BTreeMap<FetchKey, Instant>,
+    /// Whose clients applied that.
+    applied: BTreeSet<FetchKey>,
+    /// Fetches that had settled when the process started: their clients are gone.
+    recovered: BTreeSet<FetchKey>,
+    /// Fetches whose event a worker handled.
+    handled: BTreeSet<FetchKey>,
+    gone: BTreeSet<FetchKey>,
+}
+
+impl Oracle {
+    pub(crate) fn called(&mut self, call: CallId) {
+        self.open.insert(call);
+    }
+
+    pub(crate) fn aborting(&mut self, call: CallId, fetch: FetchKey) {
+        self.aborting.insert(call, fetch);
+    }
+
+    pub(crate) fn dropped(&mut self, call: CallId) {
+        self.open.remove(&call);
+    }
+
+    pub(crate) fn clients_applied(&mut self, fetch: FetchKey) {
+        self.applied.insert(fetch);
+    }
+
+    /// The process died; `store` is what is left.
+    pub(crate) fn crashed(&mut self, store: &mut Store) {
+        self.open.clear();
+        self.told.clear();
+        let (fetches, gone) = (&store.fetches, &self.gone);
+        let lasts = |key: &FetchKey| fetches.get(key).is_none_or(|fetch| fetch.abort_all);
+        self.aborted.retain(lasts);
+        assert!(
+            self.promised.iter().all(lasts),
+            "an abort that was promised is undone"
+        );
+        let settled = fetches.values().filter(|fetch| fetch.result.is_some());
+        self.recovered = settled.map(|fetch| fetch.key).collect();
+        // The end of a delivery may have been lost; then it is done again.
+        let ended = |key: &FetchKey| {
+            fetches
+                .get(key)
+                .is_none_or(|fetch| !fetch.records_available)
+        };
+        self.handled.retain(ended);
+        assert!(
+            gone.iter().all(|key| !fetches.contains_key(key)),
+            "what is gone came back"
+        );
+    }
+
+    /// Looks at an attempt that did something.
+    pub(crate) fn worked(&mut self, attempt: &Attempt) {
+        if attempt.sent && !attempt.request.is_get() {
+            self.uploaded.insert(attempt.record);
+        }
+    }
+
+    pub(crate) fn event_ended(&mut self, fetch: FetchKey, handled: bool) {
+        if handled {
+            assert!(
+                self.handled.insert(fetch),
+                "an event that was handled was fired again"
+            );
+        }
+    }
+
+    /// Looks at an action before it is executed.
+    pub(crate) fn before(
+        &mut self,
+        action: &Action,
+        model: &Model,
+        store: &mut Store,
+        now: Instant,
+        config: &Config,
+    ) {
+        match action {
+            Action::Reply(call, reply) => {
+                assert!(
+                    self.open.remove(call),
+                    "{call:?} was answered twice, or never made"
+                );
+                match reply {
+                    Ok(Reply::Aborted(true)) => {
+                        let fetch = self.aborting[call];
+                        let durable = store.fetches.get(&fetch).is_none_or(|f| f.abort_all);
+                        assert!(durable, "an abort was promised before it is durable");
+                        assert!(self.promised.insert(fetch), "abort() was true twice");
+                    }
+                    Ok(Reply::Fetch(key)) => assert!(store.fetches.contains_key(key)),
+                    _ => {}
+                }
+            }
+            Action::Commit(_, transaction) => {
+                for op in &transaction.ops {
+                    match op {
+                        StoreOp::SetAbortAll(key) => {
+                            assert!(self.aborted.insert(*key), "{key:?} was aborted twice");
+                        }
+                        StoreOp::Settle(key, result, _) if self.aborted.contains(key) => {
+                            assert_eq!(*result, Err(FailureReason::Aborted));
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            // Commit, then effect.
+            Action::StartAttempt { record: key, .. } => {
+                let stored = store.record(*key);
+                assert_eq!(stored.result, None, "{key} is fetched after it ended");
+                if !stored.request.is_get() {
+                    assert!(stored.upload_begun, "{key} is sent before that is durable");
+                    assert!(!self.uploaded.contains(key), "{key} is sent twice");
+                }
+            }
+            Action::UpdateClients {
+                fetch,
+                update,
+                settled,
+            } => {
+                assert!(!self.gone.contains(fetch));
+                let durable = store.fetch(*fetch);
+                if update.result.is_some() {
+                    assert_eq!(
+                        update.result, durable.result,
+                        "clients hear what is not durable"
+                    );
+                }
+                if *settled {
+                    assert!(
+                        self.told.insert(*fetch, now).is_none(),
+                        "clients are told twice"
+                    );
+                }
+            }
+            Action::FireSettledEvent(fetch, result) => {
+                assert!(!self.gone.contains(fetch));
+                assert_eq!(
+                    store.fetch(*fetch).result,
+                    Some(*result),
+                    "fired before it is durable"
+                );
+                assert!(!self.handled.contains(fetch), "fired after it was handled");
+                let in_time = self.told.get(fetch).is_some_and(|told| {
+                    self.applied.contains(fetch) || now.since(*told) >= config.clients_apply_within
+                });
+                assert!(
+                    in_time || self.recovered.contains(fetch),
+                    "fired before clients know"
+                );
+            }
+            Action::Forgotten(fetch) => {
+                assert!(model.fetch(*fetch).is_none());
+                assert!(self.gone.insert(*fetch), "forgotten twice");
+            }
+            _ => {}
+        }
+    }
+
+    /// What the model says of its fetches adds up.
+    pub(crate) fn check_fetches(&self, model: &Model, store: &Store) {
+        for fetch in model.fetches() {
+            let records = fetch.records();
+            if fetch.records_available() {
+                let stored = records
+                    .iter()
+                    .map(|record| record.response_data().stored)
+                    .sum();
+                assert_eq!(
+                    fetch.stored_body_bytes_total(),
+                    stored,
+                    "the tallies are wrong"
+                );
+                let uploaded = records.iter().map(|record| record.uploaded()).sum();
+                assert_eq!(fetch.uploaded(), uploaded, "the tallies are wrong");
+            } else {
+                assert!(records.is_empty());
+            }
+            assert!(fetch.uploaded() <= fetch.upload_total());
+            for (index, known) in (0..).map(RecordIndex).zip(records) {
+                let data = known.response_data();
+                let key = record(fetch.key(), index.0);
+                // The file is there unless the store opened the next generation since.
+                if let Some(file) = store.file(key, data.generation) {
+                    assert!(
+                        data.stored <= file.length,
+                        "{key}: bytes that are not there"
+                    );
+                    let own_range = known.request().has_own_range();
+                    assert!(
+                        file.length == 0 || file.first == 0 || own_range,
+                        "{key}: no prefix"
+                    );
+                    if data.result.is_some() {
+                        assert_eq!(data.stored, file.length, "{key}: not exact at its end");
+                    }
+                }
+            }
+        }
+    }
+
+    /// No limit is passed by what is on disk, reported or not.
+    pub(crate) fn check_files(&self, model: &Model, store: &Store, quota: u64) {
+        let mut total = 0;
+        for fetch in model.fetches() {
+            let bytes = store.bytes_of(fetch.key());
+            if fetch.download_total() > 0 {
+                assert!(
+                    bytes <= fetch.download_total(),
+                    "more bytes than downloadTotal"
+                );
+            }
+            total += bytes;
+        }
+        assert!(total <= quota, "more bytes than the quota allows");
+    }
+
+    pub(crate) fn assert_all_answered(&self) {
+        assert!(
+            self.open.is_empty(),
+            "calls were not answered: {:?}",
+            self.open
+        );
+    }
+}
