@@ -203,7 +203,7 @@ mod tests {
         );
     }
 
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", feature = "sqlite"))]
     #[test]
     fn the_system_s_own_codes_for_a_full_disk_are_known() {
         use rustix::io::Errno;

@@ -55,8 +55,8 @@ pub trait Store: Send {
 /// The bytes half of a store: bodies of responses and requests. Called from any thread; writes go
 /// to the operating system at once and wait for no commit and no sync.
 ///
-/// Deletion is not here: bytes go when a transaction that ends them was committed. A writer opened
-/// later than that leaves a file behind that the next start removes.
+/// Deletion is not here: bytes go when a transaction that ends them was committed. A writer or a
+/// reader opened later than that leaves an orphan behind, which the next start removes.
 pub trait Bodies: Send + Sync {
     /// Opens a body for writing from `offset` on, cutting off what it holds beyond. One writer at
     /// a time per body. The body is created where it does not exist.
@@ -93,6 +93,8 @@ pub trait Bodies: Send + Sync {
 
     /// Puts a finished body of `length` bytes at the path `to`, replacing a file there in one
     /// step: a reader of `to` sees the old file or the whole new one. The store keeps the body.
+    /// When this returns the bytes are on disk if the record's were; the name `to` is left to the
+    /// operating system.
     ///
     /// # Errors
     /// [`StoreError::Io`], of the kind `UnexpectedEof` when the body is shorter than `length`;

@@ -262,7 +262,10 @@ mod tests {
     #[test]
     fn a_failure_is_told_once_and_ends_the_thread() {
         let Harness {
-            thread, gate, acks, ..
+            thread,
+            gate,
+            groups: _groups,
+            acks,
         } = start(1);
         gate.send(()).unwrap();
         thread.commit(CommitId(0), Transaction::default()).unwrap();

@@ -47,8 +47,9 @@ pub(super) fn recovered(
     boot_id: Option<&str>,
 ) -> Result<(Connection, Snapshot), StoreError> {
     let opened = connect(directory, bodies).and_then(|mut connection| {
-        recover::recover(&mut connection, bodies, boot_id)?;
-        let snapshot = load::snapshot(&connection, &|body| bodies.length(body))?;
+        let mut snapshot = load::snapshot(&connection, &|_| Ok(0))?;
+        recover::recover(&mut connection, bodies, boot_id, &mut snapshot)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
         Ok((connection, snapshot))
     });
     match opened {
@@ -66,7 +67,8 @@ fn connect(directory: &Path, bodies: &BodyFolder) -> Result<Connection, StoreErr
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(&path, flags)?;
-    // A store of a newer version is left untouched, its log included.
+    // Until the store was understood its log stays as it is: a newer version's is left untouched,
+    // and a damaged one's may help to mend it.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     // The lock file already keeps others out; this spares the shared memory file, whose mapping
     // would crash the process on a full disk.
@@ -83,7 +85,6 @@ fn connect(directory: &Path, bodies: &BodyFolder) -> Result<Connection, StoreErr
     if found == 0 && !bodies.fetches()?.is_empty() {
         return Err(StoreError::damaged("it is empty, but there are bodies"));
     }
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
     configure(&connection)?;
     // A new database must be on disk before the first body is: see the check above.
     set_synchronous(&connection, true)?;

@@ -1,47 +1,47 @@
-//! Start-up: one pass over rows and files that makes them agree.
+//! Start-up: one pass over records and files that makes them agree.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 
 use bgfetch_model::ids::{BodyKey, FetchKey, Generation, RecordIndex, RecordKey};
+use bgfetch_model::response::RecordResult;
+use bgfetch_model::store_op::{Snapshot, StoredFetch, StoredRecord};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::apply::key;
-use super::values::{result, unsigned};
+use super::values::{result_text, unsigned};
 use crate::StoreError;
 use crate::bodies::folder::{self, BodyFile, BodyFolder};
 
-/// Brings rows and files into agreement: after a reboot (the `boot` id is another one than the
-/// store last ran under, or none is known) only synced bytes are trusted, else every byte; files
-/// that no row knows are deleted.
+/// Brings rows, files and the snapshot that was read from the rows into agreement: after a reboot
+/// (the `boot` id is another one than the store last ran under, or none is known) only synced bytes
+/// are trusted, else every byte; files that no row knows are deleted.
 ///
 /// A record that had succeeded with more bytes than can be trusted loses its result, and its fetch
 /// with it: both go on from what is left. A failed record keeps its result, for that does not
 /// depend on its bytes.
+///
+/// It takes a snapshot, rather than to read rows by itself, because every row must have been
+/// understood before the first file is deleted.
 pub(super) fn recover(
     sql: &mut Connection,
     bodies: &BodyFolder,
     boot: Option<&str>,
+    snapshot: &mut Snapshot,
 ) -> Result<(), StoreError> {
     let transaction = sql.transaction()?;
     let rebooted = boot.is_none() || boot != last_boot(&transaction)?.as_deref();
     if rebooted {
         tracing::debug!("only synced bytes are trusted after a reboot");
     }
-    let fetches = transaction
-        .prepare("SELECT key, requests_synced FROM fetch")?
-        .query_map([], |row| Ok((FetchKey(unsigned(row, 0)?), row.get(1)?)))?
-        .collect::<rusqlite::Result<HashMap<FetchKey, bool>>>()?;
-    for (fetch, requests_synced) in &fetches {
-        let trust = Trust {
-            only_synced: rebooted,
-            requests: !rebooted || *requests_synced,
-        };
-        recover_fetch(&transaction, bodies, *fetch, trust)?;
+    let mut known = HashSet::new();
+    for fetch in &mut snapshot.fetches {
+        recover_fetch(&transaction, bodies, fetch, rebooted)?;
+        known.insert(fetch.key);
     }
     for (path, fetch) in bodies.fetches()? {
-        if fetch.is_none_or(|fetch| !fetches.contains_key(&fetch)) {
+        if fetch.is_none_or(|fetch| !known.contains(&fetch)) {
             remove_orphan(&path);
         }
     }
@@ -80,33 +80,14 @@ pub(super) fn set_closed(sql: &Connection, closed: bool) -> rusqlite::Result<()>
     Ok(())
 }
 
-/// What can be relied on besides rows.
-#[derive(Clone, Copy)]
-struct Trust {
-    /// Of response bodies only what was synced.
-    only_synced: bool,
-    /// The bodies of requests.
-    requests: bool,
-}
-
-/// A row as far as it says something about bytes.
-struct Claim {
-    index: RecordIndex,
-    generation: Generation,
-    stored: u64,
-    synced: u64,
-    succeeded: bool,
-    settled: bool,
-}
-
 fn recover_fetch(
     sql: &Connection,
     bodies: &BodyFolder,
-    fetch: FetchKey,
-    trust: Trust,
+    fetch: &mut StoredFetch,
+    rebooted: bool,
 ) -> Result<(), StoreError> {
     let mut files: HashMap<BodyFile, (PathBuf, u64)> = HashMap::new();
-    for file in bodies.files(fetch)? {
+    for file in bodies.files(fetch.key)? {
         match file.kind {
             Some(kind) => {
                 files.insert(kind, (file.path, file.length));
@@ -114,22 +95,49 @@ fn recover_fetch(
             None => remove_orphan(&file.path),
         }
     }
-    let claims = claims(sql, fetch)?;
-    let mut requests = HashSet::new();
-    for claim in claims {
-        requests.insert(claim.index);
-        let found = files.remove(&BodyFile::Response(claim.index, claim.generation));
-        if claim.generation != Generation::default() {
-            let record = RecordKey {
-                fetch,
-                index: claim.index,
+    let synced = synced_lengths(sql, fetch.key)?;
+    let mut lost_success = false;
+    for (index, record) in (0..).map(RecordIndex).zip(&mut fetch.records) {
+        if record.generation == Generation::default() {
+            continue;
+        }
+        let (path, length) = files
+            .remove(&BodyFile::Response(index, record.generation))
+            .map_or((None, 0), |(path, length)| (Some(path), length));
+        let synced = synced.get(&index).copied().unwrap_or_default();
+        let trusted = if rebooted { length.min(synced) } else { length };
+        if let Some(path) = path.filter(|_| trusted < length) {
+            truncate(&path, trusted)?;
+        }
+        let before = record.clone();
+        lost_success |= trust(record, trusted);
+        // A file that is shorter than what was synced was tampered with; what is written from here
+        // on is not on disk yet.
+        if length < synced || (before.result.is_some() && before != *record) {
+            let key = RecordKey {
+                fetch: fetch.key,
+                index,
             };
-            recover_record(sql, record, &claim, found, trust)?;
+            tracing::warn!(record = %key, trusted, "bytes of a record were lost");
+            update_record(sql, key, record, synced.min(length))?;
         }
     }
+    if lost_success {
+        fetch.result = None;
+        fetch.settled_at = None;
+        fetch.delivery_attempts = 0;
+        sql.prepare_cached(
+            "UPDATE fetch SET result = NULL, settled_at = NULL, delivery_attempts = 0 \
+             WHERE key = ?",
+        )?
+        .execute([key(fetch.key)])?;
+    }
+    let requests_trusted = !rebooted || requests_synced(sql, fetch.key)?;
     for (kind, (path, _)) in files {
         let kept = match kind {
-            BodyFile::Request(index) => trust.requests && requests.contains(&index),
+            BodyFile::Request(RecordIndex(index)) => {
+                requests_trusted && (index as usize) < fetch.records.len()
+            }
             BodyFile::Response(..) => false,
         };
         if !kept {
@@ -139,71 +147,51 @@ fn recover_fetch(
     Ok(())
 }
 
-fn claims(sql: &Connection, fetch: FetchKey) -> rusqlite::Result<Vec<Claim>> {
-    sql.prepare_cached(
-        "SELECT position, generation, stored, synced, result FROM record WHERE fetch = ?",
-    )?
-    .query_map([key(fetch)], |row| {
-        let result = result(row, 4)?;
-        Ok(Claim {
-            index: RecordIndex(row.get(0)?),
-            generation: Generation(row.get(1)?),
-            stored: unsigned(row, 2)?,
-            synced: unsigned(row, 3)?,
-            succeeded: result == Some(None),
-            settled: result.is_some(),
-        })
-    })?
-    .collect()
-}
-
-fn recover_record(
-    sql: &Connection,
-    record: RecordKey,
-    claim: &Claim,
-    found: Option<(PathBuf, u64)>,
-    trust: Trust,
-) -> Result<(), StoreError> {
-    let (path, length) = found.map_or((None, 0), |(path, length)| (Some(path), length));
-    let trusted = if trust.only_synced {
-        length.min(claim.synced)
-    } else {
-        length
-    };
-    if let Some(path) = path.filter(|_| trusted < length) {
-        truncate(&path, trusted)?;
-    }
-    // A file that is shorter than what was synced was tampered with; what is written from here on
-    // is not on disk yet.
-    if length < claim.synced {
-        set(sql, "synced = ?1", record, length)?;
-    }
-    if claim.settled && trusted < claim.stored {
-        tracing::warn!(%record, trusted, stored = claim.stored, "bytes were lost");
-        if claim.succeeded {
-            set(sql, "stored = ?1, result = NULL", record, trusted)?;
-            sql.prepare_cached(
-                "UPDATE fetch SET result = NULL, settled_at = NULL, delivery_attempts = 0 \
-                 WHERE key = ?",
-            )?
-            .execute([key(record.fetch)])?;
-        } else {
-            set(sql, "stored = ?1", record, trusted)?;
+/// Lets a record rely on `trusted` bytes; returns whether that undid its success.
+fn trust(record: &mut StoredRecord, trusted: u64) -> bool {
+    if record.result.is_none() || trusted < record.stored {
+        record.stored = trusted;
+        if record.result == Some(RecordResult::Success) {
+            record.result = None;
+            return true;
         }
     }
+    false
+}
+
+fn update_record(
+    sql: &Connection,
+    RecordKey { fetch, index }: RecordKey,
+    record: &StoredRecord,
+    synced: u64,
+) -> rusqlite::Result<()> {
+    sql.prepare_cached(
+        "UPDATE record SET stored = ?, synced = ?, result = ? WHERE fetch = ? AND position = ?",
+    )?
+    .execute(params![
+        record.stored.cast_signed(),
+        synced.cast_signed(),
+        record.result.map(|result| result_text(result.failure())),
+        key(fetch),
+        index.0
+    ])?;
     Ok(())
 }
 
-fn set(sql: &Connection, what: &str, record: RecordKey, value: u64) -> rusqlite::Result<()> {
-    sql.prepare_cached(&format!(
-        "UPDATE record SET {what} WHERE fetch = ?2 AND position = ?3"
-    ))?
-    .execute(params![
-        value.cast_signed(),
-        key(record.fetch),
-        record.index.0
-    ])?;
-    Ok(())
+fn synced_lengths(
+    sql: &Connection,
+    fetch: FetchKey,
+) -> rusqlite::Result<HashMap<RecordIndex, u64>> {
+    sql.prepare_cached("SELECT position, synced FROM record WHERE fetch = ? AND synced > 0")?
+        .query_map([key(fetch)], |row| {
+            Ok((RecordIndex(row.get(0)?), unsigned(row, 1)?))
+        })?
+        .collect()
+}
+
+fn requests_synced(sql: &Connection, fetch: FetchKey) -> rusqlite::Result<bool> {
+    sql.prepare_cached("SELECT requests_synced FROM fetch WHERE key = ?")?
+        .query_row([key(fetch)], |row| row.get(0))
 }
 
 /// The current generations of all records, with what of them is known to be on disk.

@@ -106,6 +106,23 @@ fn files_go_with_the_commit_that_ends_them_and_open_readers_keep_theirs() {
 }
 
 #[test]
+fn a_batch_that_fails_deletes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = open(directory.path());
+    let bodies = store.bodies();
+    let generation = |n| StoreOp::OpenGeneration(body(0, 0, n), head(200));
+    commit(&mut store, insert(0, 2));
+    commit(&mut store, [generation(1)]);
+    write(&*bodies, body(0, 0, 1), 0, b"kept");
+    let unknown = StoreOp::InsertFetch(Box::new(new_fetch(1, 9, 1)));
+    for op in [generation(2), StoreOp::Forget(FetchKey(0))] {
+        let batch = [transaction([op, unknown.clone()])];
+        assert!(store.commit(&batch).is_err());
+        assert_eq!(body_files(directory.path()), ["0", "0/0.1"]);
+    }
+}
+
+#[test]
 fn forgetting_and_unregistering_delete_only_their_own_files() {
     let directory = tempfile::tempdir().unwrap();
     let mut store = open(directory.path());

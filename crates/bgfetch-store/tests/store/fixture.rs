@@ -16,38 +16,38 @@ use bgfetch_model::time::UnixTime;
 use bgfetch_store::{Bodies, Options, SqliteStore, Store};
 
 /// The boot under which tests run unless they reboot.
-pub const BOOT: &str = "boot-1";
+pub(crate) const BOOT: &str = "boot-1";
 
-pub fn open(directory: &Path) -> SqliteStore {
+pub(crate) fn open(directory: &Path) -> SqliteStore {
     open_after_boot(directory, BOOT)
 }
 
-pub fn open_after_boot(directory: &Path, boot: &str) -> SqliteStore {
+pub(crate) fn open_after_boot(directory: &Path, boot: &str) -> SqliteStore {
     SqliteStore::open(directory, Options::default().boot_id(boot)).unwrap()
 }
 
-pub fn registration(n: u8) -> RegistrationKey {
+pub(crate) fn registration(n: u8) -> RegistrationKey {
     RegistrationKey {
         storage_key: StorageKey(format!("https://site-{n}.test")),
         scope: format!("https://site-{n}.test/app/").parse().unwrap(),
     }
 }
 
-pub fn record(fetch: u64, index: u32) -> RecordKey {
+pub(crate) fn record(fetch: u64, index: u32) -> RecordKey {
     RecordKey {
         fetch: FetchKey(fetch),
         index: RecordIndex(index),
     }
 }
 
-pub fn body(fetch: u64, index: u32, generation: u32) -> BodyKey {
+pub(crate) fn body(fetch: u64, index: u32, generation: u32) -> BodyKey {
     BodyKey {
         record: record(fetch, index),
         generation: Generation(generation),
     }
 }
 
-pub fn head(status: u16) -> Arc<ResponseHead> {
+pub(crate) fn head(status: u16) -> Arc<ResponseHead> {
     Arc::new(ResponseHead {
         status,
         headers: HeaderList::from_iter([("ETag", "\"v1\""), ("X-Latin", "caf\u{e9}")]),
@@ -56,7 +56,7 @@ pub fn head(status: u16) -> Arc<ResponseHead> {
     })
 }
 
-pub fn new_record(n: u32) -> StoredRecord {
+pub(crate) fn new_record(n: u32) -> StoredRecord {
     let url = format!("https://site-0.test/{n}").parse().unwrap();
     StoredRecord {
         request: Arc::new(Request::get(url)),
@@ -69,7 +69,7 @@ pub fn new_record(n: u32) -> StoredRecord {
     }
 }
 
-pub fn new_fetch(key: u64, of: u8, records: u32) -> StoredFetch {
+pub(crate) fn new_fetch(key: u64, of: u8, records: u32) -> StoredFetch {
     StoredFetch {
         key: FetchKey(key),
         registration: registration(of),
@@ -94,14 +94,14 @@ pub fn new_fetch(key: u64, of: u8, records: u32) -> StoredFetch {
     }
 }
 
-pub fn insert(key: u64, records: u32) -> [StoreOp; 2] {
+pub(crate) fn insert(key: u64, records: u32) -> [StoreOp; 2] {
     [
         StoreOp::PutRegistration(registration(0)),
         StoreOp::InsertFetch(Box::new(new_fetch(key, 0, records))),
     ]
 }
 
-pub fn settle_record(record: RecordKey, stored: u64) -> StoreOp {
+pub(crate) fn settle_record(record: RecordKey, stored: u64) -> StoreOp {
     StoreOp::SettleRecord {
         record,
         result: RecordResult::Success,
@@ -110,7 +110,7 @@ pub fn settle_record(record: RecordKey, stored: u64) -> StoreOp {
     }
 }
 
-pub fn fail_record(record: RecordKey, stored: u64) -> StoreOp {
+pub(crate) fn fail_record(record: RecordKey, stored: u64) -> StoreOp {
     StoreOp::SettleRecord {
         record,
         result: RecordResult::Failure(FailureReason::FetchError),
@@ -119,35 +119,39 @@ pub fn fail_record(record: RecordKey, stored: u64) -> StoreOp {
     }
 }
 
-pub fn settle(fetch: u64, result: FetchResult) -> StoreOp {
+pub(crate) fn settle(fetch: u64, result: FetchResult) -> StoreOp {
     StoreOp::Settle(FetchKey(fetch), result, UnixTime(1_800_000_000_000))
 }
 
-pub fn transaction(ops: impl IntoIterator<Item = StoreOp>) -> Transaction {
+pub(crate) fn transaction(ops: impl IntoIterator<Item = StoreOp>) -> Transaction {
     Transaction {
         ops: ops.into_iter().collect(),
         sync: Sync::Process,
     }
 }
 
-pub fn commit(store: &mut dyn Store, ops: impl IntoIterator<Item = StoreOp>) {
+pub(crate) fn commit(store: &mut dyn Store, ops: impl IntoIterator<Item = StoreOp>) {
     store.commit(&[transaction(ops)]).unwrap();
 }
 
 /// Commits nothing but the sync of the fetch's response bodies.
-pub fn commit_synced(store: &mut dyn Store, fetch: u64, ops: impl IntoIterator<Item = StoreOp>) {
+pub(crate) fn commit_synced(
+    store: &mut dyn Store,
+    fetch: u64,
+    ops: impl IntoIterator<Item = StoreOp>,
+) {
     let mut transaction = transaction(ops);
     transaction.sync = Sync::ResponseBodies(FetchKey(fetch));
     store.commit(&[transaction]).unwrap();
 }
 
-pub fn write(bodies: &dyn Bodies, body: BodyKey, offset: u64, bytes: &[u8]) {
+pub(crate) fn write(bodies: &dyn Bodies, body: BodyKey, offset: u64, bytes: &[u8]) {
     let mut writer = bodies.open_writer(body, offset).unwrap();
     writer.write(bytes).unwrap();
     assert_eq!(writer.length(), offset + bytes.len() as u64);
 }
 
-pub fn read(bodies: &dyn Bodies, body: BodyKey) -> Vec<u8> {
+pub(crate) fn read(bodies: &dyn Bodies, body: BodyKey) -> Vec<u8> {
     let reader = bodies.open_reader(body).unwrap();
     let mut all = vec![0; reader.length().unwrap() as usize];
     let mut at = 0;
@@ -160,7 +164,7 @@ pub fn read(bodies: &dyn Bodies, body: BodyKey) -> Vec<u8> {
 }
 
 /// The paths of all files below `DIR/bodies`, relative to it and sorted.
-pub fn body_files(directory: &Path) -> Vec<String> {
+pub(crate) fn body_files(directory: &Path) -> Vec<String> {
     let root = directory.join("bodies");
     let mut found = Vec::new();
     let mut folders = vec![root.clone()];
@@ -179,7 +183,7 @@ pub fn body_files(directory: &Path) -> Vec<String> {
 }
 
 /// A copy of a store's directory as it is now: what a crash at this moment leaves behind.
-pub fn image(directory: &Path, to: &Path) -> PathBuf {
+pub(crate) fn image(directory: &Path, to: &Path) -> PathBuf {
     copy_folder(directory, to);
     to.to_owned()
 }

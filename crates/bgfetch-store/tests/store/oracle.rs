@@ -7,16 +7,16 @@ use bgfetch_model::response::RecordResult;
 use bgfetch_model::store_op::{Snapshot, StoreOp, StoredFetch, StoredRecord, Sync, Transaction};
 
 #[derive(Clone, Default)]
-pub struct Oracle {
-    pub registrations: Vec<RegistrationKey>,
-    pub fetches: Vec<StoredFetch>,
-    pub next_fetch: u64,
-    pub bodies: HashMap<BodyKey, Vec<u8>>,
-    pub synced: HashMap<BodyKey, usize>,
+pub(crate) struct Oracle {
+    pub(crate) registrations: Vec<RegistrationKey>,
+    pub(crate) fetches: Vec<StoredFetch>,
+    pub(crate) next_fetch: u64,
+    pub(crate) bodies: HashMap<BodyKey, Vec<u8>>,
+    pub(crate) synced: HashMap<BodyKey, usize>,
 }
 
 impl Oracle {
-    pub fn commit(&mut self, transaction: &Transaction) {
+    pub(crate) fn commit(&mut self, transaction: &Transaction) {
         for op in &transaction.ops {
             self.apply(op);
         }
@@ -29,34 +29,34 @@ impl Oracle {
         }
     }
 
-    pub fn fetch(&mut self, key: FetchKey) -> Option<&mut StoredFetch> {
+    pub(crate) fn fetch(&mut self, key: FetchKey) -> Option<&mut StoredFetch> {
         self.fetches.iter_mut().find(|fetch| fetch.key == key)
     }
 
-    pub fn record(&mut self, key: RecordKey) -> Option<&mut StoredRecord> {
+    pub(crate) fn record(&mut self, key: RecordKey) -> Option<&mut StoredRecord> {
         self.fetch(key.fetch)?.records.get_mut(key.index.0 as usize)
     }
 
-    pub fn write(&mut self, body: BodyKey, bytes: &[u8]) {
+    pub(crate) fn write(&mut self, body: BodyKey, bytes: &[u8]) {
         self.bodies
             .entry(body)
             .or_default()
             .extend_from_slice(bytes);
     }
 
-    pub fn length(&self, body: BodyKey) -> u64 {
+    pub(crate) fn length(&self, body: BodyKey) -> u64 {
         self.bodies.get(&body).map_or(0, |bytes| bytes.len() as u64)
     }
 
     /// Everything was closed in an orderly way.
-    pub fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         for (body, _) in self.current() {
             self.sync(body, self.bodies.get(&body).map_or(0, Vec::len));
         }
     }
 
     /// Power was lost: of each body only what was synced is there.
-    pub fn reboot(&mut self) {
+    pub(crate) fn reboot(&mut self) {
         for (body, before) in self.current() {
             let synced = self.synced.get(&body).copied().unwrap_or(0);
             let bytes = self.bodies.entry(body).or_default();
@@ -78,7 +78,7 @@ impl Oracle {
     }
 
     /// What a store should load.
-    pub fn check(&self, snapshot: &Snapshot) {
+    pub(crate) fn check(&self, snapshot: &Snapshot) {
         assert_eq!(snapshot.registrations, self.registrations);
         assert_eq!(snapshot.next_fetch, self.next_fetch);
         let mut fetches = self.fetches.clone();
@@ -100,7 +100,7 @@ impl Oracle {
     }
 
     /// The body of each record that has one, with a copy of the record.
-    pub fn current(&self) -> Vec<(BodyKey, StoredRecord)> {
+    pub(crate) fn current(&self) -> Vec<(BodyKey, StoredRecord)> {
         let records = self.fetches.iter().flat_map(|fetch| {
             (0..).zip(&fetch.records).map(|(index, record)| {
                 let key = RecordKey {

@@ -271,6 +271,21 @@ fn a_long_download_is_synced_while_it_grows() {
 }
 
 #[test]
+fn what_was_synced_of_a_generation_says_nothing_of_the_next() {
+    let (directory, mut store) = begun(1, Options::default());
+    let (bodies, wakeups) = (store.bodies(), store.wakeups());
+    write(&*bodies, body(0, 0, 1), 0, &vec![7; 64 << 20]);
+    wakeups.recv().unwrap();
+    commit(
+        &mut store,
+        [StoreOp::OpenGeneration(body(0, 0, 2), head(200))],
+    );
+    write(&*bodies, body(0, 0, 2), 0, b"0123456789");
+    drop((store, bodies));
+    assert_eq!(loaded(&directory, REBOOTED).records[0].stored, 0);
+}
+
+#[test]
 fn bodies_that_finish_are_synced_together_in_the_background() {
     let (directory, mut store) = begun(5, Options::default());
     let (bodies, wakeups) = (store.bodies(), store.wakeups());
