@@ -1,7 +1,12 @@
 //! What the documents say about the code, checked by machine so that neither can drift.
 
 // A panic in a test's helper is a failed test, which is what it is for.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
