@@ -51,4 +51,4 @@ unit: ## Run the tests alone, `arrows` included
 test: setup deny lint doc examples unit ## Run everything that CI runs
 
 bench: ## Run the benchmarks
-	cargo bench -p bgfetch-benches
+	cargo bench -p bgfetch-benches --bench '*'
