@@ -1,0 +1,315 @@
+//! What the documents say about the code, checked by machine so that neither can drift.
+
+// A panic in a test's helper is a failed test, which is what it is for.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const TESTKIT: &str = "bgfetch-testkit";
+
+/// A file that does not fit under this has more than one subject: a newcomer should find one
+/// algorithm in one file, and read that file in one go.
+const MAX_LINES: usize = 700;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// Reads a file; `path` is relative to the root.
+fn read(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// All files below `folder` with that extension, relative to the root, in order.
+fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|found| found == extension) {
+                found.push(path.strip_prefix(root()).unwrap().to_owned());
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The source files of all crates, with their text. Tests beside the sources are not in here.
+fn sources() -> Vec<(PathBuf, String)> {
+    let sources: Vec<_> = files("crates", "rs")
+        .into_iter()
+        .filter(|path| {
+            path.components()
+                .nth(2)
+                .is_some_and(|part| part.as_os_str() == "src")
+        })
+        .map(|path| {
+            let text = read(&path);
+            (path, text)
+        })
+        .collect();
+    assert!(!sources.is_empty(), "the sources were not found");
+    sources
+}
+
+fn assert_none(problems: &[String]) {
+    assert!(problems.is_empty(), "\n{}\n", problems.join("\n"));
+}
+
+/// An arrow between two crates of the workspace, from the one that uses to the one that is used.
+type Arrow = (String, String);
+
+struct Dependencies {
+    /// What the crates are built of.
+    normal: BTreeSet<Arrow>,
+    /// What only their tests use.
+    dev: BTreeSet<Arrow>,
+}
+
+fn dependencies() -> Dependencies {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args([
+            "metadata",
+            "--no-deps",
+            "--offline",
+            "--format-version",
+            "1",
+        ])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    let name = |value: &serde_json::Value| value["name"].as_str().unwrap().to_owned();
+    let members: BTreeSet<String> = packages.iter().map(name).collect();
+    let mut found = Dependencies {
+        normal: BTreeSet::new(),
+        dev: BTreeSet::new(),
+    };
+    for package in packages {
+        for dependency in package["dependencies"].as_array().unwrap() {
+            let arrow = (name(package), name(dependency));
+            if !members.contains(&arrow.1) {
+                continue;
+            }
+            match dependency["kind"].as_str() {
+                Some("dev") => found.dev.insert(arrow),
+                _ => found.normal.insert(arrow),
+            };
+        }
+    }
+    found
+}
+
+/// The arrows (`a --> b`) of the Mermaid diagram in docs/architecture.md.
+fn diagram() -> BTreeSet<Arrow> {
+    let text = read("docs/architecture.md");
+    let (_, diagram) = text.split_once("```mermaid\n").expect("a diagram");
+    let (diagram, _) = diagram.split_once("```").expect("the end of the diagram");
+    let arrows: BTreeSet<Arrow> = diagram
+        .lines()
+        .filter_map(|line| line.split_once("-->"))
+        .map(|(from, to)| (from.trim().to_owned(), to.trim().to_owned()))
+        .collect();
+    assert!(!arrows.is_empty(), "the diagram has no arrows");
+    arrows
+}
+
+#[test]
+fn crates_depend_on_each_other_as_the_diagram_shows() {
+    let (shown, mut real) = (diagram(), dependencies().normal);
+    // The diagram shows what an embedder builds.
+    real.retain(|(from, _)| from != TESTKIT);
+    let missing = real
+        .difference(&shown)
+        .map(|(from, to)| format!("not shown: {from} --> {to}"));
+    let extra = shown
+        .difference(&real)
+        .map(|(from, to)| format!("not there: {from} --> {to}"));
+    assert_none(&missing.chain(extra).collect::<Vec<_>>());
+}
+
+#[test]
+fn network_store_and_workers_know_nothing_of_each_other_even_in_tests() {
+    let Dependencies { normal, dev } = dependencies();
+    let peers = ["bgfetch-net", "bgfetch-store", "bgfetch-sw"];
+    for (from, to) in normal.union(&dev) {
+        let both = peers.contains(&from.as_str()) && peers.contains(&to.as_str());
+        assert!(!both, "{from} knows {to}");
+    }
+}
+
+/// If the test kit knew one of them, the tests of the others would know it too.
+#[test]
+fn the_testkit_is_used_by_tests_alone_and_knows_only_the_model() {
+    for (from, to) in dependencies().normal {
+        assert_ne!(to, TESTKIT, "{from} is built with it");
+        assert!(from != TESTKIT || to == "bgfetch-model", "it knows {to}");
+    }
+}
+
+#[test]
+fn no_source_file_has_more_than_one_subject() {
+    let problems: Vec<String> = sources()
+        .iter()
+        .map(|(path, text)| (path, text.lines().count()))
+        .filter(|(_, lines)| *lines >= MAX_LINES)
+        .map(|(path, lines)| format!("{} has {lines} lines", path.display()))
+        .collect();
+    assert_none(&problems);
+}
+
+/// The entries of docs/spec-issues.md (`## n. Title`, deviations `## Dn. Title`) by their names.
+fn entries(text: &str) -> BTreeMap<String, &str> {
+    text.split("\n## ")
+        .skip(1)
+        .filter_map(|entry| {
+            let (name, body) = entry.split_once(". ")?;
+            let number = name.strip_prefix('D').unwrap_or(name);
+            let numbered = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+            numbered.then(|| (name.to_owned(), body))
+        })
+        .collect()
+}
+
+/// The links (`[text](target)`) of a document, as pairs.
+fn links(text: &str) -> Vec<(&str, &str)> {
+    text.split("](")
+        .zip(text.split("](").skip(1))
+        .filter_map(|(before, after)| Some((before.rsplit_once('[')?.1, after.split_once(')')?.0)))
+        .collect()
+}
+
+/// The paths, relative to the root, of the files that a document in docs/ links to.
+fn linked_files(text: &str) -> BTreeSet<PathBuf> {
+    links(text)
+        .iter()
+        .filter_map(|(_, target)| target.strip_prefix("../"))
+        .map(PathBuf::from)
+        .collect()
+}
+
+#[test]
+fn every_spec_issue_marker_has_an_entry_and_every_entry_a_marker() {
+    let issues = read("docs/spec-issues.md");
+    let entries = entries(&issues);
+    let mut problems = Vec::new();
+    let mut marked = BTreeSet::new();
+    for (path, text) in sources() {
+        for after in text.split("SPEC-ISSUE(").skip(1) {
+            let number = after.split_once(')').map_or("", |(number, _)| number);
+            marked.insert(number.to_owned());
+            let entry = entries.get(number).copied().unwrap_or_default();
+            if !linked_files(entry).contains(&path) {
+                problems.push(format!(
+                    "docs/spec-issues.md has no entry {number} that links to {}",
+                    path.display()
+                ));
+            }
+        }
+    }
+    for name in entries.keys().filter(|name| !name.starts_with('D')) {
+        if !marked.contains(name) {
+            problems.push(format!("no source is marked SPEC-ISSUE({name})"));
+        }
+    }
+    assert_none(&problems);
+}
+
+#[test]
+fn every_deviation_has_a_reason_and_an_entry() {
+    let issues = read("docs/spec-issues.md");
+    let listed: BTreeSet<PathBuf> = entries(&issues)
+        .iter()
+        .filter(|(name, _)| name.starts_with('D'))
+        .flat_map(|(_, entry)| linked_files(entry))
+        .collect();
+    let mut problems = Vec::new();
+    for (path, text) in sources() {
+        for (number, line) in text.lines().enumerate() {
+            let place = format!("{}:{}", path.display(), number + 1);
+            for marker in ["DEVIATION", "OPTIMIZATION"] {
+                let Some((_, after)) = line.split_once(marker) else {
+                    continue;
+                };
+                // The reason begins on the marker's line, with at least two words.
+                let reason = after.strip_prefix(": ").unwrap_or_default();
+                if reason.split_whitespace().count() < 2 {
+                    problems.push(format!("{place}: {marker} without a reason"));
+                }
+            }
+            if line.contains("DEVIATION") && !listed.contains(&path) {
+                problems.push(format!(
+                    "{place}: no entry `## Dn.` in docs/spec-issues.md links here"
+                ));
+            }
+        }
+    }
+    assert_none(&problems);
+}
+
+#[test]
+fn every_entry_names_a_test_that_exists() {
+    let issues = read("docs/spec-issues.md");
+    let mut problems = Vec::new();
+    for (name, entry) in entries(&issues) {
+        // A test is named by a link to its file, whose text is the function's name.
+        let tests: Vec<_> = links(entry)
+            .into_iter()
+            .filter_map(|(text, target)| {
+                let function = text.strip_prefix('`')?.strip_suffix('`')?;
+                (!function.contains(['.', '/'])).then_some((function, target.strip_prefix("../")?))
+            })
+            .collect();
+        if tests.is_empty() {
+            problems.push(format!("entry {name} names no test"));
+        }
+        for (function, file) in tests {
+            if !read(file).contains(&format!("fn {function}(")) {
+                problems.push(format!("entry {name}: {file} has no test {function}"));
+            }
+        }
+    }
+    assert_none(&problems);
+}
+
+#[test]
+fn relative_links_of_the_documents_lead_somewhere() {
+    let mut documents = files("docs", "md");
+    for name in ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"] {
+        documents.push(PathBuf::from(name));
+    }
+    let mut problems = Vec::new();
+    for document in documents {
+        let folder = document.parent().unwrap().to_owned();
+        for (_, target) in links(&read(&document)) {
+            let path = target.split('#').next().unwrap_or_default();
+            if !path.is_empty()
+                && !path.contains("://")
+                && !root().join(&folder).join(path).exists()
+            {
+                problems.push(format!("{}: {target} does not exist", document.display()));
+            }
+        }
+    }
+    assert_none(&problems);
+}
