@@ -1,1 +1,4 @@
 //! Under construction.
+
+pub mod connectivity;
+pub mod scheduler;

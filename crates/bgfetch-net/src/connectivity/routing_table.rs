@@ -1,0 +1,217 @@
+//! What a routing table says about connectivity: pure, so that every platform's watcher can share
+//! it and every case is a table entry in a test.
+
+use bgfetch_model::connectivity::{Connectivity, Reachable};
+use ipnet::IpNet;
+
+/// A snapshot of the system's links and routes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RoutingTable {
+    /// The network interfaces.
+    pub links: Vec<Link>,
+    /// The routes to other machines: unicast only, of IPv4 and IPv6 and of every table, since
+    /// policy rules may select any of them.
+    pub routes: Vec<Route>,
+}
+
+/// A network interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The interface index, by which routes name it.
+    pub index: u32,
+    /// Whether it is set up by the administrator.
+    pub up: bool,
+    /// Whether it is operational: it has a carrier and is not still authenticating.
+    pub running: bool,
+    /// Whether it is the loopback interface, which leads to no other machine.
+    pub loopback: bool,
+}
+
+impl Link {
+    fn carries_traffic(&self) -> bool {
+        self.up && self.running && !self.loopback
+    }
+}
+
+/// A way to a network: directly connected or through a gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The addresses it leads to; prefix length 0 is the default route.
+    pub destination: IpNet,
+    /// The indices of the links it may use; several for a multipath route.
+    pub links: Vec<u32>,
+}
+
+impl RoutingTable {
+    /// What can be reached by these routes.
+    ///
+    /// [`Connectivity::Online`] where a default route of either IP version leads through a link
+    /// that carries traffic; two routes that cover everything together, as some tunnels install
+    /// them, are a default route too. Otherwise [`Connectivity::Offline`] with loopback and the
+    /// networks that remaining routes lead to (ruling 34). Link-local networks do not count: an
+    /// address there means nothing without its interface, and interfaces without any network
+    /// assign them to themselves.
+    ///
+    /// A virtual link (a tunnel, a container bridge) that says it is running is believed.
+    #[must_use]
+    pub fn connectivity(&self) -> Connectivity {
+        let networks: Vec<IpNet> = self
+            .routes
+            .iter()
+            .filter(|route| !is_link_local(&route.destination) && self.is_usable(route))
+            .map(|route| route.destination.trunc())
+            .collect();
+        // Sorted, without duplicates and with halves joined, so that equal states compare equal.
+        let networks = IpNet::aggregate(&networks);
+        if networks.iter().any(|network| network.prefix_len() == 0) {
+            return Connectivity::Online;
+        }
+        Connectivity::Offline(Reachable {
+            loopback: true,
+            networks,
+        })
+    }
+
+    fn is_usable(&self, route: &Route) -> bool {
+        self.links
+            .iter()
+            .any(|link| link.carries_traffic() && route.links.contains(&link.index))
+    }
+}
+
+fn is_link_local(network: &IpNet) -> bool {
+    match network {
+        IpNet::V4(network) => network.prefix_len() >= 16 && network.addr().is_link_local(),
+        IpNet::V6(network) => {
+            network.prefix_len() >= 10 && network.addr().is_unicast_link_local()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LO: Link = Link {
+        index: 1,
+        up: true,
+        running: true,
+        loopback: true,
+    };
+    const ETH: Link = Link {
+        index: 2,
+        up: true,
+        running: true,
+        loopback: false,
+    };
+    const WLAN: Link = Link { index: 3, ..ETH };
+
+    fn to(destination: &str, links: &[u32]) -> Route {
+        Route {
+            destination: destination.parse().unwrap(),
+            links: links.to_vec(),
+        }
+    }
+
+    fn offline(networks: &[&str]) -> Connectivity {
+        Connectivity::Offline(Reachable {
+            loopback: true,
+            networks: networks.iter().map(|net| net.parse().unwrap()).collect(),
+        })
+    }
+
+    #[test]
+    fn every_table_gives_its_connectivity() {
+        let down = Link { up: false, ..ETH };
+        let no_carrier = Link {
+            running: false,
+            ..ETH
+        };
+        let cases = [
+            ("nothing", vec![], vec![], offline(&[])),
+            ("only loopback", vec![LO], vec![], offline(&[])),
+            (
+                "a default route through loopback leads nowhere",
+                vec![LO],
+                vec![to("0.0.0.0/0", &[1]), to("::1/128", &[1])],
+                offline(&[]),
+            ),
+            (
+                "IPv4 default route",
+                vec![LO, ETH],
+                vec![to("0.0.0.0/0", &[2]), to("192.0.2.0/24", &[2])],
+                Connectivity::Online,
+            ),
+            (
+                "IPv6 default route",
+                vec![LO, ETH],
+                vec![to("::/0", &[2])],
+                Connectivity::Online,
+            ),
+            (
+                "a tunnel's two halves",
+                vec![LO, ETH],
+                vec![to("0.0.0.0/1", &[2]), to("128.0.0.0/1", &[2])],
+                Connectivity::Online,
+            ),
+            (
+                "one half is not everything",
+                vec![LO, ETH],
+                vec![to("128.0.0.0/1", &[2])],
+                offline(&["128.0.0.0/1"]),
+            ),
+            (
+                "the link was set down",
+                vec![LO, down],
+                vec![to("0.0.0.0/0", &[2]), to("192.0.2.0/24", &[2])],
+                offline(&[]),
+            ),
+            (
+                "the cable was pulled, routes are still listed",
+                vec![LO, no_carrier],
+                vec![to("0.0.0.0/0", &[2]), to("192.0.2.0/24", &[2])],
+                offline(&[]),
+            ),
+            (
+                "another link still has a network but no default route",
+                vec![LO, no_carrier, WLAN],
+                vec![to("0.0.0.0/0", &[2]), to("198.51.100.0/24", &[3])],
+                offline(&["198.51.100.0/24"]),
+            ),
+            (
+                "one path of a multipath route is enough",
+                vec![LO, no_carrier, WLAN],
+                vec![to("0.0.0.0/0", &[2, 3])],
+                Connectivity::Online,
+            ),
+            (
+                "a route whose link is unknown does not count",
+                vec![LO],
+                vec![to("0.0.0.0/0", &[9]), to("192.0.2.0/24", &[])],
+                offline(&[]),
+            ),
+            (
+                "link-local networks do not count",
+                vec![LO, ETH],
+                vec![to("169.254.0.0/16", &[2]), to("fe80::/64", &[2])],
+                offline(&[]),
+            ),
+            (
+                "connected and routed networks, each once and in order",
+                vec![LO, ETH, WLAN],
+                vec![
+                    to("fd00:7::/64", &[3]),
+                    to("192.0.2.0/24", &[2]),
+                    to("10.0.0.0/8", &[2]),
+                    to("192.0.2.0/24", &[3]),
+                    to("192.0.2.9/32", &[3]),
+                ],
+                offline(&["10.0.0.0/8", "192.0.2.0/24", "fd00:7::/64"]),
+            ),
+        ];
+        for (name, links, routes, expected) in cases {
+            let table = RoutingTable { links, routes };
+            assert_eq!(table.connectivity(), expected, "{name}");
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Connectivity as the operating system reports it.
+
+use std::sync::Arc;
+
+use bgfetch_model::connectivity::Connectivity;
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::ConnectivitySource;
+
+/// Follows the operating system's links and routes.
+///
+/// On Linux it listens to the kernel (rtnetlink) and judges the routes by
+/// [`RoutingTable::connectivity`](super::routing_table::RoutingTable::connectivity); a link that
+/// goes down or up is seen within about 50 ms. It sees the network namespace of the thread that
+/// calls [`start`](Self::start). It never says `Metered` or `CaptivePortal`: lay a
+/// [`ManualConnectivity`](super::ManualConnectivity) over it for those.
+///
+/// Where the kernel cannot be asked (a sandbox without netlink) and on other systems it is always
+/// [`Connectivity::Online`]: attempts then fail and are tried again, which is slower than waiting
+/// but loses nothing, whereas a wrong `Offline` would wait for ever.
+#[derive(Debug)]
+pub struct SystemConnectivity {
+    published: Arc<watch::Sender<Connectivity>>,
+    /// Ends with this source; none where there is nothing to watch.
+    _watcher: Option<AbortOnDropHandle<()>>,
+}
+
+impl SystemConnectivity {
+    /// Starts watching; the current state is known when this returns.
+    ///
+    /// The task that watches runs on the calling tokio runtime until the source is dropped.
+    ///
+    /// # Panics
+    ///
+    /// On Linux, when the tokio runtime has I/O or time disabled.
+    pub async fn start() -> Self {
+        let published = Arc::new(watch::Sender::new(Connectivity::Online));
+        #[cfg(target_os = "linux")]
+        let watcher = super::netlink::start(Arc::clone(&published)).await;
+        #[cfg(not(target_os = "linux"))]
+        let watcher = None;
+        Self {
+            published,
+            _watcher: watcher,
+        }
+    }
+}
+
+impl ConnectivitySource for SystemConnectivity {
+    fn watch(&self) -> watch::Receiver<Connectivity> {
+        self.published.subscribe()
+    }
+}

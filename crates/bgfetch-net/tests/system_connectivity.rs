@@ -1,0 +1,168 @@
+//! The Linux watcher against the kernel, in network namespaces of its own.
+//!
+//! Each test moves a thread into a new, nameless namespace, which the kernel removes with the
+//! thread, however that ends; commands started from the thread run in the namespace too. That
+//! needs the right to make namespaces (root) and `ip` (iproute2).
+#![cfg(target_os = "linux")]
+
+use std::process::Command;
+use std::time::Duration;
+
+use bgfetch_model::connectivity::{Connectivity, Reachable};
+use bgfetch_net::connectivity::{ConnectivitySource, SystemConnectivity};
+use nix::errno::Errno;
+use nix::sched::{CloneFlags, unshare};
+use tokio::sync::watch;
+
+/// Only bounds a test that hangs.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Runs `test` in a new network namespace. Without the right to make one the test is skipped with
+/// a message, except under CI, where it fails.
+fn in_namespace<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
+    let thread = std::thread::spawn(move || {
+        match unshare(CloneFlags::CLONE_NEWNET) {
+            Err(Errno::EPERM) if std::env::var_os("CI").is_none() => {
+                eprintln!("skipped: no right to make a network namespace");
+                return;
+            }
+            made => made.unwrap(),
+        }
+        // One thread, so that the watcher's sockets belong to the namespace.
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+            .block_on(async { tokio::time::timeout(PATIENCE, test()).await.unwrap() });
+    });
+    if let Err(panic) = thread.join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+/// Runs `ip` with these arguments in the calling thread's namespace.
+fn ip(arguments: &str) {
+    let output = Command::new("ip")
+        .args(arguments.split_whitespace())
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "ip {arguments}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Two ends of a cable, both here: `near` is the system's link, `far` is the other machine's.
+fn plug_in() {
+    ip("link set lo up");
+    ip("link add near type veth peer name far");
+    ip("link set near up");
+    ip("link set far up");
+    ip("address add 10.7.0.1/24 dev near");
+}
+
+async fn becomes(state: &mut watch::Receiver<Connectivity>, expected: &Connectivity) {
+    state.wait_for(|now| now == expected).await.unwrap();
+}
+
+fn offline(networks: &[&str]) -> Connectivity {
+    Connectivity::Offline(Reachable {
+        loopback: true,
+        networks: networks.iter().map(|net| net.parse().unwrap()).collect(),
+    })
+}
+
+#[test]
+fn a_namespace_without_links_starts_offline() {
+    in_namespace(async || {
+        let system = SystemConnectivity::start().await;
+        assert_eq!(*system.watch().borrow(), offline(&[]));
+    });
+}
+
+#[test]
+fn the_state_at_the_start_is_known_at_once() {
+    in_namespace(async || {
+        // A dummy link is running as soon as it is up; a cable's carrier takes its time.
+        ip("link add near type dummy");
+        ip("link set near up");
+        ip("route add default dev near");
+        let system = SystemConnectivity::start().await;
+        assert_eq!(*system.watch().borrow(), Connectivity::Online);
+    });
+}
+
+#[test]
+fn a_link_that_goes_down_and_up_is_seen() {
+    in_namespace(async || {
+        plug_in();
+        let system = SystemConnectivity::start().await;
+        let mut state = system.watch();
+        becomes(&mut state, &offline(&["10.7.0.0/24"])).await;
+        ip("link set near down");
+        becomes(&mut state, &offline(&[])).await;
+        ip("link set near up");
+        becomes(&mut state, &offline(&["10.7.0.0/24"])).await;
+    });
+}
+
+#[test]
+fn a_lost_carrier_is_seen_although_the_routes_stay() {
+    in_namespace(async || {
+        plug_in();
+        ip("route add default via 10.7.0.2");
+        let system = SystemConnectivity::start().await;
+        let mut state = system.watch();
+        ip("link set far down");
+        becomes(&mut state, &offline(&[])).await;
+        ip("link set far up");
+        becomes(&mut state, &Connectivity::Online).await;
+    });
+}
+
+#[test]
+fn default_routes_of_both_versions_and_of_several_hops_are_seen() {
+    in_namespace(async || {
+        plug_in();
+        ip("-6 address add fd00:7::1/64 dev near nodad");
+        let system = SystemConnectivity::start().await;
+        let mut state = system.watch();
+        let connected = offline(&["10.7.0.0/24", "fd00:7::/64"]);
+        becomes(&mut state, &connected).await;
+
+        ip("route add default via 10.7.0.2");
+        becomes(&mut state, &Connectivity::Online).await;
+        ip("route del default");
+        becomes(&mut state, &connected).await;
+
+        ip("-6 route add default via fd00:7::2");
+        becomes(&mut state, &Connectivity::Online).await;
+        ip("-6 route del default");
+        becomes(&mut state, &connected).await;
+
+        ip("route add default nexthop via 10.7.0.2 nexthop via 10.7.0.3");
+        becomes(&mut state, &Connectivity::Online).await;
+        ip("route del default");
+        becomes(&mut state, &connected).await;
+
+        ip("route add blackhole 198.51.100.0/24");
+        ip("route add 192.0.2.0/24 via 10.7.0.2");
+        becomes(
+            &mut state,
+            &offline(&["10.7.0.0/24", "192.0.2.0/24", "fd00:7::/64"]),
+        )
+        .await;
+    });
+}
+
+#[test]
+fn a_dropped_source_stops_watching() {
+    in_namespace(async || {
+        let system = SystemConnectivity::start().await;
+        let mut state = system.watch();
+        drop(system);
+        // Closed once the task is gone, which held the other sender.
+        assert!(state.changed().await.is_err());
+    });
+}
