@@ -1,1 +1,479 @@
-//! x
+//! Decides which waiting record starts next. Pure: no clock, no I/O, no tasks.
+//!
+//! Feed it [`enqueue`](Scheduler::enqueue), [`withdraw`](Scheduler::withdraw),
+//! [`release`](Scheduler::release) and
+//! [`learned_multiplexing`](Scheduler::learned_multiplexing); after each, call
+//! [`next`](Scheduler::next) until it returns none and start what it names. Only records that could
+//! run now belong in here: one that is paused, offline or backing off is not queued and holds no
+//! slot.
+//!
+//! # Who goes next
+//!
+//! Two things are scarce, the records in flight at one host and the connections in all, and each is
+//! shared fairly by itself:
+//!
+//! 1. Every host with a free slot nominates one of the records that wait for it.
+//! 2. The nominated records compete for connections. A further stream on a connection that is open
+//!    and multiplexes costs none, so it starts at once.
+//!
+//! Both choose level by level: the storage key that holds the fewest slots, among equals the one
+//! that has waited longest for a turn; within it the highest [`Priority`] strictly; then in the same
+//! fair way the registration and the fetch; and of the fetch the first record in request order.
+//! So one site cannot starve another, nor a large fetch a small one, and a low priority only waits
+//! for records of its own storage key. Records of one fetch at one host start strictly in order; a
+//! host without a free slot, or where it is another fetch's turn, holds back no record for other
+//! hosts.
+//!
+//! # Cost
+//!
+//! Each call costs O(log n); [`withdraw_fetch`](Scheduler::withdraw_fetch) costs that per host of
+//! the fetch. A waiting record takes about 25 bytes, each pair of a fetch and a host some hundred
+//! more.
+
+mod arena;
+mod forest;
+mod job;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use arena::Arena;
+use bgfetch_model::ids::{FetchKey, RecordIndex, RecordKey, RegistrationKey};
+
+use forest::{Forest, NodeId};
+pub use job::{HostKey, Job, Limits, Priority};
+
+type HostId = usize;
+type FetchId = usize;
+type LaneId = usize;
+
+/// How many hosts are remembered to multiplex. Forgetting one costs a few connections when it is
+/// next used.
+const REMEMBERED_HOSTS: usize = 1024;
+
+/// Decides which waiting record starts next; see the [module](self).
+#[derive(Debug)]
+pub struct Scheduler {
+    limits: Limits,
+    forest: Forest,
+    /// The tree in which nominated records compete for connections; its items are fetches.
+    all_hosts: NodeId,
+    /// The connections in use: the sum of all hosts' [`Host::payers`].
+    connections: u32,
+    /// The hosts whose nominated record needs no connection.
+    open_streams: BTreeSet<HostId>,
+    hosts: Arena<Host>,
+    host_ids: HashMap<HostKey, HostId>,
+    multiplexing: HashSet<HostKey>,
+    fetches: Arena<Fetch>,
+    fetch_ids: HashMap<FetchKey, FetchId>,
+    lanes: Arena<Lane>,
+    running: HashMap<RecordKey, LaneId>,
+}
+
+/// A server with records waiting or in flight.
+#[derive(Debug)]
+struct Host {
+    key: HostKey,
+    /// The tree in which its waiting records compete for its slots; its items are lanes.
+    root: NodeId,
+    lanes: u32,
+    running: u32,
+    multiplexes: bool,
+    /// One entry for each connection in use: the fetch whose share it counts against. A connection
+    /// that multiplexes is paid by the fetch that opened it until its last stream ends.
+    payers: Vec<FetchId>,
+    nominee: Option<Nominee>,
+}
+
+/// The record that starts next at a host, as long as that host has a free slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Nominee {
+    lane: LaneId,
+    index: u32,
+    needs_connection: bool,
+}
+
+/// A fetch with records waiting or in flight, or that pays for a connection.
+#[derive(Debug)]
+struct Fetch {
+    key: FetchKey,
+    registration: RegistrationKey,
+    priority: Priority,
+    /// Its leaf in [`Scheduler::all_hosts`].
+    leaf: NodeId,
+    /// Its lanes by their host.
+    lanes: HashMap<HostId, LaneId>,
+    /// Every waiting record and the lane it is in.
+    waiting: BTreeMap<u32, LaneId>,
+    /// Its nominated records that need a connection.
+    nominees: BTreeSet<(u32, HostId)>,
+    pays: u32,
+}
+
+/// The records of one fetch at one host.
+#[derive(Debug)]
+struct Lane {
+    fetch: FetchId,
+    host: HostId,
+    /// Its leaf in [`Host::root`].
+    leaf: NodeId,
+    waiting: BTreeSet<u32>,
+    running: u32,
+}
+
+impl Host {
+    /// How many connections its records in flight need.
+    fn connections(&self) -> usize {
+        if self.multiplexes {
+            self.running.min(1) as usize
+        } else {
+            self.running as usize
+        }
+    }
+
+    fn has_free_slot(&self, limits: &Limits) -> bool {
+        self.running
+            < if self.multiplexes {
+                limits.per_host_multiplexed
+            } else {
+                limits.per_host
+            }
+    }
+}
+
+impl Scheduler {
+    /// A scheduler with nothing to do.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        let mut forest = Forest::default();
+        Self {
+            limits,
+            all_hosts: forest.plant(),
+            forest,
+            connections: 0,
+            open_streams: BTreeSet::new(),
+            hosts: Arena::default(),
+            host_ids: HashMap::new(),
+            multiplexing: HashSet::new(),
+            fetches: Arena::default(),
+            fetch_ids: HashMap::new(),
+            lanes: Arena::default(),
+            running: HashMap::new(),
+        }
+    }
+
+    /// Queues a record. Records of a fetch may come in any order, as those that are tried again do.
+    ///
+    /// A record that is queued or holds a slot is left as it is: release it first. While any record
+    /// of the fetch is queued or holds a slot, the fetch keeps the registration and the priority of
+    /// its first job.
+    pub fn enqueue(&mut self, job: Job<'_>) {
+        let RecordKey { fetch, index } = job.record;
+        if self.running.contains_key(&job.record) {
+            return;
+        }
+        let fetch = match self.fetch_ids.get(&fetch) {
+            Some(&id) => id,
+            None => self.add_fetch(fetch, job.registration, job.priority),
+        };
+        if self.fetches[fetch].waiting.contains_key(&index.0) {
+            return;
+        }
+        let host = match self.host_ids.get(job.host) {
+            Some(&id) => id,
+            None => self.add_host(job.host),
+        };
+        let lane = match self.fetches[fetch].lanes.get(&host) {
+            Some(&id) => id,
+            None => self.add_lane(fetch, host),
+        };
+        self.fetches[fetch].waiting.insert(index.0, lane);
+        let Lane { leaf, waiting, .. } = &mut self.lanes[lane];
+        waiting.insert(index.0);
+        if waiting.len() == 1 {
+            self.forest.set_asking(*leaf, true);
+        }
+        self.nominate(host);
+    }
+
+    /// Takes a record out of the queue; nothing happens where it is not queued.
+    ///
+    /// A record that holds a slot keeps it until its attempt is over and is
+    /// [released](Self::release).
+    pub fn withdraw(&mut self, record: RecordKey) {
+        let Some(&fetch) = self.fetch_ids.get(&record.fetch) else {
+            return;
+        };
+        if let Some(lane) = self.fetches[fetch].waiting.remove(&record.index.0) {
+            self.leave_lane(lane, record.index.0);
+            self.nominate(self.lanes[lane].host);
+            self.tidy_lane(lane);
+            self.tidy_fetch(fetch);
+        }
+    }
+
+    /// Takes all records of a fetch out of the queue; those that hold a slot keep it.
+    pub fn withdraw_fetch(&mut self, fetch: FetchKey) {
+        let Some(&fetch) = self.fetch_ids.get(&fetch) else {
+            return;
+        };
+        self.fetches[fetch].waiting.clear();
+        let lanes: Vec<LaneId> = self.fetches[fetch].lanes.values().copied().collect();
+        for lane in lanes {
+            let Lane {
+                leaf,
+                waiting,
+                host,
+                ..
+            } = &mut self.lanes[lane];
+            if waiting.is_empty() {
+                continue;
+            }
+            waiting.clear();
+            self.forest.set_asking(*leaf, false);
+            let host = *host;
+            self.nominate(host);
+            self.tidy_lane(lane);
+        }
+        self.tidy_fetch(fetch);
+    }
+
+    /// Gives a slot to the record whose turn it is; none when nothing may start now.
+    ///
+    /// The record holds the slot until it is [released](Self::release).
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "an iterator that yields again after its end would surprise"
+    )]
+    pub fn next(&mut self) -> Option<RecordKey> {
+        let host = match self.open_streams.first() {
+            Some(&host) => host,
+            None if self.connections < self.limits.total => {
+                let fetch = self.forest.first(self.all_hosts)?;
+                self.fetches[fetch].nominees.first()?.1
+            }
+            None => return None,
+        };
+        let Nominee { lane, index, .. } = self.hosts[host].nominee?;
+        let fetch = self.lanes[lane].fetch;
+        self.fetches[fetch].waiting.remove(&index);
+        self.leave_lane(lane, index);
+        self.lanes[lane].running += 1;
+        self.hosts[host].running += 1;
+        self.forest.take_slot(self.lanes[lane].leaf);
+        if self.hosts[host].payers.len() < self.hosts[host].connections() {
+            self.hosts[host].payers.push(fetch);
+            self.connections += 1;
+            self.fetches[fetch].pays += 1;
+            self.forest.take_slot(self.fetches[fetch].leaf);
+        }
+        self.nominate(host);
+        let record = RecordKey {
+            fetch: self.fetches[fetch].key,
+            index: RecordIndex(index),
+        };
+        self.running.insert(record, lane);
+        Some(record)
+    }
+
+    /// Frees the slot of a record whose attempt is over; nothing happens where it holds none.
+    pub fn release(&mut self, record: RecordKey) {
+        let Some(lane) = self.running.remove(&record) else {
+            return;
+        };
+        let Lane { fetch, host, .. } = self.lanes[lane];
+        self.lanes[lane].running -= 1;
+        self.hosts[host].running -= 1;
+        self.forest.free_slot(self.lanes[lane].leaf);
+        self.close_connections(host, fetch);
+        self.nominate(host);
+        self.tidy_lane(lane);
+        self.tidy_fetch(fetch);
+    }
+
+    /// A response of this host came over a protocol that multiplexes (HTTP/2): from now on its
+    /// limit is [`Limits::per_host_multiplexed`], and all its records share one connection.
+    pub fn learned_multiplexing(&mut self, host: &HostKey) {
+        if self.multiplexing.contains(host) {
+            return;
+        }
+        if self.multiplexing.len() == REMEMBERED_HOSTS {
+            self.multiplexing.clear();
+        }
+        self.multiplexing.insert(host.clone());
+        let Some(&host) = self.host_ids.get(host) else {
+            return;
+        };
+        self.hosts[host].multiplexes = true;
+        if let Some(&opener) = self.hosts[host].payers.first() {
+            self.close_connections(host, opener);
+        }
+        self.nominate(host);
+    }
+
+    fn add_fetch(
+        &mut self,
+        key: FetchKey,
+        registration: &RegistrationKey,
+        priority: Priority,
+    ) -> FetchId {
+        let id = self.fetches.next_id();
+        let leaf = self
+            .forest
+            .add_leaf(self.all_hosts, registration, priority, id);
+        self.fetch_ids.insert(key, id);
+        self.fetches.insert(Fetch {
+            key,
+            registration: registration.clone(),
+            priority,
+            leaf,
+            lanes: HashMap::new(),
+            waiting: BTreeMap::new(),
+            nominees: BTreeSet::new(),
+            pays: 0,
+        })
+    }
+
+    fn add_host(&mut self, key: &HostKey) -> HostId {
+        let id = self.hosts.insert(Host {
+            key: key.clone(),
+            root: self.forest.plant(),
+            lanes: 0,
+            running: 0,
+            multiplexes: self.multiplexing.contains(key),
+            payers: Vec::new(),
+            nominee: None,
+        });
+        self.host_ids.insert(key.clone(), id);
+        id
+    }
+
+    fn add_lane(&mut self, fetch: FetchId, host: HostId) -> LaneId {
+        let id = self.lanes.next_id();
+        let Fetch {
+            registration,
+            priority,
+            ..
+        } = &self.fetches[fetch];
+        let root = self.hosts[host].root;
+        let leaf = self.forest.add_leaf(root, registration, *priority, id);
+        self.hosts[host].lanes += 1;
+        self.fetches[fetch].lanes.insert(host, id);
+        self.lanes.insert(Lane {
+            fetch,
+            host,
+            leaf,
+            waiting: BTreeSet::new(),
+            running: 0,
+        })
+    }
+
+    fn leave_lane(&mut self, lane: LaneId, index: u32) {
+        let Lane { leaf, waiting, .. } = &mut self.lanes[lane];
+        waiting.remove(&index);
+        if waiting.is_empty() {
+            self.forest.set_asking(*leaf, false);
+        }
+    }
+
+    /// Chooses a host's next record anew, after anything changed at that host.
+    fn nominate(&mut self, host: HostId) {
+        let Host {
+            root,
+            running,
+            multiplexes,
+            nominee: before,
+            ..
+        } = self.hosts[host];
+        let nominee = if self.hosts[host].has_free_slot(&self.limits) {
+            self.forest.first(root)
+        } else {
+            None
+        }
+        .and_then(|lane| {
+            Some(Nominee {
+                lane,
+                index: *self.lanes[lane].waiting.first()?,
+                needs_connection: !multiplexes || running == 0,
+            })
+        });
+        if nominee == before {
+            return;
+        }
+        self.hosts[host].nominee = nominee;
+        if let Some(before) = before {
+            self.enter(host, before, false);
+        }
+        if let Some(nominee) = nominee {
+            self.enter(host, nominee, true);
+        }
+    }
+
+    /// Adds a nominee to those who compete to start, or removes it.
+    fn enter(&mut self, host: HostId, nominee: Nominee, enters: bool) {
+        if !nominee.needs_connection {
+            if enters {
+                self.open_streams.insert(host);
+            } else {
+                self.open_streams.remove(&host);
+            }
+            return;
+        }
+        let fetch = &mut self.fetches[self.lanes[nominee.lane].fetch];
+        let was_asking = !fetch.nominees.is_empty();
+        if enters {
+            fetch.nominees.insert((nominee.index, host));
+        } else {
+            fetch.nominees.remove(&(nominee.index, host));
+        }
+        if fetch.nominees.is_empty() == was_asking {
+            self.forest.set_asking(fetch.leaf, !was_asking);
+        }
+    }
+
+    /// Gives back the connections that a host no longer needs, those paid by `first` before others.
+    fn close_connections(&mut self, host: HostId, first: FetchId) {
+        while self.hosts[host].payers.len() > self.hosts[host].connections() {
+            let payers = &mut self.hosts[host].payers;
+            let position = payers.iter().rposition(|&payer| payer == first);
+            let payer = match position {
+                Some(position) => payers.swap_remove(position),
+                None => match payers.pop() {
+                    Some(payer) => payer,
+                    None => return,
+                },
+            };
+            self.connections -= 1;
+            self.fetches[payer].pays -= 1;
+            self.forest.free_slot(self.fetches[payer].leaf);
+            self.tidy_fetch(payer);
+        }
+    }
+
+    /// Forgets a lane without records, and its host with the last lane.
+    fn tidy_lane(&mut self, lane: LaneId) {
+        if self.lanes[lane].running > 0 || !self.lanes[lane].waiting.is_empty() {
+            return;
+        }
+        let Lane {
+            fetch, host, leaf, ..
+        } = self.lanes.remove(lane);
+        self.forest.remove(leaf);
+        self.fetches[fetch].lanes.remove(&host);
+        self.hosts[host].lanes -= 1;
+        if self.hosts[host].lanes == 0 {
+            let Host { key, root, .. } = self.hosts.remove(host);
+            self.forest.remove(root);
+            self.host_ids.remove(&key);
+        }
+    }
+
+    /// Forgets a fetch without lanes that pays for nothing.
+    fn tidy_fetch(&mut self, fetch: FetchId) {
+        if self.fetches[fetch].pays == 0 && self.fetches[fetch].lanes.is_empty() {
+            let Fetch { key, leaf, .. } = self.fetches.remove(fetch);
+            self.forest.remove(leaf);
+            self.fetch_ids.remove(&key);
+        }
+    }
+}

@@ -115,7 +115,9 @@ fn route(message: &RouteMessage) -> Option<Route> {
         AddressFamily::Inet6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         _ => return None,
     };
-    let dead = header.flags.intersects(RouteFlags::Dead | RouteFlags::Linkdown);
+    let dead = header
+        .flags
+        .intersects(RouteFlags::Dead | RouteFlags::Linkdown);
     let mut links = Vec::new();
     for attribute in &message.attributes {
         match attribute {

@@ -82,9 +82,7 @@ impl RoutingTable {
 fn is_link_local(network: &IpNet) -> bool {
     match network {
         IpNet::V4(network) => network.prefix_len() >= 16 && network.addr().is_link_local(),
-        IpNet::V6(network) => {
-            network.prefix_len() >= 10 && network.addr().is_unicast_link_local()
-        }
+        IpNet::V6(network) => network.prefix_len() >= 10 && network.addr().is_unicast_link_local(),
     }
 }
 

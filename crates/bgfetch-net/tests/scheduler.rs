@@ -1,0 +1,427 @@
+//! The scheduler against a naive model of its promises, over random operations.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bgfetch_model::ids::{FetchKey, RecordIndex, RecordKey, RegistrationKey, StorageKey};
+use bgfetch_net::scheduler::{HostKey, Job, Limits, Priority, Scheduler};
+use proptest::prelude::*;
+use url::Url;
+
+fn record(fetch: u64, index: u32) -> RecordKey {
+    RecordKey {
+        fetch: FetchKey(fetch),
+        index: RecordIndex(index),
+    }
+}
+
+fn host(number: usize) -> HostKey {
+    HostKey::of(&Url::parse(&format!("https://host{number}.test/file")).unwrap())
+}
+
+fn registration(storage_key: u64, number: u64) -> RegistrationKey {
+    RegistrationKey {
+        storage_key: StorageKey(format!("https://site{storage_key}.test")),
+        scope: Url::parse(&format!("https://site{storage_key}.test/{number}/")).unwrap(),
+    }
+}
+
+fn priority(number: u64) -> Priority {
+    [Priority::High, Priority::Normal, Priority::Low][number as usize % 3]
+}
+
+/// Where a fetch hangs in the tree of turns: every fetch number has a fixed place, so that two
+/// share a storage key, and two of those a registration or a priority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    storage_key: u64,
+    priority: Priority,
+    registration: u64,
+    fetch: u64,
+}
+
+fn place(fetch: u64) -> Place {
+    Place {
+        storage_key: fetch % 3,
+        priority: priority(fetch / 3),
+        registration: fetch / 9 % 2,
+        fetch,
+    }
+}
+
+/// The scheduler beside what its user knows about it.
+struct Pair {
+    limits: Limits,
+    scheduler: Scheduler,
+    queued: BTreeMap<RecordKey, usize>,
+    running: BTreeMap<RecordKey, usize>,
+    multiplexing: BTreeSet<usize>,
+}
+
+impl Pair {
+    fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            scheduler: Scheduler::new(limits),
+            queued: BTreeMap::new(),
+            running: BTreeMap::new(),
+            multiplexing: BTreeSet::new(),
+        }
+    }
+
+    fn enqueue(&mut self, record: RecordKey, at: usize) {
+        let place = place(record.fetch.0);
+        self.scheduler.enqueue(Job {
+            record,
+            registration: &registration(place.storage_key, place.registration),
+            priority: place.priority,
+            host: &host(at),
+        });
+        if !self.running.contains_key(&record) {
+            self.queued.entry(record).or_insert(at);
+        }
+    }
+
+    fn withdraw(&mut self, record: RecordKey) {
+        self.scheduler.withdraw(record);
+        self.queued.remove(&record);
+    }
+
+    fn withdraw_fetch(&mut self, fetch: u64) {
+        self.scheduler.withdraw_fetch(FetchKey(fetch));
+        self.queued.retain(|record, _| record.fetch.0 != fetch);
+    }
+
+    fn release(&mut self, record: RecordKey) {
+        self.scheduler.release(record);
+        self.running.remove(&record);
+    }
+
+    fn learned_multiplexing(&mut self, at: usize) {
+        self.scheduler.learned_multiplexing(&host(at));
+        self.multiplexing.insert(at);
+    }
+
+    fn running_at(&self, at: usize) -> usize {
+        self.running.values().filter(|&&other| other == at).count()
+    }
+
+    fn connections(&self) -> usize {
+        let hosts: BTreeSet<usize> = self.running.values().copied().collect();
+        hosts
+            .into_iter()
+            .map(|at| match self.multiplexing.contains(&at) {
+                true => 1,
+                false => self.running_at(at),
+            })
+            .sum()
+    }
+
+    /// Whether the limits let a record at this host start.
+    fn may_start(&self, at: usize) -> bool {
+        let running = self.running_at(at);
+        let (limit, needs_connection) = match self.multiplexing.contains(&at) {
+            true => (self.limits.per_host_multiplexed, running == 0),
+            false => (self.limits.per_host, true),
+        };
+        running < limit as usize
+            && (!needs_connection || self.connections() < self.limits.total as usize)
+    }
+
+    fn next(&mut self) -> Option<RecordKey> {
+        let Some(started) = self.scheduler.next() else {
+            for (record, &at) in &self.queued {
+                assert!(!self.may_start(at), "{record} could start at host {at}");
+            }
+            return None;
+        };
+        let at = self.queued[&started];
+        assert!(self.may_start(at), "{started} breaks a limit of host {at}");
+        self.check_turn(started, at);
+        self.queued.remove(&started);
+        self.running.insert(started, at);
+        Some(started)
+    }
+
+    /// Of all that wait for the same host it was this record's turn.
+    fn check_turn(&self, started: RecordKey, at: usize) {
+        let this = place(started.fetch.0);
+        let slots = |belongs: &dyn Fn(Place) -> bool| {
+            self.running
+                .iter()
+                .filter(|&(record, &other)| other == at && belongs(place(record.fetch.0)))
+                .count()
+        };
+        for (&record, _) in self.queued.iter().filter(|&(_, &other)| other == at) {
+            let other = place(record.fetch.0);
+            let in_key = |place: Place, like: Place| place.storage_key == like.storage_key;
+            let in_class =
+                |place: Place, like: Place| in_key(place, like) && place.priority == like.priority;
+            let in_registration = |place: Place, like: Place| {
+                in_class(place, like) && place.registration == like.registration
+            };
+            let fair = if !in_key(other, this) {
+                slots(&|place| in_key(place, this)) <= slots(&|place| in_key(place, other))
+            } else if other.priority != this.priority {
+                this.priority < other.priority
+            } else if other.registration != this.registration {
+                slots(&|place| in_registration(place, this))
+                    <= slots(&|place| in_registration(place, other))
+            } else if other.fetch != this.fetch {
+                slots(&|place| place.fetch == this.fetch)
+                    <= slots(&|place| place.fetch == other.fetch)
+            } else {
+                started <= record
+            };
+            assert!(
+                fair,
+                "{started} started although it was the turn of {record}"
+            );
+        }
+    }
+
+    /// Ends and starts until nothing is left, which everything queued must live to see.
+    fn drain(&mut self) {
+        let mut left = self.queued.len();
+        loop {
+            while self.next().is_some() {
+                left -= 1;
+            }
+            let Some((&record, _)) = self.running.iter().next() else {
+                break;
+            };
+            self.release(record);
+        }
+        assert_eq!(left, 0);
+        assert!(self.queued.is_empty());
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Operation {
+    Enqueue(u64, u32),
+    Next,
+    Release(prop::sample::Index),
+    ReleaseUnknown(u64, u32),
+    Withdraw(u64, u32),
+    WithdrawFetch(u64),
+    LearnedMultiplexing(usize),
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    let (fetch, index) = (0..18_u64, 0..8_u32);
+    prop_oneof![
+        8 => (fetch.clone(), index.clone()).prop_map(|(f, i)| Operation::Enqueue(f, i)),
+        6 => Just(Operation::Next),
+        4 => any::<prop::sample::Index>().prop_map(Operation::Release),
+        1 => (fetch.clone(), index.clone()).prop_map(|(f, i)| Operation::ReleaseUnknown(f, i)),
+        1 => (fetch.clone(), index).prop_map(|(f, i)| Operation::Withdraw(f, i)),
+        1 => fetch.prop_map(Operation::WithdrawFetch),
+        1 => (0..3_usize).prop_map(Operation::LearnedMultiplexing),
+    ]
+}
+
+fn limits() -> impl Strategy<Value = Limits> {
+    (0..8_u32, 1..4_u32, 1..6_u32).prop_map(|(total, per_host, per_host_multiplexed)| Limits {
+        total,
+        per_host,
+        per_host_multiplexed,
+    })
+}
+
+proptest! {
+    #[test]
+    fn every_promise_holds_in_any_order_of_calls(
+        limits in limits(),
+        operations in prop::collection::vec(operation(), 0..200),
+    ) {
+        let mut pair = Pair::new(limits);
+        for operation in operations {
+            match operation {
+                // Any fixed map from records to hosts will do; this one mixes them.
+                Operation::Enqueue(fetch, index) => {
+                    pair.enqueue(record(fetch, index), (fetch as usize * 5 + index as usize) % 7);
+                }
+                Operation::Next => { pair.next(); }
+                Operation::Release(which) => {
+                    if !pair.running.is_empty() {
+                        let keys: Vec<_> = pair.running.keys().copied().collect();
+                        pair.release(*which.get(&keys));
+                    }
+                }
+                Operation::ReleaseUnknown(fetch, index) => pair.release(record(fetch, index)),
+                Operation::Withdraw(fetch, index) => pair.withdraw(record(fetch, index)),
+                Operation::WithdrawFetch(fetch) => pair.withdraw_fetch(fetch),
+                Operation::LearnedMultiplexing(at) => pair.learned_multiplexing(at),
+            }
+        }
+        if limits.total > 0 {
+            pair.drain();
+        }
+    }
+
+    #[test]
+    fn storage_keys_with_hosts_of_their_own_share_the_connections_evenly(
+        keys in 1..6_u64,
+        total in 1..20_u32,
+        multiplexing in any::<[bool; 6]>(),
+        releases in prop::collection::vec(any::<prop::sample::Index>(), 0..60),
+    ) {
+        // A connection is a record's where the host does not multiplex; where all do, each record
+        // has a host of its own, so that it needs a connection.
+        let mut scheduler = Scheduler::new(Limits { total, per_host: 100, per_host_multiplexed: 1 });
+        for key in 0..keys {
+            for index in 0..40 {
+                let at = if multiplexing[key as usize] { 1000 * (key as usize + 1) + index as usize }
+                    else { key as usize };
+                if multiplexing[key as usize] {
+                    scheduler.learned_multiplexing(&host(at));
+                }
+                scheduler.enqueue(Job {
+                    record: record(key, index),
+                    registration: &registration(key, 0),
+                    priority: priority(key),
+                    host: &host(at),
+                });
+            }
+        }
+        let mut running = Vec::new();
+        for release in std::iter::once(None).chain(releases.into_iter().map(Some)) {
+            if let Some(which) = release {
+                scheduler.release(running.swap_remove(which.index(running.len())));
+            }
+            running.extend(std::iter::from_fn(|| scheduler.next()));
+            prop_assert_eq!(running.len(), total as usize);
+            let slots = (0..keys).map(|key| running.iter().filter(|r| r.fetch.0 == key).count());
+            let (least, most) = (slots.clone().min().unwrap(), slots.max().unwrap());
+            prop_assert!(most - least <= 1, "{least} and {most} slots");
+        }
+    }
+}
+
+fn one_at_a_time() -> Limits {
+    Limits {
+        total: 1,
+        ..Limits::default()
+    }
+}
+
+#[test]
+fn a_record_blocked_by_its_host_does_not_hold_back_other_hosts() {
+    let mut pair = Pair::new(Limits {
+        per_host: 1,
+        ..Limits::default()
+    });
+    pair.enqueue(record(0, 0), 0);
+    pair.enqueue(record(0, 1), 0);
+    pair.enqueue(record(0, 2), 1);
+    assert_eq!(pair.next(), Some(record(0, 0)));
+    assert_eq!(pair.next(), Some(record(0, 2)));
+    assert_eq!(pair.next(), None);
+    pair.release(record(0, 0));
+    assert_eq!(pair.next(), Some(record(0, 1)));
+}
+
+#[test]
+fn records_start_in_request_order_whatever_order_they_come_in() {
+    let mut pair = Pair::new(one_at_a_time());
+    for index in [10, 2, 1, 0] {
+        pair.enqueue(record(0, index), index as usize % 2);
+    }
+    for index in [0, 1, 2] {
+        assert_eq!(pair.next(), Some(record(0, index)));
+        pair.release(record(0, index));
+    }
+    // A retry that comes back goes before what has not been tried.
+    pair.enqueue(record(0, 1), 1);
+    assert_eq!(pair.next(), Some(record(0, 1)));
+    pair.release(record(0, 1));
+    assert_eq!(pair.next(), Some(record(0, 10)));
+}
+
+#[test]
+fn a_multiplexing_host_takes_one_connection_and_many_streams() {
+    let mut pair = Pair::new(Limits {
+        total: 6,
+        ..Limits::default()
+    });
+    for index in 0..1000 {
+        pair.enqueue(record(0, index), 0);
+    }
+    let first: Vec<_> = std::iter::from_fn(|| pair.next()).collect();
+    assert_eq!(first.len(), 6);
+    // The total is used up, so another host waits …
+    pair.enqueue(record(1, 0), 1);
+    assert_eq!(pair.next(), None);
+    // … until the six turn out to be streams of one connection.
+    pair.learned_multiplexing(0);
+    let more: Vec<_> = std::iter::from_fn(|| pair.next()).collect();
+    assert_eq!(more.len(), 94 + 1);
+    assert!(more.contains(&record(1, 0)));
+    // The protocol is still known when the host comes back after a rest.
+    pair.withdraw_fetch(0);
+    while let Some((&running, _)) = pair.running.iter().next() {
+        pair.release(running);
+    }
+    for index in 0..200 {
+        pair.enqueue(record(2, index), 0);
+    }
+    assert_eq!(std::iter::from_fn(|| pair.next()).count(), 100);
+}
+
+#[test]
+fn coming_back_again_and_again_does_not_starve_those_who_wait() {
+    let mut pair = Pair::new(one_at_a_time());
+    pair.enqueue(record(0, 0), 0);
+    pair.enqueue(record(1, 0), 1);
+    let first = pair.next().unwrap();
+    pair.release(first);
+    // The same storage key is back before the next turn is given.
+    pair.enqueue(first, first.fetch.0 as usize);
+    let second = pair.next().unwrap();
+    assert_ne!(second.fetch, first.fetch);
+}
+
+#[test]
+fn a_low_priority_waits_only_for_its_own_storage_key() {
+    let mut pair = Pair::new(one_at_a_time());
+    // Fetches 0, 3 and 6 are of one storage key, of high, normal and low priority; 7 is low, too,
+    // but of another.
+    for fetch in [6, 3, 0] {
+        pair.enqueue(record(fetch, 0), 0);
+    }
+    pair.enqueue(record(7, 0), 0);
+    let mut order = Vec::new();
+    while let Some(started) = pair.next() {
+        order.push(started.fetch.0);
+        pair.release(started);
+    }
+    let own: Vec<_> = order.iter().copied().filter(|&fetch| fetch != 7).collect();
+    assert_eq!(own, [0, 3, 6]);
+    assert!(
+        order.iter().position(|&fetch| fetch == 7) < Some(2),
+        "{order:?}"
+    );
+}
+
+#[test]
+fn a_record_that_holds_a_slot_is_not_queued_again() {
+    let mut pair = Pair::new(Limits::default());
+    pair.enqueue(record(0, 0), 0);
+    assert_eq!(pair.next(), Some(record(0, 0)));
+    pair.enqueue(record(0, 0), 0);
+    assert_eq!(pair.next(), None);
+    pair.withdraw(record(0, 0));
+    pair.release(record(0, 0));
+    pair.release(record(0, 0));
+    pair.enqueue(record(0, 0), 0);
+    assert_eq!(pair.next(), Some(record(0, 0)));
+}
+
+#[test]
+fn hosts_differ_by_scheme_host_and_port() {
+    let key = |url: &str| HostKey::of(&Url::parse(url).unwrap());
+    assert_eq!(key("https://a.test/x?y"), key("https://a.test:443/z"));
+    assert_ne!(key("https://a.test/"), key("http://a.test/"));
+    assert_ne!(key("https://a.test/"), key("https://a.test:8443/"));
+    assert_ne!(key("https://a.test/"), key("https://b.test/"));
+}
