@@ -57,6 +57,9 @@ fn ip(arguments: &str) {
 fn plug_in() {
     ip("link set lo up");
     ip("link add near type veth peer name far");
+    // Without automatic IPv6 addresses, whose messages would cover for a missing one.
+    ip("link set near addrgenmode none");
+    ip("link set far addrgenmode none");
     ip("link set near up");
     ip("link set far up");
     ip("address add 10.7.0.1/24 dev near");
