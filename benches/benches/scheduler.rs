@@ -3,6 +3,11 @@
 //!
 //! The figure to watch is elements (records) per second: it should fall no more than a logarithm
 //! does as records and fetches grow.
+#![allow(
+    clippy::expect_used,
+    missing_docs,
+    reason = "a panic here is a failed benchmark, and criterion's macros make an undocumented function"
+)]
 
 use std::collections::VecDeque;
 use std::hint::black_box;

@@ -1,4 +1,9 @@
 //! The scheduler against a naive model of its promises, over random operations.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a panic here is a failed test"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -4,6 +4,7 @@
 //! thread, however that ends; commands started from the thread run in the namespace too. That
 //! needs the right to make namespaces (root) and `ip` (iproute2).
 #![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "a panic here is a failed test")]
 
 use std::process::Command;
 use std::time::Duration;
