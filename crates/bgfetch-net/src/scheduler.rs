@@ -401,33 +401,26 @@ impl Scheduler {
             return;
         }
         self.hosts[host].nominee = nominee;
-        if let Some(before) = before {
-            self.enter(host, before, false);
-        }
-        if let Some(nominee) = nominee {
-            self.enter(host, nominee, true);
-        }
-    }
-
-    /// Adds a nominee to those who compete to start, or removes it.
-    fn enter(&mut self, host: HostId, nominee: Nominee, enters: bool) {
-        if !nominee.needs_connection {
-            if enters {
-                self.open_streams.insert(host);
-            } else {
-                self.open_streams.remove(&host);
-            }
-            return;
-        }
-        let fetch = &mut self.fetches[self.lanes[nominee.lane].fetch];
-        let was_asking = !fetch.nominees.is_empty();
-        if enters {
-            fetch.nominees.insert((nominee.index, host));
+        if nominee.is_some_and(|nominee| !nominee.needs_connection) {
+            self.open_streams.insert(host);
         } else {
-            fetch.nominees.remove(&(nominee.index, host));
+            self.open_streams.remove(&host);
         }
-        if fetch.nominees.is_empty() == was_asking {
-            self.forest.set_asking(fetch.leaf, !was_asking);
+        // OPTIMIZATION: the new one enters before the old one leaves. Both are mostly of one fetch,
+        // which then never stops asking, so the levels above it need no update.
+        if let Some(nominee) = nominee.filter(|nominee| nominee.needs_connection) {
+            let fetch = &mut self.fetches[self.lanes[nominee.lane].fetch];
+            fetch.nominees.insert((nominee.index, host));
+            if fetch.nominees.len() == 1 {
+                self.forest.set_asking(fetch.leaf, true);
+            }
+        }
+        if let Some(before) = before.filter(|before| before.needs_connection) {
+            let fetch = &mut self.fetches[self.lanes[before.lane].fetch];
+            fetch.nominees.remove(&(before.index, host));
+            if fetch.nominees.is_empty() {
+                self.forest.set_asking(fetch.leaf, false);
+            }
         }
     }
 

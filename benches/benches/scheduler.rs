@@ -1,0 +1,131 @@
+//! What the scheduler costs for each record: all are queued, then run to the end as fast as slots
+//! come free. Records come from the hosts in turn, so that every start is a choice.
+//!
+//! The figure to watch is elements (records) per second: it should fall no more than a logarithm
+//! does as records and fetches grow.
+#![allow(
+    clippy::expect_used,
+    missing_docs,
+    reason = "a panic here is a failed benchmark, and criterion's macros make an undocumented function"
+)]
+
+use std::collections::VecDeque;
+use std::hint::black_box;
+
+use bgfetch_model::ids::{FetchKey, RecordIndex, RecordKey, RegistrationKey, StorageKey};
+use bgfetch_net::scheduler::{HostKey, Job, Limits, Priority, Scheduler};
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use url::Url;
+
+/// Records spread evenly over fetches of ten storage keys.
+struct Work {
+    registrations: Vec<RegistrationKey>,
+    hosts: Vec<HostKey>,
+    fetches: u32,
+    records: u32,
+    multiplexing: bool,
+}
+
+impl Work {
+    fn new(records: u32, fetches: u32, hosts: u32, multiplexing: bool) -> Self {
+        let url = |text: String| Url::parse(&text).expect("a valid URL");
+        Self {
+            registrations: (0..10)
+                .map(|site| RegistrationKey {
+                    storage_key: StorageKey(format!("https://site{site}.test")),
+                    scope: url(format!("https://site{site}.test/")),
+                })
+                .collect(),
+            hosts: (0..hosts)
+                .map(|host| HostKey::of(&url(format!("https://host{host}.test/"))))
+                .collect(),
+            fetches,
+            records,
+            multiplexing,
+        }
+    }
+
+    fn scheduler(&self) -> Scheduler {
+        let mut scheduler = Scheduler::new(Limits::default());
+        if self.multiplexing {
+            for host in &self.hosts {
+                scheduler.learned_multiplexing(host);
+            }
+        }
+        scheduler
+    }
+
+    fn enqueue_all(&self, scheduler: &mut Scheduler) {
+        let sites = self.registrations.iter().cycle();
+        for (fetch, registration) in (0..self.fetches).zip(sites) {
+            let hosts = self
+                .hosts
+                .iter()
+                .cycle()
+                .skip(fetch as usize % self.hosts.len());
+            for (index, host) in (0..self.records / self.fetches).zip(hosts) {
+                scheduler.enqueue(Job {
+                    record: RecordKey {
+                        fetch: FetchKey(fetch.into()),
+                        index: RecordIndex(index),
+                    },
+                    registration,
+                    priority: Priority::Normal,
+                    host,
+                });
+            }
+        }
+    }
+}
+
+/// Starts everything; the record that started first ends first.
+fn run(scheduler: &mut Scheduler) -> u32 {
+    let mut running = VecDeque::new();
+    let mut started = 0;
+    loop {
+        while let Some(record) = scheduler.next() {
+            started += 1;
+            running.push_back(record);
+        }
+        let Some(ended) = running.pop_front() else {
+            return started;
+        };
+        scheduler.release(ended);
+    }
+}
+
+fn scheduler(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("scheduler");
+    group.sample_size(10);
+    for (records, fetches, hosts, multiplexing) in [
+        (1, 1, 1, false),
+        (1_000, 1, 1, false),
+        (1_000, 1, 1, true),
+        (1_000, 1_000, 1, false),
+        (100_000, 1, 1, false),
+        (100_000, 1, 10, false),
+        (100_000, 1, 1_000, false),
+        (100_000, 1_000, 1, false),
+        (100_000, 1_000, 10, false),
+        (100_000, 1_000, 10, true),
+    ] {
+        let work = Work::new(records, fetches, hosts, multiplexing);
+        let protocol = if multiplexing { "h2" } else { "h1" };
+        let name = format!("{records} records, {fetches} fetches, {hosts} hosts, {protocol}");
+        group.throughput(Throughput::Elements(records.into()));
+        group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
+            bencher.iter_batched_ref(
+                || work.scheduler(),
+                |scheduler| {
+                    work.enqueue_all(scheduler);
+                    assert_eq!(black_box(run(scheduler)), records);
+                },
+                BatchSize::PerIteration,
+            );
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, scheduler);
+criterion_main!(benches);
