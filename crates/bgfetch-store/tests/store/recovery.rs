@@ -1,11 +1,13 @@
 //! What the next start finds after the death of the process, and after a reboot.
 
 use std::fs;
+use std::time::Duration;
 
 use bgfetch_model::ids::FetchKey;
 use bgfetch_model::response::{FailureReason, RecordResult};
 use bgfetch_model::store_op::{StoreOp, StoredFetch, Sync, Transaction};
 use bgfetch_store::{Durability, Options, SqliteStore, Store};
+use crossbeam_channel::Receiver;
 use tempfile::TempDir;
 
 use crate::fixture::*;
@@ -25,6 +27,11 @@ fn begun(records: u32, options: Options) -> (TempDir, SqliteStore) {
 fn loaded(directory: &TempDir, boot: &str) -> StoredFetch {
     let mut store = open_after_boot(directory.path(), boot);
     store.load().unwrap().fetches.remove(0)
+}
+
+/// Fails instead of hanging where the store never wakes.
+fn await_wakeup(wakeups: &Receiver<()>) {
+    wakeups.recv_timeout(Duration::from_secs(60)).unwrap();
 }
 
 #[test]
@@ -260,7 +267,7 @@ fn a_long_download_is_synced_while_it_grows() {
         long.write(&chunk).unwrap();
     }
     // As the store thread answers it.
-    wakeups.recv().unwrap();
+    await_wakeup(&wakeups);
     store.commit(&[]).unwrap();
     long.write(b"tail").unwrap();
     write(&*bodies, body(0, 1, 1), 0, b"short");
@@ -275,7 +282,7 @@ fn what_was_synced_of_a_generation_says_nothing_of_the_next() {
     let (directory, mut store) = begun(1, Options::default());
     let (bodies, wakeups) = (store.bodies(), store.wakeups());
     write(&*bodies, body(0, 0, 1), 0, &vec![7; 64 << 20]);
-    wakeups.recv().unwrap();
+    await_wakeup(&wakeups);
     commit(
         &mut store,
         [StoreOp::OpenGeneration(body(0, 0, 2), head(200))],
@@ -293,7 +300,7 @@ fn bodies_that_finish_are_synced_together_in_the_background() {
     for n in 0..4 {
         write(&*bodies, body(0, n, 1), 0, &chunk);
     }
-    wakeups.recv().unwrap();
+    await_wakeup(&wakeups);
     store.commit(&[]).unwrap();
     write(&*bodies, body(0, 4, 1), 0, b"later");
     drop((store, bodies));
