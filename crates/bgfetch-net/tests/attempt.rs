@@ -1,4 +1,11 @@
 //! The attempt driver against a scripted fetcher, in virtual time.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a panic here is a failed test"
+)]
 
 use std::io;
 use std::sync::Arc;
