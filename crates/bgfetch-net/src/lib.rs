@@ -4,16 +4,16 @@
 //! - [`attempt`] drives one fetch by the model's protocol and writes its body within the grant.
 //! - [`scheduler`] decides which waiting record starts next, [`connectivity`] whether the network
 //!   is there.
-//! - [`hyper`] is the default [`Fetcher`](fetcher::Fetcher): hyper and rustls, HTTP/1.1 and HTTP/2.
+//! - `hyper` (feature `hyper`) is the default [`Fetcher`](fetcher::Fetcher): hyper and rustls,
+//!   HTTP/1.1 and HTTP/2.
 //!
 //! The checks of the Fetch standard that need no network are pure functions in files of their own:
-//! [`target`], [`bad_port`], [`redirect`] and [`retry_after`].
+//! [`target`], [`redirect`] and [`retry_after`].
 //!
 //! Nothing here decides on retries, ranges or order; that is the model's part. Nothing here knows
 //! the store: bodies come in and go out through traits.
 
 pub mod attempt;
-pub mod bad_port;
 pub mod connectivity;
 pub mod fetcher;
 #[cfg(feature = "hyper")]

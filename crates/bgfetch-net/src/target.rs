@@ -1,9 +1,8 @@
 //! Whether a URL may be fetched at all, whoever asks: the first URL and every redirect's.
 
+use bgfetch_model::bad_port::is_bad_port;
 use thiserror::Error;
 use url::Url;
-
-use crate::bad_port::is_bad_port;
 
 /// Why a URL must not be fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -14,7 +13,7 @@ pub enum BadTarget {
     /// The URL [includes credentials](https://url.spec.whatwg.org/#include-credentials).
     #[error("the URL includes credentials")]
     Credentials,
-    /// The port is a [bad port](crate::bad_port).
+    /// The port is a [bad port](https://fetch.spec.whatwg.org/#bad-port).
     #[error("port {0} is blocked")]
     Port(u16),
 }

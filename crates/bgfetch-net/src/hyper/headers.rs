@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bgfetch_model::header_list::HeaderList;
 use http::header::{
-    ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderName, HeaderValue, IF_RANGE, LOCATION, RANGE,
-    USER_AGENT,
+    ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, IF_RANGE,
+    LOCATION, RANGE, USER_AGENT,
 };
 use http::{Method, Request, Uri};
 use thiserror::Error;
@@ -84,6 +84,10 @@ fn header_map(hop: &Hop, fetch: &FetchRequest, user_agent: &str) -> Result<Heade
         || isomorphic_encode(user_agent).ok_or_else(|| BadRequest::Header("user-agent".into()));
     if !headers.contains_key(USER_AGENT) {
         headers.insert(USER_AGENT, agent()?);
+    }
+    // Fetch says so for a null body; of a body, hyper writes the length itself.
+    if !hop.sends_body && matches!(hop.method.as_str(), "POST" | "PUT") {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
     headers
         .entry(ACCEPT)

@@ -1,0 +1,557 @@
+//! The default fetcher against real servers on loopback.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a panic here is a failed test"
+)]
+
+mod common;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bgfetch_model::attempt::{AttemptSpec, FaultKind, Resume};
+use bgfetch_model::request::{RedirectMode, Request};
+use bgfetch_model::response::ResponseType;
+use bgfetch_net::fetcher::{FetchError, FetchRequest, FetchResponse, Fetcher, RequestBody};
+use bgfetch_net::hyper::{HyperFetcher, Resolve};
+use bytes::Bytes;
+use common::{Ending, Origin, pattern, scripted};
+use futures_util::future::{BoxFuture, join_all, pending};
+use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use url::Url;
+
+/// A stored body, in chunks.
+struct Stored {
+    bytes: Bytes,
+    chunk: usize,
+    opened: AtomicUsize,
+}
+
+impl Stored {
+    fn pattern(length: usize) -> Arc<Self> {
+        Arc::new(Self {
+            bytes: pattern(length),
+            chunk: 16 << 10,
+            opened: AtomicUsize::new(0),
+        })
+    }
+}
+
+impl RequestBody for Stored {
+    fn length(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    fn open(&self) -> BoxStream<'static, io::Result<Bytes>> {
+        self.opened.fetch_add(1, Ordering::Relaxed);
+        let chunks: Vec<_> = self
+            .bytes
+            .chunks(self.chunk)
+            .map(Bytes::copy_from_slice)
+            .collect();
+        stream::iter(chunks).map(Ok).boxed()
+    }
+}
+
+fn get(url: &str) -> FetchRequest {
+    let request = Request::get(Url::parse(url).unwrap());
+    FetchRequest::new(Arc::new(request), AttemptSpec::default(), None)
+}
+
+fn with(url: &str, change: impl FnOnce(&mut Request)) -> FetchRequest {
+    let mut request = Request::get(Url::parse(url).unwrap());
+    change(&mut request);
+    FetchRequest::new(Arc::new(request), AttemptSpec::default(), None)
+}
+
+fn post(url: &str, body: Arc<dyn RequestBody>) -> FetchRequest {
+    let mut fetch = with(url, |request| {
+        request.method = "POST".into();
+        request.body_length = Some(body.length());
+    });
+    fetch.body = Some(body);
+    fetch
+}
+
+fn fetcher() -> HyperFetcher {
+    HyperFetcher::new().unwrap()
+}
+
+fn trusting(origin: &Origin) -> HyperFetcher {
+    HyperFetcher::builder()
+        .tls(origin.client())
+        .build()
+        .unwrap()
+}
+
+async fn body(response: FetchResponse) -> Result<Bytes, FetchError> {
+    let all = response
+        .body
+        .try_fold(Vec::new(), |mut all, bytes| async move {
+            all.extend_from_slice(&bytes);
+            Ok(all)
+        })
+        .await?;
+    Ok(all.into())
+}
+
+async fn text(fetcher: &HyperFetcher, request: FetchRequest) -> String {
+    let response = fetcher.fetch(request).await.unwrap();
+    String::from_utf8(body(response).await.unwrap().into()).unwrap()
+}
+
+async fn error(fetcher: &HyperFetcher, request: FetchRequest) -> FetchError {
+    fetcher
+        .fetch(request)
+        .await
+        .expect_err("the fetch succeeded")
+}
+
+/// Fetches, and returns how the body failed.
+async fn body_error(url: &str) -> FetchError {
+    let response = fetcher().fetch(get(url)).await.unwrap();
+    body(response).await.expect_err("the body was complete")
+}
+
+fn redirect(origin: &Origin, status: u16, location: &str) -> String {
+    let query = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("status", &status.to_string())
+        .append_pair("location", location)
+        .finish();
+    origin.url(&format!("/to?{query}"))
+}
+
+#[tokio::test]
+async fn a_connection_is_kept_for_the_next_request_until_the_network_changes() {
+    let origin = Origin::http().await;
+    let fetcher = fetcher();
+    for _ in 0..3 {
+        let response = fetcher
+            .fetch(get(&origin.url("/bytes/100000")))
+            .await
+            .unwrap();
+        assert!(!response.multiplexed);
+        assert_eq!(response.head.status, 200);
+        assert_eq!(
+            response.head.headers.get("Content-Length").unwrap(),
+            "100000"
+        );
+        assert_eq!(response.head.response_type, ResponseType::Default);
+        assert_eq!(body(response).await.unwrap(), pattern(100_000));
+        // The connection returns to the pool in tasks of its own, which are ready to run.
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!(origin.connections.load(Ordering::Relaxed), 1);
+    fetcher.network_changed();
+    text(&fetcher, get(&origin.url("/headers"))).await;
+    assert_eq!(origin.connections.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
+async fn http2_carries_many_requests_on_one_connection() {
+    let origin = Origin::https(&[b"h2", b"http/1.1"]).await;
+    let fetcher = trusting(&origin);
+    let url = origin.url("/bytes/300000");
+    let first = fetcher.fetch(get(&url)).await.unwrap();
+    assert!(first.multiplexed);
+    let others = join_all((0..20).map(|_| fetcher.fetch(get(&url)))).await;
+    for response in others.into_iter().map(Result::unwrap).chain([first]) {
+        assert!(response.multiplexed);
+        assert_eq!(body(response).await.unwrap(), pattern(300_000));
+    }
+    assert_eq!(origin.connections.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn https_without_alpn_is_http1() {
+    let origin = Origin::https(&[]).await;
+    let response = trusting(&origin)
+        .fetch(get(&origin.url("/bytes/9")))
+        .await
+        .unwrap();
+    assert!(!response.multiplexed);
+    assert_eq!(body(response).await.unwrap(), pattern(9));
+}
+
+#[tokio::test]
+async fn codings_are_undone_and_their_header_stays() {
+    let origin = Origin::http().await;
+    let fetcher = fetcher();
+    for coding in ["gzip", "deflate", "br", "zstd"] {
+        let url = origin.url(&format!("/coded/{coding}"));
+        let response = fetcher.fetch(get(&url)).await.unwrap();
+        assert!(response.head.is_content_coded());
+        assert_eq!(body(response).await.unwrap(), pattern(100_000), "{coding}");
+    }
+}
+
+#[tokio::test]
+async fn a_resume_asks_for_a_range_of_the_identity() {
+    let origin = Origin::http().await;
+    let fetcher = fetcher();
+    let url = origin.url("/headers");
+    let mut request = get(&url);
+    request.resume = Some(Resume {
+        start: 1000,
+        if_range: "\"v\"".into(),
+    });
+    let seen = text(&fetcher, request).await;
+    for line in [
+        "range: bytes=1000-\n",
+        "if-range: \"v\"\n",
+        "accept-encoding: identity\n",
+    ] {
+        assert!(seen.contains(line), "{seen}");
+    }
+    let seen = text(&fetcher, get(&url)).await;
+    assert!(!seen.contains("range:") && seen.contains("accept-encoding: gzip, deflate, br, zstd"));
+    let mut request = get(&url);
+    request.identity = true;
+    assert!(
+        text(&fetcher, request)
+            .await
+            .contains("accept-encoding: identity\n")
+    );
+}
+
+#[tokio::test]
+async fn redirects_are_followed_and_listed() {
+    let (origin, other) = (Origin::http().await, Origin::http().await);
+    let last = other.url("/headers");
+    let first = redirect(&origin, 302, &redirect(&other, 301, &last));
+    let request = with(&format!("{first}#top"), |request| {
+        request.headers.append("Authorization", "secret");
+    });
+    let response = fetcher().fetch(request).await.unwrap();
+    assert_eq!(response.head.url_list.len(), 3);
+    assert_eq!(response.head.url().unwrap().as_str(), format!("{last}#top"));
+    let seen = body(response).await.unwrap();
+    assert!(!String::from_utf8_lossy(&seen).contains("secret"));
+}
+
+#[tokio::test]
+async fn a_redirect_loop_and_bad_targets_fail_for_good() {
+    let origin = Origin::http().await;
+    let fetcher = fetcher();
+    let (address, requests) = scripted(
+        b"HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n",
+        Ending::Close,
+    )
+    .await;
+    let looping = error(&fetcher, get(&format!("http://{address}/"))).await;
+    assert_eq!(looping.kind(), FaultKind::Permanent);
+    assert_eq!(requests.load(Ordering::Relaxed), 21);
+    for location in [
+        "ftp://a.test/",
+        "http://127.0.0.1:25/",
+        "http://u:p@127.0.0.1/",
+        "http://",
+    ] {
+        let failed = error(&fetcher, get(&redirect(&origin, 302, location))).await;
+        assert_eq!(
+            (failed.kind(), failed.sent()),
+            (FaultKind::Permanent, true),
+            "{location}"
+        );
+    }
+    let refused = error(&fetcher, get("http://127.0.0.1:6667/")).await;
+    assert_eq!(
+        (refused.kind(), refused.sent()),
+        (FaultKind::Permanent, false)
+    );
+}
+
+#[tokio::test]
+async fn redirect_modes_error_and_manual() {
+    let origin = Origin::http().await;
+    let fetcher = fetcher();
+    let url = redirect(&origin, 302, "/bytes/1");
+    let forbidden = with(&url, |request| request.redirect = RedirectMode::Error);
+    assert_eq!(
+        error(&fetcher, forbidden).await.kind(),
+        FaultKind::Permanent
+    );
+    let manual = with(&url, |request| request.redirect = RedirectMode::Manual);
+    let response = fetcher.fetch(manual).await.unwrap();
+    assert_eq!(response.head.response_type, ResponseType::OpaqueRedirect);
+    assert_eq!((response.head.status, response.head.headers.len()), (0, 0));
+    assert_eq!(body(response).await.unwrap(), "");
+}
+
+#[tokio::test]
+async fn a_large_body_is_uploaded_with_progress() {
+    const LENGTH: usize = 3_000_001;
+    let plain = Origin::http().await;
+    let h2 = Origin::https(&[b"h2"]).await;
+    for (origin, fetcher) in [(&plain, fetcher()), (&h2, trusting(&h2))] {
+        let request = post(&origin.url("/upload"), Stored::pattern(LENGTH));
+        let uploaded = request.uploaded.clone();
+        assert_eq!(text(&fetcher, request).await, format!("true {LENGTH}"));
+        assert_eq!(uploaded.get(), LENGTH as u64);
+    }
+    let seen = text(&fetcher(), post(&plain.url("/headers"), Stored::pattern(5))).await;
+    assert!(
+        seen.contains("method: POST") && seen.contains("content-length: 5"),
+        "{seen}"
+    );
+    let empty = with(&plain.url("/headers"), |request| {
+        request.method = "POST".into()
+    });
+    let seen = text(&fetcher(), empty).await;
+    assert!(seen.contains("content-length: 0"), "{seen}");
+}
+
+#[tokio::test]
+async fn a_307_sends_the_body_again_and_counts_it_once() {
+    let origin = Origin::http().await;
+    let stored = Stored::pattern(200_000);
+    let request = post(&redirect(&origin, 307, "/upload"), stored.clone());
+    let uploaded = request.uploaded.clone();
+    assert_eq!(text(&fetcher(), request).await, "true 200000");
+    assert_eq!(stored.opened.load(Ordering::Relaxed), 2);
+    assert_eq!(uploaded.get(), 200_000);
+
+    let request = post(&redirect(&origin, 303, "/headers"), stored);
+    let seen = text(&fetcher(), request).await;
+    assert!(
+        seen.contains("method: GET") && !seen.contains("content-length"),
+        "{seen}"
+    );
+}
+
+#[tokio::test]
+async fn a_body_that_cannot_be_read_is_a_storage_fault() {
+    struct Broken;
+    impl RequestBody for Broken {
+        fn length(&self) -> u64 {
+            1_000_000
+        }
+        fn open(&self) -> BoxStream<'static, io::Result<Bytes>> {
+            let failed = Err(io::Error::other("bad sector"));
+            stream::iter([Ok(pattern(1000)), failed]).boxed()
+        }
+    }
+    struct Short;
+    impl RequestBody for Short {
+        fn length(&self) -> u64 {
+            1_000_000
+        }
+        fn open(&self) -> BoxStream<'static, io::Result<Bytes>> {
+            stream::iter([Ok(pattern(1000))]).boxed()
+        }
+    }
+    let plain = Origin::http().await;
+    let h2 = Origin::https(&[b"h2"]).await;
+    for (origin, fetcher) in [(&plain, fetcher()), (&h2, trusting(&h2))] {
+        let bodies: [(Arc<dyn RequestBody>, &str); 2] = [
+            (Arc::new(Broken), "bad sector"),
+            (Arc::new(Short), "too short"),
+        ];
+        for (body, reason) in bodies {
+            let failed = error(&fetcher, post(&origin.url("/bytes/1"), body)).await;
+            assert_eq!(
+                (failed.kind(), failed.sent()),
+                (FaultKind::Storage, true),
+                "{failed}"
+            );
+            assert!(failed.to_string().contains(reason), "{failed}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn cut_and_reset_bodies_are_interrupted() {
+    let cut: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this";
+    let chunked: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
+    for (answer, ending) in [
+        (cut, Ending::Close),
+        (cut, Ending::Reset),
+        (chunked, Ending::Close),
+    ] {
+        let (address, _) = scripted(answer, ending).await;
+        let failed = body_error(&format!("http://{address}/")).await;
+        assert_eq!(
+            (failed.kind(), failed.sent()),
+            (FaultKind::Interrupted, true),
+            "{failed}"
+        );
+    }
+    // No response at all.
+    for ending in [Ending::Close, Ending::Reset] {
+        let (address, _) = scripted(b"", ending).await;
+        let failed = error(&fetcher(), get(&format!("http://{address}/"))).await;
+        assert_eq!(
+            (failed.kind(), failed.sent()),
+            (FaultKind::Interrupted, true),
+            "{failed}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_http_is_permanent() {
+    let (address, _) = scripted(b"SSH-2.0-OpenSSH_9\r\n\r\n", Ending::Close).await;
+    let failed = error(&fetcher(), get(&format!("http://{address}/"))).await;
+    assert_eq!(failed.kind(), FaultKind::Permanent, "{failed}");
+    let bad_chunk = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n";
+    let (address, _) = scripted(bad_chunk, Ending::Close).await;
+    let failed = body_error(&format!("http://{address}/")).await;
+    assert_eq!(failed.kind(), FaultKind::Permanent, "{failed}");
+    let bad_gzip = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello";
+    let (address, _) = scripted(bad_gzip, Ending::Close).await;
+    let failed = body_error(&format!("http://{address}/")).await;
+    assert_eq!(failed.kind(), FaultKind::Permanent, "{failed}");
+}
+
+#[tokio::test]
+async fn a_post_is_never_sent_twice() {
+    let (address, requests) = scripted(b"", Ending::Close).await;
+    let request = post(&format!("http://{address}/"), Stored::pattern(10));
+    let failed = error(&fetcher(), request).await;
+    assert_eq!(
+        (failed.kind(), failed.sent()),
+        (FaultKind::Interrupted, true)
+    );
+    assert_eq!(requests.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn who_does_not_listen_is_unreachable_and_nothing_was_sent() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let request = post(&format!("http://{address}/"), Stored::pattern(10));
+    let uploaded = request.uploaded.clone();
+    let failed = error(&fetcher(), request).await;
+    assert_eq!(
+        (failed.kind(), failed.sent()),
+        (FaultKind::Unreachable, false),
+        "{failed}"
+    );
+    assert_eq!(uploaded.get(), 0);
+    // Behind a redirect something was sent, only not there.
+    let origin = Origin::http().await;
+    let url = redirect(&origin, 307, &format!("http://{address}/"));
+    let failed = error(&fetcher(), get(&url)).await;
+    assert_eq!(
+        (failed.kind(), failed.sent()),
+        (FaultKind::Unreachable, true)
+    );
+}
+
+#[tokio::test]
+async fn names_go_through_the_resolver() {
+    struct Fake(Option<std::net::IpAddr>);
+    impl Resolve for Fake {
+        fn resolve(&self, host: &str) -> BoxFuture<'static, io::Result<Vec<std::net::IpAddr>>> {
+            assert_eq!(host, "some.test");
+            let found = self.0.ok_or_else(|| io::Error::other("no such host"));
+            Box::pin(async move { Ok(vec![found?]) })
+        }
+    }
+    let origin = Origin::http().await;
+    let url = format!("http://some.test:{}/headers", origin.address.port());
+    let knowing = Fake(Some(origin.address.ip()));
+    let knowing = HyperFetcher::builder().resolver(knowing).build().unwrap();
+    assert!(text(&knowing, get(&url)).await.contains("host: some.test:"));
+    let ignorant = HyperFetcher::builder()
+        .resolver(Fake(None))
+        .build()
+        .unwrap();
+    let failed = error(&ignorant, get(&url)).await;
+    assert_eq!(
+        (failed.kind(), failed.sent()),
+        (FaultKind::Unreachable, false),
+        "{failed}"
+    );
+    assert!(failed.to_string().contains("no such host"), "{failed}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn connecting_has_a_time_limit() {
+    struct Never;
+    impl Resolve for Never {
+        fn resolve(&self, _host: &str) -> BoxFuture<'static, io::Result<Vec<std::net::IpAddr>>> {
+            Box::pin(pending())
+        }
+    }
+    let fetcher = HyperFetcher::builder().resolver(Never).build().unwrap();
+    let began = tokio::time::Instant::now();
+    let failed = error(&fetcher, get("http://a.test/")).await;
+    assert_eq!(
+        (failed.kind(), failed.sent()),
+        (FaultKind::Unreachable, false),
+        "{failed}"
+    );
+    assert_eq!(began.elapsed(), Duration::from_secs(30));
+}
+
+#[tokio::test]
+async fn bad_tls_is_permanent_and_a_cut_handshake_is_not() {
+    let origin = Origin::https(&[]).await;
+    let stranger = error(&fetcher(), get(&origin.url("/"))).await;
+    assert_eq!(
+        (stranger.kind(), stranger.sent()),
+        (FaultKind::Permanent, false),
+        "{stranger}"
+    );
+    let wrong_name = format!("https://127.0.0.1:{}/", origin.address.port());
+    let failed = error(&trusting(&origin), get(&wrong_name)).await;
+    assert_eq!(failed.kind(), FaultKind::Permanent, "{failed}");
+    let plain = Origin::http().await;
+    let failed = error(&fetcher(), get(&format!("https://{}/", plain.address))).await;
+    assert_eq!(failed.kind(), FaultKind::Permanent, "{failed}");
+
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}/", listener.local_addr().unwrap());
+    let cutter = async {
+        let accepted = listener.accept().await;
+        drop(accepted);
+    };
+    let fetcher = fetcher();
+    let (failed, ()) = tokio::join!(error(&fetcher, get(&url)), cutter);
+    assert_eq!(
+        (failed.kind(), failed.sent()),
+        (FaultKind::Interrupted, false),
+        "{failed}"
+    );
+}
+
+#[tokio::test]
+async fn a_dropped_body_closes_the_connection() {
+    let (address, requests) = scripted(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\npart",
+        Ending::Hold,
+    )
+    .await;
+    let fetcher = fetcher();
+    let url = format!("http://{address}/");
+    let mut response = fetcher.fetch(get(&url)).await.unwrap();
+    assert_eq!(response.body.try_next().await.unwrap().unwrap(), "part");
+    drop(response);
+    let response = fetcher.fetch(get(&url)).await.unwrap();
+    assert_eq!(response.head.status, 200);
+    assert_eq!(requests.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
+async fn retry_after_is_read_from_any_response() {
+    let (address, _) = scripted(
+        b"HTTP/1.1 503 Busy\r\nRetry-After: 17\r\nContent-Length: 0\r\n\r\n",
+        Ending::Close,
+    )
+    .await;
+    let response = fetcher()
+        .fetch(get(&format!("http://{address}/")))
+        .await
+        .unwrap();
+    assert_eq!(response.head.status, 503);
+    assert_eq!(response.retry_after, Some(Duration::from_secs(17)));
+}
