@@ -73,19 +73,13 @@ impl Sending {
     }
 
     async fn next(mut self) -> Option<(Result<Frame<Bytes>, Infallible>, Self)> {
-        loop {
-            if let Some(cut) = self.cut.filter(|cut| cut.after == self.at) {
-                self.serving.0.ended(Ending::Cut);
-                self.plug.pull(cut.how);
-                std::future::pending::<()>().await;
-            }
-            match self.holds.front() {
-                Some((at, gate)) if *at == self.at => {
-                    gate.pass().await;
-                    self.holds.pop_front();
-                }
-                _ => break,
-            }
+        while let Some((_, gate)) = self.holds.pop_front_if(|(at, _)| *at == self.at) {
+            gate.pass().await;
+        }
+        if let Some(cut) = self.cut.filter(|cut| cut.after == self.at) {
+            self.serving.0.ended(Ending::Cut);
+            self.plug.pull(cut.how);
+            std::future::pending::<()>().await;
         }
         let stops = [
             self.length,

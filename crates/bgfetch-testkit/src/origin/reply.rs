@@ -113,7 +113,8 @@ impl Reply {
         Self::status(status).header(LOCATION.as_str(), location.into())
     }
 
-    /// No response: the connection ends (FIN) when the request's head was read.
+    /// No response: the connection ends (FIN) when the request's head was read. What still comes of
+    /// its body is read and recorded.
     #[must_use]
     pub fn hang_up() -> Self {
         Self {
@@ -176,7 +177,8 @@ impl From<Resource> for Script {
 /// The faults and traits a [`Resource`] or a [`Reply`] can be served with, to be chained.
 ///
 /// Offsets count the bytes of this one response's body as they are sent, content coding included;
-/// those of a 206 count from its own first byte.
+/// those of a 206 count from its own first byte. An offset that is not within the body has no
+/// effect.
 pub trait Serve: Into<Reply> {
     // --- order ---------------------------------------------------------------------------------
 

@@ -51,6 +51,10 @@ pub(super) async fn respond(
     if reply.hang_up {
         serving.0.ended(Ending::Cut);
         plug.pull(CutKind::Fin);
+        if !receive(body, reply.upload, serving.0.clone(), plug.clone()).await {
+            // The client left in mid-body; hyper would keep the connection for the response.
+            plug.pull(CutKind::Reset);
+        }
         return std::future::pending().await;
     }
     let upload = receive(body, reply.upload.clone(), serving.0.clone(), plug.clone());
@@ -65,8 +69,8 @@ pub(super) async fn respond(
     response(&head.method, &head.headers, reply, serving, plug)
 }
 
-/// Reads a request's body to its end, or as far as it comes.
-async fn receive(mut body: Incoming, upload: Upload, line: Line, plug: Plug) {
+/// Reads a request's body as far as it comes, and returns whether that was its end.
+async fn receive(mut body: Incoming, upload: Upload, line: Line, plug: Plug) -> bool {
     let mut hold = upload.hold;
     let mut received = 0;
     loop {
@@ -82,9 +86,11 @@ async fn receive(mut body: Incoming, upload: Upload, line: Line, plug: Plug) {
             Some(Ok(frame)) => {
                 received = line.received(frame.data_ref().unwrap_or(&Bytes::new()));
             }
-            // The client is gone, which drops the response too and is logged there.
-            Some(Err(_)) => return,
-            None => return line.received_all(),
+            Some(Err(_)) => return false,
+            None => {
+                line.received_all();
+                return true;
+            }
         }
     }
 }

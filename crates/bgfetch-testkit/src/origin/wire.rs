@@ -53,18 +53,11 @@ impl Plug {
 pub(super) struct Wire {
     socket: Socket,
     plug: Plug,
-    /// Set once FIN was sent: writes vanish, and reads are drained until the client is gone,
-    /// because closing a socket with unread bytes would turn the FIN into a reset.
-    finished: bool,
 }
 
 impl Wire {
     pub(super) fn new(socket: Socket, plug: Plug) -> Self {
-        Self {
-            socket,
-            plug,
-            finished: false,
-        }
+        Self { socket, plug }
     }
 }
 
@@ -76,16 +69,6 @@ impl AsyncRead for Wire {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.plug.0.lock().connection = Some(cx.waker().clone());
-        if this.finished {
-            let mut scratch = [0; 4096];
-            loop {
-                let mut drained = ReadBuf::new(&mut scratch);
-                ready!(Pin::new(this.socket.tcp()).poll_read(cx, &mut drained))?;
-                if drained.filled().is_empty() {
-                    return Poll::Ready(Ok(()));
-                }
-            }
-        }
         match &mut this.socket {
             Socket::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
             Socket::Tls(tls) => Pin::new(tls).poll_read(cx, buf),
@@ -99,11 +82,7 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        if this.finished {
-            return Poll::Ready(Ok(bytes.len()));
-        }
-        match &mut this.socket {
+        match &mut self.get_mut().socket {
             Socket::Plain(tcp) => Pin::new(tcp).poll_write(cx, bytes),
             Socket::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
         }
@@ -111,9 +90,6 @@ impl AsyncWrite for Wire {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.finished {
-            return Poll::Ready(Ok(()));
-        }
         match &mut this.socket {
             Socket::Plain(tcp) => ready!(Pin::new(tcp).poll_flush(cx))?,
             Socket::Tls(tls) => ready!(Pin::new(tls).poll_flush(cx))?,
@@ -121,13 +97,10 @@ impl AsyncWrite for Wire {
         let requested = this.plug.0.lock().requested;
         match requested {
             None => Poll::Ready(Ok(())),
-            Some(CutKind::Fin) => {
-                // Below TLS: a truncation, not a close_notify.
-                ready!(Pin::new(this.socket.tcp()).poll_shutdown(cx))?;
-                this.finished = true;
-                cx.waker().wake_by_ref();
-                Poll::Ready(Ok(()))
-            }
+            // Only our half ends, below TLS (a truncation, not a close_notify). hyper goes on
+            // reading until the client is gone: closing a socket with unread bytes would turn
+            // the FIN into a reset.
+            Some(CutKind::Fin) => Pin::new(this.socket.tcp()).poll_shutdown(cx),
             Some(CutKind::Reset) => {
                 this.socket.tcp().set_zero_linger()?;
                 // hyper drops the connection, and closing it now sends RST.
@@ -137,11 +110,7 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if this.finished {
-            return Poll::Ready(Ok(()));
-        }
-        match &mut this.socket {
+        match &mut self.get_mut().socket {
             Socket::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
             Socket::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
         }

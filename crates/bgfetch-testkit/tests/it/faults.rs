@@ -131,6 +131,18 @@ fn a_hang_up_sends_nothing() {
     let answer = get(origin.address(), "/a.bin", &[]);
     assert!(answer.body.is_empty() && !answer.reset);
     assert_eq!(origin.requests()[0].status, None);
+
+    // Unread bytes of a request would make it a reset.
+    let length = format!("Content-Length: {}", 3 * MIB);
+    let mut upload = send(origin.address(), "POST /a.bin", &[&length]);
+    upload
+        .write_all(&Resource::new(1, 2 * MIB).bytes())
+        .unwrap();
+    assert!(!read_to_end(upload).reset);
+    origin.blocking_wait_for_connections(0);
+    let log = origin.requests();
+    assert_eq!((log[1].body.length, log[1].body.complete), (2 * MIB, false));
+    assert_eq!((log[1].status, log[1].ended), (None, Some(Ending::Cut)));
 }
 
 #[test]

@@ -238,3 +238,25 @@ async fn faults_work_on_streams_of_one_http2_connection() {
             .all(|request| request.connection == 0)
     );
 }
+
+#[tokio::test]
+async fn an_http2_connection_can_be_cut_while_it_is_idle() {
+    let gate = Gate::new();
+    let resource = Resource::new(1, MIB);
+    let origin = Origin::start();
+    origin.serve("/a", resource.clone().hold_at(1000, &gate).cut_after(1000));
+    let tcp = tokio::net::TcpStream::connect(origin.address())
+        .await
+        .unwrap();
+    let mut body = ask(&mut http2(tcp).await, &origin, "/a").await.into_body();
+    let mut received = Vec::new();
+    while received.len() < 1000 {
+        let frame = body.frame().await.unwrap().unwrap();
+        received.extend_from_slice(frame.data_ref().unwrap());
+    }
+    gate.reached().await;
+    gate.open();
+    origin.wait_for_connections(0).await;
+    assert!(body.frame().await.unwrap().is_err());
+    assert_eq!(received, resource.slice(0..1000));
+}

@@ -3,6 +3,8 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
+use bgfetch_testkit::DEADLINE;
+
 /// What came back on a connection that was then read to its end.
 #[derive(Debug, Default)]
 pub(crate) struct Answer {
@@ -28,6 +30,7 @@ impl Answer {
 /// Sends a request without a body, with more header lines if wanted.
 pub(crate) fn send(address: SocketAddr, target: &str, headers: &[&str]) -> TcpStream {
     let mut socket = TcpStream::connect(address).unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
     let mut request = format!("{target} HTTP/1.1\r\nHost: origin.test\r\nConnection: close\r\n");
     for header in headers {
         request.push_str(header);
