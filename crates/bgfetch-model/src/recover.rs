@@ -91,17 +91,26 @@ impl BackgroundFetch {
         {
             registration.active.insert(self.id.clone(), self.key);
         }
+        // An abort comes before the mark of an upload: what it would have ended is aborted.
+        // Ruling 3: an immediate failure still ends the siblings that had not ended.
+        let immediate = |record: &Record| {
+            let result = record.data.result;
+            result.is_some_and(RecordResult::is_immediate_failure)
+        };
+        if self.abort_all || self.records.iter().any(immediate) {
+            self.abort_every_record(ctx);
+        }
         // Ruling 28: an upload in flight at a crash may have arrived; it is not sent again.
         const FETCH_ERROR: RecordResult = RecordResult::Failure(FailureReason::FetchError);
         for (index, begun) in self.indices().zip(interrupted_uploads) {
-            let ended = |record: &Record| matches!(record.state, RecordState::Settled(_));
-            if *begun && self.record(index).is_some_and(|record| !ended(record)) {
+            if *begun
+                && self
+                    .record(index)
+                    .is_some_and(|record| !record.is_settled())
+            {
                 let message = Some("the upload was interrupted by a restart".into());
                 self.settle_record(ctx, index, FETCH_ERROR, message);
             }
-        }
-        if self.abort_all {
-            self.abort_every_record(ctx);
         }
         // The crash may have come between the last record and the fetch.
         if self.all_settled() && self.stage == Stage::AwaitingCaller {

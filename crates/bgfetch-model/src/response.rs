@@ -60,6 +60,15 @@ impl RecordResult {
         }
     }
 
+    /// Whether a limit of the whole fetch was reached, which ends its other records too (ruling 3).
+    #[must_use]
+    pub(crate) const fn is_immediate_failure(self) -> bool {
+        matches!(
+            self,
+            Self::Failure(FailureReason::DownloadTotalExceeded | FailureReason::QuotaExceeded)
+        )
+    }
+
     /// Whether the response may be [exposed](https://wicg.github.io/background-fetch/#background-fetch-response-exposed)
     /// to script after this end.
     #[must_use]

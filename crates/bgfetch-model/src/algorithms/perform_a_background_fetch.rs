@@ -39,11 +39,7 @@ impl BackgroundFetch {
         }
         // Steps 5.5 and 7, a limit is reached: the other records end too. Ruling 3 treats the quota
         // like the download total.
-        let immediate_failure = matches!(
-            result.failure(),
-            Some(FailureReason::DownloadTotalExceeded | FailureReason::QuotaExceeded)
-        );
-        if immediate_failure && !self.abort_all {
+        if result.is_immediate_failure() && !self.abort_all {
             self.abort_every_record(ctx);
         }
         // Step 6. SPEC-ISSUE(6): the spec goes on after an immediate failure although records are
