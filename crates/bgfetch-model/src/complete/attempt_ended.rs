@@ -185,6 +185,14 @@ impl BackgroundFetch {
 
     /// The stored bytes can't be continued: ask for the whole (ruling 23), a bounded number of times.
     fn restart(&mut self, ctx: &mut Context, index: RecordIndex) {
+        if self
+            .record(index)
+            .is_some_and(|record| !record.request.is_get())
+        {
+            // Ruling 28: what was sent is not sent again.
+            let message = String::from("the response can't be used and the request not repeated");
+            return self.settle_record(ctx, index, FETCH_ERROR, Some(message));
+        }
         let restarts = self.change(index, |record| {
             record.from_scratch = true;
             record.restarts += 1;

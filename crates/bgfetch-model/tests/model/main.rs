@@ -4,4 +4,8 @@
 mod world;
 
 #[cfg(test)]
+mod resume;
+#[cfg(test)]
+mod retry;
+#[cfg(test)]
 mod settling;
