@@ -352,7 +352,7 @@ impl BackgroundFetch {
             match record.attempt_mut() {
                 Some(attempt) if attempt.id == id && matches!(attempt.phase, Phase::Generation) => {
                     attempt.phase = Phase::Body;
-                    true
+                    attempt.ended.is_none()
                 }
                 _ => false,
             }
