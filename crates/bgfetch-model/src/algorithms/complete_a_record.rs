@@ -154,6 +154,9 @@ impl BackgroundFetch {
         let key = self.record_key(index);
         let id = ctx.new_attempt(key);
         let spec = self.change(index, |record| {
+            // Ruling 24: bytes that came coded can't be continued; the next ones shall be.
+            record.identity |= record.data.stored > 0
+                && record.data.response.as_deref().is_some_and(|head| head.is_content_coded());
             // Steps 8-9, ask only for what is missing where that is safe.
             let spec = AttemptSpec {
                 resume: record.resume(),
