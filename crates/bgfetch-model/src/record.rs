@@ -211,16 +211,9 @@ impl Record {
 
 /// The length that the stored body must have in the end, where the head tells.
 fn expected_length(request: &Request, head: &ResponseHead) -> Option<u64> {
-    if head.status == 206 {
+    if head.status == 206 && request.has_own_range() {
         let range = extract_content_range_values(&head.headers)?;
-        return if request.has_own_range() {
-            Some(range.end() - range.first)
-        } else {
-            range.complete_length
-        };
+        return Some(range.end() - range.first);
     }
-    if head.is_content_coded() {
-        return None;
-    }
-    head.headers.get("content-length")?.parse().ok()
+    head.complete_length()
 }

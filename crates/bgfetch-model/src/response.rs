@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::algorithms::extract_content_range_values::extract_content_range_values;
 use crate::header_list::HeaderList;
 use crate::ids::Generation;
 
@@ -116,6 +117,17 @@ impl ResponseHead {
     #[must_use]
     pub const fn is_ok(&self) -> bool {
         self.status >= 200 && self.status <= 299
+    }
+
+    /// The length of the whole representation in stored bytes, where the head tells.
+    pub(crate) fn complete_length(&self) -> Option<u64> {
+        if self.status == 206 {
+            return extract_content_range_values(&self.headers)?.complete_length;
+        }
+        if self.is_content_coded() {
+            return None;
+        }
+        self.headers.get("content-length")?.parse().ok()
     }
 
     /// The URL the response came from.
