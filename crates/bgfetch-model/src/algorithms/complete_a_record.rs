@@ -29,7 +29,7 @@ impl BackgroundFetch {
         ctx.timers.clear(Timer::Retry(self.record_key(index)));
         // Step 3, wait for the paused flag to be unset, and for the network to be there.
         if let Some(reason) = self.reason_to_wait(ctx, index) {
-            self.set_state(index, RecordState::Waiting(reason));
+            self.wait(index, reason);
             return;
         }
         // Ruling 26: a download that holds every byte needs no request.
@@ -96,13 +96,21 @@ impl BackgroundFetch {
             RecordState::Attempting(_) => self.stop_attempt(ctx, index, Then::Wait),
             RecordState::Queued => {
                 ctx.act(Action::Withdraw(self.record_key(index)));
-                self.set_state(index, RecordState::Waiting(reason));
+                self.wait(index, reason);
             }
             _ => {
                 ctx.timers.clear(Timer::Retry(self.record_key(index)));
-                self.set_state(index, RecordState::Waiting(reason));
+                self.wait(index, reason);
             }
         }
+    }
+
+    /// Until the reason is gone, no time to try again is spent (ruling 28).
+    fn wait(&mut self, index: RecordIndex, reason: PauseReason) {
+        self.change(index, |record| {
+            record.retry.waited();
+            record.state = RecordState::Waiting(reason);
+        });
     }
 
     /// Step 17.2, the abort all flag is set: the record ends as aborted, whatever it waited for.
@@ -156,7 +164,11 @@ impl BackgroundFetch {
         let spec = self.change(index, |record| {
             // Ruling 24: bytes that came coded can't be continued; the next ones shall be.
             record.identity |= record.data.stored > 0
-                && record.data.response.as_deref().is_some_and(|head| head.is_content_coded());
+                && record
+                    .data
+                    .response
+                    .as_deref()
+                    .is_some_and(|head| head.is_content_coded());
             // Steps 8-9, ask only for what is missing where that is safe.
             let spec = AttemptSpec {
                 resume: record.resume(),
