@@ -11,7 +11,7 @@ use crate::attempt::{AttemptEnd, Resume};
 use crate::complete::retry::Retry;
 use crate::ids::AttemptId;
 use crate::request::Request;
-use crate::response::{RecordResult, ResponseData, ResponseHead};
+use crate::response::{RecordResult, ResponseData};
 use crate::store_op::StoredRecord;
 use crate::validator::strong_validator;
 
@@ -204,16 +204,16 @@ impl Record {
         self.request.is_get()
             && !self.from_scratch
             && self.data.response.as_deref().is_some_and(|head| {
-                head.is_ok() && expected_length(&self.request, head) == Some(self.data.stored)
+                head.is_ok() && self.announced_length() == Some(self.data.stored)
             })
     }
-}
 
-/// The length that the stored body must have in the end, where the head tells.
-fn expected_length(request: &Request, head: &ResponseHead) -> Option<u64> {
-    if head.status == 206 && request.has_own_range() {
-        let range = extract_content_range_values(&head.headers)?;
-        return Some(range.end() - range.first);
+    /// The length that the stored body must have in the end, where the head tells.
+    pub(crate) fn announced_length(&self) -> Option<u64> {
+        let head = self.data.response.as_deref()?;
+        if head.status == 206 && self.request.has_own_range() {
+            return Some(extract_content_range_values(&head.headers)?.stored_end(true));
+        }
+        head.complete_length()
     }
-    head.complete_length()
 }

@@ -1,6 +1,6 @@
 //! Going on after a restart: what the store kept becomes running state again.
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeSet, VecDeque};
 
 use crate::action::Action;
 use crate::background_fetch::{BackgroundFetch, Stage, Tallies};
@@ -39,13 +39,12 @@ impl BackgroundFetch {
             .filter_map(|record| record.request.body_length)
             .sum();
         let held: u64 = stored.records.iter().map(|record| record.stored).sum();
-        let reserved = if stored.records_available {
-            held.max(stored.download_total)
-        } else {
-            0
+        // A fetch that settled needs no more than it has.
+        let promised = match stored.result {
+            None => stored.download_total,
+            Some(_) => 0,
         };
-        let account = ctx.account(&stored.registration.storage_key);
-        account.reserve_stored(reserved.saturating_add(upload_total));
+        let reserved = held.max(promised);
         let mut fetch = Self {
             key: stored.key,
             registration: stored.registration,
@@ -64,14 +63,17 @@ impl BackgroundFetch {
             records: stored.records.into_iter().map(Record::restored).collect(),
             stage: Stage::AwaitingCaller,
             delivery_attempts: stored.delivery_attempts,
-            budget: Budget::new(stored.download_total, reserved),
+            budget: Budget::new(promised, reserved),
             tallies: Tallies::default(),
+            attempting: BTreeSet::new(),
             awaiting_grant: VecDeque::new(),
             recalls: 0,
             last_update: None,
             pause_reason: None,
         };
         fetch.count_records();
+        ctx.account(&fetch.registration.storage_key)
+            .reserve_stored(fetch.reserved());
         fetch
     }
 

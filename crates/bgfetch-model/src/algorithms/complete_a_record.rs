@@ -277,19 +277,8 @@ impl BackgroundFetch {
             None => {}
             Some(Verdict::Append(part)) => {
                 let offset = part.first;
-                self.with_attempt(index, |attempt| {
-                    attempt.part = Some(part);
-                    attempt.phase = Phase::Body;
-                    attempt.grant = offset;
-                });
-                self.command(
-                    ctx,
-                    index,
-                    AttemptCommand::Receive {
-                        offset,
-                        grant: offset,
-                    },
-                );
+                self.with_attempt(index, |attempt| attempt.part = Some(part));
+                self.receive(ctx, index, offset);
             }
             Some(Verdict::Replace(part)) => {
                 self.with_attempt(index, |attempt| attempt.part = part);
@@ -365,9 +354,8 @@ impl BackgroundFetch {
             record.opening = false;
             record.from_scratch = false;
             match record.attempt_mut() {
-                Some(attempt) if attempt.id == id && matches!(attempt.phase, Phase::Generation) => {
-                    attempt.phase = Phase::Body;
-                    attempt.ended.is_none()
+                Some(attempt) if attempt.id == id => {
+                    matches!(attempt.phase, Phase::Generation) && attempt.ended.is_none()
                 }
                 _ => false,
             }
@@ -375,14 +363,7 @@ impl BackgroundFetch {
         ctx.act(Action::RecordChanged(self.record_key(index)));
         self.update_instances(ctx);
         if receives == Some(true) {
-            self.command(
-                ctx,
-                index,
-                AttemptCommand::Receive {
-                    offset: 0,
-                    grant: 0,
-                },
-            );
+            self.receive(ctx, index, 0);
         }
         self.resume_ended_attempt(ctx, index);
     }
@@ -409,6 +390,8 @@ impl BackgroundFetch {
             stored,
             uploaded,
         });
+        let account = ctx.account(&self.registration.storage_key);
+        self.budget.give_back(account);
         ctx.after_commit(Effect::RecordSettled(key));
         ctx.after_commit(Effect::Observe(Observation::RecordSettled(
             key, result, message,

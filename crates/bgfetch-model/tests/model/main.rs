@@ -4,6 +4,10 @@
 mod world;
 
 #[cfg(test)]
+mod fetch_call;
+#[cfg(test)]
+mod grants_and_totals;
+#[cfg(test)]
 mod resume;
 #[cfg(test)]
 mod retry;
