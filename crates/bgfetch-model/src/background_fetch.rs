@@ -2,7 +2,7 @@
 
 pub mod display;
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -38,6 +38,9 @@ pub struct BackgroundFetch {
     pub(crate) delivery_attempts: u32,
     pub(crate) budget: Budget,
     pub(crate) tallies: Tallies,
+    /// Records with an attempt under way.
+    // OPTIMIZATION: what concerns those few must not look at 100 000 others.
+    pub(crate) attempting: BTreeSet<RecordIndex>,
     /// Records whose attempts wait for their siblings' grants, first come first served.
     pub(crate) awaiting_grant: VecDeque<RecordIndex>,
     /// How many attempts have yet to answer a recall of their grant.
@@ -210,6 +213,7 @@ impl BackgroundFetch {
     ) -> Option<T> {
         let record = self.records.get_mut(index.0 as usize)?;
         let (before, claim) = (tally(record), record.claim());
+        let was_in_flight = record.is_in_flight();
         let result = change(record);
         let after = tally(record);
         self.budget.replace_claim(claim, record.claim());
@@ -217,6 +221,15 @@ impl BackgroundFetch {
         self.tallies.uploaded = self.tallies.uploaded - before.uploaded + after.uploaded;
         self.tallies.settled = self.tallies.settled - before.settled + after.settled;
         self.tallies.waiting = self.tallies.waiting - before.waiting + after.waiting;
+        match (was_in_flight, record.is_in_flight()) {
+            (false, true) => {
+                self.attempting.insert(index);
+            }
+            (true, false) => {
+                self.attempting.remove(&index);
+            }
+            _ => {}
+        }
         Some(result)
     }
 

@@ -17,6 +17,8 @@ const STEP: u64 = 8 << 20;
 pub(crate) struct Budget {
     /// `downloadTotal`, or no limit.
     ceiling: u64,
+    /// What is set aside whether or not it is claimed.
+    promised: u64,
     /// The quota that is set aside for this fetch.
     reserved: u64,
     /// The sum of all claims.
@@ -31,7 +33,7 @@ pub(crate) enum Exhausted {
 }
 
 impl Budget {
-    /// A budget of `download_total` bytes (0 for no limit), of which `reserved` are set aside.
+    /// A budget of `download_total` bytes (0 for no limit); `reserved` bytes are set aside for it.
     pub(crate) fn new(download_total: u64, reserved: u64) -> Self {
         let ceiling = if download_total == 0 {
             u64::MAX
@@ -40,6 +42,7 @@ impl Budget {
         };
         Self {
             ceiling,
+            promised: download_total,
             reserved,
             claimed: 0,
         }
@@ -50,18 +53,31 @@ impl Budget {
         self.claimed = self.claimed.saturating_sub(old).saturating_add(new);
     }
 
-    /// More bytes for a record whose claim is used up, or which limit stands in the way. The
-    /// caller adds them to the record's claim with [`Self::replace_claim`].
-    pub(crate) fn extend(&mut self, quota: &mut Account) -> Result<u64, Exhausted> {
-        if self.free() == 0 && self.reserved < self.ceiling {
-            let wanted = STEP.min(self.ceiling - self.reserved);
-            self.reserved += quota.reserve_up_to(wanted);
-        }
-        match self.free().min(STEP) {
+    /// Up to `wanted` more bytes for a record whose claim is used up, or which limit stands in the
+    /// way. The caller adds them to the record's claim with [`Self::replace_claim`].
+    pub(crate) fn extend(&mut self, wanted: u64, quota: &mut Account) -> Result<u64, Exhausted> {
+        let wanted = wanted.min(STEP);
+        let lacking = wanted.saturating_sub(self.free());
+        let room = self.ceiling.saturating_sub(self.reserved);
+        self.reserved += quota.reserve_up_to(lacking.min(room));
+        match self.free().min(wanted) {
             0 if self.claimed >= self.ceiling => Err(Exhausted::DownloadTotal),
             0 => Err(Exhausted::Quota),
             more => Ok(more),
         }
+    }
+
+    /// A record ended: what is set aside and neither promised nor claimed is free for others.
+    pub(crate) fn give_back(&mut self, quota: &mut Account) {
+        let kept = self.reserved.min(self.claimed.max(self.promised));
+        quota.release(self.reserved - kept);
+        self.reserved = kept;
+    }
+
+    /// Every record ended: only what is stored stays set aside.
+    pub(crate) fn settle(&mut self, quota: &mut Account) {
+        self.promised = 0;
+        self.give_back(quota);
     }
 
     /// The quota to give back when the fetch is gone.
@@ -138,13 +154,16 @@ mod tests {
         let mut account = Account::default();
         assert!(account.reserve(100));
         let mut budget = Budget::new(100, 100);
-        let first = budget.extend(&mut account).unwrap();
+        let first = budget.extend(STEP, &mut account).unwrap();
         assert_eq!(first, 100);
         budget.replace_claim(0, first);
-        assert_eq!(budget.extend(&mut account), Err(Exhausted::DownloadTotal));
+        assert_eq!(
+            budget.extend(STEP, &mut account),
+            Err(Exhausted::DownloadTotal)
+        );
         // The first record gives back what it did not use.
         budget.replace_claim(first, 60);
-        assert_eq!(budget.extend(&mut account), Ok(40));
+        assert_eq!(budget.extend(STEP, &mut account), Ok(40));
     }
 
     #[test]
@@ -154,11 +173,11 @@ mod tests {
         let mut budget = Budget::new(0, 0);
         let mut claim = 0;
         for more in [STEP, 5] {
-            assert_eq!(budget.extend(&mut account), Ok(more));
+            assert_eq!(budget.extend(STEP, &mut account), Ok(more));
             budget.replace_claim(claim, claim + more);
             claim += more;
         }
-        assert_eq!(budget.extend(&mut account), Err(Exhausted::Quota));
+        assert_eq!(budget.extend(STEP, &mut account), Err(Exhausted::Quota));
         account.release(budget.reserved());
         assert!(account.reserve(STEP + 5));
     }

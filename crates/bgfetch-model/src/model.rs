@@ -222,8 +222,12 @@ impl Model {
     fn unregister(&mut self, call: CallId, key: &RegistrationKey) {
         self.drop_pending_of(key);
         self.ctx.registrations.remove(key);
-        self.registering
-            .retain(|_, fetch| fetch.registration != *key);
+        let registering = self
+            .registering
+            .extract_if(.., |_, fetch| fetch.registration == *key);
+        for (_, fetch) in registering {
+            self.ctx.account(&key.storage_key).release(fetch.reserved());
+        }
         self.ctx.store(StoreOp::RemoveRegistration(key.clone()));
         let removed = self
             .fetches

@@ -11,7 +11,7 @@ use crate::attempt::{AttemptEnd, Resume};
 use crate::complete::retry::Retry;
 use crate::ids::AttemptId;
 use crate::request::Request;
-use crate::response::{RecordResult, ResponseData, ResponseHead};
+use crate::response::{RecordResult, ResponseData};
 use crate::store_op::StoredRecord;
 use crate::validator::strong_validator;
 
@@ -152,12 +152,6 @@ impl Record {
         self.uploaded
     }
 
-    /// The length that the stored body must have in the end, where the response tells.
-    #[must_use]
-    pub fn expected_length(&self) -> Option<u64> {
-        expected_length(&self.request, self.data.response.as_deref()?)
-    }
-
     /// Whether an attempt is under way.
     #[must_use]
     pub fn is_in_flight(&self) -> bool {
@@ -209,26 +203,18 @@ impl Record {
     pub(crate) fn has_everything(&self) -> bool {
         self.request.is_get()
             && !self.from_scratch
-            && self
-                .data
-                .response
-                .as_deref()
-                .is_some_and(ResponseHead::is_ok)
-            && self.expected_length() == Some(self.data.stored)
+            && self.data.response.as_deref().is_some_and(|head| {
+                head.is_ok() && self.announced_length() == Some(self.data.stored)
+            })
     }
-}
 
-fn expected_length(request: &Request, head: &ResponseHead) -> Option<u64> {
-    if head.status == 206 {
-        let range = extract_content_range_values(&head.headers)?;
-        return if request.has_own_range() {
-            Some(range.end() - range.first)
-        } else {
-            range.complete_length
-        };
+    /// The length that the stored body must have in the end, where the response's head tells.
+    #[must_use]
+    pub fn announced_length(&self) -> Option<u64> {
+        let head = self.data.response.as_deref()?;
+        if head.status == 206 && self.request.has_own_range() {
+            return Some(extract_content_range_values(&head.headers)?.stored_end(true));
+        }
+        head.complete_length()
     }
-    if head.is_content_coded() {
-        return None;
-    }
-    head.headers.get("content-length")?.parse().ok()
 }

@@ -1,6 +1,6 @@
 //! Going on after a restart: what the store kept becomes running state again.
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeSet, VecDeque};
 
 use crate::action::Action;
 use crate::background_fetch::{BackgroundFetch, Stage, Tallies};
@@ -39,13 +39,12 @@ impl BackgroundFetch {
             .filter_map(|record| record.request.body_length)
             .sum();
         let held: u64 = stored.records.iter().map(|record| record.stored).sum();
-        let reserved = if stored.records_available {
-            held.max(stored.download_total)
-        } else {
-            0
+        // A fetch that settled needs no more than it has.
+        let promised = match stored.result {
+            None => stored.download_total,
+            Some(_) => 0,
         };
-        let account = ctx.account(&stored.registration.storage_key);
-        account.reserve_stored(reserved.saturating_add(upload_total));
+        let reserved = held.max(promised);
         let mut fetch = Self {
             key: stored.key,
             registration: stored.registration,
@@ -64,14 +63,17 @@ impl BackgroundFetch {
             records: stored.records.into_iter().map(Record::restored).collect(),
             stage: Stage::AwaitingCaller,
             delivery_attempts: stored.delivery_attempts,
-            budget: Budget::new(stored.download_total, reserved),
+            budget: Budget::new(promised, reserved),
             tallies: Tallies::default(),
+            attempting: BTreeSet::new(),
             awaiting_grant: VecDeque::new(),
             recalls: 0,
             last_update: None,
             pause_reason: None,
         };
         fetch.count_records();
+        ctx.account(&fetch.registration.storage_key)
+            .reserve_stored(fetch.reserved());
         fetch
     }
 
@@ -91,17 +93,26 @@ impl BackgroundFetch {
         {
             registration.active.insert(self.id.clone(), self.key);
         }
+        // An abort comes before the mark of an upload: what it would have ended is aborted.
+        // Ruling 3: an immediate failure still ends the siblings that had not ended.
+        let immediate = |record: &Record| {
+            let result = record.data.result;
+            result.is_some_and(RecordResult::is_immediate_failure)
+        };
+        if self.abort_all || self.records.iter().any(immediate) {
+            self.abort_every_record(ctx);
+        }
         // Ruling 28: an upload in flight at a crash may have arrived; it is not sent again.
         const FETCH_ERROR: RecordResult = RecordResult::Failure(FailureReason::FetchError);
         for (index, begun) in self.indices().zip(interrupted_uploads) {
-            let ended = |record: &Record| matches!(record.state, RecordState::Settled(_));
-            if *begun && self.record(index).is_some_and(|record| !ended(record)) {
+            if *begun
+                && self
+                    .record(index)
+                    .is_some_and(|record| !record.is_settled())
+            {
                 let message = Some("the upload was interrupted by a restart".into());
                 self.settle_record(ctx, index, FETCH_ERROR, message);
             }
-        }
-        if self.abort_all {
-            self.abort_every_record(ctx);
         }
         // The crash may have come between the last record and the fetch.
         if self.all_settled() && self.stage == Stage::AwaitingCaller {

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::algorithms::extract_content_range_values::extract_content_range_values;
 use crate::header_list::HeaderList;
 use crate::ids::Generation;
 
@@ -60,6 +61,15 @@ impl RecordResult {
         }
     }
 
+    /// Whether a limit of the whole fetch was reached, which ends its other records too (ruling 3).
+    #[must_use]
+    pub(crate) const fn is_immediate_failure(self) -> bool {
+        matches!(
+            self,
+            Self::Failure(FailureReason::DownloadTotalExceeded | FailureReason::QuotaExceeded)
+        )
+    }
+
     /// Whether the response may be [exposed](https://wicg.github.io/background-fetch/#background-fetch-response-exposed)
     /// to script after this end.
     #[must_use]
@@ -107,6 +117,17 @@ impl ResponseHead {
     #[must_use]
     pub const fn is_ok(&self) -> bool {
         self.status >= 200 && self.status <= 299
+    }
+
+    /// The length of the whole representation in stored bytes, where the head tells.
+    pub(crate) fn complete_length(&self) -> Option<u64> {
+        if self.status == 206 {
+            return extract_content_range_values(&self.headers)?.complete_length;
+        }
+        if self.is_content_coded() {
+            return None;
+        }
+        self.headers.get("content-length")?.parse().ok()
     }
 
     /// The URL the response came from.

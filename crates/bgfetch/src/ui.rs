@@ -162,7 +162,7 @@ fn record(record: &bgfetch_model::record::Record) -> JobRecord {
         url: record.request().url.clone(),
         in_flight: record.is_in_flight(),
         stored: data.stored,
-        length: record.expected_length(),
+        length: record.announced_length(),
         status: data.response.as_ref().map(|head| head.status),
         result: data.result,
     }

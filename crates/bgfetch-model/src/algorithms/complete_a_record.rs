@@ -29,7 +29,7 @@ impl BackgroundFetch {
         ctx.timers.clear(Timer::Retry(self.record_key(index)));
         // Step 3, wait for the paused flag to be unset, and for the network to be there.
         if let Some(reason) = self.reason_to_wait(ctx, index) {
-            self.set_state(index, RecordState::Waiting(reason));
+            self.wait(index, reason);
             return;
         }
         // Ruling 26: a download that holds every byte needs no request.
@@ -96,13 +96,21 @@ impl BackgroundFetch {
             RecordState::Attempting(_) => self.stop_attempt(ctx, index, Then::Wait),
             RecordState::Queued => {
                 ctx.act(Action::Withdraw(self.record_key(index)));
-                self.set_state(index, RecordState::Waiting(reason));
+                self.wait(index, reason);
             }
             _ => {
                 ctx.timers.clear(Timer::Retry(self.record_key(index)));
-                self.set_state(index, RecordState::Waiting(reason));
+                self.wait(index, reason);
             }
         }
+    }
+
+    /// Until the reason is gone, no time to try again is spent (ruling 28).
+    fn wait(&mut self, index: RecordIndex, reason: PauseReason) {
+        self.change(index, |record| {
+            record.retry.waited();
+            record.state = RecordState::Waiting(reason);
+        });
     }
 
     /// Step 17.2, the abort all flag is set: the record ends as aborted, whatever it waited for.
@@ -154,6 +162,13 @@ impl BackgroundFetch {
         let key = self.record_key(index);
         let id = ctx.new_attempt(key);
         let spec = self.change(index, |record| {
+            // Ruling 24: bytes that came coded can't be continued; the next ones shall be.
+            record.identity |= record.data.stored > 0
+                && record
+                    .data
+                    .response
+                    .as_deref()
+                    .is_some_and(|head| head.is_content_coded());
             // Steps 8-9, ask only for what is missing where that is safe.
             let spec = AttemptSpec {
                 resume: record.resume(),
@@ -262,19 +277,8 @@ impl BackgroundFetch {
             None => {}
             Some(Verdict::Append(part)) => {
                 let offset = part.first;
-                self.with_attempt(index, |attempt| {
-                    attempt.part = Some(part);
-                    attempt.phase = Phase::Body;
-                    attempt.grant = offset;
-                });
-                self.command(
-                    ctx,
-                    index,
-                    AttemptCommand::Receive {
-                        offset,
-                        grant: offset,
-                    },
-                );
+                self.with_attempt(index, |attempt| attempt.part = Some(part));
+                self.receive(ctx, index, offset);
             }
             Some(Verdict::Replace(part)) => {
                 self.with_attempt(index, |attempt| attempt.part = part);
@@ -350,9 +354,8 @@ impl BackgroundFetch {
             record.opening = false;
             record.from_scratch = false;
             match record.attempt_mut() {
-                Some(attempt) if attempt.id == id && matches!(attempt.phase, Phase::Generation) => {
-                    attempt.phase = Phase::Body;
-                    true
+                Some(attempt) if attempt.id == id => {
+                    matches!(attempt.phase, Phase::Generation) && attempt.ended.is_none()
                 }
                 _ => false,
             }
@@ -360,14 +363,7 @@ impl BackgroundFetch {
         ctx.act(Action::RecordChanged(self.record_key(index)));
         self.update_instances(ctx);
         if receives == Some(true) {
-            self.command(
-                ctx,
-                index,
-                AttemptCommand::Receive {
-                    offset: 0,
-                    grant: 0,
-                },
-            );
+            self.receive(ctx, index, 0);
         }
         self.resume_ended_attempt(ctx, index);
     }
@@ -394,6 +390,8 @@ impl BackgroundFetch {
             stored,
             uploaded,
         });
+        let account = ctx.account(&self.registration.storage_key);
+        self.budget.give_back(account);
         ctx.after_commit(Effect::RecordSettled(key));
         ctx.after_commit(Effect::Observe(Observation::RecordSettled(
             key, result, message,

@@ -21,6 +21,16 @@ impl ContentRange {
     pub const fn end(self) -> u64 {
         self.last.saturating_add(1)
     }
+
+    /// The length of the stored body once this part is: it counts from the representation's first
+    /// byte, or from the part's where the page asked for that part alone (ruling 27).
+    pub(crate) const fn stored_end(self, own_range: bool) -> u64 {
+        if own_range {
+            self.end() - self.first
+        } else {
+            self.end()
+        }
+    }
 }
 
 /// Extracts the values of `Content-Range`, or none where that fails.

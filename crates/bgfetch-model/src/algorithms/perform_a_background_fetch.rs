@@ -39,11 +39,7 @@ impl BackgroundFetch {
         }
         // Steps 5.5 and 7, a limit is reached: the other records end too. Ruling 3 treats the quota
         // like the download total.
-        let immediate_failure = matches!(
-            result.failure(),
-            Some(FailureReason::DownloadTotalExceeded | FailureReason::QuotaExceeded)
-        );
-        if immediate_failure && !self.abort_all {
+        if result.is_immediate_failure() && !self.abort_all {
             self.abort_every_record(ctx);
         }
         // Step 6. SPEC-ISSUE(6): the spec goes on after an immediate failure although records are
@@ -73,6 +69,8 @@ impl BackgroundFetch {
         {
             registration.active.remove(&self.id);
         }
+        let account = ctx.account(&self.registration.storage_key);
+        self.budget.settle(account);
         self.stage = Stage::Settling;
         self.settled_at = Some(ctx.now.wall);
         ctx.store(StoreOp::Settle(self.key, result, ctx.now.wall));
@@ -153,11 +151,10 @@ impl BackgroundFetch {
     /// Steps 8.14.2 and 3, the records are no longer available.
     pub(crate) fn delivery_ended(&mut self, ctx: &mut Context) {
         self.stage = Stage::Finished;
-        self.records_available = false;
-        self.records.clear();
         ctx.account(&self.registration.storage_key)
             .release(self.reserved());
-        self.budget = crate::budget::Budget::new(0, 0);
+        self.records_available = false;
+        self.records.clear();
         let update = self.snapshot();
         ctx.act(Action::UpdateClients {
             fetch: self.key,
@@ -167,8 +164,13 @@ impl BackgroundFetch {
         ctx.observe(Observation::EventEnded(self.key));
     }
 
-    /// The quota that this fetch takes: its responses' and its request bodies'.
+    /// The quota that this fetch takes: its responses' and its request bodies', as long as they
+    /// are there.
     pub(crate) fn reserved(&self) -> u64 {
-        self.budget.reserved().saturating_add(self.upload_total)
+        if self.records_available {
+            self.budget.reserved().saturating_add(self.upload_total)
+        } else {
+            0
+        }
     }
 }

@@ -30,15 +30,13 @@ pub fn validate_a_partial_response(
                 return None;
             }
         }
-        // Step 4.2, two parts must agree on the length of the whole. SPEC-ISSUE(3): that the second
-        // says `*` where the first gave a number is no disagreement.
-        if previous.status == 206 {
-            let before = extract_content_range_values(&previous.headers)?;
-            if let (Some(before), Some(now)) = (before.complete_length, range.complete_length)
-                && before != now
-            {
-                return None;
-            }
+        // Step 4.2, the parts must agree on the length of the whole. SPEC-ISSUE(3): that the second
+        // says `*` where the first gave a number is no disagreement. DEVIATION: the spec compares
+        // only with an earlier part, ruling 23 with a whole response that was cut, too.
+        if let (Some(before), Some(now)) = (previous.complete_length(), range.complete_length)
+            && before != now
+        {
+            return None;
         }
         // DEVIATION: the spec does not look at where the parts came from; bytes of two origins, or
         // of an approved and an unapproved response, are never joined (ruling 23).

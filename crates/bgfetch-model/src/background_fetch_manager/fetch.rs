@@ -5,7 +5,7 @@
 //! [`PendingFetch`] is in one of these states.
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -334,6 +334,7 @@ impl Model {
             delivery_attempts: 0,
             budget: Budget::new(options.download_total, options.download_total),
             tallies: Tallies::default(),
+            attempting: BTreeSet::new(),
             awaiting_grant: VecDeque::new(),
             recalls: 0,
             last_update: None,

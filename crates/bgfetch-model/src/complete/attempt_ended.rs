@@ -21,6 +21,7 @@ impl BackgroundFetch {
     /// An attempt holds nothing any more.
     pub(crate) fn attempt_ended(&mut self, ctx: &mut Context, index: RecordIndex, end: AttemptEnd) {
         ctx.act(Action::ReleaseSlot(self.record_key(index)));
+        self.awaiting_grant.retain(|waiting| *waiting != index);
         let id = self.with_attempt(index, |attempt| {
             attempt.ended = Some(end);
             attempt.id
@@ -101,7 +102,7 @@ impl BackgroundFetch {
         };
         let own_range = record.request.has_own_range();
         // Ruling 22: the part must have the length its range says.
-        if stored != part_end(part, own_range) {
+        if stored != part.stored_end(own_range) {
             let message = String::from("the partial response ended early");
             let fault = Fault {
                 kind: FaultKind::Interrupted,
@@ -185,6 +186,14 @@ impl BackgroundFetch {
 
     /// The stored bytes can't be continued: ask for the whole (ruling 23), a bounded number of times.
     fn restart(&mut self, ctx: &mut Context, index: RecordIndex) {
+        if self
+            .record(index)
+            .is_some_and(|record| !record.request.is_get())
+        {
+            // Ruling 28: what was sent is not sent again.
+            let message = String::from("the response can't be used and the request not repeated");
+            return self.settle_record(ctx, index, FETCH_ERROR, Some(message));
+        }
         let restarts = self.change(index, |record| {
             record.from_scratch = true;
             record.restarts += 1;
@@ -196,14 +205,5 @@ impl BackgroundFetch {
             let message = "the representation changed too often".to_string();
             self.settle_record(ctx, index, FETCH_ERROR, Some(message));
         }
-    }
-}
-
-/// The length that the stored body must have when a part has been received.
-pub(crate) fn part_end(part: ContentRange, own_range: bool) -> u64 {
-    if own_range {
-        part.end() - part.first
-    } else {
-        part.end()
     }
 }

@@ -2,17 +2,29 @@
 //! [complete a record](https://wicg.github.io/background-fetch/#complete-a-record-algorithm).
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
-use super::attempt_ended::part_end;
 use crate::attempt::AttemptCommand;
 use crate::background_fetch::BackgroundFetch;
 use crate::budget::Exhausted;
 use crate::context::Context;
 use crate::ids::RecordIndex;
-use crate::record::{Phase, Then};
+use crate::record::{Phase, Record, Then};
 use crate::response::{FailureReason, RecordResult};
 
 impl BackgroundFetch {
+    /// The head was judged: the body may come, from `offset` on.
+    // OPTIMIZATION: the first grant comes along, which saves most records from asking for one.
+    pub(crate) fn receive(&mut self, ctx: &mut Context, index: RecordIndex, offset: u64) {
+        self.with_attempt(index, |attempt| {
+            attempt.phase = Phase::Body;
+            attempt.grant = offset;
+        });
+        // Where nothing is left, the attempt asks when it has a byte.
+        let grant = self.extend_grant(ctx, index).unwrap_or(offset);
+        self.command(ctx, index, AttemptCommand::Receive { offset, grant });
+    }
+
     /// An attempt holds at least one byte that it may not store yet.
     pub(crate) fn need_grant(&mut self, ctx: &mut Context, index: RecordIndex) {
         let Some(record) = self.record(index) else {
@@ -25,55 +37,65 @@ impl BackgroundFetch {
         if !matches!(attempt.phase, Phase::Body) {
             return;
         }
-        let end = attempt
-            .part
-            .map(|part| part_end(part, record.request.has_own_range()));
-        if end.is_some_and(|end| stored >= end) {
+        if part_end(record).is_some_and(|end| stored >= end) {
             // Ruling 22: more bytes than the part's range says belong to nothing we asked for.
             return self.stop_attempt(ctx, index, Then::Restart);
         }
+        if attempt.recalled {
+            // The answer to the recall will come; a grant before it would be taken for returned.
+            return self.wait_for_grant(index);
+        }
         // What was granted is used up, or was recalled.
         self.with_attempt(index, |attempt| attempt.grant = stored);
-        let account = ctx.account(&self.registration.storage_key);
-        match self.budget.extend(account) {
-            Ok(more) => {
-                let grant = (stored + more).min(end.unwrap_or(u64::MAX));
-                self.with_attempt(index, |attempt| attempt.grant = grant);
-                self.command(ctx, index, AttemptCommand::Grant(grant));
-            }
+        match self.extend_grant(ctx, index) {
+            Ok(grant) => self.command(ctx, index, AttemptCommand::Grant(grant)),
             Err(exhausted) => self.await_grant(ctx, index, exhausted),
         }
     }
 
+    /// Raises the grant of an attempt that used it up, by no more than the body is known to need.
+    fn extend_grant(&mut self, ctx: &mut Context, index: RecordIndex) -> Result<u64, Exhausted> {
+        let Some(record) = self.record(index) else {
+            return Ok(0);
+        };
+        let stored = record.data.stored;
+        let end = part_end(record).or_else(|| record.announced_length());
+        let wanted = match end {
+            Some(end) if end >= stored => end - stored,
+            // The head tells nothing, or was wrong.
+            _ => u64::MAX,
+        };
+        if wanted == 0 {
+            return Ok(stored);
+        }
+        let account = ctx.account(&self.registration.storage_key);
+        let grant = stored.saturating_add(self.budget.extend(wanted, account)?);
+        self.with_attempt(index, |attempt| attempt.grant = grant);
+        Ok(grant)
+    }
+
     /// The limit is reached only when no sibling holds back a grant that it does not need.
     fn await_grant(&mut self, ctx: &mut Context, index: RecordIndex, exhausted: Exhausted) {
-        for sibling in self.indices() {
-            let recall = self.with_attempt(sibling, |attempt| {
-                let first = sibling != index
-                    && !attempt.recalled
-                    && attempt.ended.is_none()
-                    && matches!(attempt.phase, Phase::Body);
-                attempt.recalled |= first;
-                first
-            });
+        let siblings: Vec<_> = self.attempting.iter().copied().collect();
+        for sibling in siblings {
             let unused = self
                 .record(sibling)
                 .is_some_and(|record| record.claim() > record.data.stored);
-            match recall {
-                Some(true) if unused => {
-                    self.recalls += 1;
+            let recall = self.with_attempt(sibling, |attempt| {
+                let first = unused && !attempt.recalled;
+                attempt.recalled |= first;
+                (first, matches!(attempt.phase, Phase::Stop(_)))
+            });
+            if let Some((true, stopping)) = recall {
+                self.recalls += 1;
+                // One that is being stopped returns its grant when it ends.
+                if !stopping {
                     self.command(ctx, sibling, AttemptCommand::RecallGrant);
                 }
-                Some(true) => {
-                    self.with_attempt(sibling, |attempt| attempt.recalled = false);
-                }
-                _ => {}
             }
         }
         if self.recalls > 0 {
-            self.with_attempt(index, |attempt| attempt.phase = Phase::Grant);
-            self.awaiting_grant.push_back(index);
-            return;
+            return self.wait_for_grant(index);
         }
         // Steps 14.2.7.1 and 3, more bytes than promised (ruling 32: more, not as many), or than
         // the quota allows.
@@ -87,6 +109,11 @@ impl BackgroundFetch {
             index,
             Then::Settle(RecordResult::Failure(reason), message),
         );
+    }
+
+    fn wait_for_grant(&mut self, index: RecordIndex) {
+        self.with_attempt(index, |attempt| attempt.phase = Phase::Grant);
+        self.awaiting_grant.push_back(index);
     }
 
     /// A sibling's grant fell to what it has stored.
@@ -116,4 +143,11 @@ impl BackgroundFetch {
             self.need_grant(ctx, index);
         }
     }
+}
+
+/// The length that the stored body must have once the part is received that a record's attempt
+/// gets, or none where that is not a part.
+fn part_end(record: &Record) -> Option<u64> {
+    let part = record.attempt()?.part?;
+    Some(part.stored_end(record.request.has_own_range()))
 }

@@ -47,11 +47,16 @@ pub(crate) fn process_response(
             Some(range) => Verdict::Replace(Some(range)),
             None => Verdict::Invalid,
         },
-        // Ruling 26: nothing lies behind what is stored.
-        (416, Some(resume)) => match extract_unsatisfied_length(&head.headers) {
-            Some(length) if length == resume.start => Verdict::Complete,
-            _ => Verdict::Restart,
-        },
+        // Ruling 26: nothing lies behind what is stored, unless more was announced.
+        (416, Some(resume)) => {
+            let announced = stored.and_then(ResponseHead::complete_length);
+            let length = extract_unsatisfied_length(&head.headers);
+            if length == Some(resume.start) && announced.is_none_or(|it| it == resume.start) {
+                Verdict::Complete
+            } else {
+                Verdict::Restart
+            }
+        }
         // Ruling 28: only a GET may be sent again.
         (429 | 500..=599, _) if request.is_get() => Verdict::ServerError,
         // Step 14.3, any other response stands for itself: what was stored becomes redundant.

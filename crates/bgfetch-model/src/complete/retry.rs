@@ -67,6 +67,12 @@ impl Retry {
         self.first_failure = None;
     }
 
+    /// The record had to wait for something else: that time is not the server's. The failures stay
+    /// counted, so that a network that comes and goes can't hide a server that always fails.
+    pub(crate) fn waited(&mut self) {
+        self.first_failure = None;
+    }
+
     /// The delay before the next try, or none when the record has had its tries.
     pub(crate) fn next(
         &mut self,

@@ -179,10 +179,11 @@ fn an_immediate_failure_goes_on_after_a_crash() {
     world.hold(Hold::Work);
     world.run_now();
     assert_eq!(world.record_result(fetch, 1), None);
+    let before = world.starts("/slow");
     world.let_go(Hold::Work);
     world.crash(0, |length| length);
     world.run();
-    assert_eq!(world.starts("/slow"), [0], "nothing is fetched again");
+    assert_eq!(world.starts("/slow"), before, "nothing is fetched again");
     assert_eq!(world.record_results(fetch), [Some(TOO_MUCH), Some(ABORTED)]);
     assert_eq!(
         world.result(fetch),

@@ -1,0 +1,278 @@
+//! `downloadTotal`, quota, and the grants that keep every body within them (rulings 3, 15 and 32).
+
+use bgfetch_model::attempt::AttemptCommand;
+use bgfetch_model::connectivity::{Connectivity, Reachable};
+use bgfetch_model::request::Request;
+use bgfetch_model::response::FailureReason;
+
+use crate::world::origin::{Plan, Resource};
+use crate::world::{Hold, Step, World, post, record, registration};
+
+const MIB: u64 = 1 << 20;
+
+fn of_length(length: u64) -> Resource {
+    Resource {
+        length,
+        ..Resource::default()
+    }
+}
+
+/// A response whose length is not told beforehand.
+fn unannounced(length: u64) -> Resource {
+    Resource {
+        content_length: false,
+        ..of_length(length)
+    }
+}
+
+#[test]
+fn as_many_bytes_as_promised_are_fine_and_one_more_is_not() {
+    for announced in [true, false] {
+        for (promised, expected) in [
+            (100, Ok(())),
+            (99, Err(FailureReason::DownloadTotalExceeded)),
+        ] {
+            let mut world = World::new();
+            let request = world.serve(
+                "/a",
+                Resource {
+                    content_length: announced,
+                    ..of_length(100)
+                },
+            );
+            let fetch = world.fetch_total([request], promised);
+            world.run();
+            assert_eq!(world.result(fetch), Some(expected));
+        }
+    }
+}
+
+#[test]
+fn siblings_give_back_what_they_do_not_need_before_the_total_is_exceeded() {
+    let mut world = World::new();
+    let requests: Vec<_> = (0..6)
+        .map(|i| world.serve(&format!("/{i}"), unannounced(10 + i)))
+        .collect();
+    world.chunk = 3;
+    let fetch = world.fetch_total(requests, 60 + 15);
+    world.run();
+    assert_eq!(world.result(fetch), Some(Ok(())));
+    assert_eq!(world.bgfetch(fetch).stored_body_bytes_total(), 75);
+}
+
+#[test]
+fn a_record_whose_length_is_known_holds_back_nothing_that_its_siblings_need() {
+    let mut world = World::new();
+    let requests = [
+        world.serve("/a", of_length(10)),
+        world.serve("/b", of_length(50)),
+    ];
+    let fetch = world.fetch_total(requests, 60);
+    world.run();
+    assert_eq!(world.result(fetch), Some(Ok(())));
+    for index in [0, 1] {
+        let commands = world.commands(record(fetch, index));
+        assert!(!commands.contains(&AttemptCommand::RecallGrant));
+    }
+}
+
+#[test]
+fn a_large_body_is_granted_step_by_step() {
+    let mut world = World::new();
+    let request = world.serve("/a", unannounced(100 * MIB));
+    world.chunk = MIB;
+    world.set_quota(100 * MIB);
+    let fetch = world.fetch([request]);
+    world.run();
+    assert_eq!(world.result(fetch), Some(Ok(())));
+}
+
+#[test]
+fn the_quota_is_a_limit_that_ends_the_fetch() {
+    for (quota, expected) in [(100, Ok(())), (99, Err(FailureReason::QuotaExceeded))] {
+        let mut world = World::new();
+        world.set_quota(quota);
+        let requests = [
+            world.serve("/a", unannounced(40)),
+            world.serve("/b", unannounced(60)),
+        ];
+        let fetch = world.fetch(requests);
+        world.run();
+        assert_eq!(world.result(fetch), Some(expected));
+    }
+}
+
+#[test]
+fn a_record_that_ended_leaves_what_it_did_not_use_to_other_fetches() {
+    let mut world = World::new();
+    world.set_quota(3 * MIB);
+    let small = world.serve("/small", unannounced(10));
+    let slow = world.serve("/slow", of_length(1));
+    world.resource("/slow").plans = [Plan::Stall(0)].into();
+    world.fetch([small, slow]);
+    world.chunk = MIB;
+    let large = world.serve("/large", unannounced(2 * MIB));
+    let fetch = world.fetch([large]);
+    world.run();
+    assert_eq!(world.result(fetch), Some(Ok(())));
+}
+
+/// Two records without a known length, of which the first holds the whole allowance.
+fn two_rivals(world: &mut World, first: Plan) -> [Request; 2] {
+    let a = world.serve("/a", unannounced(30));
+    world.resource("/a").plans = [first].into();
+    [a, world.serve("/b", unannounced(30))]
+}
+
+fn take(world: &mut World, pick: impl Fn(&World, Step) -> bool) {
+    let steps = world.steps();
+    let step = steps.into_iter().find(|step| pick(world, *step));
+    world.step(step.expect("such a step"));
+}
+
+fn is_of(world: &World, step: Step, index: u32) -> bool {
+    match step {
+        Step::Work(id) | Step::Report(id) => world.attempts[&id].record.index.0 == index,
+        _ => true,
+    }
+}
+
+#[test]
+fn a_grant_asked_for_while_it_is_recalled_is_given_after_the_recall() {
+    // Reports and commands cross: the first record asks for more while it is being told to return
+    // what it has. The store checks that both together never pass the total.
+    let mut world = World::new();
+    world.chunk = 7;
+    let requests = two_rivals(&mut world, Plan::Serve);
+    let fetch = world.fetch_total(requests, 60);
+    world.run();
+    assert_eq!(world.result(fetch), Some(Ok(())));
+}
+
+#[test]
+fn a_sibling_that_is_being_stopped_returns_its_grant_before_the_total_is_exceeded() {
+    let mut world = World::new();
+    world.chunk = 5;
+    let [a, _] = two_rivals(&mut world, Plan::Stall(5));
+    let mut b = Request::get("http://127.0.0.1/b".parse().unwrap());
+    b.headers.append("Accept", "*/*");
+    world.origin.0.insert(b.url.clone(), unannounced(30));
+    world.hold(Hold::Caller);
+    let fetch = world.fetch_total([a, b], 60);
+    world.let_go(Hold::Caller);
+    // The first record gets everything; then only loopback is left, which is the second one's.
+    while world.stored(fetch, 0) < 5 {
+        take(&mut world, |world, step| is_of(world, step, 0));
+    }
+    let loopback = Reachable {
+        loopback: true,
+        ..Reachable::default()
+    };
+    world.set_connectivity(Connectivity::Offline(loopback));
+    while world.stored(fetch, 1) < 30 && world.steps().iter().any(|s| is_of(&world, *s, 1)) {
+        take(&mut world, |world, step| is_of(world, step, 1));
+    }
+    world.run();
+    assert_eq!(
+        world.result(fetch),
+        None,
+        "the first record waits for the network"
+    );
+    world.set_connectivity(Connectivity::Online);
+    world.run();
+    assert_eq!(world.result(fetch), Some(Ok(())));
+}
+
+#[test]
+fn the_quota_of_a_fetch_is_free_again_when_it_is_over_however_it_ended() {
+    let total = |world: &mut World, id: &str, download_total| {
+        let options = bgfetch_model::background_fetch_manager::fetch::FetchOptions {
+            download_total,
+            ..Default::default()
+        };
+        world.call_fetch(id, vec![post("/a", 10)], options)
+    };
+    let mut world = World::new();
+    world.serve("/a", of_length(5));
+    world.set_quota(100);
+    let is_free = |world: &mut World| {
+        let probe = total(world, "probe", 90);
+        world.run_now();
+        let reply = world.reply(probe);
+        assert!(matches!(reply, Some(Ok(_))), "{reply:?}");
+        let bgfetch_model::action::Reply::Fetch(key) = reply.unwrap().unwrap() else {
+            panic!("no fetch");
+        };
+        world.abort(key);
+        world.run();
+        let over = total(world, "over", 91);
+        world.run_now();
+        assert!(world.reply(over).unwrap().is_err(), "released twice");
+    };
+    is_free(&mut world);
+    // Delivered, and dismissed or not, and then removed with the registration.
+    for dismiss in [true, false] {
+        let call = total(&mut world, "x", 50);
+        world.run();
+        let Some(Ok(bgfetch_model::action::Reply::Fetch(key))) = world.reply(call) else {
+            panic!("no fetch");
+        };
+        if dismiss {
+            world.dismiss(key);
+        }
+        world.unregister(registration());
+        world.register(registration(), true);
+        world.run();
+        is_free(&mut world);
+    }
+    // Removed in every state on the way.
+    for hold in [
+        Hold::Permission,
+        Hold::Bodies,
+        Hold::Commits,
+        Hold::Caller,
+        Hold::Work,
+        Hold::Reports,
+        Hold::Clients,
+        Hold::Events,
+    ] {
+        world.hold(hold);
+        total(&mut world, "x", 50);
+        world.run_now();
+        world.unregister(registration());
+        world.register(registration(), true);
+        world.let_go(hold);
+        world.run();
+        is_free(&mut world);
+    }
+    // And recovered.
+    total(&mut world, "x", 50);
+    world.hold(Hold::Events);
+    world.run();
+    world.crash(0, |length| length);
+    let probe = total(&mut world, "y", 100 - 2 * 10 - 5);
+    world.run_now();
+    assert!(
+        matches!(world.reply(probe), Some(Ok(_))),
+        "it settled: what it holds is all it needs"
+    );
+    world.let_go(Hold::Events);
+    world.run();
+    is_free(&mut world);
+}
+
+#[test]
+fn the_bytes_of_a_representation_that_was_replaced_are_not_counted() {
+    let mut world = World::new();
+    let request = world.serve(
+        "/a",
+        Resource {
+            etag: false,
+            plans: [Plan::Cut(90)].into(),
+            ..of_length(100)
+        },
+    );
+    let fetch = world.fetch_total([request], 100);
+    world.run();
+    assert_eq!(world.result(fetch), Some(Ok(())));
+}
