@@ -66,6 +66,7 @@ pub use bgfetch_model::action::{PauseReason, Update};
 pub use bgfetch_model::background_fetch::display::Display;
 pub use bgfetch_model::background_fetch_manager::fetch::FetchOptions;
 pub use bgfetch_model::background_fetch_registration::match_all::MatchOptions;
+pub use bgfetch_model::bad_port::is_bad_port;
 pub use bgfetch_model::config::Config;
 pub use bgfetch_model::connectivity::{Connectivity, Reachable};
 pub use bgfetch_model::error::{CallError, DomException};
@@ -84,6 +85,6 @@ pub use bgfetch_net::scheduler::Limits;
 pub use bgfetch_store::{Durability, Options as StoreOptions};
 pub use bgfetch_store::{Handover, Store, StoreError};
 pub use bgfetch_sw::{
-    DispatchError, EventKind, FunctionalEvent, LifetimeExtension, Rejection, UiUpdate, WorkerHost,
-    mock,
+    DispatchError, EventKind, FunctionalEvent, LifetimeExtension, Rejection,
+    Timeouts as EventTimeouts, UiUpdate, WorkerHost, mock,
 };

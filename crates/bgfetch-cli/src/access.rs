@@ -1,0 +1,86 @@
+//! Reaching a store: by opening it, or through the process that has it open.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use bgfetch::{Builder, Engine, StoreError};
+
+use crate::control::client;
+use crate::control::protocol::{Request, Response};
+use crate::exit::Failure;
+
+/// How long to wait for a store that is being opened or closed by somebody else.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The pause between two tries.
+const INTERVAL: Duration = Duration::from_millis(50);
+
+/// Who has the store.
+pub(crate) enum Access {
+    /// This process.
+    Ours(Engine),
+    /// Another process, which answered.
+    Theirs {
+        answer: Response,
+        /// Why the store was not opened; names the process.
+        in_use: bgfetch::Error,
+    },
+}
+
+/// The store's directory: the one that was given, or the user's.
+pub(crate) fn directory(given: Option<PathBuf>) -> Result<PathBuf, Failure> {
+    given.or_else(user_directory).ok_or_else(|| {
+        Failure("--store is needed: there is neither XDG_DATA_HOME nor a home directory".into())
+    })
+}
+
+fn user_directory() -> Option<PathBuf> {
+    let data = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from);
+    // The XDG specification wants relative paths ignored.
+    let data = data
+        .filter(|path| path.is_absolute())
+        .or_else(|| Some(std::env::home_dir()?.join(".local/share")))?;
+    Some(data.join("bgfetch"))
+}
+
+/// An engine's builder with the choices of this program.
+pub(crate) fn builder(directory: &Path) -> Builder {
+    Engine::builder()
+        .directory(directory)
+        .configure(|config| {
+            // Somebody will free the disk or mend the directory some day; until then the bodies
+            // are kept, however often writing them was tried.
+            config.delivery.max_attempts = u32::MAX;
+            config.delivery.time_to_live = Duration::MAX;
+        })
+        .event_timeouts(bgfetch::EventTimeouts {
+            // Copying to another disk takes as long as it takes.
+            start_and_dispatch: Duration::MAX,
+            lifetime: Duration::MAX,
+        })
+}
+
+/// Opens the store, or puts a request to the process that has it.
+///
+/// # Errors
+///
+/// The store cannot be opened; or another process has it and takes no requests.
+pub(crate) async fn open_or_ask(
+    directory: &Path,
+    mut builder: impl FnMut() -> Builder,
+    request: &Request,
+) -> Result<Access, Failure> {
+    let started = Instant::now();
+    loop {
+        let in_use = match builder().open() {
+            Ok(engine) => return Ok(Access::Ours(engine)),
+            Err(error) if error.store_error().is_some_and(StoreError::is_in_use) => error,
+            Err(error) => return Err(error.into()),
+        };
+        match client::ask(directory, request).await? {
+            Some(answer) => return Ok(Access::Theirs { answer, in_use }),
+            None if started.elapsed() < PATIENCE => tokio::time::sleep(INTERVAL).await,
+            None => return Err(in_use.into()),
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// Durable downloads: pause, unplug, kill it, and the same command goes on.
+#[derive(Debug, Parser)]
+#[command(name = "bgfetch", version)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Fetch all URLs as one item and write them to a directory
+    Get(Get),
+    /// List the fetches of a store
+    List {
+        #[command(flatten)]
+        store: Store,
+        /// Print one JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show a fetch and each of its files
+    Show {
+        #[command(flatten)]
+        target: Target,
+        /// Print a JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Pause a fetch until it is resumed, also across restarts
+    Pause(Target),
+    /// Let a paused fetch go on
+    Resume(Target),
+    /// Give a fetch up and delete what it has downloaded
+    Abort(Target),
+    /// Activate a fetch, as a click on its notification would
+    Click(Target),
+    /// Remove a finished fetch from the list
+    Dismiss(Target),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Get {
+    /// What to fetch (http or https)
+    #[arg(required = true, value_name = "URL")]
+    pub(crate) urls: Vec<String>,
+    /// Name of the fetch in other commands [default: made from the URLs and the directory]
+    #[arg(long)]
+    pub(crate) id: Option<String>,
+    /// What to call it on the screen
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) title: String,
+    /// Bytes of all bodies together; more than that fails the fetch (0 = no limit)
+    #[arg(long, value_name = "BYTES", default_value_t = 0)]
+    pub(crate) download_total: u64,
+    /// Where the files are written when all have arrived
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) store: Store,
+    /// Print one JSON event a line instead of progress bars
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Which fetch a command is about.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Target {
+    /// The fetch; may be left out where there is only one
+    pub(crate) id: Option<String>,
+    #[command(flatten)]
+    pub(crate) store: Store,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Store {
+    /// Where unfinished fetches are kept [default: bgfetch in the user's data directory]
+    #[arg(long = "store", value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Args::command().debug_assert();
+    }
+}

@@ -1,0 +1,104 @@
+//! Every command but `get`: one request to a store, live or stopped, and its answer.
+
+use std::path::{Path, PathBuf};
+
+use bgfetch::{Connectivity, ManualConnectivity, Reachable};
+
+use crate::access::{self, Access};
+use crate::args::{self, Target};
+use crate::control::execute;
+use crate::control::protocol::{Command, Request, Response};
+use crate::exit::{Failure, Outcome};
+use crate::jobs;
+use crate::output::Stdout;
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// The store cannot be reached, or the request was refused.
+pub(crate) async fn run(command: args::Command) -> Result<Outcome, Failure> {
+    let (command, Target { id, store }, json) = match command {
+        args::Command::Get(get) => return crate::get::run(get).await,
+        args::Command::List { store, json } => (Command::List, Target { id: None, store }, json),
+        args::Command::Show { target, json } => (Command::Show, target, json),
+        args::Command::Pause(target) => (Command::Pause, target, false),
+        args::Command::Resume(target) => (Command::Resume, target, false),
+        args::Command::Abort(target) => (Command::Abort, target, false),
+        args::Command::Click(target) => (Command::Click, target, false),
+        args::Command::Dismiss(target) => (Command::Dismiss, target, false),
+    };
+    let directory = access::directory(store.directory)?;
+    let request = Request { command, id };
+    let response = ask(&directory, &request).await?;
+    print(&directory, command, response, json)
+}
+
+/// Puts the request to the store's owner, or carries it out where there is none.
+async fn ask(directory: &PathBuf, request: &Request) -> Result<Response, Failure> {
+    if !directory.try_exists()? {
+        // Looking at a store does not make one.
+        return Ok(match request.command {
+            Command::List => Response::Jobs(Vec::new()),
+            _ => Response::Failed(format!("there is no store in {}", directory.display())),
+        });
+    }
+    let builder = || access::builder(directory).connectivity(nothing_reachable());
+    match access::open_or_ask(directory, builder, request).await? {
+        Access::Theirs { answer, .. } => Ok(answer),
+        Access::Ours(engine) => {
+            let response = execute(&engine.ui(), request.clone(), false).await;
+            engine.shutdown().await?;
+            Ok(response)
+        }
+    }
+}
+
+/// Keeps the store's fetches from going on behind a command that only looks at them.
+fn nothing_reachable() -> ManualConnectivity {
+    let offline = ManualConnectivity::default();
+    offline.set(Connectivity::Offline(Reachable::default()));
+    offline
+}
+
+fn print(
+    directory: &Path,
+    command: Command,
+    response: Response,
+    json: bool,
+) -> Result<Outcome, Failure> {
+    let mut stdout = Stdout::default();
+    match response {
+        Response::Failed(message) => return Err(Failure(message)),
+        Response::Jobs(jobs) if json => {
+            for job in &jobs {
+                stdout.line(&serde_json::to_string(job)?);
+            }
+        }
+        Response::Jobs(jobs) if jobs.is_empty() => {
+            stdout.line(&format!("no background fetches in {}", directory.display()));
+        }
+        Response::Jobs(jobs) => stdout.text(&jobs::table(&jobs)),
+        Response::Job(job) if json => stdout.line(&serde_json::to_string(&job)?),
+        Response::Job(job) => stdout.text(&jobs::detail(&job)),
+        Response::Done { id, live } => stdout.line(&done(command, &id, live)),
+    }
+    Ok(Outcome::Success)
+}
+
+/// What a command has done, and what to do next where nobody is at work.
+fn done(command: Command, id: &str, live: bool) -> String {
+    let (verb, stopped) = match command {
+        Command::Pause => ("paused", "it stays so until it is resumed"),
+        Command::Resume => ("resumed", "run the same get again to go on"),
+        Command::Abort => ("aborted", "the next get deletes its bytes"),
+        Command::Click => ("clicked", "no process is at work to notice"),
+        Command::Dismiss => return format!("dismissed {id}"),
+        Command::List | Command::Show => return id.to_owned(),
+    };
+    if live {
+        format!("{verb} {id}")
+    } else {
+        format!("{verb} {id}; {stopped}")
+    }
+}

@@ -1,0 +1,57 @@
+//! The control socket's place in the file system.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The socket's name in the store's directory, which only the user may enter.
+const NAME: &str = "control.sock";
+
+/// The longest path that fits a socket's address on every system.
+const MAX_PATH: usize = 100;
+
+/// A path by which the socket can be bound or reached.
+pub(crate) struct SocketPath {
+    path: PathBuf,
+    /// Keeps a path through a file descriptor valid.
+    _directory: Option<File>,
+}
+
+impl SocketPath {
+    /// The socket of the store in `directory`.
+    ///
+    /// # Errors
+    ///
+    /// The path is too long for a socket and the system offers no shorter one.
+    pub(crate) fn new(directory: &Path) -> io::Result<Self> {
+        let path = directory.join(NAME);
+        if path.as_os_str().len() <= MAX_PATH {
+            return Ok(Self {
+                path,
+                _directory: None,
+            });
+        }
+        Self::short(directory)
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn short(directory: &Path) -> io::Result<Self> {
+        use std::os::fd::AsRawFd as _;
+        let directory = File::open(directory)?;
+        let path = format!("/proc/self/fd/{}/{NAME}", directory.as_raw_fd());
+        Ok(Self {
+            path: path.into(),
+            _directory: Some(directory),
+        })
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    fn short(directory: &Path) -> io::Result<Self> {
+        let message = format!("the path {} is too long for a socket", directory.display());
+        Err(io::Error::new(io::ErrorKind::InvalidFilename, message))
+    }
+
+    pub(crate) fn as_path(&self) -> &Path {
+        &self.path
+    }
+}

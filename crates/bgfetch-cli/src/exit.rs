@@ -1,0 +1,111 @@
+//! How the program ends: one line on standard error where it failed, and the exit code.
+
+use std::error::Error;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+
+use crate::text::printable;
+
+/// How a command that did its work ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Exit code 0.
+    Success,
+    /// Something failed and was told already: exit code 1.
+    Failed,
+    /// Ctrl-C: exit code 130, as shells have it.
+    Interrupted,
+}
+
+/// Why a command could not do its work: one line for the user, and exit code 1.
+#[derive(Debug)]
+pub(crate) struct Failure(pub(crate) String);
+
+// Not an error itself, so that every error can become one.
+impl<E: Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Success => Self::SUCCESS,
+            Outcome::Failed => Self::FAILURE,
+            Outcome::Interrupted => Self::from(INTERRUPTED),
+        }
+    }
+}
+
+/// 128 and the number of SIGINT.
+const INTERRUPTED: u8 = 130;
+
+/// Tells why a command failed, if it did.
+pub(crate) fn report(result: Result<Outcome, Failure>) -> ExitCode {
+    match result {
+        Ok(outcome) => outcome.into(),
+        Err(Failure(message)) => {
+            complain(&message);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Writes one line to standard error.
+pub(crate) fn complain(message: &str) {
+    // Where standard error is closed nobody wants to know.
+    writeln!(std::io::stderr(), "bgfetch: {}", printable(message)).unwrap_or_default();
+}
+
+/// Shows the help, or why the arguments are wrong: in one line, as every other error.
+pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    if let ErrorKind::DisplayHelp | ErrorKind::DisplayVersion = error.kind() {
+        // A closed standard output is not an error of the user's.
+        error.print().unwrap_or_default();
+        return ExitCode::SUCCESS;
+    }
+    let text = error.render().to_string();
+    complain(&format!("{} (see bgfetch --help)", first_paragraph(&text)));
+    ExitCode::from(2)
+}
+
+/// The first paragraph of clap's text, in one line and without its own prefix.
+fn first_paragraph(text: &str) -> String {
+    let lines = text.lines().map(str::trim);
+    let paragraph: Vec<_> = lines.take_while(|line| !line.is_empty()).collect();
+    let paragraph = paragraph.join(" ");
+    paragraph
+        .strip_prefix("error: ")
+        .unwrap_or(&paragraph)
+        .to_owned()
+}
+
+/// Leaves at once, for a second Ctrl-C. The store is as after a crash: it loses nothing.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a destructor may be what hangs when the user gives up waiting"
+)]
+pub(crate) fn immediately() -> ! {
+    std::process::exit(INTERRUPTED.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::Args;
+    use clap::Parser as _;
+
+    #[test]
+    fn wrong_usage_is_told_in_one_line() {
+        let error = Args::try_parse_from(["bgfetch", "get"]).unwrap_err();
+        let line = first_paragraph(&error.render().to_string());
+        assert!(
+            line.contains("required arguments were not provided: <URL>..."),
+            "{line}"
+        );
+        assert!(!line.contains('\n') && !line.starts_with("error"), "{line}");
+    }
+}

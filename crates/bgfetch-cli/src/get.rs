@@ -1,0 +1,292 @@
+//! `bgfetch get`: one background fetch, from its registration to the files.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bgfetch::{
+    BackgroundFetchManager, Engine, Event, FailureReason, FetchKey, Job, Observer, PauseReason,
+    RecordIndex, RegistrationKey, What,
+};
+use tokio::signal::ctrl_c;
+use tokio::sync::{SetOnce, mpsc};
+use tokio::time::MissedTickBehavior;
+
+use crate::access::{self, Access};
+use crate::args::Get;
+use crate::control::protocol::{Command, Request, Response};
+use crate::control::server::Server;
+use crate::exit::{self, Failure, Outcome, complain};
+use crate::output::Output;
+use crate::plan::Plan;
+use crate::worker::{Delivered, Delivery, FailedRecord, Report, Worker};
+
+/// How often the bars are drawn.
+const DRAW_INTERVAL: Duration = Duration::from_millis(200);
+
+/// What a fetch with very many records adds to that for each of them, as each look copies them all.
+const DRAW_INTERVAL_PER_RECORD: Duration = Duration::from_micros(20);
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// The arguments are wrong or the store cannot be opened, and nothing was done; or the fetch cannot
+/// go on now, and the same command will.
+pub(crate) async fn run(args: Get) -> Result<Outcome, Failure> {
+    let plan = Plan::new(&args)?;
+    let directory = access::directory(args.store.directory)?;
+    let engine_of_worker = Arc::new(SetOnce::new());
+    let (worker, deliveries) = Worker::new(Arc::clone(&engine_of_worker));
+    let engine = open(&directory, &worker, &plan.id).await?;
+    let server = Server::start(&directory, engine.ui());
+    if let Err(error) = &server {
+        complain(&format!(
+            "other processes cannot control this fetch: {error}"
+        ));
+    }
+    let fetching = async {
+        let observer = engine.observe().await?;
+        let mut output = Output::choose(args.json, &plan);
+        let fetch = find_or_register(&engine, &plan, &mut output).await?;
+        // From here on the worker handles events, those of other fetches too.
+        engine_of_worker.set(engine.clone())?;
+        let session = Session {
+            engine: &engine,
+            fetch,
+            directory: &directory,
+            output,
+            report: None,
+            messages: HashMap::new(),
+        };
+        session.run(observer, deliveries, plan.urls.len()).await
+    };
+    let outcome = tokio::select! {
+        outcome = fetching => outcome,
+        pressed = ctrl_c() => pressed.map(|()| Outcome::Interrupted).map_err(Failure::from),
+    };
+    // The socket goes before the store does: the next owner binds its own.
+    drop(server);
+    let closed = tokio::select! {
+        closed = engine.shutdown() => closed,
+        _ = ctrl_c() => exit::immediately(),
+    };
+    if let Ok(Outcome::Interrupted) = outcome {
+        complain("stopped; the same command goes on");
+    }
+    match (outcome, closed) {
+        (Err(failure), _) => Err(failure),
+        (Ok(_), Err(error)) => Err(Failure(format!("{error}; the same command goes on"))),
+        (Ok(outcome), Ok(())) => Ok(outcome),
+    }
+}
+
+/// Opens the store, or tells who has it.
+async fn open(directory: &Path, worker: &Worker, id: &str) -> Result<Engine, Failure> {
+    let builder = || access::builder(directory).worker_host(worker.clone());
+    let request = Request {
+        command: Command::Show,
+        id: Some(id.to_owned()),
+    };
+    match access::open_or_ask(directory, builder, &request).await? {
+        Access::Ours(engine) => Ok(engine),
+        Access::Theirs { answer, in_use } => Err(Failure(match answer {
+            Response::Job(job) if job.is_active() => {
+                format!("{id} is being fetched already: {in_use}")
+            }
+            _ => in_use.to_string(),
+        })),
+    }
+}
+
+/// Finds the fetch that an earlier run of the same command left, or registers one.
+async fn find_or_register(
+    engine: &Engine,
+    plan: &Plan,
+    output: &mut Output,
+) -> Result<FetchKey, Failure> {
+    let RegistrationKey { storage_key, scope } = plan.registration.clone();
+    let registration = engine.register(storage_key, scope).await?;
+    // To the user an id names one fetch, wherever it is written to.
+    for other in engine.registrations().await? {
+        let scope = &other.key().scope;
+        if *other.key() != plan.registration
+            && other.background_fetch().get(&plan.id).await?.is_some()
+        {
+            let id = &plan.id;
+            let message =
+                format!("{id} is active already and goes to {scope}; choose another --id");
+            return Err(Failure(message));
+        }
+    }
+    let manager = registration.background_fetch();
+    if let Some(job) = left_behind(engine, &manager, plan).await? {
+        output.restarted(&job);
+        if let Some(reason) = job.display.pause_reason {
+            output.held_back(&job, reason);
+        }
+        return Ok(job.key);
+    }
+    let fetch = manager.fetch(&plan.id, plan.urls.clone(), plan.options.clone());
+    Ok(fetch.await?.key())
+}
+
+/// The fetch of that id that is not over.
+async fn left_behind(
+    engine: &Engine,
+    manager: &BackgroundFetchManager,
+    plan: &Plan,
+) -> Result<Option<Job>, Failure> {
+    let same_urls = |job: &Job| job.records.iter().map(|record| &record.url).eq(&plan.urls);
+    let active = manager.get(&plan.id).await?.map(|fetch| fetch.key());
+    let mut jobs = engine.ui().jobs().await?;
+    if let Some(key) = active {
+        jobs.retain(|job| job.key == key);
+        return match jobs.pop() {
+            Some(job) if !same_urls(&job) => Err(Failure(format!(
+                "{} is active already with other URLs; choose another --id, or abort it",
+                plan.id
+            ))),
+            job => Ok(job),
+        };
+    }
+    // It may have settled and still have its files to write: nobody did before this process.
+    jobs.retain(|job| job.registration == plan.registration && job.id == plan.id && same_urls(job));
+    let Some(job) = jobs.pop() else {
+        return Ok(None);
+    };
+    let Some(fetch) = engine.fetch(job.key).await? else {
+        return Ok(None);
+    };
+    // After an abort the same command begins anew.
+    let aborted = fetch.settled().await? == Err(FailureReason::Aborted);
+    Ok((!aborted).then_some(job))
+}
+
+/// The command at work.
+struct Session<'a> {
+    engine: &'a Engine,
+    fetch: FetchKey,
+    directory: &'a Path,
+    output: Output,
+    /// What came of the fetch, once its files are written.
+    report: Option<Report>,
+    /// What failed of records, in people's words.
+    messages: HashMap<RecordIndex, String>,
+}
+
+impl Session<'_> {
+    async fn run(
+        mut self,
+        mut observer: Observer,
+        mut deliveries: mpsc::UnboundedReceiver<Delivery>,
+        records: usize,
+    ) -> Result<Outcome, Failure> {
+        let per_record = DRAW_INTERVAL_PER_RECORD.saturating_mul(u32::try_from(records)?);
+        let mut draw = tokio::time::interval(DRAW_INTERVAL + per_record);
+        draw.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                Some(delivery) = deliveries.recv() => self.delivered(delivery)?,
+                event = observer.next() => match event {
+                    // The engine stopped; its shutdown tells why.
+                    None => return Ok(Outcome::Failed),
+                    Some(event) if event.fetch != self.fetch => {}
+                    Some(event) => match event.what {
+                        What::EventEnded => {
+                            // The worker told of it before, but by another way.
+                            while self.report.is_none()
+                                && let Some(delivery) = deliveries.recv().await
+                            {
+                                self.delivered(delivery)?;
+                            }
+                            return Ok(self.finish(&event));
+                        }
+                        _ => self.event(&event)?,
+                    }
+                },
+                _ = draw.tick(), if self.output.draws() => self.draw().await?,
+            }
+        }
+    }
+
+    fn event(&mut self, event: &Event) -> Result<(), Failure> {
+        self.output.event(event);
+        match &event.what {
+            What::Paused(PauseReason::Storage) => Err(Failure(format!(
+                "no space left for the store in {}; the same command goes on",
+                self.directory.display()
+            ))),
+            What::RecordSettled {
+                record,
+                message: Some(message),
+                ..
+            } => {
+                self.messages.insert(record.index, message.clone());
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn delivered(&mut self, delivery: Delivery) -> Result<(), Failure> {
+        let Delivery { fetch, id, what } = delivery;
+        match what {
+            Delivered::Written(report) if fetch == self.fetch => self.report = Some(report),
+            Delivered::NotWritten(reason) if fetch == self.fetch => {
+                return Err(Failure(format!(
+                    "{reason}; nothing is lost, the same command writes the files"
+                )));
+            }
+            // Fetches that were left by other commands go on as well.
+            Delivered::Written(Report { written, out, .. }) => {
+                let out = out.display();
+                self.output
+                    .note(&format!("{id} has ended too: {written} saved to {out}"));
+            }
+            Delivered::NotWritten(reason) => self.output.complain(&format!("{id}: {reason}")),
+            Delivered::Clicked => self.output.note(&format!("clicked {id}")),
+        }
+        Ok(())
+    }
+
+    async fn draw(&mut self) -> Result<(), Failure> {
+        let jobs = self.engine.ui().jobs().await?;
+        if let Some(job) = jobs.iter().find(|job| job.key == self.fetch) {
+            self.output.draw(job);
+        }
+        Ok(())
+    }
+
+    /// Tells how the fetch ended: its failures on standard error, a line for each record.
+    fn finish(mut self, event: &Event) -> Outcome {
+        let Some(report) = self.report else {
+            return Outcome::Failed;
+        };
+        self.output.settled(event, &report);
+        for FailedRecord {
+            index,
+            url,
+            status,
+            reason,
+        } in &report.failed
+        {
+            let mut line = format!("{url}: {}", reason.as_str());
+            if let Some(status) = status {
+                line.push_str(&format!(", status {status}"));
+            }
+            if let Some(message) = self.messages.get(index) {
+                line.push_str(&format!(" ({message})"));
+            }
+            complain(&line);
+        }
+        match report.result {
+            Ok(()) => Outcome::Success,
+            Err(reason) => {
+                complain(&format!("{} failed: {}", event.id, reason.as_str()));
+                Outcome::Failed
+            }
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! Fetches as `list` and `show` present them.
+
+use std::fmt::{self, Write as _};
+
+use bgfetch::{FailureReason, Job, JobRecord, PauseReason, RecordResult};
+use indicatif::HumanBytes;
+use serde::{Deserialize, Serialize};
+
+use crate::text::{printable, shortened};
+
+/// The most characters of a title in the table.
+const TITLE_WIDTH: usize = 40;
+
+/// A fetch, as one JSON object or a line of the table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct JobInfo {
+    id: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    title: String,
+    /// The output directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    out: Option<String>,
+    state: State,
+    /// The reason where it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    failure_reason: Option<FailureReason>,
+    downloaded: u64,
+    uploaded: u64,
+    /// The bytes to expect; none where that is not known (yet).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    download_total: Option<u64>,
+    /// How many records there are and how many of them have ended; none once the fetch is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    records: Option<Count>,
+    /// Each record, where they were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    files: Vec<FileInfo>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Count {
+    total: usize,
+    settled: usize,
+}
+
+/// What a fetch is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum State {
+    /// Bytes flow, or are about to.
+    Running,
+    /// The user paused it.
+    Paused,
+    /// It waits for the network.
+    Offline,
+    /// It waits for an unmetered connection.
+    Metered,
+    /// It waits for somebody to log in to the network.
+    CaptivePortal,
+    /// It waits for space on the disk.
+    DiskFull,
+    /// No process is at work on it.
+    Stopped,
+    /// Everything is there; the files are being written, or will be when `get` runs again.
+    Saving,
+    Success,
+    Failure,
+    Aborted,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Offline => "offline",
+            Self::Metered => "metered",
+            Self::CaptivePortal => "captive portal",
+            Self::DiskFull => "disk full",
+            Self::Stopped => "stopped",
+            Self::Saving => "saving",
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Aborted => "aborted",
+        })
+    }
+}
+
+/// A record of a fetch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct FileInfo {
+    url: String,
+    method: String,
+    downloaded: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    length: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    in_flight: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    result: Option<FileResult>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    failure_reason: Option<FailureReason>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum FileResult {
+    Success,
+    Failure,
+}
+
+impl JobInfo {
+    /// What is known of a job; `live` where a process is at work on it.
+    pub(crate) fn new(job: &Job, live: bool) -> Self {
+        let out = job.registration.scope.to_file_path().ok();
+        let settled = job
+            .records
+            .iter()
+            .filter(|record| record.result.is_some())
+            .count();
+        let records = Count {
+            total: job.records.len(),
+            settled,
+        };
+        Self {
+            id: job.id.clone(),
+            title: job.display.title.clone(),
+            out: out.map(|path| path.display().to_string()),
+            state: state(job, live),
+            failure_reason: job.display.result.and_then(Result::err),
+            downloaded: job.display.downloaded,
+            uploaded: job.display.uploaded,
+            download_total: expected_total(job),
+            records: (records.total > 0).then_some(records),
+            files: Vec::new(),
+        }
+    }
+
+    /// The same with each record.
+    pub(crate) fn with_files(self, job: &Job) -> Self {
+        Self {
+            files: job.records.iter().map(file).collect(),
+            ..self
+        }
+    }
+
+    /// Whether it is not settled yet.
+    pub(crate) fn is_active(&self) -> bool {
+        !matches!(
+            self.state,
+            State::Saving | State::Success | State::Failure | State::Aborted
+        )
+    }
+}
+
+fn state(job: &Job, live: bool) -> State {
+    match (job.display.result, job.display.pause_reason) {
+        (Some(Err(FailureReason::Aborted)), _) => State::Aborted,
+        (Some(_), _) if !job.records.is_empty() => State::Saving,
+        (Some(Ok(())), _) => State::Success,
+        (Some(Err(_)), _) => State::Failure,
+        (None, Some(PauseReason::User)) => State::Paused,
+        // Where nobody is at work, what would hold it back says nothing.
+        (None, _) if !live => State::Stopped,
+        (None, None) => State::Running,
+        (None, Some(PauseReason::Offline)) => State::Offline,
+        (None, Some(PauseReason::Metered)) => State::Metered,
+        (None, Some(PauseReason::CaptivePortal)) => State::CaptivePortal,
+        (None, Some(PauseReason::Storage)) => State::DiskFull,
+    }
+}
+
+fn file(record: &JobRecord) -> FileInfo {
+    FileInfo {
+        url: record.url.to_string(),
+        method: record.method.clone(),
+        downloaded: record.stored,
+        length: record.length,
+        status: record.status,
+        in_flight: record.in_flight,
+        result: record.result.map(|result| match result {
+            RecordResult::Success => FileResult::Success,
+            RecordResult::Failure(_) => FileResult::Failure,
+        }),
+        failure_reason: record.result.and_then(RecordResult::failure),
+    }
+}
+
+/// The bytes to expect: what was promised, else the sum of the lengths once each is known.
+pub(crate) fn expected_total(job: &Job) -> Option<u64> {
+    if job.display.result.is_some() {
+        return Some(job.display.downloaded);
+    }
+    if job.display.download_total > 0 {
+        return Some(job.display.download_total);
+    }
+    let length = |record: &JobRecord| match record.result {
+        Some(_) => Some(record.stored),
+        None => record.length,
+    };
+    job.records.iter().map(length).sum()
+}
+
+/// Bytes for people, and of how many where that is known.
+fn amount(downloaded: u64, total: Option<u64>) -> String {
+    match total {
+        Some(total) if total != downloaded => {
+            format!("{} of {}", HumanBytes(downloaded), HumanBytes(total))
+        }
+        _ => HumanBytes(downloaded).to_string(),
+    }
+}
+
+/// All fetches as a table with a heading.
+pub(crate) fn table(jobs: &[JobInfo]) -> String {
+    let heading = ["ID", "STATE", "BYTES", "FILES", "TITLE"].map(String::from);
+    let row = |job: &JobInfo| {
+        let files = job.records.map_or_else(
+            || "-".into(),
+            |Count { settled, total }| format!("{settled}/{total}"),
+        );
+        [
+            printable(&job.id),
+            state_and_reason(job),
+            amount(job.downloaded, job.download_total),
+            files,
+            shortened(&printable(&job.title), TITLE_WIDTH),
+        ]
+    };
+    let rows: Vec<_> = std::iter::once(heading)
+        .chain(jobs.iter().map(row))
+        .collect();
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or_default()
+    };
+    let widths: [usize; 5] = std::array::from_fn(width);
+    let mut table = String::new();
+    for row in &rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(widths) {
+            // A String takes any text, here and below.
+            write!(line, "{cell:width$}  ").unwrap_or_default();
+        }
+        table.push_str(line.trim_end());
+        table.push('\n');
+    }
+    table
+}
+
+fn state_and_reason(job: &JobInfo) -> String {
+    match job.failure_reason {
+        Some(reason) if job.state == State::Failure => format!("failure ({})", reason.as_str()),
+        _ => job.state.to_string(),
+    }
+}
+
+/// One fetch in full: its facts, then a line for each record.
+pub(crate) fn detail(job: &JobInfo) -> String {
+    let mut text = String::new();
+    let mut fact = |name: &str, value: &str| {
+        writeln!(text, "{name:8}{}", printable(value)).unwrap_or_default();
+    };
+    fact("id", &job.id);
+    if !job.title.is_empty() {
+        fact("title", &job.title);
+    }
+    fact("state", &state_and_reason(job));
+    fact("bytes", &amount(job.downloaded, job.download_total));
+    if let Some(out) = &job.out {
+        fact("out", out);
+    }
+    for file in &job.files {
+        let state = match (file.failure_reason, file.result) {
+            (Some(reason), _) => format!("failed ({})", reason.as_str()),
+            (None, Some(_)) => "done".into(),
+            (None, None) if file.in_flight => "running".into(),
+            (None, None) => "waiting".into(),
+        };
+        let status = file
+            .status
+            .map_or_else(|| "-".into(), |status| status.to_string());
+        let bytes = amount(file.downloaded, file.length);
+        let url = printable(&file.url);
+        writeln!(text, "  {state}  {status}  {bytes}  {url}").unwrap_or_default();
+    }
+    text
+}

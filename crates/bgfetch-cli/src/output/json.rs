@@ -1,0 +1,167 @@
+//! One JSON object a line, for programs.
+
+use bgfetch::{Event, FetchResult, Job, PauseReason, RecordResult, What};
+use serde::Serialize;
+
+use super::Stdout;
+use crate::worker::Report;
+
+/// Prints events.
+#[derive(Debug, Default)]
+pub(crate) struct Json {
+    stdout: Stdout,
+    /// Why the fetch is paused at the moment.
+    paused: Option<PauseReason>,
+}
+
+/// An event. What does not apply is left out.
+#[derive(Debug, Default, Serialize)]
+struct Line<'a> {
+    event: &'static str,
+    id: &'a str,
+    /// Bytes stored of all records.
+    downloaded: u64,
+    /// Bytes sent of all records.
+    uploaded: u64,
+    /// What was promised; 0 when nothing was.
+    download_total: u64,
+    /// The record's position.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    /// `success` or `failure`, of the record or of the fetch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure_reason: Option<&'static str>,
+    /// How many retries in a row this is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delay_ms: Option<u64>,
+    /// Why it was paused; or what is over, where it was resumed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    /// What failed, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
+}
+
+impl Json {
+    pub(super) fn restarted(&mut self, job: &Job) {
+        self.print(&Line {
+            reason: Some("restart"),
+            ..line_of_job("resumed", job)
+        });
+    }
+
+    pub(super) fn held_back(&mut self, job: &Job, reason: PauseReason) {
+        self.paused = Some(reason);
+        self.print(&Line {
+            reason: Some(reason.as_str()),
+            ..line_of_job("paused", job)
+        });
+    }
+
+    pub(super) fn event(&mut self, event: &Event) {
+        let line = |name| line_of_event(name, event);
+        match &event.what {
+            What::Registered => self.print(&line("registered")),
+            What::Progress => self.print(&line("progress")),
+            What::Paused(reason) => {
+                self.paused = Some(*reason);
+                self.print(&Line {
+                    reason: Some(reason.as_str()),
+                    ..line("paused")
+                });
+            }
+            What::Resumed => {
+                let reason = self.paused.take().map(PauseReason::as_str);
+                self.print(&Line {
+                    reason,
+                    ..line("resumed")
+                });
+            }
+            What::Retry {
+                record,
+                url,
+                attempt,
+                delay,
+                message,
+            } => self.print(&Line {
+                record: Some(record.index.0),
+                url: Some(url.as_str()),
+                attempt: Some(*attempt),
+                delay_ms: Some(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)),
+                message: Some(message),
+                ..line("retry")
+            }),
+            What::RecordSettled {
+                record,
+                url,
+                result,
+                status,
+                message,
+                ..
+            } => {
+                let fetch_result: FetchResult = match result {
+                    RecordResult::Success => Ok(()),
+                    RecordResult::Failure(reason) => Err(*reason),
+                };
+                self.print(&Line {
+                    record: Some(record.index.0),
+                    url: Some(url.as_str()),
+                    status: *status,
+                    message: message.as_deref(),
+                    ..with_result(line("record-settled"), fetch_result)
+                });
+            }
+            // Told when the files are there: see `settled`.
+            _ => {}
+        }
+    }
+
+    pub(super) fn settled(&mut self, event: &Event, report: &Report) {
+        self.print(&with_result(line_of_event("settled", event), report.result));
+    }
+
+    fn print(&mut self, line: &Line<'_>) {
+        // Text and numbers always have a form in JSON.
+        if let Ok(line) = serde_json::to_string(line) {
+            self.stdout.text(&format!("{line}\n"));
+        }
+    }
+}
+
+fn line_of_event<'a>(name: &'static str, event: &'a Event) -> Line<'a> {
+    Line {
+        event: name,
+        id: &event.id,
+        downloaded: event.downloaded,
+        uploaded: event.uploaded,
+        download_total: event.download_total,
+        ..Line::default()
+    }
+}
+
+fn line_of_job<'a>(name: &'static str, job: &'a Job) -> Line<'a> {
+    Line {
+        event: name,
+        id: &job.id,
+        downloaded: job.display.downloaded,
+        uploaded: job.display.uploaded,
+        download_total: job.display.download_total,
+        ..Line::default()
+    }
+}
+
+fn with_result(line: Line<'_>, result: FetchResult) -> Line<'_> {
+    Line {
+        result: Some(if result.is_ok() { "success" } else { "failure" }),
+        failure_reason: result.err().map(bgfetch::FailureReason::as_str),
+        ..line
+    }
+}

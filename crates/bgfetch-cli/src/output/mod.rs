@@ -1,0 +1,144 @@
+//! What `get` tells while it works: bars on a terminal, plain lines elsewhere, or JSON.
+
+mod bars;
+mod json;
+mod plain;
+
+use std::io::{IsTerminal as _, Write as _};
+
+use bgfetch::{Event, Job, PauseReason};
+
+use self::bars::Bars;
+use self::json::Json;
+use self::plain::Plain;
+use crate::exit::complain;
+use crate::plan::Plan;
+use crate::text::printable;
+use crate::worker::Report;
+
+/// One of the three forms.
+pub(crate) enum Output {
+    Bars(Box<Bars>),
+    Plain(Plain),
+    Json(Json),
+}
+
+impl Output {
+    /// JSON where it is asked for; bars where standard output is a terminal that can draw them.
+    pub(crate) fn choose(json: bool, plan: &Plan) -> Self {
+        if json {
+            return Self::Json(Json::default());
+        }
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        if std::io::stdout().is_terminal() && !dumb {
+            Self::Bars(Box::new(Bars::new(plan)))
+        } else {
+            Self::Plain(Plain::new(&plan.out))
+        }
+    }
+
+    /// The fetch was found in the store and goes on.
+    pub(crate) fn restarted(&mut self, job: &Job) {
+        match self {
+            Self::Bars(bars) => bars.draw(job),
+            Self::Plain(plain) => plain.restarted(job),
+            Self::Json(json) => json.restarted(job),
+        }
+    }
+
+    /// The fetch was held back already when it was found.
+    pub(crate) fn held_back(&mut self, job: &Job, reason: PauseReason) {
+        match self {
+            Self::Bars(_) => {}
+            Self::Plain(plain) => plain.paused(reason),
+            Self::Json(json) => json.held_back(job, reason),
+        }
+    }
+
+    /// Something happened to the fetch.
+    pub(crate) fn event(&mut self, event: &Event) {
+        match self {
+            Self::Bars(bars) => bars.event(event),
+            Self::Plain(plain) => plain.event(event),
+            Self::Json(json) => json.event(event),
+        }
+    }
+
+    /// Whether [`Self::draw`] wants to be called several times a second.
+    pub(crate) fn draws(&self) -> bool {
+        matches!(self, Self::Bars(_))
+    }
+
+    /// The state of the fetch, for what is drawn anew.
+    pub(crate) fn draw(&mut self, job: &Job) {
+        if let Self::Bars(bars) = self {
+            bars.draw(job);
+        }
+    }
+
+    /// A remark that is no event of the fetch.
+    pub(crate) fn note(&mut self, text: &str) {
+        match self {
+            Self::Bars(bars) => bars.note(text),
+            Self::Plain(plain) => plain.note(text),
+            Self::Json(_) => {}
+        }
+    }
+
+    /// The fetch is over and its files are written; `event` is the last one.
+    pub(crate) fn settled(&mut self, event: &Event, report: &Report) {
+        match self {
+            Self::Bars(bars) => {
+                bars.clear();
+                Plain::new(&report.out).settled(event, report);
+            }
+            Self::Plain(plain) => plain.settled(event, report),
+            Self::Json(json) => json.settled(event, report),
+        }
+    }
+
+    /// Writes a line to standard error, around what is drawn.
+    pub(crate) fn complain(&self, line: &str) {
+        match self {
+            Self::Bars(bars) => bars.suspended(|| complain(line)),
+            Self::Plain(_) | Self::Json(_) => complain(line),
+        }
+    }
+}
+
+/// How a pause is called on the screen.
+fn pause_text(reason: PauseReason) -> &'static str {
+    match reason {
+        PauseReason::User => "paused",
+        PauseReason::Offline => "offline – waiting",
+        PauseReason::Metered => "metered connection – waiting",
+        PauseReason::CaptivePortal => "captive portal – waiting",
+        PauseReason::Storage => "disk full – waiting",
+    }
+}
+
+/// Standard output, which may be closed at any time: what is told is less than what is done, so
+/// that the program goes on in silence.
+#[derive(Debug, Default)]
+pub(crate) struct Stdout {
+    closed: bool,
+}
+
+impl Stdout {
+    /// Writes one line of text, made printable.
+    pub(crate) fn line(&mut self, line: &str) {
+        self.text(&format!("{}\n", printable(line)));
+    }
+
+    /// Writes lines as they are.
+    pub(crate) fn text(&mut self, text: &str) {
+        if self.closed {
+            return;
+        }
+        let mut stdout = std::io::stdout().lock();
+        let written = stdout
+            .write_all(text.as_bytes())
+            .and_then(|()| stdout.flush());
+        self.closed = written.is_err();
+    }
+}

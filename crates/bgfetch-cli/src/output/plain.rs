@@ -1,0 +1,124 @@
+//! Lines for logs and pipes: one for each event, progress at most once a second.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use bgfetch::{Event, Job, PauseReason, RecordResult, What};
+use indicatif::HumanBytes;
+
+use super::{Stdout, pause_text};
+use crate::worker::Report;
+
+/// The shortest time between two lines of progress.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Prints lines.
+#[derive(Debug)]
+pub(crate) struct Plain {
+    stdout: Stdout,
+    out: PathBuf,
+    /// When progress was told last, and the bytes that were there then.
+    last: Option<(Instant, u64)>,
+}
+
+impl Plain {
+    pub(super) fn new(out: &Path) -> Self {
+        Self {
+            stdout: Stdout::default(),
+            out: out.to_owned(),
+            last: None,
+        }
+    }
+
+    pub(super) fn restarted(&mut self, job: &Job) {
+        let (id, there) = (&job.id, HumanBytes(job.display.downloaded));
+        let line = format!("resumed {id}, {there} are there already");
+        self.stdout.line(&line);
+    }
+
+    pub(super) fn paused(&mut self, reason: PauseReason) {
+        let hint = match reason {
+            PauseReason::User => "; bgfetch resume lets it go on",
+            _ => "",
+        };
+        self.stdout.line(&format!("{}{hint}", pause_text(reason)));
+    }
+
+    pub(super) fn note(&mut self, text: &str) {
+        self.stdout.line(text);
+    }
+
+    pub(super) fn event(&mut self, event: &Event) {
+        match &event.what {
+            What::Registered => {
+                let line = format!("registered {}, saving to {}", event.id, self.out.display());
+                self.stdout.line(&line);
+            }
+            What::Progress => self.progress(event),
+            What::Paused(reason) => self.paused(*reason),
+            What::Resumed => self.stdout.line("resumed"),
+            What::Retry {
+                url,
+                attempt,
+                delay,
+                message,
+                ..
+            } => {
+                let delay = delay.as_secs_f64();
+                let line = format!("retry {attempt} in {delay:.1} s: {url}: {message}");
+                self.stdout.line(&line);
+            }
+            What::RecordSettled {
+                url,
+                result: RecordResult::Success,
+                stored,
+                ..
+            } => self
+                .stdout
+                .line(&format!("done {url}, {}", HumanBytes(*stored))),
+            What::RecordSettled {
+                url,
+                result: RecordResult::Failure(reason),
+                ..
+            } => self
+                .stdout
+                .line(&format!("failed {url}: {}", reason.as_str())),
+            // Told when the files are there: see `settled`.
+            _ => {}
+        }
+    }
+
+    fn progress(&mut self, event: &Event) {
+        let now = Instant::now();
+        // A rate needs two points in time; the first one is told of by "registered" or "resumed".
+        let (last, before) = *self.last.get_or_insert((now, event.downloaded));
+        let elapsed = now.duration_since(last);
+        if elapsed < INTERVAL {
+            return;
+        }
+        self.last = Some((now, event.downloaded));
+        let rate = event.downloaded.saturating_sub(before) as f64 / elapsed.as_secs_f64();
+        let (there, rate) = (HumanBytes(event.downloaded), HumanBytes(rate as u64));
+        let of = match event.download_total {
+            0 => String::new(),
+            total => format!(" of {}", HumanBytes(total)),
+        };
+        self.stdout.line(&format!("progress {there}{of}, {rate}/s"));
+    }
+
+    pub(super) fn settled(&mut self, event: &Event, report: &Report) {
+        let files = match report.written {
+            1 => String::from("1 file"),
+            written => format!("{written} files"),
+        };
+        let (bytes, out) = (HumanBytes(event.downloaded), report.out.display());
+        let line = match report.result {
+            Ok(()) => format!("saved {files}, {bytes}, to {out}"),
+            Err(reason) if report.written > 0 => {
+                format!("{}; saved the good {files} to {out}", reason.as_str())
+            }
+            Err(reason) => reason.as_str().into(),
+        };
+        self.stdout.line(&line);
+    }
+}
