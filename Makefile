@@ -6,7 +6,7 @@ TOOLS := $(TARGET)/tools
 EXAMPLES := $(basename $(notdir $(wildcard crates/*/examples/*.rs)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint doc deny arrows examples unit test bench
+.PHONY: help setup fmt lint doc deny arrows examples unit test bench compare
 # The steps of `test` would only wait for each other's lock on the build folder.
 .NOTPARALLEL:
 
@@ -50,5 +50,9 @@ unit: ## Run the tests alone, `arrows` included
 # Cheap checks first; the tests' own summary last.
 test: setup deny lint doc examples unit ## Run everything that CI runs
 
-bench: ## Run the benchmarks
-	cargo bench -p bgfetch-benches --bench '*'
+bench: ## Run the benchmarks of the scheduler and the model
+	cargo bench -p bgfetch-benches --bench scheduler --bench model
+
+compare: setup ## Run the program beside curl; a broken bound of time or memory fails
+	cargo build --release -p bgfetch-cli
+	BGFETCH="$(abspath $(TARGET))/release/bgfetch" cargo bench -p bgfetch-benches --bench compare
