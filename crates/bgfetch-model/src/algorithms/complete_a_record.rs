@@ -152,7 +152,17 @@ impl BackgroundFetch {
 
     /// The mark of an upload is durable.
     pub(crate) fn upload_begun(&mut self, ctx: &mut Context, index: RecordIndex) {
-        if let Some(RecordState::BeginningUpload) = self.record(index).map(|record| &record.state) {
+        if !matches!(
+            self.record(index).map(|record| &record.state),
+            Some(RecordState::BeginningUpload)
+        ) {
+            return;
+        }
+        if self.reason_to_wait(ctx, index).is_some() {
+            // Ruling 6: a reason to pause that came meanwhile holds back the start.
+            ctx.act(Action::ReleaseSlot(self.record_key(index)));
+            self.complete_a_record(ctx, index);
+        } else {
             self.start_attempt(ctx, index);
         }
     }
