@@ -10,6 +10,10 @@ mod fetch_call;
 #[cfg(test)]
 mod grants_and_totals;
 #[cfg(test)]
+mod interleavings;
+#[cfg(test)]
+mod misbehaviour;
+#[cfg(test)]
 mod pauses;
 #[cfg(test)]
 mod progress;
