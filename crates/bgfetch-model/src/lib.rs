@@ -28,7 +28,7 @@
 //! | BackgroundFetchRegistration abort() | [`background_fetch_registration::abort`] | `bgfetch::background_fetch_registration` |
 //! | BackgroundFetchRegistration match() | [`background_fetch_registration::match_all`] | `bgfetch::background_fetch_registration` |
 //! | BackgroundFetchRegistration matchAll() | [`background_fetch_registration::match_all`] | `bgfetch::background_fetch_registration` |
-//! | BackgroundFetchUpdateUIEvent updateUI() | [`background_fetch_update_ui_event::update_ui`] | `bgfetch_sw::functional_event` |
+//! | BackgroundFetchUpdateUIEvent updateUI() | [`background_fetch_update_ui_event::update_ui`] | `bgfetch_sw::update_ui` |
 //! | background fetch click (WebDriver) | [`automation::click`] | |
 #![cfg_attr(not(test), no_std)]
 

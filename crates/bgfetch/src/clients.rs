@@ -1,5 +1,6 @@
-//! The realms that see background fetches: where *queue a bgfetch task* and *update background
-//! fetch instances* end.
+//! The realms that see background fetches: where
+//! [queue a bgfetch task](https://wicg.github.io/background-fetch/#queue-a-bgfetch-task) and *update
+//! background fetch instances* end.
 
 use bgfetch_model::action::Update;
 use bgfetch_model::ids::{FetchKey, StorageKey};

@@ -14,6 +14,7 @@ use core::time::Duration;
 use crate::action::{Action, Observation, PauseReason};
 use crate::attempt::{AttemptCommand, AttemptEvent, AttemptSpec};
 use crate::background_fetch::{BackgroundFetch, Stage};
+use crate::complete::attempt_ended::changed_too_often;
 use crate::complete::process_response::{Verdict, process_response};
 use crate::connectivity::Connectivity;
 use crate::context::{Context, Effect};
@@ -22,6 +23,7 @@ use crate::record::{Attempt, Phase, RecordState, Then};
 use crate::response::{FailureReason, RecordResult, ResponseHead};
 use crate::store_op::StoreOp;
 use crate::timers::Timer;
+use crate::validator::strong_validator;
 
 impl BackgroundFetch {
     /// The algorithm's beginning, and where it calls itself: the record waits for its turn.
@@ -152,7 +154,17 @@ impl BackgroundFetch {
 
     /// The mark of an upload is durable.
     pub(crate) fn upload_begun(&mut self, ctx: &mut Context, index: RecordIndex) {
-        if let Some(RecordState::BeginningUpload) = self.record(index).map(|record| &record.state) {
+        if !matches!(
+            self.record(index).map(|record| &record.state),
+            Some(RecordState::BeginningUpload)
+        ) {
+            return;
+        }
+        if self.reason_to_wait(ctx, index).is_some() {
+            // Ruling 6: a reason to pause that came meanwhile holds back the start.
+            ctx.act(Action::ReleaseSlot(self.record_key(index)));
+            self.complete_a_record(ctx, index);
+        } else {
             self.start_attempt(ctx, index);
         }
     }
@@ -281,8 +293,19 @@ impl BackgroundFetch {
                 self.receive(ctx, index, offset);
             }
             Some(Verdict::Replace(part)) => {
-                self.with_attempt(index, |attempt| attempt.part = part);
-                self.open_generation(ctx, index, head);
+                let changed = self.change(index, |record| {
+                    let attempt = record.attempt_mut()?;
+                    attempt.part = part;
+                    let validator = &attempt.resume.as_ref()?.if_range;
+                    let changed = strong_validator(&head).as_ref() != Some(validator);
+                    record.restarts += u32::from(changed);
+                    (record.restarts > ctx.config.max_restarts).then_some(())
+                });
+                match changed.flatten() {
+                    // Ruling 23: it begins again where it changed, but not for ever.
+                    Some(()) => self.stop_attempt(ctx, index, changed_too_often()),
+                    None => self.open_generation(ctx, index, head),
+                }
             }
             Some(Verdict::Complete) => {
                 self.stop_attempt(ctx, index, Then::Settle(RecordResult::Success, None));
@@ -425,8 +448,11 @@ impl BackgroundFetch {
         }
     }
 
+    /// Tells the record's attempt, unless it ended and only waits for the store.
     pub(crate) fn command(&self, ctx: &mut Context, index: RecordIndex, command: AttemptCommand) {
-        if let Some(attempt) = self.record(index).and_then(|record| record.attempt()) {
+        if let Some(attempt) = self.record(index).and_then(|record| record.attempt())
+            && attempt.ended.is_none()
+        {
             ctx.act(Action::Command(attempt.id, command));
         }
     }

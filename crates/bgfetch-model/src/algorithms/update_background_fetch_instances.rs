@@ -2,10 +2,18 @@
 //! the decision when clients hear of progress. That each realm's instance takes over the values and
 //! fires `progress` is its client's part.
 
-use crate::action::{Action, Observation};
+use crate::action::{Action, Observation, Update};
 use crate::background_fetch::{BackgroundFetch, Stage};
 use crate::context::Context;
 use crate::timers::Timer;
+
+/// What a registration object of a fetch shows that nothing was done for yet.
+const INITIAL: Update = Update {
+    downloaded: 0,
+    uploaded: 0,
+    result: None,
+    records_available: true,
+};
 
 impl BackgroundFetch {
     /// Something changed that clients show. Ruling 32: they hear of it at most once per interval
@@ -40,8 +48,8 @@ impl BackgroundFetch {
     fn send_progress(&mut self, ctx: &mut Context) {
         // Steps 1-5, the values of this moment.
         let update = self.snapshot();
-        // Step 6.4, nothing is said twice.
-        if self.last_update.is_some_and(|(_, last)| last == update) {
+        // Step 6.4, nothing is said twice, nor what a new registration object shows by itself.
+        if self.last_update.map_or(INITIAL, |(_, last)| last) == update {
             return;
         }
         self.last_update = Some((ctx.now.monotonic, update));

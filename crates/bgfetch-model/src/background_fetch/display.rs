@@ -4,7 +4,7 @@
 use alloc::string::String;
 use url::Origin;
 
-use super::BackgroundFetch;
+use super::{BackgroundFetch, Stage};
 use crate::action::PauseReason;
 use crate::store_op::FetchResult;
 
@@ -46,7 +46,9 @@ impl BackgroundFetch {
             // SPEC-ISSUE(4): the spec says "result is not the empty string", which would show
             // bandwidth in use only after the fetch ended.
             uses_bandwidth: self.result.is_none() && self.pause_reason.is_none(),
-            dismissible: self.result.is_some(),
+            // The spec allows it from the result on; here also the worker must have been told, so
+            // that dismissing never loses an event.
+            dismissible: self.stage == Stage::Finished,
             pausable: self.is_pausable(),
             pause_reason: self.pause_reason,
             downloaded: self.stored_body_bytes_total(),

@@ -3,7 +3,7 @@
 //! the former is the latter's first result.
 
 use alloc::vec::Vec;
-use url::{Position, Url};
+use url::Position;
 
 use crate::background_fetch::BackgroundFetch;
 use crate::error::CallError;
@@ -59,15 +59,12 @@ fn request_matches_cached_item(query: &Request, record: &Record, options: MatchO
         return false;
     }
     // Steps 2 to 5, the URLs without fragments, and without queries where asked.
-    let comparable = |url: &Url| {
-        let end = if options.ignore_search {
-            Position::AfterPath
-        } else {
-            Position::AfterQuery
-        };
-        alloc::string::String::from(&url[..end])
+    let end = if options.ignore_search {
+        Position::AfterPath
+    } else {
+        Position::AfterQuery
     };
-    if comparable(&query.url) != comparable(&cached.url) {
+    if query.url[..end] != cached.url[..end] {
         return false;
     }
     // Steps 6 to 8, the headers that the response varies by.

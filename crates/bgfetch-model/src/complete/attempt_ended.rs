@@ -202,8 +202,14 @@ impl BackgroundFetch {
         if restarts.is_some_and(|restarts| restarts <= ctx.config.max_restarts) {
             self.complete_a_record(ctx, index);
         } else {
-            let message = "the representation changed too often".to_string();
-            self.settle_record(ctx, index, FETCH_ERROR, Some(message));
+            self.settle_record(ctx, index, FETCH_ERROR, Some(CHANGED_TOO_OFTEN.to_string()));
         }
     }
+}
+
+const CHANGED_TOO_OFTEN: &str = "the representation changed too often";
+
+/// What follows for an attempt that met one more representation than a record may have.
+pub(crate) fn changed_too_often() -> Then {
+    Then::Settle(FETCH_ERROR, Some(CHANGED_TOO_OFTEN.to_string()))
 }

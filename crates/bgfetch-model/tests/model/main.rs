@@ -4,12 +4,26 @@
 mod world;
 
 #[cfg(test)]
+mod delivery;
+#[cfg(test)]
 mod fetch_call;
 #[cfg(test)]
 mod grants_and_totals;
+#[cfg(test)]
+mod interleavings;
+#[cfg(test)]
+mod misbehaviour;
+#[cfg(test)]
+mod pauses;
+#[cfg(test)]
+mod progress;
+#[cfg(test)]
+mod recovery;
 #[cfg(test)]
 mod resume;
 #[cfg(test)]
 mod retry;
 #[cfg(test)]
 mod settling;
+#[cfg(test)]
+mod unregister;

@@ -145,7 +145,11 @@ impl World {
 
     pub(crate) fn abort(&mut self, fetch: FetchKey) -> CallId {
         let call = self.new_call();
-        self.oracle.aborting(call, fetch);
+        let active = self
+            .model
+            .fetch(fetch)
+            .is_some_and(|it| self.model.get(it.registration(), it.id()) == Ok(Some(fetch)));
+        self.oracle.aborting(call, fetch, active);
         self.input(Input::Abort { call, fetch });
         call
     }

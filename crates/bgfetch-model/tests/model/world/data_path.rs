@@ -81,6 +81,10 @@ impl Attempt {
 
     /// Obeys the next command, or else goes on by itself.
     pub(crate) fn work(&mut self, origin: &mut Origin, store: &mut Store, network: bool) {
+        if !store.fetches.contains_key(&self.record.fetch) {
+            // Its files were deleted under it.
+            return self.end(AttemptEnd::Failed(fault(FaultKind::Storage, self.sent)));
+        }
         if let Some(command) = self.commands.pop_front() {
             return self.obey(command, store);
         }

@@ -107,11 +107,16 @@ impl World {
         commands
     }
 
+    /// No record holds or wants a slot.
+    pub(crate) fn assert_slots_free(&self) {
+        assert!(self.running.is_empty(), "a slot leaked");
+        assert!(self.queued.is_empty(), "a record still waits for a slot");
+    }
+
     /// Nothing is under way or held any more.
     pub(crate) fn assert_at_rest(&self) {
         assert!(self.attempts.is_empty(), "an attempt never ended");
-        assert!(self.running.is_empty(), "a slot leaked");
-        assert!(self.queued.is_empty(), "a record still waits for a slot");
+        self.assert_slots_free();
         assert!(self.store.queue.is_empty());
         self.oracle.assert_all_answered();
     }

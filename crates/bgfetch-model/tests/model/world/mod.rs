@@ -304,6 +304,16 @@ impl World {
         panic!("the world never comes to rest");
     }
 
+    /// Takes steps as long as `condition` holds.
+    pub(crate) fn run_while(&mut self, condition: impl Fn(&Self) -> bool) {
+        while condition(self) {
+            match self.steps().first() {
+                Some(step) => self.step(*step),
+                None => assert!(self.jump(), "nothing more happens"),
+            }
+        }
+    }
+
     /// Goes on, over all waits, until nothing more happens by itself.
     pub(crate) fn run(&mut self) {
         for _ in 0..10_000 {
@@ -324,7 +334,7 @@ impl World {
         true
     }
 
-    fn advance(&mut self, by: Duration) {
+    pub(crate) fn advance(&mut self, by: Duration) {
         self.now.monotonic = self.now.monotonic.after(by);
         self.now.wall = self.now.wall.after(by);
         self.input(Input::Tick);

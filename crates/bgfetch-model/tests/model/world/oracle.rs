@@ -18,8 +18,10 @@ use super::store::Store;
 pub(crate) struct Oracle {
     /// Calls without an answer.
     open: BTreeSet<CallId>,
-    /// What calls of `abort()` abort.
-    aborting: BTreeMap<CallId, FetchKey>,
+    /// What calls of `abort()` abort, and whether that was active.
+    aborting: BTreeMap<CallId, (FetchKey, bool)>,
+    /// Calls that nobody waits for any more.
+    dropped: BTreeSet<CallId>,
     /// Fetches that are aborted as far as the store was told.
     aborted: BTreeSet<FetchKey>,
     /// Fetches of which `abort()` said that it aborted them.
@@ -42,12 +44,18 @@ impl Oracle {
         self.open.insert(call);
     }
 
-    pub(crate) fn aborting(&mut self, call: CallId, fetch: FetchKey) {
-        self.aborting.insert(call, fetch);
+    pub(crate) fn aborting(&mut self, call: CallId, fetch: FetchKey, active: bool) {
+        self.aborting.insert(call, (fetch, active));
     }
 
     pub(crate) fn dropped(&mut self, call: CallId) {
-        self.open.remove(&call);
+        if self.open.remove(&call) {
+            self.dropped.insert(call);
+        }
+    }
+
+    pub(crate) fn open_calls(&self) -> Vec<CallId> {
+        self.open.iter().copied().collect()
     }
 
     pub(crate) fn clients_applied(&mut self, fetch: FetchKey) {
@@ -107,13 +115,16 @@ impl Oracle {
     ) {
         match action {
             Action::Reply(call, reply) => {
-                assert!(
-                    self.open.remove(call),
-                    "{call:?} was answered twice, or never made"
-                );
+                let awaited = self.open.remove(call) || self.dropped.remove(call);
+                assert!(awaited, "{call:?} was answered twice, or never made");
+                if let (Some((_, active)), Ok(Reply::Aborted(aborted))) =
+                    (self.aborting.get(call), reply)
+                {
+                    assert_eq!(aborted, active, "abort() is true where the fetch is active");
+                }
                 match reply {
                     Ok(Reply::Aborted(true)) => {
-                        let fetch = self.aborting[call];
+                        let (fetch, _) = self.aborting[call];
                         let durable = store.fetches.get(&fetch).is_none_or(|f| f.abort_all);
                         assert!(durable, "an abort was promised before it is durable");
                         assert!(self.promised.insert(fetch), "abort() was true twice");

@@ -1,0 +1,235 @@
+//! Pauses by the user and by the network (rulings 5, 6, 28 and 34).
+
+use std::time::Duration;
+
+use bgfetch_model::action::{Observation, PauseReason, Reply};
+use bgfetch_model::attempt::AttemptCommand;
+use bgfetch_model::config::Config;
+use bgfetch_model::connectivity::{Connectivity, Reachable};
+use bgfetch_model::request::Request;
+
+use crate::world::origin::{Plan, Resource};
+use crate::world::{Hold, World, post, record};
+
+fn pauses(world: &World) -> Vec<Option<PauseReason>> {
+    let pause = |(_, observation)| match observation {
+        Observation::Paused(_, reason) => Some(Some(reason)),
+        Observation::Resumed(_) => Some(None),
+        _ => None,
+    };
+    world.observations().into_iter().filter_map(pause).collect()
+}
+
+#[test]
+fn a_fetch_that_starts_offline_begins_when_the_network_comes() {
+    let mut world = World::new();
+    let request = world.serve_planned("/a", []);
+    world.go_offline();
+    let fetch = world.fetch([request]);
+    world.pass(Duration::from_secs(100_000));
+    assert_eq!(world.seen("/a").len(), 0);
+    world.go_online();
+    world.run();
+    assert_eq!(world.result(fetch), Some(Ok(())));
+    assert_eq!(pauses(&world), [Some(PauseReason::Offline), None]);
+}
+
+#[test]
+fn going_offline_in_the_middle_pauses_and_coming_back_resumes_at_once() {
+    let mut world = World::new();
+    let request = world.serve_planned("/a", [Plan::Stall(40)]);
+    let fetch = world.fetch([request]);
+    world.go_offline();
+    world.run();
+    assert_eq!(
+        world.bgfetch(fetch).pause_reason(),
+        Some(PauseReason::Offline)
+    );
+    let before = world.now.monotonic;
+    world.go_online();
+    world.run_now();
+    assert_eq!(world.now.monotonic, before);
+    assert_eq!(world.result(fetch), Some(Ok(())));
+    assert_eq!(world.starts("/a"), [0, 40]);
+}
+
+#[test]
+fn a_pause_is_durable_before_it_is_confirmed_and_outlives_the_process() {
+    let mut world = World::new();
+    let request = world.serve_planned("/a", [Plan::Stall(40)]);
+    let fetch = world.fetch([request]);
+    world.hold(Hold::Commits);
+    let call = world.set_paused(fetch, true);
+    world.run_now();
+    assert_eq!(world.reply(call), None);
+    world.let_go(Hold::Commits);
+    world.run_now();
+    assert_eq!(world.reply(call), Some(Ok(Reply::Done)));
+    world.crash(0, |length| length);
+    world.run();
+    assert_eq!(world.bgfetch(fetch).pause_reason(), Some(PauseReason::User));
+    assert_eq!(world.starts("/a"), [0]);
+    world.set_paused(fetch, false);
+    world.run();
+    assert_eq!(world.result(fetch), Some(Ok(())));
+}
+
+#[test]
+fn a_paused_fetch_holds_no_slot() {
+    let mut world = World::new();
+    world.slots = 1;
+    let slow = world.serve_planned("/slow", [Plan::Stall(40)]);
+    let queued = world.serve_planned("/queued", []);
+    let other = world.serve_planned("/other", []);
+    let paused = world.fetch([slow, queued]);
+    let other = world.fetch([other]);
+    assert_eq!(world.result(other), None);
+    world.set_paused(paused, true);
+    world.run();
+    assert_eq!(world.result(other), Some(Ok(())));
+    world.assert_at_rest();
+}
+
+#[test]
+fn an_upload_in_flight_is_not_interrupted_by_the_network() {
+    for connectivity in [
+        Connectivity::Offline(Reachable::default()),
+        Connectivity::CaptivePortal,
+    ] {
+        let mut world = World::new();
+        world.serve_planned("/a", []);
+        world.hold(Hold::Work);
+        let fetch = world.fetch([post("/a", 20)]);
+        world.set_connectivity(connectivity);
+        assert!(
+            !world
+                .commands(record(fetch, 0))
+                .contains(&AttemptCommand::Cancel)
+        );
+        world.let_go(Hold::Work);
+        world.run();
+        assert_eq!(world.result(fetch), Some(Ok(())));
+    }
+}
+
+#[test]
+fn the_network_holds_back_an_upload_that_was_not_sent() {
+    let mut world = World::new();
+    world.serve_planned("/a", []);
+    world.hold(Hold::Caller);
+    let fetch = world.fetch([post("/a", 20)]);
+    world.let_go(Hold::Caller);
+    // It goes away while the store notes that the upload begins.
+    world.hold(Hold::Commits);
+    world.run_now();
+    world.go_offline();
+    world.let_go(Hold::Commits);
+    world.run();
+    assert_eq!(world.seen("/a").len(), 0);
+    assert_eq!(
+        world.bgfetch(fetch).pause_reason(),
+        Some(PauseReason::Offline)
+    );
+    world.assert_at_rest();
+    world.go_online();
+    world.run();
+    assert_eq!(world.result(fetch), Some(Ok(())));
+    assert_eq!(world.seen("/a").len(), 1);
+}
+
+#[test]
+fn loopback_goes_on_without_a_route_unless_everything_is_held_back() {
+    let loopback = Connectivity::Offline(Reachable {
+        loopback: true,
+        ..Reachable::default()
+    });
+    for (connectivity, goes_on) in [
+        (loopback, true),
+        (Connectivity::Offline(Reachable::default()), false),
+    ] {
+        let mut world = World::new();
+        let request = Request::get("http://127.0.0.1:8000/a".parse().unwrap());
+        world
+            .origin
+            .0
+            .insert(request.url.clone(), Resource::default());
+        world.set_connectivity(connectivity);
+        let fetch = world.fetch([request]);
+        world.run();
+        assert_eq!(world.result(fetch).is_some(), goes_on);
+    }
+}
+
+#[test]
+fn a_metered_connection_pauses_where_the_embedder_wants_it() {
+    for pause_on_metered in [false, true] {
+        let mut world = World::with(Config {
+            pause_on_metered,
+            ..Config::default()
+        });
+        world.set_connectivity(Connectivity::Metered);
+        let request = world.serve_planned("/a", []);
+        let fetch = world.fetch([request]);
+        world.run();
+        assert_eq!(world.result(fetch).is_none(), pause_on_metered);
+        let reason = pause_on_metered.then_some(PauseReason::Metered);
+        assert_eq!(world.bgfetch(fetch).pause_reason(), reason);
+    }
+}
+
+#[test]
+fn a_pause_ends_a_back_off_and_its_end_starts_at_once() {
+    let mut world = World::new();
+    let retry_after = Some(Duration::from_secs(60));
+    let request = world.serve_planned("/a", [Plan::Status(503, retry_after)]);
+    let fetch = world.fetch([request]);
+    world.set_paused(fetch, true);
+    assert_eq!(
+        world.model.poll_timeout(),
+        None,
+        "no timer runs while it is paused"
+    );
+    world.set_paused(fetch, false);
+    world.run_now();
+    assert_eq!(world.result(fetch), Some(Ok(())));
+}
+
+#[test]
+fn a_pause_while_a_representation_is_opened_begins_again_later() {
+    for then_resume_early in [false, true] {
+        let mut world = World::new();
+        let request = world.serve_planned("/a", []);
+        world.hold(Hold::Caller);
+        let fetch = world.fetch([request]);
+        world.let_go(Hold::Caller);
+        world.hold(Hold::Commits);
+        world.run_now();
+        world.set_paused(fetch, true);
+        world.run_now();
+        world.assert_slots_free();
+        if then_resume_early {
+            world.set_paused(fetch, false);
+        }
+        world.let_go(Hold::Commits);
+        world.run();
+        world.set_paused(fetch, false);
+        world.run();
+        assert_eq!(world.starts("/a"), [0, 0]);
+        assert_eq!(world.result(fetch), Some(Ok(())));
+        world.assert_at_rest();
+    }
+}
+
+#[test]
+fn pausing_and_resuming_before_the_attempt_ended_is_no_failure() {
+    let mut world = World::new();
+    let request = world.serve_planned("/a", [Plan::Stall(40)]);
+    let fetch = world.fetch([request]);
+    world.hold(Hold::Work);
+    world.set_paused(fetch, true);
+    world.set_paused(fetch, false);
+    world.let_go(Hold::Work);
+    world.run();
+    assert_eq!(world.starts("/a"), [0, 40]);
+    assert_eq!(world.result(fetch), Some(Ok(())));
+}

@@ -1,0 +1,181 @@
+//! What is left and what goes on after the process died (design, and rulings 1 to 3, 7 and 28).
+
+use bgfetch_model::action::Reply;
+use bgfetch_model::response::{FailureReason, RecordResult};
+
+use crate::world::origin::Plan;
+use crate::world::{Hold, World, get, post, registration};
+
+#[test]
+fn a_fetch_that_was_not_durable_never_was() {
+    let mut world = World::new();
+    world.hold(Hold::Commits);
+    let call = world.call_fetch("id", vec![get("/a")], Default::default());
+    world.run_now();
+    world.let_go(Hold::Commits);
+    world.crash(0, |length| length);
+    world.run();
+    assert_eq!(world.reply(call), None);
+    assert_eq!(world.model.fetches().count(), 0);
+    assert_eq!(world.model.get(&registration(), "id"), Ok(None));
+}
+
+#[test]
+fn a_fetch_that_was_durable_goes_on_although_its_caller_never_heard() {
+    let mut world = World::new();
+    world.serve_planned("/a", []);
+    world.hold(Hold::Commits);
+    world.call_fetch("id", vec![get("/a")], Default::default());
+    world.run_now();
+    world.let_go(Hold::Commits);
+    world.crash(1, |length| length);
+    let fetch = world.model.get(&registration(), "id").unwrap().unwrap();
+    world.run();
+    assert_eq!(world.result(fetch), Some(Ok(())));
+}
+
+#[test]
+fn records_that_ended_are_not_fetched_again() {
+    let mut world = World::new();
+    let good = world.serve_planned("/good", []);
+    let bad = world.serve_planned("/bad", [Plan::Status(404, None)]);
+    let slow = world.serve_planned("/slow", [Plan::Stall(40)]);
+    let fetch = world.fetch([good, bad, slow]);
+    world.run();
+    world.crash(0, |length| length);
+    assert_eq!(world.bgfetch(fetch).stored_body_bytes_total(), 140);
+    world.run();
+    assert_eq!(world.seen("/good").len() + world.seen("/bad").len(), 2);
+    assert_eq!(world.starts("/slow"), [0, 40]);
+    assert_eq!(world.result(fetch), Some(Err(FailureReason::BadStatus)));
+}
+
+#[test]
+fn a_fetch_whose_last_record_ended_settles_without_a_request() {
+    let mut world = World::new();
+    let request = world.serve_planned("/a", []);
+    world.hold(Hold::Work);
+    let fetch = world.fetch([request]);
+    world.let_go(Hold::Work);
+    world.run_while(|world| world.record_result(fetch, 0).is_none());
+    world.crash(0, |length| length);
+    world.run();
+    assert_eq!(world.result(fetch), Some(Ok(())));
+    assert_eq!(world.seen("/a").len(), 1);
+}
+
+#[test]
+fn an_id_stays_taken_until_its_fetch_settles_also_over_a_crash() {
+    let mut world = World::new();
+    let request = world.serve_planned("/a", [Plan::Stall(0), Plan::Stall(0)]);
+    let call = world.call_fetch("id", vec![request.clone()], Default::default());
+    world.run();
+    let Some(Ok(Reply::Fetch(fetch))) = world.reply(call) else {
+        panic!("fetch() failed");
+    };
+    world.crash(0, |length| length);
+    let second = world.call_fetch("id", vec![request.clone()], Default::default());
+    world.run();
+    assert!(matches!(world.reply(second), Some(Err(_))));
+    world.abort(fetch);
+    world.run();
+    let third = world.call_fetch("id", vec![request], Default::default());
+    world.run();
+    assert!(matches!(world.reply(third), Some(Ok(_))));
+}
+
+#[test]
+fn an_aborted_fetch_does_not_take_its_id_back_from_a_later_one() {
+    let mut world = World::new();
+    let request = world.serve_planned("/a", [Plan::Stall(0), Plan::Stall(0)]);
+    let first = world.call_fetch("id", vec![request.clone()], Default::default());
+    world.run();
+    let Some(Ok(Reply::Fetch(first))) = world.reply(first) else {
+        panic!("fetch() failed");
+    };
+    world.hold(Hold::Work);
+    world.abort(first);
+    let second = world.call_fetch("id", vec![request], Default::default());
+    world.run();
+    let Some(Ok(Reply::Fetch(second))) = world.reply(second) else {
+        panic!("fetch() failed");
+    };
+    assert_eq!(world.result(first), None, "its attempt has not ended");
+    world.crash(0, |length| length);
+    assert_eq!(world.model.get(&registration(), "id"), Ok(Some(second)));
+    world.let_go(Hold::Work);
+    world.run();
+    assert_eq!(world.result(first), Some(Err(FailureReason::Aborted)));
+    assert_ne!(world.result(second), Some(Err(FailureReason::Aborted)));
+}
+
+#[test]
+fn an_aborted_upload_is_aborted_also_after_a_crash() {
+    let mut world = World::new();
+    world.serve_planned("/a", [Plan::Stall(5)]);
+    let fetch = world.fetch([post("/a", 20)]);
+    world.hold(Hold::Work);
+    world.abort(fetch);
+    world.run();
+    world.crash(0, |length| length);
+    world.let_go(Hold::Work);
+    world.run();
+    let aborted = RecordResult::Failure(FailureReason::Aborted);
+    assert_eq!(world.record_result(fetch, 0), Some(aborted));
+}
+
+#[test]
+fn a_representation_that_was_being_opened_is_there_or_not() {
+    for kept in [0, 1] {
+        let mut world = World::new();
+        let request = world.serve_planned("/a", [Plan::Cut(40)]);
+        let fetch = world.fetch([request]);
+        // Another representation comes, and the process dies while it is opened.
+        world.resource("/a").representation = 2;
+        world.jump();
+        world.run_while(|world| world.store.queue.is_empty());
+        world.crash(kept, |length| length);
+        assert_eq!(world.stored(fetch, 0), if kept == 1 { 0 } else { 40 });
+        world.run();
+        assert_eq!(world.result(fetch), Some(Ok(())));
+    }
+}
+
+#[test]
+fn a_crash_after_every_step_loses_nothing() {
+    let scenario = || {
+        let mut world = World::new();
+        let a = world.serve_planned("/a", [Plan::Cut(30), Plan::Status(503, None)]);
+        let b = world.serve_planned("/b", []);
+        world.resource("/b").always = Plan::Status(404, None);
+        let call = world.call_fetch("id", vec![a, b], Default::default());
+        (world, call)
+    };
+    for steps in 0.. {
+        for kept in 0..2 {
+            let (mut world, call) = scenario();
+            let mut over = false;
+            for _ in 0..steps {
+                match world.steps().first() {
+                    Some(step) => world.step(*step),
+                    None => over |= !world.jump(),
+                }
+            }
+            let registered = world.reply(call).is_some();
+            let kept = kept.min(world.store.queue.len());
+            world.crash(kept, |length| length);
+            world.run();
+            world.assert_at_rest();
+            match world.model.fetches().next() {
+                Some(fetch) => {
+                    assert_eq!(fetch.result(), Some(Err(FailureReason::BadStatus)));
+                    assert!(!fetch.records_available());
+                }
+                None => assert!(!registered),
+            }
+            if over {
+                return;
+            }
+        }
+    }
+}
