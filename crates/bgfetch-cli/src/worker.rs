@@ -12,6 +12,7 @@ use tokio::sync::{SetOnce, mpsc};
 use url::Url;
 
 use crate::file_names::file_names;
+use crate::plan::directory_of;
 
 /// Writes the good bodies of settled fetches to the directory that their registration stands for.
 ///
@@ -96,10 +97,12 @@ impl WorkerHost for Worker {
 
 /// The whole of the handler: the event is active until every file is there.
 async fn write_bodies(engine: &Engine, event: &FunctionalEvent) -> Result<Report, String> {
-    let scope = &event.registration().scope;
-    let out = scope
-        .to_file_path()
-        .map_err(|()| format!("{scope} is no directory of this system"))?;
+    let out = directory_of(event.registration()).ok_or_else(|| {
+        format!(
+            "{} is no directory of this system",
+            event.registration().scope
+        )
+    })?;
     let sentence = |error: bgfetch::Error| error.to_string();
     let gone = || String::from("the fetch is gone");
     let fetch = engine
