@@ -82,7 +82,7 @@ impl Bars {
         {
             let until = Instant::now() + *delay;
             self.retries
-                .insert(record.index.0 as usize, (until, printable(message)));
+                .insert(record.index.0 as usize, (until, cause(message)));
         }
     }
 
@@ -138,11 +138,6 @@ impl Bars {
             }
             (None, _) if record.in_flight => String::new(),
             (None, _) => "waiting".into(),
-        };
-        let form = if record.length.is_some() {
-            Form::Bar
-        } else {
-            Form::Bytes
         };
         let template = record.length.map_or(RECORD_BYTES, |_| RECORD_BAR);
         bar.set_style(style(template));

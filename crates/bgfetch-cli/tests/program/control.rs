@@ -197,10 +197,10 @@ fn an_abort_of_a_stopped_fetch_lasts_and_the_same_command_begins_anew() {
 
 #[test]
 fn looking_does_not_use_up_what_was_not_written_yet() {
-    let midway = Midway::start().0;
+    let (midway, running) = Midway::start();
     std::fs::remove_dir(midway.place.path("out")).unwrap();
     midway.gate.open();
-    let ended = midway.get().end();
+    let ended = running.end();
     assert_eq!(ended.code, Some(1), "{ended:#?}");
     // More often than an engine delivers an event by default.
     for _ in 0..12 {
