@@ -184,7 +184,8 @@ impl Session<'_> {
         mut deliveries: mpsc::UnboundedReceiver<Delivery>,
         records: usize,
     ) -> Result<Outcome, Failure> {
-        let per_record = DRAW_INTERVAL_PER_RECORD.saturating_mul(u32::try_from(records)?);
+        let records = u32::try_from(records).unwrap_or(u32::MAX);
+        let per_record = DRAW_INTERVAL_PER_RECORD.saturating_mul(records);
         let mut draw = tokio::time::interval(DRAW_INTERVAL + per_record);
         draw.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

@@ -1,5 +1,7 @@
 //! The other commands, on stores that are live and on those that are stopped.
 
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -276,4 +278,42 @@ fn a_store_whose_path_is_too_long_for_a_socket_is_controlled_all_the_same() {
     gate.blocking_reached();
     assert_eq!(command(&["abort", "x"]).end().success(), ["aborted x"]);
     assert_eq!(running.end().refusal(1), "x failed: aborted");
+}
+
+#[test]
+fn what_is_no_request_is_answered_so_and_harms_nothing() {
+    let (midway, running) = Midway::start();
+    let socket = midway.place.store().join("control.sock");
+    let long = format!(
+        "{{\"command\":\"list\",\"id\":\"{}\"}}\n",
+        "x".repeat(100_000)
+    );
+    for request in ["hello\n", "{\"command\":\"format\"}\n", "", &long] {
+        let mut stream = UnixStream::connect(&socket).unwrap();
+        // The owner may close before it has read all of what is too long.
+        stream.write_all(request.as_bytes()).ok();
+        stream.shutdown(std::net::Shutdown::Write).ok();
+        let mut answer = String::new();
+        if stream.read_to_string(&mut answer).is_ok() {
+            assert!(
+                answer.starts_with("{\"failed\":\"the request is not understood"),
+                "{answer}"
+            );
+        }
+    }
+    midway.gate.open();
+    running.end().success();
+    midway.film.matches_file(midway.place.out("film")).unwrap();
+}
+
+#[test]
+fn without_a_directory_the_user_s_own_store_is_meant() {
+    let place = Place::new();
+    let mut list = Command::new(PROGRAM);
+    list.arg("list").env("XDG_DATA_HOME", place.path("data"));
+    let ended = Running::spawn(list).end();
+    let store = place.path("data/bgfetch");
+    let expected = format!("no background fetches in {}", store.display());
+    assert_eq!(ended.success(), [expected]);
+    assert!(!store.exists(), "looking makes nothing");
 }
