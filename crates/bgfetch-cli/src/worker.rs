@@ -119,22 +119,21 @@ async fn write_bodies(engine: &Engine, event: &FunctionalEvent) -> Result<Report
         written: 0,
         failed: Vec::new(),
     };
-    if result != Err(FailureReason::Aborted) {
-        let names = file_names(records.iter().map(|record| &record.request().url));
-        for (record, name) in records.iter().zip(names) {
-            match record.result() {
-                Some(RecordResult::Success) => {
-                    let to = report.out.join(name);
-                    // Nobody reads the record after this, so that the file can be the body itself.
-                    let written = record.export(&to, Handover::Link).await;
-                    written.map_err(|error| format!("cannot write {}: {error}", to.display()))?;
-                    report.written += 1;
-                }
-                Some(RecordResult::Failure(reason)) => {
-                    report.failed.push(failed(record, reason));
-                }
-                None => {}
+    // What was given up is not wanted any more.
+    if result == Err(FailureReason::Aborted) {
+        return Ok(report);
+    }
+    let names = file_names(records.iter().map(|record| &record.request().url));
+    for (record, name) in records.iter().zip(names) {
+        match record.result() {
+            Some(RecordResult::Success) => {
+                // Nobody reads the record after this, so that the file can be the body itself.
+                let written = record.export(&report.out.join(&name), Handover::Link).await;
+                written.map_err(|error| format!("{name} was not saved: {error}"))?;
+                report.written += 1;
             }
+            Some(RecordResult::Failure(reason)) => report.failed.push(failed(record, reason)),
+            None => {}
         }
     }
     Ok(report)

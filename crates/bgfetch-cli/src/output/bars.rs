@@ -16,11 +16,11 @@ use crate::text::{printable, shortened};
 const VISIBLE: usize = 8;
 
 /// Characters of a record's name.
-const NAME_WIDTH: usize = 28;
+const NAME_WIDTH: usize = 24;
 
 /// A line of text.
 const LINE: &str = "{wide_msg}";
-/// A record before anything is known of it, and with and without its length.
+/// A record with nothing but its state, and with its bytes of a known and an unknown length.
 const RECORD: &str = "  {prefix} {wide_msg}";
 const RECORD_BAR: &str = "  {prefix} [{bar:20}] {binary_bytes:>10}/{binary_total_bytes} {wide_msg}";
 const RECORD_BYTES: &str = "  {prefix}                        {binary_bytes:>10} {wide_msg}";
@@ -139,7 +139,12 @@ impl Bars {
             (None, _) if record.in_flight => String::new(),
             (None, _) => "waiting".into(),
         };
-        let template = record.length.map_or(RECORD_BYTES, |_| RECORD_BAR);
+        let template = match record.length {
+            // The reason is worth more than the bar, for which there is no room beside it.
+            _ if state.starts_with("retrying") => RECORD,
+            Some(_) => RECORD_BAR,
+            None => RECORD_BYTES,
+        };
         bar.set_style(style(template));
         if let Some(length) = record.length {
             bar.set_length(length);
@@ -150,7 +155,7 @@ impl Bars {
 
     fn draw_total(&mut self, job: &Job) {
         let expected = expected_total(job);
-        let still = job.display.pause_reason.is_some() || job.display.result.is_some();
+        let still = !job.records.iter().any(|record| record.in_flight);
         let template = match expected {
             _ if still => TOTAL_STILL,
             Some(_) => TOTAL_BAR,

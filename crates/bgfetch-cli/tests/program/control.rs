@@ -205,7 +205,7 @@ fn looking_does_not_use_up_what_was_not_written_yet() {
     let ended = running.end();
     assert_eq!(ended.code, Some(1), "{ended:#?}");
     // More often than an engine delivers an event by default.
-    for _ in 0..12 {
+    for _ in 0..20 {
         assert_eq!(midway.show()["state"], "saving");
     }
     midway.get().end().success();

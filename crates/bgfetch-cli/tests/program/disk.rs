@@ -82,7 +82,7 @@ fn a_full_output_disk_loses_nothing() {
     let ended = Running::spawn(place.get([&url])).end();
     let line = ended.refusal(1);
     assert!(
-        line.starts_with("cannot write ") && line.contains("full"),
+        line.starts_with("film was not saved: ") && line.contains("full"),
         "{line}"
     );
 

@@ -96,7 +96,7 @@ fn bodies_that_could_not_be_written_are_kept_for_the_same_command() {
     let ended = first.end();
     let line = ended.refusal(1);
     assert!(
-        line.starts_with("cannot write ") && line.contains("nothing is lost"),
+        line.starts_with("film was not saved: ") && line.contains("nothing is lost"),
         "{line}"
     );
     assert!(ended.events("settled").is_empty());
