@@ -48,6 +48,13 @@ pub(crate) fn builder(directory: &Path) -> Builder {
     Engine::builder()
         .directory(directory)
         .configure(|config| {
+            // A page wants to hear soon that a server cannot be reached. A user who looks on and
+            // can press Ctrl-C would rather have the server's restart not cost the files that were
+            // not begun.
+            let never_reached = &mut config.retry.never_reached;
+            never_reached.retries = u32::MAX;
+            never_reached.cap = Duration::from_secs(3);
+            never_reached.budget = Duration::from_secs(15);
             // Somebody will free the disk or mend the directory some day; until then the bodies
             // are kept, however often writing them was tried.
             config.delivery.max_attempts = u32::MAX;

@@ -1,6 +1,7 @@
-//! Every command but `get`: one request to a store, live or stopped, and its answer.
+//! What each command does. All but `get` are one request to a store, live or stopped, and its
+//! answer.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bgfetch::{Connectivity, ManualConnectivity, Reachable};
 
@@ -35,7 +36,7 @@ pub(crate) async fn run(command: args::Command) -> Result<Outcome, Failure> {
 }
 
 /// Puts the request to the store's owner, or carries it out where there is none.
-async fn ask(directory: &PathBuf, request: &Request) -> Result<Response, Failure> {
+async fn ask(directory: &Path, request: &Request) -> Result<Response, Failure> {
     if !directory.try_exists()? {
         // Looking at a store does not make one.
         return Ok(match request.command {

@@ -19,7 +19,7 @@ use crate::control::protocol::{Command, Request, Response};
 use crate::control::server::Server;
 use crate::exit::{self, Failure, Outcome, complain};
 use crate::output::Output;
-use crate::plan::Plan;
+use crate::plan::{Plan, directory_of};
 use crate::worker::{Delivered, Delivery, FailedRecord, Report, Worker};
 
 /// How often the bars are drawn.
@@ -110,14 +110,15 @@ async fn find_or_register(
     let registration = engine.register(storage_key, scope).await?;
     // To the user an id names one fetch, wherever it is written to.
     for other in engine.registrations().await? {
-        let scope = &other.key().scope;
         if *other.key() != plan.registration
             && other.background_fetch().get(&plan.id).await?.is_some()
         {
-            let id = &plan.id;
-            let message =
-                format!("{id} is active already and goes to {scope}; choose another --id");
-            return Err(Failure(message));
+            let out = directory_of(other.key()).unwrap_or_default();
+            return Err(Failure(format!(
+                "{} is active already and goes to {}; choose another --id",
+                plan.id,
+                out.display()
+            )));
         }
     }
     let manager = registration.background_fetch();
@@ -183,7 +184,8 @@ impl Session<'_> {
         mut deliveries: mpsc::UnboundedReceiver<Delivery>,
         records: usize,
     ) -> Result<Outcome, Failure> {
-        let per_record = DRAW_INTERVAL_PER_RECORD.saturating_mul(u32::try_from(records)?);
+        let records = u32::try_from(records).unwrap_or(u32::MAX);
+        let per_record = DRAW_INTERVAL_PER_RECORD.saturating_mul(records);
         let mut draw = tokio::time::interval(DRAW_INTERVAL + per_record);
         draw.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

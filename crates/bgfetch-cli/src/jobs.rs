@@ -6,6 +6,7 @@ use bgfetch::{FailureReason, Job, JobRecord, PauseReason, RecordResult};
 use indicatif::HumanBytes;
 use serde::{Deserialize, Serialize};
 
+use crate::plan::directory_of;
 use crate::text::{printable, shortened};
 
 /// The most characters of a title in the table.
@@ -24,8 +25,9 @@ pub(crate) struct JobInfo {
     /// The reason where it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     failure_reason: Option<FailureReason>,
-    downloaded: u64,
-    uploaded: u64,
+    /// The bytes stored; none once the fetch is over, when they are no longer the store's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    downloaded: Option<u64>,
     /// The bytes to expect; none where that is not known (yet).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     download_total: Option<u64>,
@@ -113,12 +115,13 @@ enum FileResult {
 impl JobInfo {
     /// What is known of a job; `live` where a process is at work on it.
     pub(crate) fn new(job: &Job, live: bool) -> Self {
-        let out = job.registration.scope.to_file_path().ok();
+        let out = directory_of(&job.registration);
         let settled = job
             .records
             .iter()
             .filter(|record| record.result.is_some())
             .count();
+        let held = !job.records.is_empty();
         let records = Count {
             total: job.records.len(),
             settled,
@@ -129,10 +132,9 @@ impl JobInfo {
             out: out.map(|path| path.display().to_string()),
             state: state(job, live),
             failure_reason: job.display.result.and_then(Result::err),
-            downloaded: job.display.downloaded,
-            uploaded: job.display.uploaded,
-            download_total: expected_total(job),
-            records: (records.total > 0).then_some(records),
+            downloaded: held.then_some(job.display.downloaded),
+            download_total: held.then(|| expected_total(job)).flatten(),
+            records: held.then_some(records),
             files: Vec::new(),
         }
     }
@@ -212,6 +214,11 @@ fn amount(downloaded: u64, total: Option<u64>) -> String {
     }
 }
 
+fn bytes_of(job: &JobInfo) -> String {
+    let of_total = |downloaded| amount(downloaded, job.download_total);
+    job.downloaded.map_or_else(|| "-".into(), of_total)
+}
+
 /// All fetches as a table with a heading.
 pub(crate) fn table(jobs: &[JobInfo]) -> String {
     let heading = ["ID", "STATE", "BYTES", "FILES", "TITLE"].map(String::from);
@@ -223,7 +230,7 @@ pub(crate) fn table(jobs: &[JobInfo]) -> String {
         [
             printable(&job.id),
             state_and_reason(job),
-            amount(job.downloaded, job.download_total),
+            bytes_of(job),
             files,
             shortened(&printable(&job.title), TITLE_WIDTH),
         ]
@@ -270,7 +277,7 @@ pub(crate) fn detail(job: &JobInfo) -> String {
         fact("title", &job.title);
     }
     fact("state", &state_and_reason(job));
-    fact("bytes", &amount(job.downloaded, job.download_total));
+    fact("bytes", &bytes_of(job));
     if let Some(out) = &job.out {
         fact("out", out);
     }

@@ -30,7 +30,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::args::{Args, Command};
+use crate::args::Args;
 use crate::exit::{Failure, Outcome};
 
 /// Runs the program with the arguments of this process, and tells what to exit with: 0 for
@@ -49,10 +49,5 @@ fn run(args: Args) -> Result<Outcome, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(async {
-        match args.command {
-            Command::Get(args) => get::run(args).await,
-            other => commands::run(other).await,
-        }
-    })
+    runtime.block_on(commands::run(args.command))
 }

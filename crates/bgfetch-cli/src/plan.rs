@@ -57,6 +57,13 @@ impl Plan {
     }
 }
 
+/// The output directory that a registration stands for, where this system has such a path.
+pub(crate) fn directory_of(registration: &RegistrationKey) -> Option<PathBuf> {
+    let path = registration.scope.to_file_path().ok()?;
+    // Without the slash at its end.
+    Some(path.components().collect())
+}
+
 /// The rules of the engine, told with the URL that breaks them, and before the store is touched.
 fn checked_url(text: &str) -> Result<Url, Failure> {
     let refuse = |why: &str| Err(Failure(format!("{text}: {why}")));
@@ -150,7 +157,7 @@ mod tests {
         };
         let one = id(&["http://a.test/x.bin"], "file:///out/");
         // Ids in the stores of users depend on it.
-        assert_eq!(one, "x.bin-PENDING");
+        assert_eq!(one, "x.bin-6a7d0efb");
         assert_ne!(one, id(&["http://a.test/x.bin"], "file:///other/"));
         assert_ne!(
             one,

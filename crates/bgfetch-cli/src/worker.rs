@@ -12,6 +12,7 @@ use tokio::sync::{SetOnce, mpsc};
 use url::Url;
 
 use crate::file_names::file_names;
+use crate::plan::directory_of;
 
 /// Writes the good bodies of settled fetches to the directory that their registration stands for.
 ///
@@ -96,10 +97,12 @@ impl WorkerHost for Worker {
 
 /// The whole of the handler: the event is active until every file is there.
 async fn write_bodies(engine: &Engine, event: &FunctionalEvent) -> Result<Report, String> {
-    let scope = &event.registration().scope;
-    let out = scope
-        .to_file_path()
-        .map_err(|()| format!("{scope} is no directory of this system"))?;
+    let out = directory_of(event.registration()).ok_or_else(|| {
+        format!(
+            "{} is no directory of this system",
+            event.registration().scope
+        )
+    })?;
     let sentence = |error: bgfetch::Error| error.to_string();
     let gone = || String::from("the fetch is gone");
     let fetch = engine
@@ -116,22 +119,21 @@ async fn write_bodies(engine: &Engine, event: &FunctionalEvent) -> Result<Report
         written: 0,
         failed: Vec::new(),
     };
-    if result != Err(FailureReason::Aborted) {
-        let names = file_names(records.iter().map(|record| &record.request().url));
-        for (record, name) in records.iter().zip(names) {
-            match record.result() {
-                Some(RecordResult::Success) => {
-                    let to = report.out.join(name);
-                    // Nobody reads the record after this, so that the file can be the body itself.
-                    let written = record.export(&to, Handover::Link).await;
-                    written.map_err(|error| format!("cannot write {}: {error}", to.display()))?;
-                    report.written += 1;
-                }
-                Some(RecordResult::Failure(reason)) => {
-                    report.failed.push(failed(record, reason));
-                }
-                None => {}
+    // What was given up is not wanted any more.
+    if result == Err(FailureReason::Aborted) {
+        return Ok(report);
+    }
+    let names = file_names(records.iter().map(|record| &record.request().url));
+    for (record, name) in records.iter().zip(names) {
+        match record.result() {
+            Some(RecordResult::Success) => {
+                // Nobody reads the record after this, so that the file can be the body itself.
+                let written = record.export(&report.out.join(&name), Handover::Link).await;
+                written.map_err(|error| format!("{name} was not saved: {error}"))?;
+                report.written += 1;
             }
+            Some(RecordResult::Failure(reason)) => report.failed.push(failed(record, reason)),
+            None => {}
         }
     }
     Ok(report)

@@ -16,7 +16,19 @@ use crate::text::{printable, shortened};
 const VISIBLE: usize = 8;
 
 /// Characters of a record's name.
-const NAME_WIDTH: usize = 28;
+const NAME_WIDTH: usize = 24;
+
+/// A line of text.
+const LINE: &str = "{wide_msg}";
+/// A record with nothing but its state, and with its bytes of a known and an unknown length.
+const RECORD: &str = "  {prefix} {wide_msg}";
+const RECORD_BAR: &str = "  {prefix} [{bar:20}] {binary_bytes:>10}/{binary_total_bytes} {wide_msg}";
+const RECORD_BYTES: &str = "  {prefix}                        {binary_bytes:>10} {wide_msg}";
+/// All records, with and without their length, and while nothing moves, when a rate would be wrong.
+const TOTAL_BAR: &str = "  [{bar:40}] {binary_bytes}/{binary_total_bytes}  \
+                         {binary_bytes_per_sec}  {eta} left  {wide_msg}";
+const TOTAL_BYTES: &str = "  {binary_bytes}  {binary_bytes_per_sec}  {wide_msg}";
+const TOTAL_STILL: &str = "  {binary_bytes}  {wide_msg}";
 
 /// A heading, a bar for each of a few records, and one for them all.
 pub(crate) struct Bars {
@@ -24,48 +36,37 @@ pub(crate) struct Bars {
     heading: ProgressBar,
     /// What stands before the state in the heading.
     title: String,
-    /// The bars of records, with the record that each shows.
-    slots: Vec<(ProgressBar, usize)>,
+    /// The bars of records.
+    slots: Vec<ProgressBar>,
+    /// Which record each of them shows.
+    shown: Vec<usize>,
     /// Tells how many records are not shown.
     more: Option<ProgressBar>,
     total: ProgressBar,
-    total_form: Option<Form>,
+    total_template: Option<&'static str>,
     /// The records that wait to be tried again: until when, and why.
     retries: HashMap<usize, (Instant, String)>,
-}
-
-/// What a bar can show.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
-    /// The length is known.
-    Bar,
-    /// Only the bytes are known.
-    Bytes,
-    /// Nothing moves, so a rate would be wrong.
-    Still,
 }
 
 impl Bars {
     pub(super) fn new(plan: &Plan) -> Self {
         let multi = MultiProgress::with_draw_target(ProgressDrawTarget::stdout());
-        let heading = multi.add(ProgressBar::new_spinner().with_style(style("{msg}")));
+        let line = |template| multi.add(ProgressBar::new_spinner().with_style(style(template)));
         let count = plan.urls.len();
-        let slot = |record| {
-            let bar = ProgressBar::new_spinner().with_style(style("  {prefix} {msg}"));
-            (multi.add(bar), record)
-        };
-        let slots = (0..count.min(VISIBLE)).map(slot).collect();
-        let more = (count > VISIBLE)
-            .then(|| multi.add(ProgressBar::new_spinner().with_style(style("  {msg}"))));
-        let total = multi.add(ProgressBar::new_spinner());
+        let heading = line(LINE);
+        let shown: Vec<usize> = (0..count.min(VISIBLE)).collect();
+        let slots = shown.iter().map(|_| line(RECORD)).collect();
+        let more = (count > VISIBLE).then(|| line(LINE));
+        let total = line(LINE);
         Self {
             title: title(plan),
             multi,
             heading,
             slots,
+            shown,
             more,
             total,
-            total_form: None,
+            total_template: None,
             retries: HashMap::new(),
         }
     }
@@ -81,7 +82,7 @@ impl Bars {
         {
             let until = Instant::now() + *delay;
             self.retries
-                .insert(record.index.0 as usize, (until, printable(message)));
+                .insert(record.index.0 as usize, (until, cause(message)));
         }
     }
 
@@ -109,48 +110,17 @@ impl Bars {
             (None, None) => "",
         };
         self.heading.set_message(format!("{}{state}", self.title));
-        self.choose_visible(&job.records);
-        for (bar, index) in &self.slots {
+        choose_visible(&mut self.shown, &job.records);
+        for (bar, index) in self.slots.iter().zip(&self.shown) {
             if let Some(record) = job.records.get(*index) {
                 self.draw_record(bar, *index, record, now);
             }
         }
         if let Some(more) = &self.more {
             let hidden = job.records.len().saturating_sub(self.slots.len());
-            more.set_message(format!("… {hidden} more"));
+            more.set_message(format!("  … {hidden} more"));
         }
         self.draw_total(job);
-    }
-
-    /// Gives the slots of records that have ended to others, those with a connection first.
-    fn choose_visible(&mut self, records: &[JobRecord]) {
-        if records.len() <= self.slots.len() {
-            return;
-        }
-        let mut shown: BTreeSet<usize> = self.slots.iter().map(|(_, index)| *index).collect();
-        let open = |record: &JobRecord| record.result.is_none();
-        let next = |shown: &BTreeSet<usize>, wanted: &dyn Fn(&JobRecord) -> bool| {
-            let mut hidden = records
-                .iter()
-                .enumerate()
-                .filter(|(index, _)| !shown.contains(index));
-            hidden
-                .find(|(_, record)| wanted(record))
-                .map(|(index, _)| index)
-        };
-        for (_, index) in &mut self.slots {
-            let idle = records.get(*index).is_none_or(|record| !record.in_flight);
-            let ended = records
-                .get(*index)
-                .is_none_or(|record| record.result.is_some());
-            let replacement = next(&shown, &|record| record.in_flight).filter(|_| idle);
-            let replacement = replacement.or_else(|| next(&shown, &open).filter(|_| ended));
-            if let Some(replacement) = replacement {
-                shown.remove(index);
-                shown.insert(replacement);
-                *index = replacement;
-            }
-        }
     }
 
     fn draw_record(&self, bar: &ProgressBar, index: usize, record: &JobRecord, now: Instant) {
@@ -169,15 +139,13 @@ impl Bars {
             (None, _) if record.in_flight => String::new(),
             (None, _) => "waiting".into(),
         };
-        let form = if record.length.is_some() {
-            Form::Bar
-        } else {
-            Form::Bytes
+        let template = match record.length {
+            // The reason is worth more than the bar, for which there is no room beside it.
+            _ if state.starts_with("retrying") => RECORD,
+            Some(_) => RECORD_BAR,
+            None => RECORD_BYTES,
         };
-        bar.set_style(style(match form {
-            Form::Bar => "  {prefix} [{bar:20}] {binary_bytes:>10}/{binary_total_bytes} {msg}",
-            _ => "  {prefix} {binary_bytes:>10} {msg}",
-        }));
+        bar.set_style(style(template));
         if let Some(length) = record.length {
             bar.set_length(length);
         }
@@ -187,36 +155,56 @@ impl Bars {
 
     fn draw_total(&mut self, job: &Job) {
         let expected = expected_total(job);
-        let held = job.display.pause_reason.is_some() || job.display.result.is_some();
-        let form = match expected {
-            _ if held => Form::Still,
-            Some(_) => Form::Bar,
-            None => Form::Bytes,
+        let still = !job.records.iter().any(|record| record.in_flight);
+        let template = match expected {
+            _ if still => TOTAL_STILL,
+            Some(_) => TOTAL_BAR,
+            None => TOTAL_BYTES,
         };
         if let Some(expected) = expected {
             self.total.set_length(expected);
         }
         self.total.set_position(job.display.downloaded);
-        if self.total_form.replace(form) != Some(form) {
-            self.total.set_style(style(match form {
-                Form::Bar => {
-                    "  [{bar:40}] {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  \
-                     {eta} left  {msg}"
-                }
-                Form::Bytes => "  {binary_bytes}  {binary_bytes_per_sec}  {msg}",
-                Form::Still => "  {binary_bytes}  {msg}",
-            }));
+        if self.total_template.replace(template) != Some(template) {
+            self.total.set_style(style(template));
             // What was there before counts for nothing in the rate.
             self.total.reset_eta();
         }
         if job.records.len() > 1 {
-            let ended = job
-                .records
-                .iter()
-                .filter(|record| record.result.is_some())
-                .count();
-            self.total
-                .set_message(format!("{ended}/{} files", job.records.len()));
+            let ended = job.records.iter().filter(|record| record.result.is_some());
+            let message = format!("{}/{} files", ended.count(), job.records.len());
+            self.total.set_message(message);
+        }
+    }
+}
+
+/// Gives the places of records that rest to others: first to those with a connection, and when a
+/// record has ended to any that has not.
+fn choose_visible(shown: &mut [usize], records: &[JobRecord]) {
+    if records.len() <= shown.len() {
+        return;
+    }
+    let mut visible: BTreeSet<usize> = shown.iter().copied().collect();
+    for place in shown {
+        let Some(record) = records.get(*place) else {
+            continue;
+        };
+        let hidden = |wanted: fn(&JobRecord) -> bool| {
+            let wanted =
+                |index: &usize| !visible.contains(index) && records.get(*index).is_some_and(wanted);
+            (0..records.len()).find(wanted)
+        };
+        let mut next = None;
+        if !record.in_flight {
+            next = hidden(|record| record.in_flight);
+        }
+        if next.is_none() && record.result.is_some() {
+            next = hidden(|record| record.result.is_none());
+        }
+        if let Some(next) = next {
+            visible.remove(place);
+            visible.insert(next);
+            *place = next;
         }
     }
 }
@@ -243,10 +231,75 @@ fn title(plan: &Plan) -> String {
     shortened(&printable(&format!("{name} from {hosts}")), 70)
 }
 
-/// A style of this module; each of its templates is valid, which a test proves.
+/// The last part of a message that tells its cause after a colon, without the system's number.
+fn cause(message: &str) -> String {
+    let last = message.rsplit(": ").next().unwrap_or(message);
+    printable(last.split(" (os error").next().unwrap_or(last))
+}
+
+/// A style of this module; the test proves that each of its templates is valid.
 fn style(template: &str) -> ProgressStyle {
     let style = ProgressStyle::with_template(template);
     style
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("=> ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_template_is_valid() {
+        let templates = [
+            LINE,
+            RECORD,
+            RECORD_BAR,
+            RECORD_BYTES,
+            TOTAL_BAR,
+            TOTAL_BYTES,
+            TOTAL_STILL,
+        ];
+        for template in templates {
+            assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
+        }
+    }
+
+    #[test]
+    fn the_cause_is_the_last_part_of_a_message() {
+        let message = "connect error: Connection refused (os error 111)";
+        assert_eq!(cause(message), "Connection refused");
+        assert_eq!(cause("the body ended early"), "the body ended early");
+    }
+
+    #[test]
+    fn those_at_work_are_shown_and_those_that_ended_make_room() {
+        let url = bgfetch::Request::get("http://a.test/x".parse().unwrap()).url;
+        let record = |in_flight, result| JobRecord {
+            method: "GET".into(),
+            url: url.clone(),
+            in_flight,
+            stored: 0,
+            length: None,
+            status: None,
+            result,
+        };
+        let (waits, works) = (record(false, None), record(true, None));
+        let ended = record(false, Some(RecordResult::Success));
+        let mut shown = [0, 1, 2];
+        let start = [
+            works.clone(),
+            works.clone(),
+            waits.clone(),
+            waits.clone(),
+            waits.clone(),
+        ];
+        choose_visible(&mut shown, &start);
+        assert_eq!(shown, [0, 1, 2]);
+        choose_visible(
+            &mut shown,
+            &[ended, works.clone(), waits.clone(), waits, works],
+        );
+        assert_eq!(shown, [4, 1, 2]);
+    }
 }

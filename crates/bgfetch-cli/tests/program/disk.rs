@@ -1,0 +1,93 @@
+//! Disks that are full.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use bgfetch_testkit::{MIB, Origin, Resource};
+
+use crate::fixture::{Place, Running};
+
+/// A small disk in memory, unmounted when dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// None where mounting is not allowed.
+    fn try_mount(at: &Path, mebibytes: u64) -> Option<Self> {
+        std::fs::create_dir_all(at).unwrap();
+        let size = format!("size={mebibytes}m");
+        let mut mount = Command::new("mount");
+        let mount = mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(at);
+        mount
+            .output()
+            .ok()?
+            .status
+            .success()
+            .then(|| Self(at.to_owned()))
+    }
+
+    fn grow(&self, mebibytes: u64) {
+        let size = format!("remount,size={mebibytes}m");
+        let status = Command::new("mount")
+            .args(["-o", &size])
+            .arg(&self.0)
+            .status();
+        assert!(status.unwrap().success());
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // A failing test's panic counts more than what is left mounted.
+        Command::new("umount").arg("-l").arg(&self.0).status().ok();
+    }
+}
+
+#[test]
+fn a_full_disk_of_the_store_stops_it_and_with_space_it_goes_on() {
+    let origin = Origin::start();
+    let film = Resource::new(1, 12 * MIB).etag("\"1\"");
+    origin.serve("/film", film.clone());
+    let place = Place::new();
+    let Some(disk) = SmallDisk::try_mount(&place.store(), 6) else {
+        eprintln!("skipped: no disk can be mounted here");
+        return;
+    };
+    let url = origin.url("/film").to_string();
+    let ended = Running::spawn(place.get([&url])).end();
+    let line = ended.refusal(1);
+    assert!(
+        line.starts_with("no space left for the store in "),
+        "{line}"
+    );
+
+    disk.grow(64);
+    Running::spawn(place.get([&url])).end().success();
+    film.matches_file(place.out("film")).unwrap();
+    let requests = origin.requests();
+    let resumed_at = requests.last().unwrap().range_start();
+    assert!(resumed_at.is_some_and(|start| start > MIB), "{requests:#?}");
+}
+
+#[test]
+fn a_full_output_disk_loses_nothing() {
+    let origin = Origin::start();
+    let film = Resource::new(2, 3 * MIB);
+    origin.serve("/film", film.clone());
+    let place = Place::new();
+    let Some(disk) = SmallDisk::try_mount(&place.path("out"), 1) else {
+        eprintln!("skipped: no disk can be mounted here");
+        return;
+    };
+    let url = origin.url("/film").to_string();
+    let ended = Running::spawn(place.get([&url])).end();
+    let line = ended.refusal(1);
+    assert!(
+        line.starts_with("film was not saved: ") && line.contains("full"),
+        "{line}"
+    );
+
+    disk.grow(8);
+    Running::spawn(place.get([&url])).end().success();
+    film.matches_file(place.out("film")).unwrap();
+    assert_eq!(origin.requests().len(), 1, "nothing was fetched again");
+}

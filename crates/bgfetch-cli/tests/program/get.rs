@@ -1,0 +1,109 @@
+//! `get` on servers that behave.
+
+use bgfetch_testkit::{KIB, MIB, MemoryWatch, Nginx, Origin, Reply, Resource};
+
+use crate::fixture::{Place, Running};
+
+#[test]
+fn nginx_serves_two_files_that_are_written_under_their_names() {
+    let www = tempfile::tempdir().unwrap();
+    let Some(nginx) = Nginx::try_start(www.path()) else {
+        eprintln!("skipped: nginx is not installed");
+        return;
+    };
+    let (a, b) = (Resource::new(1, 3 * MIB), Resource::new(2, 5 * KIB));
+    nginx.put("a.bin", &a);
+    nginx.put("b.bin", &b);
+    let place = Place::new();
+    let urls = [nginx.url("/a.bin"), nginx.url("/b.bin")].map(String::from);
+    let ended = Running::spawn(place.get(&urls)).end();
+    ended.success();
+    a.matches_file(place.out("a.bin")).unwrap();
+    b.matches_file(place.out("b.bin")).unwrap();
+    // Once they are written the store holds nothing of them.
+    assert_eq!(
+        std::fs::read_dir(place.store().join("bodies"))
+            .unwrap()
+            .count(),
+        0
+    );
+}
+
+#[test]
+fn urls_of_the_same_name_do_not_overwrite_each_other() {
+    let origin = Origin::start();
+    let (one, two) = (Resource::new(1, KIB), Resource::new(2, KIB));
+    origin.serve("/1/x", one.clone());
+    origin.serve("/2/x", two.clone());
+    let place = Place::new();
+    let urls = [origin.url("/1/x"), origin.url("/2/x")].map(String::from);
+    Running::spawn(place.get(&urls)).end().success();
+    one.matches_file(place.out("x")).unwrap();
+    two.matches_file(place.out("x.1")).unwrap();
+}
+
+#[test]
+fn a_record_that_failed_is_named_and_the_good_ones_are_written() {
+    let origin = Origin::start();
+    let (one, two) = (Resource::new(1, MIB), Resource::new(2, KIB));
+    origin.serve("/one", one.clone());
+    origin.serve("/gone", Reply::status(404));
+    origin.serve("/two", two.clone());
+    let place = Place::new();
+    let urls = ["/one", "/gone", "/two"].map(|path| origin.url(path).to_string());
+    let ended = Running::spawn(place.get(&urls)).end();
+    assert_eq!(ended.code, Some(1));
+    assert_eq!(
+        ended.stderr[0],
+        format!("bgfetch: {}: bad-status, status 404", urls[1])
+    );
+    one.matches_file(place.out("one")).unwrap();
+    two.matches_file(place.out("two")).unwrap();
+    assert!(!place.out("gone").exists());
+    let settled = &ended.events("settled")[0];
+    assert_eq!(settled["result"], "failure");
+    assert_eq!(settled["failure_reason"], "bad-status");
+    assert_eq!(settled["downloaded"], MIB + KIB);
+}
+
+#[test]
+fn the_download_total_is_a_limit() {
+    let origin = Origin::start();
+    origin.serve("/film", Resource::new(1, MIB));
+    let place = Place::new();
+    let film = origin.url("/film").to_string();
+    let ended = Running::spawn(place.get([&film, "--download-total", "1000"])).end();
+    assert_eq!(ended.code, Some(1));
+    assert_eq!(
+        ended.events("settled")[0]["failure_reason"],
+        "download-total-exceeded"
+    );
+    assert_eq!(ended.events("registered")[0]["download_total"], 1000);
+    assert!(!place.out("film").exists());
+}
+
+#[test]
+fn a_thousand_records_fit_into_48_mib() {
+    let origin = Origin::start();
+    let place = Place::new();
+    let urls: Vec<_> = (0..1000)
+        .map(|number| {
+            let path = format!("/{number}");
+            origin.serve(&path, Resource::new(number, 16 * KIB));
+            origin.url(&path).to_string()
+        })
+        .collect();
+    let running = Running::spawn(place.get(&urls));
+    let memory = MemoryWatch::of(running.child());
+    let ended = running.end();
+    let peak = memory.peak();
+    assert_eq!(ended.success().len(), ended.stdout.len());
+    assert_eq!(ended.events("record-settled").len(), 1000);
+    for number in 0..1000 {
+        let resource = Resource::new(number, 16 * KIB);
+        resource
+            .matches_file(place.out(&number.to_string()))
+            .unwrap();
+    }
+    assert!(peak < 48 * MIB, "{peak} bytes");
+}

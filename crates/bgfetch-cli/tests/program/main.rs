@@ -1,0 +1,18 @@
+//! The program as its users and other programs meet it: the real binary, over real sockets.
+
+// A panic in a helper is a failed test.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod control;
+mod disk;
+mod fixture;
+mod get;
+mod network;
+mod output;
+mod refusals;
+mod resume;

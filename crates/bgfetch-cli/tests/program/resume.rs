@@ -1,0 +1,127 @@
+//! What interrupts `get`, and the same command after it.
+
+use bgfetch_testkit::{MIB, Nginx, NginxConfig, Origin, Resource, Serve as _};
+
+use crate::fixture::{Place, Running, held_film};
+
+#[test]
+fn after_sigkill_the_same_command_asks_for_the_missing_bytes() {
+    let origin = Origin::start();
+    let (film, gate) = held_film(1);
+    origin.serve("/film", film.clone().hold_at(MIB, &gate).then(film.clone()));
+    let place = Place::new();
+    let url = origin.url("/film").to_string();
+
+    let first = Running::spawn(place.get([&url]));
+    let registered = first.event("registered");
+    gate.blocking_reached();
+    first.downloading();
+    first.kill();
+    let held = std::fs::metadata(place.body()).unwrap().len();
+    assert!(held > 0);
+
+    let ended = Running::spawn(place.get([&url])).end();
+    ended.success();
+    film.matches_file(place.out("film")).unwrap();
+    let resumed = &ended.events("resumed")[0];
+    assert_eq!(resumed["id"], registered["id"]);
+    assert_eq!(resumed["reason"], "restart");
+    assert_eq!(resumed["downloaded"], held);
+    assert!(ended.events("registered").is_empty());
+    assert_eq!(origin.requests()[1].range_start(), Some(held));
+}
+
+#[test]
+fn nginx_is_asked_for_the_missing_bytes_too() {
+    let www = tempfile::tempdir().unwrap();
+    let slow = NginxConfig::default().limit_rate(4 * MIB);
+    let Some(nginx) = Nginx::try_start_with(www.path(), slow) else {
+        eprintln!("skipped: nginx is not installed");
+        return;
+    };
+    let film = Resource::new(1, 8 * MIB);
+    nginx.put("film", &film);
+    let place = Place::new();
+    let url = nginx.url("/film").to_string();
+
+    let first = Running::spawn(place.get([&url]));
+    first.downloading();
+    first.kill();
+    let held = std::fs::metadata(place.body()).unwrap().len();
+    assert!(0 < held && held < film.length());
+
+    Running::spawn(place.get([&url])).end().success();
+    film.matches_file(place.out("film")).unwrap();
+    let range = nginx.blocking_wait_for_log(2)[1].range.clone();
+    assert_eq!(range, Some(format!("bytes={held}-")));
+}
+
+#[test]
+fn ctrl_c_stops_in_order_and_the_same_command_goes_on() {
+    let origin = Origin::start();
+    let (film, gate) = held_film(2);
+    origin.serve("/film", film.clone().hold_at(MIB, &gate).then(film.clone()));
+    let place = Place::new();
+    let url = origin.url("/film").to_string();
+
+    let first = Running::spawn(place.get([&url]));
+    first.downloading();
+    gate.blocking_reached();
+    first.signal("INT");
+    let ended = first.end();
+    assert_eq!(ended.refusal(130), "stopped; the same command goes on");
+    assert!(!place.store().join("control.sock").exists());
+
+    Running::spawn(place.get([&url])).end().success();
+    film.matches_file(place.out("film")).unwrap();
+    assert!(
+        origin.requests()[1]
+            .range_start()
+            .is_some_and(|start| start > 0)
+    );
+}
+
+#[test]
+fn bodies_that_could_not_be_written_are_kept_for_the_same_command() {
+    let origin = Origin::start();
+    let (film, gate) = held_film(3);
+    origin.serve("/film", film.clone().hold_at(MIB, &gate));
+    let place = Place::new();
+    let url = origin.url("/film").to_string();
+
+    let first = Running::spawn(place.get([&url]));
+    gate.blocking_reached();
+    std::fs::remove_dir(place.path("out")).unwrap();
+    gate.open();
+    let ended = first.end();
+    let line = ended.refusal(1);
+    assert!(
+        line.starts_with("film was not saved: ") && line.contains("nothing is lost"),
+        "{line}"
+    );
+    assert!(ended.events("settled").is_empty());
+
+    Running::spawn(place.get([&url])).end().success();
+    film.matches_file(place.out("film")).unwrap();
+    assert_eq!(origin.requests().len(), 1, "nothing was fetched again");
+}
+
+#[test]
+fn a_job_that_was_left_behind_is_finished_by_the_next_get_of_anything() {
+    let origin = Origin::start();
+    let (film, gate) = held_film(4);
+    origin.serve("/film", film.clone().hold_at(MIB, &gate).then(film.clone()));
+    let place = Place::new();
+    let first = Running::spawn(place.get([origin.url("/film").as_str()]));
+    first.downloading();
+    gate.blocking_reached();
+    first.kill();
+
+    let (other, other_gate) = held_film(5);
+    origin.serve("/other", other.hold_at(MIB, &other_gate));
+    let second = Running::spawn(place.get_plain([origin.url("/other").as_str()]));
+    second.line(|line| line.starts_with("film-") && line.contains("has ended too: 1 saved"));
+    film.matches_file(place.out("film")).unwrap();
+    other_gate.open();
+    second.end().success();
+}
