@@ -242,11 +242,13 @@ impl Session<'_> {
                 )));
             }
             // Fetches that were left by other commands go on as well.
-            Delivered::Written(Report { written, out, .. }) => {
-                let out = out.display();
-                self.output
-                    .note(&format!("{id} has ended too: {written} saved to {out}"));
-            }
+            Delivered::Written(report) => self.output.note(&match report.result {
+                Err(FailureReason::Aborted) => format!("the bytes of {id} were deleted"),
+                _ => {
+                    let (written, out) = (report.written, report.out.display());
+                    format!("{id} has ended too: {written} saved to {out}")
+                }
+            }),
             Delivered::NotWritten(reason) => self.output.complain(&format!("{id}: {reason}")),
             Delivered::Clicked => self.output.note(&format!("clicked {id}")),
         }

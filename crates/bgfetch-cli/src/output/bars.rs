@@ -126,24 +126,26 @@ impl Bars {
     fn draw_record(&self, bar: &ProgressBar, index: usize, record: &JobRecord, now: Instant) {
         let name = shortened(&file_name(&record.url), NAME_WIDTH);
         bar.set_prefix(format!("{name:NAME_WIDTH$}"));
-        let state = match (record.result, self.retries.get(&index)) {
+        let rests = record.result.is_none() && !record.in_flight;
+        let retry = self.retries.get(&index).filter(|_| rests);
+        let state = match (record.result, retry) {
             (Some(RecordResult::Success), _) => "done".into(),
             (Some(RecordResult::Failure(reason)), _) => match record.status {
                 Some(status) => format!("{}, {status}", reason.as_str()),
                 None => reason.as_str().into(),
             },
-            (None, Some((until, message))) if !record.in_flight => {
+            (None, Some((until, message))) => {
                 let seconds = until.duration_since(now).as_secs_f64().ceil();
                 format!("retrying in {seconds} s ({message})")
             }
-            (None, _) if record.in_flight => String::new(),
-            (None, _) => "waiting".into(),
+            (None, None) if rests => "waiting".into(),
+            (None, None) => String::new(),
         };
-        let template = match record.length {
+        let template = match (retry, record.length) {
             // The reason is worth more than the bar, for which there is no room beside it.
-            _ if state.starts_with("retrying") => RECORD,
-            Some(_) => RECORD_BAR,
-            None => RECORD_BYTES,
+            (Some(_), _) => RECORD,
+            (None, Some(_)) => RECORD_BAR,
+            (None, None) => RECORD_BYTES,
         };
         bar.set_style(style(template));
         if let Some(length) = record.length {

@@ -85,3 +85,18 @@ fn a_get_that_starts_offline_begins_when_the_link_is_there() {
     running.end().success();
     film.matches_file(place.out("film")).unwrap();
 }
+
+#[test]
+fn a_server_that_restarts_costs_no_file_that_was_not_begun() {
+    let origin = Origin::start();
+    let (film, _) = held_film(4);
+    origin.serve("/film", film.clone());
+    origin.stop();
+    let place = Place::new();
+    let running = Running::spawn(place.get([origin.url("/film").as_str()]));
+    // More than a page's fetch is given.
+    running.line(|line| line.contains(r#""attempt":3"#));
+    origin.start_again();
+    running.end().success();
+    film.matches_file(place.out("film")).unwrap();
+}
