@@ -1,5 +1,7 @@
 //! The program as its users and other programs meet it: the real binary, over real sockets.
 
+// Signals and the control socket are Unix's.
+#![cfg(unix)]
 // A panic in a helper is a failed test.
 #![allow(
     clippy::unwrap_used,
