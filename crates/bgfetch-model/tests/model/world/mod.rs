@@ -218,7 +218,7 @@ impl World {
             steps.extend(self.callers.iter().copied().map(Step::CallerReady));
         }
         for (id, attempt) in &self.attempts {
-            if attempt.can_work() && free(Hold::Work) {
+            if attempt.can_work(self.network) && free(Hold::Work) {
                 steps.push(Step::Work(*id));
             }
             if !attempt.reports.is_empty() && free(Hold::Reports) {
@@ -302,6 +302,13 @@ impl World {
             }
         }
         panic!("the world never comes to rest");
+    }
+
+    /// Makes everything durable that is under way.
+    pub(crate) fn run_commits(&mut self) {
+        while !self.store.queue.is_empty() {
+            self.step(Step::Commit);
+        }
     }
 
     /// Takes steps as long as `condition` holds.
