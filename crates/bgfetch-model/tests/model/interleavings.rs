@@ -319,6 +319,9 @@ proptest! {
         let fetch = world.fetch_total(requests, download_total);
         world.let_go(crate::world::Hold::Caller);
         for number in order {
+            if number % 16 == 0 {
+                world.lose_one_held_back();
+            }
             if let Some(step) = choose(&world.steps(), number) {
                 world.step(step);
             }

@@ -68,6 +68,10 @@ impl Attempt {
         matches!(self.phase, Phase::Over)
     }
 
+    pub(crate) fn is_held_back(&self) -> bool {
+        matches!(&self.phase, Phase::Receiving(receiving) if receiving.held_back)
+    }
+
     pub(crate) fn has_reports(&self) -> bool {
         !self.reports.is_empty()
     }

@@ -304,6 +304,14 @@ impl World {
         panic!("the world never comes to rest");
     }
 
+    /// An attempt that waits for a grant loses its connection.
+    pub(crate) fn lose_one_held_back(&mut self) {
+        let held_back = self.attempts.values_mut().find(|it| it.is_held_back());
+        if let Some(attempt) = held_back {
+            attempt.work(&mut self.origin, &mut self.store, false);
+        }
+    }
+
     /// Makes everything durable that is under way.
     pub(crate) fn run_commits(&mut self) {
         while !self.store.queue.is_empty() {
