@@ -179,21 +179,25 @@ impl World {
     }
 
     fn drain(&mut self) {
-        loop {
-            while let Some(action) = self.model.poll_action() {
-                self.execute(action);
-            }
-            let free = self.running.len() < self.slots;
-            match self.queued.first().copied().filter(|_| free) {
-                Some(record) => {
-                    self.queued.remove(&record);
-                    self.running.insert(record);
-                    self.model.handle(self.now, Input::SlotGranted(record));
-                }
-                None => break,
-            }
+        self.execute_all();
+        while self.running.len() < self.slots
+            && let Some(record) = self.queued.pop_first()
+        {
+            self.running.insert(record);
+            self.model.handle(self.now, Input::SlotGranted(record));
+            self.execute_all();
+            assert!(
+                self.running.contains(&record),
+                "{record} no longer wanted its slot"
+            );
         }
         self.check();
+    }
+
+    fn execute_all(&mut self) {
+        while let Some(action) = self.model.poll_action() {
+            self.execute(action);
+        }
     }
 
     /// Everything that could happen next, time not counted.
