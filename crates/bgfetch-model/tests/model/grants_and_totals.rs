@@ -139,14 +139,45 @@ fn is_of(world: &World, step: Step, index: u32) -> bool {
 
 #[test]
 fn a_grant_asked_for_while_it_is_recalled_is_given_after_the_recall() {
-    // Reports and commands cross: the first record asks for more while it is being told to return
-    // what it has. The store checks that both together never pass the total.
     let mut world = World::new();
-    world.chunk = 7;
-    let requests = two_rivals(&mut world, Plan::Serve);
-    let fetch = world.fetch_total(requests, 60);
+    world.chunk = 8 * MIB;
+    let requests = ["/a", "/b", "/c"].map(|path| world.serve(path, unannounced(16 * MIB)));
+    world.hold(Hold::Work);
+    // Each gets a third of the total at first.
+    let fetch = world.fetch_total(requests, 24 * MIB);
+    let attempts: Vec<_> = world.attempts.keys().copied().collect();
+    let [a, b, c] = attempts[..] else {
+        panic!("three attempts");
+    };
+    world.let_go(Hold::Work);
+    world.hold(Hold::Reports);
+    let work = |world: &mut World, id| world.step(Step::Work(id));
+    let report = |world: &mut World, id| {
+        while world.attempts[&id].has_reports() {
+            world.step(Step::Report(id));
+        }
+    };
+    for id in [a, b, c] {
+        work(&mut world, id);
+        report(&mut world, id);
+        world.run_commits();
+        work(&mut world, id);
+    }
+    // The first two use up what they have, and ask for more. The second one's question comes first:
+    // as far as is known, the others have not used theirs.
+    for id in [a, b] {
+        work(&mut world, id);
+        work(&mut world, id);
+    }
+    report(&mut world, b);
+    work(&mut world, c);
+    report(&mut world, c);
+    report(&mut world, a);
+    world.let_go(Hold::Reports);
+    // The world checks that both together do not pass the total.
     world.run();
-    assert_eq!(world.result(fetch), Some(Ok(())));
+    let exceeded = Err(FailureReason::DownloadTotalExceeded);
+    assert_eq!(world.result(fetch), Some(exceeded));
 }
 
 #[test]

@@ -27,6 +27,7 @@ pub(crate) fn ranges() -> impl Strategy<Value = Ranges> {
     prop_oneof![
         4 => Just(Ranges::Honoured),
         2 => Just(Ranges::Ignored),
+        1 => Just(Ranges::Unconditional),
         1 => Just(Ranges::WrongStart),
         2 => (1..40u64, any::<bool>()).prop_map(|(most, star)| Ranges::Parts { most, star }),
     ]

@@ -122,7 +122,7 @@ fn the_network_holds_back_an_upload_that_was_not_sent() {
     // It goes away while the store notes that the upload begins.
     world.hold(Hold::Commits);
     world.run_now();
-    world.go_offline();
+    world.set_connectivity(Connectivity::Offline(Reachable::default()));
     world.let_go(Hold::Commits);
     world.run();
     assert_eq!(world.seen("/a").len(), 0);

@@ -76,6 +76,21 @@ fn another_representation_begins_again_and_is_never_spliced() {
 }
 
 #[test]
+fn a_part_of_another_representation_is_not_joined_although_the_server_sends_it() {
+    let mut world = World::new();
+    let request = world.serve_planned("/a", [Plan::Stall(40)]);
+    world.resource("/a").ranges = Ranges::Unconditional;
+    let fetch = world.fetch([request]);
+    world.resource("/a").representation = 2;
+    world.set_paused(fetch, true);
+    world.run();
+    world.set_paused(fetch, false);
+    world.run();
+    assert_eq!(world.starts("/a"), [0, 40, 0]);
+    assert_eq!(world.result(fetch), Some(Ok(())));
+}
+
+#[test]
 fn a_wrong_first_byte_begins_again_a_bounded_number_of_times() {
     let mut world = World::new();
     let request = world.serve(

@@ -68,12 +68,22 @@ impl Attempt {
         matches!(self.phase, Phase::Over)
     }
 
+    pub(crate) fn is_held_back(&self) -> bool {
+        matches!(&self.phase, Phase::Receiving(receiving) if receiving.held_back)
+    }
+
+    pub(crate) fn has_reports(&self) -> bool {
+        !self.reports.is_empty()
+    }
+
     /// Whether it could do something now.
-    pub(crate) fn can_work(&self) -> bool {
+    pub(crate) fn can_work(&self, network: bool) -> bool {
         let by_itself = match &self.phase {
             Phase::Connecting { .. } => true,
             Phase::Judged(answer) => answer.end == BodyEnd::LoseHead,
-            Phase::Receiving(receiving) => !receiving.held_back && !receiving.is_stalled(),
+            Phase::Receiving(receiving) => {
+                !network || !(receiving.held_back || receiving.is_stalled())
+            }
             Phase::Over => false,
         };
         !self.is_over() && (by_itself || !self.commands.is_empty())
@@ -160,7 +170,7 @@ impl Attempt {
                 receiving.held_back &= receiving.grant == receiving.stored;
                 self.phase = Phase::Receiving(receiving);
                 // What waits is written before another command is looked at.
-                if self.can_work() {
+                if self.can_work(true) {
                     self.receive(store);
                 }
                 return;

@@ -179,21 +179,25 @@ impl World {
     }
 
     fn drain(&mut self) {
-        loop {
-            while let Some(action) = self.model.poll_action() {
-                self.execute(action);
-            }
-            let free = self.running.len() < self.slots;
-            match self.queued.first().copied().filter(|_| free) {
-                Some(record) => {
-                    self.queued.remove(&record);
-                    self.running.insert(record);
-                    self.model.handle(self.now, Input::SlotGranted(record));
-                }
-                None => break,
-            }
+        self.execute_all();
+        while self.running.len() < self.slots
+            && let Some(record) = self.queued.pop_first()
+        {
+            self.running.insert(record);
+            self.model.handle(self.now, Input::SlotGranted(record));
+            self.execute_all();
+            assert!(
+                self.running.contains(&record),
+                "{record} no longer wanted its slot"
+            );
         }
         self.check();
+    }
+
+    fn execute_all(&mut self) {
+        while let Some(action) = self.model.poll_action() {
+            self.execute(action);
+        }
     }
 
     /// Everything that could happen next, time not counted.
@@ -218,7 +222,7 @@ impl World {
             steps.extend(self.callers.iter().copied().map(Step::CallerReady));
         }
         for (id, attempt) in &self.attempts {
-            if attempt.can_work() && free(Hold::Work) {
+            if attempt.can_work(self.network) && free(Hold::Work) {
                 steps.push(Step::Work(*id));
             }
             if !attempt.reports.is_empty() && free(Hold::Reports) {
@@ -302,6 +306,21 @@ impl World {
             }
         }
         panic!("the world never comes to rest");
+    }
+
+    /// An attempt that waits for a grant loses its connection.
+    pub(crate) fn lose_one_held_back(&mut self) {
+        let held_back = self.attempts.values_mut().find(|it| it.is_held_back());
+        if let Some(attempt) = held_back {
+            attempt.work(&mut self.origin, &mut self.store, false);
+        }
+    }
+
+    /// Makes everything durable that is under way.
+    pub(crate) fn run_commits(&mut self) {
+        while !self.store.queue.is_empty() {
+            self.step(Step::Commit);
+        }
     }
 
     /// Takes steps as long as `condition` holds.

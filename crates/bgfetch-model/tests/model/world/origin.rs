@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use bgfetch_model::attempt::{AttemptSpec, Fault, FaultKind};
+use bgfetch_model::attempt::{AttemptSpec, Fault, FaultKind, Resume};
 use bgfetch_model::header_list::HeaderList;
 use bgfetch_model::request::Request;
 use bgfetch_model::response::{ResponseHead, ResponseType};
@@ -36,6 +36,8 @@ pub(crate) struct Resource {
 pub(crate) enum Ranges {
     Honoured,
     Ignored,
+    /// Honoured also where `If-Range` names another representation.
+    Unconditional,
     /// The part begins a byte early.
     WrongStart,
     /// Parts of at most so many bytes, also where none was asked for; the complete length is told
@@ -173,16 +175,23 @@ impl Resource {
             Some((first.parse().ok()?, last.parse().ok()?))
         });
         let resume = spec.resume.as_ref();
-        let asked = resume.filter(|resume| self.etag && resume.if_range == self.entity_tag());
+        let unconditional = self.ranges == Ranges::Unconditional;
+        let matches = |resume: &&Resume| self.etag && resume.if_range == self.entity_tag();
+        let asked = resume.filter(|resume| unconditional || matches(resume));
         let start = asked.map(|resume| resume.start);
         let range = match (self.ranges, start) {
             _ if own.is_some() => own,
-            (Ranges::Ignored, _) | (Ranges::Honoured | Ranges::WrongStart, None) => None,
-            (Ranges::Honoured | Ranges::Parts { .. }, Some(start)) if start >= self.length => {
+            (Ranges::Ignored, _) => None,
+            (Ranges::Honoured | Ranges::Unconditional | Ranges::WrongStart, None) => None,
+            (Ranges::Honoured | Ranges::Unconditional | Ranges::Parts { .. }, Some(start))
+                if start >= self.length =>
+            {
                 headers.append("Content-Range", format!("bytes */{}", self.length));
                 return self.answer(url, 416, headers, 0, 0);
             }
-            (Ranges::Honoured, Some(start)) => Some((start, self.length - 1)),
+            (Ranges::Honoured | Ranges::Unconditional, Some(start)) => {
+                Some((start, self.length - 1))
+            }
             (Ranges::WrongStart, Some(start)) => Some((start.saturating_sub(1), self.length - 1)),
             (Ranges::Parts { most, .. }, start) => {
                 let start = start.unwrap_or(0);
