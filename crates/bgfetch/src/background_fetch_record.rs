@@ -35,7 +35,7 @@ pub struct BackgroundFetchRecord {
 /// Why a record has no response, or its body no end.
 #[derive(Debug)]
 pub enum RecordError {
-    /// The fetch was aborted: an `AbortError`.
+    /// The fetch was aborted, or the record is gone: an `AbortError`.
     Aborted,
     /// The record failed, or its bytes were replaced by another representation's: a `TypeError`.
     Failed,
@@ -113,15 +113,17 @@ impl BackgroundFetchRecord {
     /// # Errors
     ///
     /// [`RecordError::Aborted`] or [`RecordError::Failed`], when the record ended without a
-    /// response that may be exposed.
+    /// response that may be exposed; [`RecordError::Aborted`] too when the records are no longer
+    /// available or the engine is closed. A response that was given out keeps its body.
     pub async fn response_ready(&self) -> Result<Response, RecordError> {
         let mut data = self.data.clone();
         // Step 2.8.1, wait for the response. SPEC-ISSUE(7): the spec waits for it "to not be
         // not-null", and for ever where the record fails without one.
-        let closed = {
-            let ready = |data: &ResponseData| data.response.is_some() || data.result.is_some();
-            data.wait_for(ready).await.is_err()
-        };
+        let ready = |data: &ResponseData| data.response.is_some() || data.result.is_some();
+        // Where the records are gone, or the engine is, there is nothing left to expose.
+        if data.wait_for(ready).await.is_err() || data.has_changed().is_err() {
+            return Err(RecordError::Aborted);
+        }
         let ResponseData {
             generation,
             response,
@@ -144,9 +146,8 @@ impl BackgroundFetchRecord {
                     body: self.body(reader.into(), data, key),
                 })
             }
-            // Step 2.8.3, it was aborted; or the registration was removed with all it had.
+            // Step 2.8.3, it was aborted.
             (_, Some(RecordResult::Failure(FailureReason::Aborted))) => Err(RecordError::Aborted),
-            (_, None) if closed => Err(RecordError::Aborted),
             // Step 2.8.4, it failed.
             _ => Err(RecordError::Failed),
         }

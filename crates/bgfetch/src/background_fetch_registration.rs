@@ -138,7 +138,7 @@ impl BackgroundFetchRegistration {
     ///
     /// # Errors
     ///
-    /// When the engine is closed before, or the registration is removed.
+    /// When the engine is closed before; [`CallError::NotFound`] when the registration is removed.
     pub async fn settled(&self) -> Result<FetchResult> {
         let mut updates = self.updates().await?;
         let key = self.key;
@@ -147,10 +147,11 @@ impl BackgroundFetchRegistration {
             .read(move |view| view.model.fetch(key).map(BackgroundFetch::snapshot));
         let mut update = now.await?.ok_or(CallError::NotFound)?;
         while update.result.is_none() {
-            let next = updates
-                .next()
-                .await
-                .ok_or_else(|| self.shared.closed_error())?;
+            let Some(next) = updates.next().await else {
+                // The engine is closed, or else the fetch is gone.
+                self.shared.read(|_| ()).await?;
+                return Err(CallError::NotFound.into());
+            };
             update = next.update;
         }
         *self.current.lock() = update;

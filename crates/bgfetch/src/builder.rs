@@ -13,7 +13,7 @@ use bgfetch_net::fetcher::Fetcher;
 use bgfetch_net::scheduler::{Limits, Scheduler};
 use bgfetch_store::{Store, StoreThread};
 use bgfetch_sw::{Dispatcher, UiSink, UiSinkError, UiUpdate, WorkerHost};
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
@@ -173,6 +173,9 @@ impl Builder {
 
     /// Runs the engine's tasks on this runtime, which must have I/O and time, instead of a thread
     /// of its own.
+    ///
+    /// Dropping the engine then only asks its tasks to end: [`Engine::shutdown`] tells when the
+    /// store can be opened again. When the runtime ends, the engine ends as in a crash.
     pub fn runtime(mut self, runtime: Handle) -> Self {
         self.runtime = Some(runtime);
         self
@@ -210,8 +213,8 @@ impl Builder {
         let (handle, own) = match runtime {
             Some(handle) => (handle, None),
             None => {
-                let own = own_runtime()?;
-                (own.handle().clone(), Some(own))
+                let (own, handle) = OwnRuntime::start()?;
+                (handle, Some(own))
             }
         };
         let (sender, inbox) = mpsc::unbounded_channel();
@@ -257,7 +260,7 @@ impl Builder {
             }
             Some(runtime) => {
                 let builder = std::thread::Builder::new().name("bgfetch".into());
-                let run = move || runtime.block_on(event_loop.run());
+                let run = move || runtime.run(event_loop);
                 Some(
                     builder
                         .spawn(run)
@@ -269,15 +272,39 @@ impl Builder {
     }
 }
 
-/// The engine's tasks seldom compute: one thread serves them all, and body writes that wait for
-/// the disk hold back nobody else.
-fn own_runtime() -> Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .thread_name("bgfetch-blocking")
-        .max_blocking_threads(4)
-        .build()
-        .map_err(|error| Error(Kind::Thread(error)))
+/// The runtime of an engine that was given none.
+///
+/// Its end waits for nobody: an ordinary drop would panic inside another runtime, and would wait
+/// for ever where a blocking task of the embedder drops the last engine.
+struct OwnRuntime(Option<Runtime>);
+
+impl OwnRuntime {
+    /// The engine's tasks seldom compute: one thread serves them all, and body writes that wait for
+    /// the disk hold back nobody else.
+    fn start() -> Result<(Self, Handle)> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .thread_name("bgfetch-blocking")
+            .max_blocking_threads(4)
+            .build()
+            .map_err(|error| Error(Kind::Thread(error)))?;
+        let handle = runtime.handle().clone();
+        Ok((Self(Some(runtime)), handle))
+    }
+
+    fn run(&self, event_loop: EventLoop) {
+        if let Some(runtime) = &self.0 {
+            runtime.block_on(event_loop.run());
+        }
+    }
+}
+
+impl Drop for OwnRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 #[cfg(feature = "hyper")]

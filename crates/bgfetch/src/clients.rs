@@ -8,15 +8,18 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use crate::event_loop::Message;
+use crate::mailbox::{Receiver, Sender, mailbox};
 
 /// A realm's connection to the engine: its one ordered inbox (ruling 8b).
 ///
 /// An embedder opens one per window or worker realm, with [`Engine::client`](crate::Engine::client),
 /// and applies each update to the realm's `BackgroundFetchRegistration` object of that fetch, if it
 /// has one. Dropping it closes the connection.
+///
+/// It need not be looked at: progress that was not taken is replaced by the next.
 #[derive(Debug)]
 pub struct Client {
-    inbox: mpsc::UnboundedReceiver<ClientUpdate>,
+    inbox: Receiver<ClientUpdate>,
     /// Held while the embedder applies the update it was given last.
     applying: Option<Applied>,
 }
@@ -72,12 +75,14 @@ struct Connected {
     storage_key: StorageKey,
     /// Only this fetch, or all of the storage key.
     only: Option<FetchKey>,
-    inbox: mpsc::UnboundedSender<ClientUpdate>,
+    inbox: Sender<ClientUpdate>,
 }
 
 impl Clients {
     pub(crate) fn connect(&mut self, storage_key: StorageKey, only: Option<FetchKey>) -> Client {
-        let (sender, inbox) = mpsc::unbounded_channel();
+        // Those that are gone are not kept until the next update.
+        self.0.retain(|client| client.inbox.is_open());
+        let (sender, inbox) = mailbox();
         self.0.push(Connected {
             storage_key,
             only,
@@ -101,18 +106,20 @@ impl Clients {
         let concerned = |client: &Connected| {
             client.storage_key == *storage_key && client.only.is_none_or(|only| only == fetch)
         };
-        self.0.retain(|client| {
-            if !concerned(client) {
-                return !client.inbox.is_closed();
-            }
-            client
-                .inbox
-                .send(ClientUpdate {
-                    fetch,
-                    update,
-                    applied: applied.clone(),
-                })
-                .is_ok()
-        });
+        // The settling update and the last one are told as they were.
+        let progress = update.result.is_none() && update.records_available;
+        for client in self.0.iter().filter(|client| concerned(client)) {
+            let update = ClientUpdate {
+                fetch,
+                update,
+                applied: applied.clone(),
+            };
+            client.inbox.send(fetch, update, progress);
+        }
+    }
+
+    /// The fetch is gone: whoever listens to it alone hears no more.
+    pub(crate) fn forget(&mut self, fetch: FetchKey) {
+        self.0.retain(|client| client.only != Some(fetch));
     }
 }

@@ -1,5 +1,6 @@
 //! What an embedder may supply, beside the seams of the other crates ([`Fetcher`], [`WorkerHost`],
-//! [`ConnectivitySource`], [`Store`]). Everything has a default.
+//! [`ConnectivitySource`], [`Store`]). Everything has a default. What a store of one's own is made
+//! of is here too.
 //!
 //! [`Fetcher`]: crate::Fetcher
 //! [`WorkerHost`]: crate::WorkerHost
@@ -12,7 +13,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bgfetch_model::ids::{RegistrationKey, StorageKey};
 use bgfetch_model::input::Permission;
 use bgfetch_model::time::UnixTime;
-use bgfetch_sw::{BoxFuture, DispatchError, FunctionalEvent, WorkerHost};
+use bgfetch_sw::{DispatchError, FunctionalEvent, WorkerHost};
+
+pub use bgfetch_model::ids::{BodyKey, Generation};
+pub use bgfetch_model::store_op::{
+    Snapshot, StoreOp, StoredFetch, StoredRecord, Sync as StoreSync, Transaction,
+};
+pub use bgfetch_store::{Bodies, BodyReader, BodyWriter};
+pub use bgfetch_sw::BoxFuture;
 
 /// Knows the state of the permission `background-fetch`.
 pub trait Permissions: Send + Sync + 'static {

@@ -33,6 +33,11 @@ pub struct Engine {
 }
 
 impl Engine {
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// A builder with every default.
     #[must_use]
     pub fn builder() -> Builder {

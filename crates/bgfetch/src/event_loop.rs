@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use bgfetch_model::attempt::AttemptEvent;
 use bgfetch_model::background_fetch_manager::fetch::FetchCall;
 use bgfetch_model::connectivity::Connectivity;
 use bgfetch_model::ids::{AttemptId, CallId, FetchKey};
@@ -33,6 +34,8 @@ use bgfetch_sw::Dispatcher;
 pub(crate) enum Message {
     /// For the model.
     Input(Input),
+    /// What a fetch's task ended with.
+    FetchTaskEnded(FetchKey, Input),
     /// For the model, which answers.
     Call {
         call: CallId,
@@ -64,6 +67,9 @@ pub(crate) struct View<'a> {
     pub(crate) observers: &'a mut Observers,
     pub(crate) watchers: &'a mut Watchers,
     pub(crate) bodies: &'a Arc<dyn Bodies>,
+    /// What the loop keeps for calls, attempts and tasks that go on.
+    #[cfg(test)]
+    pub(crate) going_on: [usize; 6],
 }
 
 /// The engine's state, owned by its loop.
@@ -109,34 +115,53 @@ impl EventLoop {
         loop {
             let timeout = self.model.poll_timeout().map(|at| self.opened + at.0);
             tokio::select! {
+                // The inbox comes last but for the clock (the model looks at the time with every
+                // input), so that a flood in it holds nothing else back.
                 biased;
-                message = self.inbox.recv() => match message {
-                    Some(Message::Close { orderly }) => return self.close(orderly).await,
-                    Some(Message::Ack(Ack::Failed(error))) => {
-                        // Crash-only: what is durable is consistent, nothing else may be promised.
-                        tracing::error!(%error, "the store failed; the engine stops");
-                        return self.shared.stopped(error.to_string());
-                    }
-                    Some(message) => self.receive(message),
-                    None => return,
-                },
                 state = changed(&mut connectivity) => {
                     self.fetcher.network_changed();
                     self.handle(Input::Connectivity(state));
                 }
-                () = sleep_until(timeout) => self.handle(Input::Tick),
                 Some(ended) = self.tasks.join_next() => {
                     if let Err(error) = ended && error.is_panic() {
                         tracing::error!(%error, "a task of the engine panicked");
                     }
                 }
+                message = self.inbox.recv() => match message {
+                    Some(Message::Close { orderly }) => return self.close(orderly).await,
+                    Some(Message::Ack(Ack::Failed(error))) => {
+                        // Crash-only: what is durable is consistent, nothing else may be promised.
+                        tracing::error!(%error, "the store failed; the engine stops");
+                        self.shared.stopped(error.to_string());
+                        return self.close(None).await;
+                    }
+                    Some(message) => self.receive(message),
+                    None => return,
+                },
+                () = sleep_until(timeout) => self.handle(Input::Tick),
             }
         }
     }
 
     fn receive(&mut self, message: Message) {
         match message {
-            Message::Input(input) => self.handle(input),
+            Message::Input(input) => {
+                match &input {
+                    Input::Attempt(attempt, AttemptEvent::Ended { .. }) => {
+                        self.attempts.remove(attempt);
+                    }
+                    Input::CallDropped(call) => {
+                        self.fetch_calls.remove(call);
+                        self.call_bodies.remove(call);
+                    }
+                    _ => {}
+                }
+                self.handle(input);
+            }
+            Message::FetchTaskEnded(fetch, input) => {
+                self.fetch_tasks.remove(&fetch);
+                self.handle(input);
+            }
             Message::Call { call, input, reply } => {
                 self.calls.insert(call, reply);
                 self.handle(input);
@@ -156,6 +181,15 @@ impl EventLoop {
                 observers: &mut self.observers,
                 watchers: &mut self.watchers,
                 bodies: &self.bodies,
+                #[cfg(test)]
+                going_on: [
+                    self.calls.len(),
+                    self.fetch_calls.len(),
+                    self.call_bodies.len(),
+                    self.attempts.len(),
+                    self.fetch_tasks.len(),
+                    self.tasks.len(),
+                ],
             }),
             Message::Multiplexes(host) => {
                 self.scheduler.learned_multiplexing(&host);
@@ -194,7 +228,7 @@ impl EventLoop {
     }
 
     /// Ends without losing a byte: the files' lengths are the truth, and what was decided is
-    /// committed.
+    /// committed. Nothing writes any more when the store is given up.
     async fn close(mut self, orderly: Option<oneshot::Sender<()>>) {
         self.tasks.shutdown().await;
         let Some(done) = orderly else { return };
@@ -228,5 +262,70 @@ async fn changed(connectivity: &mut watch::Receiver<Connectivity>) -> Connectivi
     match connectivity.changed().await {
         Ok(()) => connectivity.borrow_and_update().clone(),
         Err(_) => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use bgfetch_model::ids::StorageKey;
+    use bgfetch_testkit::{Origin, Reply, Resource, Serve};
+    use futures_util::FutureExt;
+    use futures_util::stream;
+
+    use crate::mock::{Behaviour, ScriptedHost};
+    use crate::{Engine, FetchOptions, RequestInfo, What};
+
+    #[tokio::test]
+    async fn nothing_is_kept_of_what_is_over() {
+        let origin = Origin::start();
+        origin.serve(
+            "/cut",
+            Resource::new(1, 9000)
+                .cut_after(100)
+                .then(Resource::new(1, 9000)),
+        );
+        origin.serve("/upload", Reply::status(200));
+        let engine = Engine::builder()
+            .ephemeral()
+            .configure(|config| config.retry.interrupted.base = std::time::Duration::ZERO)
+            .worker_host(ScriptedHost::new([Behaviour::Succeed]))
+            .open()
+            .unwrap();
+        let (key, scope) = (StorageKey("a".into()), origin.url("/"));
+        let manager = engine
+            .register(key, scope)
+            .await
+            .unwrap()
+            .background_fetch();
+
+        // A call that its caller gave up while its body came in.
+        let never = RequestInfo::new("POST", origin.url("/upload"))
+            .body_stream(stream::once(pending::<std::io::Result<bytes::Bytes>>()));
+        let mut call = Box::pin(manager.fetch("never", [never], FetchOptions::default()));
+        assert!((&mut call).now_or_never().is_none());
+        drop(call);
+
+        let mut observer = engine.observe().await.unwrap();
+        let upload = RequestInfo::new("POST", origin.url("/upload")).body("photo");
+        let requests = [origin.url("/cut").into(), upload];
+        let fetch = manager
+            .fetch("id", requests, FetchOptions::default())
+            .await
+            .unwrap();
+        assert_eq!(fetch.settled().await.unwrap(), Ok(()));
+        while !matches!(observer.next().await.unwrap().what, What::EventEnded) {}
+
+        // The last task is joined a moment after it said that it ended.
+        loop {
+            let going_on = engine.shared().read(|view| view.going_on).await.unwrap();
+            let [calls @ .., tasks] = going_on;
+            assert_eq!(calls, [0; 5]);
+            if tasks == 0 {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
     }
 }

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use bgfetch_model::action::{Action, Reply};
 use bgfetch_model::error::CallError;
 use bgfetch_model::ids::{CallId, FetchKey, RecordKey, RegistrationKey};
-use bgfetch_model::input::{BodyError, Input};
+use bgfetch_model::input::{BodyError, Input, Permission};
 use bgfetch_net::scheduler::{HostKey, Job, Priority};
 use bgfetch_sw::{EventKind, FunctionalEventInit};
+use futures_util::FutureExt;
+use std::panic::AssertUnwindSafe;
 
 use crate::background_fetch_manager::StartHold;
 use crate::background_fetch_registration::BackgroundFetchRegistration;
@@ -59,6 +61,9 @@ impl EventLoop {
                     let storage_key = &found.registration().storage_key;
                     self.clients.update(storage_key, fetch, update, inbox);
                 }
+                if !update.records_available {
+                    self.watchers.forget(fetch);
+                }
             }
             Action::FireSettledEvent(fetch, result) => {
                 self.fire(fetch, EventKind::for_result(result), true);
@@ -67,19 +72,29 @@ impl EventLoop {
             Action::Forgotten(fetch) => {
                 self.end_task(fetch);
                 self.watchers.forget(fetch);
+                self.clients.forget(fetch);
             }
             Action::Observe(observation) => self.observers.tell(&self.model, observation),
         }
     }
 
     fn query_permission(&mut self, call: CallId, registration: &RegistrationKey) {
-        let permission = self.permissions.query(registration);
-        let storage_key = registration.storage_key.clone();
-        let quota = self.quota.limit(&storage_key);
-        let shared = self.shared.clone();
+        let (permissions, quota) = (Arc::clone(&self.permissions), Arc::clone(&self.quota));
+        let (registration, shared) = (registration.clone(), self.shared.clone());
         self.tasks.spawn(async move {
-            let (permission, limit) = (permission.await, quota.await);
-            shared.send(Message::Input(Input::Quota(storage_key, limit)));
+            let storage_key = &registration.storage_key;
+            let answers = AssertUnwindSafe(async {
+                let permission = permissions.query(&registration).await;
+                (permission, quota.limit(storage_key).await)
+            });
+            // An embedder's part that panics refuses; the call must not wait for ever.
+            let permission = match answers.catch_unwind().await {
+                Ok((permission, limit)) => {
+                    shared.send(Message::Input(Input::Quota(storage_key.clone(), limit)));
+                    permission
+                }
+                Err(_) => Permission::Denied,
+            };
             shared.send(Message::Input(Input::Permission { call, permission }));
         });
     }
@@ -89,17 +104,23 @@ impl EventLoop {
         let store = Arc::clone(&self.bodies);
         let shared = self.shared.clone();
         let task = self.tasks.spawn(async move {
-            let input = match store_bodies(&*store, fetch, bodies, limit).await {
-                Ok(lengths) => Input::BodiesStored { call, lengths },
-                Err(error) => {
+            let stored = AssertUnwindSafe(store_bodies(&*store, fetch, bodies, limit));
+            let input = match stored.catch_unwind().await {
+                Ok(Ok(lengths)) => Input::BodiesStored { call, lengths },
+                Ok(Err(error)) => {
                     tracing::debug!(%error, "a request body could not be stored");
                     Input::BodiesFailed {
                         call,
                         error: BodyError::from(error),
                     }
                 }
+                // The caller's stream panicked.
+                Err(_) => Input::BodiesFailed {
+                    call,
+                    error: BodyError::Unreadable,
+                },
             };
-            shared.send(Message::Input(input));
+            shared.send(Message::FetchTaskEnded(fetch, input));
         });
         self.fetch_tasks.insert(fetch, task);
     }
@@ -162,10 +183,11 @@ impl EventLoop {
             let outcome = firing.await;
             if settled {
                 let handled = outcome.is_handled();
-                shared.send(Message::Input(Input::EventEnded {
+                let ended = Input::EventEnded {
                     fetch: key,
                     handled,
-                }));
+                };
+                shared.send(Message::FetchTaskEnded(key, ended));
             }
         });
         if settled {

@@ -43,6 +43,7 @@ mod engine;
 mod error;
 mod event_loop;
 mod execute;
+mod mailbox;
 mod observer;
 mod request_bodies;
 mod request_info;
@@ -63,18 +64,23 @@ pub use request_info::{RequestBody, RequestInfo};
 pub use ui::{Job, JobRecord, Ui};
 
 pub use bgfetch_model::action::{PauseReason, Update};
+pub use bgfetch_model::attempt::{FaultKind, Resume};
 pub use bgfetch_model::background_fetch::display::Display;
 pub use bgfetch_model::background_fetch_manager::fetch::FetchOptions;
 pub use bgfetch_model::background_fetch_registration::match_all::MatchOptions;
 pub use bgfetch_model::bad_port::is_bad_port;
+pub use bgfetch_model::complete::retry::{Backoff, RetryPolicy};
 pub use bgfetch_model::config::Config;
 pub use bgfetch_model::connectivity::{Connectivity, Reachable};
+pub use bgfetch_model::delivery::DeliveryPolicy;
 pub use bgfetch_model::error::{CallError, DomException};
+pub use bgfetch_model::header_list::HeaderList;
 pub use bgfetch_model::ids::{FetchKey, RecordIndex, RecordKey, RegistrationKey, StorageKey};
 pub use bgfetch_model::input::Permission;
 pub use bgfetch_model::request::{RedirectMode, Request, RequestMode};
 pub use bgfetch_model::response::{FailureReason, RecordResult, ResponseHead, ResponseType};
 pub use bgfetch_model::store_op::{FetchResult, ImageResource};
+pub use bgfetch_model::time::UnixTime;
 pub use bgfetch_net::attempt::Timeouts;
 pub use bgfetch_net::connectivity::{ConnectivitySource, ManualConnectivity, SystemConnectivity};
 pub use bgfetch_net::fetcher::{FetchError, FetchRequest, FetchResponse, Fetcher};
@@ -82,9 +88,10 @@ pub use bgfetch_net::fetcher::{FetchError, FetchRequest, FetchResponse, Fetcher}
 pub use bgfetch_net::hyper::HyperFetcher;
 pub use bgfetch_net::scheduler::Limits;
 #[cfg(feature = "sqlite")]
-pub use bgfetch_store::{Durability, Options as StoreOptions};
+pub use bgfetch_store::{Durability, Options as StoreOptions, SqliteStore};
 pub use bgfetch_store::{Handover, Store, StoreError};
 pub use bgfetch_sw::{
-    DispatchError, EventKind, FunctionalEvent, LifetimeExtension, Rejection,
-    Timeouts as EventTimeouts, UiUpdate, WorkerHost, mock,
+    DispatchError, EventInterface, EventKind, FunctionalEvent, LifetimeExtension, NotActive,
+    NotHandledReason, Outcome, Rejection, Timeouts as EventTimeouts, UiUpdate, UpdateUiError,
+    WorkerHost, mock,
 };

@@ -8,13 +8,15 @@ use bgfetch_model::ids::{FetchKey, RecordKey};
 use bgfetch_model::model::Model;
 use bgfetch_model::response::RecordResult;
 use bgfetch_model::store_op::FetchResult;
-use tokio::sync::mpsc;
 use url::Url;
 
+use crate::mailbox::{Receiver, Sender, mailbox};
+
 /// A stream of [`Event`]s of all fetches, from [`Engine::observe`](crate::Engine::observe). Holds
-/// what was not taken yet; dropping it ends it.
+/// what was not taken yet, but for progress that newer progress of the same fetch follows. Dropping
+/// it ends it.
 #[derive(Debug)]
-pub struct Observer(mpsc::UnboundedReceiver<Event>);
+pub struct Observer(Receiver<Event>);
 
 impl Observer {
     /// The next event, or none when the engine is closed.
@@ -88,11 +90,11 @@ pub enum What {
 
 /// The loop's list of observers.
 #[derive(Debug, Default)]
-pub(crate) struct Observers(Vec<mpsc::UnboundedSender<Event>>);
+pub(crate) struct Observers(Vec<Sender<Event>>);
 
 impl Observers {
     pub(crate) fn add(&mut self) -> Observer {
-        let (sender, receiver) = mpsc::unbounded_channel();
+        let (sender, receiver) = mailbox();
         self.0.push(sender);
         Observer(receiver)
     }
@@ -104,8 +106,9 @@ impl Observers {
         let Some(event) = event(model, observation) else {
             return;
         };
+        let progress = matches!(event.what, What::Progress);
         self.0
-            .retain(|observer| observer.send(event.clone()).is_ok());
+            .retain(|observer| observer.send(event.fetch, event.clone(), progress));
     }
 }
 

@@ -68,11 +68,11 @@ pub(crate) async fn store_bodies(
         };
         let mut writer = store.create_request_body(record)?;
         match body {
-            RequestBody::Bytes(bytes) => write(&mut *writer, &bytes, &mut left)?,
+            RequestBody::Bytes(bytes) => write(&mut *writer, &bytes, &mut left).await?,
             RequestBody::Stream(mut stream) => {
                 while let Some(bytes) = stream.next().await {
                     let bytes = bytes.map_err(StoreBodiesError::Read)?;
-                    write(&mut *writer, &bytes, &mut left)?;
+                    write(&mut *writer, &bytes, &mut left).await?;
                 }
             }
         }
@@ -81,7 +81,7 @@ pub(crate) async fn store_bodies(
     Ok(lengths)
 }
 
-fn write(
+async fn write(
     writer: &mut dyn BodyWriter,
     bytes: &[u8],
     left: &mut u64,
@@ -89,7 +89,12 @@ fn write(
     *left = left
         .checked_sub(bytes.len() as u64)
         .ok_or(StoreBodiesError::TooLarge)?;
-    Ok(writer.write(bytes)?)
+    for piece in bytes.chunks(CHUNK) {
+        writer.write(piece)?;
+        // A body of gigabytes must not hold up the engine's other tasks.
+        tokio::task::yield_now().await;
+    }
+    Ok(())
 }
 
 /// A stored body that can be sent any number of times.

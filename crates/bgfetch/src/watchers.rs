@@ -6,9 +6,16 @@ use bgfetch_model::ids::{FetchKey, RecordKey};
 use bgfetch_model::response::ResponseData;
 use tokio::sync::watch;
 
+/// How many watched records are not worth a sweep.
+const FEW: usize = 64;
+
 /// The latest response data of the records that somebody looks at.
 #[derive(Debug, Default)]
-pub(crate) struct Watchers(HashMap<RecordKey, watch::Sender<ResponseData>>);
+pub(crate) struct Watchers {
+    records: HashMap<RecordKey, watch::Sender<ResponseData>>,
+    /// How many there were after the last sweep.
+    swept: usize,
+}
 
 impl Watchers {
     pub(crate) fn watch(
@@ -16,22 +23,32 @@ impl Watchers {
         record: RecordKey,
         now: &ResponseData,
     ) -> watch::Receiver<ResponseData> {
-        // Those whose last object is gone need not be kept.
-        self.0.retain(|_, sender| sender.receiver_count() > 0);
-        self.0
+        self.sweep();
+        self.records
             .entry(record)
             .or_insert_with(|| watch::Sender::new(now.clone()))
             .subscribe()
     }
 
     pub(crate) fn changed(&mut self, record: RecordKey, now: &ResponseData) {
-        if let Some(sender) = self.0.get(&record) {
+        if let Some(sender) = self.records.get(&record) {
             sender.send_replace(now.clone());
         }
     }
 
-    /// The fetch is gone: whoever waits for one of its records waits no more.
+    /// The records are gone: whoever waits for one of them waits no more.
     pub(crate) fn forget(&mut self, fetch: FetchKey) {
-        self.0.retain(|record, _| record.fetch != fetch);
+        self.records.retain(|record, _| record.fetch != fetch);
+    }
+
+    /// Drops those whose last object is gone.
+    fn sweep(&mut self) {
+        // OPTIMIZATION: only when there are twice as many as the last time, or `matchAll()` of
+        // 100 000 records would look at each of them as often.
+        if self.records.len() < FEW.max(2 * self.swept) {
+            return;
+        }
+        self.records.retain(|_, sender| sender.receiver_count() > 0);
+        self.swept = self.records.len();
     }
 }

@@ -1,11 +1,10 @@
 //! The whole engine against a real server: from `fetch()` to the worker's event.
 
-mod common;
-
 use bgfetch::mock::{Behaviour, ScriptedHost};
 use bgfetch::{EventKind, FailureReason, FetchOptions, MatchOptions, RequestInfo};
 use bgfetch_testkit::{Gate, MIB, Origin, Reply, Resource, Serve};
-use common::{Agent, record_bodies};
+
+use crate::common::{Agent, record_bodies};
 
 #[tokio::test]
 async fn a_fetch_of_two_files_reaches_the_worker_with_their_bytes() {

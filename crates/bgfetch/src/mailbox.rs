@@ -1,0 +1,198 @@
+//! The inbox of a client or an observer: ordered, and bounded where its owner does not look.
+//!
+//! Progress is worth telling only as it is now. So an update that nobody has taken is replaced by
+//! the next one of the same fetch, unless something else of that fetch came in between. What can
+//! pile up is what happens only so often: ends, pauses and retries, with one progress before each.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use bgfetch_model::ids::FetchKey;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+/// Both ends of a new mailbox.
+pub(crate) fn mailbox<T>() -> (Sender<T>, Receiver<T>) {
+    let shared = Arc::new(Shared {
+        state: Mutex::new(State {
+            letters: VecDeque::new(),
+            taken: 0,
+            replaceable: HashMap::new(),
+            open: true,
+        }),
+        changed: Notify::new(),
+    });
+    (Sender(Arc::clone(&shared)), Receiver(shared))
+}
+
+/// The loop's end. Its drop closes the mailbox; what is in it can still be taken.
+#[derive(Debug)]
+pub(crate) struct Sender<T>(Arc<Shared<T>>);
+
+/// The owner's end. Its drop closes the mailbox and drops what is in it.
+#[derive(Debug)]
+pub(crate) struct Receiver<T>(Arc<Shared<T>>);
+
+#[derive(Debug)]
+struct Shared<T> {
+    state: Mutex<State<T>>,
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    letters: VecDeque<T>,
+    /// How many letters were taken: the number of the first that was not.
+    taken: u64,
+    /// The number of a fetch's last letter, where that is progress.
+    replaceable: HashMap<FetchKey, u64>,
+    open: bool,
+}
+
+impl<T> Sender<T> {
+    /// Delivers a letter about a fetch; with `progress` it replaces the one before, where that was
+    /// progress too and was not taken. Returns whether the mailbox is open.
+    pub(crate) fn send(&self, fetch: FetchKey, letter: T, progress: bool) -> bool {
+        let mut state = self.0.state.lock();
+        if !state.open {
+            return false;
+        }
+        let State {
+            letters,
+            taken,
+            replaceable,
+            ..
+        } = &mut *state;
+        let previous = replaceable
+            .remove(&fetch)
+            .and_then(|number| number.checked_sub(*taken))
+            .and_then(|position| usize::try_from(position).ok());
+        let number = match previous.filter(|_| progress) {
+            Some(position) => {
+                if let Some(previous) = letters.get_mut(position) {
+                    *previous = letter;
+                }
+                *taken + position as u64
+            }
+            None => {
+                letters.push_back(letter);
+                *taken + letters.len() as u64 - 1
+            }
+        };
+        if progress {
+            replaceable.insert(fetch, number);
+        }
+        drop(state);
+        self.0.changed.notify_one();
+        true
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.0.state.lock().open
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        self.0.state.lock().open = false;
+        self.0.changed.notify_one();
+    }
+}
+
+impl<T> Receiver<T> {
+    /// The next letter, or none when the mailbox was closed and is empty. Nothing is lost when the
+    /// future is dropped.
+    pub(crate) async fn recv(&mut self) -> Option<T> {
+        loop {
+            {
+                let mut state = self.0.state.lock();
+                if let Some(letter) = state.letters.pop_front() {
+                    state.taken += 1;
+                    return Some(letter);
+                }
+                // Whatever could be replaced was taken.
+                state.replaceable.clear();
+                if !state.open {
+                    return None;
+                }
+            }
+            self.0.changed.notified().await;
+        }
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        let mut state = self.0.state.lock();
+        state.open = false;
+        // Dropped outside the lock: a letter's drop may say that it was applied.
+        let letters = std::mem::take(&mut state.letters);
+        drop(state);
+        drop(letters);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+
+    const A: FetchKey = FetchKey(1);
+    const B: FetchKey = FetchKey(2);
+
+    fn taken(mailbox: &mut Receiver<u32>) -> Vec<u32> {
+        std::iter::from_fn(|| mailbox.recv().now_or_never().flatten()).collect()
+    }
+
+    #[test]
+    fn progress_that_was_not_taken_is_replaced_by_the_next_of_its_fetch() {
+        let (sender, mut receiver) = mailbox();
+        for number in 0..1000 {
+            sender.send(A, number, true);
+            sender.send(B, 10_000 + number, true);
+        }
+        assert_eq!(taken(&mut receiver), [999, 10_999]);
+        sender.send(A, 1, true);
+        assert_eq!(taken(&mut receiver), [1], "what was taken is not replaced");
+    }
+
+    #[test]
+    fn progress_never_passes_another_letter_of_its_fetch() {
+        let (sender, mut receiver) = mailbox();
+        sender.send(A, 1, true);
+        sender.send(A, 2, false);
+        sender.send(A, 3, true);
+        sender.send(B, 4, false);
+        sender.send(A, 5, true);
+        assert_eq!(taken(&mut receiver), [1, 2, 5, 4]);
+        sender.send(A, 6, true);
+        sender.send(A, 7, false);
+        sender.send(A, 8, false);
+        assert_eq!(taken(&mut receiver), [6, 7, 8]);
+    }
+
+    #[test]
+    fn each_end_closes_it_for_the_other() {
+        let (sender, mut receiver) = mailbox();
+        sender.send(A, 1, false);
+        drop(sender);
+        assert_eq!(receiver.recv().now_or_never(), Some(Some(1)));
+        assert_eq!(receiver.recv().now_or_never(), Some(None));
+
+        let (sender, receiver) = mailbox();
+        let letter = Arc::new(());
+        sender.send(A, Arc::clone(&letter), false);
+        drop(receiver);
+        assert_eq!(Arc::strong_count(&letter), 1, "what nobody can take goes");
+        assert!(!sender.is_open() && !sender.send(A, letter, false));
+    }
+
+    #[tokio::test]
+    async fn a_letter_wakes_who_waits() {
+        let (sender, mut receiver) = mailbox();
+        let waiting = tokio::spawn(async move { receiver.recv().await });
+        tokio::task::yield_now().await;
+        sender.send(A, 7, true);
+        assert_eq!(waiting.await.unwrap(), Some(7));
+    }
+}

@@ -1,0 +1,231 @@
+//! A user agent for tests: a store that outlives its engines, and a worker that keeps what it read.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bgfetch::embedder::BoxFuture;
+use bgfetch::mock::Behaviour;
+use bgfetch::{
+    BackgroundFetchManager, BackgroundFetchRecord, BackgroundFetchRegistration, Builder,
+    Connectivity, Engine, Event, FetchError, FetchKey, FetchOptions, FetchRequest, FetchResponse,
+    Fetcher, HeaderList, ManualConnectivity, MatchOptions, Observer, Reachable, RecordError,
+    ResponseHead, ResponseType, ServiceWorkerRegistration, StorageKey, What, WorkerHost,
+};
+use bytes::Bytes;
+use futures_util::stream;
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+#[derive(Clone)]
+pub(crate) struct Agent {
+    directory: Arc<TempDir>,
+    engine: Arc<Mutex<Option<Engine>>>,
+    bodies: watch::Sender<Option<Vec<Vec<u8>>>>,
+    pub(crate) connectivity: Arc<ManualConnectivity>,
+}
+
+impl Agent {
+    pub(crate) fn start() -> Self {
+        Self {
+            directory: Arc::new(TempDir::new().unwrap()),
+            engine: Arc::default(),
+            bodies: watch::Sender::new(None),
+            connectivity: Arc::default(),
+        }
+    }
+
+    pub(crate) fn path(&self) -> &std::path::Path {
+        self.directory.path()
+    }
+
+    /// An engine that does not wait before it tries again, so that tests need not either.
+    pub(crate) fn builder(&self, host: impl WorkerHost) -> Builder {
+        Engine::builder()
+            .directory(self.directory.path())
+            .worker_host(host)
+            .connectivity(Arc::clone(&self.connectivity))
+            .configure(|config| {
+                config.retry.interrupted.base = Duration::ZERO;
+                config.retry.server_error.base = Duration::ZERO;
+                config.retry.never_reached.base = Duration::ZERO;
+                config.delivery.base_delay = Duration::ZERO;
+            })
+    }
+
+    pub(crate) fn open(&self, host: impl WorkerHost) -> Engine {
+        self.open_with(self.builder(host))
+    }
+
+    /// Opens the engine and lends it to [`record_bodies`].
+    pub(crate) fn open_with(&self, builder: Builder) -> Engine {
+        let engine = builder.open().unwrap();
+        *self.engine.lock().unwrap() = Some(engine.clone());
+        engine
+    }
+
+    /// Drops the engine as a crash would.
+    pub(crate) fn crash(&self, engine: Engine) {
+        drop(self.engine.lock().unwrap().take());
+        drop(engine);
+    }
+
+    /// Shuts the engine down, which is then not lent to anybody.
+    pub(crate) async fn close(&self, engine: Engine) {
+        drop(self.engine.lock().unwrap().take());
+        engine.shutdown().await.unwrap();
+    }
+
+    pub(crate) async fn register(&self, engine: &Engine) -> ServiceWorkerRegistration {
+        let scope = "https://app.test/".parse().unwrap();
+        engine.register(site(), scope).await.unwrap()
+    }
+
+    pub(crate) async fn manager(&self, engine: &Engine) -> BackgroundFetchManager {
+        self.register(engine).await.background_fetch()
+    }
+
+    /// The bodies of a fetch, or none where the engine comes to its end before they are read.
+    pub(crate) async fn read(&self, fetch: FetchKey) -> Option<Vec<Vec<u8>>> {
+        let engine = self.engine.lock().unwrap().clone()?;
+        let fetch = engine.fetch(fetch).await.ok()??;
+        drop(engine);
+        let mut bodies = Vec::new();
+        for record in fetch.match_all(None, MatchOptions::default()).await.ok()? {
+            let body = match record.response_ready().await {
+                Ok(response) => response.body.bytes().await,
+                Err(error) => Err(error),
+            };
+            bodies.push(match body {
+                Ok(body) => body,
+                Err(RecordError::Store(_)) => return None,
+                Err(_) => Vec::new(),
+            });
+        }
+        Some(bodies)
+    }
+
+    /// What the worker of [`record_bodies`] read, once it has.
+    pub(crate) async fn bodies(&self) -> Vec<Vec<u8>> {
+        let mut bodies = self.bodies.subscribe();
+        let read = bodies.wait_for(Option::is_some).await.unwrap();
+        read.clone().unwrap()
+    }
+
+    /// The paths of the body files that are there.
+    pub(crate) fn body_files(&self) -> Vec<std::path::PathBuf> {
+        let mut files = Vec::new();
+        let mut folders = vec![self.path().join("bodies")];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).into_iter().flatten() {
+                let path = entry.unwrap().path();
+                let list = if path.is_dir() {
+                    &mut folders
+                } else {
+                    &mut files
+                };
+                list.push(path);
+            }
+        }
+        files
+    }
+}
+
+pub(crate) fn site() -> StorageKey {
+    StorageKey("https://app.test".into())
+}
+
+pub(crate) fn total(download_total: u64) -> FetchOptions {
+    FetchOptions {
+        download_total,
+        ..FetchOptions::default()
+    }
+}
+
+/// "Work offline": nothing can be reached, loopback neither.
+pub(crate) fn offline() -> Connectivity {
+    Connectivity::Offline(Reachable::default())
+}
+
+/// A worker that reads every record of the event's fetch; a record without a response reads as
+/// empty.
+pub(crate) fn record_bodies(agent: &Agent) -> Behaviour {
+    let (engine, bodies) = (Arc::clone(&agent.engine), agent.bodies.clone());
+    Behaviour::run(move |event| {
+        let engine = engine.lock().unwrap().clone();
+        let bodies = bodies.clone();
+        async move {
+            let engine = engine.expect("the engine is open while it fires events");
+            let fetch = engine.fetch(event.fetch()).await.unwrap().unwrap();
+            bodies.send_replace(Some(bodies_of(&fetch).await));
+            Ok(())
+        }
+    })
+}
+
+pub(crate) async fn records_of(fetch: &BackgroundFetchRegistration) -> Vec<BackgroundFetchRecord> {
+    let all = fetch.match_all(None, MatchOptions::default()).await;
+    all.unwrap()
+}
+
+/// The bodies of all records, read to their ends; empty where a record has no response.
+pub(crate) async fn bodies_of(fetch: &BackgroundFetchRegistration) -> Vec<Vec<u8>> {
+    let mut bodies = Vec::new();
+    for record in records_of(fetch).await {
+        bodies.push(match record.response_ready().await {
+            Ok(response) => response.body.bytes().await.unwrap(),
+            Err(_) => Vec::new(),
+        });
+    }
+    bodies
+}
+
+/// Waits until the record of a fetch with one has stored so many bytes.
+pub(crate) async fn stored(fetch: &BackgroundFetchRegistration, bytes: u64) {
+    let record = records_of(fetch).await.remove(0);
+    let mut body = record.response_ready().await.unwrap().body;
+    let mut read = 0;
+    while read < bytes {
+        read += body.chunk().await.unwrap().unwrap().len() as u64;
+    }
+}
+
+/// The first event from now on that is like this.
+pub(crate) async fn until(observer: &mut Observer, like: impl Fn(&What) -> bool) -> Event {
+    loop {
+        let event = observer.next().await.expect("the engine is open");
+        if like(&event.what) {
+            return event;
+        }
+    }
+}
+
+/// A network made of a function.
+pub(crate) struct Network<F>(pub(crate) F);
+
+impl<F, R> Fetcher for Network<F>
+where
+    F: Fn(FetchRequest) -> R + Send + Sync + 'static,
+    R: Future<Output = Result<FetchResponse, FetchError>> + Send + 'static,
+{
+    fn fetch(
+        &self,
+        request: FetchRequest,
+    ) -> BoxFuture<'static, Result<FetchResponse, FetchError>> {
+        Box::pin((self.0)(request))
+    }
+}
+
+/// A whole response with this body.
+pub(crate) fn ok(request: &FetchRequest, body: &'static str) -> FetchResponse {
+    FetchResponse {
+        head: ResponseHead {
+            status: 200,
+            headers: HeaderList::default(),
+            url_list: vec![request.request.url.clone()],
+            response_type: ResponseType::Basic,
+        },
+        retry_after: None,
+        multiplexed: false,
+        body: Box::pin(stream::iter([Ok(Bytes::from_static(body.as_bytes()))])),
+    }
+}

@@ -1,0 +1,88 @@
+//! Rulings 3 and 32: `downloadTotal` and the quota, with several records at once.
+
+use bgfetch::embedder::{BoxFuture, Quota};
+use bgfetch::mock::{Behaviour, ScriptedHost};
+use bgfetch::{EventKind, FailureReason, FetchOptions, RecordResult, StorageKey};
+use bgfetch_testkit::{Gate, MIB, Origin, Resource, Serve};
+
+use crate::common::{Agent, records_of, total};
+
+struct Limit(u64);
+
+impl Quota for Limit {
+    fn limit(&self, _: &StorageKey) -> BoxFuture<'static, u64> {
+        Box::pin(std::future::ready(self.0))
+    }
+}
+
+#[tokio::test]
+async fn as_many_bytes_as_promised_are_fine_and_one_more_is_not() {
+    const PARTS: u64 = 5;
+    let (origin, agent) = (Origin::start(), Agent::start());
+    let paths: Vec<String> = (0..PARTS).map(|part| format!("/{part}")).collect();
+    for (seed, path) in (0..).zip(&paths) {
+        // Without a length nobody knows before the end whether it fits.
+        origin.serve(path, Resource::new(seed, MIB).chunked());
+    }
+    let host = ScriptedHost::new([Behaviour::NeverSettle]);
+    let mut events = host.events();
+    let engine = agent.open(host);
+    let manager = agent.manager(&engine).await;
+    let exceeded = Err(FailureReason::DownloadTotalExceeded);
+    let expected = [
+        (PARTS * MIB, Ok(()), EventKind::Success),
+        (PARTS * MIB - 1, exceeded, EventKind::Fail),
+    ];
+    for (download_total, result, event) in expected {
+        let urls = paths.iter().map(|path| origin.url(path));
+        let id = download_total.to_string();
+        let fetch = manager
+            .fetch(id, urls, total(download_total))
+            .await
+            .unwrap();
+        assert_eq!(fetch.settled().await.unwrap(), result);
+        assert!(fetch.downloaded() <= download_total);
+        assert_eq!(events.next().await.kind, event);
+        let records = records_of(&fetch).await;
+        assert!(
+            records.iter().all(|record| record.result().is_some()),
+            "all have ended"
+        );
+        let stored: u64 = records.iter().map(|record| record.stored()).sum();
+        assert_eq!(stored, fetch.downloaded());
+    }
+}
+
+#[tokio::test]
+async fn the_siblings_of_a_record_that_exceeds_the_total_are_aborted() {
+    let (origin, agent) = (Origin::start(), Agent::start());
+    origin.serve("/large", Resource::new(1, 101));
+    origin.serve("/held", Resource::new(2, 50).hold_at(10, &Gate::new()));
+    let engine = agent.open(ScriptedHost::new([Behaviour::NeverSettle]));
+    let manager = agent.manager(&engine).await;
+    let urls = [origin.url("/large"), origin.url("/held")];
+    let fetch = manager.fetch("film", urls, total(100)).await.unwrap();
+    let exceeded = FailureReason::DownloadTotalExceeded;
+    assert_eq!(fetch.settled().await.unwrap(), Err(exceeded));
+    let results: Vec<_> = records_of(&fetch)
+        .await
+        .iter()
+        .map(|record| record.result().and_then(RecordResult::failure))
+        .collect();
+    assert_eq!(results, [Some(exceeded), Some(FailureReason::Aborted)]);
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_fit_the_quota_fails_the_fetch() {
+    let (origin, agent) = (Origin::start(), Agent::start());
+    origin.serve("/film", Resource::new(1, 2 * MIB).chunked());
+    let host = ScriptedHost::new([]);
+    let mut events = host.events();
+    let engine = agent.open_with(agent.builder(host).quota(Limit(MIB)));
+    let manager = agent.manager(&engine).await;
+    let url = origin.url("/film");
+    let fetch = manager.fetch("film", [url], FetchOptions::default()).await;
+    let exceeded = Err(FailureReason::QuotaExceeded);
+    assert_eq!(fetch.unwrap().settled().await.unwrap(), exceeded);
+    assert_eq!(events.next().await.kind, EventKind::Fail);
+}

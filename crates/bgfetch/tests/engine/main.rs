@@ -1,0 +1,23 @@
+//! The engine against real loopback servers, one file per theme.
+
+// A panic in a test's helper is a failed test, which is what it is for.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod common;
+
+mod calls;
+mod crashes;
+mod delivery;
+mod end_to_end;
+mod failures;
+mod lifecycle;
+mod limits;
+mod mortal;
+mod order;
+mod pauses;
+mod resume;
