@@ -1,6 +1,7 @@
 //! Putting an engine together.
 
 use std::collections::HashMap;
+#[cfg(feature = "sqlite")]
 use std::path::PathBuf;
 use std::sync::Arc;
 

@@ -2,7 +2,7 @@
 //! waiting for its turn to the end, with as many attempts as that takes.
 //!
 //! The spec's algorithm waits in the middle of its steps; here each wait is a
-//! [`RecordState`] or a [`Phase`], and each function below is what happens between two waits. Steps
+//! `RecordState` or a `Phase`, and each function below is what happens between two waits. Steps
 //! 14.2.2 to 14.2.4 (judging a response) are in `complete/process_response.rs`, what follows the
 //! end of an attempt in `complete/attempt_ended.rs`, the allowance of bytes in `complete/grants.rs`.
 

@@ -1,7 +1,7 @@
 //! [Perform a background fetch](https://wicg.github.io/background-fetch/#perform-a-background-fetch-algorithm):
 //! from the first record to the end of the settling event.
 //!
-//! Where the spec's algorithm waits, [`Stage`] has a name for it.
+//! Where the spec's algorithm waits, `Stage` has a name for it.
 
 use crate::action::{Action, Observation};
 use crate::background_fetch::{BackgroundFetch, Stage};

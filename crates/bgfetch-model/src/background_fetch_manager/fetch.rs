@@ -2,7 +2,7 @@
 //! to a registered background fetch.
 //!
 //! A call waits for the permission, then for its request bodies, then for the store; a
-//! [`PendingFetch`] is in one of these states.
+//! `PendingFetch` is in one of these states.
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeSet, VecDeque};
