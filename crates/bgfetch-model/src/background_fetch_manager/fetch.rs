@@ -9,6 +9,7 @@ use alloc::collections::{BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use url::Url;
 
 use crate::action::{Action, Observation, Reply};
 use crate::background_fetch::{BackgroundFetch, Stage, Tallies};
@@ -93,8 +94,9 @@ impl FetchCall {
                 return Err(CallError::NoCors);
             }
             // Upstream's port-blocking test wants this before the fetch is registered (ruling 9).
+            // Other schemes than HTTP's are matters of the record (ruling 10).
             match url.port_or_known_default() {
-                Some(port) if is_bad_port(port) => Err(CallError::BlockedPort),
+                Some(port) if is_http(url) && is_bad_port(port) => Err(CallError::BlockedPort),
                 _ => Ok(()),
             }
         })
@@ -362,6 +364,10 @@ impl Model {
     }
 }
 
+fn is_http(url: &Url) -> bool {
+    matches!(url.scheme(), "http" | "https")
+}
+
 fn new_record(request: Arc<Request>) -> StoredRecord {
     StoredRecord {
         request,
@@ -371,5 +377,35 @@ fn new_record(request: Arc<Request>) -> StoredRecord {
         response: None,
         stored: 0,
         result: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::StorageKey;
+
+    fn validate(url: &str) -> Result<(), CallError> {
+        let scope: Url = "https://app.test/".parse().unwrap();
+        let storage_key = StorageKey("app".into());
+        let call = FetchCall {
+            call: CallId(0),
+            registration: RegistrationKey { storage_key, scope },
+            id: "id".into(),
+            requests: alloc::vec![Request::get(url.parse().unwrap())],
+            options: FetchOptions::default(),
+        };
+        call.validate(&Config::default())
+    }
+
+    #[test]
+    fn a_blocked_port_is_refused_up_front_and_a_strange_scheme_is_not() {
+        assert_eq!(validate("https://a.test:25/"), Err(CallError::BlockedPort));
+        assert_eq!(
+            validate("http://u@a.test/"),
+            Err(CallError::CredentialsInUrl)
+        );
+        // The default port of this scheme is on the list.
+        assert_eq!(validate("ftp://a.test/"), Ok(()));
     }
 }
