@@ -37,7 +37,9 @@ pub enum AttemptCommand {
     /// The grant was raised to this offset.
     Grant(u64),
     /// Give back what is not used: the grant falls to the bytes written, which
-    /// [`AttemptEvent::GrantReturned`] reports.
+    /// [`AttemptEvent::GrantReturned`] reports. What waits for a grant is written when the grant
+    /// comes, before a later recall is answered; or two siblings could pass the last bytes to and
+    /// fro for ever.
     RecallGrant,
     /// Stop now.
     Cancel,

@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::model::Model;
 use crate::record::{Record, RecordState};
 use crate::response::{FailureReason, RecordResult};
-use crate::store_op::{Snapshot, StoredFetch};
+use crate::store_op::{Snapshot, StoredFetch, Totals};
 
 impl Model {
     pub(crate) fn recover(&mut self, snapshot: Snapshot) {
@@ -33,12 +33,16 @@ impl Model {
 
 impl BackgroundFetch {
     fn restored(stored: StoredFetch, ctx: &mut Context) -> Self {
-        let upload_total = stored
-            .records
-            .iter()
-            .filter_map(|record| record.request.body_length)
-            .sum();
-        let held: u64 = stored.records.iter().map(|record| record.stored).sum();
+        let totals = if stored.records_available {
+            Totals::of(&stored.records)
+        } else {
+            stored.totals
+        };
+        let held = if stored.records_available {
+            totals.downloaded
+        } else {
+            0
+        };
         // A fetch that settled needs no more than it has.
         let promised = match stored.result {
             None => stored.download_total,
@@ -52,7 +56,7 @@ impl BackgroundFetch {
             title: stored.title,
             icons: stored.icons,
             download_total: stored.download_total,
-            upload_total,
+            upload_total: totals.upload_total,
             paused: stored.paused,
             abort_all: stored.abort_all,
             created_at: stored.created_at,
@@ -72,6 +76,10 @@ impl BackgroundFetch {
             pause_reason: None,
         };
         fetch.count_records();
+        if !fetch.records_available {
+            fetch.tallies.stored = totals.downloaded;
+            fetch.tallies.uploaded = totals.uploaded;
+        }
         ctx.account(&fetch.registration.storage_key)
             .reserve_stored(fetch.reserved());
         fetch

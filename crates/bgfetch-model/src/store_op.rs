@@ -66,6 +66,33 @@ pub struct StoredFetch {
     pub records_available: bool,
     /// The records, in request order; empty once they are no longer available.
     pub records: Vec<StoredRecord>,
+    /// What the records came to; zero as long as they are there to be added up.
+    pub totals: Totals,
+}
+
+/// Sums over the records of a fetch, which the UI shows when the records are gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// The bytes stored of all response bodies.
+    pub downloaded: u64,
+    /// The bytes sent of all request bodies.
+    pub uploaded: u64,
+    /// The length of all request bodies.
+    pub upload_total: u64,
+}
+
+impl Totals {
+    /// Adds up records.
+    #[must_use]
+    pub fn of(records: &[StoredRecord]) -> Self {
+        records.iter().fold(Self::default(), |sum, record| Self {
+            downloaded: sum.downloaded.saturating_add(record.stored),
+            uploaded: sum.uploaded.saturating_add(record.uploaded),
+            upload_total: sum
+                .upload_total
+                .saturating_add(record.request.body_length.unwrap_or_default()),
+        })
+    }
 }
 
 /// The durable part of a record.
@@ -134,7 +161,8 @@ pub enum StoreOp {
     Settle(FetchKey, FetchResult, UnixTime),
     /// The settling event was tried this many times and is still pending.
     SetDeliveryAttempts(FetchKey, u32),
-    /// The settling event ended: records are no longer available and their bytes are deleted.
+    /// The settling event ended: records are no longer available and their bytes are deleted. Only
+    /// their [`Totals`] stay.
     EndDelivery(FetchKey),
     /// The fetch was dismissed or aged out: nothing of it remains.
     Forget(FetchKey),

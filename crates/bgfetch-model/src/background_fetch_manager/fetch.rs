@@ -23,7 +23,7 @@ use crate::input::{BodyError, Permission};
 use crate::model::Model;
 use crate::record::Record;
 use crate::request::{Request, RequestMode};
-use crate::store_op::{ImageResource, StoreOp, StoredFetch, StoredRecord, Sync};
+use crate::store_op::{ImageResource, StoreOp, StoredFetch, StoredRecord, Sync, Totals};
 
 /// A call of `fetch()`, its arguments converted.
 #[derive(Clone, Debug)]
@@ -312,6 +312,7 @@ impl Model {
             delivery_attempts: 0,
             records_available: true,
             records: requests.iter().cloned().map(new_record).collect(),
+            totals: Totals::default(),
         };
         let fetch = BackgroundFetch {
             key,

@@ -179,3 +179,24 @@ fn a_crash_after_every_step_loses_nothing() {
         }
     }
 }
+
+#[test]
+fn a_finished_fetch_still_tells_what_its_records_came_to() {
+    let mut world = World::new();
+    let download = world.serve_planned("/a", []);
+    world.serve_planned("/upload", []);
+    let fetch = world.fetch([download, post("/upload", 30)]);
+    world.run();
+    let totals = |world: &World| {
+        let fetch = world.bgfetch(fetch);
+        assert!(fetch.records().is_empty());
+        let downloaded = fetch.stored_body_bytes_total();
+        (downloaded, fetch.uploaded(), fetch.upload_total())
+    };
+    let before = totals(&world);
+    assert!(before.0 > 0);
+    assert_eq!((before.1, before.2), (30, 30));
+    world.crash(0, |length| length);
+    world.run();
+    assert_eq!(totals(&world), before);
+}

@@ -1,10 +1,11 @@
 //! One operation of the model as statements.
 
 use bgfetch_model::ids::{BodyKey, FetchKey, Generation, RecordKey, RegistrationKey};
-use bgfetch_model::store_op::{StoreOp, StoredFetch};
+use bgfetch_model::request::Request;
+use bgfetch_model::store_op::{StoreOp, StoredFetch, Totals};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::values::{result_text, to_json};
+use super::values::{from_json, result_text, to_json, unsigned};
 use crate::StoreError;
 
 /// Bytes that are superfluous once the transaction is committed.
@@ -110,8 +111,7 @@ pub(super) fn apply(
                 .execute(params![attempts, key(*fetch)])?;
         }
         StoreOp::EndDelivery(fetch) => {
-            sql.prepare_cached("UPDATE fetch SET records_available = 0 WHERE key = ?")?
-                .execute([key(*fetch)])?;
+            end_delivery(sql, *fetch)?;
             sql.prepare_cached("DELETE FROM record WHERE fetch = ?")?
                 .execute([key(*fetch)])?;
             removals.push(Removal::Fetch(*fetch));
@@ -149,6 +149,40 @@ fn remove_registration(
     Ok(())
 }
 
+/// Keeps what the records came to, if they are there. Added up here and not by SQLite, whose sum
+/// fails beyond 2⁶³.
+fn end_delivery(sql: &Connection, fetch: FetchKey) -> Result<(), StoreError> {
+    let mut totals = Totals::default();
+    let mut statement =
+        sql.prepare_cached("SELECT stored, uploaded, request FROM record WHERE fetch = ?")?;
+    let mut rows = statement.query([key(fetch)])?;
+    let mut any = false;
+    while let Some(row) = rows.next()? {
+        any = true;
+        let request: Option<Request> = from_json(row, 2)?;
+        let length = request.and_then(|request| request.body_length);
+        totals.downloaded = totals.downloaded.saturating_add(unsigned(row, 0)?);
+        totals.uploaded = totals.uploaded.saturating_add(unsigned(row, 1)?);
+        totals.upload_total = totals
+            .upload_total
+            .saturating_add(length.unwrap_or_default());
+    }
+    sql.prepare_cached("UPDATE fetch SET records_available = 0 WHERE key = ?")?
+        .execute([key(fetch)])?;
+    if any {
+        sql.prepare_cached(
+            "UPDATE fetch SET downloaded = ?, uploaded = ?, upload_total = ? WHERE key = ?",
+        )?
+        .execute(params![
+            totals.downloaded.cast_signed(),
+            totals.uploaded.cast_signed(),
+            totals.upload_total.cast_signed(),
+            key(fetch)
+        ])?;
+    }
+    Ok(())
+}
+
 fn insert_fetch(sql: &Connection, fetch: &StoredFetch) -> Result<(), StoreError> {
     let RegistrationKey { storage_key, scope } = &fetch.registration;
     let registration: i64 = sql
@@ -156,23 +190,25 @@ fn insert_fetch(sql: &Connection, fetch: &StoredFetch) -> Result<(), StoreError>
         .query_row(params![storage_key.0, scope.as_str()], |row| row.get(0))
         .optional()?
         .ok_or_else(|| StoreError::Misuse("a fetch of an unknown registration".into()))?;
-    sql.prepare_cached("INSERT INTO fetch VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)")?
-        .execute(params![
-            key(fetch.key),
-            registration,
-            fetch.id,
-            fetch.title,
-            to_json(&fetch.icons)?,
-            fetch.download_total.cast_signed(),
-            fetch.paused,
-            fetch.abort_all,
-            fetch.cause.map(|reason| reason.as_str()),
-            fetch.result.map(|result| result_text(result.err())),
-            fetch.created_at.0.cast_signed(),
-            fetch.settled_at.map(|at| at.0.cast_signed()),
-            fetch.delivery_attempts,
-            fetch.records_available,
-        ])?;
+    sql.prepare_cached(
+        "INSERT INTO fetch VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0)",
+    )?
+    .execute(params![
+        key(fetch.key),
+        registration,
+        fetch.id,
+        fetch.title,
+        to_json(&fetch.icons)?,
+        fetch.download_total.cast_signed(),
+        fetch.paused,
+        fetch.abort_all,
+        fetch.cause.map(|reason| reason.as_str()),
+        fetch.result.map(|result| result_text(result.err())),
+        fetch.created_at.0.cast_signed(),
+        fetch.settled_at.map(|at| at.0.cast_signed()),
+        fetch.delivery_attempts,
+        fetch.records_available,
+    ])?;
     sql.prepare_cached(
         "INSERT INTO meta VALUES ('next_fetch', ?) \
          ON CONFLICT DO UPDATE SET value = max(value, excluded.value)",

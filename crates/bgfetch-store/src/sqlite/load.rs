@@ -7,7 +7,7 @@ use bgfetch_model::ids::{
     BodyKey, FetchKey, Generation, RecordIndex, RecordKey, RegistrationKey, StorageKey,
 };
 use bgfetch_model::response::RecordResult;
-use bgfetch_model::store_op::{Snapshot, StoredFetch, StoredRecord};
+use bgfetch_model::store_op::{Snapshot, StoredFetch, StoredRecord, Totals};
 use bgfetch_model::time::UnixTime;
 use rusqlite::{Connection, OptionalExtension, Row};
 
@@ -34,7 +34,8 @@ pub(super) fn snapshot(
     let mut fetches = Vec::new();
     let mut statement = sql.prepare(
         "SELECT key, registration, id, title, icons, download_total, paused, abort_all, cause, \
-         result, created_at, settled_at, delivery_attempts, records_available \
+         result, created_at, settled_at, delivery_attempts, records_available, downloaded, \
+         uploaded, upload_total \
          FROM fetch ORDER BY key",
     )?;
     let mut rows = statement.query([])?;
@@ -91,6 +92,11 @@ fn fetch(row: &Row<'_>, registration: RegistrationKey) -> rusqlite::Result<Store
         delivery_attempts: row.get(12)?,
         records_available: row.get(13)?,
         records: Vec::new(),
+        totals: Totals {
+            downloaded: unsigned(row, 14)?,
+            uploaded: unsigned(row, 15)?,
+            upload_total: unsigned(row, 16)?,
+        },
     })
 }
 

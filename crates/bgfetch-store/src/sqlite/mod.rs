@@ -243,12 +243,17 @@ impl Wanted {
                 self.log = true;
             }
         }
-        // Files are deleted after these. Were the log lost and the deletions not, the fetch would
-        // be back without its bytes and start again.
+        // Files are deleted after the first three. Were the log lost and the deletions not, the
+        // fetch would be back without its bytes and start again. The others say what must not be
+        // unsaid: an upload may have been sent, an abort was promised.
         self.log |= transaction.ops.iter().any(|op| {
             matches!(
                 op,
-                StoreOp::EndDelivery(_) | StoreOp::Forget(_) | StoreOp::RemoveRegistration(_)
+                StoreOp::EndDelivery(_)
+                    | StoreOp::Forget(_)
+                    | StoreOp::RemoveRegistration(_)
+                    | StoreOp::BeginUpload(_)
+                    | StoreOp::SetAbortAll(_)
             )
         });
     }
@@ -325,5 +330,26 @@ fn remove(bodies: &dyn BodyStorage, removal: Removal) {
     };
     if let Err(error) = removed {
         tracing::warn!(%error, "bytes that are no longer needed were not deleted");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_said_to_the_page_or_the_network_is_synced() {
+        let log = |op| {
+            let mut wanted = Wanted::default();
+            let (ops, sync) = (vec![op], Sync::Process);
+            wanted.add(&Transaction { ops, sync });
+            wanted.log
+        };
+        let fetch = FetchKey(1);
+        let index = RecordIndex(0);
+        assert!(log(StoreOp::BeginUpload(RecordKey { fetch, index })));
+        assert!(log(StoreOp::SetAbortAll(fetch)));
+        assert!(log(StoreOp::EndDelivery(fetch)));
+        assert!(!log(StoreOp::SetPaused(fetch, true)));
     }
 }

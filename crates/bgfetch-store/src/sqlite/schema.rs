@@ -34,7 +34,10 @@ pub(super) const MIGRATIONS: &[&str] = &[
         settled_at        INTEGER,
         delivery_attempts INTEGER NOT NULL,
         records_available INTEGER NOT NULL,
-        requests_synced   INTEGER NOT NULL  -- the request bodies survive a power loss
+        requests_synced   INTEGER NOT NULL, -- the request bodies survive a power loss
+        downloaded        INTEGER NOT NULL, -- this and the next two: sums over the records, once
+        uploaded          INTEGER NOT NULL, -- those are gone
+        upload_total      INTEGER NOT NULL
     ) STRICT;
     CREATE INDEX fetch_of_registration ON fetch (registration);
 

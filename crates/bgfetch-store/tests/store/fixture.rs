@@ -10,7 +10,7 @@ use bgfetch_model::ids::{
 use bgfetch_model::request::Request;
 use bgfetch_model::response::{FailureReason, RecordResult, ResponseHead, ResponseType};
 use bgfetch_model::store_op::{
-    FetchResult, ImageResource, StoreOp, StoredFetch, StoredRecord, Sync, Transaction,
+    FetchResult, ImageResource, StoreOp, StoredFetch, StoredRecord, Sync, Totals, Transaction,
 };
 use bgfetch_model::time::UnixTime;
 use bgfetch_store::{Bodies, Options, SqliteStore, Store};
@@ -90,6 +90,7 @@ pub(crate) fn new_fetch(key: u64, of: u8, records: u32) -> StoredFetch {
         settled_at: None,
         delivery_attempts: 0,
         records_available: true,
+        totals: Totals::default(),
         records: (0..records).map(new_record).collect(),
     }
 }

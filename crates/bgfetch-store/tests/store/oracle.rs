@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use bgfetch_model::ids::{BodyKey, FetchKey, Generation, RecordIndex, RecordKey, RegistrationKey};
 use bgfetch_model::response::RecordResult;
-use bgfetch_model::store_op::{Snapshot, StoreOp, StoredFetch, StoredRecord, Sync, Transaction};
+use bgfetch_model::store_op::{
+    Snapshot, StoreOp, StoredFetch, StoredRecord, Sync, Totals, Transaction,
+};
 
 #[derive(Clone, Default)]
 pub(crate) struct Oracle {
@@ -156,6 +158,9 @@ impl Oracle {
                 self.with(*key, |fetch| fetch.delivery_attempts = *attempts);
             }
             StoreOp::EndDelivery(key) => self.with(*key, |fetch| {
+                if !fetch.records.is_empty() {
+                    fetch.totals = Totals::of(&fetch.records);
+                }
                 fetch.records_available = false;
                 fetch.records.clear();
             }),

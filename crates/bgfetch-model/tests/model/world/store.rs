@@ -6,7 +6,7 @@ use bgfetch_model::ids::{
     BodyKey, CommitId, FetchKey, Generation, RecordIndex, RecordKey, RegistrationKey,
 };
 use bgfetch_model::response::{FailureReason, RecordResult};
-use bgfetch_model::store_op::{Snapshot, StoreOp, StoredFetch, StoredRecord, Transaction};
+use bgfetch_model::store_op::{Snapshot, StoreOp, StoredFetch, StoredRecord, Totals, Transaction};
 
 /// The bytes of a body: a run of one representation, or else the test fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,7 +89,7 @@ impl Store {
                     stored, file,
                     "record {key} settled with another length than stored"
                 );
-                (record.result, record.uploaded) = (Some(result), uploaded);
+                (record.result, record.stored, record.uploaded) = (Some(result), stored, uploaded);
                 if let RecordResult::Failure(reason) = result {
                     self.first_failure.entry(key.fetch).or_insert(reason);
                 }
@@ -116,6 +116,7 @@ impl Store {
                 let fetch = self.fetch(key);
                 assert!(fetch.result.is_some() && fetch.records_available);
                 fetch.records_available = false;
+                fetch.totals = Totals::of(&fetch.records);
                 fetch.records.clear();
                 self.files.retain(|body, _| body.record.fetch != key);
             }
