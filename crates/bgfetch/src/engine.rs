@@ -39,7 +39,6 @@ impl Engine {
     }
 
     /// A builder with every default.
-    #[must_use]
     pub fn builder() -> Builder {
         Builder::default()
     }
