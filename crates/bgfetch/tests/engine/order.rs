@@ -110,7 +110,7 @@ async fn records_can_be_matched_before_anything_fails() {
     let engine = agent.open(ScriptedHost::new([]));
     let manager = agent.manager(&engine).await;
     // Fails without any network: the scheme is a matter of the record.
-    let urls = ["ftp://files.test/film"];
+    let urls = ["files://app.test/film"];
     let (fetch, hold) = manager
         .fetch_held("film", urls, FetchOptions::default())
         .await

@@ -1,0 +1,99 @@
+//! The page goes away right after `fetch()`, the process dies in mid-download and is started again,
+//! and the service worker still gets its event. The worker is a scripted mock.
+//!
+//! `cargo run -p bgfetch --example mock_worker`
+
+use std::error::Error;
+use std::path::Path;
+
+use bgfetch::mock::{Behaviour, ScriptedHost};
+use bgfetch::{
+    Engine, FetchOptions, FunctionalEvent, MatchOptions, Rejection, StorageKey, UiUpdate, What,
+};
+use bgfetch_testkit::{Gate, MIB, Origin, Resource, Serve};
+use tokio::sync::watch;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    // The server stops after 1 MiB, until it is asked for the rest.
+    let (origin, film) = (Origin::start(), Resource::new(1, 3 * MIB).etag("\"v1\""));
+    origin.serve(
+        "/film.mp4",
+        film.clone().hold_at(MIB, &Gate::new()).then(film),
+    );
+    let directory = tempfile::tempdir()?;
+
+    let engine = open(directory.path(), ScriptedHost::new([]))?;
+    let (site, scope) = ("https://films.example", "https://films.example/".parse()?);
+    let registration = engine.register(StorageKey(site.into()), scope).await?;
+    let (manager, urls) = (registration.background_fetch(), [origin.url("/film.mp4")]);
+    // Nothing of the page is kept: what `fetch()` returned is dropped.
+    drop(manager.fetch("film", urls, FetchOptions::default()).await?);
+    let mut observer = engine.observe().await?;
+    while observer
+        .next()
+        .await
+        .is_some_and(|event| event.downloaded < MIB)
+    {}
+    println!("the process dies with {MIB} bytes");
+    drop(engine);
+
+    // The next process. Its worker finds the fetch by what the event says.
+    let (lend, lent) = watch::channel(None::<Engine>);
+    let worker = Behaviour::run(move |event| {
+        let mut lent = lent.clone();
+        async move {
+            let engine = lent
+                .wait_for(Option::is_some)
+                .await
+                .map_err(rejection)?
+                .clone();
+            success(event, engine).await
+        }
+    });
+    let engine = open(directory.path(), ScriptedHost::new([worker]))?;
+    let mut observer = engine.observe().await?;
+    lend.send_replace(Some(engine.clone()));
+    let ended = |what: &What| matches!(what, What::EventEnded);
+    while observer
+        .next()
+        .await
+        .is_some_and(|event| !ended(&event.what))
+    {}
+    for job in engine.ui().jobs().await? {
+        println!("the UI shows {:?}", job.display.title);
+    }
+    for request in origin.requests() {
+        println!("the server saw GET, range {:?}", request.range());
+    }
+    drop(lend);
+    engine.shutdown().await?;
+    Ok(())
+}
+
+fn open(directory: &Path, host: ScriptedHost) -> bgfetch::Result<Engine> {
+    Engine::builder()
+        .directory(directory)
+        .worker_host(host)
+        .open()
+}
+
+/// The worker's `backgroundfetchsuccess` listener.
+async fn success(event: FunctionalEvent, engine: Option<Engine>) -> Result<(), Rejection> {
+    let engine = engine.ok_or(Rejection("the engine is closed".into()))?;
+    let fetch = engine.fetch(event.fetch()).await.map_err(rejection)?;
+    let fetch = fetch.ok_or(Rejection("the fetch is gone".into()))?;
+    let records = fetch.match_all(None, MatchOptions::default()).await;
+    for record in records.map_err(rejection)? {
+        let response = record.response_ready().await.map_err(rejection)?;
+        let bytes = response.body.bytes().await.map_err(rejection)?;
+        println!("{}: {} bytes", event.kind().name(), bytes.len());
+    }
+    let title = Some("A film, ready".into());
+    let update = event.update_ui(UiUpdate { title, icons: None });
+    update.await.map_err(rejection)
+}
+
+fn rejection(error: impl Error) -> Rejection {
+    Rejection(error.to_string())
+}
