@@ -78,7 +78,7 @@ fn compare(program: &Path, work: &Work) -> bool {
     }
     let urls: Vec<String> = files
         .iter()
-        .map(|(name, _)| nginx.url(name).to_string())
+        .map(|(name, _)| nginx.url(&format!("/{name}")).to_string())
         .collect();
     let runs = if work.ratio.is_some() { RUNS } else { 1 };
     let (mut ours, mut curls, mut memory) = (Vec::new(), Vec::new(), 0);
