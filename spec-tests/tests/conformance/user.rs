@@ -1,6 +1,7 @@
 //! What the API promises to users: it goes on without the page, waits for the network, shows what
 //! it does and can be cancelled.
 
+use bgfetch::mock::Behaviour;
 use bgfetch::{EventKind, FailureReason, FetchOptions, PauseReason, What};
 use bgfetch_testkit::{Ending, Gate, MIB, Resource, Serve};
 
@@ -77,7 +78,7 @@ async fn offline_in_between_it_pauses_until_the_user_is_online() {
 
 #[tokio::test]
 async fn the_user_sees_progress_and_can_cancel() {
-    let mut agent = Agent::start().await;
+    let mut agent = Agent::with_worker([Behaviour::Succeed]).await;
     let gate = Gate::new();
     agent
         .origin
@@ -106,8 +107,12 @@ async fn the_user_sees_progress_and_can_cancel() {
     assert!(ui.abort(fetch.key()).await.unwrap());
     assert_eq!(settled(&fetch).await, Err(FailureReason::Aborted));
     assert_eq!(agent.events.next().await.kind, EventKind::Abort);
+    // Once the worker was told, nothing is lost by dismissing it.
+    agent.until(|what| matches!(what, What::EventEnded)).await;
     let shown = ui.jobs().await.unwrap().remove(0).display;
     assert!(!shown.uses_bandwidth && !shown.pausable && shown.dismissible);
+    ui.dismiss(fetch.key()).await.unwrap();
+    assert!(ui.jobs().await.unwrap().is_empty());
 }
 
 #[tokio::test]
