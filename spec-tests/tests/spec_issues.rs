@@ -278,14 +278,11 @@ fn a_part_that_does_not_fit_leads_to_a_restart() {
     world.ended(0, None, AttemptEnd::Cancelled);
     // This attempt asks for the whole.
     world.head(0, 200, &[("ETag", "\"b\"")]);
-    let restarted = (
-        world.attempt(0),
-        AttemptCommand::Receive {
-            offset: 0,
-            grant: 0,
-        },
-    );
-    assert!(world.commands.contains(&restarted));
+    let whole = world.attempt(0);
+    let restarted = world.commands.iter().any(|(attempt, command)| {
+        *attempt == whole && matches!(command, AttemptCommand::Receive { offset: 0, .. })
+    });
+    assert!(restarted);
     world.report(0, AttemptEvent::NeedGrant(0));
     world.ended(0, Some(10), AttemptEnd::Complete);
     assert_eq!(world.settled, Some(Ok(())));

@@ -1,6 +1,5 @@
 //! An embedder's own network stack: here, one that knows a few documents by heart and breaks down
 //! in the middle of each first try.
-//!
 //! The duties of a [`Fetcher`], beside fetching:
 //!
 //! - Try once. Retries, resumes and their limits are the engine's, which asks again.

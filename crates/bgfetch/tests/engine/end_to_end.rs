@@ -1,10 +1,10 @@
 //! The whole engine against a real server: from `fetch()` to the worker's event.
 
 use bgfetch::mock::{Behaviour, ScriptedHost};
-use bgfetch::{EventKind, FailureReason, FetchOptions, MatchOptions, RequestInfo};
+use bgfetch::{EventKind, FailureReason, FetchOptions, Handover, MatchOptions, RequestInfo};
 use bgfetch_testkit::{Gate, MIB, Origin, Reply, Resource, Serve};
 
-use crate::common::{Agent, record_bodies};
+use crate::common::{Agent, bodies_of, record_bodies, records_of};
 
 #[tokio::test]
 async fn a_fetch_of_two_files_reaches_the_worker_with_their_bytes() {
@@ -124,4 +124,27 @@ async fn an_upload_is_stored_sent_and_counted_once() {
     let requests = origin.requests();
     assert_eq!(requests.len(), 1);
     assert!(requests[0].body.is(&photo));
+}
+
+#[tokio::test]
+async fn a_record_can_be_taken_over_as_a_file() {
+    let origin = Origin::start();
+    let model = Resource::new(6, 2 * MIB);
+    origin.serve("/model.bin", model.clone());
+    let agent = Agent::start();
+    let engine = agent.open(ScriptedHost::new([Behaviour::NeverSettle]));
+    let manager = agent.manager(&engine).await;
+    let url = origin.url("/model.bin");
+    let fetch = manager.fetch("model", [url], FetchOptions::default()).await;
+    let fetch = fetch.unwrap();
+    assert_eq!(fetch.settled().await.unwrap(), Ok(()));
+    let record = records_of(&fetch).await.remove(0);
+    let folder = tempfile::TempDir::new().unwrap();
+    for how in [Handover::Copy, Handover::Link] {
+        let file = folder.path().join(format!("{how:?}"));
+        record.export(&file, how).await.unwrap();
+        model.matches_file(&file).unwrap();
+    }
+    // The store keeps its own until the event ended.
+    assert!(bodies_of(&fetch).await == [model.bytes()]);
 }
