@@ -25,9 +25,8 @@ pub(crate) struct JobInfo {
     /// The reason where it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     failure_reason: Option<FailureReason>,
-    /// The bytes stored; none once the fetch is over, when they are no longer the store's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    downloaded: Option<u64>,
+    /// The bytes stored; once the fetch is over, those that were.
+    downloaded: u64,
     /// The bytes to expect; none where that is not known (yet).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     download_total: Option<u64>,
@@ -132,7 +131,7 @@ impl JobInfo {
             out: out.map(|path| path.display().to_string()),
             state: state(job, live),
             failure_reason: job.display.result.and_then(Result::err),
-            downloaded: held.then_some(job.display.downloaded),
+            downloaded: job.display.downloaded,
             download_total: held.then(|| expected_total(job)).flatten(),
             records: held.then_some(records),
             files: Vec::new(),
@@ -215,8 +214,7 @@ fn amount(downloaded: u64, total: Option<u64>) -> String {
 }
 
 fn bytes_of(job: &JobInfo) -> String {
-    let of_total = |downloaded| amount(downloaded, job.download_total);
-    job.downloaded.map_or_else(|| "-".into(), of_total)
+    amount(job.downloaded, job.download_total)
 }
 
 /// All fetches as a table with a heading.

@@ -115,7 +115,7 @@ impl Plain {
         let line = match report.result {
             Ok(()) => format!("saved {files}, {bytes}, to {out}"),
             Err(reason) if report.written > 0 => {
-                format!("{}; saved the good {files} to {out}", reason.as_str())
+                format!("{}; saved {files} that succeeded to {out}", reason.as_str())
             }
             Err(reason) => reason.as_str().into(),
         };

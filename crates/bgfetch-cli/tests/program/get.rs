@@ -64,6 +64,10 @@ fn a_record_that_failed_is_named_and_the_good_ones_are_written() {
     assert_eq!(settled["result"], "failure");
     assert_eq!(settled["failure_reason"], "bad-status");
     assert_eq!(settled["downloaded"], MIB + KIB);
+    // The list still tells what it came to.
+    let list = place.run(&["list"]);
+    let row = &list.success()[1];
+    assert!(row.contains("failure") && row.contains("1.00 MiB"), "{row}");
 }
 
 #[test]
