@@ -435,6 +435,11 @@ async fn who_does_not_listen_is_unreachable_and_nothing_was_sent() {
         (FaultKind::Unreachable, false),
         "{failed}"
     );
+    let told = failed.to_string();
+    assert!(
+        told.starts_with("could not connect: Connection refused"),
+        "{told}"
+    );
     assert_eq!(uploaded.get(), 0);
     // Behind a redirect something was sent, only not there.
     let origin = Origin::http().await;

@@ -16,13 +16,17 @@ pub(super) fn permanent(sent: bool, cause: impl Into<Box<dyn Error + Send + Sync
 /// A failure before the response's head. `sent` tells whether an earlier request of the same
 /// redirect chain was sent.
 pub(super) fn from_client(error: legacy::Error, sent: bool) -> FetchError {
-    let (kind, sent) = if error.is_connect() {
-        (classify(&error, FaultKind::Unreachable), sent)
-    } else {
-        // Once there is a connection, only hyper knows how far the request came.
-        (classify(&error, FaultKind::Interrupted), true)
-    };
-    FetchError::new(kind, sent, error)
+    if error.is_connect() {
+        let kind = classify(&error, FaultKind::Unreachable);
+        // The errors around it only name the layers of the stack.
+        return FetchError::new(
+            kind,
+            sent,
+            format!("could not connect: {}", innermost(&error)),
+        );
+    }
+    // Once there is a connection, only hyper knows how far the request came.
+    FetchError::new(classify(&error, FaultKind::Interrupted), true, error)
 }
 
 /// A failure in the middle of the response's body.
@@ -62,6 +66,13 @@ fn kind_of(error: &(dyn Error + 'static)) -> Option<FaultKind> {
         | io::ErrorKind::UnexpectedEof => Some(FaultKind::Interrupted),
         _ => None,
     }
+}
+
+/// The error at the bottom of `error`.
+fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    std::iter::successors(Some(error), |error| cause(*error))
+        .last()
+        .unwrap_or(error)
 }
 
 /// The error inside `error`. An [`io::Error`] that wraps another does not give it as its source.
