@@ -213,15 +213,18 @@ async fn a_worker_may_drop_the_last_engine() {
     for blocking in [true, false] {
         let last = Arc::new(Mutex::new(None::<Engine>));
         let held = Arc::clone(&last);
+        let (tell, mut dropped) = tokio::sync::mpsc::unbounded_channel();
         let host = ScriptedHost::new([Behaviour::run(move |_| {
-            let last = held.lock().unwrap().take();
+            let (last, tell) = (held.lock().unwrap().take(), tell.clone());
+            let drop_it = move || {
+                drop(last);
+                tell.send(()).unwrap();
+            };
             async move {
                 if blocking {
-                    tokio::task::spawn_blocking(move || drop(last))
-                        .await
-                        .unwrap();
+                    tokio::task::spawn_blocking(drop_it).await.unwrap();
                 } else {
-                    drop(last);
+                    drop_it();
                 }
                 pending().await
             }
@@ -235,6 +238,7 @@ async fn a_worker_may_drop_the_last_engine() {
         *last.lock().unwrap() = Some(engine);
         drop(hold);
         assert_eq!(host.events().next().await.kind, EventKind::Success);
+        dropped.recv().await.unwrap();
         // Answered, with an error, when the engine is gone.
         while manager.get_ids().await.is_ok() {}
         let engine = agent.open(ScriptedHost::new([]));
