@@ -112,6 +112,8 @@ impl Builder {
     }
 
     /// Runs service workers; without a host events wait in the store.
+    ///
+    /// Events that an earlier engine did not deliver may come before [`Self::open`] returns.
     pub fn worker_host(mut self, host: impl WorkerHost) -> Self {
         self.worker_host = Arc::new(host);
         self

@@ -1,6 +1,6 @@
 //! A user agent for tests: a store that outlives its engines, and a worker that keeps what it read.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bgfetch::embedder::BoxFuture;
@@ -19,7 +19,8 @@ use tokio::sync::watch;
 #[derive(Clone)]
 pub(crate) struct Agent {
     directory: Arc<TempDir>,
-    engine: Arc<Mutex<Option<Engine>>>,
+    /// Lent to workers, whose events may come before an engine's opening is over.
+    engine: watch::Sender<Option<Engine>>,
     bodies: watch::Sender<Option<Vec<Vec<u8>>>>,
     pub(crate) connectivity: Arc<ManualConnectivity>,
 }
@@ -28,7 +29,7 @@ impl Agent {
     pub(crate) fn start() -> Self {
         Self {
             directory: Arc::new(TempDir::new().unwrap()),
-            engine: Arc::default(),
+            engine: watch::Sender::new(None),
             bodies: watch::Sender::new(None),
             connectivity: Arc::default(),
         }
@@ -59,19 +60,19 @@ impl Agent {
     /// Opens the engine and lends it to [`record_bodies`].
     pub(crate) fn open_with(&self, builder: Builder) -> Engine {
         let engine = builder.open().unwrap();
-        *self.engine.lock().unwrap() = Some(engine.clone());
+        self.engine.send_replace(Some(engine.clone()));
         engine
     }
 
     /// Drops the engine as a crash would.
     pub(crate) fn crash(&self, engine: Engine) {
-        drop(self.engine.lock().unwrap().take());
+        self.engine.send_replace(None);
         drop(engine);
     }
 
     /// Shuts the engine down, which is then not lent to anybody.
     pub(crate) async fn close(&self, engine: Engine) {
-        drop(self.engine.lock().unwrap().take());
+        self.engine.send_replace(None);
         engine.shutdown().await.unwrap();
     }
 
@@ -84,11 +85,21 @@ impl Agent {
         self.register(engine).await.background_fetch()
     }
 
+    /// The engine is not lent any more.
+    pub(crate) fn take_back(&self) {
+        self.engine.send_replace(None);
+    }
+
+    /// What a worker finds under an event's fetch, once an engine is there.
+    async fn fetch(&self, fetch: FetchKey) -> Option<BackgroundFetchRegistration> {
+        let mut lent = self.engine.subscribe();
+        let engine = lent.wait_for(Option::is_some).await.unwrap().clone();
+        engine?.fetch(fetch).await.ok()?
+    }
+
     /// The bodies of a fetch, or none where the engine comes to its end before they are read.
     pub(crate) async fn read(&self, fetch: FetchKey) -> Option<Vec<Vec<u8>>> {
-        let engine = self.engine.lock().unwrap().clone()?;
-        let fetch = engine.fetch(fetch).await.ok()??;
-        drop(engine);
+        let fetch = self.fetch(fetch).await?;
         let mut bodies = Vec::new();
         for record in fetch.match_all(None, MatchOptions::default()).await.ok()? {
             let body = match record.response_ready().await {
@@ -149,14 +160,12 @@ pub(crate) fn offline() -> Connectivity {
 /// A worker that reads every record of the event's fetch; a record without a response reads as
 /// empty.
 pub(crate) fn record_bodies(agent: &Agent) -> Behaviour {
-    let (engine, bodies) = (Arc::clone(&agent.engine), agent.bodies.clone());
+    let agent = agent.clone();
     Behaviour::run(move |event| {
-        let engine = engine.lock().unwrap().clone();
-        let bodies = bodies.clone();
+        let agent = agent.clone();
         async move {
-            let engine = engine.expect("the engine is open while it fires events");
-            let fetch = engine.fetch(event.fetch()).await.unwrap().unwrap();
-            bodies.send_replace(Some(bodies_of(&fetch).await));
+            let fetch = agent.fetch(event.fetch()).await.unwrap();
+            agent.bodies.send_replace(Some(bodies_of(&fetch).await));
             Ok(())
         }
     })

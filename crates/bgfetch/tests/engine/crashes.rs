@@ -162,6 +162,7 @@ async fn dies(moment: Moment, aborts: bool) -> bool {
         lived = scenario.live(&engine) => lived.is_ok(),
         () = fate.died() => false,
     };
+    agent.take_back();
     // Another handle may be in use by a worker, so a drop would not do. A dead store keeps what
     // is committed now from the disk; one may die only now.
     let died = engine.shutdown().await.is_err();
