@@ -31,7 +31,7 @@ pub enum Action {
         /// How many bytes they may take in all.
         limit: u64,
     },
-    /// The request bodies of a `fetch()` that came to nothing can go.
+    /// A `fetch()` came to nothing: stop reading its request bodies. The store deletes them.
     DiscardBodies(FetchKey),
     /// Make this durable; acknowledged by [`Input::Committed`](crate::input::Input::Committed).
     Commit(CommitId, Transaction),

@@ -164,7 +164,8 @@ pub enum StoreOp {
     /// The settling event ended: records are no longer available and their bytes are deleted. Only
     /// their [`Totals`] stay.
     EndDelivery(FetchKey),
-    /// The fetch was dismissed or aged out: nothing of it remains.
+    /// The fetch was dismissed, aged out or never came to be: nothing of it remains, request bodies
+    /// that were stored for it included.
     Forget(FetchKey),
 }
 

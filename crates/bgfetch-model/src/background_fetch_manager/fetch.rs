@@ -276,7 +276,9 @@ impl Model {
         let account = self.ctx.account(&call.registration.storage_key);
         account.release(call.options.download_total);
         if let Some(fetch) = bodies {
+            // Whoever reads them stops first, then what was read goes.
             self.ctx.act(Action::DiscardBodies(fetch));
+            self.ctx.store(StoreOp::Forget(fetch));
         }
     }
 

@@ -235,6 +235,9 @@ async fn a_body_that_errors_or_panics_rejects_the_call() {
         assert_eq!(seen(call.unwrap_err()), unreadable);
     }
     assert!(manager.get_ids().await.unwrap().is_empty());
+    // What was stored of the bodies does not wait for the next start.
+    engine.shutdown().await.unwrap();
+    assert!(agent.body_files().is_empty());
 }
 
 #[tokio::test]

@@ -121,8 +121,9 @@ impl Store {
                 self.files.retain(|body, _| body.record.fetch != key);
             }
             StoreOp::Forget(key) => {
-                assert!(!self.fetch(key).records_available);
-                self.fetches.remove(&key);
+                // Or it never came to be.
+                let forgotten = self.fetches.remove(&key);
+                assert!(forgotten.is_none_or(|fetch| !fetch.records_available));
             }
         }
     }
