@@ -30,24 +30,9 @@ struct Work {
 }
 
 const WORKS: [Work; 3] = [
-    Work {
-        name: "1 x 1 GiB",
-        files: 1,
-        length: GIB,
-        ratio: Some(1.5),
-    },
-    Work {
-        name: "1000 x 16 KiB",
-        files: 1000,
-        length: 16 * KIB,
-        ratio: Some(6.0),
-    },
-    Work {
-        name: "1 x 4 GiB",
-        files: 1,
-        length: 4 * GIB,
-        ratio: None,
-    },
+    Work { name: "1 x 1 GiB", files: 1, length: GIB, ratio: Some(1.5) },
+    Work { name: "1000 x 16 KiB", files: 1000, length: 16 * KIB, ratio: Some(6.0) },
+    Work { name: "1 x 4 GiB", files: 1, length: 4 * GIB, ratio: None },
 ];
 
 fn main() -> ExitCode {
@@ -57,11 +42,7 @@ fn main() -> ExitCode {
     for work in &WORKS {
         kept &= compare(&program, work);
     }
-    if kept {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    if kept { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Runs both programs in turns, prints what was measured and returns whether the bounds were kept.
@@ -70,16 +51,13 @@ fn compare(program: &Path, work: &Work) -> bool {
     let root = scratch.path().join("root");
     std::fs::create_dir(&root).unwrap();
     let nginx = Nginx::try_start(&root).expect("nginx is installed; `make setup` does that");
-    let files: Vec<(String, Resource)> = (0..work.files)
-        .map(|n| (format!("f{n}.bin"), Resource::new(n, work.length)))
-        .collect();
+    let files: Vec<(String, Resource)> =
+        (0..work.files).map(|n| (format!("f{n}.bin"), Resource::new(n, work.length))).collect();
     for (name, resource) in &files {
         nginx.put(name, resource);
     }
-    let urls: Vec<String> = files
-        .iter()
-        .map(|(name, _)| nginx.url(&format!("/{name}")).to_string())
-        .collect();
+    let urls: Vec<String> =
+        files.iter().map(|(name, _)| nginx.url(&format!("/{name}")).to_string()).collect();
     let runs = if work.ratio.is_some() { RUNS } else { 1 };
     let (mut ours, mut curls, mut memory) = (Vec::new(), Vec::new(), 0);
     for run in 0..runs {
@@ -115,21 +93,11 @@ fn compare(program: &Path, work: &Work) -> bool {
 fn curl(config: &Path, urls: &[String], out: &Path) -> Command {
     let lines = urls.iter().map(|url| {
         let name = url.rsplit('/').next().unwrap_or_default();
-        format!(
-            "url = \"{url}\"\noutput = \"{}\"\n",
-            out.join(name).display()
-        )
+        format!("url = \"{url}\"\noutput = \"{}\"\n", out.join(name).display())
     });
     std::fs::write(config, lines.collect::<String>()).unwrap();
     let mut command = Command::new("curl");
-    command.args([
-        "--silent",
-        "--fail",
-        "--parallel",
-        "--parallel-max",
-        "6",
-        "--config",
-    ]);
+    command.args(["--silent", "--fail", "--parallel", "--parallel-max", "6", "--config"]);
     command.arg(config);
     command
 }
@@ -137,23 +105,14 @@ fn curl(config: &Path, urls: &[String], out: &Path) -> Command {
 fn bgfetch(program: &Path, urls: &[String], out: &Path, store: &Path) -> Command {
     let mut command = Command::new(program);
     command.arg("get").args(urls);
-    command.args([
-        OsString::from("--out"),
-        out.into(),
-        "--store".into(),
-        store.into(),
-    ]);
+    command.args([OsString::from("--out"), out.into(), "--store".into(), store.into()]);
     command
 }
 
 /// Runs a command to its successful end: its wall time and its peak memory in bytes.
 fn measure(mut command: Command) -> (Duration, u64) {
     let started = Instant::now();
-    let mut child = command
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let memory = MemoryWatch::of(&child);
     let status = child.wait().unwrap();
     let time = started.elapsed();

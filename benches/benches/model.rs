@@ -53,10 +53,8 @@ impl World {
     /// total, no byte is promised that no body needs.
     fn new(records: usize, tight: bool, announced: bool) -> Self {
         let url = || "https://a.test/file".parse().expect("a valid URL");
-        let registration = RegistrationKey {
-            storage_key: StorageKey("https://a.test".into()),
-            scope: url(),
-        };
+        let registration =
+            RegistrationKey { storage_key: StorageKey("https://a.test".into()), scope: url() };
         let mut headers = HeaderList::default();
         headers.append("ETag", "\"1\"");
         if announced {
@@ -91,10 +89,7 @@ impl World {
             registration,
             id: "id".into(),
             requests: vec![Request::get(url()); records],
-            options: FetchOptions {
-                download_total,
-                ..FetchOptions::default()
-            },
+            options: FetchOptions { download_total, ..FetchOptions::default() },
         })));
         world
     }
@@ -122,10 +117,9 @@ impl World {
 
     fn execute(&mut self, action: Action) {
         let answer = match action {
-            Action::QueryPermission { call, .. } => Input::Permission {
-                call,
-                permission: Permission::Granted,
-            },
+            Action::QueryPermission { call, .. } => {
+                Input::Permission { call, permission: Permission::Granted }
+            }
             Action::Commit(commit, transaction) => {
                 drop(black_box(transaction));
                 Input::Committed(commit)
@@ -145,11 +139,7 @@ impl World {
                 Input::Attempt(attempt, AttemptEvent::Head { head, retry_after })
             }
             Action::Command(id, command) => return self.obey(id, command),
-            Action::UpdateClients {
-                fetch,
-                settled: true,
-                ..
-            } => Input::ClientsApplied(fetch),
+            Action::UpdateClients { fetch, settled: true, .. } => Input::ClientsApplied(fetch),
             Action::FireSettledEvent(fetch, result) => {
                 assert_eq!(result, Ok(()));
                 self.over = true;

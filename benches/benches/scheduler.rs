@@ -58,17 +58,10 @@ impl Work {
     fn enqueue_all(&self, scheduler: &mut Scheduler) {
         let sites = self.registrations.iter().cycle();
         for (fetch, registration) in (0..self.fetches).zip(sites) {
-            let hosts = self
-                .hosts
-                .iter()
-                .cycle()
-                .skip(fetch as usize % self.hosts.len());
+            let hosts = self.hosts.iter().cycle().skip(fetch as usize % self.hosts.len());
             for (index, host) in (0..self.records / self.fetches).zip(hosts) {
                 scheduler.enqueue(Job {
-                    record: RecordKey {
-                        fetch: FetchKey(fetch.into()),
-                        index: RecordIndex(index),
-                    },
+                    record: RecordKey { fetch: FetchKey(fetch.into()), index: RecordIndex(index) },
                     registration,
                     priority: Priority::Normal,
                     host,

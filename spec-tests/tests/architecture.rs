@@ -1,12 +1,7 @@
 //! What the documents say about the code, checked by machine so that neither can drift.
 
 // A panic in a test's helper is a failed test, which is what it is for.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -51,11 +46,7 @@ fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
 fn sources() -> Vec<(PathBuf, String)> {
     let sources: Vec<_> = files("crates", "rs")
         .into_iter()
-        .filter(|path| {
-            path.components()
-                .nth(2)
-                .is_some_and(|part| part.as_os_str() == "src")
-        })
+        .filter(|path| path.components().nth(2).is_some_and(|part| part.as_os_str() == "src"))
         .map(|path| {
             let text = read(&path);
             (path, text)
@@ -82,29 +73,16 @@ struct Dependencies {
 fn dependencies() -> Dependencies {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        .args([
-            "metadata",
-            "--no-deps",
-            "--offline",
-            "--format-version",
-            "1",
-        ])
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
         .current_dir(root())
         .output()
         .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let packages = metadata["packages"].as_array().unwrap();
     let name = |value: &serde_json::Value| value["name"].as_str().unwrap().to_owned();
     let members: BTreeSet<String> = packages.iter().map(name).collect();
-    let mut found = Dependencies {
-        normal: BTreeSet::new(),
-        dev: BTreeSet::new(),
-    };
+    let mut found = Dependencies { normal: BTreeSet::new(), dev: BTreeSet::new() };
     for package in packages {
         for dependency in package["dependencies"].as_array().unwrap() {
             let arrow = (name(package), name(dependency));
@@ -139,12 +117,8 @@ fn crates_depend_on_each_other_as_the_diagram_shows() {
     let (shown, mut real) = (diagram(), dependencies().normal);
     // The diagram shows what an embedder builds.
     real.retain(|(from, _)| from != TESTKIT);
-    let missing = real
-        .difference(&shown)
-        .map(|(from, to)| format!("not shown: {from} --> {to}"));
-    let extra = shown
-        .difference(&real)
-        .map(|(from, to)| format!("not there: {from} --> {to}"));
+    let missing = real.difference(&shown).map(|(from, to)| format!("not shown: {from} --> {to}"));
+    let extra = shown.difference(&real).map(|(from, to)| format!("not there: {from} --> {to}"));
     assert_none(&missing.chain(extra).collect::<Vec<_>>());
 }
 
@@ -258,9 +232,8 @@ fn every_deviation_has_a_reason_and_an_entry() {
                 }
             }
             if line.contains("DEVIATION") && !listed.contains(&path) {
-                problems.push(format!(
-                    "{place}: no entry `## Dn.` in docs/spec-issues.md links here"
-                ));
+                problems
+                    .push(format!("{place}: no entry `## Dn.` in docs/spec-issues.md links here"));
             }
         }
     }

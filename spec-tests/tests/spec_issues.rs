@@ -39,10 +39,7 @@ fn call(id: &str, requests: Vec<Request>, download_total: u64) -> FetchCall {
         registration: registration(),
         id: id.into(),
         requests,
-        options: FetchOptions {
-            download_total,
-            ..FetchOptions::default()
-        },
+        options: FetchOptions { download_total, ..FetchOptions::default() },
     }
 }
 
@@ -62,10 +59,7 @@ struct World {
 impl World {
     /// Registers a fetch of `records` requests; its caller was not told yet.
     fn registered(records: u32, download_total: u64) -> Self {
-        let now = Now {
-            monotonic: Instant::default(),
-            wall: UnixTime(1_700_000_000_000),
-        };
+        let now = Now { monotonic: Instant::default(), wall: UnixTime(1_700_000_000_000) };
         let mut world = Self {
             model: Model::open(Config::default(), Snapshot::default(), now),
             fetch: FetchKey(0),
@@ -82,10 +76,7 @@ impl World {
         });
         let call = call("films", (0..records).map(get).collect(), download_total);
         world.input(Input::Fetch(Box::new(call)));
-        world.input(Input::Permission {
-            call: CallId(1),
-            permission: Permission::Granted,
-        });
+        world.input(Input::Permission { call: CallId(1), permission: Permission::Granted });
         world.fetch = world.model.fetches().next().expect("a fetch").key();
         world
     }
@@ -110,19 +101,11 @@ impl World {
                     self.model.handle(self.now, Input::Committed(commit));
                 }
                 Action::Enqueue(record) => self.model.handle(self.now, Input::SlotGranted(record)),
-                Action::StartAttempt {
-                    attempt,
-                    record: RecordKey { index, .. },
-                    ..
-                } => {
+                Action::StartAttempt { attempt, record: RecordKey { index, .. }, .. } => {
                     self.attempts.push((index.0, attempt));
                 }
                 Action::Command(attempt, command) => self.commands.push((attempt, command)),
-                Action::UpdateClients {
-                    fetch,
-                    settled: true,
-                    ..
-                } => {
+                Action::UpdateClients { fetch, settled: true, .. } => {
                     self.model.handle(self.now, Input::ClientsApplied(fetch));
                 }
                 Action::FireSettledEvent(_, result) => self.fired.push(result),
@@ -134,10 +117,7 @@ impl World {
     /// The record's latest attempt.
     fn attempt(&self, record: u32) -> AttemptId {
         let mut attempts = self.attempts.iter().rev();
-        attempts
-            .find(|(of, _)| *of == record)
-            .expect("an attempt")
-            .1
+        attempts.find(|(of, _)| *of == record).expect("an attempt").1
     }
 
     fn report(&mut self, record: u32, event: AttemptEvent) {
@@ -151,13 +131,7 @@ impl World {
             url_list: vec![get(record).url],
             response_type: ResponseType::Basic,
         };
-        self.report(
-            record,
-            AttemptEvent::Head {
-                head,
-                retry_after: None,
-            },
-        );
+        self.report(record, AttemptEvent::Head { head, retry_after: None });
     }
 
     /// The record's attempt ends with so many bytes stored, if it was told to receive any.
@@ -166,8 +140,7 @@ impl World {
     }
 
     fn was_cancelled(&self, record: u32) -> bool {
-        self.commands
-            .contains(&(self.attempt(record), AttemptCommand::Cancel))
+        self.commands.contains(&(self.attempt(record), AttemptCommand::Cancel))
     }
 
     /// The record's response has an ok status and ends.
@@ -180,23 +153,9 @@ impl World {
 #[test]
 fn bandwidth_is_shown_in_use_until_the_fetch_settles() {
     let mut world = World::fetching(1, 0);
-    assert!(
-        world
-            .model
-            .fetch(world.fetch)
-            .unwrap()
-            .display()
-            .uses_bandwidth
-    );
+    assert!(world.model.fetch(world.fetch).unwrap().display().uses_bandwidth);
     world.succeeds(0);
-    assert!(
-        !world
-            .model
-            .fetch(world.fetch)
-            .unwrap()
-            .display()
-            .uses_bandwidth
-    );
+    assert!(!world.model.fetch(world.fetch).unwrap().display().uses_bandwidth);
 }
 
 #[test]
@@ -206,22 +165,11 @@ fn the_first_record_that_failed_gives_the_reason() {
     world.succeeds(2);
     world.head(1, 404, &[]);
     world.ended(1, None, AttemptEnd::Cancelled);
-    assert_eq!(
-        world.settled, None,
-        "one bad record does not stop the others"
-    );
+    assert_eq!(world.settled, None, "one bad record does not stop the others");
     world.head(0, 206, &[]);
     world.ended(0, None, AttemptEnd::Cancelled);
-    let record = world
-        .model
-        .fetch(world.fetch)
-        .unwrap()
-        .record(RecordIndex(0))
-        .unwrap();
-    let failure = record
-        .response_data()
-        .result
-        .and_then(|result| result.failure());
+    let record = world.model.fetch(world.fetch).unwrap().record(RecordIndex(0)).unwrap();
+    let failure = record.response_data().result.and_then(|result| result.failure());
     assert_eq!(failure, Some(FailureReason::FetchError));
     assert_eq!(world.settled, Some(Err(FailureReason::BadStatus)));
     assert_eq!(world.fired, [Err(FailureReason::BadStatus)]);
@@ -239,10 +187,7 @@ fn after_an_immediate_failure_all_records_end_before_the_fetch_settles() {
     assert!(world.was_cancelled(1), "its sibling ends too");
     assert_eq!(world.settled, None, "but has not ended yet");
     world.ended(1, None, AttemptEnd::Cancelled);
-    assert_eq!(
-        world.settled,
-        Some(Err(FailureReason::DownloadTotalExceeded))
-    );
+    assert_eq!(world.settled, Some(Err(FailureReason::DownloadTotalExceeded)));
 }
 
 #[test]
@@ -250,10 +195,7 @@ fn an_event_that_nobody_handled_is_fired_again() {
     let mut world = World::fetching(1, 0);
     world.succeeds(0);
     assert_eq!(world.fired, [Ok(())]);
-    world.input(Input::EventEnded {
-        fetch: world.fetch,
-        handled: false,
-    });
+    world.input(Input::EventEnded { fetch: world.fetch, handled: false });
     assert!(world.model.fetch(world.fetch).unwrap().records_available());
     world.now.monotonic = world.now.monotonic.after(Duration::from_secs(1));
     world.input(Input::Tick);
@@ -269,11 +211,7 @@ fn a_part_that_does_not_fit_leads_to_a_restart() {
     world.now.monotonic = world.now.monotonic.after(Duration::from_secs(1));
     world.input(Input::Tick);
     // The server has another representation by now, yet sends a part of it.
-    world.head(
-        0,
-        206,
-        &[("ETag", "\"b\""), ("Content-Range", "bytes 5-9/10")],
-    );
+    world.head(0, 206, &[("ETag", "\"b\""), ("Content-Range", "bytes 5-9/10")]);
     assert!(world.was_cancelled(0));
     world.ended(0, None, AttemptEnd::Cancelled);
     // This attempt asks for the whole.
@@ -313,10 +251,7 @@ fn empty_ids_and_blocked_ports_are_refused_at_the_call() {
     let refused = call("films", vec![get(0), smtp], 0).validate(&config);
     assert_eq!(refused, Err(CallError::BlockedPort));
     let world = World::registered(1, 0);
-    assert_eq!(
-        world.model.get(&registration(), ""),
-        Err(CallError::EmptyId)
-    );
+    assert_eq!(world.model.get(&registration(), ""), Err(CallError::EmptyId));
 }
 
 #[test]

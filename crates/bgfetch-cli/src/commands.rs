@@ -97,9 +97,5 @@ fn done(command: Command, id: &str, live: bool) -> String {
         Command::Dismiss => return format!("dismissed {id}"),
         Command::List | Command::Show => return id.to_owned(),
     };
-    if live {
-        format!("{verb} {id}")
-    } else {
-        format!("{verb} {id}; {stopped}")
-    }
+    if live { format!("{verb} {id}") } else { format!("{verb} {id}; {stopped}") }
 }

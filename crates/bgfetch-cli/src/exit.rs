@@ -77,10 +77,7 @@ fn first_paragraph(text: &str) -> String {
     let lines = text.lines().map(str::trim);
     let paragraph: Vec<_> = lines.take_while(|line| !line.is_empty()).collect();
     let paragraph = paragraph.join(" ");
-    paragraph
-        .strip_prefix("error: ")
-        .unwrap_or(&paragraph)
-        .to_owned()
+    paragraph.strip_prefix("error: ").unwrap_or(&paragraph).to_owned()
 }
 
 /// Leaves at once, for a second Ctrl-C. The store is as after a crash: it loses nothing.
@@ -102,10 +99,7 @@ mod tests {
     fn wrong_usage_is_told_in_one_line() {
         let error = Args::try_parse_from(["bgfetch", "get"]).unwrap_err();
         let line = first_paragraph(&error.render().to_string());
-        assert!(
-            line.contains("required arguments were not provided: <URL>..."),
-            "{line}"
-        );
+        assert!(line.contains("required arguments were not provided: <URL>..."), "{line}");
         assert!(!line.contains('\n') && !line.starts_with("error"), "{line}");
     }
 }

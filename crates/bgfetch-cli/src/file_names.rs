@@ -39,28 +39,18 @@ pub(crate) fn file_names<'a>(urls: impl IntoIterator<Item = &'a Url>) -> Vec<Str
 
 /// The name as the file system compares it.
 fn folded(name: &str) -> String {
-    if cfg!(any(windows, target_vendor = "apple")) {
-        name.to_lowercase()
-    } else {
-        name.to_owned()
-    }
+    if cfg!(any(windows, target_vendor = "apple")) { name.to_lowercase() } else { name.to_owned() }
 }
 
 /// The last segment of the URL's path as a file name that can only mean a visible file in the
 /// directory it is put into.
 pub(crate) fn file_name(url: &Url) -> String {
-    let segment = url
-        .path_segments()
-        .and_then(|mut segments| segments.next_back());
+    let segment = url.path_segments().and_then(|mut segments| segments.next_back());
     let segment = segment.unwrap_or_default();
     // What is not text in UTF-8 stays percent-encoded.
     let decoded = String::from_utf8(percent_decoded(segment)).unwrap_or_else(|_| segment.into());
     let safe = |c: char| {
-        if UNSAFE.contains(&c) || !is_printable(c) {
-            '_'
-        } else {
-            c
-        }
+        if UNSAFE.contains(&c) || !is_printable(c) { '_' } else { c }
     };
     let mut name: String = decoded.chars().map(safe).collect();
     if name.is_empty() {
@@ -92,11 +82,7 @@ fn percent_decoded(text: &str) -> Vec<u8> {
 }
 
 fn hex_byte(high: u8, low: u8) -> Option<u8> {
-    let digit = |digit| {
-        char::from(digit)
-            .to_digit(16)
-            .and_then(|digit| u8::try_from(digit).ok())
-    };
+    let digit = |digit| char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     Some(digit(high)? << 4 | digit(low)?)
 }
 
@@ -123,10 +109,7 @@ mod tests {
 
     #[test]
     fn the_name_is_the_last_segment_decoded() {
-        assert_eq!(
-            name("http://a.test/films/gr%C3%BCn.mp4?size=1#end"),
-            "grün.mp4"
-        );
+        assert_eq!(name("http://a.test/films/gr%C3%BCn.mp4?size=1#end"), "grün.mp4");
         assert_eq!(name("http://a.test/100%25%zz%"), "100%%zz%");
         assert_eq!(name("http://a.test/%ff.bin"), "%ff.bin");
     }
@@ -139,19 +122,12 @@ mod tests {
 
     #[test]
     fn no_name_leaves_the_directory_or_hides() {
-        assert_eq!(
-            name("http://a.test/..%2f..%2fetc%2fpasswd"),
-            "_._.._etc_passwd"
-        );
+        assert_eq!(name("http://a.test/..%2f..%2fetc%2fpasswd"), "_._.._etc_passwd");
         assert_eq!(name("http://a.test/%2e%2e%5cx"), "_._x");
         assert_eq!(name("http://a.test/.bashrc"), "_bashrc");
         assert_eq!(name("http://a.test/a%00b%1b%0ac"), "a_b__c");
         assert_eq!(name("http://a.test/gpj.%E2%80%AEexe"), "gpj._exe");
-        for url in [
-            "http://a.test/%2e",
-            "http://a.test/x/%2e%2e",
-            "http://a.test/x/.%2e%2f",
-        ] {
+        for url in ["http://a.test/%2e", "http://a.test/x/%2e%2e", "http://a.test/x/.%2e%2f"] {
             assert!(!name(url).starts_with('.'), "{url}");
         }
     }

@@ -42,9 +42,7 @@ pub(crate) async fn run(args: Get) -> Result<Outcome, Failure> {
     let engine = open(&directory, &worker, &plan.id).await?;
     let server = Server::start(&directory, engine.ui());
     if let Err(error) = &server {
-        complain(&format!(
-            "other processes cannot control this fetch: {error}"
-        ));
+        complain(&format!("other processes cannot control this fetch: {error}"));
     }
     let fetching = async {
         let observer = engine.observe().await?;
@@ -85,10 +83,7 @@ pub(crate) async fn run(args: Get) -> Result<Outcome, Failure> {
 /// Opens the store, or tells who has it.
 async fn open(directory: &Path, worker: &Worker, id: &str) -> Result<Engine, Failure> {
     let builder = || access::builder(directory).worker_host(worker.clone());
-    let request = Request {
-        command: Command::Show,
-        id: Some(id.to_owned()),
-    };
+    let request = Request { command: Command::Show, id: Some(id.to_owned()) };
     match access::open_or_ask(directory, builder, &request).await? {
         Access::Ours(engine) => Ok(engine),
         Access::Theirs { answer, in_use } => Err(Failure(match answer {
@@ -220,11 +215,7 @@ impl Session<'_> {
                 "no space left for the store in {}; the same command goes on",
                 self.directory.display()
             ))),
-            What::RecordSettled {
-                record,
-                message: Some(message),
-                ..
-            } => {
+            What::RecordSettled { record, message: Some(message), .. } => {
                 self.messages.insert(record.index, message.clone());
                 Ok(())
             }
@@ -269,13 +260,7 @@ impl Session<'_> {
             return Outcome::Failed;
         };
         self.output.settled(event, &report);
-        for FailedRecord {
-            index,
-            url,
-            status,
-            reason,
-        } in &report.failed
-        {
+        for FailedRecord { index, url, status, reason } in &report.failed {
             let mut line = format!("{url}: {}", reason.as_str());
             if let Some(status) = status {
                 line.push_str(&format!(", status {status}"));

@@ -115,16 +115,9 @@ impl JobInfo {
     /// What is known of a job; `live` where a process is at work on it.
     pub(crate) fn new(job: &Job, live: bool) -> Self {
         let out = directory_of(&job.registration);
-        let settled = job
-            .records
-            .iter()
-            .filter(|record| record.result.is_some())
-            .count();
+        let settled = job.records.iter().filter(|record| record.result.is_some()).count();
         let held = !job.records.is_empty();
-        let records = Count {
-            total: job.records.len(),
-            settled,
-        };
+        let records = Count { total: job.records.len(), settled };
         Self {
             id: job.id.clone(),
             title: job.display.title.clone(),
@@ -140,18 +133,12 @@ impl JobInfo {
 
     /// The same with each record.
     pub(crate) fn with_files(self, job: &Job) -> Self {
-        Self {
-            files: job.records.iter().map(file).collect(),
-            ..self
-        }
+        Self { files: job.records.iter().map(file).collect(), ..self }
     }
 
     /// Whether it is not settled yet.
     pub(crate) fn is_active(&self) -> bool {
-        !matches!(
-            self.state,
-            State::Saving | State::Success | State::Failure | State::Aborted
-        )
+        !matches!(self.state, State::Saving | State::Success | State::Failure | State::Aborted)
     }
 }
 
@@ -221,10 +208,9 @@ fn bytes_of(job: &JobInfo) -> String {
 pub(crate) fn table(jobs: &[JobInfo]) -> String {
     let heading = ["ID", "STATE", "BYTES", "FILES", "TITLE"].map(String::from);
     let row = |job: &JobInfo| {
-        let files = job.records.map_or_else(
-            || "-".into(),
-            |Count { settled, total }| format!("{settled}/{total}"),
-        );
+        let files = job
+            .records
+            .map_or_else(|| "-".into(), |Count { settled, total }| format!("{settled}/{total}"));
         [
             printable(&job.id),
             state_and_reason(job),
@@ -233,15 +219,10 @@ pub(crate) fn table(jobs: &[JobInfo]) -> String {
             shortened(&printable(&job.title), TITLE_WIDTH),
         ]
     };
-    let rows: Vec<_> = std::iter::once(heading)
-        .chain(jobs.iter().map(row))
-        .collect();
+    let rows: Vec<_> = std::iter::once(heading).chain(jobs.iter().map(row)).collect();
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
-        cells
-            .map(|cell| cell.chars().count())
-            .max()
-            .unwrap_or_default()
+        cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
     };
     let widths: [usize; 5] = std::array::from_fn(width);
     let mut table = String::new();
@@ -286,9 +267,7 @@ pub(crate) fn detail(job: &JobInfo) -> String {
             (None, None) if file.in_flight => "running".into(),
             (None, None) => "waiting".into(),
         };
-        let status = file
-            .status
-            .map_or_else(|| "-".into(), |status| status.to_string());
+        let status = file.status.map_or_else(|| "-".into(), |status| status.to_string());
         let bytes = amount(file.downloaded, file.length);
         let url = printable(&file.url);
         writeln!(text, "  {state}  {status}  {bytes}  {url}").unwrap_or_default();

@@ -46,8 +46,6 @@ pub fn main() -> ExitCode {
 
 fn run(args: Args) -> Result<Outcome, Failure> {
     // The engine has a thread of its own; this one serves the terminal and the control socket.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(commands::run(args.command))
 }

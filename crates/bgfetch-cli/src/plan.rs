@@ -49,10 +49,7 @@ impl Plan {
                 ..FetchOptions::default()
             },
             out,
-            registration: RegistrationKey {
-                storage_key: StorageKey(STORAGE_KEY.into()),
-                scope,
-            },
+            registration: RegistrationKey { storage_key: StorageKey(STORAGE_KEY.into()), scope },
         })
     }
 }
@@ -81,9 +78,9 @@ fn checked_url(text: &str) -> Result<Url, Failure> {
         return Err(Failure(why));
     }
     match url.port_or_known_default() {
-        Some(port) if bgfetch::is_bad_port(port) => refuse(&format!(
-            "port {port} belongs to another protocol and is blocked"
-        )),
+        Some(port) if bgfetch::is_bad_port(port) => {
+            refuse(&format!("port {port} belongs to another protocol and is blocked"))
+        }
         _ => Ok(url),
     }
 }
@@ -127,14 +124,8 @@ mod tests {
     #[test]
     fn each_refusal_is_one_line_that_names_the_url() {
         for (text, expected) in [
-            (
-                "nothing",
-                "nothing: not a URL (relative URL without a base)",
-            ),
-            (
-                "ftp://a.test/x",
-                "ftp://a.test/x: only http and https URLs can be fetched",
-            ),
+            ("nothing", "nothing: not a URL (relative URL without a base)"),
+            ("ftp://a.test/x", "ftp://a.test/x: only http and https URLs can be fetched"),
             (
                 "http://a.test:25/",
                 "http://a.test:25/: port 25 belongs to another protocol and is blocked",
@@ -143,10 +134,7 @@ mod tests {
             assert_eq!(checked_url(text).unwrap_err().0, expected);
         }
         let Failure(line) = checked_url("http://me:secret@a.test/").unwrap_err();
-        assert!(
-            line.contains("a.test") && !line.contains("secret"),
-            "{line}"
-        );
+        assert!(line.contains("a.test") && !line.contains("secret"), "{line}");
     }
 
     #[test]
@@ -159,10 +147,7 @@ mod tests {
         // Ids in the stores of users depend on it.
         assert_eq!(one, "x.bin-6a7d0efb");
         assert_ne!(one, id(&["http://a.test/x.bin"], "file:///other/"));
-        assert_ne!(
-            one,
-            id(&["http://a.test/x.bin", "http://a.test/y"], "file:///out/")
-        );
+        assert_ne!(one, id(&["http://a.test/x.bin", "http://a.test/y"], "file:///out/"));
     }
 
     #[test]

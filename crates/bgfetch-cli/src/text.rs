@@ -3,9 +3,7 @@
 /// The text without what would move the cursor, change colours, break the line or reverse its
 /// direction.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if is_printable(c) { c } else { '\u{fffd}' })
-        .collect()
+    text.chars().map(|c| if is_printable(c) { c } else { '\u{fffd}' }).collect()
 }
 
 /// Whether a character only ever shows itself.
@@ -32,10 +30,7 @@ mod tests {
 
     #[test]
     fn nothing_that_commands_a_terminal_is_shown() {
-        assert_eq!(
-            printable("a\u{1b}[2Jb\r\n\u{202e}ü"),
-            "a\u{fffd}[2Jb\u{fffd}\u{fffd}\u{fffd}ü"
-        );
+        assert_eq!(printable("a\u{1b}[2Jb\r\n\u{202e}ü"), "a\u{fffd}[2Jb\u{fffd}\u{fffd}\u{fffd}ü");
     }
 
     #[test]

@@ -87,9 +87,7 @@ impl WorkerHost for Worker {
             };
             let (fetch, id) = (event.fetch(), event.id().to_owned());
             // The command may be on its way out; the event counts all the same.
-            deliveries
-                .send(Delivery { fetch, id, what })
-                .unwrap_or_default();
+            deliveries.send(Delivery { fetch, id, what }).unwrap_or_default();
             result
         })
     }
@@ -97,28 +95,15 @@ impl WorkerHost for Worker {
 
 /// The whole of the handler: the event is active until every file is there.
 async fn write_bodies(engine: &Engine, event: &FunctionalEvent) -> Result<Report, String> {
-    let out = directory_of(event.registration()).ok_or_else(|| {
-        format!(
-            "{} is no directory of this system",
-            event.registration().scope
-        )
-    })?;
+    let out = directory_of(event.registration())
+        .ok_or_else(|| format!("{} is no directory of this system", event.registration().scope))?;
     let sentence = |error: bgfetch::Error| error.to_string();
     let gone = || String::from("the fetch is gone");
-    let fetch = engine
-        .fetch(event.fetch())
-        .await
-        .map_err(sentence)?
-        .ok_or_else(gone)?;
+    let fetch = engine.fetch(event.fetch()).await.map_err(sentence)?.ok_or_else(gone)?;
     let result = fetch.result().ok_or_else(gone)?;
     let all = fetch.match_all(None, MatchOptions::default()).await;
     let records = all.map_err(sentence)?;
-    let mut report = Report {
-        result,
-        out,
-        written: 0,
-        failed: Vec::new(),
-    };
+    let mut report = Report { result, out, written: 0, failed: Vec::new() };
     // What was given up is not wanted any more.
     if result == Err(FailureReason::Aborted) {
         return Ok(report);

@@ -191,10 +191,7 @@ impl BackgroundFetch {
     }
 
     pub(crate) fn record_key(&self, index: RecordIndex) -> RecordKey {
-        RecordKey {
-            fetch: self.key,
-            index,
-        }
+        RecordKey { fetch: self.key, index }
     }
 
     pub(crate) fn indices(&self) -> impl Iterator<Item = RecordIndex> + use<> {

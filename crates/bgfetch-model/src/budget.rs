@@ -35,17 +35,8 @@ pub(crate) enum Exhausted {
 impl Budget {
     /// A budget of `download_total` bytes (0 for no limit); `reserved` bytes are set aside for it.
     pub(crate) fn new(download_total: u64, reserved: u64) -> Self {
-        let ceiling = if download_total == 0 {
-            u64::MAX
-        } else {
-            download_total
-        };
-        Self {
-            ceiling,
-            promised: download_total,
-            reserved,
-            claimed: 0,
-        }
+        let ceiling = if download_total == 0 { u64::MAX } else { download_total };
+        Self { ceiling, promised: download_total, reserved, claimed: 0 }
     }
 
     /// Changes one record's claim.
@@ -99,10 +90,7 @@ pub(crate) struct Account {
 
 impl Default for Account {
     fn default() -> Self {
-        Self {
-            limit: u64::MAX,
-            reserved: 0,
-        }
+        Self { limit: u64::MAX, reserved: 0 }
     }
 }
 
@@ -157,10 +145,7 @@ mod tests {
         let first = budget.extend(STEP, &mut account).unwrap();
         assert_eq!(first, 100);
         budget.replace_claim(0, first);
-        assert_eq!(
-            budget.extend(STEP, &mut account),
-            Err(Exhausted::DownloadTotal)
-        );
+        assert_eq!(budget.extend(STEP, &mut account), Err(Exhausted::DownloadTotal));
         // The first record gives back what it did not use.
         budget.replace_claim(first, 60);
         assert_eq!(budget.extend(STEP, &mut account), Ok(40));

@@ -42,9 +42,7 @@ impl Reachable {
         if address.is_loopback() {
             return self.loopback;
         }
-        self.networks
-            .iter()
-            .any(|network| network.contains(&address))
+        self.networks.iter().any(|network| network.contains(&address))
     }
 }
 
@@ -63,16 +61,10 @@ mod tests {
 
     #[test]
     fn the_system_watcher_never_holds_back_loopback() {
-        let system = Reachable {
-            loopback: true,
-            networks: Vec::new(),
-        };
-        for url in [
-            "http://127.0.0.1:1/",
-            "http://[::1]/",
-            "http://localhost/",
-            "http://a.localhost./",
-        ] {
+        let system = Reachable { loopback: true, networks: Vec::new() };
+        for url in
+            ["http://127.0.0.1:1/", "http://[::1]/", "http://localhost/", "http://a.localhost./"]
+        {
             assert!(allows(&system, url), "{url}");
         }
         assert!(!allows(&system, "http://example.test/"));
@@ -82,10 +74,8 @@ mod tests {
 
     #[test]
     fn a_connected_network_is_reachable_without_a_default_route() {
-        let system = Reachable {
-            loopback: true,
-            networks: alloc::vec!["10.7.0.0/24".parse().unwrap()],
-        };
+        let system =
+            Reachable { loopback: true, networks: alloc::vec!["10.7.0.0/24".parse().unwrap()] };
         assert!(allows(&system, "http://10.7.0.9/"));
         assert!(!allows(&system, "http://10.8.0.9/"));
     }

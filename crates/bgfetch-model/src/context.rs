@@ -121,11 +121,9 @@ impl Context {
     pub(crate) fn committed(&mut self, id: CommitId) -> Vec<Effect> {
         // Acknowledgements come in order; anything else is not ours.
         match self.commits.front() {
-            Some((front, _)) if *front == id => self
-                .commits
-                .pop_front()
-                .map(|(_, effects)| effects)
-                .unwrap_or_default(),
+            Some((front, _)) if *front == id => {
+                self.commits.pop_front().map(|(_, effects)| effects).unwrap_or_default()
+            }
             _ => Vec::new(),
         }
     }

@@ -70,10 +70,8 @@ impl DeliveryPolicy {
         if attempts >= self.max_attempts || now.since(settled_at) >= self.time_to_live {
             return Redelivery::GiveUp;
         }
-        let longest = self
-            .base_delay
-            .saturating_mul(GROWTH.saturating_pow(attempts - 1))
-            .min(self.max_delay);
+        let longest =
+            self.base_delay.saturating_mul(GROWTH.saturating_pow(attempts - 1)).min(self.max_delay);
         let half = longest / 2;
         Redelivery::After(half.saturating_add(fraction(longest - half, entropy)))
     }
@@ -94,15 +92,9 @@ mod tests {
 
     #[test]
     fn the_first_attempt_is_due_at_once_however_old_the_fetch_is() {
-        let policy = DeliveryPolicy {
-            max_attempts: 0,
-            ..DeliveryPolicy::default()
-        };
+        let policy = DeliveryPolicy { max_attempts: 0, ..DeliveryPolicy::default() };
         let later = SETTLED.after(policy.time_to_live * 5);
-        assert_eq!(
-            policy.next(0, SETTLED, later, 7),
-            Redelivery::After(Duration::ZERO)
-        );
+        assert_eq!(policy.next(0, SETTLED, later, 7), Redelivery::After(Duration::ZERO));
     }
 
     #[test]
@@ -110,9 +102,8 @@ mod tests {
         let policy = DeliveryPolicy::default();
         // Entropy 0 gives half of the longest wait.
         let next = |attempts| policy.next(attempts, SETTLED, SETTLED, 0);
-        let expected = [
-            500, 2_000, 8_000, 32_000, 128_000, 512_000, 1_800_000, 1_800_000, 1_800_000,
-        ];
+        let expected =
+            [500, 2_000, 8_000, 32_000, 128_000, 512_000, 1_800_000, 1_800_000, 1_800_000];
         for (attempts, wait) in (1..).zip(expected) {
             let wait = Duration::from_millis(wait);
             assert_eq!(next(attempts), Redelivery::After(wait), "{attempts}");

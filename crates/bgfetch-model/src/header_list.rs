@@ -32,25 +32,20 @@ impl HeaderList {
 
     /// Removes every header of that name.
     pub fn delete(&mut self, name: &str) {
-        self.0
-            .retain(|(other, _)| !other.eq_ignore_ascii_case(name));
+        self.0.retain(|(other, _)| !other.eq_ignore_ascii_case(name));
     }
 
     /// Whether a header of that name (compared byte-case-insensitively) is present.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
-        self.0
-            .iter()
-            .any(|(other, _)| other.eq_ignore_ascii_case(name))
+        self.0.iter().any(|(other, _)| other.eq_ignore_ascii_case(name))
     }
 
     /// The [combined value](https://fetch.spec.whatwg.org/#concept-header-list-get): all values of
     /// that name joined by a comma and a space, or none.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<String> {
-        let mut values = self
-            .iter()
-            .filter(|(other, _)| other.eq_ignore_ascii_case(name));
+        let mut values = self.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name));
         let mut combined = String::from(values.next()?.1);
         for (_, value) in values {
             combined.push_str(", ");
@@ -61,20 +56,13 @@ impl HeaderList {
 
     /// The headers in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 }
 
 impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for HeaderList {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(headers: I) -> Self {
-        Self(
-            headers
-                .into_iter()
-                .map(|(name, value)| (name.into(), value.into()))
-                .collect(),
-        )
+        Self(headers.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
     }
 }
 

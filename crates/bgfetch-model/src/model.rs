@@ -94,11 +94,7 @@ impl Model {
 
     fn dispatch(&mut self, input: Input) {
         match input {
-            Input::Register {
-                call,
-                registration,
-                active_worker,
-            } => {
+            Input::Register { call, registration, active_worker } => {
                 self.register(call, registration, active_worker);
             }
             Input::Unregister { call, registration } => self.unregister(call, &registration),
@@ -109,17 +105,8 @@ impl Model {
             Input::CallDropped(call) => self.call_dropped(call),
             Input::CallerReady(key) => self.with_fetch(key, BackgroundFetch::perform),
             Input::Abort { call, fetch } => self.abort(call, fetch),
-            Input::SetPaused {
-                call,
-                fetch,
-                paused,
-            } => self.set_paused(call, fetch, paused),
-            Input::UpdateUi {
-                call,
-                fetch,
-                title,
-                icons,
-            } => {
+            Input::SetPaused { call, fetch, paused } => self.set_paused(call, fetch, paused),
+            Input::UpdateUi { call, fetch, title, icons } => {
                 self.update_ui(call, fetch, title, icons);
             }
             Input::Click { call, fetch } => self.click(call, fetch),
@@ -203,9 +190,7 @@ impl Model {
 
     fn slot_granted(&mut self, record: RecordKey) {
         if self.fetches.contains_key(&record.fetch) {
-            self.with_fetch(record.fetch, |fetch, ctx| {
-                fetch.slot_granted(ctx, record.index)
-            });
+            self.with_fetch(record.fetch, |fetch, ctx| fetch.slot_granted(ctx, record.index));
         } else {
             self.ctx.act(Action::ReleaseSlot(record));
         }
@@ -222,21 +207,15 @@ impl Model {
     fn unregister(&mut self, call: CallId, key: &RegistrationKey) {
         self.drop_pending_of(key);
         self.ctx.registrations.remove(key);
-        let registering = self
-            .registering
-            .extract_if(.., |_, fetch| fetch.registration == *key);
+        let registering = self.registering.extract_if(.., |_, fetch| fetch.registration == *key);
         for (_, fetch) in registering {
             self.ctx.account(&key.storage_key).release(fetch.reserved());
         }
         self.ctx.store(StoreOp::RemoveRegistration(key.clone()));
-        let removed = self
-            .fetches
-            .extract_if(.., |_, fetch| fetch.registration == *key);
+        let removed = self.fetches.extract_if(.., |_, fetch| fetch.registration == *key);
         for (fetch, mut removed) in removed {
             removed.drop_network(&mut self.ctx);
-            self.ctx
-                .account(&key.storage_key)
-                .release(removed.reserved());
+            self.ctx.account(&key.storage_key).release(removed.reserved());
             self.ctx.after_commit(Effect::Forgotten(fetch));
         }
         self.ctx.after_commit(Effect::Reply(call, Ok(Reply::Done)));
@@ -290,12 +269,7 @@ impl Model {
         let (now, config) = (self.ctx.now.wall, &self.ctx.config);
         let mut kept: BTreeMap<&RegistrationKey, usize> = BTreeMap::new();
         let mut old = alloc::vec::Vec::new();
-        for fetch in self
-            .fetches
-            .values()
-            .rev()
-            .filter(|fetch| fetch.stage == Stage::Finished)
-        {
+        for fetch in self.fetches.values().rev().filter(|fetch| fetch.stage == Stage::Finished) {
             let count = kept.entry(&fetch.registration).or_default();
             *count += 1;
             let age = now.since(fetch.settled_at.unwrap_or(now));

@@ -178,9 +178,7 @@ impl Record {
 
     /// The bytes that its fetch's budget counts for it.
     pub(crate) fn claim(&self) -> u64 {
-        self.attempt()
-            .map_or(0, |attempt| attempt.grant)
-            .max(self.data.stored)
+        self.attempt().map_or(0, |attempt| attempt.grant).max(self.data.stored)
     }
 
     /// How the missing bytes alone can be asked for, or none where the whole must be (rulings 23,
@@ -193,10 +191,7 @@ impl Record {
             && self.data.stored > 0
             && !head.is_content_coded();
         let if_range = possible.then(|| strong_validator(head))??;
-        Some(Resume {
-            start: self.data.stored,
-            if_range,
-        })
+        Some(Resume { start: self.data.stored, if_range })
     }
 
     /// Whether every byte is stored, as the response's head told (ruling 26).

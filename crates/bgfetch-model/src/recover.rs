@@ -18,11 +18,8 @@ impl Model {
             self.ctx.registrations.entry(key).or_default().active_worker = true;
         }
         for stored in snapshot.fetches {
-            let interrupted_uploads: alloc::vec::Vec<bool> = stored
-                .records
-                .iter()
-                .map(|record| record.upload_begun)
-                .collect();
+            let interrupted_uploads: alloc::vec::Vec<bool> =
+                stored.records.iter().map(|record| record.upload_begun).collect();
             let mut fetch = BackgroundFetch::restored(stored, &mut self.ctx);
             fetch.resume_after_restart(&mut self.ctx, &interrupted_uploads);
             self.fetches.insert(fetch.key, fetch);
@@ -33,16 +30,9 @@ impl Model {
 
 impl BackgroundFetch {
     fn restored(stored: StoredFetch, ctx: &mut Context) -> Self {
-        let totals = if stored.records_available {
-            Totals::of(&stored.records)
-        } else {
-            stored.totals
-        };
-        let held = if stored.records_available {
-            totals.downloaded
-        } else {
-            0
-        };
+        let totals =
+            if stored.records_available { Totals::of(&stored.records) } else { stored.totals };
+        let held = if stored.records_available { totals.downloaded } else { 0 };
         // A fetch that settled needs no more than it has.
         let promised = match stored.result {
             None => stored.download_total,
@@ -80,8 +70,7 @@ impl BackgroundFetch {
             fetch.tallies.stored = totals.downloaded;
             fetch.tallies.uploaded = totals.uploaded;
         }
-        ctx.account(&fetch.registration.storage_key)
-            .reserve_stored(fetch.reserved());
+        ctx.account(&fetch.registration.storage_key).reserve_stored(fetch.reserved());
         fetch
     }
 
@@ -113,11 +102,7 @@ impl BackgroundFetch {
         // Ruling 28: an upload in flight at a crash may have arrived; it is not sent again.
         const FETCH_ERROR: RecordResult = RecordResult::Failure(FailureReason::FetchError);
         for (index, begun) in self.indices().zip(interrupted_uploads) {
-            if *begun
-                && self
-                    .record(index)
-                    .is_some_and(|record| !record.is_settled())
-            {
+            if *begun && self.record(index).is_some_and(|record| !record.is_settled()) {
                 let message = Some("the upload was interrupted by a restart".into());
                 self.settle_record(ctx, index, FETCH_ERROR, message);
             }
@@ -153,11 +138,9 @@ impl BackgroundFetch {
                 _ => {}
             }
         }
-        for timer in [
-            Timer::Progress(self.key),
-            Timer::ClientsApplied(self.key),
-            Timer::Redeliver(self.key),
-        ] {
+        for timer in
+            [Timer::Progress(self.key), Timer::ClientsApplied(self.key), Timer::Redeliver(self.key)]
+        {
             ctx.timers.clear(timer);
         }
     }

@@ -74,10 +74,7 @@ impl RecordResult {
     /// to script after this end.
     #[must_use]
     pub const fn exposes_response(self) -> bool {
-        matches!(
-            self,
-            Self::Success | Self::Failure(FailureReason::BadStatus)
-        )
+        matches!(self, Self::Success | Self::Failure(FailureReason::BadStatus))
     }
 }
 

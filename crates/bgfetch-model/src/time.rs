@@ -43,10 +43,7 @@ impl UnixTime {
     /// This time moved `by` into the future; saturates instead of overflowing.
     #[must_use]
     pub fn after(self, by: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)),
-        )
+        Self(self.0.saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))
     }
 
     /// The time from `earlier` to this one; zero when `earlier` is later (the clock was set back).

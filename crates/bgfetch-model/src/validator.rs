@@ -31,9 +31,7 @@ fn is_strong_entity_tag(tag: &str) -> bool {
         return false;
     };
     // etagc leaves out the quote, controls and space; so a combined list of tags is refused too.
-    opaque
-        .chars()
-        .all(|c| c == '\u{21}' || ('\u{23}'..='\u{7e}').contains(&c) || c >= '\u{80}')
+    opaque.chars().all(|c| c == '\u{21}' || ('\u{23}'..='\u{7e}').contains(&c) || c >= '\u{80}')
 }
 
 /// Seconds since the epoch of an IMF-fixdate (`Sun, 06 Nov 1994 08:49:37 GMT`), the only form that
@@ -45,11 +43,8 @@ fn imf_fixdate_seconds(date: &str) -> Option<u64> {
     let month = MONTHS.iter().zip(1..).find(|(month, _)| **month == name)?.1;
     let year = number(parts.next()?, 4)?;
     let mut clock = parts.next()?.split(':');
-    let (hour, minute, second) = (
-        number(clock.next()?, 2)?,
-        number(clock.next()?, 2)?,
-        number(clock.next()?, 2)?,
-    );
+    let (hour, minute, second) =
+        (number(clock.next()?, 2)?, number(clock.next()?, 2)?, number(clock.next()?, 2)?);
     let sound = parts.next() == Some("GMT")
         && parts.next().is_none()
         && clock.next().is_none()
@@ -61,9 +56,8 @@ fn imf_fixdate_seconds(date: &str) -> Option<u64> {
     sound.then(|| ((days_since_epoch(year, month, day) * 24 + hour) * 60 + minute) * 60 + second)
 }
 
-const MONTHS: [&str; 12] = [
-    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-];
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 fn number(text: &str, width: usize) -> Option<u64> {
     (text.len() == width && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok())?
@@ -71,11 +65,7 @@ fn number(text: &str, width: usize) -> Option<u64> {
 
 /// The proleptic Gregorian calendar, with years that begin in March so that the leap day is last.
 fn days_since_epoch(year: u64, month: u64, day: u64) -> u64 {
-    let (year, month) = if month <= 2 {
-        (year - 1, month + 9)
-    } else {
-        (year, month - 3)
-    };
+    let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
     let days = 365 * year + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 1;
     days - 719_468
 }
@@ -113,31 +103,16 @@ mod tests {
     #[test]
     fn last_modified_is_strong_only_a_minute_before_the_date() {
         let date = ("Date", "Sun, 06 Nov 1994 08:49:37 GMT");
-        assert_eq!(
-            validator(&[date, ("Last-Modified", "Sun, 06 Nov 1994 08:48:38 GMT")]),
-            None
-        );
+        assert_eq!(validator(&[date, ("Last-Modified", "Sun, 06 Nov 1994 08:48:38 GMT")]), None);
         assert!(validator(&[date, ("Last-Modified", "Sun, 06 Nov 1994 08:48:37 GMT")]).is_some());
-        assert_eq!(
-            validator(&[("Last-Modified", "Sun, 06 Nov 1994 08:48:37 GMT")]),
-            None
-        );
+        assert_eq!(validator(&[("Last-Modified", "Sun, 06 Nov 1994 08:48:37 GMT")]), None);
     }
 
     #[test]
     fn dates_become_seconds() {
-        assert_eq!(
-            imf_fixdate_seconds("Thu, 01 Jan 1970 00:00:00 GMT"),
-            Some(0)
-        );
-        assert_eq!(
-            imf_fixdate_seconds("Sun, 06 Nov 1994 08:49:37 GMT"),
-            Some(784_111_777)
-        );
-        assert_eq!(
-            imf_fixdate_seconds("Thu, 29 Feb 2024 12:00:00 GMT"),
-            Some(1_709_208_000)
-        );
+        assert_eq!(imf_fixdate_seconds("Thu, 01 Jan 1970 00:00:00 GMT"), Some(0));
+        assert_eq!(imf_fixdate_seconds("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
+        assert_eq!(imf_fixdate_seconds("Thu, 29 Feb 2024 12:00:00 GMT"), Some(1_709_208_000));
         assert_eq!(imf_fixdate_seconds("Sunday, 06-Nov-94 08:49:37 GMT"), None);
         assert_eq!(imf_fixdate_seconds("Sun, 06 Nov 1994 08:49:37 +0100"), None);
     }

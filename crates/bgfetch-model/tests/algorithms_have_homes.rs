@@ -10,73 +10,28 @@ use std::path::{Path, PathBuf};
 /// The spec's algorithms and where their text is.
 const ALGORITHMS: [(&str, &str); 21] = [
     ("queue a bgfetch task", "queue-a-bgfetch-task"),
-    (
-        "stored body bytes total",
-        "background-fetch-stored-body-bytes-total",
-    ),
+    ("stored body bytes total", "background-fetch-stored-body-bytes-total"),
     ("display", "background-fetch-display-algorithm"),
-    (
-        "perform a background fetch",
-        "perform-a-background-fetch-algorithm",
-    ),
+    ("perform a background fetch", "perform-a-background-fetch-algorithm"),
     ("complete a record", "complete-a-record-algorithm"),
-    (
-        "update background fetch instances",
-        "update-background-fetch-instance-algorithm",
-    ),
-    (
-        "fire a background fetch click event",
-        "fire-a-background-fetch-click-event-algorithm",
-    ),
+    ("update background fetch instances", "update-background-fetch-instance-algorithm"),
+    ("fire a background fetch click event", "fire-a-background-fetch-click-event-algorithm"),
     (
         "get a BackgroundFetchRegistration instance",
         "get-a-backgroundfetchregistration-instance-algorithm",
     ),
-    (
-        "validate a partial response",
-        "validate-partial-response-algorithm",
-    ),
-    (
-        "extract content-range values",
-        "extract-content-range-values-algorithm",
-    ),
+    ("validate a partial response", "validate-partial-response-algorithm"),
+    ("extract content-range values", "extract-content-range-values-algorithm"),
     ("create record objects", "create-settled-fetches-algorithm"),
-    (
-        "contains background fetch",
-        "contains-background-fetch-algorithm",
-    ),
-    (
-        "does not contain background fetch",
-        "contains-background-fetch-algorithm",
-    ),
-    (
-        "BackgroundFetchManager fetch()",
-        "background-fetch-manager-fetch",
-    ),
-    (
-        "BackgroundFetchManager get()",
-        "background-fetch-manager-get",
-    ),
-    (
-        "BackgroundFetchManager getIds()",
-        "background-fetch-manager-get-ids",
-    ),
-    (
-        "BackgroundFetchRegistration abort()",
-        "background-fetch-registration-abort",
-    ),
-    (
-        "BackgroundFetchRegistration match()",
-        "background-fetch-registration-match",
-    ),
-    (
-        "BackgroundFetchRegistration matchAll()",
-        "background-fetch-registration-match-all",
-    ),
-    (
-        "BackgroundFetchUpdateUIEvent updateUI()",
-        "background-fetch-update-ui-event-update-ui",
-    ),
+    ("contains background fetch", "contains-background-fetch-algorithm"),
+    ("does not contain background fetch", "contains-background-fetch-algorithm"),
+    ("BackgroundFetchManager fetch()", "background-fetch-manager-fetch"),
+    ("BackgroundFetchManager get()", "background-fetch-manager-get"),
+    ("BackgroundFetchManager getIds()", "background-fetch-manager-get-ids"),
+    ("BackgroundFetchRegistration abort()", "background-fetch-registration-abort"),
+    ("BackgroundFetchRegistration match()", "background-fetch-registration-match"),
+    ("BackgroundFetchRegistration matchAll()", "background-fetch-registration-match-all"),
+    ("BackgroundFetchUpdateUIEvent updateUI()", "background-fetch-update-ui-event-update-ui"),
     ("background fetch click (WebDriver)", "automation-click"),
 ];
 
@@ -117,9 +72,8 @@ fn every_algorithm_has_a_row_that_names_files_that_exist() {
 fn every_algorithm_links_to_the_text_of_the_spec() {
     for (algorithm, anchor) in ALGORITHMS {
         let link = format!("https://wicg.github.io/background-fetch/#{anchor})");
-        let linked = homes(algorithm)
-            .iter()
-            .any(|home| fs::read_to_string(home).unwrap().contains(&link));
+        let linked =
+            homes(algorithm).iter().any(|home| fs::read_to_string(home).unwrap().contains(&link));
         assert!(linked, "no home of \"{algorithm}\" links to {link}");
     }
 }

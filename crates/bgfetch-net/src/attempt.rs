@@ -71,10 +71,7 @@ pub struct Timeouts {
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self {
-            head: Duration::from_secs(60),
-            stall: Duration::from_secs(30),
-        }
+        Self { head: Duration::from_secs(60), stall: Duration::from_secs(30) }
     }
 }
 
@@ -158,15 +155,12 @@ impl<R: Reporter> Attempt<R> {
         let response = self.head(fetcher.fetch(request)).await?;
         self.flush_uploaded();
         self.reporter.connection(response.multiplexed);
-        self.reporter.event(AttemptEvent::Head {
-            head: response.head,
-            retry_after: response.retry_after,
-        });
+        self.reporter
+            .event(AttemptEvent::Head { head: response.head, retry_after: response.retry_after });
         let (offset, grant) = self.verdict().await?;
         self.stored = Some(offset);
         let sink = open(offset).map_err(storage_fault)?;
-        self.receive(Intake::new(response.body), sink, offset, grant)
-            .await
+        self.receive(Intake::new(response.body), sink, offset, grant).await
     }
 
     /// Waits for the response's head while the request's body goes out.
@@ -295,11 +289,7 @@ struct Intake {
 
 impl Intake {
     fn new(body: BoxStream<'static, Result<Bytes, FetchError>>) -> Self {
-        Self {
-            body,
-            ready: VecDeque::new(),
-            end: None,
-        }
+        Self { body, ready: VecDeque::new(), end: None }
     }
 
     /// Waits for bytes or the end, and takes whatever else is there already, up to [`BATCH`].
@@ -371,11 +361,7 @@ fn storage_fault(error: io::Error) -> Stop {
         io::ErrorKind::QuotaExceeded => format!("the disk quota is used up: {error}"),
         _ => format!("the body could not be stored: {error}"),
     };
-    Stop::Failed(Fault {
-        kind: FaultKind::Storage,
-        sent: true,
-        message,
-    })
+    Stop::Failed(Fault { kind: FaultKind::Storage, sent: true, message })
 }
 
 fn timed_out(what: &str, limit: Duration) -> Fault {

@@ -160,11 +160,7 @@ impl FetchError {
         sent: bool,
         cause: impl Into<Box<dyn Error + Send + Sync>>,
     ) -> Self {
-        Self {
-            kind,
-            sent,
-            cause: cause.into(),
-        }
+        Self { kind, sent, cause: cause.into() }
     }
 
     /// The class, from which the model decides whether to try again.
@@ -201,11 +197,7 @@ impl Error for FetchError {}
 
 impl From<FetchError> for Fault {
     fn from(error: FetchError) -> Self {
-        Self {
-            kind: error.kind,
-            sent: error.sent,
-            message: error.to_string(),
-        }
+        Self { kind: error.kind, sent: error.sent, message: error.to_string() }
     }
 }
 

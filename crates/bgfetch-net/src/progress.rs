@@ -24,12 +24,7 @@ impl Coalesced {
     /// Starts at an offset that is known already.
     pub(crate) fn new(start: u64) -> Self {
         let at = Instant::now();
-        Self {
-            latest: start,
-            reported: start,
-            at,
-            timer: Box::pin(sleep_until(at + INTERVAL)),
-        }
+        Self { latest: start, reported: start, at, timer: Box::pin(sleep_until(at + INTERVAL)) }
     }
 
     /// Moves on to `offset`; returns it if it is to be reported now.
@@ -85,11 +80,7 @@ impl Watchdog {
         // Keeps an embedder's "never" within what a clock can add.
         let limit = limit.min(Duration::from_secs(365 * 24 * 60 * 60));
         let fed = Instant::now();
-        Self {
-            limit,
-            fed,
-            timer: Box::pin(sleep_until(fed + limit)),
-        }
+        Self { limit, fed, timer: Box::pin(sleep_until(fed + limit)) }
     }
 
     pub(crate) fn feed(&mut self) {

@@ -116,12 +116,8 @@ pub fn next(
 }
 
 /// Fetch's [request-body-header names](https://fetch.spec.whatwg.org/#request-body-header-name).
-const REQUEST_BODY_HEADERS: [&str; 4] = [
-    "content-encoding",
-    "content-language",
-    "content-location",
-    "content-type",
-];
+const REQUEST_BODY_HEADERS: [&str; 4] =
+    ["content-encoding", "content-language", "content-location", "content-type"];
 
 /// Fetch's [redirect status](https://fetch.spec.whatwg.org/#redirect-status).
 const fn is_redirect_status(status: u16) -> bool {
@@ -144,13 +140,9 @@ mod tests {
         Hop {
             method: method.into(),
             url: Url::parse("https://a.test/dir/file?q#top").unwrap(),
-            headers: [
-                ("Authorization", "secret"),
-                ("Content-Type", "x/y"),
-                ("X", "1"),
-            ]
-            .into_iter()
-            .collect(),
+            headers: [("Authorization", "secret"), ("Content-Type", "x/y"), ("X", "1")]
+                .into_iter()
+                .collect(),
             sends_body: method != "GET",
         }
     }
@@ -169,11 +161,7 @@ mod tests {
     #[test]
     fn only_redirect_statuses_with_a_location_redirect() {
         for status in [200, 206, 300, 304, 305, 306, 309, 404] {
-            assert_eq!(
-                follow(&hop("GET"), status, "/x"),
-                Ok(Next::Response),
-                "{status}"
-            );
+            assert_eq!(follow(&hop("GET"), status, "/x"), Ok(Next::Response), "{status}");
         }
         for status in [301, 302, 303, 307, 308] {
             assert_eq!(followed(&hop("GET"), status, "/x").method, "GET");
@@ -220,11 +208,7 @@ mod tests {
 
     #[test]
     fn authorization_stays_within_the_origin() {
-        assert!(
-            followed(&hop("GET"), 302, "/x")
-                .headers
-                .contains("authorization")
-        );
+        assert!(followed(&hop("GET"), 302, "/x").headers.contains("authorization"));
         for elsewhere in ["https://b.test/", "http://a.test/", "https://a.test:8443/"] {
             let next = followed(&hop("GET"), 302, elsewhere);
             assert!(!next.headers.contains("authorization"), "{elsewhere}");
@@ -248,20 +232,10 @@ mod tests {
         for (location, expected) in [
             ("http://", BadRedirect::Location),
             ("data:,x", BadRedirect::Target(BadTarget::Scheme)),
-            (
-                "https://u:p@a.test/",
-                BadRedirect::Target(BadTarget::Credentials),
-            ),
-            (
-                "https://a.test:25/",
-                BadRedirect::Target(BadTarget::Port(25)),
-            ),
+            ("https://u:p@a.test/", BadRedirect::Target(BadTarget::Credentials)),
+            ("https://a.test:25/", BadRedirect::Target(BadTarget::Port(25))),
         ] {
-            assert_eq!(
-                follow(&hop("GET"), 302, location),
-                Err(expected),
-                "{location}"
-            );
+            assert_eq!(follow(&hop("GET"), 302, location), Err(expected), "{location}");
         }
     }
 }

@@ -17,10 +17,8 @@ pub fn delay(headers: &HeaderList, now: SystemTime) -> Option<Duration> {
         return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
     }
     let until = httpdate::parse_http_date(value).ok()?;
-    let from = headers
-        .get("date")
-        .and_then(|date| httpdate::parse_http_date(&date).ok())
-        .unwrap_or(now);
+    let from =
+        headers.get("date").and_then(|date| httpdate::parse_http_date(&date).ok()).unwrap_or(now);
     Some(until.duration_since(from).unwrap_or(Duration::ZERO))
 }
 
@@ -36,10 +34,7 @@ mod tests {
     #[test]
     fn seconds_and_dates_are_understood() {
         let new_year = ("retry-after", "Sat, 01 Jan 2000 00:00:00 GMT");
-        assert_eq!(
-            after(&[("Retry-After", "120")]),
-            Some(Duration::from_secs(120))
-        );
+        assert_eq!(after(&[("Retry-After", "120")]), Some(Duration::from_secs(120)));
         assert_eq!(after(&[new_year]), Some(Duration::from_secs(60)));
         let date = ("date", "Fri, 31 Dec 1999 23:59:50 GMT");
         assert_eq!(after(&[new_year, date]), Some(Duration::from_secs(10)));
@@ -53,10 +48,7 @@ mod tests {
             assert_eq!(after(&[("retry-after", value)]), None, "{value}");
         }
         let huge = "9".repeat(40);
-        assert_eq!(
-            after(&[("retry-after", &huge)]),
-            Some(Duration::from_secs(u64::MAX))
-        );
+        assert_eq!(after(&[("retry-after", &huge)]), Some(Duration::from_secs(u64::MAX)));
         assert_eq!(after(&[]), None);
     }
 }

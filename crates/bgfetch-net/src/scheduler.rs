@@ -124,20 +124,11 @@ struct Lane {
 impl Host {
     /// How many connections its records in flight need.
     fn connections(&self) -> usize {
-        if self.multiplexes {
-            self.running.min(1) as usize
-        } else {
-            self.running as usize
-        }
+        if self.multiplexes { self.running.min(1) as usize } else { self.running as usize }
     }
 
     fn has_free_slot(&self, limits: &Limits) -> bool {
-        self.running
-            < if self.multiplexes {
-                limits.per_host_multiplexed
-            } else {
-                limits.per_host
-            }
+        self.running < if self.multiplexes { limits.per_host_multiplexed } else { limits.per_host }
     }
 }
 
@@ -220,12 +211,7 @@ impl Scheduler {
         self.fetches[fetch].waiting.clear();
         let lanes: Vec<LaneId> = self.fetches[fetch].lanes.values().copied().collect();
         for lane in lanes {
-            let Lane {
-                leaf,
-                waiting,
-                host,
-                ..
-            } = &mut self.lanes[lane];
+            let Lane { leaf, waiting, host, .. } = &mut self.lanes[lane];
             if waiting.is_empty() {
                 continue;
             }
@@ -268,10 +254,7 @@ impl Scheduler {
             self.forest.take_slot(self.fetches[fetch].leaf);
         }
         self.nominate(host);
-        let record = RecordKey {
-            fetch: self.fetches[fetch].key,
-            index: RecordIndex(index),
-        };
+        let record = RecordKey { fetch: self.fetches[fetch].key, index: RecordIndex(index) };
         self.running.insert(record, lane);
         Some(record)
     }
@@ -318,9 +301,7 @@ impl Scheduler {
         priority: Priority,
     ) -> FetchId {
         let id = self.fetches.next_id();
-        let leaf = self
-            .forest
-            .add_leaf(self.all_hosts, registration, priority, id);
+        let leaf = self.forest.add_leaf(self.all_hosts, registration, priority, id);
         self.fetch_ids.insert(key, id);
         self.fetches.insert(Fetch {
             key,
@@ -350,22 +331,12 @@ impl Scheduler {
 
     fn add_lane(&mut self, fetch: FetchId, host: HostId) -> LaneId {
         let id = self.lanes.next_id();
-        let Fetch {
-            registration,
-            priority,
-            ..
-        } = &self.fetches[fetch];
+        let Fetch { registration, priority, .. } = &self.fetches[fetch];
         let root = self.hosts[host].root;
         let leaf = self.forest.add_leaf(root, registration, *priority, id);
         self.hosts[host].lanes += 1;
         self.fetches[fetch].lanes.insert(host, id);
-        self.lanes.insert(Lane {
-            fetch,
-            host,
-            leaf,
-            waiting: BTreeSet::new(),
-            running: 0,
-        })
+        self.lanes.insert(Lane { fetch, host, leaf, waiting: BTreeSet::new(), running: 0 })
     }
 
     fn leave_lane(&mut self, lane: LaneId, index: u32) {
@@ -378,13 +349,7 @@ impl Scheduler {
 
     /// Chooses a host's next record anew, after anything changed at that host.
     fn nominate(&mut self, host: HostId) {
-        let Host {
-            root,
-            running,
-            multiplexes,
-            nominee: before,
-            ..
-        } = self.hosts[host];
+        let Host { root, running, multiplexes, nominee: before, .. } = self.hosts[host];
         let nominee = if self.hosts[host].has_free_slot(&self.limits) {
             self.forest.first(root)
         } else {
@@ -448,9 +413,7 @@ impl Scheduler {
         if self.lanes[lane].running > 0 || !self.lanes[lane].waiting.is_empty() {
             return;
         }
-        let Lane {
-            fetch, host, leaf, ..
-        } = self.lanes.remove(lane);
+        let Lane { fetch, host, leaf, .. } = self.lanes.remove(lane);
         self.forest.remove(leaf);
         self.fetches[fetch].lanes.remove(&host);
         self.hosts[host].lanes -= 1;

@@ -54,10 +54,7 @@ struct Script {
 
 impl Script {
     fn body(steps: &[Step]) -> Self {
-        Self {
-            body: steps.to_vec(),
-            ..Self::default()
-        }
+        Self { body: steps.to_vec(), ..Self::default() }
     }
 }
 
@@ -132,10 +129,7 @@ impl BodySink for Disk {
         if self.full_at.is_some_and(|full| length > full) {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        assert!(
-            length <= self.limit.load(Ordering::Relaxed),
-            "beyond the grant"
-        );
+        assert!(length <= self.limit.load(Ordering::Relaxed), "beyond the grant");
         stored.extend_from_slice(bytes);
         Ok(())
     }
@@ -170,11 +164,7 @@ fn start_with(script: Script, disk: Disk, timeouts: Timeouts) -> Run {
         };
         run(&script, request, timeouts, open, receiver, reporter).await;
     });
-    Run {
-        commands: Some(commands),
-        events,
-        disk,
-    }
+    Run { commands: Some(commands), events, disk }
 }
 
 impl Run {
@@ -222,22 +212,12 @@ fn fault(end: AttemptEnd) -> Fault {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_arrives_whole() {
-    let mut run = start(Script::body(&[
-        Send(10),
-        Wait(Duration::from_millis(1)),
-        Send(5),
-    ]));
+    let mut run = start(Script::body(&[Send(10), Wait(Duration::from_millis(1)), Send(5)]));
     let Head { head, retry_after } = run.hear().await else {
         panic!("no head");
     };
-    assert_eq!(
-        (head.status, retry_after),
-        (200, Some(Duration::from_secs(7)))
-    );
-    run.tell(Receive {
-        offset: 0,
-        grant: 15,
-    });
+    assert_eq!((head.status, retry_after), (200, Some(Duration::from_secs(7))));
+    run.tell(Receive { offset: 0, grant: 15 });
     assert_eq!(run.ended().await, (Some(15), AttemptEnd::Complete));
     assert_eq!(*run.disk.bytes.lock(), chunk(0, 15));
 }
@@ -248,10 +228,7 @@ async fn nothing_is_read_before_the_verdict_and_offsets_count_from_the_represent
     assert!(matches!(run.hear().await, Head { .. }));
     sleep(Duration::from_secs(3600)).await;
     assert!(run.events.is_empty(), "waiting for the model is no stall");
-    run.tell(Receive {
-        offset: 90,
-        grant: 95,
-    });
+    run.tell(Receive { offset: 90, grant: 95 });
     assert_eq!(run.hear().await, NeedGrant(95));
     run.tell(Grant(u64::MAX));
     assert_eq!(run.ended().await, (Some(100), AttemptEnd::Complete));
@@ -318,22 +295,13 @@ async fn progress_is_reported_by_size_or_by_time() {
     let before = began.elapsed();
     assert_eq!(run.hear().await, Progress(2 * MIB as u64 + 1));
     assert_eq!(began.elapsed() - before, Duration::from_millis(50));
-    assert_eq!(
-        run.ended().await,
-        (Some(2 * MIB as u64 + 1), AttemptEnd::Complete)
-    );
+    assert_eq!(run.ended().await, (Some(2 * MIB as u64 + 1), AttemptEnd::Complete));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_body_stalls_after_its_time() {
     let almost = Wait(Duration::from_secs(29));
-    let mut run = start(Script::body(&[
-        almost,
-        Send(1),
-        almost,
-        Send(1),
-        Wait(Duration::MAX / 2),
-    ]));
+    let mut run = start(Script::body(&[almost, Send(1), almost, Send(1), Wait(Duration::MAX / 2)]));
     let began = Instant::now();
     run.receive(0, 9).await;
     let (stored, end) = run.ended().await;
@@ -345,11 +313,7 @@ async fn a_silent_body_stalls_after_its_time() {
 
 #[tokio::test(start_paused = true)]
 async fn waiting_for_a_grant_is_no_stall_and_does_not_shorten_the_next_wait() {
-    let mut run = start(Script::body(&[
-        Send(10),
-        Wait(Duration::from_secs(29)),
-        Send(10),
-    ]));
+    let mut run = start(Script::body(&[Send(10), Wait(Duration::from_secs(29)), Send(10)]));
     run.receive(0, 5).await;
     assert_eq!(run.hear().await, NeedGrant(5));
     sleep(Duration::from_secs(300)).await;
@@ -398,10 +362,7 @@ async fn uploads_are_coalesced_and_exact_before_the_head() {
 
 #[tokio::test(start_paused = true)]
 async fn a_fetch_that_fails_ends_with_its_fault() {
-    let mut run = start(Script {
-        fails: Some(FaultKind::Unreachable),
-        ..Script::default()
-    });
+    let mut run = start(Script { fails: Some(FaultKind::Unreachable), ..Script::default() });
     let (stored, end) = run.ended().await;
     assert_eq!(stored, None);
     let fault = fault(end);
@@ -415,19 +376,13 @@ async fn a_cut_keeps_the_bytes_before_it_even_where_they_wait_for_a_grant() {
     assert_eq!(run.hear().await, NeedGrant(4));
     run.tell(Grant(100));
     let (stored, end) = run.ended().await;
-    assert_eq!(
-        (stored, fault(end).kind),
-        (Some(10), FaultKind::Interrupted)
-    );
+    assert_eq!((stored, fault(end).kind), (Some(10), FaultKind::Interrupted));
     assert_eq!(run.stored(), 10);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_full_disk_is_named_and_what_was_stored_is_exact() {
-    let disk = Disk {
-        full_at: Some(12),
-        ..Disk::default()
-    };
+    let disk = Disk { full_at: Some(12), ..Disk::default() };
     let steps = [Send(10), Wait(Duration::from_secs(1)), Send(10)];
     let mut run = start_with(Script::body(&steps), disk, Timeouts::default());
     run.receive(0, 100).await;
@@ -441,15 +396,10 @@ async fn a_full_disk_is_named_and_what_was_stored_is_exact() {
 #[tokio::test(start_paused = true)]
 async fn a_closed_command_channel_cancels() {
     let forever = Wait(Duration::from_secs(10_000));
-    let patient = Timeouts {
-        head: Duration::MAX,
-        stall: Duration::MAX,
-    };
+    let patient = Timeouts { head: Duration::MAX, stall: Duration::MAX };
     for events_before in 0..3 {
-        let script = Script {
-            head_after: Duration::from_secs(1),
-            ..Script::body(&[Send(9), forever])
-        };
+        let script =
+            Script { head_after: Duration::from_secs(1), ..Script::body(&[Send(9), forever]) };
         let mut run = start_with(script, Disk::default(), patient);
         if events_before > 0 {
             run.receive(0, 3).await;
@@ -465,10 +415,7 @@ async fn a_closed_command_channel_cancels() {
 
 #[tokio::test(start_paused = true)]
 async fn the_scheduler_hears_of_multiplexing_before_the_head() {
-    struct Both(
-        UnboundedSender<AttemptCommand>,
-        Arc<Mutex<Vec<&'static str>>>,
-    );
+    struct Both(UnboundedSender<AttemptCommand>, Arc<Mutex<Vec<&'static str>>>);
     impl Reporter for Both {
         fn event(&mut self, event: AttemptEvent) {
             if matches!(event, Head { .. }) {
@@ -486,15 +433,7 @@ async fn the_scheduler_hears_of_multiplexing_before_the_head() {
     let request = FetchRequest::new(Arc::new(request), AttemptSpec::default(), None);
     let open = |_| Ok(Box::new(Disk::default()) as Box<dyn BodySink>);
     let reporter = Both(commands, Arc::clone(&heard));
-    run(
-        &Script::default(),
-        request,
-        Timeouts::default(),
-        open,
-        receiver,
-        reporter,
-    )
-    .await;
+    run(&Script::default(), request, Timeouts::default(), open, receiver, reporter).await;
     assert_eq!(*heard.lock(), ["many", "head"]);
 }
 
@@ -503,10 +442,7 @@ async fn the_scheduler_hears_of_multiplexing_before_the_head() {
 async fn large_batches_are_written_on_a_multi_threaded_runtime_too() {
     let mut run = start(Script::body(&[Send(MIB / 2); 8]));
     run.receive(0, u64::MAX).await;
-    assert_eq!(
-        run.ended().await,
-        (Some(4 * MIB as u64), AttemptEnd::Complete)
-    );
+    assert_eq!(run.ended().await, (Some(4 * MIB as u64), AttemptEnd::Complete));
     let written = run.disk.bytes.lock().clone();
     assert!(written == chunk(0, 4 * MIB));
 }

@@ -34,11 +34,7 @@ struct Stored {
 
 impl Stored {
     fn pattern(length: usize) -> Arc<Self> {
-        Arc::new(Self {
-            bytes: pattern(length),
-            chunk: 16 << 10,
-            opened: AtomicUsize::new(0),
-        })
+        Arc::new(Self { bytes: pattern(length), chunk: 16 << 10, opened: AtomicUsize::new(0) })
     }
 }
 
@@ -49,11 +45,7 @@ impl RequestBody for Stored {
 
     fn open(&self) -> BoxStream<'static, io::Result<Bytes>> {
         self.opened.fetch_add(1, Ordering::Relaxed);
-        let chunks: Vec<_> = self
-            .bytes
-            .chunks(self.chunk)
-            .map(Bytes::copy_from_slice)
-            .collect();
+        let chunks: Vec<_> = self.bytes.chunks(self.chunk).map(Bytes::copy_from_slice).collect();
         stream::iter(chunks).map(Ok).boxed()
     }
 }
@@ -83,10 +75,7 @@ fn fetcher() -> HyperFetcher {
 }
 
 fn trusting(origin: &Origin) -> HyperFetcher {
-    HyperFetcher::builder()
-        .tls(origin.client())
-        .build()
-        .unwrap()
+    HyperFetcher::builder().tls(origin.client()).build().unwrap()
 }
 
 async fn body(response: FetchResponse) -> Result<Bytes, FetchError> {
@@ -106,10 +95,7 @@ async fn text(fetcher: &HyperFetcher, request: FetchRequest) -> String {
 }
 
 async fn error(fetcher: &HyperFetcher, request: FetchRequest) -> FetchError {
-    fetcher
-        .fetch(request)
-        .await
-        .expect_err("the fetch succeeded")
+    fetcher.fetch(request).await.expect_err("the fetch succeeded")
 }
 
 /// Fetches, and returns how the body failed.
@@ -131,16 +117,10 @@ async fn a_connection_is_kept_for_the_next_request_until_the_network_changes() {
     let origin = Origin::http().await;
     let fetcher = fetcher();
     for _ in 0..3 {
-        let response = fetcher
-            .fetch(get(&origin.url("/bytes/100000")))
-            .await
-            .unwrap();
+        let response = fetcher.fetch(get(&origin.url("/bytes/100000"))).await.unwrap();
         assert!(!response.multiplexed);
         assert_eq!(response.head.status, 200);
-        assert_eq!(
-            response.head.headers.get("Content-Length").unwrap(),
-            "100000"
-        );
+        assert_eq!(response.head.headers.get("Content-Length").unwrap(), "100000");
         assert_eq!(response.head.response_type, ResponseType::Default);
         assert_eq!(body(response).await.unwrap(), pattern(100_000));
         // The connection returns to the pool in tasks of its own, which are ready to run.
@@ -172,10 +152,7 @@ async fn http2_carries_many_requests_on_one_connection() {
 #[tokio::test]
 async fn https_without_alpn_is_http1() {
     let origin = Origin::https(&[]).await;
-    let response = trusting(&origin)
-        .fetch(get(&origin.url("/bytes/9")))
-        .await
-        .unwrap();
+    let response = trusting(&origin).fetch(get(&origin.url("/bytes/9"))).await.unwrap();
     assert!(!response.multiplexed);
     assert_eq!(body(response).await.unwrap(), pattern(9));
 }
@@ -198,27 +175,16 @@ async fn a_resume_asks_for_a_range_of_the_identity() {
     let fetcher = fetcher();
     let url = origin.url("/headers");
     let mut request = get(&url);
-    request.resume = Some(Resume {
-        start: 1000,
-        if_range: "\"v\"".into(),
-    });
+    request.resume = Some(Resume { start: 1000, if_range: "\"v\"".into() });
     let seen = text(&fetcher, request).await;
-    for line in [
-        "range: bytes=1000-\n",
-        "if-range: \"v\"\n",
-        "accept-encoding: identity\n",
-    ] {
+    for line in ["range: bytes=1000-\n", "if-range: \"v\"\n", "accept-encoding: identity\n"] {
         assert!(seen.contains(line), "{seen}");
     }
     let seen = text(&fetcher, get(&url)).await;
     assert!(!seen.contains("range:") && seen.contains("accept-encoding: gzip, deflate, br, zstd"));
     let mut request = get(&url);
     request.identity = true;
-    assert!(
-        text(&fetcher, request)
-            .await
-            .contains("accept-encoding: identity\n")
-    );
+    assert!(text(&fetcher, request).await.contains("accept-encoding: identity\n"));
 }
 
 #[tokio::test]
@@ -248,24 +214,12 @@ async fn a_redirect_loop_and_bad_targets_fail_for_good() {
     let looping = error(&fetcher, get(&format!("http://{address}/"))).await;
     assert_eq!(looping.kind(), FaultKind::Permanent);
     assert_eq!(requests.load(Ordering::Relaxed), 21);
-    for location in [
-        "ftp://a.test/",
-        "http://127.0.0.1:25/",
-        "http://u:p@127.0.0.1/",
-        "http://",
-    ] {
+    for location in ["ftp://a.test/", "http://127.0.0.1:25/", "http://u:p@127.0.0.1/", "http://"] {
         let failed = error(&fetcher, get(&redirect(&origin, 302, location))).await;
-        assert_eq!(
-            (failed.kind(), failed.sent()),
-            (FaultKind::Permanent, true),
-            "{location}"
-        );
+        assert_eq!((failed.kind(), failed.sent()), (FaultKind::Permanent, true), "{location}");
     }
     let refused = error(&fetcher, get("http://127.0.0.1:6667/")).await;
-    assert_eq!(
-        (refused.kind(), refused.sent()),
-        (FaultKind::Permanent, false)
-    );
+    assert_eq!((refused.kind(), refused.sent()), (FaultKind::Permanent, false));
 }
 
 #[tokio::test]
@@ -274,10 +228,7 @@ async fn redirect_modes_error_and_manual() {
     let fetcher = fetcher();
     let url = redirect(&origin, 302, "/bytes/1");
     let forbidden = with(&url, |request| request.redirect = RedirectMode::Error);
-    assert_eq!(
-        error(&fetcher, forbidden).await.kind(),
-        FaultKind::Permanent
-    );
+    assert_eq!(error(&fetcher, forbidden).await.kind(), FaultKind::Permanent);
     let manual = with(&url, |request| request.redirect = RedirectMode::Manual);
     let response = fetcher.fetch(manual).await.unwrap();
     assert_eq!(response.head.response_type, ResponseType::OpaqueRedirect);
@@ -297,13 +248,8 @@ async fn a_large_body_is_uploaded_with_progress() {
         assert_eq!(uploaded.get(), LENGTH as u64);
     }
     let seen = text(&fetcher(), post(&plain.url("/headers"), Stored::pattern(5))).await;
-    assert!(
-        seen.contains("method: POST") && seen.contains("content-length: 5"),
-        "{seen}"
-    );
-    let empty = with(&plain.url("/headers"), |request| {
-        request.method = "POST".into()
-    });
+    assert!(seen.contains("method: POST") && seen.contains("content-length: 5"), "{seen}");
+    let empty = with(&plain.url("/headers"), |request| request.method = "POST".into());
     let seen = text(&fetcher(), empty).await;
     assert!(seen.contains("content-length: 0"), "{seen}");
 }
@@ -320,10 +266,7 @@ async fn a_307_sends_the_body_again_and_counts_it_once() {
 
     let request = post(&redirect(&origin, 303, "/headers"), stored);
     let seen = text(&fetcher(), request).await;
-    assert!(
-        seen.contains("method: GET") && !seen.contains("content-length"),
-        "{seen}"
-    );
+    assert!(seen.contains("method: GET") && !seen.contains("content-length"), "{seen}");
 }
 
 #[tokio::test]
@@ -350,17 +293,11 @@ async fn a_body_that_cannot_be_read_is_a_storage_fault() {
     let plain = Origin::http().await;
     let h2 = Origin::https(&[b"h2"]).await;
     for (origin, fetcher) in [(&plain, fetcher()), (&h2, trusting(&h2))] {
-        let bodies: [(Arc<dyn RequestBody>, &str); 2] = [
-            (Arc::new(Broken), "bad sector"),
-            (Arc::new(Short), "too short"),
-        ];
+        let bodies: [(Arc<dyn RequestBody>, &str); 2] =
+            [(Arc::new(Broken), "bad sector"), (Arc::new(Short), "too short")];
         for (body, reason) in bodies {
             let failed = error(&fetcher, post(&origin.url("/bytes/1"), body)).await;
-            assert_eq!(
-                (failed.kind(), failed.sent()),
-                (FaultKind::Storage, true),
-                "{failed}"
-            );
+            assert_eq!((failed.kind(), failed.sent()), (FaultKind::Storage, true), "{failed}");
             assert!(failed.to_string().contains(reason), "{failed}");
         }
     }
@@ -370,28 +307,16 @@ async fn a_body_that_cannot_be_read_is_a_storage_fault() {
 async fn cut_and_reset_bodies_are_interrupted() {
     let cut: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this";
     let chunked: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
-    for (answer, ending) in [
-        (cut, Ending::Close),
-        (cut, Ending::Reset),
-        (chunked, Ending::Close),
-    ] {
+    for (answer, ending) in [(cut, Ending::Close), (cut, Ending::Reset), (chunked, Ending::Close)] {
         let (address, _) = scripted(answer, ending).await;
         let failed = body_error(&format!("http://{address}/")).await;
-        assert_eq!(
-            (failed.kind(), failed.sent()),
-            (FaultKind::Interrupted, true),
-            "{failed}"
-        );
+        assert_eq!((failed.kind(), failed.sent()), (FaultKind::Interrupted, true), "{failed}");
     }
     // No response at all.
     for ending in [Ending::Close, Ending::Reset] {
         let (address, _) = scripted(b"", ending).await;
         let failed = error(&fetcher(), get(&format!("http://{address}/"))).await;
-        assert_eq!(
-            (failed.kind(), failed.sent()),
-            (FaultKind::Interrupted, true),
-            "{failed}"
-        );
+        assert_eq!((failed.kind(), failed.sent()), (FaultKind::Interrupted, true), "{failed}");
     }
 }
 
@@ -415,10 +340,7 @@ async fn a_post_is_never_sent_twice() {
     let (address, requests) = scripted(b"", Ending::Close).await;
     let request = post(&format!("http://{address}/"), Stored::pattern(10));
     let failed = error(&fetcher(), request).await;
-    assert_eq!(
-        (failed.kind(), failed.sent()),
-        (FaultKind::Interrupted, true)
-    );
+    assert_eq!((failed.kind(), failed.sent()), (FaultKind::Interrupted, true));
     assert_eq!(requests.load(Ordering::Relaxed), 1);
 }
 
@@ -430,25 +352,15 @@ async fn who_does_not_listen_is_unreachable_and_nothing_was_sent() {
     let request = post(&format!("http://{address}/"), Stored::pattern(10));
     let uploaded = request.uploaded.clone();
     let failed = error(&fetcher(), request).await;
-    assert_eq!(
-        (failed.kind(), failed.sent()),
-        (FaultKind::Unreachable, false),
-        "{failed}"
-    );
+    assert_eq!((failed.kind(), failed.sent()), (FaultKind::Unreachable, false), "{failed}");
     let told = failed.to_string();
-    assert!(
-        told.starts_with("could not connect: Connection refused"),
-        "{told}"
-    );
+    assert!(told.starts_with("could not connect: Connection refused"), "{told}");
     assert_eq!(uploaded.get(), 0);
     // Behind a redirect something was sent, only not there.
     let origin = Origin::http().await;
     let url = redirect(&origin, 307, &format!("http://{address}/"));
     let failed = error(&fetcher(), get(&url)).await;
-    assert_eq!(
-        (failed.kind(), failed.sent()),
-        (FaultKind::Unreachable, true)
-    );
+    assert_eq!((failed.kind(), failed.sent()), (FaultKind::Unreachable, true));
 }
 
 #[tokio::test]
@@ -466,16 +378,9 @@ async fn names_go_through_the_resolver() {
     let knowing = Fake(Some(origin.address.ip()));
     let knowing = HyperFetcher::builder().resolver(knowing).build().unwrap();
     assert!(text(&knowing, get(&url)).await.contains("host: some.test:"));
-    let ignorant = HyperFetcher::builder()
-        .resolver(Fake(None))
-        .build()
-        .unwrap();
+    let ignorant = HyperFetcher::builder().resolver(Fake(None)).build().unwrap();
     let failed = error(&ignorant, get(&url)).await;
-    assert_eq!(
-        (failed.kind(), failed.sent()),
-        (FaultKind::Unreachable, false),
-        "{failed}"
-    );
+    assert_eq!((failed.kind(), failed.sent()), (FaultKind::Unreachable, false), "{failed}");
     assert!(failed.to_string().contains("no such host"), "{failed}");
 }
 
@@ -490,11 +395,7 @@ async fn connecting_has_a_time_limit() {
     let fetcher = HyperFetcher::builder().resolver(Never).build().unwrap();
     let began = tokio::time::Instant::now();
     let failed = error(&fetcher, get("http://a.test/")).await;
-    assert_eq!(
-        (failed.kind(), failed.sent()),
-        (FaultKind::Unreachable, false),
-        "{failed}"
-    );
+    assert_eq!((failed.kind(), failed.sent()), (FaultKind::Unreachable, false), "{failed}");
     assert_eq!(began.elapsed(), Duration::from_secs(30));
 }
 
@@ -502,11 +403,7 @@ async fn connecting_has_a_time_limit() {
 async fn bad_tls_is_permanent_and_a_cut_handshake_is_not() {
     let origin = Origin::https(&[]).await;
     let stranger = error(&fetcher(), get(&origin.url("/"))).await;
-    assert_eq!(
-        (stranger.kind(), stranger.sent()),
-        (FaultKind::Permanent, false),
-        "{stranger}"
-    );
+    assert_eq!((stranger.kind(), stranger.sent()), (FaultKind::Permanent, false), "{stranger}");
     let wrong_name = format!("https://127.0.0.1:{}/", origin.address.port());
     let failed = error(&trusting(&origin), get(&wrong_name)).await;
     assert_eq!(failed.kind(), FaultKind::Permanent, "{failed}");
@@ -522,20 +419,13 @@ async fn bad_tls_is_permanent_and_a_cut_handshake_is_not() {
     };
     let fetcher = fetcher();
     let (failed, ()) = tokio::join!(error(&fetcher, get(&url)), cutter);
-    assert_eq!(
-        (failed.kind(), failed.sent()),
-        (FaultKind::Interrupted, false),
-        "{failed}"
-    );
+    assert_eq!((failed.kind(), failed.sent()), (FaultKind::Interrupted, false), "{failed}");
 }
 
 #[tokio::test]
 async fn a_dropped_body_closes_the_connection() {
-    let (address, requests) = scripted(
-        b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\npart",
-        Ending::Hold,
-    )
-    .await;
+    let (address, requests) =
+        scripted(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\npart", Ending::Hold).await;
     let fetcher = fetcher();
     let url = format!("http://{address}/");
     let mut response = fetcher.fetch(get(&url)).await.unwrap();
@@ -553,10 +443,7 @@ async fn retry_after_is_read_from_any_response() {
         Ending::Close,
     )
     .await;
-    let response = fetcher()
-        .fetch(get(&format!("http://{address}/")))
-        .await
-        .unwrap();
+    let response = fetcher().fetch(get(&format!("http://{address}/"))).await.unwrap();
     assert_eq!(response.head.status, 503);
     assert_eq!(response.retry_after, Some(Duration::from_secs(17)));
 }

@@ -1,9 +1,5 @@
 //! The scheduler against a naive model of its promises, over random operations.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a panic here is a failed test"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic here is a failed test")]
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,10 +9,7 @@ use proptest::prelude::*;
 use url::Url;
 
 fn record(fetch: u64, index: u32) -> RecordKey {
-    RecordKey {
-        fetch: FetchKey(fetch),
-        index: RecordIndex(index),
-    }
+    RecordKey { fetch: FetchKey(fetch), index: RecordIndex(index) }
 }
 
 fn host(number: usize) -> HostKey {
@@ -177,10 +170,7 @@ impl Pair {
             } else {
                 started <= record
             };
-            assert!(
-                fair,
-                "{started} started although it was the turn of {record}"
-            );
+            assert!(fair, "{started} started although it was the turn of {record}");
         }
     }
 
@@ -305,18 +295,12 @@ proptest! {
 }
 
 fn one_at_a_time() -> Limits {
-    Limits {
-        total: 1,
-        ..Limits::default()
-    }
+    Limits { total: 1, ..Limits::default() }
 }
 
 #[test]
 fn a_record_blocked_by_its_host_does_not_hold_back_other_hosts() {
-    let mut pair = Pair::new(Limits {
-        per_host: 1,
-        ..Limits::default()
-    });
+    let mut pair = Pair::new(Limits { per_host: 1, ..Limits::default() });
     pair.enqueue(record(0, 0), 0);
     pair.enqueue(record(0, 1), 0);
     pair.enqueue(record(0, 2), 1);
@@ -346,10 +330,7 @@ fn records_start_in_request_order_whatever_order_they_come_in() {
 
 #[test]
 fn a_multiplexing_host_takes_one_connection_and_many_streams() {
-    let mut pair = Pair::new(Limits {
-        total: 6,
-        ..Limits::default()
-    });
+    let mut pair = Pair::new(Limits { total: 6, ..Limits::default() });
     for index in 0..1000 {
         pair.enqueue(record(0, index), 0);
     }
@@ -403,10 +384,7 @@ fn a_low_priority_waits_only_for_its_own_storage_key() {
     }
     let own: Vec<_> = order.iter().copied().filter(|&fetch| fetch != 7).collect();
     assert_eq!(own, [0, 3, 6]);
-    assert!(
-        order.iter().position(|&fetch| fetch == 7) < Some(2),
-        "{order:?}"
-    );
+    assert!(order.iter().position(|&fetch| fetch == 7) < Some(2), "{order:?}");
 }
 
 #[test]

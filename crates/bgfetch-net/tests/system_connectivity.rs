@@ -43,15 +43,8 @@ fn in_namespace<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'stati
 
 /// Runs `ip` with these arguments in the calling thread's namespace.
 fn ip(arguments: &str) {
-    let output = Command::new("ip")
-        .args(arguments.split_whitespace())
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "ip {arguments}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let output = Command::new("ip").args(arguments.split_whitespace()).output().unwrap();
+    assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// Two ends of a cable, both here: `near` is the system's link, `far` is the other machine's.
@@ -153,11 +146,7 @@ fn default_routes_of_both_versions_and_of_several_hops_are_seen() {
 
         ip("route add blackhole 198.51.100.0/24");
         ip("route add 192.0.2.0/24 via 10.7.0.2");
-        becomes(
-            &mut state,
-            &offline(&["10.7.0.0/24", "192.0.2.0/24", "fd00:7::/64"]),
-        )
-        .await;
+        becomes(&mut state, &offline(&["10.7.0.0/24", "192.0.2.0/24", "fd00:7::/64"])).await;
     });
 }
 

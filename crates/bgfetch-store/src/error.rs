@@ -149,10 +149,7 @@ impl From<rusqlite::Error> for StoreError {
 impl StoreError {
     /// Damage that has not been moved aside yet.
     pub(crate) fn damaged(reason: impl ToString) -> Self {
-        Self::Damaged {
-            reason: reason.to_string(),
-            set_aside: None,
-        }
+        Self::Damaged { reason: reason.to_string(), set_aside: None }
     }
 }
 
@@ -197,10 +194,7 @@ mod tests {
         }
         let error = StoreError::io("a", io::ErrorKind::PermissionDenied.into());
         assert!(!error.is_disk_full());
-        assert_eq!(
-            io::Error::from(error).kind(),
-            io::ErrorKind::PermissionDenied
-        );
+        assert_eq!(io::Error::from(error).kind(), io::ErrorKind::PermissionDenied);
     }
 
     #[cfg(all(target_os = "linux", feature = "sqlite"))]
@@ -224,26 +218,14 @@ mod tests {
         assert!(error(ffi::SQLITE_FULL).is_disk_full());
         assert!(error(ffi::SQLITE_CORRUPT).is_damaged());
         assert!(error(ffi::SQLITE_NOTADB).is_damaged());
-        assert!(matches!(
-            error(ffi::SQLITE_CONSTRAINT_FOREIGNKEY),
-            StoreError::Misuse(_)
-        ));
-        assert!(matches!(
-            error(ffi::SQLITE_IOERR_READ),
-            StoreError::Database(_)
-        ));
+        assert!(matches!(error(ffi::SQLITE_CONSTRAINT_FOREIGNKEY), StoreError::Misuse(_)));
+        assert!(matches!(error(ffi::SQLITE_IOERR_READ), StoreError::Database(_)));
     }
 
     #[test]
     fn each_error_is_one_clear_line() {
-        let in_use = StoreError::InUse {
-            path: "/s".into(),
-            pid: Some(7),
-        };
-        assert_eq!(
-            in_use.to_string(),
-            "the store /s is in use by another process (process id 7)"
-        );
+        let in_use = StoreError::InUse { path: "/s".into(), pid: Some(7) };
+        assert_eq!(in_use.to_string(), "the store /s is in use by another process (process id 7)");
         let damaged = StoreError::Damaged {
             reason: "file is not a database".into(),
             set_aside: Some("/s/damaged-1".into()),

@@ -41,10 +41,7 @@ impl StoreLock {
                     Ok(_) => text.trim().parse().ok(),
                     Err(_) => None,
                 };
-                Err(StoreError::InUse {
-                    path: directory.to_owned(),
-                    pid,
-                })
+                Err(StoreError::InUse { path: directory.to_owned(), pid })
             }
             Err(TryLockError::Error(error)) => Err(failed(error)),
         }

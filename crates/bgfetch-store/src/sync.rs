@@ -49,11 +49,7 @@ pub(crate) fn spawn(folder: BodyFolder) -> Result<Syncer, StoreError> {
         .name("bgfetch-sync".into())
         .spawn(move || run(&folder, &inbox, &outbox, &wake))
         .map_err(|error| StoreError::io("bgfetch-sync", error))?;
-    Ok(Syncer {
-        grown,
-        synced,
-        wakeups,
-    })
+    Ok(Syncer { grown, synced, wakeups })
 }
 
 fn run(folder: &BodyFolder, inbox: &Receiver<Grown>, outbox: &Sender<Synced>, wake: &Sender<()>) {
@@ -67,17 +63,13 @@ fn run(folder: &BodyFolder, inbox: &Receiver<Grown>, outbox: &Sender<Synced>, wa
         }
         bytes = 0;
         let bodies: Vec<BodyKey> = std::mem::take(&mut bodies).into_iter().collect();
-        let synced = folder
-            .sync(&bodies, &[])
-            .map(|lengths| bodies.into_iter().zip(lengths).collect());
+        let synced =
+            folder.sync(&bodies, &[]).map(|lengths| bodies.into_iter().zip(lengths).collect());
         if outbox.send(synced).is_err() {
             return;
         }
         // A full channel means that the store has yet to answer an earlier wakeup.
-        if wake
-            .try_send(())
-            .is_err_and(|error| error.is_disconnected())
-        {
+        if wake.try_send(()).is_err_and(|error| error.is_disconnected()) {
             return;
         }
     }

@@ -54,10 +54,7 @@ impl StoreThread {
             .name("bgfetch-store".into())
             .spawn(move || run(store, acknowledge, inbox))
             .map_err(|error| StoreError::io("bgfetch-store", error))?;
-        Ok(Self {
-            inbox: Some(sender),
-            thread: Some(thread),
-        })
+        Ok(Self { inbox: Some(sender), thread: Some(thread) })
     }
 
     /// Hands over a transaction; its answer is an [`Ack`].
@@ -204,22 +201,12 @@ mod tests {
         let (gate, gate_in_store) = unbounded();
         let (groups_of_store, groups) = unbounded();
         let (acks_of_thread, acks) = unbounded();
-        let store = Script {
-            gate: gate_in_store,
-            groups: groups_of_store,
-            commits: 0,
-            fail_at,
-        };
+        let store = Script { gate: gate_in_store, groups: groups_of_store, commits: 0, fail_at };
         let thread = StoreThread::start(Box::new(store), move |ack| {
             acks_of_thread.send(ack).unwrap();
         })
         .unwrap();
-        Harness {
-            thread,
-            gate,
-            groups,
-            acks,
-        }
+        Harness { thread, gate, groups, acks }
     }
 
     fn committed(acks: &Receiver<Ack>) -> Vec<u64> {
@@ -233,12 +220,7 @@ mod tests {
 
     #[test]
     fn what_waits_together_is_committed_together_and_acknowledged_in_order() {
-        let Harness {
-            thread,
-            gate,
-            groups,
-            acks,
-        } = start(usize::MAX);
+        let Harness { thread, gate, groups, acks } = start(usize::MAX);
         thread.commit(CommitId(0), Transaction::default()).unwrap();
         // The first commit is held until the others are queued.
         for id in 1..6 {
@@ -251,22 +233,14 @@ mod tests {
         assert_eq!(committed(&acks), [0, 1, 2, 3, 4, 5]);
         let groups: Vec<usize> = groups.try_iter().collect();
         assert_eq!(groups.last(), Some(&usize::MAX), "closed last");
-        let sizes: Vec<_> = groups[..groups.len() - 1]
-            .iter()
-            .filter(|size| **size > 0)
-            .collect();
+        let sizes: Vec<_> = groups[..groups.len() - 1].iter().filter(|size| **size > 0).collect();
         assert_eq!(sizes.iter().copied().sum::<usize>(), 6);
         assert!(sizes.len() <= 2, "{sizes:?}");
     }
 
     #[test]
     fn a_failure_is_told_once_and_ends_the_thread() {
-        let Harness {
-            thread,
-            gate,
-            groups: _groups,
-            acks,
-        } = start(1);
+        let Harness { thread, gate, groups: _groups, acks } = start(1);
         gate.send(()).unwrap();
         thread.commit(CommitId(0), Transaction::default()).unwrap();
         assert!(matches!(acks.recv().unwrap(), Ack::Committed(CommitId(0))));
@@ -283,12 +257,7 @@ mod tests {
 
     #[test]
     fn a_drop_commits_what_was_handed_over_without_closing() {
-        let Harness {
-            thread,
-            gate,
-            groups,
-            acks,
-        } = start(usize::MAX);
+        let Harness { thread, gate, groups, acks } = start(usize::MAX);
         thread.commit(CommitId(7), Transaction::default()).unwrap();
         gate.send(()).unwrap();
         drop(thread);

@@ -35,10 +35,7 @@ pub struct Timeouts {
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self {
-            start_and_dispatch: Duration::from_secs(60),
-            lifetime: Duration::from_secs(5 * 60),
-        }
+        Self { start_and_dispatch: Duration::from_secs(60), lifetime: Duration::from_secs(5 * 60) }
     }
 }
 
@@ -71,11 +68,8 @@ impl Dispatcher {
         init: FunctionalEventInit,
     ) -> impl Future<Output = Outcome> + Send + 'static + use<> {
         let (host, timeouts) = (Arc::clone(&self.host), self.timeouts);
-        let span = tracing::debug_span!(
-            "functional_event",
-            name = init.kind.name(),
-            fetch = init.fetch.0
-        );
+        let span =
+            tracing::debug_span!("functional_event", name = init.kind.name(), fetch = init.fetch.0);
         let (event, promises) = FunctionalEvent::new(init, self.ui.clone());
         Firing {
             event: event.clone(),

@@ -83,10 +83,7 @@ mod tests {
         };
         let (plain, update) = ("BackgroundFetchEvent", "BackgroundFetchUpdateUIEvent");
         assert_eq!(seen(Ok(())), ("backgroundfetchsuccess", update));
-        assert_eq!(
-            seen(Err(FailureReason::Aborted)),
-            ("backgroundfetchabort", plain)
-        );
+        assert_eq!(seen(Err(FailureReason::Aborted)), ("backgroundfetchabort", plain));
         for reason in [
             FailureReason::BadStatus,
             FailureReason::FetchError,

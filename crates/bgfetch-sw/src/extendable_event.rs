@@ -97,12 +97,7 @@ pub(crate) enum ExtendableEvent {
 impl ExtendableEvent {
     /// An event whose dispatch begins.
     pub(crate) const fn new() -> Self {
-        Self::Active {
-            dispatching: true,
-            pending: 0,
-            rejection: None,
-            abandoned: false,
-        }
+        Self::Active { dispatching: true, pending: 0, rejection: None, abandoned: false }
     }
 
     /// Whether the event is [active](https://w3c.github.io/ServiceWorker/#extendableevent-active).
@@ -132,13 +127,7 @@ impl ExtendableEvent {
 
     /// A promise that [`extend`](Self::extend) counted is pending no more.
     pub(crate) fn settle(&mut self, settlement: Settlement) {
-        if let Self::Active {
-            pending,
-            rejection,
-            abandoned,
-            ..
-        } = self
-        {
+        if let Self::Active { pending, rejection, abandoned, .. } = self {
             *pending = pending.saturating_sub(1);
             match settlement {
                 Settlement::Fulfilled => {}
@@ -167,21 +156,13 @@ impl ExtendableEvent {
     }
 
     fn end_when_idle(&mut self) {
-        if let Self::Active {
-            dispatching: false,
-            pending: 0,
-            rejection,
-            abandoned,
-        } = self
-        {
+        if let Self::Active { dispatching: false, pending: 0, rejection, abandoned } = self {
             *self = Self::Ended(if *abandoned {
                 // Work that stopped half-way is not handled, although the rest went on to its end.
                 let reason = String::from("a lifetime promise was abandoned");
                 Outcome::NotHandled(NotHandledReason::Crashed(reason))
             } else {
-                Outcome::Handled {
-                    rejection: rejection.take(),
-                }
+                Outcome::Handled { rejection: rejection.take() }
             });
         }
     }
@@ -248,13 +229,10 @@ mod tests {
                 let reason = "a lifetime promise was abandoned".into();
                 return Some(Outcome::NotHandled(NotHandledReason::Crashed(reason)));
             }
-            let rejection = self
-                .settlements
-                .iter()
-                .find_map(|settlement| match settlement {
-                    Settlement::Rejected(reason) => Some(reason.clone()),
-                    _ => None,
-                });
+            let rejection = self.settlements.iter().find_map(|settlement| match settlement {
+                Settlement::Rejected(reason) => Some(reason.clone()),
+                _ => None,
+            });
             Some(Outcome::Handled { rejection })
         }
     }

@@ -146,10 +146,7 @@ impl FunctionalEvent {
     /// [`NotActive`] when the event is no longer active.
     pub fn extend(&self) -> Result<LifetimeExtension, NotActive> {
         self.0.lifetime.lock().extend()?;
-        Ok(LifetimeExtension {
-            event: self.clone(),
-            settled: false,
-        })
+        Ok(LifetimeExtension { event: self.clone(), settled: false })
     }
 
     /// Tells that the listeners have run: the dispatch flag is unset, and without a pending
@@ -260,8 +257,7 @@ impl LifetimeExtension {
 impl Drop for LifetimeExtension {
     fn drop(&mut self) {
         if !self.settled {
-            self.event
-                .change(|lifetime| lifetime.settle(Settlement::Abandoned));
+            self.event.change(|lifetime| lifetime.settle(Settlement::Abandoned));
         }
     }
 }

@@ -175,10 +175,7 @@ impl ScriptedHost {
     /// The dispatches one after the other, from the first on.
     #[must_use]
     pub fn events(&self) -> Events {
-        Events {
-            host: self.clone(),
-            seen: 0,
-        }
+        Events { host: self.clone(), seen: 0 }
     }
 
     fn record(&self, event: &FunctionalEvent) -> usize {
@@ -247,9 +244,7 @@ impl ScriptedHost {
             }
             Behaviour::UpdateUi(update) => Some(host.update_ui(index, handle, update).boxed()),
             Behaviour::UpdateUiTwice(update) => {
-                let first = host
-                    .clone()
-                    .update_ui(index, handle.clone(), update.clone());
+                let first = host.clone().update_ui(index, handle.clone(), update.clone());
                 let second = host.update_ui(index, handle, update);
                 Some(async { first.await.and(second.await) }.boxed())
             }
@@ -265,9 +260,7 @@ impl ScriptedHost {
         self.amend(index, |received| received.listeners_ran = true);
         if let Some(promise) = promise {
             // Refused only when whoever fired the event has stopped waiting for it.
-            event
-                .wait_until(promise)
-                .map_err(|error| DispatchError::Crashed(error.to_string()))?;
+            event.wait_until(promise).map_err(|error| DispatchError::Crashed(error.to_string()))?;
         }
         event.end_dispatch();
         Ok(())

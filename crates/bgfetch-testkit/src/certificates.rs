@@ -25,8 +25,7 @@ impl Certificates {
         let mut root = CertificateParams::default();
         root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         root.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        root.distinguished_name
-            .push(DnType::CommonName, "bgfetch test root");
+        root.distinguished_name.push(DnType::CommonName, "bgfetch test root");
         let root_key = KeyPair::generate().unwrap();
         let root_certificate = root.self_signed(&root_key).unwrap();
 
@@ -63,10 +62,7 @@ impl Certificates {
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(
-                vec![self.server_der.clone()],
-                self.server_key_der.clone_key(),
-            )
+            .with_single_cert(vec![self.server_der.clone()], self.server_key_der.clone_key())
             .unwrap();
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         config

@@ -14,12 +14,7 @@ pub struct VirtualClock {
 impl Default for VirtualClock {
     /// The monotonic clock at zero, the wall clock at the start of 2025 (UTC).
     fn default() -> Self {
-        Self {
-            now: Now {
-                monotonic: Instant::default(),
-                wall: UnixTime(1_735_689_600_000),
-            },
-        }
+        Self { now: Now { monotonic: Instant::default(), wall: UnixTime(1_735_689_600_000) } }
     }
 }
 
@@ -45,10 +40,7 @@ impl VirtualClock {
 
     /// The process ended and another began `after` that long: the monotonic clock starts anew.
     pub fn restart(&mut self, after: Duration) -> Now {
-        self.now = Now {
-            monotonic: Instant::default(),
-            wall: self.now.wall.after(after),
-        };
+        self.now = Now { monotonic: Instant::default(), wall: self.now.wall.after(after) };
         self.now
     }
 }

@@ -25,10 +25,7 @@ impl Gate {
     /// A closed gate.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            open: watch::Sender::new(false),
-            reached: Arc::default(),
-        }
+        Self { open: watch::Sender::new(false), reached: Arc::default() }
     }
 
     /// Lets through who waits and who comes later.
@@ -39,25 +36,18 @@ impl Gate {
     /// Waits until something came to the gate. What a response had to send before it has then been
     /// handed to the connection.
     pub async fn reached(&self) {
-        self.reached
-            .wait(|reached| reached.then_some(()), |_| never_reached())
-            .await;
+        self.reached.wait(|reached| reached.then_some(()), |_| never_reached()).await;
     }
 
     /// As [`Self::reached`], outside async code.
     pub fn blocking_reached(&self) {
-        self.reached
-            .blocking_wait(|reached| reached.then_some(()), |_| never_reached());
+        self.reached.blocking_wait(|reached| reached.then_some(()), |_| never_reached());
     }
 
     /// Reports the arrival and waits until the gate is open.
     pub(crate) async fn pass(&self) {
         self.reached.update(|reached| *reached = true);
-        self.open
-            .subscribe()
-            .wait_for(|open| *open)
-            .await
-            .expect("self keeps the sender alive");
+        self.open.subscribe().wait_for(|open| *open).await.expect("self keeps the sender alive");
     }
 }
 

@@ -39,12 +39,7 @@
 //! slower than the auto-advance. To let a back-off pass, `tokio::time::advance` before waiting.
 
 // A panic in test support is a failed test, which is what it is for.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod certificates;
 mod clock;

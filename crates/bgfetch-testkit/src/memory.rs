@@ -13,9 +13,7 @@ const INTERVAL: Duration = Duration::from_millis(2);
 #[must_use]
 pub fn peak_memory(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let value = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let value = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: u64 = value.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }
@@ -62,11 +60,7 @@ impl MemoryWatch {
             }
             peak
         });
-        Self {
-            peak: peak_memory(pid).unwrap_or(0),
-            sampler,
-            stop,
-        }
+        Self { peak: peak_memory(pid).unwrap_or(0), sampler, stop }
     }
 
     /// The peak in bytes: of the child's whole life when it has ended, else so far.

@@ -34,10 +34,7 @@ impl Netns {
         for step in 0..64 {
             let index = (first + step) % LINKS;
             let name = format!("bgfetch{index}");
-            let added = Command::new("ip")
-                .args(["netns", "add", &name])
-                .output()
-                .ok()?;
+            let added = Command::new("ip").args(["netns", "add", &name]).output().ok()?;
             if added.status.success() {
                 let netns = Self { name, index };
                 return netns.connect().then_some(netns);
@@ -52,9 +49,7 @@ impl Netns {
     /// False where interfaces may not be made, in a sandbox without the privilege for example.
     fn connect(&self) -> bool {
         let name = self.name.as_str();
-        let pair = [
-            "link", "add", name, "type", "veth", "peer", "name", INSIDE, "netns", name,
-        ];
+        let pair = ["link", "add", name, "type", "veth", "peer", "name", INSIDE, "netns", name];
         let made = Command::new("ip").args(pair).stderr(Stdio::null()).status();
         if !made.is_ok_and(|status| status.success()) {
             return false;
@@ -95,9 +90,7 @@ impl Netns {
     pub fn link_up(&self) {
         let host = self.host_address().to_string();
         ip(&["-netns", &self.name, "link", "set", INSIDE, "up"]);
-        ip(&[
-            "-netns", &self.name, "route", "replace", "default", "via", &host,
-        ]);
+        ip(&["-netns", &self.name, "route", "replace", "default", "via", &host]);
     }
 
     /// A command that will run inside. Its process becomes the program itself, so that signals
@@ -113,20 +106,13 @@ impl Netns {
 impl Drop for Netns {
     fn drop(&mut self) {
         // The interface goes first: a process still inside keeps the namespace, not the link.
-        Command::new("ip")
-            .args(["link", "delete", &self.name])
-            .stderr(Stdio::null())
-            .status()
-            .ok();
+        Command::new("ip").args(["link", "delete", &self.name]).stderr(Stdio::null()).status().ok();
         ip(&["netns", "delete", &self.name]);
     }
 }
 
 fn ip(arguments: &[&str]) {
-    let output = Command::new("ip")
-        .args(arguments)
-        .output()
-        .expect("ip is installed");
+    let output = Command::new("ip").args(arguments).output().expect("ip is installed");
     let complaint = String::from_utf8_lossy(&output.stderr);
     // A second panic while a failed test unwinds would hide the first.
     if !output.status.success() && !std::thread::panicking() {

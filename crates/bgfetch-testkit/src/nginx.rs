@@ -30,11 +30,7 @@ pub struct NginxConfig {
 
 impl Default for NginxConfig {
     fn default() -> Self {
-        Self {
-            ip: Ipv4Addr::LOCALHOST.into(),
-            limit_rate: None,
-            tls: false,
-        }
+        Self { ip: Ipv4Addr::LOCALHOST.into(), limit_rate: None, tls: false }
     }
 }
 
@@ -48,10 +44,7 @@ impl NginxConfig {
     /// Sends at most so many bytes a second to each connection.
     #[must_use]
     pub fn limit_rate(self, bytes_per_second: u64) -> Self {
-        Self {
-            limit_rate: Some(bytes_per_second),
-            ..self
-        }
+        Self { limit_rate: Some(bytes_per_second), ..self }
     }
 
     /// TLS with HTTP/2.
@@ -134,10 +127,7 @@ impl Nginx {
     /// When it is installed and does not start.
     #[must_use]
     pub fn try_start_with(root: impl Into<PathBuf>, config: NginxConfig) -> Option<Self> {
-        let probe = Command::new("nginx")
-            .arg("-v")
-            .stderr(Stdio::null())
-            .status();
+        let probe = Command::new("nginx").arg("-v").stderr(Stdio::null()).status();
         if !probe.is_ok_and(|status| status.success()) {
             return None;
         }
@@ -229,9 +219,7 @@ impl Nginx {
     /// Without TLS.
     #[must_use]
     pub fn certificates(&self) -> &Certificates {
-        self.certificates
-            .as_ref()
-            .expect("this nginx was started without TLS")
+        self.certificates.as_ref().expect("this nginx was started without TLS")
     }
 
     /// Kills it: its connections end, unlogged, and new ones are refused until
@@ -270,10 +258,7 @@ impl Nginx {
         });
         let start = Arc::<Watched<Start>>::default();
         let messages = watch_start(process.stderr.take(), &start);
-        self.running = Some(Running {
-            process,
-            readers: [requests, messages],
-        });
+        self.running = Some(Running { process, readers: [requests, messages] });
         start.blocking_wait(
             |start| {
                 assert!(!start.ended, "nginx does not start:\n{}", start.messages);

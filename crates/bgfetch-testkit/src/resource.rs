@@ -44,30 +44,19 @@ impl Resource {
     /// `length` bytes of the sequence that `seed` names, without validators.
     #[must_use]
     pub fn new(seed: u64, length: u64) -> Self {
-        Self {
-            seed,
-            length,
-            etag: None,
-            last_modified: None,
-        }
+        Self { seed, length, etag: None, last_modified: None }
     }
 
     /// Sends this `ETag`, quotes and a `W/` included as given.
     #[must_use]
     pub fn etag(self, etag: impl Into<String>) -> Self {
-        Self {
-            etag: Some(etag.into()),
-            ..self
-        }
+        Self { etag: Some(etag.into()), ..self }
     }
 
     /// Sends this `Last-Modified`, cut to whole seconds.
     #[must_use]
     pub fn last_modified(self, at: SystemTime) -> Self {
-        Self {
-            last_modified: Some(at),
-            ..self
-        }
+        Self { last_modified: Some(at), ..self }
     }
 
     /// The number of bytes.
@@ -159,10 +148,7 @@ impl Resource {
         if at == length {
             return Ok(());
         }
-        Err(Mismatch::Length {
-            expected: length,
-            found: at,
-        })
+        Err(Mismatch::Length { expected: length, found: at })
     }
 
     /// Writes the resource to a file, replacing what is there.
@@ -274,18 +260,12 @@ mod tests {
         resource.verify(10, &bytes).unwrap();
         bytes[150_000] ^= 1;
         bytes[160_000] ^= 1;
-        assert!(matches!(
-            resource.verify(10, &bytes),
-            Err(Mismatch::Byte(150_010))
-        ));
+        assert!(matches!(resource.verify(10, &bytes), Err(Mismatch::Byte(150_010))));
         let mut long = resource.bytes();
         long.push(0);
         assert!(matches!(
             resource.verify(0, &long),
-            Err(Mismatch::Length {
-                expected: 200_000,
-                found: 200_001
-            })
+            Err(Mismatch::Length { expected: 200_000, found: 200_001 })
         ));
     }
 
@@ -297,20 +277,12 @@ mod tests {
         resource.write_to(&path);
         assert_eq!(std::fs::read(&path).unwrap(), resource.bytes());
         resource.matches_file(&path).unwrap();
-        assert!(matches!(
-            Resource::new(5, 100_001).matches_file(&path),
-            Err(Mismatch::Byte(0))
-        ));
+        assert!(matches!(Resource::new(5, 100_001).matches_file(&path), Err(Mismatch::Byte(0))));
         assert!(matches!(
             Resource::new(4, 100_002).matches_file(&path),
             Err(Mismatch::Length { found: 100_001, .. })
         ));
-        File::options()
-            .write(true)
-            .open(&path)
-            .unwrap()
-            .set_len(77)
-            .unwrap();
+        File::options().write(true).open(&path).unwrap().set_len(77).unwrap();
         resource.matches_partial_file(&path, 77).unwrap();
         assert!(matches!(
             resource.matches_file(dir.path().join("absent")),

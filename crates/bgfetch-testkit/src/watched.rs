@@ -38,13 +38,8 @@ impl<T> Watched<T> {
         look: impl FnMut(&T) -> Option<R>,
         describe: impl FnOnce(&T) -> String,
     ) -> R {
-        self.wait_unless(
-            &AtomicBool::new(false),
-            Instant::now() + DEADLINE,
-            look,
-            describe,
-        )
-        .expect("nobody can cancel this wait")
+        self.wait_unless(&AtomicBool::new(false), Instant::now() + DEADLINE, look, describe)
+            .expect("nobody can cancel this wait")
     }
 
     /// As [`Self::blocking_wait`], for async tests.
@@ -59,10 +54,7 @@ impl<T> Watched<T> {
     where
         T: Send + 'static,
     {
-        let cancel = CancelOnDrop {
-            watched: Arc::clone(self),
-            cancelled: Arc::default(),
-        };
+        let cancel = CancelOnDrop { watched: Arc::clone(self), cancelled: Arc::default() };
         let watched = Arc::clone(self);
         let cancelled = Arc::clone(&cancel.cancelled);
         let deadline = Instant::now() + DEADLINE;
@@ -107,8 +99,7 @@ struct CancelOnDrop<T> {
 
 impl<T> Drop for CancelOnDrop<T> {
     fn drop(&mut self) {
-        self.watched
-            .update(|_| self.cancelled.store(true, Ordering::Release));
+        self.watched.update(|_| self.cancelled.store(true, Ordering::Release));
     }
 }
 
@@ -147,9 +138,7 @@ mod tests {
     fn a_dropped_wait_does_not_hold_up_its_runtime() {
         let started = Instant::now();
         let watched = Arc::new(Watched::<u32>::default());
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let wait = watched.wait(|_| None::<()>, |_| String::from("the wait went on"));
             assert!(wait.now_or_never().is_none());

@@ -55,10 +55,7 @@ impl ByHeart {
         let range = format!("bytes {start}-{}/{}", DOCUMENT.len() - 1, DOCUMENT.len());
         let (status, headers) = match start {
             0 => (200, HeaderList::from_iter([("etag", ETAG)])),
-            _ => (
-                206,
-                HeaderList::from_iter([("etag", ETAG), ("content-range", &range)]),
-            ),
+            _ => (206, HeaderList::from_iter([("etag", ETAG), ("content-range", &range)])),
         };
         println!("{} {url} from byte {start}", request.request.method);
 
@@ -88,10 +85,7 @@ impl ByHeart {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let stack = ByHeart::default();
     let engine = Engine::builder().ephemeral().fetcher(stack).open()?;
-    let (site, scope) = (
-        "https://library.example",
-        "https://library.example/".parse()?,
-    );
+    let (site, scope) = ("https://library.example", "https://library.example/".parse()?);
     let worker = engine.register(StorageKey(site.into()), scope).await?;
     let (manager, options) = (worker.background_fetch(), FetchOptions::default());
     let urls = ["https://library.example/1", "https://library.example/2"];

@@ -15,17 +15,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let engine = Engine::builder().directory(directory.path()).open()?;
     let site = StorageKey("https://podcasts.example".into());
-    let worker = engine
-        .register(site, "https://podcasts.example/".parse()?)
-        .await?;
-    let options = FetchOptions {
-        title: "Episode 5".into(),
-        ..FetchOptions::default()
-    };
-    let fetch = worker
-        .background_fetch()
-        .fetch("my-fetch", urls, options)
-        .await?;
+    let worker = engine.register(site, "https://podcasts.example/".parse()?).await?;
+    let options = FetchOptions { title: "Episode 5".into(), ..FetchOptions::default() };
+    let fetch = worker.background_fetch().fetch("my-fetch", urls, options).await?;
     match fetch.settled().await? {
         Ok(()) => println!("{}: {} bytes", fetch.id(), fetch.downloaded()),
         Err(reason) => println!("{} failed: {}", fetch.id(), reason.as_str()),

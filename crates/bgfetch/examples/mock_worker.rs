@@ -17,10 +17,7 @@ use tokio::sync::watch;
 async fn main() -> Result<(), Box<dyn Error>> {
     // The server stops after 1 MiB, until it is asked for the rest.
     let (origin, film) = (Origin::start(), Resource::new(1, 3 * MIB).etag("\"v1\""));
-    origin.serve(
-        "/film.mp4",
-        film.clone().hold_at(MIB, &Gate::new()).then(film),
-    );
+    origin.serve("/film.mp4", film.clone().hold_at(MIB, &Gate::new()).then(film));
     let directory = tempfile::tempdir()?;
 
     let engine = open(directory.path(), ScriptedHost::new([]))?;
@@ -30,11 +27,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // Nothing of the page is kept: what `fetch()` returned is dropped.
     drop(manager.fetch("film", urls, FetchOptions::default()).await?);
     let mut observer = engine.observe().await?;
-    while observer
-        .next()
-        .await
-        .is_some_and(|event| event.downloaded < MIB)
-    {}
+    while observer.next().await.is_some_and(|event| event.downloaded < MIB) {}
     println!("the process dies with {MIB} bytes");
     drop(engine);
 
@@ -43,11 +36,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let worker = Behaviour::run(move |event| {
         let mut lent = lent.clone();
         async move {
-            let engine = lent
-                .wait_for(Option::is_some)
-                .await
-                .map_err(rejection)?
-                .clone();
+            let engine = lent.wait_for(Option::is_some).await.map_err(rejection)?.clone();
             success(event, engine).await
         }
     });
@@ -55,11 +44,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut observer = engine.observe().await?;
     lend.send_replace(Some(engine.clone()));
     let ended = |what: &What| matches!(what, What::EventEnded);
-    while observer
-        .next()
-        .await
-        .is_some_and(|event| !ended(&event.what))
-    {}
+    while observer.next().await.is_some_and(|event| !ended(&event.what)) {}
     for job in engine.ui().jobs().await? {
         println!("the UI shows {:?}", job.display.title);
     }
@@ -72,10 +57,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn open(directory: &Path, host: ScriptedHost) -> bgfetch::Result<Engine> {
-    Engine::builder()
-        .directory(directory)
-        .worker_host(host)
-        .open()
+    Engine::builder().directory(directory).worker_host(host).open()
 }
 
 /// The worker's `backgroundfetchsuccess` listener.

@@ -19,10 +19,7 @@ pub struct BackgroundFetchManager {
 
 impl BackgroundFetchManager {
     pub(crate) fn new(shared: Shared, registration: RegistrationKey) -> Self {
-        Self {
-            shared,
-            registration,
-        }
+        Self { shared, registration }
     }
 
     /// The `fetch()` method. Resolves once the fetch is durable; work on it starts then.
@@ -71,13 +68,7 @@ impl BackgroundFetchManager {
             model_requests.push(request);
         }
         let (registration, id) = (self.registration.clone(), id.into());
-        let call = |call| FetchCall {
-            call,
-            registration,
-            id,
-            requests: model_requests,
-            options,
-        };
+        let call = |call| FetchCall { call, registration, id, requests: model_requests, options };
         self.shared.fetch(call, bodies).await
     }
 
@@ -105,9 +96,7 @@ impl BackgroundFetchManager {
     /// When the engine is closed.
     pub async fn get_ids(&self) -> Result<Vec<String>> {
         let registration = self.registration.clone();
-        self.shared
-            .read(move |view| view.model.get_ids(&registration))
-            .await
+        self.shared.read(move |view| view.model.get_ids(&registration)).await
     }
 
     /// The service worker registration it belongs to.
@@ -133,7 +122,6 @@ impl StartHold {
 
 impl Drop for StartHold {
     fn drop(&mut self) {
-        self.shared
-            .send(Message::Input(Input::CallerReady(self.fetch)));
+        self.shared.send(Message::Input(Input::CallerReady(self.fetch)));
     }
 }

@@ -124,27 +124,16 @@ impl BackgroundFetchRecord {
         if data.wait_for(ready).await.is_err() || data.has_changed().is_err() {
             return Err(RecordError::Aborted);
         }
-        let ResponseData {
-            generation,
-            response,
-            result,
-            ..
-        } = data.borrow().clone();
+        let ResponseData { generation, response, result, .. } = data.borrow().clone();
         match (response, result) {
             // Step 2.8.2, it may be exposed.
             (Some(head), result) if result.is_none_or(RecordResult::exposes_response) => {
                 let mut head = ResponseHead::clone(&head);
                 head.headers.delete("content-range");
                 head.headers.delete("content-length");
-                let key = BodyKey {
-                    record: self.key,
-                    generation,
-                };
+                let key = BodyKey { record: self.key, generation };
                 let reader = self.bodies.open_reader(key).map_err(RecordError::Store)?;
-                Ok(Response {
-                    head,
-                    body: self.body(reader.into(), data, key),
-                })
+                Ok(Response { head, body: self.body(reader.into(), data, key) })
             }
             // Step 2.8.3, it was aborted.
             (_, Some(RecordResult::Failure(FailureReason::Aborted))) => Err(RecordError::Aborted),
@@ -161,27 +150,14 @@ impl BackgroundFetchRecord {
     /// [`RecordError::Failed`] when the record has not succeeded, [`RecordError::Store`] when the
     /// file could not be made.
     pub async fn export(&self, to: &Path, how: Handover) -> Result<(), RecordError> {
-        let ResponseData {
-            generation,
-            stored,
-            result,
-            ..
-        } = self.data.borrow().clone();
+        let ResponseData { generation, stored, result, .. } = self.data.borrow().clone();
         if result != Some(RecordResult::Success) {
             return Err(RecordError::Failed);
         }
         let (bodies, to) = (Arc::clone(&self.bodies), to.to_owned());
-        let key = BodyKey {
-            record: self.key,
-            generation,
-        };
-        let export = self
-            .runtime
-            .spawn_blocking(move || bodies.export(key, stored, &to, how));
-        export
-            .await
-            .map_err(|_| RecordError::Aborted)?
-            .map_err(RecordError::Store)
+        let key = BodyKey { record: self.key, generation };
+        let export = self.runtime.spawn_blocking(move || bodies.export(key, stored, &to, how));
+        export.await.map_err(|_| RecordError::Aborted)?.map_err(RecordError::Store)
     }
 
     fn body(
@@ -190,24 +166,14 @@ impl BackgroundFetchRecord {
         data: watch::Receiver<ResponseData>,
         key: BodyKey,
     ) -> ResponseBody {
-        let source = Source {
-            reader,
-            data,
-            key,
-            offset: 0,
-            runtime: self.runtime.clone(),
-        };
-        ResponseBody {
-            state: State::Idle(source),
-        }
+        let source = Source { reader, data, key, offset: 0, runtime: self.runtime.clone() };
+        ResponseBody { state: State::Idle(source) }
     }
 }
 
 impl fmt::Debug for BackgroundFetchRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BackgroundFetchRecord")
-            .field("key", &self.key)
-            .finish_non_exhaustive()
+        f.debug_struct("BackgroundFetchRecord").field("key", &self.key).finish_non_exhaustive()
     }
 }
 
@@ -313,10 +279,7 @@ impl Source {
             buffer.truncate(read);
             Ok(buffer)
         });
-        let bytes = read
-            .await
-            .map_err(|_| RecordError::Aborted)?
-            .map_err(RecordError::Store)?;
+        let bytes = read.await.map_err(|_| RecordError::Aborted)?.map_err(RecordError::Store)?;
         if bytes.is_empty() {
             let error = io::Error::from(io::ErrorKind::UnexpectedEof);
             return Err(RecordError::Store(StoreError::io("a stored body", error)));

@@ -109,10 +109,7 @@ impl BackgroundFetchRegistration {
             return false;
         }
         // Step 6.4, nothing changed.
-        let new = Update {
-            records_available: current.records_available,
-            ..update
-        };
+        let new = Update { records_available: current.records_available, ..update };
         if *current == new {
             return false;
         }
@@ -128,9 +125,7 @@ impl BackgroundFetchRegistration {
     /// When the engine is closed.
     pub async fn updates(&self) -> Result<Client> {
         let (storage_key, key) = (self.registration.storage_key.clone(), self.key);
-        self.shared
-            .read(move |view| view.clients.connect(storage_key, Some(key)))
-            .await
+        self.shared.read(move |view| view.clients.connect(storage_key, Some(key))).await
     }
 
     /// Waits until the fetch has settled, and takes that over. Not of the interface, but what
@@ -142,9 +137,8 @@ impl BackgroundFetchRegistration {
     pub async fn settled(&self) -> Result<FetchResult> {
         let mut updates = self.updates().await?;
         let key = self.key;
-        let now = self
-            .shared
-            .read(move |view| view.model.fetch(key).map(BackgroundFetch::snapshot));
+        let now =
+            self.shared.read(move |view| view.model.fetch(key).map(BackgroundFetch::snapshot));
         let mut update = now.await?.ok_or(CallError::NotFound)?;
         while update.result.is_none() {
             let Some(next) = updates.next().await else {
@@ -165,10 +159,7 @@ impl BackgroundFetchRegistration {
     /// When the engine is closed.
     pub async fn abort(&self) -> Result<bool> {
         let fetch = self.key;
-        let reply = self
-            .shared
-            .call(move |call| Input::Abort { call, fetch })
-            .await?;
+        let reply = self.shared.call(move |call| Input::Abort { call, fetch }).await?;
         Ok(reply == Reply::Aborted(true))
     }
 
@@ -182,11 +173,7 @@ impl BackgroundFetchRegistration {
         request: impl Into<RequestInfo>,
         options: MatchOptions,
     ) -> Result<Option<BackgroundFetchRecord>> {
-        Ok(self
-            .match_all(Some(request.into()), options)
-            .await?
-            .into_iter()
-            .next())
+        Ok(self.match_all(Some(request.into()), options).await?.into_iter().next())
     }
 
     /// The `matchAll()` method: the records that match, or all of them, in request order.

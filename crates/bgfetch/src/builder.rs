@@ -62,10 +62,7 @@ impl Default for Builder {
     fn default() -> Self {
         Self {
             storage: Storage::Unset,
-            config: Config {
-                seed: random_seed(),
-                ..Config::default()
-            },
+            config: Config { seed: random_seed(), ..Config::default() },
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             event_timeouts: bgfetch_sw::Timeouts::default(),
@@ -191,15 +188,7 @@ impl Builder {
     /// The store cannot be opened ([`Error::store_error`]), TLS cannot be set up, or a part that
     /// has no default without its feature is missing.
     pub fn open(self) -> Result<Engine> {
-        let Self {
-            storage,
-            config,
-            limits,
-            timeouts,
-            event_timeouts,
-            runtime,
-            ..
-        } = self;
+        let Self { storage, config, limits, timeouts, event_timeouts, runtime, .. } = self;
         let mut store: Box<dyn Store> = match storage {
             Storage::Unset => return Err(Error(Kind::NoStore)),
             #[cfg(feature = "sqlite")]
@@ -226,10 +215,7 @@ impl Builder {
         let store = StoreThread::start(store, move |ack| acknowledgements.send(Message::Ack(ack)))?;
         let entered = handle.enter();
         let opened = tokio::time::Instant::now();
-        let now = Now {
-            monotonic: Instant::default(),
-            wall: self.wall_clock.now(),
-        };
+        let now = Now { monotonic: Instant::default(), wall: self.wall_clock.now() };
         let event_loop = EventLoop {
             model: Model::open(config, snapshot, now),
             scheduler: Scheduler::new(limits),
@@ -264,11 +250,7 @@ impl Builder {
             Some(runtime) => {
                 let builder = std::thread::Builder::new().name("bgfetch".into());
                 let run = move || runtime.run(event_loop);
-                Some(
-                    builder
-                        .spawn(run)
-                        .map_err(|error| Error(Kind::Thread(error)))?,
-                )
+                Some(builder.spawn(run).map_err(|error| Error(Kind::Thread(error)))?)
             }
         };
         Ok(Engine::new(shared, thread))
@@ -313,9 +295,7 @@ impl Drop for OwnRuntime {
 #[cfg(feature = "hyper")]
 fn default_fetcher() -> Result<Arc<dyn Fetcher>> {
     let fetcher = bgfetch_net::hyper::HyperFetcher::new();
-    Ok(Arc::new(
-        fetcher.map_err(|error| Error(Kind::Tls(error.into())))?,
-    ))
+    Ok(Arc::new(fetcher.map_err(|error| Error(Kind::Tls(error.into())))?))
 }
 
 #[cfg(not(feature = "hyper"))]
@@ -330,15 +310,7 @@ fn ui_sink(shared: &Shared) -> UiSink {
         let UiUpdate { title, icons } = update;
         let (reply, answer) = oneshot::channel();
         // Sent when it is called, so that the update is kept even where nobody awaits it.
-        shared.send_call(
-            |call| Input::UpdateUi {
-                call,
-                fetch,
-                title,
-                icons,
-            },
-            reply,
-        );
+        shared.send_call(|call| Input::UpdateUi { call, fetch, title, icons }, reply);
         async move {
             match answer.await {
                 Ok(Ok(_)) => Ok(()),

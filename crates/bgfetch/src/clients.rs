@@ -60,9 +60,7 @@ impl Drop for TellApplied {
     fn drop(&mut self) {
         use bgfetch_model::input::Input;
         // Where the loop is gone nobody waits for it.
-        self.inbox
-            .send(Message::Input(Input::ClientsApplied(self.fetch)))
-            .unwrap_or_default();
+        self.inbox.send(Message::Input(Input::ClientsApplied(self.fetch))).unwrap_or_default();
     }
 }
 
@@ -83,15 +81,8 @@ impl Clients {
         // Those that are gone are not kept until the next update.
         self.0.retain(|client| client.inbox.is_open());
         let (sender, inbox) = mailbox();
-        self.0.push(Connected {
-            storage_key,
-            only,
-            inbox: sender,
-        });
-        Client {
-            inbox,
-            applying: None,
-        }
+        self.0.push(Connected { storage_key, only, inbox: sender });
+        Client { inbox, applying: None }
     }
 
     /// Step 6 of the algorithm, every environment of the fetch's storage key gets a task.
@@ -109,11 +100,7 @@ impl Clients {
         // The settling update and the last one are told as they were.
         let progress = update.result.is_none() && update.records_available;
         for client in self.0.iter().filter(|client| concerned(client)) {
-            let update = ClientUpdate {
-                fetch,
-                update,
-                applied: applied.clone(),
-            };
+            let update = ClientUpdate { fetch, update, applied: applied.clone() };
             client.inbox.send(fetch, update, progress);
         }
     }

@@ -45,9 +45,7 @@ pub trait Quota: Send + Sync + 'static {
 pub trait WallClock: Send + Sync + 'static {
     /// The time now. The default is the system's; before 1970 it is 1970.
     fn now(&self) -> UnixTime {
-        let since_epoch = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         UnixTime(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
     }
 }

@@ -44,14 +44,8 @@ impl Engine {
     }
 
     pub(crate) fn new(shared: Shared, thread: Option<JoinHandle<()>>) -> Self {
-        let owner = Owner {
-            shared: shared.clone(),
-            thread: Mutex::new(thread),
-        };
-        Self {
-            shared,
-            _owner: Arc::new(owner),
-        }
+        let owner = Owner { shared: shared.clone(), thread: Mutex::new(thread) };
+        Self { shared, _owner: Arc::new(owner) }
     }
 
     /// Tells that a service worker registration exists and has an active worker. To be called at
@@ -96,9 +90,7 @@ impl Engine {
     ///
     /// When the engine is closed.
     pub async fn client(&self, storage_key: StorageKey) -> Result<Client> {
-        self.shared
-            .read(move |view| view.clients.connect(storage_key, None))
-            .await
+        self.shared.read(move |view| view.clients.connect(storage_key, None)).await
     }
 
     /// The fetch of that identity, finished ones included; what an event's handler reads its
@@ -110,9 +102,7 @@ impl Engine {
     pub async fn fetch(&self, key: FetchKey) -> Result<Option<BackgroundFetchRegistration>> {
         let shared = self.shared.clone();
         let found = self.shared.read(move |view| {
-            view.model
-                .fetch(key)
-                .map(|fetch| BackgroundFetchRegistration::new(shared, fetch))
+            view.model.fetch(key).map(|fetch| BackgroundFetchRegistration::new(shared, fetch))
         });
         found.await
     }
@@ -140,9 +130,7 @@ impl Engine {
     /// Why the engine had stopped before, or the store could not be closed.
     pub async fn shutdown(self) -> Result<()> {
         let (done, finished) = oneshot::channel();
-        self.shared.send(Message::Close {
-            orderly: Some(done),
-        });
+        self.shared.send(Message::Close { orderly: Some(done) });
         if finished.await.is_err() || self.shared.has_stopped() {
             return Err(self.shared.closed_error());
         }
@@ -177,11 +165,7 @@ impl ServiceWorkerRegistration {
     /// When the engine is closed.
     pub async fn set_active_worker(&self, active_worker: bool) -> Result<()> {
         let registration = self.key.clone();
-        let register = |call| Input::Register {
-            call,
-            registration,
-            active_worker,
-        };
+        let register = |call| Input::Register { call, registration, active_worker };
         self.shared.call(register).await.map(drop)
     }
 
@@ -193,10 +177,7 @@ impl ServiceWorkerRegistration {
     /// When the engine is closed.
     pub async fn unregister(self) -> Result<()> {
         let registration = self.key.clone();
-        self.shared
-            .call(|call| Input::Unregister { call, registration })
-            .await
-            .map(drop)
+        self.shared.call(|call| Input::Unregister { call, registration }).await.map(drop)
     }
 }
 

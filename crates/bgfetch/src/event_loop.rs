@@ -37,11 +37,7 @@ pub(crate) enum Message {
     /// What a fetch's task ended with.
     FetchTaskEnded(FetchKey, Input),
     /// For the model, which answers.
-    Call {
-        call: CallId,
-        input: Input,
-        reply: oneshot::Sender<Answer>,
-    },
+    Call { call: CallId, input: Input, reply: oneshot::Sender<Answer> },
     /// `fetch()`, which brings bodies along.
     Fetch {
         call: Box<FetchCall>,
@@ -55,9 +51,7 @@ pub(crate) enum Message {
     /// The store's answer.
     Ack(Ack),
     /// The end, in good order or as after a crash.
-    Close {
-        orderly: Option<oneshot::Sender<()>>,
-    },
+    Close { orderly: Option<oneshot::Sender<()>> },
 }
 
 /// What a reader may look at.
@@ -166,11 +160,7 @@ impl EventLoop {
                 self.calls.insert(call, reply);
                 self.handle(input);
             }
-            Message::Fetch {
-                call,
-                bodies,
-                reply,
-            } => {
+            Message::Fetch { call, bodies, reply } => {
                 self.fetch_calls.insert(call.call, reply);
                 self.call_bodies.insert(call.call, bodies);
                 self.handle(Input::Fetch(call));
@@ -221,10 +211,7 @@ impl EventLoop {
     }
 
     pub(crate) fn now(&self) -> Now {
-        Now {
-            monotonic: Instant(self.opened.elapsed()),
-            wall: self.wall_clock.now(),
-        }
+        Now { monotonic: Instant(self.opened.elapsed()), wall: self.wall_clock.now() }
     }
 
     /// Ends without losing a byte: the files' lengths are the truth, and what was decided is
@@ -233,11 +220,7 @@ impl EventLoop {
         self.tasks.shutdown().await;
         let Some(done) = orderly else { return };
         let Self { store, shared, .. } = self;
-        match shared
-            .runtime()
-            .spawn_blocking(move || store.shutdown())
-            .await
-        {
+        match shared.runtime().spawn_blocking(move || store.shutdown()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 tracing::error!(%error, "the store could not be closed");
@@ -280,12 +263,7 @@ mod tests {
     #[tokio::test]
     async fn nothing_is_kept_of_what_is_over() {
         let origin = Origin::start();
-        origin.serve(
-            "/cut",
-            Resource::new(1, 9000)
-                .cut_after(100)
-                .then(Resource::new(1, 9000)),
-        );
+        origin.serve("/cut", Resource::new(1, 9000).cut_after(100).then(Resource::new(1, 9000)));
         origin.serve("/upload", Reply::status(200));
         let engine = Engine::builder()
             .ephemeral()
@@ -294,11 +272,7 @@ mod tests {
             .open()
             .unwrap();
         let (key, scope) = (StorageKey("a".into()), origin.url("/"));
-        let manager = engine
-            .register(key, scope)
-            .await
-            .unwrap()
-            .background_fetch();
+        let manager = engine.register(key, scope).await.unwrap().background_fetch();
 
         // A call that its caller gave up while its body came in.
         let never = RequestInfo::new("POST", origin.url("/upload"))
@@ -310,10 +284,7 @@ mod tests {
         let mut observer = engine.observe().await.unwrap();
         let upload = RequestInfo::new("POST", origin.url("/upload")).body("photo");
         let requests = [origin.url("/cut").into(), upload];
-        let fetch = manager
-            .fetch("id", requests, FetchOptions::default())
-            .await
-            .unwrap();
+        let fetch = manager.fetch("id", requests, FetchOptions::default()).await.unwrap();
         assert_eq!(fetch.settled().await.unwrap(), Ok(()));
         while !matches!(observer.next().await.unwrap().what, What::EventEnded) {}
 

@@ -34,28 +34,17 @@ impl EventLoop {
             Action::Enqueue(record) => self.enqueue(record),
             Action::Withdraw(record) => self.scheduler.withdraw(record),
             Action::ReleaseSlot(record) => self.scheduler.release(record),
-            Action::StartAttempt {
-                attempt,
-                record,
-                spec,
-            } => {
+            Action::StartAttempt { attempt, record, spec } => {
                 self.start_attempt(attempt, record, spec);
             }
             Action::Command(attempt, command) => self.command(attempt, command),
             Action::RecordChanged(key) => {
-                let record = self
-                    .model
-                    .fetch(key.fetch)
-                    .and_then(|fetch| fetch.record(key.index));
+                let record = self.model.fetch(key.fetch).and_then(|fetch| fetch.record(key.index));
                 if let Some(record) = record {
                     self.watchers.changed(key, record.response_data());
                 }
             }
-            Action::UpdateClients {
-                fetch,
-                update,
-                settled,
-            } => {
+            Action::UpdateClients { fetch, update, settled } => {
                 let inbox = settled.then(|| self.shared.inbox());
                 if let Some(found) = self.model.fetch(fetch) {
                     let storage_key = &found.registration().storage_key;
@@ -109,16 +98,10 @@ impl EventLoop {
                 Ok(Ok(lengths)) => Input::BodiesStored { call, lengths },
                 Ok(Err(error)) => {
                     tracing::debug!(%error, "a request body could not be stored");
-                    Input::BodiesFailed {
-                        call,
-                        error: BodyError::from(error),
-                    }
+                    Input::BodiesFailed { call, error: BodyError::from(error) }
                 }
                 // The caller's stream panicked.
-                Err(_) => Input::BodiesFailed {
-                    call,
-                    error: BodyError::Unreadable,
-                },
+                Err(_) => Input::BodiesFailed { call, error: BodyError::Unreadable },
             };
             shared.send(Message::FetchTaskEnded(fetch, input));
         });
@@ -154,10 +137,7 @@ impl EventLoop {
         let Some(fetch) = self.model.fetch(record.fetch) else {
             return;
         };
-        let Some(url) = fetch
-            .record(record.index)
-            .map(|record| &record.request().url)
-        else {
+        let Some(url) = fetch.record(record.index).map(|record| &record.request().url) else {
             return;
         };
         self.scheduler.enqueue(Job {
@@ -183,10 +163,7 @@ impl EventLoop {
             let outcome = firing.await;
             if settled {
                 let handled = outcome.is_handled();
-                let ended = Input::EventEnded {
-                    fetch: key,
-                    handled,
-                };
+                let ended = Input::EventEnded { fetch: key, handled };
                 shared.send(Message::FetchTaskEnded(key, ended));
             }
         });

@@ -57,12 +57,7 @@ impl<T> Sender<T> {
         if !state.open {
             return false;
         }
-        let State {
-            letters,
-            taken,
-            replaceable,
-            ..
-        } = &mut *state;
+        let State { letters, taken, replaceable, .. } = &mut *state;
         let previous = replaceable
             .remove(&fetch)
             .and_then(|number| number.checked_sub(*taken))

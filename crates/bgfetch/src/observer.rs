@@ -107,8 +107,7 @@ impl Observers {
             return;
         };
         let progress = matches!(event.what, What::Progress);
-        self.0
-            .retain(|observer| observer.send(event.fetch, event.clone(), progress));
+        self.0.retain(|observer| observer.send(event.fetch, event.clone(), progress));
     }
 }
 
@@ -122,36 +121,14 @@ fn event(model: &Model, observation: Observation) -> Option<Event> {
         Observation::Progress(fetch, _) => (fetch, What::Progress),
         Observation::Paused(fetch, reason) => (fetch, What::Paused(reason)),
         Observation::Resumed(fetch) => (fetch, What::Resumed),
-        Observation::Retry {
-            record,
-            attempt,
-            delay,
-            message,
-        } => (
-            record.fetch,
-            What::Retry {
-                record,
-                url: url(record)?,
-                attempt,
-                delay,
-                message,
-            },
-        ),
+        Observation::Retry { record, attempt, delay, message } => {
+            (record.fetch, What::Retry { record, url: url(record)?, attempt, delay, message })
+        }
         Observation::RecordSettled(record, result, message) => {
-            let data = model
-                .fetch(record.fetch)?
-                .record(record.index)?
-                .response_data();
+            let data = model.fetch(record.fetch)?.record(record.index)?.response_data();
             let status = data.response.as_ref().map(|head| head.status);
             let (url, stored) = (url(record)?, data.stored);
-            let settled = What::RecordSettled {
-                record,
-                url,
-                result,
-                status,
-                stored,
-                message,
-            };
+            let settled = What::RecordSettled { record, url, result, status, stored, message };
             (record.fetch, settled)
         }
         Observation::Settled(fetch, result) => (fetch, What::Settled(result)),

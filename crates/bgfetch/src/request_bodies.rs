@@ -62,10 +62,7 @@ pub(crate) async fn store_bodies(
     let mut left = limit;
     for (index, body) in (0..).zip(bodies) {
         let Some(body) = body else { continue };
-        let record = RecordKey {
-            fetch,
-            index: RecordIndex(index),
-        };
+        let record = RecordKey { fetch, index: RecordIndex(index) };
         let mut writer = store.create_request_body(record)?;
         match body {
             RequestBody::Bytes(bytes) => write(&mut *writer, &bytes, &mut left).await?,
@@ -86,9 +83,7 @@ async fn write(
     bytes: &[u8],
     left: &mut u64,
 ) -> Result<(), StoreBodiesError> {
-    *left = left
-        .checked_sub(bytes.len() as u64)
-        .ok_or(StoreBodiesError::TooLarge)?;
+    *left = left.checked_sub(bytes.len() as u64).ok_or(StoreBodiesError::TooLarge)?;
     for piece in bytes.chunks(CHUNK) {
         writer.write(piece)?;
         // A body of gigabytes must not hold up the engine's other tasks.

@@ -39,13 +39,7 @@ impl RequestInfo {
     /// A request without a body. Methods that Fetch normalizes are normalized.
     #[must_use]
     pub fn new(method: &str, url: Url) -> Self {
-        Self {
-            request: Request {
-                method: normalize(method),
-                ..Request::get(url)
-            },
-            body: None,
-        }
+        Self { request: Request { method: normalize(method), ..Request::get(url) }, body: None }
     }
 
     /// Adds a header.
@@ -55,15 +49,11 @@ impl RequestInfo {
     /// When the name or the value is not one of HTTP.
     pub fn header(mut self, name: &str, value: &str) -> Result<Self, Error> {
         let valid = is_token(name)
-            && value
-                .chars()
-                .all(|c| c == '\t' || (c >= ' ' && c != '\u{7f}' && c <= '\u{ff}'));
+            && value.chars().all(|c| c == '\t' || (c >= ' ' && c != '\u{7f}' && c <= '\u{ff}'));
         if !valid {
             return Err(Error(Kind::Header(name.into())));
         }
-        self.request
-            .headers
-            .append(name, value.trim_matches([' ', '\t']));
+        self.request.headers.append(name, value.trim_matches([' ', '\t']));
         Ok(self)
     }
 
@@ -112,30 +102,19 @@ impl RequestInfo {
 
 impl fmt::Debug for RequestInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RequestInfo")
-            .field("request", &self.request)
-            .finish_non_exhaustive()
+        f.debug_struct("RequestInfo").field("request", &self.request).finish_non_exhaustive()
     }
 }
 
 impl From<Url> for RequestInfo {
     fn from(url: Url) -> Self {
-        Self {
-            request: Request::get(url),
-            body: None,
-        }
+        Self { request: Request::get(url), body: None }
     }
 }
 
 impl From<Request> for RequestInfo {
     fn from(request: Request) -> Self {
-        Self {
-            request: Request {
-                body_length: None,
-                ..request
-            },
-            body: None,
-        }
+        Self { request: Request { body_length: None, ..request }, body: None }
     }
 }
 
@@ -176,11 +155,8 @@ mod tests {
 
     #[test]
     fn methods_are_normalized_as_fetch_does() {
-        let method = |method| {
-            RequestInfo::new(method, "https://a.test".parse().unwrap())
-                .request
-                .method
-        };
+        let method =
+            |method| RequestInfo::new(method, "https://a.test".parse().unwrap()).request.method;
         assert_eq!(method("get"), "GET");
         assert_eq!(method("patch"), "patch");
     }
@@ -191,14 +167,6 @@ mod tests {
         assert!(request().header("a", "b\r\nc: d").is_err());
         assert!(request().header("a b", "c").is_err());
         assert!(request().header("", "c").is_err());
-        assert_eq!(
-            request()
-                .header("a", " b ")
-                .unwrap()
-                .headers()
-                .get("a")
-                .as_deref(),
-            Some("b")
-        );
+        assert_eq!(request().header("a", " b ").unwrap().headers().get("a").as_deref(), Some("b"));
     }
 }

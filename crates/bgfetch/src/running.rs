@@ -29,10 +29,7 @@ pub(crate) struct RunningAttempt {
 
 impl EventLoop {
     pub(crate) fn start_attempt(&mut self, id: AttemptId, key: RecordKey, spec: AttemptSpec) {
-        let record = self
-            .model
-            .fetch(key.fetch)
-            .and_then(|fetch| fetch.record(key.index));
+        let record = self.model.fetch(key.fetch).and_then(|fetch| fetch.record(key.index));
         let Some(record) = record else { return };
         let request = Arc::clone(record.request());
         let (commands, receiver) = mpsc::unbounded_channel();
@@ -45,23 +42,12 @@ impl EventLoop {
         };
         let body = request.body_length.map(|length| -> Arc<dyn RequestBody> {
             let (bodies, runtime) = (Arc::clone(&self.bodies), self.shared.runtime().clone());
-            Arc::new(StoredBody {
-                record: key,
-                length,
-                bodies,
-                runtime,
-            })
+            Arc::new(StoredBody { record: key, length, bodies, runtime })
         });
         let (bodies, written) = (Arc::clone(&self.bodies), Arc::clone(&generation));
         let open = move |offset| -> io::Result<Box<dyn BodySink>> {
             let generation = Generation(written.load(Ordering::Acquire));
-            let writer = bodies.open_writer(
-                BodyKey {
-                    record: key,
-                    generation,
-                },
-                offset,
-            )?;
+            let writer = bodies.open_writer(BodyKey { record: key, generation }, offset)?;
             Ok(Box::new(Sink(writer)))
         };
         let (fetcher, timeouts) = (Arc::clone(&self.fetcher), self.timeouts);
@@ -69,14 +55,7 @@ impl EventLoop {
             let request = FetchRequest::new(request, spec, body);
             attempt::run(&*fetcher, request, timeouts, open, receiver, reporter).await;
         });
-        self.attempts.insert(
-            id,
-            RunningAttempt {
-                record: key,
-                commands,
-                generation,
-            },
-        );
+        self.attempts.insert(id, RunningAttempt { record: key, commands, generation });
     }
 
     pub(crate) fn command(&mut self, id: AttemptId, command: AttemptCommand) {
@@ -108,8 +87,7 @@ struct Report {
 impl Reporter for Report {
     fn event(&mut self, event: AttemptEvent) {
         self.ended |= matches!(event, AttemptEvent::Ended { .. });
-        self.shared
-            .send(Message::Input(Input::Attempt(self.attempt, event)));
+        self.shared.send(Message::Input(Input::Attempt(self.attempt, event)));
     }
 
     fn connection(&mut self, multiplexed: bool) {
@@ -123,15 +101,8 @@ impl Drop for Report {
     fn drop(&mut self) {
         if !self.ended {
             let message = String::from("the fetcher gave up without a word");
-            let fault = Fault {
-                kind: FaultKind::Interrupted,
-                sent: true,
-                message,
-            };
-            self.event(AttemptEvent::Ended {
-                stored: None,
-                end: AttemptEnd::Failed(fault),
-            });
+            let fault = Fault { kind: FaultKind::Interrupted, sent: true, message };
+            self.event(AttemptEvent::Ended { stored: None, end: AttemptEnd::Failed(fault) });
         }
     }
 }

@@ -42,12 +42,7 @@ struct Inner {
 impl Shared {
     pub(crate) fn new(inbox: mpsc::UnboundedSender<Message>, runtime: Handle) -> Self {
         let (next_call, stopped) = (AtomicU64::new(0), Mutex::new(None));
-        Self(Arc::new(Inner {
-            inbox,
-            runtime,
-            next_call,
-            stopped,
-        }))
+        Self(Arc::new(Inner { inbox, runtime, next_call, stopped }))
     }
 
     pub(crate) fn inbox(&self) -> mpsc::UnboundedSender<Message> {
@@ -77,11 +72,7 @@ impl Shared {
         reply: oneshot::Sender<Answer>,
     ) {
         let call = self.next_call();
-        self.send(Message::Call {
-            call,
-            input: input(call),
-            reply,
-        });
+        self.send(Message::Call { call, input: input(call), reply });
     }
 
     /// Makes a call of `fetch()`. It is withdrawn when the future is dropped.
@@ -92,16 +83,8 @@ impl Shared {
     ) -> Result<(BackgroundFetchRegistration, StartHold)> {
         let (reply, answer) = oneshot::channel();
         let id = self.next_call();
-        let withdraw = Withdraw {
-            shared: self,
-            call: id,
-            armed: true,
-        };
-        self.send(Message::Fetch {
-            call: Box::new(call(id)),
-            bodies,
-            reply,
-        });
+        let withdraw = Withdraw { shared: self, call: id, armed: true };
+        self.send(Message::Fetch { call: Box::new(call(id)), bodies, reply });
         let answer = answer.await;
         withdraw.disarm();
         Ok(answer.map_err(|_| self.closed_error())??)
@@ -122,13 +105,7 @@ impl Shared {
 
     /// Why the engine does not answer any more.
     pub(crate) fn closed_error(&self) -> Error {
-        Error(
-            self.0
-                .stopped
-                .lock()
-                .clone()
-                .map_or(Kind::Closed, Kind::Stopped),
-        )
+        Error(self.0.stopped.lock().clone().map_or(Kind::Closed, Kind::Stopped))
     }
 
     pub(crate) fn has_stopped(&self) -> bool {
@@ -166,8 +143,7 @@ impl Withdraw<'_> {
 impl Drop for Withdraw<'_> {
     fn drop(&mut self) {
         if self.armed {
-            self.shared
-                .send(Message::Input(Input::CallDropped(self.call)));
+            self.shared.send(Message::Input(Input::CallDropped(self.call)));
         }
     }
 }

@@ -82,12 +82,7 @@ impl Ui {
     /// [`CallError::NotPausable`] when it ended or has requests other than `GET`;
     /// [`CallError::NotFound`]; a closed engine.
     pub async fn pause(&self, fetch: FetchKey) -> Result<()> {
-        self.command(|call| Input::SetPaused {
-            call,
-            fetch,
-            paused: true,
-        })
-        .await
+        self.command(|call| Input::SetPaused { call, fetch, paused: true }).await
     }
 
     /// Resumes a fetch, or accepts one that was started paused.
@@ -96,12 +91,7 @@ impl Ui {
     ///
     /// [`CallError::NotFound`]; a closed engine.
     pub async fn resume(&self, fetch: FetchKey) -> Result<()> {
-        self.command(|call| Input::SetPaused {
-            call,
-            fetch,
-            paused: false,
-        })
-        .await
+        self.command(|call| Input::SetPaused { call, fetch, paused: false }).await
     }
 
     /// Aborts a fetch; its worker gets `backgroundfetchabort`. Returns whether it was still active.
@@ -111,10 +101,7 @@ impl Ui {
     /// A closed engine.
     pub async fn abort(&self, fetch: FetchKey) -> Result<bool> {
         use bgfetch_model::action::Reply;
-        let reply = self
-            .shared
-            .call(|call| Input::Abort { call, fetch })
-            .await?;
+        let reply = self.shared.call(|call| Input::Abort { call, fetch }).await?;
         Ok(reply == Reply::Aborted(true))
     }
 
@@ -143,10 +130,7 @@ impl Ui {
     ///
     /// [`CallError::NotFound`]; a closed engine.
     pub async fn newest(&self, registration: RegistrationKey, id: String) -> Result<FetchKey> {
-        let newest = self
-            .shared
-            .read(move |view| view.model.newest(&registration, &id))
-            .await?;
+        let newest = self.shared.read(move |view| view.model.newest(&registration, &id)).await?;
         newest.ok_or_else(|| CallError::NotFound.into())
     }
 

@@ -24,10 +24,7 @@ impl Watchers {
         now: &ResponseData,
     ) -> watch::Receiver<ResponseData> {
         self.sweep();
-        self.records
-            .entry(record)
-            .or_insert_with(|| watch::Sender::new(now.clone()))
-            .subscribe()
+        self.records.entry(record).or_insert_with(|| watch::Sender::new(now.clone())).subscribe()
     }
 
     pub(crate) fn changed(&mut self, record: RecordKey, now: &ResponseData) {

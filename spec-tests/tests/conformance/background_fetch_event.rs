@@ -17,45 +17,30 @@ async fn each_end_has_its_event() {
     agent.origin.serve("/gone", Reply::status(410));
     agent.fetch("good", &["/good"]).await;
     let success = agent.events.next().await;
-    assert_eq!(
-        (success.kind.name(), success.id.as_str()),
-        ("backgroundfetchsuccess", "good")
-    );
+    assert_eq!((success.kind.name(), success.id.as_str()), ("backgroundfetchsuccess", "good"));
     assert_eq!(success.registration, *agent.manager.registration());
 
     agent.fetch("bad", &["/good", "/gone"]).await;
     let fail = agent.events.next().await;
-    assert_eq!(
-        (fail.kind.name(), fail.id.as_str()),
-        ("backgroundfetchfail", "bad")
-    );
+    assert_eq!((fail.kind.name(), fail.id.as_str()), ("backgroundfetchfail", "bad"));
 
     agent.offline();
     let fetch = agent.fetch("aborted", &["/good"]).await;
     assert!(fetch.abort().await.unwrap());
     let abort = agent.events.next().await;
-    assert_eq!(
-        (abort.kind.name(), abort.id.as_str()),
-        ("backgroundfetchabort", "aborted")
-    );
+    assert_eq!((abort.kind.name(), abort.id.as_str()), ("backgroundfetchabort", "aborted"));
     assert_eq!(abort.kind.interface(), EventInterface::BackgroundFetchEvent);
 
     let waiting = agent.fetch("waiting", &["/good"]).await;
     agent.engine.ui().click(waiting.key()).await.unwrap();
     let click = agent.events.next().await;
-    assert_eq!(
-        (click.kind.name(), click.id.as_str()),
-        ("backgroundfetchclick", "waiting")
-    );
+    assert_eq!((click.kind.name(), click.id.as_str()), ("backgroundfetchclick", "waiting"));
 }
 
 fn update() -> UiUpdate {
     UiUpdate {
         title: Some("Episode 5 is ready".into()),
-        icons: Some(vec![ImageResource {
-            src: "/ready.png".into(),
-            ..ImageResource::default()
-        }]),
+        icons: Some(vec![ImageResource { src: "/ready.png".into(), ..ImageResource::default() }]),
     }
 }
 
@@ -66,10 +51,7 @@ async fn update_ui(behaviour: Behaviour, abort: bool) -> (Vec<Result<(), UpdateU
     if abort {
         agent.offline();
     }
-    let options = FetchOptions {
-        title: "Episode 5".into(),
-        ..FetchOptions::default()
-    };
+    let options = FetchOptions { title: "Episode 5".into(), ..FetchOptions::default() };
     let fetch = agent.fetch_with("a", &["/a"], options).await;
     if abort {
         assert!(fetch.abort().await.unwrap());
@@ -83,10 +65,7 @@ async fn update_ui(behaviour: Behaviour, abort: bool) -> (Vec<Result<(), UpdateU
 #[tokio::test]
 async fn update_ui_changes_the_title_once() {
     let (results, title) = update_ui(Behaviour::UpdateUi(update()), false).await;
-    assert_eq!(
-        (results, title.as_str()),
-        (vec![Ok(())], "Episode 5 is ready")
-    );
+    assert_eq!((results, title.as_str()), (vec![Ok(())], "Episode 5 is ready"));
 
     let (results, _) = update_ui(Behaviour::UpdateUiTwice(update()), false).await;
     assert_eq!(results, [Ok(()), Err(UpdateUiError::AlreadyUpdated)]);
@@ -112,10 +91,7 @@ async fn an_event_is_told_until_a_worker_handled_it() {
     let first = agent.events.next().await;
     let second = agent.events.next().await;
     assert_eq!((first.kind, first.fetch), (EventKind::Success, fetch.key()));
-    assert_eq!(
-        (second.kind, second.fetch),
-        (EventKind::Success, fetch.key())
-    );
+    assert_eq!((second.kind, second.fetch), (EventKind::Success, fetch.key()));
     agent.until(|what| matches!(what, What::EventEnded)).await;
     assert_eq!(agent.host.received().len(), 2);
 }

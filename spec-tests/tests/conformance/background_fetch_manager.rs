@@ -29,10 +29,7 @@ async fn several_files_are_fetched_as_one_item() {
     assert_eq!(fetch.downloaded(), fetch.download_total());
 
     let event = agent.events.next().await;
-    assert_eq!(
-        (event.kind, event.id.as_str()),
-        (EventKind::Success, "my-fetch")
-    );
+    assert_eq!((event.kind, event.id.as_str()), (EventKind::Success, "my-fetch"));
     let records = records(&fetch).await;
     assert!(bytes(&records[0]).await == episode.bytes());
     assert!(bytes(&records[1]).await == art.bytes());
@@ -43,9 +40,7 @@ async fn several_files_are_fetched_as_one_item() {
 async fn get_and_get_ids_know_what_is_active() {
     let agent = Agent::start().await;
     let gate = Gate::new();
-    agent
-        .origin
-        .serve("/a", Resource::new(1, 10).hold_head(&gate));
+    agent.origin.serve("/a", Resource::new(1, 10).hold_head(&gate));
     assert!(agent.manager.get("first").await.unwrap().is_none());
     let first = agent.fetch("first", &["/a"]).await;
     let second = agent.fetch("second", &["/a"]).await;
@@ -55,10 +50,7 @@ async fn get_and_get_ids_know_what_is_active() {
     assert_eq!(found.result(), None);
 
     gate.open();
-    assert_eq!(
-        (settled(&first).await, settled(&second).await),
-        (Ok(()), Ok(()))
-    );
+    assert_eq!((settled(&first).await, settled(&second).await), (Ok(()), Ok(())));
     assert!(agent.manager.get_ids().await.unwrap().is_empty());
     assert!(agent.manager.get("first").await.unwrap().is_none());
 }
@@ -87,15 +79,8 @@ async fn an_id_is_taken_only_while_its_fetch_is_active() {
 #[tokio::test]
 async fn a_scheme_that_cannot_be_fetched_fails_the_record() {
     let agent = Agent::start().await;
-    for url in [
-        "data:text/plain,a",
-        "blob:https://app.test/a",
-        "unknown://app.test/",
-    ] {
-        let fetch = agent
-            .manager
-            .fetch(url, [url], FetchOptions::default())
-            .await;
+    for url in ["data:text/plain,a", "blob:https://app.test/a", "unknown://app.test/"] {
+        let fetch = agent.manager.fetch(url, [url], FetchOptions::default()).await;
         let fetch = fetch.unwrap();
         let failed = Err(bgfetch::FailureReason::FetchError);
         assert_eq!(settled(&fetch).await, failed, "{url}");

@@ -52,17 +52,12 @@ async fn the_request_is_the_one_that_was_made() {
         .header("X-Camera", "one")
         .unwrap()
         .body("photo");
-    let call = agent
-        .manager
-        .fetch("photo", [request], FetchOptions::default());
+    let call = agent.manager.fetch("photo", [request], FetchOptions::default());
     let fetch = call.await.unwrap();
     assert_eq!(settled(&fetch).await, Ok(()));
     let record = records(&fetch).await.remove(0);
     assert_eq!(record.request().method, "PUT");
-    assert_eq!(
-        record.request().headers.get("x-camera").as_deref(),
-        Some("one")
-    );
+    assert_eq!(record.request().headers.get("x-camera").as_deref(), Some("one"));
     assert_eq!(record.request().body_length, Some(5));
     let sent = agent.origin.requests().remove(0);
     assert_eq!(sent.header("x-camera"), Some("one"));
@@ -75,9 +70,7 @@ async fn one_bad_status_leaves_the_other_responses_readable() {
     let agent = Agent::start().await;
     let good = Resource::new(1, 1000);
     agent.origin.serve("/good", good.clone());
-    agent
-        .origin
-        .serve("/gone", Resource::new(2, 9).with_status(404));
+    agent.origin.serve("/gone", Resource::new(2, 9).with_status(404));
     let fetch = agent.fetch("mixed", &["/gone", "/good"]).await;
     assert_eq!(settled(&fetch).await, Err(FailureReason::BadStatus));
     let records = records(&fetch).await;
@@ -107,14 +100,9 @@ async fn an_open_body_outlives_the_event() {
         let handover = Arc::clone(&handover);
         async move {
             // The handler ends when the page has opened the body.
-            let ready: tokio::sync::oneshot::Receiver<()> = handover
-                .lock()
-                .unwrap()
-                .take()
-                .expect("set before the event");
-            ready
-                .await
-                .map_err(|error| bgfetch::Rejection(error.to_string()))
+            let ready: tokio::sync::oneshot::Receiver<()> =
+                handover.lock().unwrap().take().expect("set before the event");
+            ready.await.map_err(|error| bgfetch::Rejection(error.to_string()))
         }
     });
     let mut agent = Agent::with_worker([wait]).await;
@@ -126,9 +114,7 @@ async fn an_open_body_outlives_the_event() {
     let record = records(&fetch).await.remove(0);
     let response = record.response_ready().await.unwrap();
     go.send(()).unwrap();
-    agent
-        .until(|what| matches!(what, bgfetch::What::EventEnded))
-        .await;
+    agent.until(|what| matches!(what, bgfetch::What::EventEnded)).await;
     assert!(response.body.bytes().await.unwrap() == film.bytes());
     let late = record.response_ready().await.unwrap_err();
     assert_eq!(late.dom_exception(), DomException::AbortError);

@@ -13,9 +13,7 @@ use crate::agent::{Agent, bytes, records, settled};
 async fn every_window_sees_progress_and_then_the_result() {
     let agent = Agent::start().await;
     let gate = Gate::new();
-    agent
-        .origin
-        .serve("/film", Resource::new(1, 2 * MIB).hold_at(MIB, &gate));
+    agent.origin.serve("/film", Resource::new(1, 2 * MIB).hold_at(MIB, &gate));
     let mut windows = [agent.window().await, agent.window().await];
     let fetch = agent.fetch("film", &["/film"]).await;
     assert_eq!((fetch.downloaded(), fetch.result()), (0, None));
@@ -36,10 +34,7 @@ async fn every_window_sees_progress_and_then_the_result() {
             told += usize::from(update.update.result.is_some());
         }
     }
-    assert_eq!(
-        (fetch.downloaded(), fetch.result()),
-        (2 * MIB, Some(Ok(())))
-    );
+    assert_eq!((fetch.downloaded(), fetch.result()), (2 * MIB, Some(Ok(()))));
     assert!(fetch.records_available());
 }
 
@@ -63,20 +58,11 @@ async fn uploads_count_up_to_their_total() {
 async fn more_bytes_than_the_download_total_fail_the_fetch() {
     let mut agent = Agent::start().await;
     agent.origin.serve("/a", Resource::new(1, 100));
-    for (total, result) in [
-        (100, Ok(())),
-        (99, Err(FailureReason::DownloadTotalExceeded)),
-    ] {
-        let options = FetchOptions {
-            download_total: total,
-            ..FetchOptions::default()
-        };
+    for (total, result) in [(100, Ok(())), (99, Err(FailureReason::DownloadTotalExceeded))] {
+        let options = FetchOptions { download_total: total, ..FetchOptions::default() };
         let fetch = agent.fetch_with("a", &["/a"], options).await;
         assert_eq!(settled(&fetch).await, result);
-        assert_eq!(
-            agent.events.next().await.kind,
-            EventKind::for_result(result)
-        );
+        assert_eq!(agent.events.next().await.kind, EventKind::for_result(result));
     }
 }
 
@@ -87,9 +73,7 @@ async fn abort_ends_the_fetch_once() {
     agent.origin.serve("/film", film);
     agent.origin.serve("/gone", Reply::status(404));
     let fetch = agent.fetch("film", &["/film", "/gone"]).await;
-    agent
-        .until(|what| matches!(what, What::RecordSettled { .. }))
-        .await;
+    agent.until(|what| matches!(what, What::RecordSettled { .. })).await;
     // Ruling 2: an abort wins over a record that failed before.
     let calls = tokio::join!(fetch.abort(), fetch.abort());
     assert_eq!((calls.0.unwrap(), calls.1.unwrap()), (true, false));
@@ -113,48 +97,27 @@ async fn match_finds_records_by_their_requests() {
         RequestInfo::from(url("/b")),
         RequestInfo::from(url("/a")),
     ];
-    let call = agent
-        .manager
-        .fetch("all", requests, FetchOptions::default());
+    let call = agent.manager.fetch("all", requests, FetchOptions::default());
     let fetch = call.await.unwrap();
     let found = async |request: RequestInfo, options: MatchOptions| -> Vec<u32> {
         let found = fetch.match_all(Some(request), options).await.unwrap();
         found.iter().map(|record| record.key().index.0).collect()
     };
     let default = MatchOptions::default();
-    let search = MatchOptions {
-        ignore_search: true,
-        ..default
-    };
-    let method = MatchOptions {
-        ignore_method: true,
-        ..default
-    };
+    let search = MatchOptions { ignore_search: true, ..default };
+    let method = MatchOptions { ignore_method: true, ..default };
     assert_eq!(found(url("/a").into(), default).await, [0, 4]);
     assert_eq!(found(url("/a#part").into(), default).await, [0, 4]);
     assert_eq!(found(url("/a").into(), search).await, [0, 1, 4]);
     assert_eq!(found(url("/a").into(), method).await, [0, 2, 4]);
-    assert_eq!(
-        found(RequestInfo::new("POST", url("/a")), default).await,
-        [2]
-    );
+    assert_eq!(found(RequestInfo::new("POST", url("/a")), default).await, [2]);
     assert!(found(url("/c").into(), default).await.is_empty());
     assert_eq!(records(&fetch).await.len(), 5);
 
-    let first = fetch
-        .match_first(url("/b"), default)
-        .await
-        .unwrap()
-        .unwrap();
+    let first = fetch.match_first(url("/b"), default).await.unwrap().unwrap();
     assert_eq!(first.request().url, url("/b"));
     assert!(bytes(&first).await == Resource::new(2, 10).bytes());
-    assert!(
-        fetch
-            .match_first(url("/c"), default)
-            .await
-            .unwrap()
-            .is_none()
-    );
+    assert!(fetch.match_first(url("/c"), default).await.unwrap().is_none());
 }
 
 #[tokio::test]

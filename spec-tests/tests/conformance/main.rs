@@ -2,12 +2,7 @@
 //! and a scripted worker. One file for each interface or theme.
 
 // A panic in a test's helper is a failed test, which is what it is for.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod agent;
 

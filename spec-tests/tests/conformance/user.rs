@@ -12,9 +12,7 @@ async fn it_goes_on_when_the_page_is_closed() {
     let mut agent = Agent::start().await;
     let gate = Gate::new();
     let film = Resource::new(1, 2 * MIB);
-    agent
-        .origin
-        .serve("/film", film.clone().hold_at(MIB, &gate));
+    agent.origin.serve("/film", film.clone().hold_at(MIB, &gate));
     let window = agent.window().await;
     let fetch = agent.fetch("film", &["/film"]).await;
     gate.reached().await;
@@ -55,17 +53,9 @@ async fn offline_in_between_it_pauses_until_the_user_is_online() {
     }
     agent.offline();
     let abandoned = |request: &bgfetch_testkit::Logged| request.ended == Some(Ending::Abandoned);
-    agent
-        .origin
-        .wait_until(move |log| log.iter().all(abandoned))
-        .await;
-    agent
-        .until(|what| matches!(what, What::Paused(PauseReason::Offline)))
-        .await;
-    assert_eq!(
-        agent.engine.ui().jobs().await.unwrap()[0].display.result,
-        None
-    );
+    agent.origin.wait_until(move |log| log.iter().all(abandoned)).await;
+    agent.until(|what| matches!(what, What::Paused(PauseReason::Offline))).await;
+    assert_eq!(agent.engine.ui().jobs().await.unwrap()[0].display.result, None);
     agent.online();
     // The reader that was opened before goes on as if nothing had happened.
     while let Some(chunk) = response.body.chunk().await {
@@ -80,14 +70,9 @@ async fn offline_in_between_it_pauses_until_the_user_is_online() {
 async fn the_user_sees_progress_and_can_cancel() {
     let mut agent = Agent::with_worker([Behaviour::Succeed]).await;
     let gate = Gate::new();
-    agent
-        .origin
-        .serve("/film", Resource::new(1, 2 * MIB).hold_at(MIB, &gate));
-    let options = FetchOptions {
-        title: "A film".into(),
-        download_total: 2 * MIB,
-        ..FetchOptions::default()
-    };
+    agent.origin.serve("/film", Resource::new(1, 2 * MIB).hold_at(MIB, &gate));
+    let options =
+        FetchOptions { title: "A film".into(), download_total: 2 * MIB, ..FetchOptions::default() };
     let fetch = agent.fetch_with("film", &["/film"], options).await;
     let ui = agent.engine.ui();
     let shown = loop {
@@ -98,10 +83,7 @@ async fn the_user_sees_progress_and_can_cancel() {
         agent.until(|what| matches!(what, What::Progress)).await;
     };
     assert_eq!(shown.origin.ascii_serialization(), "https://app.test");
-    assert_eq!(
-        (shown.title.as_str(), shown.download_total),
-        ("A film", 2 * MIB)
-    );
+    assert_eq!((shown.title.as_str(), shown.download_total), ("A film", 2 * MIB));
     assert!(shown.uses_bandwidth && shown.pausable && !shown.dismissible);
 
     assert!(ui.abort(fetch.key()).await.unwrap());

@@ -41,9 +41,7 @@ pub(crate) async fn ask(directory: &Path, request: &Request) -> Result<Option<Re
         Ok(Err(Failure(reason))) => Err(Failure(format!(
             "the process that has the store open gave no usable answer: {reason}"
         ))),
-        Err(_) => Err(Failure(
-            "the process that has the store open does not answer".into(),
-        )),
+        Err(_) => Err(Failure("the process that has the store open does not answer".into())),
     }
 }
 

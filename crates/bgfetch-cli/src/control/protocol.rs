@@ -51,10 +51,7 @@ mod tests {
 
     #[test]
     fn a_request_is_one_readable_line() {
-        let request = Request {
-            command: Command::Pause,
-            id: Some("a\nb".into()),
-        };
+        let request = Request { command: Command::Pause, id: Some("a\nb".into()) };
         let line = serde_json::to_string(&request).unwrap();
         assert_eq!(line, r#"{"command":"pause","id":"a\nb"}"#);
         assert_eq!(serde_json::from_str::<Request>(&line).unwrap(), request);
@@ -62,12 +59,7 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_refused() {
-        for line in [
-            "",
-            "{}",
-            r#"{"command":"format-disk"}"#,
-            r#"{"command":"list","then":"x"}"#,
-        ] {
+        for line in ["", "{}", r#"{"command":"format-disk"}"#, r#"{"command":"list","then":"x"}"#] {
             assert!(serde_json::from_str::<Request>(line).is_err(), "{line}");
         }
     }

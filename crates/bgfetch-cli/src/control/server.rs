@@ -77,10 +77,7 @@ mod connection {
             let ui = ui.clone();
             tokio::spawn(async move {
                 // A client that went away or dawdles has no claim to an answer.
-                timeout(EXCHANGE_WITHIN, answer(stream, &ui))
-                    .await
-                    .map(drop)
-                    .unwrap_or_default();
+                timeout(EXCHANGE_WITHIN, answer(stream, &ui)).await.map(drop).unwrap_or_default();
             });
         }
     }

@@ -26,10 +26,7 @@ impl SocketPath {
     pub(crate) fn new(directory: &Path) -> io::Result<Self> {
         let path = directory.join(NAME);
         if path.as_os_str().len() <= MAX_PATH {
-            return Ok(Self {
-                path,
-                _directory: None,
-            });
+            return Ok(Self { path, _directory: None });
         }
         Self::short(directory)
     }
@@ -39,10 +36,7 @@ impl SocketPath {
         use std::os::fd::AsRawFd as _;
         let directory = File::open(directory)?;
         let path = format!("/proc/self/fd/{}/{NAME}", directory.as_raw_fd());
-        Ok(Self {
-            path: path.into(),
-            _directory: Some(directory),
-        })
+        Ok(Self { path: path.into(), _directory: Some(directory) })
     }
 
     #[cfg(not(any(target_os = "linux", target_os = "android")))]

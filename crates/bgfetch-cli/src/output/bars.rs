@@ -73,16 +73,9 @@ impl Bars {
 
     /// Remembers what the fetch's state does not tell.
     pub(super) fn event(&mut self, event: &Event) {
-        if let What::Retry {
-            record,
-            delay,
-            message,
-            ..
-        } = &event.what
-        {
+        if let What::Retry { record, delay, message, .. } = &event.what {
             let until = Instant::now() + *delay;
-            self.retries
-                .insert(record.index.0 as usize, (until, cause(message)));
+            self.retries.insert(record.index.0 as usize, (until, cause(message)));
         }
     }
 
@@ -242,9 +235,7 @@ fn cause(message: &str) -> String {
 /// A style of this module; the test proves that each of its templates is valid.
 fn style(template: &str) -> ProgressStyle {
     let style = ProgressStyle::with_template(template);
-    style
-        .unwrap_or_else(|_| ProgressStyle::default_bar())
-        .progress_chars("=> ")
+    style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ")
 }
 
 #[cfg(test)]
@@ -253,15 +244,8 @@ mod tests {
 
     #[test]
     fn every_template_is_valid() {
-        let templates = [
-            LINE,
-            RECORD,
-            RECORD_BAR,
-            RECORD_BYTES,
-            TOTAL_BAR,
-            TOTAL_BYTES,
-            TOTAL_STILL,
-        ];
+        let templates =
+            [LINE, RECORD, RECORD_BAR, RECORD_BYTES, TOTAL_BAR, TOTAL_BYTES, TOTAL_STILL];
         for template in templates {
             assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
         }
@@ -289,19 +273,10 @@ mod tests {
         let (waits, works) = (record(false, None), record(true, None));
         let ended = record(false, Some(RecordResult::Success));
         let mut shown = [0, 1, 2];
-        let start = [
-            works.clone(),
-            works.clone(),
-            waits.clone(),
-            waits.clone(),
-            waits.clone(),
-        ];
+        let start = [works.clone(), works.clone(), waits.clone(), waits.clone(), waits.clone()];
         choose_visible(&mut shown, &start);
         assert_eq!(shown, [0, 1, 2]);
-        choose_visible(
-            &mut shown,
-            &[ended, works.clone(), waits.clone(), waits, works],
-        );
+        choose_visible(&mut shown, &[ended, works.clone(), waits.clone(), waits, works]);
         assert_eq!(shown, [4, 1, 2]);
     }
 }

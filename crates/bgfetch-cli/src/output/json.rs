@@ -52,18 +52,12 @@ struct Line<'a> {
 
 impl Json {
     pub(super) fn restarted(&mut self, job: &Job) {
-        self.print(&Line {
-            reason: Some("restart"),
-            ..line_of_job("resumed", job)
-        });
+        self.print(&Line { reason: Some("restart"), ..line_of_job("resumed", job) });
     }
 
     pub(super) fn held_back(&mut self, job: &Job, reason: PauseReason) {
         self.paused = Some(reason);
-        self.print(&Line {
-            reason: Some(reason.as_str()),
-            ..line_of_job("paused", job)
-        });
+        self.print(&Line { reason: Some(reason.as_str()), ..line_of_job("paused", job) });
     }
 
     pub(super) fn event(&mut self, event: &Event) {
@@ -73,25 +67,13 @@ impl Json {
             What::Progress => self.print(&line("progress")),
             What::Paused(reason) => {
                 self.paused = Some(*reason);
-                self.print(&Line {
-                    reason: Some(reason.as_str()),
-                    ..line("paused")
-                });
+                self.print(&Line { reason: Some(reason.as_str()), ..line("paused") });
             }
             What::Resumed => {
                 let reason = self.paused.take().map(PauseReason::as_str);
-                self.print(&Line {
-                    reason,
-                    ..line("resumed")
-                });
+                self.print(&Line { reason, ..line("resumed") });
             }
-            What::Retry {
-                record,
-                url,
-                attempt,
-                delay,
-                message,
-            } => self.print(&Line {
+            What::Retry { record, url, attempt, delay, message } => self.print(&Line {
                 record: Some(record.index.0),
                 url: Some(url.as_str()),
                 attempt: Some(*attempt),
@@ -99,14 +81,7 @@ impl Json {
                 message: Some(message),
                 ..line("retry")
             }),
-            What::RecordSettled {
-                record,
-                url,
-                result,
-                status,
-                message,
-                ..
-            } => {
+            What::RecordSettled { record, url, result, status, message, .. } => {
                 let fetch_result: FetchResult = match result {
                     RecordResult::Success => Ok(()),
                     RecordResult::Failure(reason) => Err(*reason),

@@ -136,9 +136,7 @@ impl Stdout {
             return;
         }
         let mut stdout = std::io::stdout().lock();
-        let written = stdout
-            .write_all(text.as_bytes())
-            .and_then(|()| stdout.flush());
+        let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
         self.closed = written.is_err();
     }
 }

@@ -23,11 +23,7 @@ pub(crate) struct Plain {
 
 impl Plain {
     pub(super) fn new(out: &Path) -> Self {
-        Self {
-            stdout: Stdout::default(),
-            out: out.to_owned(),
-            last: None,
-        }
+        Self { stdout: Stdout::default(), out: out.to_owned(), last: None }
     }
 
     pub(super) fn restarted(&mut self, job: &Job) {
@@ -57,32 +53,17 @@ impl Plain {
             What::Progress => self.progress(event),
             What::Paused(reason) => self.paused(*reason),
             What::Resumed => self.stdout.line("resumed"),
-            What::Retry {
-                url,
-                attempt,
-                delay,
-                message,
-                ..
-            } => {
+            What::Retry { url, attempt, delay, message, .. } => {
                 let delay = delay.as_secs_f64();
                 let line = format!("retry {attempt} in {delay:.1} s: {url}: {message}");
                 self.stdout.line(&line);
             }
-            What::RecordSettled {
-                url,
-                result: RecordResult::Success,
-                stored,
-                ..
-            } => self
-                .stdout
-                .line(&format!("done {url}, {}", HumanBytes(*stored))),
-            What::RecordSettled {
-                url,
-                result: RecordResult::Failure(reason),
-                ..
-            } => self
-                .stdout
-                .line(&format!("failed {url}: {}", reason.as_str())),
+            What::RecordSettled { url, result: RecordResult::Success, stored, .. } => {
+                self.stdout.line(&format!("done {url}, {}", HumanBytes(*stored)))
+            }
+            What::RecordSettled { url, result: RecordResult::Failure(reason), .. } => {
+                self.stdout.line(&format!("failed {url}: {}", reason.as_str()))
+            }
             // Told when the files are there: see `settled`.
             _ => {}
         }

@@ -26,13 +26,7 @@ impl Midway {
         origin.serve("/film", film.clone().hold_at(MIB, &gate).then(film.clone()));
         let url = origin.url("/film").to_string();
         let place = Place::new();
-        let midway = Self {
-            origin,
-            film,
-            gate,
-            place,
-            url,
-        };
+        let midway = Self { origin, film, gate, place, url };
         let running = midway.get();
         running.downloading();
         midway.gate.blocking_reached();
@@ -47,10 +41,7 @@ impl Midway {
     }
 
     fn get(&self) -> Running {
-        Running::spawn(
-            self.place
-                .get([&self.url, "--id", "x", "--title", "A film"]),
-        )
+        Running::spawn(self.place.get([&self.url, "--id", "x", "--title", "A film"]))
     }
 
     fn show(&self) -> Value {
@@ -95,9 +86,7 @@ fn a_live_fetch_notices_a_click() {
     let (midway, running) = Midway::start();
     running.kill();
     let gate = Gate::new();
-    midway
-        .origin
-        .serve("/film", midway.film.clone().hold_at(1000, &gate));
+    midway.origin.serve("/film", midway.film.clone().hold_at(1000, &gate));
     let url = &midway.url;
     let running = Running::spawn(midway.place.get_plain([url, "--id", "x"]));
     gate.blocking_reached();
@@ -134,10 +123,7 @@ fn a_stopped_fetch_is_shown_with_its_files_and_not_fetched() {
     assert_eq!(shown["files"][0]["downloaded"], shown["downloaded"]);
     let text = midway.place.run(&["show"]);
     let wanted = format!("  {}", midway.url);
-    assert!(
-        text.success().iter().any(|line| line.ends_with(&wanted)),
-        "{text:#?}"
-    );
+    assert!(text.success().iter().any(|line| line.ends_with(&wanted)), "{text:#?}");
     assert_eq!(midway.origin.requests().len(), 1);
 }
 
@@ -146,10 +132,7 @@ fn a_pause_of_a_stopped_fetch_lasts_until_it_is_resumed() {
     let midway = Midway::stopped();
     let place = &midway.place;
     let paused = place.run(&["pause", "x"]);
-    assert_eq!(
-        paused.success(),
-        ["paused x; it stays so until it is resumed"]
-    );
+    assert_eq!(paused.success(), ["paused x; it stays so until it is resumed"]);
     assert_eq!(midway.show()["state"], "paused");
 
     let running = midway.get();
@@ -164,10 +147,7 @@ fn resuming_a_stopped_fetch_clears_the_pause() {
     let midway = Midway::stopped();
     midway.place.run(&["pause", "x"]).success();
     let resumed = midway.place.run(&["resume", "x"]);
-    assert_eq!(
-        resumed.success(),
-        ["resumed x; run the same get again to go on"]
-    );
+    assert_eq!(resumed.success(), ["resumed x; run the same get again to go on"]);
     assert_eq!(midway.show()["state"], "stopped");
     let ended = midway.get().end();
     ended.success();
@@ -179,16 +159,10 @@ fn an_abort_of_a_stopped_fetch_lasts_and_the_same_command_begins_anew() {
     let midway = Midway::stopped();
     let place = &midway.place;
     let aborted = place.run(&["abort", "x"]);
-    assert_eq!(
-        aborted.success(),
-        ["aborted x; the next get deletes its bytes"]
-    );
+    assert_eq!(aborted.success(), ["aborted x; the next get deletes its bytes"]);
     assert_eq!(midway.show()["state"], "aborted");
     assert_eq!(place.run(&["abort", "x"]).refusal(1), "x has ended already");
-    assert_eq!(
-        place.run(&["resume", "x"]).refusal(1),
-        "x has ended and cannot go on"
-    );
+    assert_eq!(place.run(&["resume", "x"]).refusal(1), "x has ended and cannot go on");
 
     let ended = midway.get().end();
     ended.success();
@@ -215,22 +189,13 @@ fn looking_does_not_use_up_what_was_not_written_yet() {
 #[test]
 fn a_finished_fetch_is_listed_until_it_is_dismissed() {
     let (midway, running) = Midway::start();
-    assert!(
-        midway
-            .place
-            .run(&["dismiss", "x"])
-            .refusal(1)
-            .contains("must be aborted")
-    );
+    assert!(midway.place.run(&["dismiss", "x"]).refusal(1).contains("must be aborted"));
     midway.gate.open();
     running.end().success();
     assert_eq!(midway.show()["state"], "success");
     assert_eq!(midway.place.run(&["dismiss"]).success(), ["dismissed x"]);
     let list = midway.place.run(&["list"]);
-    assert!(
-        list.success()[0].starts_with("no background fetches in "),
-        "{list:#?}"
-    );
+    assert!(list.success()[0].starts_with("no background fetches in "), "{list:#?}");
     assert!(midway.place.run(&["list", "--json"]).success().is_empty());
 }
 
@@ -241,9 +206,7 @@ fn several_fetches_need_an_id() {
     for id in ["a", "b"] {
         origin.serve("/x", Resource::new(1, 10));
         let url = origin.url("/x").to_string();
-        Running::spawn(place.get([&url, "--id", id]))
-            .end()
-            .success();
+        Running::spawn(place.get([&url, "--id", id])).end().success();
     }
     assert_eq!(place.run(&["show"]).refusal(1), "which one? a, b");
     assert_eq!(
@@ -266,15 +229,7 @@ fn a_store_whose_path_is_too_long_for_a_socket_is_controlled_all_the_same() {
     };
     let out = place.path("out");
     let url = origin.url("/film").to_string();
-    let running = command(&[
-        "get",
-        &url,
-        "--json",
-        "--id",
-        "x",
-        "--out",
-        out.to_str().unwrap(),
-    ]);
+    let running = command(&["get", &url, "--json", "--id", "x", "--out", out.to_str().unwrap()]);
     gate.blocking_reached();
     assert_eq!(command(&["abort", "x"]).end().success(), ["aborted x"]);
     assert_eq!(running.end().refusal(1), "x failed: aborted");
@@ -284,10 +239,7 @@ fn a_store_whose_path_is_too_long_for_a_socket_is_controlled_all_the_same() {
 fn what_is_no_request_is_answered_so_and_harms_nothing() {
     let (midway, running) = Midway::start();
     let socket = midway.place.store().join("control.sock");
-    let long = format!(
-        "{{\"command\":\"list\",\"id\":\"{}\"}}\n",
-        "x".repeat(100_000)
-    );
+    let long = format!("{{\"command\":\"list\",\"id\":\"{}\"}}\n", "x".repeat(100_000));
     for request in ["hello\n", "{\"command\":\"format\"}\n", "", &long] {
         let mut stream = UnixStream::connect(&socket).unwrap();
         // The owner may close before it has read all of what is too long.
@@ -295,10 +247,7 @@ fn what_is_no_request_is_answered_so_and_harms_nothing() {
         stream.shutdown(std::net::Shutdown::Write).ok();
         let mut answer = String::new();
         if stream.read_to_string(&mut answer).is_ok() {
-            assert!(
-                answer.starts_with("{\"failed\":\"the request is not understood"),
-                "{answer}"
-            );
+            assert!(answer.starts_with("{\"failed\":\"the request is not understood"), "{answer}");
         }
     }
     midway.gate.open();

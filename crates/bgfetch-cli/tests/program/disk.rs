@@ -17,20 +17,12 @@ impl SmallDisk {
         let size = format!("size={mebibytes}m");
         let mut mount = Command::new("mount");
         let mount = mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(at);
-        mount
-            .output()
-            .ok()?
-            .status
-            .success()
-            .then(|| Self(at.to_owned()))
+        mount.output().ok()?.status.success().then(|| Self(at.to_owned()))
     }
 
     fn grow(&self, mebibytes: u64) {
         let size = format!("remount,size={mebibytes}m");
-        let status = Command::new("mount")
-            .args(["-o", &size])
-            .arg(&self.0)
-            .status();
+        let status = Command::new("mount").args(["-o", &size]).arg(&self.0).status();
         assert!(status.unwrap().success());
     }
 }
@@ -55,10 +47,7 @@ fn a_full_disk_of_the_store_stops_it_and_with_space_it_goes_on() {
     let url = origin.url("/film").to_string();
     let ended = Running::spawn(place.get([&url])).end();
     let line = ended.refusal(1);
-    assert!(
-        line.starts_with("no space left for the store in "),
-        "{line}"
-    );
+    assert!(line.starts_with("no space left for the store in "), "{line}");
 
     disk.grow(64);
     Running::spawn(place.get([&url])).end().success();
@@ -81,10 +70,7 @@ fn a_full_output_disk_loses_nothing() {
     let url = origin.url("/film").to_string();
     let ended = Running::spawn(place.get([&url])).end();
     let line = ended.refusal(1);
-    assert!(
-        line.starts_with("film was not saved: ") && line.contains("full"),
-        "{line}"
-    );
+    assert!(line.starts_with("film was not saved: ") && line.contains("full"), "{line}");
 
     disk.grow(8);
     Running::spawn(place.get([&url])).end().success();

@@ -21,9 +21,7 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn new() -> Self {
-        Self {
-            dir: tempfile::tempdir().unwrap(),
-        }
+        Self { dir: tempfile::tempdir().unwrap() }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -130,18 +128,10 @@ impl Running {
             .unwrap();
         let lines = Arc::<Lines>::default();
         let readers = vec![
-            read(child.stdout.take().unwrap(), &lines, |state| {
-                &mut state.stdout
-            }),
-            read(child.stderr.take().unwrap(), &lines, |state| {
-                &mut state.stderr
-            }),
+            read(child.stdout.take().unwrap(), &lines, |state| &mut state.stdout),
+            read(child.stderr.take().unwrap(), &lines, |state| &mut state.stderr),
         ];
-        Self {
-            child,
-            lines,
-            readers,
-        }
+        Self { child, lines, readers }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -217,11 +207,7 @@ impl Running {
             reader.join().unwrap();
         }
         let code = self.child.wait().unwrap().code();
-        Ended {
-            code,
-            stdout,
-            stderr,
-        }
+        Ended { code, stdout, stderr }
     }
 }
 
@@ -250,13 +236,8 @@ impl Ended {
 
     /// The JSON events of a name.
     pub(crate) fn events(&self, name: &str) -> Vec<Value> {
-        let events = self
-            .stdout
-            .iter()
-            .map(|line| serde_json::from_str(line).unwrap());
-        events
-            .filter(|event: &Value| event["event"] == name)
-            .collect()
+        let events = self.stdout.iter().map(|line| serde_json::from_str(line).unwrap());
+        events.filter(|event: &Value| event["event"] == name).collect()
     }
 }
 

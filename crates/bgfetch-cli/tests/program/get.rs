@@ -21,12 +21,7 @@ fn nginx_serves_two_files_that_are_written_under_their_names() {
     a.matches_file(place.out("a.bin")).unwrap();
     b.matches_file(place.out("b.bin")).unwrap();
     // Once they are written the store holds nothing of them.
-    assert_eq!(
-        std::fs::read_dir(place.store().join("bodies"))
-            .unwrap()
-            .count(),
-        0
-    );
+    assert_eq!(std::fs::read_dir(place.store().join("bodies")).unwrap().count(), 0);
 }
 
 #[test]
@@ -53,10 +48,7 @@ fn a_record_that_failed_is_named_and_the_good_ones_are_written() {
     let urls = ["/one", "/gone", "/two"].map(|path| origin.url(path).to_string());
     let ended = Running::spawn(place.get(&urls)).end();
     assert_eq!(ended.code, Some(1));
-    assert_eq!(
-        ended.stderr[0],
-        format!("bgfetch: {}: bad-status, status 404", urls[1])
-    );
+    assert_eq!(ended.stderr[0], format!("bgfetch: {}: bad-status, status 404", urls[1]));
     one.matches_file(place.out("one")).unwrap();
     two.matches_file(place.out("two")).unwrap();
     assert!(!place.out("gone").exists());
@@ -78,10 +70,7 @@ fn the_download_total_is_a_limit() {
     let film = origin.url("/film").to_string();
     let ended = Running::spawn(place.get([&film, "--download-total", "1000"])).end();
     assert_eq!(ended.code, Some(1));
-    assert_eq!(
-        ended.events("settled")[0]["failure_reason"],
-        "download-total-exceeded"
-    );
+    assert_eq!(ended.events("settled")[0]["failure_reason"], "download-total-exceeded");
     assert_eq!(ended.events("registered")[0]["download_total"], 1000);
     assert!(!place.out("film").exists());
 }
@@ -105,9 +94,7 @@ fn a_thousand_records_fit_into_48_mib() {
     assert_eq!(ended.events("record-settled").len(), 1000);
     for number in 0..1000 {
         let resource = Resource::new(number, 16 * KIB);
-        resource
-            .matches_file(place.out(&number.to_string()))
-            .unwrap();
+        resource.matches_file(place.out(&number.to_string())).unwrap();
     }
     assert!(peak < 48 * MIB, "{peak} bytes");
 }

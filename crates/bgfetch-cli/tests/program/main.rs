@@ -3,12 +3,7 @@
 // Signals and the control socket are Unix's.
 #![cfg(unix)]
 // A panic in a helper is a failed test.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod control;
 mod disk;

@@ -19,20 +19,14 @@ fn a_server_that_was_away_for_a_while_is_asked_again() {
     origin.stop();
     let retry = running.event("retry");
     assert_eq!((&retry["url"], &retry["record"]), (&url.into(), &0.into()));
-    assert!(
-        retry["attempt"].is_u64() && retry["delay_ms"].is_u64(),
-        "{retry}"
-    );
+    assert!(retry["attempt"].is_u64() && retry["delay_ms"].is_u64(), "{retry}");
     // It stays away until another try has failed.
     running.line(|line| line.contains(r#""attempt":2"#));
     origin.start_again();
     running.end().success();
     film.matches_file(place.out("film")).unwrap();
     let requests = origin.requests();
-    assert!(
-        requests[1].range_start().is_some_and(|start| start > 0),
-        "{requests:#?}"
-    );
+    assert!(requests[1].range_start().is_some_and(|start| start > 0), "{requests:#?}");
 }
 
 #[test]
@@ -60,10 +54,7 @@ fn a_link_that_goes_down_pauses_and_one_that_comes_up_resumes() {
     assert_eq!(running.event("resumed")["reason"], "offline");
     let ended = running.end();
     ended.success();
-    assert!(
-        ended.events("retry").is_empty(),
-        "being offline is no failure: {ended:#?}"
-    );
+    assert!(ended.events("retry").is_empty(), "being offline is no failure: {ended:#?}");
     film.matches_file(place.out("film")).unwrap();
 }
 

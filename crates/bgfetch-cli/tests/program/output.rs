@@ -11,33 +11,15 @@ use crate::fixture::{Place, Running, held_film};
 #[test]
 fn plain_lines_have_no_control_characters() {
     let origin = Origin::start();
-    origin.serve(
-        "/film",
-        Reply::status(503)
-            .header("retry-after", "0")
-            .then(Resource::new(1, KIB)),
-    );
+    origin
+        .serve("/film", Reply::status(503).header("retry-after", "0").then(Resource::new(1, KIB)));
     let place = Place::new();
     let url = origin.url("/film").to_string();
-    let arguments = [
-        &url,
-        "--title",
-        "a\u{1b}[31m\u{7}",
-        "--id",
-        "b\u{1b}]0;x\u{7}\u{9b}2J\r",
-    ];
+    let arguments = [&url, "--title", "a\u{1b}[31m\u{7}", "--id", "b\u{1b}]0;x\u{7}\u{9b}2J\r"];
     let ended = Running::spawn(place.get_plain(arguments)).end();
     let lines = ended.success();
-    for beginning in [
-        "registered b",
-        "retry 1 in ",
-        "done http://",
-        "saved 1 file, 1.00 KiB",
-    ] {
-        assert!(
-            lines.iter().any(|line| line.starts_with(beginning)),
-            "{lines:#?}"
-        );
+    for beginning in ["registered b", "retry 1 in ", "done http://", "saved 1 file, 1.00 KiB"] {
+        assert!(lines.iter().any(|line| line.starts_with(beginning)), "{lines:#?}");
     }
     let list = place.run(&["list"]);
     let show = place.run(&["show"]);
@@ -63,10 +45,7 @@ fn each_json_event_has_its_keys() {
         let event: Value = serde_json::from_str(line).unwrap();
         assert_eq!(event["id"], "x", "{line}");
         assert_eq!(event["download_total"], 4_000_000, "{line}");
-        assert!(
-            event["downloaded"].is_u64() && event["uploaded"].is_u64(),
-            "{line}"
-        );
+        assert!(event["downloaded"].is_u64() && event["uploaded"].is_u64(), "{line}");
     }
     let first: Value = serde_json::from_str(&ended.stdout[0]).unwrap();
     let last: Value = serde_json::from_str(ended.stdout.last().unwrap()).unwrap();
@@ -75,23 +54,12 @@ fn each_json_event_has_its_keys() {
     assert_eq!(last["downloaded"], 3 * MIB);
 
     let retry = &ended.events("retry")[0];
-    assert_eq!(
-        (&retry["record"], &retry["url"]),
-        (&0.into(), &urls[0].as_str().into())
-    );
+    assert_eq!((&retry["record"], &retry["url"]), (&0.into(), &urls[0].as_str().into()));
     assert_eq!(retry["attempt"], 1);
-    assert!(
-        retry["delay_ms"].is_u64() && retry["message"].is_string(),
-        "{retry}"
-    );
+    assert!(retry["delay_ms"].is_u64() && retry["message"].is_string(), "{retry}");
 
     let settled = ended.events("record-settled");
-    let of = |record: u64| {
-        settled
-            .iter()
-            .find(|event| event["record"] == record)
-            .unwrap()
-    };
+    let of = |record: u64| settled.iter().find(|event| event["record"] == record).unwrap();
     assert_eq!(of(0)["result"], "success");
     assert_eq!(of(0).get("failure_reason"), None);
     assert_eq!(of(1)["result"], "failure");
@@ -107,25 +75,16 @@ fn a_closed_standard_output_does_not_stop_the_download() {
     for json in [false, true] {
         let place = Place::new();
         let url = origin.url("/film").to_string();
-        let mut get = if json {
-            place.get([&url])
-        } else {
-            place.get_plain([&url])
-        };
+        let mut get = if json { place.get([&url]) } else { place.get_plain([&url]) };
         let get = get.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = get.spawn().unwrap();
         let mut line = String::new();
         // Reading the first line and no more, as `head -1` does.
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         assert!(line.contains("registered"), "{line}");
         gate.open();
         let output = child.wait_with_output().unwrap();
-        assert!(
-            output.status.success() && output.stderr.is_empty(),
-            "{output:?}"
-        );
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
         film.matches_file(place.out("film")).unwrap();
     }
 }

@@ -10,42 +10,14 @@ use crate::fixture::{Place, Running, held_film};
 #[test]
 fn wrong_arguments_are_refused_before_a_store_is_made() {
     for (arguments, code, expected) in [
-        (
-            &[][..],
-            2,
-            "the following required arguments were not provided: <URL>...",
-        ),
-        (
-            &["http://a.test/", "--speed"],
-            2,
-            "unexpected argument '--speed' found",
-        ),
-        (
-            &["http://a.test/", "--download-total=x"],
-            2,
-            "invalid value 'x'",
-        ),
+        (&[][..], 2, "the following required arguments were not provided: <URL>..."),
+        (&["http://a.test/", "--speed"], 2, "unexpected argument '--speed' found"),
+        (&["http://a.test/", "--download-total=x"], 2, "invalid value 'x'"),
         (&["x"], 1, "x: not a URL"),
-        (
-            &["ftp://a.test/x"],
-            1,
-            "ftp://a.test/x: only http and https URLs can be fetched",
-        ),
-        (
-            &["http://a.test:6000/"],
-            1,
-            "http://a.test:6000/: port 6000 belongs to another",
-        ),
-        (
-            &["http://u:secret@a.test/"],
-            1,
-            "the URL for a.test includes credentials",
-        ),
-        (
-            &["http://a.test/", "http://"],
-            1,
-            "http://: not a URL (empty host)",
-        ),
+        (&["ftp://a.test/x"], 1, "ftp://a.test/x: only http and https URLs can be fetched"),
+        (&["http://a.test:6000/"], 1, "http://a.test:6000/: port 6000 belongs to another"),
+        (&["http://u:secret@a.test/"], 1, "the URL for a.test includes credentials"),
+        (&["http://a.test/", "http://"], 1, "http://: not a URL (empty host)"),
     ] {
         let place = Place::new();
         let ended = Running::spawn(place.get(arguments)).end();
@@ -93,10 +65,7 @@ fn a_damaged_store_is_set_aside_and_named() {
     fs::write(place.store().join("store.sqlite3"), vec![7; 8192]).unwrap();
     let ended = place.run(&["list"]);
     let line = ended.refusal(1);
-    assert!(
-        line.contains("damaged") && line.contains("nothing was deleted"),
-        "{line}"
-    );
+    assert!(line.contains("damaged") && line.contains("nothing was deleted"), "{line}");
     place.run(&["list"]).success();
 }
 
@@ -113,17 +82,11 @@ fn a_store_in_use_names_its_owner() {
 
     let ended = Running::spawn(place.get([&url])).end();
     let line = ended.refusal(1);
-    assert!(
-        line.contains("is being fetched already") && line.contains(&pid),
-        "{line}"
-    );
+    assert!(line.contains("is being fetched already") && line.contains(&pid), "{line}");
 
     let ended = Running::spawn(place.get([origin.url("/other").as_str()])).end();
     let line = ended.refusal(1);
-    assert!(
-        line.starts_with("the store ") && line.contains(&pid),
-        "{line}"
-    );
+    assert!(line.starts_with("the store ") && line.contains(&pid), "{line}");
 
     gate.open();
     owner.end().success();
@@ -137,10 +100,7 @@ fn an_id_means_one_fetch() {
     origin.serve("/film", film.clone().hold_at(MIB, &gate).then(film.clone()));
     origin.serve("/other", Resource::new(9, KIB));
     let place = Place::new();
-    let (url, other) = (
-        origin.url("/film").to_string(),
-        origin.url("/other").to_string(),
-    );
+    let (url, other) = (origin.url("/film").to_string(), origin.url("/other").to_string());
     let first = Running::spawn(place.get([&url, "--id", "x"]));
     first.downloading();
     gate.blocking_reached();
@@ -148,32 +108,17 @@ fn an_id_means_one_fetch() {
 
     let ended = Running::spawn(place.get([&other, "--id", "x"])).end();
     let line = ended.refusal(1);
-    assert!(
-        line.starts_with("x is active already with other URLs"),
-        "{line}"
-    );
+    assert!(line.starts_with("x is active already with other URLs"), "{line}");
 
     let elsewhere = place.path("elsewhere");
-    let arguments = [
-        "get",
-        &url,
-        "--id",
-        "x",
-        "--out",
-        elsewhere.to_str().unwrap(),
-    ];
+    let arguments = ["get", &url, "--id", "x", "--out", elsewhere.to_str().unwrap()];
     let ended = place.run(&arguments);
     let line = ended.refusal(1);
-    assert!(
-        line.starts_with("x is active already and goes to "),
-        "{line}"
-    );
+    assert!(line.starts_with("x is active already and goes to "), "{line}");
 
     let ended = Running::spawn(place.get([&url, "--id", ""])).end();
     assert_eq!(ended.refusal(1), "the id must not be empty");
 
-    Running::spawn(place.get([&url, "--id", "x"]))
-        .end()
-        .success();
+    Running::spawn(place.get([&url, "--id", "x"])).end().success();
     film.matches_file(place.out("film")).unwrap();
 }

@@ -74,11 +74,7 @@ fn ctrl_c_stops_in_order_and_the_same_command_goes_on() {
 
     Running::spawn(place.get([&url])).end().success();
     film.matches_file(place.out("film")).unwrap();
-    assert!(
-        origin.requests()[1]
-            .range_start()
-            .is_some_and(|start| start > 0)
-    );
+    assert!(origin.requests()[1].range_start().is_some_and(|start| start > 0));
 }
 
 #[test]
@@ -95,10 +91,7 @@ fn bodies_that_could_not_be_written_are_kept_for_the_same_command() {
     gate.open();
     let ended = first.end();
     let line = ended.refusal(1);
-    assert!(
-        line.starts_with("film was not saved: ") && line.contains("nothing is lost"),
-        "{line}"
-    );
+    assert!(line.starts_with("film was not saved: ") && line.contains("nothing is lost"), "{line}");
     assert!(ended.events("settled").is_empty());
 
     Running::spawn(place.get([&url])).end().success();

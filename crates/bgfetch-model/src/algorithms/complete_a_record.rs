@@ -35,10 +35,7 @@ impl BackgroundFetch {
             return;
         }
         // Ruling 26: a download that holds every byte needs no request.
-        if self
-            .record(index)
-            .is_some_and(crate::record::Record::has_everything)
-        {
+        if self.record(index).is_some_and(crate::record::Record::has_everything) {
             self.settle_record(ctx, index, RecordResult::Success, None);
             return;
         }
@@ -176,16 +173,9 @@ impl BackgroundFetch {
         let spec = self.change(index, |record| {
             // Ruling 24: bytes that came coded can't be continued; the next ones shall be.
             record.identity |= record.data.stored > 0
-                && record
-                    .data
-                    .response
-                    .as_deref()
-                    .is_some_and(|head| head.is_content_coded());
+                && record.data.response.as_deref().is_some_and(|head| head.is_content_coded());
             // Steps 8-9, ask only for what is missing where that is safe.
-            let spec = AttemptSpec {
-                resume: record.resume(),
-                identity: record.identity,
-            };
+            let spec = AttemptSpec { resume: record.resume(), identity: record.identity };
             record.state = RecordState::Attempting(Attempt {
                 id,
                 resume: spec.resume.clone(),
@@ -198,11 +188,7 @@ impl BackgroundFetch {
             spec
         });
         if let Some(spec) = spec {
-            ctx.act(Action::StartAttempt {
-                attempt: id,
-                record: key,
-                spec,
-            });
+            ctx.act(Action::StartAttempt { attempt: id, record: key, spec });
         }
     }
 
@@ -214,11 +200,7 @@ impl BackgroundFetch {
         id: AttemptId,
         event: AttemptEvent,
     ) {
-        if self
-            .record(index)
-            .and_then(|record| record.attempt())
-            .is_none_or(|a| a.id != id)
-        {
+        if self.record(index).and_then(|record| record.attempt()).is_none_or(|a| a.id != id) {
             return;
         }
         match event {
@@ -343,10 +325,7 @@ impl BackgroundFetch {
             return;
         };
         let generation = Generation(record.data.generation.0 + 1);
-        let body = BodyKey {
-            record: self.record_key(index),
-            generation,
-        };
+        let body = BodyKey { record: self.record_key(index), generation };
         let (is_ok, head) = (head.is_ok(), Arc::new(head));
         self.change(index, |record| record.opening = true);
         ctx.store(StoreOp::OpenGeneration(body, Arc::clone(&head)));
@@ -407,18 +386,11 @@ impl BackgroundFetch {
         let Some((stored, uploaded)) = ended else {
             return;
         };
-        ctx.store(StoreOp::SettleRecord {
-            record: key,
-            result,
-            stored,
-            uploaded,
-        });
+        ctx.store(StoreOp::SettleRecord { record: key, result, stored, uploaded });
         let account = ctx.account(&self.registration.storage_key);
         self.budget.give_back(account);
         ctx.after_commit(Effect::RecordSettled(key));
-        ctx.after_commit(Effect::Observe(Observation::RecordSettled(
-            key, result, message,
-        )));
+        ctx.after_commit(Effect::Observe(Observation::RecordSettled(key, result, message)));
         self.record_settled(ctx, result);
     }
 
@@ -462,8 +434,7 @@ impl BackgroundFetch {
         index: RecordIndex,
         change: impl FnOnce(&mut Attempt) -> T,
     ) -> Option<T> {
-        self.change(index, |record| record.attempt_mut().map(change))
-            .flatten()
+        self.change(index, |record| record.attempt_mut().map(change)).flatten()
     }
 
     pub(crate) fn set_state(&mut self, index: RecordIndex, state: RecordState) {

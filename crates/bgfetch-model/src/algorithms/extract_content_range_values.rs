@@ -25,11 +25,7 @@ impl ContentRange {
     /// The length of the stored body once this part is: it counts from the representation's first
     /// byte, or from the part's where the page asked for that part alone (ruling 27).
     pub(crate) const fn stored_end(self, own_range: bool) -> u64 {
-        if own_range {
-            self.end() - self.first
-        } else {
-            self.end()
-        }
+        if own_range { self.end() - self.first } else { self.end() }
     }
 }
 
@@ -55,11 +51,7 @@ fn parse(value: &str) -> Option<ContentRange> {
     };
     let sound = first <= last && complete_length.is_none_or(|length| last < length);
     // A last position of 2^64-1 would leave no room for the length behind it.
-    (sound && last < u64::MAX).then_some(ContentRange {
-        first,
-        last,
-        complete_length,
-    })
+    (sound && last < u64::MAX).then_some(ContentRange { first, last, complete_length })
 }
 
 /// The `N` of the `bytes */N` that a 416 response carries, or none.
@@ -76,9 +68,7 @@ fn strip_bytes_unit(value: &str) -> Option<&str> {
 
 /// `1*DIGIT`; `str::parse` alone would also take a sign.
 fn digits(text: &str) -> Option<u64> {
-    text.bytes()
-        .all(|byte| byte.is_ascii_digit())
-        .then(|| text.parse().ok())?
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 #[cfg(test)]
@@ -94,15 +84,7 @@ mod tests {
             ("bytes 5-9/*", 5, 9, None),
             (" bytes 07-09/0010 ", 7, 9, Some(10)),
         ] {
-            assert_eq!(
-                parse(text),
-                Some(ContentRange {
-                    first,
-                    last,
-                    complete_length
-                }),
-                "{text}"
-            );
+            assert_eq!(parse(text), Some(ContentRange { first, last, complete_length }), "{text}");
         }
     }
 

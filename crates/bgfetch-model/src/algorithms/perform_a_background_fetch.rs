@@ -20,10 +20,7 @@ impl BackgroundFetch {
         }
         self.stage = Stage::Fetching;
         for index in self.indices() {
-            if self
-                .record(index)
-                .is_some_and(|record| !record.is_settled())
-            {
+            if self.record(index).is_some_and(|record| !record.is_settled()) {
                 self.complete_a_record(ctx, index);
             }
         }
@@ -63,9 +60,7 @@ impl BackgroundFetch {
         self.flush_progress(ctx);
         // Step 8.3, the id is free again.
         if let Some(registration) = ctx.registrations.get_mut(&self.registration)
-            && registration
-                .active
-                .contains_background_fetch(&self.id, self.key)
+            && registration.active.contains_background_fetch(&self.id, self.key)
         {
             registration.active.remove(&self.id);
         }
@@ -91,11 +86,7 @@ impl BackgroundFetch {
     pub(crate) fn settle_committed(&mut self, ctx: &mut Context, result: FetchResult) {
         self.result = Some(result);
         self.stage = Stage::AwaitingClients;
-        ctx.act(Action::UpdateClients {
-            fetch: self.key,
-            update: self.snapshot(),
-            settled: true,
-        });
+        ctx.act(Action::UpdateClients { fetch: self.key, update: self.snapshot(), settled: true });
         let latest = ctx.now.monotonic.after(ctx.config.clients_apply_within);
         ctx.timers.set(Timer::ClientsApplied(self.key), latest);
         ctx.observe(Observation::Settled(self.key, result));
@@ -124,20 +115,12 @@ impl BackgroundFetch {
         self.delivery_attempts += 1;
         let settled_at = self.settled_at.unwrap_or(ctx.now.wall);
         let entropy = ctx.rng.u64(..);
-        match ctx
-            .config
-            .delivery
-            .next(self.delivery_attempts, settled_at, ctx.now.wall, entropy)
-        {
+        match ctx.config.delivery.next(self.delivery_attempts, settled_at, ctx.now.wall, entropy) {
             Redelivery::GiveUp => self.end_delivery(ctx),
             Redelivery::After(delay) => {
                 self.stage = Stage::AwaitingRedelivery;
-                ctx.store(StoreOp::SetDeliveryAttempts(
-                    self.key,
-                    self.delivery_attempts,
-                ));
-                ctx.timers
-                    .set(Timer::Redeliver(self.key), ctx.now.monotonic.after(delay));
+                ctx.store(StoreOp::SetDeliveryAttempts(self.key, self.delivery_attempts));
+                ctx.timers.set(Timer::Redeliver(self.key), ctx.now.monotonic.after(delay));
             }
         }
     }
@@ -151,16 +134,11 @@ impl BackgroundFetch {
     /// Steps 8.14.2 and 3, the records are no longer available.
     pub(crate) fn delivery_ended(&mut self, ctx: &mut Context) {
         self.stage = Stage::Finished;
-        ctx.account(&self.registration.storage_key)
-            .release(self.reserved());
+        ctx.account(&self.registration.storage_key).release(self.reserved());
         self.records_available = false;
         self.records.clear();
         let update = self.snapshot();
-        ctx.act(Action::UpdateClients {
-            fetch: self.key,
-            update,
-            settled: false,
-        });
+        ctx.act(Action::UpdateClients { fetch: self.key, update, settled: false });
         ctx.observe(Observation::EventEnded(self.key));
     }
 

@@ -8,12 +8,8 @@ use crate::context::Context;
 use crate::timers::Timer;
 
 /// What a registration object of a fetch shows that nothing was done for yet.
-const INITIAL: Update = Update {
-    downloaded: 0,
-    uploaded: 0,
-    result: None,
-    records_available: true,
-};
+const INITIAL: Update =
+    Update { downloaded: 0, uploaded: 0, result: None, records_available: true };
 
 impl BackgroundFetch {
     /// Something changed that clients show. Ruling 32: they hear of it at most once per interval
@@ -53,11 +49,7 @@ impl BackgroundFetch {
             return;
         }
         self.last_update = Some((ctx.now.monotonic, update));
-        ctx.act(Action::UpdateClients {
-            fetch: self.key,
-            update,
-            settled: false,
-        });
+        ctx.act(Action::UpdateClients { fetch: self.key, update, settled: false });
         ctx.observe(Observation::Progress(self.key, update));
     }
 }

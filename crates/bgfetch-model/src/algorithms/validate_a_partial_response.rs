@@ -81,10 +81,7 @@ mod tests {
             validate_a_partial_response(5, &head(206, &headers), Some(&before)).is_some()
         };
         assert!(check(&[("ETag", "\"a\""), ("Last-Modified", "x")]));
-        assert!(
-            check(&[("ETag", "\"a\"")]),
-            "Last-Modified may be left out beside the ETag"
-        );
+        assert!(check(&[("ETag", "\"a\"")]), "Last-Modified may be left out beside the ETag");
         assert!(!check(&[("ETag", "\"b\""), ("Last-Modified", "x")]));
         assert!(!check(&[("ETag", "\"a\""), ("Last-Modified", "y")]));
         assert!(!check(&[("Last-Modified", "x")]));

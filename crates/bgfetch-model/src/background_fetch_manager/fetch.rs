@@ -111,47 +111,23 @@ impl Model {
         }
         // Step 8.1, the permission's state.
         let registration = call.registration.clone();
-        self.pending.insert(
-            id,
-            PendingFetch {
-                call,
-                wait: Wait::Permission,
-            },
-        );
-        self.ctx.act(Action::QueryPermission {
-            call: id,
-            registration,
-        });
+        self.pending.insert(id, PendingFetch { call, wait: Wait::Permission });
+        self.ctx.act(Action::QueryPermission { call: id, registration });
     }
 
     pub(crate) fn permission_answered(&mut self, id: CallId, permission: Permission) {
-        let Some(PendingFetch {
-            call,
-            wait: Wait::Permission,
-        }) = self.pending.remove(&id)
-        else {
+        let Some(PendingFetch { call, wait: Wait::Permission }) = self.pending.remove(&id) else {
             return;
         };
         match self.admit(&call, permission) {
             Err(error) => self.ctx.reply(id, Err(error)),
             Ok(fetch) => {
                 let start_paused = permission == Permission::StartPaused;
-                if call
-                    .requests
-                    .iter()
-                    .any(|request| request.body_length.is_some())
-                {
+                if call.requests.iter().any(|request| request.body_length.is_some()) {
                     // Steps 8.6 to 8.9, the bodies are read while other calls go on (ruling 11).
                     let limit = self.ctx.account(&call.registration.storage_key).available();
-                    self.ctx.act(Action::StoreBodies {
-                        call: id,
-                        fetch,
-                        limit,
-                    });
-                    let wait = Wait::Bodies {
-                        fetch,
-                        start_paused,
-                    };
+                    self.ctx.act(Action::StoreBodies { call: id, fetch, limit });
+                    let wait = Wait::Bodies { fetch, start_paused };
                     self.pending.insert(id, PendingFetch { call, wait });
                 } else {
                     self.register_fetch(call, fetch, start_paused);
@@ -194,29 +170,15 @@ impl Model {
     }
 
     pub(crate) fn bodies_stored(&mut self, id: CallId, lengths: Vec<u64>) {
-        let Some(PendingFetch {
-            mut call,
-            wait: Wait::Bodies {
-                fetch,
-                start_paused,
-            },
-        }) = self.pending.remove(&id)
+        let Some(PendingFetch { mut call, wait: Wait::Bodies { fetch, start_paused } }) =
+            self.pending.remove(&id)
         else {
             return;
         };
-        let bodies = call
-            .requests
-            .iter_mut()
-            .filter_map(|request| request.body_length.as_mut());
-        bodies
-            .zip(&lengths)
-            .for_each(|(body, length)| *body = *length);
+        let bodies = call.requests.iter_mut().filter_map(|request| request.body_length.as_mut());
+        bodies.zip(&lengths).for_each(|(body, length)| *body = *length);
         let upload_total = lengths.iter().sum();
-        if self
-            .ctx
-            .account(&call.registration.storage_key)
-            .reserve(upload_total)
-        {
+        if self.ctx.account(&call.registration.storage_key).reserve(upload_total) {
             self.register_fetch(call, fetch, start_paused);
         } else {
             self.undo(&call, Some(fetch));
@@ -225,10 +187,8 @@ impl Model {
     }
 
     pub(crate) fn bodies_failed(&mut self, id: CallId, error: BodyError) {
-        if let Some(PendingFetch {
-            call,
-            wait: Wait::Bodies { fetch, .. },
-        }) = self.pending.remove(&id)
+        if let Some(PendingFetch { call, wait: Wait::Bodies { fetch, .. } }) =
+            self.pending.remove(&id)
         {
             self.undo(&call, Some(fetch));
             // Steps 8.8 and 8.10.
@@ -243,17 +203,10 @@ impl Model {
     /// A call's caller is gone before the store was asked: nothing of it stays.
     pub(crate) fn call_dropped(&mut self, id: CallId) {
         match self.pending.remove(&id) {
-            Some(PendingFetch {
-                call,
-                wait: Wait::Bodies { fetch, .. },
-            }) => {
+            Some(PendingFetch { call, wait: Wait::Bodies { fetch, .. } }) => {
                 self.undo(&call, Some(fetch));
             }
-            Some(PendingFetch {
-                wait: Wait::Permission,
-                ..
-            })
-            | None => {}
+            Some(PendingFetch { wait: Wait::Permission, .. }) | None => {}
         }
     }
 
@@ -290,13 +243,7 @@ impl Model {
 
     /// Step 8.11, the background fetch with its records goes to the store.
     fn register_fetch(&mut self, call: Box<FetchCall>, key: FetchKey, start_paused: bool) {
-        let FetchCall {
-            call,
-            registration,
-            id,
-            requests,
-            options,
-        } = *call;
+        let FetchCall { call, registration, id, requests, options } = *call;
         let requests: Vec<Arc<Request>> = requests.into_iter().map(Arc::new).collect();
         let stored = StoredFetch {
             key,
@@ -323,10 +270,7 @@ impl Model {
             title: options.title,
             icons: options.icons,
             download_total: options.download_total,
-            upload_total: requests
-                .iter()
-                .filter_map(|request| request.body_length)
-                .sum(),
+            upload_total: requests.iter().filter_map(|request| request.body_length).sum(),
             paused: start_paused,
             abort_all: false,
             created_at: self.ctx.now.wall,
@@ -404,10 +348,7 @@ mod tests {
     #[test]
     fn a_blocked_port_is_refused_up_front_and_a_strange_scheme_is_not() {
         assert_eq!(validate("https://a.test:25/"), Err(CallError::BlockedPort));
-        assert_eq!(
-            validate("http://u@a.test/"),
-            Err(CallError::CredentialsInUrl)
-        );
+        assert_eq!(validate("http://u@a.test/"), Err(CallError::CredentialsInUrl));
         // The default port of this scheme is on the list.
         assert_eq!(validate("ftp://a.test/"), Ok(()));
     }

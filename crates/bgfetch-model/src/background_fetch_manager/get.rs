@@ -21,8 +21,6 @@ impl Model {
         }
         // Steps 2 and 3, look it up. Step 4, waiting for updates under way, is the embedder's
         // queue: answers and updates leave it in the order they entered.
-        Ok(self
-            .registration(registration)
-            .and_then(|registration| registration.active.get(id)))
+        Ok(self.registration(registration).and_then(|registration| registration.active.get(id)))
     }
 }

@@ -24,8 +24,7 @@ impl Model {
         }
         // Step 3.5, the promise waits for the store: a crash must not undo what was said.
         self.ctx.store(StoreOp::SetAbortAll(key));
-        self.ctx
-            .after_commit(Effect::Reply(call, Ok(Reply::Aborted(true))));
+        self.ctx.after_commit(Effect::Reply(call, Ok(Reply::Aborted(true))));
         // Step 3.6, every record ends, also those that are paused or offline (ruling 5).
         fetch.abort_every_record(&mut self.ctx);
     }

@@ -59,20 +59,12 @@ fn request_matches_cached_item(query: &Request, record: &Record, options: MatchO
         return false;
     }
     // Steps 2 to 5, the URLs without fragments, and without queries where asked.
-    let end = if options.ignore_search {
-        Position::AfterPath
-    } else {
-        Position::AfterQuery
-    };
+    let end = if options.ignore_search { Position::AfterPath } else { Position::AfterQuery };
     if query.url[..end] != cached.url[..end] {
         return false;
     }
     // Steps 6 to 8, the headers that the response varies by.
-    let vary = record
-        .response_data()
-        .response
-        .as_deref()
-        .and_then(|head| head.headers.get("vary"));
+    let vary = record.response_data().response.as_deref().and_then(|head| head.headers.get("vary"));
     match vary {
         Some(vary) if !options.ignore_vary => vary
             .split(',')
@@ -90,10 +82,7 @@ mod tests {
     use alloc::sync::Arc;
 
     fn request(method: &str, url: &str) -> Request {
-        Request {
-            method: method.into(),
-            ..Request::get(url.parse().unwrap())
-        }
+        Request { method: method.into(), ..Request::get(url.parse().unwrap()) }
     }
 
     fn matches(query: &Request, cached: &Request, options: MatchOptions) -> bool {
@@ -104,31 +93,11 @@ mod tests {
     fn url_without_fragment_and_method_must_be_equal() {
         let exact = MatchOptions::default();
         let cached = request("POST", "https://a.test/x?q=1#f");
-        assert!(matches(
-            &request("POST", "https://a.test/x?q=1"),
-            &cached,
-            exact
-        ));
-        assert!(!matches(
-            &request("GET", "https://a.test/x?q=1"),
-            &cached,
-            exact
-        ));
-        assert!(!matches(
-            &request("POST", "https://a.test/x?q=2"),
-            &cached,
-            exact
-        ));
-        assert!(!matches(
-            &request("POST", "https://b.test/x?q=1"),
-            &cached,
-            exact
-        ));
-        let loose = MatchOptions {
-            ignore_method: true,
-            ignore_search: true,
-            ..exact
-        };
+        assert!(matches(&request("POST", "https://a.test/x?q=1"), &cached, exact));
+        assert!(!matches(&request("GET", "https://a.test/x?q=1"), &cached, exact));
+        assert!(!matches(&request("POST", "https://a.test/x?q=2"), &cached, exact));
+        assert!(!matches(&request("POST", "https://b.test/x?q=1"), &cached, exact));
+        let loose = MatchOptions { ignore_method: true, ignore_search: true, ..exact };
         assert!(matches(&request("GET", "https://a.test/x"), &cached, loose));
     }
 
@@ -144,21 +113,10 @@ mod tests {
             response_type: Default::default(),
         }));
         let mut query = request("GET", "https://a.test/");
-        assert!(!request_matches_cached_item(
-            &query,
-            &record,
-            MatchOptions::default()
-        ));
-        let ignore = MatchOptions {
-            ignore_vary: true,
-            ..MatchOptions::default()
-        };
+        assert!(!request_matches_cached_item(&query, &record, MatchOptions::default()));
+        let ignore = MatchOptions { ignore_vary: true, ..MatchOptions::default() };
         assert!(request_matches_cached_item(&query, &record, ignore));
         query.headers.append("accept", "a");
-        assert!(request_matches_cached_item(
-            &query,
-            &record,
-            MatchOptions::default()
-        ));
+        assert!(request_matches_cached_item(&query, &record, MatchOptions::default()));
     }
 }

@@ -30,11 +30,7 @@ impl Model {
         if let Some(title) = title {
             fetch.title = title;
         }
-        self.ctx.store(StoreOp::SetUi(
-            key,
-            fetch.title.clone(),
-            fetch.icons.clone(),
-        ));
+        self.ctx.store(StoreOp::SetUi(key, fetch.title.clone(), fetch.icons.clone()));
         // Step 7, the promise.
         self.ctx.after_commit(Effect::Reply(call, Ok(Reply::Done)));
     }

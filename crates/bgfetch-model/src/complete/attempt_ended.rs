@@ -66,11 +66,7 @@ impl BackgroundFetch {
             (_, AttemptEnd::Failed(fault)) => self.attempt_failed(ctx, index, fault),
             (_, AttemptEnd::Cancelled) => {
                 let message = String::from("the attempt was given up");
-                let fault = Fault {
-                    kind: FaultKind::Interrupted,
-                    sent: true,
-                    message,
-                };
+                let fault = Fault { kind: FaultKind::Interrupted, sent: true, message };
                 self.attempt_failed(ctx, index, fault);
             }
         }
@@ -85,30 +81,18 @@ impl BackgroundFetch {
             return;
         };
         let stored = record.data.stored;
-        let is_ok = record
-            .data
-            .response
-            .as_deref()
-            .is_some_and(|head| head.is_ok());
+        let is_ok = record.data.response.as_deref().is_some_and(|head| head.is_ok());
         let Some(part) = part else {
             // Steps 14.2.8.2 and 3, the status decides.
             let bad_status = RecordResult::Failure(FailureReason::BadStatus);
-            let result = if is_ok {
-                RecordResult::Success
-            } else {
-                bad_status
-            };
+            let result = if is_ok { RecordResult::Success } else { bad_status };
             return self.settle_record(ctx, index, result, None);
         };
         let own_range = record.request.has_own_range();
         // Ruling 22: the part must have the length its range says.
         if stored != part.stored_end(own_range) {
             let message = String::from("the partial response ended early");
-            let fault = Fault {
-                kind: FaultKind::Interrupted,
-                sent: true,
-                message,
-            };
+            let fault = Fault { kind: FaultKind::Interrupted, sent: true, message };
             return self.attempt_failed(ctx, index, fault);
         }
         // Step 14.2.8.1, the last part of the whole; or the part that the page asked for.
@@ -152,10 +136,7 @@ impl BackgroundFetch {
             policy.interrupted
         };
         let (now, rng) = (ctx.now.monotonic, &mut ctx.rng);
-        match self
-            .change(index, |record| record.retry.next(&backoff, None, now, rng))
-            .flatten()
-        {
+        match self.change(index, |record| record.retry.next(&backoff, None, now, rng)).flatten() {
             Some(delay) => self.back_off(ctx, index, delay, fault.message),
             None => self.settle_record(ctx, index, FETCH_ERROR, Some(fault.message)),
         }
@@ -173,23 +154,14 @@ impl BackgroundFetch {
             return self.complete_a_record(ctx, index);
         }
         self.set_state(index, RecordState::BackingOff);
-        ctx.timers
-            .set(Timer::Retry(key), ctx.now.monotonic.after(delay));
+        ctx.timers.set(Timer::Retry(key), ctx.now.monotonic.after(delay));
         let attempt = self.record(index).map_or(0, |record| record.retry.failures);
-        ctx.observe(Observation::Retry {
-            record: key,
-            attempt,
-            delay,
-            message,
-        });
+        ctx.observe(Observation::Retry { record: key, attempt, delay, message });
     }
 
     /// The stored bytes can't be continued: ask for the whole (ruling 23), a bounded number of times.
     fn restart(&mut self, ctx: &mut Context, index: RecordIndex) {
-        if self
-            .record(index)
-            .is_some_and(|record| !record.request.is_get())
-        {
+        if self.record(index).is_some_and(|record| !record.request.is_get()) {
             // Ruling 28: what was sent is not sent again.
             let message = String::from("the response can't be used and the request not repeated");
             return self.settle_record(ctx, index, FETCH_ERROR, Some(message));

@@ -78,9 +78,8 @@ impl BackgroundFetch {
     fn await_grant(&mut self, ctx: &mut Context, index: RecordIndex, exhausted: Exhausted) {
         let siblings: Vec<_> = self.attempting.iter().copied().collect();
         for sibling in siblings {
-            let unused = self
-                .record(sibling)
-                .is_some_and(|record| record.claim() > record.data.stored);
+            let unused =
+                self.record(sibling).is_some_and(|record| record.claim() > record.data.stored);
             let recall = self.with_attempt(sibling, |attempt| {
                 let first = unused && !attempt.recalled;
                 attempt.recalled |= first;
@@ -104,11 +103,7 @@ impl BackgroundFetch {
             Exhausted::Quota => FailureReason::QuotaExceeded,
         };
         let message: Option<String> = None;
-        self.stop_attempt(
-            ctx,
-            index,
-            Then::Settle(RecordResult::Failure(reason), message),
-        );
+        self.stop_attempt(ctx, index, Then::Settle(RecordResult::Failure(reason), message));
     }
 
     fn wait_for_grant(&mut self, index: RecordIndex) {

@@ -102,38 +102,22 @@ mod tests {
     }
 
     fn resumed(status: u16, headers: &[(&str, &str)]) -> Verdict {
-        let resume = Resume {
-            start: 5,
-            if_range: "\"a\"".into(),
-        };
+        let resume = Resume { start: 5, if_range: "\"a\"".into() };
         let stored = head(200, &[("ETag", "\"a\"")]);
         process_response(&get(), Some(&resume), Some(&stored), &head(status, headers))
     }
 
     #[test]
     fn a_resume_appends_restarts_replaces_completes_or_waits() {
-        let range = ContentRange {
-            first: 5,
-            last: 9,
-            complete_length: Some(10),
-        };
+        let range = ContentRange { first: 5, last: 9, complete_length: Some(10) };
         let part = ("Content-Range", "bytes 5-9/10");
         let tag = ("ETag", "\"a\"");
         assert_eq!(resumed(206, &[part, tag]), Verdict::Append(range));
         assert_eq!(resumed(206, &[part, ("ETag", "\"b\"")]), Verdict::Restart);
-        assert_eq!(
-            resumed(206, &[("Content-Range", "bytes 4-9/10"), tag]),
-            Verdict::Restart
-        );
+        assert_eq!(resumed(206, &[("Content-Range", "bytes 4-9/10"), tag]), Verdict::Restart);
         assert_eq!(resumed(200, &[]), Verdict::Replace(None));
-        assert_eq!(
-            resumed(416, &[("Content-Range", "bytes */5")]),
-            Verdict::Complete
-        );
-        assert_eq!(
-            resumed(416, &[("Content-Range", "bytes */4")]),
-            Verdict::Restart
-        );
+        assert_eq!(resumed(416, &[("Content-Range", "bytes */5")]), Verdict::Complete);
+        assert_eq!(resumed(416, &[("Content-Range", "bytes */4")]), Verdict::Restart);
         assert_eq!(resumed(416, &[]), Verdict::Restart);
         for status in [429, 500, 503, 599] {
             assert_eq!(resumed(status, &[]), Verdict::ServerError, "{status}");
@@ -146,19 +130,12 @@ mod tests {
         let first = |head: &ResponseHead| process_response(&get(), None, None, head);
         assert_eq!(first(&head(200, &[])), Verdict::Replace(None));
         assert_eq!(first(&head(416, &[])), Verdict::Replace(None));
-        let range = ContentRange {
-            first: 0,
-            last: 4,
-            complete_length: None,
-        };
+        let range = ContentRange { first: 0, last: 4, complete_length: None };
         assert_eq!(
             first(&head(206, &[("Content-Range", "bytes 0-4/*")])),
             Verdict::Replace(Some(range))
         );
-        assert_eq!(
-            first(&head(206, &[("Content-Range", "bytes 1-4/*")])),
-            Verdict::Invalid
-        );
+        assert_eq!(first(&head(206, &[("Content-Range", "bytes 1-4/*")])), Verdict::Invalid);
         assert_eq!(first(&head(206, &[])), Verdict::Invalid);
     }
 
@@ -166,14 +143,8 @@ mod tests {
     fn the_pages_own_range_is_answered_by_the_part_it_asked_for() {
         let mut request = get();
         request.headers.append("Range", "bytes=5-9");
-        let answer = |value| {
-            process_response(
-                &request,
-                None,
-                None,
-                &head(206, &[("Content-Range", value)]),
-            )
-        };
+        let answer =
+            |value| process_response(&request, None, None, &head(206, &[("Content-Range", value)]));
         assert!(matches!(answer("bytes 5-9/100"), Verdict::Replace(Some(_))));
         assert_eq!(answer("bytes 0-9/100"), Verdict::Invalid);
     }
@@ -182,9 +153,6 @@ mod tests {
     fn a_server_error_to_an_upload_is_its_answer() {
         let mut post = get();
         post.method = "POST".into();
-        assert_eq!(
-            process_response(&post, None, None, &head(503, &[])),
-            Verdict::Replace(None)
-        );
+        assert_eq!(process_response(&post, None, None, &head(503, &[])), Verdict::Replace(None));
     }
 }

@@ -85,9 +85,8 @@ impl Retry {
         if self.failures >= backoff.retries {
             return None;
         }
-        let doubled = backoff
-            .base
-            .saturating_mul(1u32.checked_shl(self.failures).unwrap_or(u32::MAX));
+        let doubled =
+            backoff.base.saturating_mul(1u32.checked_shl(self.failures).unwrap_or(u32::MAX));
         let ceiling = u64::try_from(doubled.min(backoff.cap).as_millis()).unwrap_or(u64::MAX);
         self.failures += 1;
         let delay = Duration::from_millis(rng.u64(0..=ceiling)).max(asked.unwrap_or_default());
@@ -109,11 +108,7 @@ mod tests {
             for _ in 0..2 {
                 now = now.after(retry.next(&backoff, None, now, &mut rng).unwrap());
             }
-            assert_eq!(
-                retry.next(&backoff, None, now, &mut rng),
-                None,
-                "seed {seed}"
-            );
+            assert_eq!(retry.next(&backoff, None, now, &mut rng), None, "seed {seed}");
             assert!(now.0 <= Duration::from_secs(2), "seed {seed}");
         }
     }
@@ -123,11 +118,7 @@ mod tests {
         let backoff = RetryPolicy::default().never_reached;
         let (mut retry, mut rng) = (Retry::default(), fastrand::Rng::with_seed(1));
         for _ in 0..10 {
-            assert!(
-                retry
-                    .next(&backoff, None, Instant::default(), &mut rng)
-                    .is_some()
-            );
+            assert!(retry.next(&backoff, None, Instant::default(), &mut rng).is_some());
             retry.succeeded();
         }
     }

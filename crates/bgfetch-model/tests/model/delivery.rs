@@ -28,12 +28,7 @@ fn the_result_is_durable_before_anyone_hears_of_it() {
     world.hold(Hold::Commits);
     world.run_now();
     assert_eq!(world.result(fetch), None);
-    assert!(
-        world
-            .updates(fetch)
-            .iter()
-            .all(|(_, update)| update.result.is_none())
-    );
+    assert!(world.updates(fetch).iter().all(|(_, update)| update.result.is_none()));
     world.let_go(Hold::Commits);
     world.run_now();
     assert_eq!(world.result(fetch), Some(Ok(())));
@@ -153,10 +148,8 @@ fn a_finished_fetch_is_kept_until_it_is_dismissed() {
     assert!(world.model.fetch(fetch).is_none());
     let again = world.dismiss(fetch);
     assert_eq!(world.reply(again), Some(Err(CallError::NotFound)));
-    assert!(
-        matches!(world.log.iter().rfind(|(_, a)| matches!(a, Action::Forgotten(_))),
-        Some((_, Action::Forgotten(key))) if *key == fetch)
-    );
+    assert!(matches!(world.log.iter().rfind(|(_, a)| matches!(a, Action::Forgotten(_))),
+        Some((_, Action::Forgotten(key))) if *key == fetch));
 }
 
 #[test]
@@ -166,9 +159,7 @@ fn finished_fetches_are_bounded_in_number_and_age() {
         finished_age: Duration::from_secs(3600),
         ..Config::default()
     });
-    let fetches: Vec<_> = (0..4)
-        .map(|i| settled(&mut world, &format!("/{i}")))
-        .collect();
+    let fetches: Vec<_> = (0..4).map(|i| settled(&mut world, &format!("/{i}"))).collect();
     world.run();
     let kept: Vec<_> = world.model.fetches().map(|fetch| fetch.key()).collect();
     assert_eq!(kept, fetches[2..]);
@@ -192,10 +183,7 @@ fn the_newest_fetch_of_an_id_is_found_among_finished_and_active_ones() {
         };
         keys.push(key);
     }
-    assert_eq!(
-        world.model.newest(&registration(), "id"),
-        keys.last().copied()
-    );
+    assert_eq!(world.model.newest(&registration(), "id"), keys.last().copied());
     assert_eq!(world.model.newest(&registration(), "other"), None);
 }
 

@@ -12,10 +12,7 @@ use crate::world::origin::Plan;
 use crate::world::{Hold, World, get, post, registration};
 
 fn total(download_total: u64) -> FetchOptions {
-    FetchOptions {
-        download_total,
-        ..FetchOptions::default()
-    }
+    FetchOptions { download_total, ..FetchOptions::default() }
 }
 
 /// The answer to one call in a world with a good resource at `/a`.
@@ -36,36 +33,18 @@ fn key(world: &World, call: CallId) -> FetchKey {
 #[test]
 fn what_is_wrong_with_the_arguments_is_a_type_error_before_anything_is_asked() {
     let with_url = |url: &str| Request::get(url.parse().unwrap());
-    let no_cors = Request {
-        mode: RequestMode::NoCors,
-        ..get("/a")
-    };
+    let no_cors = Request { mode: RequestMode::NoCors, ..get("/a") };
     let cases = [
         ("", vec![get("/a")], CallError::EmptyId),
         ("id", vec![], CallError::NoRequests),
         ("id", vec![get("/a"), no_cors], CallError::NoCors),
-        (
-            "id",
-            vec![with_url("https://user@a.test/")],
-            CallError::CredentialsInUrl,
-        ),
-        (
-            "id",
-            vec![with_url("https://:pass@a.test/")],
-            CallError::CredentialsInUrl,
-        ),
-        (
-            "id",
-            vec![with_url("https://a.test:25/")],
-            CallError::BlockedPort,
-        ),
+        ("id", vec![with_url("https://user@a.test/")], CallError::CredentialsInUrl),
+        ("id", vec![with_url("https://:pass@a.test/")], CallError::CredentialsInUrl),
+        ("id", vec![with_url("https://a.test:25/")], CallError::BlockedPort),
         ("id", vec![get("/a"); 3], CallError::TooManyRequests),
     ];
     for (id, requests, error) in cases {
-        let mut world = World::with(Config {
-            max_requests: 2,
-            ..Config::default()
-        });
+        let mut world = World::with(Config { max_requests: 2, ..Config::default() });
         world.permission = Permission::Denied;
         assert_eq!(answer(&mut world, id, requests), Err(error));
         assert_eq!(error.dom_exception(), DomException::TypeError);
@@ -111,10 +90,7 @@ fn of_five_concurrent_calls_with_one_id_one_succeeds() {
 
 #[test]
 fn the_embedder_may_bound_how_many_fetches_are_active() {
-    let mut world = World::with(Config {
-        max_active_fetches: 1,
-        ..Config::default()
-    });
+    let mut world = World::with(Config { max_active_fetches: 1, ..Config::default() });
     world.network = false;
     assert!(answer(&mut world, "1", vec![get("/a")]).is_ok());
     let second = answer(&mut world, "2", vec![get("/a")]);
@@ -136,10 +112,7 @@ fn a_body_that_never_ends_holds_up_no_other_call() {
     world.run();
     assert_eq!(world.result(other), Some(Ok(())));
     assert_eq!(world.reply(stuck), None);
-    assert_eq!(
-        answer(&mut world, "stuck", vec![get("/a")]),
-        Err(CallError::IdInUse)
-    );
+    assert_eq!(answer(&mut world, "stuck", vec![get("/a")]), Err(CallError::IdInUse));
 }
 
 #[test]
@@ -200,10 +173,7 @@ fn the_promise_waits_until_the_fetch_is_durable() {
     let fetch = key(&world, call);
     assert_eq!(world.model.get(&registration(), "id"), Ok(Some(fetch)));
     assert_eq!(world.model.get_ids(&registration()), ["id"]);
-    assert_eq!(
-        world.model.get(&registration(), ""),
-        Err(CallError::EmptyId)
-    );
+    assert_eq!(world.model.get(&registration(), ""), Err(CallError::EmptyId));
 }
 
 #[test]
@@ -215,10 +185,7 @@ fn work_starts_when_the_caller_had_its_turn() {
     world.run();
     assert_eq!(world.seen("/a").len(), 0);
     assert_eq!(
-        world
-            .bgfetch(fetch)
-            .match_all(None, Default::default())
-            .map(|found| found.len()),
+        world.bgfetch(fetch).match_all(None, Default::default()).map(|found| found.len()),
         Ok(1)
     );
     world.let_go(Hold::Caller);

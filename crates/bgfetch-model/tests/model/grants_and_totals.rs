@@ -11,35 +11,22 @@ use crate::world::{Hold, Step, World, post, record, registration};
 const MIB: u64 = 1 << 20;
 
 fn of_length(length: u64) -> Resource {
-    Resource {
-        length,
-        ..Resource::default()
-    }
+    Resource { length, ..Resource::default() }
 }
 
 /// A response whose length is not told beforehand.
 fn unannounced(length: u64) -> Resource {
-    Resource {
-        content_length: false,
-        ..of_length(length)
-    }
+    Resource { content_length: false, ..of_length(length) }
 }
 
 #[test]
 fn as_many_bytes_as_promised_are_fine_and_one_more_is_not() {
     for announced in [true, false] {
-        for (promised, expected) in [
-            (100, Ok(())),
-            (99, Err(FailureReason::DownloadTotalExceeded)),
-        ] {
+        for (promised, expected) in [(100, Ok(())), (99, Err(FailureReason::DownloadTotalExceeded))]
+        {
             let mut world = World::new();
-            let request = world.serve(
-                "/a",
-                Resource {
-                    content_length: announced,
-                    ..of_length(100)
-                },
-            );
+            let request =
+                world.serve("/a", Resource { content_length: announced, ..of_length(100) });
             let fetch = world.fetch_total([request], promised);
             world.run();
             assert_eq!(world.result(fetch), Some(expected));
@@ -50,9 +37,8 @@ fn as_many_bytes_as_promised_are_fine_and_one_more_is_not() {
 #[test]
 fn siblings_give_back_what_they_do_not_need_before_the_total_is_exceeded() {
     let mut world = World::new();
-    let requests: Vec<_> = (0..6)
-        .map(|i| world.serve(&format!("/{i}"), unannounced(10 + i)))
-        .collect();
+    let requests: Vec<_> =
+        (0..6).map(|i| world.serve(&format!("/{i}"), unannounced(10 + i))).collect();
     world.chunk = 3;
     let fetch = world.fetch_total(requests, 60 + 15);
     world.run();
@@ -63,10 +49,7 @@ fn siblings_give_back_what_they_do_not_need_before_the_total_is_exceeded() {
 #[test]
 fn a_record_whose_length_is_known_holds_back_nothing_that_its_siblings_need() {
     let mut world = World::new();
-    let requests = [
-        world.serve("/a", of_length(10)),
-        world.serve("/b", of_length(50)),
-    ];
+    let requests = [world.serve("/a", of_length(10)), world.serve("/b", of_length(50))];
     let fetch = world.fetch_total(requests, 60);
     world.run();
     assert_eq!(world.result(fetch), Some(Ok(())));
@@ -92,10 +75,7 @@ fn the_quota_is_a_limit_that_ends_the_fetch() {
     for (quota, expected) in [(100, Ok(())), (99, Err(FailureReason::QuotaExceeded))] {
         let mut world = World::new();
         world.set_quota(quota);
-        let requests = [
-            world.serve("/a", unannounced(40)),
-            world.serve("/b", unannounced(60)),
-        ];
+        let requests = [world.serve("/a", unannounced(40)), world.serve("/b", unannounced(60))];
         let fetch = world.fetch(requests);
         world.run();
         assert_eq!(world.result(fetch), Some(expected));
@@ -195,20 +175,13 @@ fn a_sibling_that_is_being_stopped_returns_its_grant_before_the_total_is_exceede
     while world.stored(fetch, 0) < 5 {
         take(&mut world, |world, step| is_of(world, step, 0));
     }
-    let loopback = Reachable {
-        loopback: true,
-        ..Reachable::default()
-    };
+    let loopback = Reachable { loopback: true, ..Reachable::default() };
     world.set_connectivity(Connectivity::Offline(loopback));
     while world.stored(fetch, 1) < 30 && world.steps().iter().any(|s| is_of(&world, *s, 1)) {
         take(&mut world, |world, step| is_of(world, step, 1));
     }
     world.run();
-    assert_eq!(
-        world.result(fetch),
-        None,
-        "the first record waits for the network"
-    );
+    assert_eq!(world.result(fetch), None, "the first record waits for the network");
     world.set_connectivity(Connectivity::Online);
     world.run();
     assert_eq!(world.result(fetch), Some(Ok(())));
@@ -283,10 +256,7 @@ fn the_quota_of_a_fetch_is_free_again_when_it_is_over_however_it_ended() {
     world.crash(0, |length| length);
     let probe = total(&mut world, "y", 100 - 2 * 10 - 5);
     world.run_now();
-    assert!(
-        matches!(world.reply(probe), Some(Ok(_))),
-        "it settled: what it holds is all it needs"
-    );
+    assert!(matches!(world.reply(probe), Some(Ok(_))), "it settled: what it holds is all it needs");
     world.let_go(Hold::Events);
     world.run();
     is_free(&mut world);
@@ -295,14 +265,8 @@ fn the_quota_of_a_fetch_is_free_again_when_it_is_over_however_it_ended() {
 #[test]
 fn the_bytes_of_a_representation_that_was_replaced_are_not_counted() {
     let mut world = World::new();
-    let request = world.serve(
-        "/a",
-        Resource {
-            etag: false,
-            plans: [Plan::Cut(90)].into(),
-            ..of_length(100)
-        },
-    );
+    let request = world
+        .serve("/a", Resource { etag: false, plans: [Plan::Cut(90)].into(), ..of_length(100) });
     let fetch = world.fetch_total([request], 100);
     world.run();
     assert_eq!(world.result(fetch), Some(Ok(())));

@@ -57,10 +57,8 @@ fn path(resource: usize) -> String {
 
 /// Two registrations that share their quota.
 fn registrations() -> [RegistrationKey; 2] {
-    let other = RegistrationKey {
-        scope: "https://a.test/other/".parse().unwrap(),
-        ..registration()
-    };
+    let other =
+        RegistrationKey { scope: "https://a.test/other/".parse().unwrap(), ..registration() };
     [registration(), other]
 }
 
@@ -76,10 +74,7 @@ prop_compose! {
 }
 
 fn connectivity() -> impl Strategy<Value = Connectivity> {
-    let loopback = Reachable {
-        loopback: true,
-        ..Reachable::default()
-    };
+    let loopback = Reachable { loopback: true, ..Reachable::default() };
     prop::sample::select(vec![
         Connectivity::Online,
         Connectivity::Metered,
@@ -91,18 +86,9 @@ fn connectivity() -> impl Strategy<Value = Connectivity> {
 
 fn happening() -> impl Strategy<Value = Happening> {
     let any = || any::<usize>();
-    let permission = vec![
-        Permission::Granted,
-        Permission::Granted,
-        Permission::StartPaused,
-        Permission::Denied,
-    ];
-    let body_error = vec![
-        None,
-        None,
-        Some(BodyError::Unreadable),
-        Some(BodyError::QuotaExceeded),
-    ];
+    let permission =
+        vec![Permission::Granted, Permission::Granted, Permission::StartPaused, Permission::Denied];
+    let body_error = vec![None, None, Some(BodyError::Unreadable), Some(BodyError::QuotaExceeded)];
     prop_oneof![
         120 => any().prop_map(Happening::Step),
         8 => Just(Happening::Jump),
@@ -147,10 +133,8 @@ fn call_fetch(world: &mut World, arguments: FetchArguments) {
     };
     let id = if arguments.id { "x" } else { "y" };
     let requests = arguments.records.into_iter().map(request).collect();
-    let options = FetchOptions {
-        download_total: arguments.download_total,
-        ..FetchOptions::default()
-    };
+    let options =
+        FetchOptions { download_total: arguments.download_total, ..FetchOptions::default() };
     let [a, b] = registrations();
     let registration = if arguments.registration == 0 { a } else { b };
     world.call_fetch_of(registration, id, requests, options);

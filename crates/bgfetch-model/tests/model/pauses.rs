@@ -41,10 +41,7 @@ fn going_offline_in_the_middle_pauses_and_coming_back_resumes_at_once() {
     let fetch = world.fetch([request]);
     world.go_offline();
     world.run();
-    assert_eq!(
-        world.bgfetch(fetch).pause_reason(),
-        Some(PauseReason::Offline)
-    );
+    assert_eq!(world.bgfetch(fetch).pause_reason(), Some(PauseReason::Offline));
     let before = world.now.monotonic;
     world.go_online();
     world.run_now();
@@ -92,20 +89,13 @@ fn a_paused_fetch_holds_no_slot() {
 
 #[test]
 fn an_upload_in_flight_is_not_interrupted_by_the_network() {
-    for connectivity in [
-        Connectivity::Offline(Reachable::default()),
-        Connectivity::CaptivePortal,
-    ] {
+    for connectivity in [Connectivity::Offline(Reachable::default()), Connectivity::CaptivePortal] {
         let mut world = World::new();
         world.serve_planned("/a", []);
         world.hold(Hold::Work);
         let fetch = world.fetch([post("/a", 20)]);
         world.set_connectivity(connectivity);
-        assert!(
-            !world
-                .commands(record(fetch, 0))
-                .contains(&AttemptCommand::Cancel)
-        );
+        assert!(!world.commands(record(fetch, 0)).contains(&AttemptCommand::Cancel));
         world.let_go(Hold::Work);
         world.run();
         assert_eq!(world.result(fetch), Some(Ok(())));
@@ -126,10 +116,7 @@ fn the_network_holds_back_an_upload_that_was_not_sent() {
     world.let_go(Hold::Commits);
     world.run();
     assert_eq!(world.seen("/a").len(), 0);
-    assert_eq!(
-        world.bgfetch(fetch).pause_reason(),
-        Some(PauseReason::Offline)
-    );
+    assert_eq!(world.bgfetch(fetch).pause_reason(), Some(PauseReason::Offline));
     world.assert_at_rest();
     world.go_online();
     world.run();
@@ -139,20 +126,13 @@ fn the_network_holds_back_an_upload_that_was_not_sent() {
 
 #[test]
 fn loopback_goes_on_without_a_route_unless_everything_is_held_back() {
-    let loopback = Connectivity::Offline(Reachable {
-        loopback: true,
-        ..Reachable::default()
-    });
-    for (connectivity, goes_on) in [
-        (loopback, true),
-        (Connectivity::Offline(Reachable::default()), false),
-    ] {
+    let loopback = Connectivity::Offline(Reachable { loopback: true, ..Reachable::default() });
+    for (connectivity, goes_on) in
+        [(loopback, true), (Connectivity::Offline(Reachable::default()), false)]
+    {
         let mut world = World::new();
         let request = Request::get("http://127.0.0.1:8000/a".parse().unwrap());
-        world
-            .origin
-            .0
-            .insert(request.url.clone(), Resource::default());
+        world.origin.0.insert(request.url.clone(), Resource::default());
         world.set_connectivity(connectivity);
         let fetch = world.fetch([request]);
         world.run();
@@ -163,10 +143,7 @@ fn loopback_goes_on_without_a_route_unless_everything_is_held_back() {
 #[test]
 fn a_metered_connection_pauses_where_the_embedder_wants_it() {
     for pause_on_metered in [false, true] {
-        let mut world = World::with(Config {
-            pause_on_metered,
-            ..Config::default()
-        });
+        let mut world = World::with(Config { pause_on_metered, ..Config::default() });
         world.set_connectivity(Connectivity::Metered);
         let request = world.serve_planned("/a", []);
         let fetch = world.fetch([request]);
@@ -184,11 +161,7 @@ fn a_pause_ends_a_back_off_and_its_end_starts_at_once() {
     let request = world.serve_planned("/a", [Plan::Status(503, retry_after)]);
     let fetch = world.fetch([request]);
     world.set_paused(fetch, true);
-    assert_eq!(
-        world.model.poll_timeout(),
-        None,
-        "no timer runs while it is paused"
-    );
+    assert_eq!(world.model.poll_timeout(), None, "no timer runs while it is paused");
     world.set_paused(fetch, false);
     world.run_now();
     assert_eq!(world.result(fetch), Some(Ok(())));

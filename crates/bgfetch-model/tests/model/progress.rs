@@ -24,32 +24,19 @@ fn run_slowly(world: &mut World, fetch: FetchKey) {
 fn progress_is_told_at_most_once_an_interval_and_ends_exactly() {
     let mut world = World::new();
     let length = 5_000;
-    let request = world.serve(
-        "/a",
-        Resource {
-            length,
-            ..Resource::default()
-        },
-    );
+    let request = world.serve("/a", Resource { length, ..Resource::default() });
     world.hold(Hold::Caller);
     let fetch = world.fetch([request]);
     world.let_go(Hold::Caller);
     run_slowly(&mut world, fetch);
-    let updates: Vec<_> = world
-        .updates(fetch)
-        .into_iter()
-        .filter(|(_, update)| update.result.is_none())
-        .collect();
+    let updates: Vec<_> =
+        world.updates(fetch).into_iter().filter(|(_, update)| update.result.is_none()).collect();
     assert!(updates.len() > 5);
     let (last, coalesced) = updates.split_last().unwrap();
     assert_eq!(last.1.downloaded, length);
     let gaps = coalesced.windows(2).map(|pair| pair[1].0 - pair[0].0);
     assert!(gaps.min() >= Some(INTERVAL));
-    assert!(
-        updates
-            .windows(2)
-            .all(|pair| pair[1].1.downloaded > pair[0].1.downloaded)
-    );
+    assert!(updates.windows(2).all(|pair| pair[1].1.downloaded > pair[0].1.downloaded));
 }
 
 #[test]
@@ -78,12 +65,7 @@ fn a_waiting_update_is_told_when_its_time_comes() {
     let mut world = World::new();
     let request = world.serve_planned("/a", [Plan::Stall(40)]);
     let fetch = world.fetch([request]);
-    let told = |world: &World| {
-        world
-            .updates(fetch)
-            .last()
-            .map(|(_, update)| update.downloaded)
-    };
+    let told = |world: &World| world.updates(fetch).last().map(|(_, update)| update.downloaded);
     assert_eq!(told(&world), Some(10), "the first is told at once");
     world.pass(INTERVAL);
     assert_eq!(told(&world), Some(40));
@@ -96,9 +78,7 @@ fn progress_that_waits_when_the_fetch_settles_is_told_before_the_result() {
     let request = world.serve_planned("/a", []);
     let fetch = world.fetch([request]);
     let updates = world.updates(fetch);
-    let at_result = updates
-        .iter()
-        .position(|(_, update)| update.result.is_some());
+    let at_result = updates.iter().position(|(_, update)| update.result.is_some());
     let (_, before) = updates[at_result.unwrap() - 1];
     assert_eq!(before.downloaded, 100);
 }
@@ -108,11 +88,7 @@ fn a_new_representation_takes_its_bytes_back() {
     let mut world = World::new();
     let request = world.serve(
         "/a",
-        Resource {
-            etag: false,
-            plans: [Plan::Cut(80)].into(),
-            ..Resource::default()
-        },
+        Resource { etag: false, plans: [Plan::Cut(80)].into(), ..Resource::default() },
     );
     let fetch = world.fetch([request]);
     assert_eq!(world.bgfetch(fetch).stored_body_bytes_total(), 80);

@@ -19,10 +19,7 @@ fn what_is_missing_is_asked_for_with_the_strong_validator() {
     let request = world.serve("/a", cut_once(Resource::default()));
     let fetch = world.fetch([request]);
     world.run();
-    let resume = Some(Resume {
-        start: 40,
-        if_range: "\"1\"".into(),
-    });
+    let resume = Some(Resume { start: 40, if_range: "\"1\"".into() });
     assert_eq!(world.seen("/a")[1].resume, resume);
     assert_eq!(world.result(fetch), Some(Ok(())));
     assert_eq!(world.bgfetch(fetch).stored_body_bytes_total(), 100);
@@ -31,13 +28,7 @@ fn what_is_missing_is_asked_for_with_the_strong_validator() {
 #[test]
 fn without_a_strong_validator_the_whole_is_asked_for() {
     let mut world = World::new();
-    let request = world.serve(
-        "/a",
-        cut_once(Resource {
-            etag: false,
-            ..Resource::default()
-        }),
-    );
+    let request = world.serve("/a", cut_once(Resource { etag: false, ..Resource::default() }));
     let fetch = world.fetch([request]);
     world.run();
     assert_eq!(world.starts("/a"), [0, 0]);
@@ -93,13 +84,8 @@ fn a_part_of_another_representation_is_not_joined_although_the_server_sends_it()
 #[test]
 fn a_wrong_first_byte_begins_again_a_bounded_number_of_times() {
     let mut world = World::new();
-    let request = world.serve(
-        "/a",
-        cut_once(Resource {
-            ranges: Ranges::WrongStart,
-            ..Resource::default()
-        }),
-    );
+    let request =
+        world.serve("/a", cut_once(Resource { ranges: Ranges::WrongStart, ..Resource::default() }));
     let fetch = world.fetch([request]);
     world.run();
     assert_eq!(world.starts("/a"), [0, 40, 0]);
@@ -107,11 +93,7 @@ fn a_wrong_first_byte_begins_again_a_bounded_number_of_times() {
 
     let request = world.serve(
         "/b",
-        Resource {
-            ranges: Ranges::WrongStart,
-            always: Plan::Cut(40),
-            ..Resource::default()
-        },
+        Resource { ranges: Ranges::WrongStart, always: Plan::Cut(40), ..Resource::default() },
     );
     let fetch = world.fetch([request]);
     world.run();
@@ -124,10 +106,7 @@ fn a_part_with_another_complete_length_than_the_whole_response_had_is_another_re
     let mut world = World::new();
     let content_range = ("Content-Range", "bytes 40-79/80".to_string());
     let tag = ("ETag", "\"1\"".to_string());
-    let plans = [
-        Plan::Cut(40),
-        Plan::Raw(206, vec![content_range, tag], 40, 40),
-    ];
+    let plans = [Plan::Cut(40), Plan::Raw(206, vec![content_range, tag], 40, 40)];
     let request = world.serve_planned("/a", plans);
     let fetch = world.fetch([request]);
     world.run();
@@ -138,13 +117,8 @@ fn a_part_with_another_complete_length_than_the_whole_response_had_is_another_re
 #[test]
 fn an_answer_that_ignores_the_range_replaces_the_bytes() {
     let mut world = World::new();
-    let request = world.serve(
-        "/a",
-        cut_once(Resource {
-            ranges: Ranges::Ignored,
-            ..Resource::default()
-        }),
-    );
+    let request =
+        world.serve("/a", cut_once(Resource { ranges: Ranges::Ignored, ..Resource::default() }));
     world.hold(Hold::Events);
     let fetch = world.fetch([request]);
     world.run();
@@ -187,21 +161,11 @@ fn parts_are_asked_for_until_the_complete_length_is_there() {
     for star in [false, true] {
         let mut world = World::new();
         let ranges = Ranges::Parts { most: 30, star };
-        let request = world.serve(
-            "/a",
-            Resource {
-                ranges,
-                ..Resource::default()
-            },
-        );
+        let request = world.serve("/a", Resource { ranges, ..Resource::default() });
         let fetch = world.fetch([request]);
         world.run();
         // Where the length is not told, a 416 says that nothing lies behind the last part.
-        let expected: &[u64] = if star {
-            &[0, 30, 60, 90, 100]
-        } else {
-            &[0, 30, 60, 90]
-        };
+        let expected: &[u64] = if star { &[0, 30, 60, 90, 100] } else { &[0, 30, 60, 90] };
         assert_eq!(world.starts("/a"), expected);
         assert_eq!(world.result(fetch), Some(Ok(())));
         assert_eq!(world.bgfetch(fetch).stored_body_bytes_total(), 100);
@@ -211,18 +175,8 @@ fn parts_are_asked_for_until_the_complete_length_is_there() {
 #[test]
 fn parts_without_a_validator_end_in_a_fetch_error() {
     let mut world = World::new();
-    let ranges = Ranges::Parts {
-        most: 30,
-        star: true,
-    };
-    let request = world.serve(
-        "/a",
-        Resource {
-            ranges,
-            etag: false,
-            ..Resource::default()
-        },
-    );
+    let ranges = Ranges::Parts { most: 30, star: true };
+    let request = world.serve("/a", Resource { ranges, etag: false, ..Resource::default() });
     let fetch = world.fetch([request]);
     world.run();
     assert_eq!(world.record_result(fetch, 0), FETCH_ERROR);
@@ -231,10 +185,8 @@ fn parts_without_a_validator_end_in_a_fetch_error() {
 #[test]
 fn a_part_shorter_than_its_range_is_continued_and_without_progress_fails() {
     let part = |first: u64, sent: u64| {
-        let headers = vec![
-            ("Content-Range", format!("bytes {first}-99/100")),
-            ("ETag", "\"1\"".to_string()),
-        ];
+        let headers =
+            vec![("Content-Range", format!("bytes {first}-99/100")), ("ETag", "\"1\"".to_string())];
         Plan::Raw(206, headers, first, sent)
     };
     let mut world = World::new();
@@ -255,10 +207,8 @@ fn a_part_shorter_than_its_range_is_continued_and_without_progress_fails() {
 #[test]
 fn a_part_longer_than_its_range_is_not_taken_over_the_end() {
     let mut world = World::new();
-    let headers = vec![
-        ("Content-Range", "bytes 40-59/100".to_string()),
-        ("ETag", "\"1\"".to_string()),
-    ];
+    let headers =
+        vec![("Content-Range", "bytes 40-59/100".to_string()), ("ETag", "\"1\"".to_string())];
     let plans = [Plan::Cut(40), Plan::Raw(206, headers, 40, 40)];
     let request = world.serve_planned("/a", plans);
     let fetch = world.fetch([request]);
@@ -272,12 +222,7 @@ fn an_upload_answered_by_too_long_a_part_is_not_sent_again() {
     let mut world = World::new();
     world.serve_planned(
         "/a",
-        [Plan::Raw(
-            206,
-            vec![("Content-Range", "bytes 0-9/10".into())],
-            0,
-            20,
-        )],
+        [Plan::Raw(206, vec![("Content-Range", "bytes 0-9/10".into())], 0, 20)],
     );
     let fetch = world.fetch([post("/a", 5)]);
     world.run();

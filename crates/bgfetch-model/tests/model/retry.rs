@@ -12,10 +12,7 @@ const BAD_STATUS: Option<RecordResult> = Some(RecordResult::Failure(FailureReaso
 const FETCH_ERROR: Option<RecordResult> = Some(RecordResult::Failure(FailureReason::FetchError));
 
 fn always(plan: Plan) -> Resource {
-    Resource {
-        always: plan,
-        ..Resource::default()
-    }
+    Resource { always: plan, ..Resource::default() }
 }
 
 fn elapsed(world: &World) -> Duration {
@@ -88,10 +85,7 @@ fn a_server_error_is_tried_again_and_stands_when_the_budget_is_spent() {
     world.hold(Hold::Events);
     world.run();
     assert_eq!(world.record_result(fetch, 0), BAD_STATUS);
-    let head = world.bgfetch(fetch).records()[0]
-        .response_data()
-        .response
-        .clone();
+    let head = world.bgfetch(fetch).records()[0].response_data().response.clone();
     assert_eq!(head.map(|head| head.status), Some(500));
 }
 
@@ -170,11 +164,7 @@ fn no_budget_is_spent_while_the_network_is_away() {
     world.pass(Duration::from_secs(3600));
     world.go_online();
     world.run();
-    assert_eq!(
-        world.result(fetch),
-        Some(Ok(())),
-        "one more reset is no reason to fail"
-    );
+    assert_eq!(world.result(fetch), Some(Ok(())), "one more reset is no reason to fail");
 }
 
 #[test]

@@ -71,10 +71,7 @@ fn an_abort_is_true_once_and_gives_the_result_even_where_a_record_failed_before(
     assert_eq!(world.reply(second), Some(Ok(Reply::Aborted(false))));
     assert_eq!(world.reply(third), Some(Ok(Reply::Aborted(false))));
     assert_eq!(world.result(fetch), Some(Err(FailureReason::Aborted)));
-    assert_eq!(
-        world.record_results(fetch),
-        [Some(BAD_STATUS), Some(ABORTED)]
-    );
+    assert_eq!(world.record_results(fetch), [Some(BAD_STATUS), Some(ABORTED)]);
     world.assert_at_rest();
 }
 
@@ -143,20 +140,14 @@ fn more_bytes_than_promised_abort_the_siblings_before_the_fetch_settles() {
     let slow = world.serve_planned("/slow", [Plan::Stall(5)]);
     let fetch = world.fetch_total([large, slow], 50);
     world.run();
-    assert_eq!(
-        world.result(fetch),
-        Some(Err(FailureReason::DownloadTotalExceeded))
-    );
+    assert_eq!(world.result(fetch), Some(Err(FailureReason::DownloadTotalExceeded)));
     assert_eq!(world.record_results(fetch), [Some(TOO_MUCH), Some(ABORTED)]);
     let settled = world
         .observations()
         .into_iter()
         .map(|(_, observation)| observation)
         .filter(|observation| {
-            matches!(
-                observation,
-                Observation::RecordSettled(..) | Observation::Settled(..)
-            )
+            matches!(observation, Observation::RecordSettled(..) | Observation::Settled(..))
         })
         .collect::<Vec<_>>();
     assert!(matches!(settled[..], [.., Observation::Settled(..)]));
@@ -185,19 +176,13 @@ fn an_immediate_failure_goes_on_after_a_crash() {
     world.run();
     assert_eq!(world.starts("/slow"), before, "nothing is fetched again");
     assert_eq!(world.record_results(fetch), [Some(TOO_MUCH), Some(ABORTED)]);
-    assert_eq!(
-        world.result(fetch),
-        Some(Err(FailureReason::DownloadTotalExceeded))
-    );
+    assert_eq!(world.result(fetch), Some(Err(FailureReason::DownloadTotalExceeded)));
 }
 
 #[test]
 fn the_body_of_a_bad_status_is_not_kept_unless_the_embedder_wants_it() {
     for keep in [false, true] {
-        let config = Config {
-            keep_bad_status_bodies: keep,
-            ..Config::default()
-        };
+        let config = Config { keep_bad_status_bodies: keep, ..Config::default() };
         let mut world = World::with(config);
         let missing = world.serve_planned("/missing", [Plan::Status(404, None)]);
         world.hold(Hold::Events);

@@ -58,19 +58,12 @@ fn calls_under_way_are_answered_in_every_state() {
 
 #[test]
 fn late_news_of_what_is_gone_is_ignored() {
-    for hold in [
-        Hold::Caller,
-        Hold::Work,
-        Hold::Reports,
-        Hold::Clients,
-        Hold::Events,
-        Hold::Commits,
-    ] {
+    for hold in
+        [Hold::Caller, Hold::Work, Hold::Reports, Hold::Clients, Hold::Events, Hold::Commits]
+    {
         let mut world = World::new();
-        let requests = [
-            world.serve_planned("/a", [Plan::Status(404, None)]),
-            world.serve_planned("/b", []),
-        ];
+        let requests =
+            [world.serve_planned("/a", [Plan::Status(404, None)]), world.serve_planned("/b", [])];
         world.hold(Hold::Caller);
         let fetch = world.fetch(requests);
         world.let_go(Hold::Caller);

@@ -49,10 +49,7 @@ impl ManualConnectivity {
             // A source may stop watching when it is dropped, so it lives as long as this task.
             drop(below);
         });
-        Self {
-            shared,
-            _follower: Some(AbortOnDropHandle::new(follower)),
-        }
+        Self { shared, _follower: Some(AbortOnDropHandle::new(follower)) }
     }
 
     /// Sets the manual state; watchers see the result before this returns.
@@ -68,10 +65,7 @@ impl ManualConnectivity {
 impl Default for ManualConnectivity {
     /// Online, over nothing.
     fn default() -> Self {
-        Self {
-            shared: Arc::new(Shared::new(Connectivity::Online)),
-            _follower: None,
-        }
+        Self { shared: Arc::new(Shared::new(Connectivity::Online)), _follower: None }
     }
 }
 
@@ -91,10 +85,7 @@ impl Shared {
     fn new(below: Connectivity) -> Self {
         Self {
             published: watch::Sender::new(below.clone()),
-            layers: Mutex::new(Layers {
-                manual: Connectivity::Online,
-                below,
-            }),
+            layers: Mutex::new(Layers { manual: Connectivity::Online, below }),
         }
     }
 
@@ -138,10 +129,7 @@ mod tests {
     use super::*;
 
     fn loopback_only() -> Connectivity {
-        Connectivity::Offline(Reachable {
-            loopback: true,
-            networks: Vec::new(),
-        })
+        Connectivity::Offline(Reachable { loopback: true, networks: Vec::new() })
     }
 
     fn nothing() -> Connectivity {
@@ -214,10 +202,7 @@ mod tests {
         assert_eq!(*state.borrow_and_update(), nothing());
         system.set(Connectivity::Metered);
         manual.set(Connectivity::Online);
-        state
-            .wait_for(|state| *state == Connectivity::Metered)
-            .await
-            .unwrap();
+        state.wait_for(|state| *state == Connectivity::Metered).await.unwrap();
     }
 
     #[tokio::test]

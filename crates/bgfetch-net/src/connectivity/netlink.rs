@@ -115,9 +115,7 @@ fn route(message: &RouteMessage) -> Option<Route> {
         AddressFamily::Inet6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         _ => return None,
     };
-    let dead = header
-        .flags
-        .intersects(RouteFlags::Dead | RouteFlags::Linkdown);
+    let dead = header.flags.intersects(RouteFlags::Dead | RouteFlags::Linkdown);
     let mut links = Vec::new();
     for attribute in &message.attributes {
         match attribute {
@@ -131,8 +129,7 @@ fn route(message: &RouteMessage) -> Option<Route> {
             RouteAttribute::MultiPath(hops) => links.extend(
                 hops.iter()
                     .filter(|hop| {
-                        !hop.flags
-                            .intersects(RouteNextHopFlags::Dead | RouteNextHopFlags::Linkdown)
+                        !hop.flags.intersects(RouteNextHopFlags::Dead | RouteNextHopFlags::Linkdown)
                     })
                     .map(|hop| hop.interface_index),
             ),

@@ -66,16 +66,11 @@ impl RoutingTable {
         if networks.iter().any(|network| network.prefix_len() == 0) {
             return Connectivity::Online;
         }
-        Connectivity::Offline(Reachable {
-            loopback: true,
-            networks,
-        })
+        Connectivity::Offline(Reachable { loopback: true, networks })
     }
 
     fn is_usable(&self, route: &Route) -> bool {
-        self.links
-            .iter()
-            .any(|link| link.carries_traffic() && route.links.contains(&link.index))
+        self.links.iter().any(|link| link.carries_traffic() && route.links.contains(&link.index))
     }
 }
 
@@ -90,25 +85,12 @@ fn is_link_local(network: &IpNet) -> bool {
 mod tests {
     use super::*;
 
-    const LO: Link = Link {
-        index: 1,
-        up: true,
-        running: true,
-        loopback: true,
-    };
-    const ETH: Link = Link {
-        index: 2,
-        up: true,
-        running: true,
-        loopback: false,
-    };
+    const LO: Link = Link { index: 1, up: true, running: true, loopback: true };
+    const ETH: Link = Link { index: 2, up: true, running: true, loopback: false };
     const WLAN: Link = Link { index: 3, ..ETH };
 
     fn to(destination: &str, links: &[u32]) -> Route {
-        Route {
-            destination: destination.parse().unwrap(),
-            links: links.to_vec(),
-        }
+        Route { destination: destination.parse().unwrap(), links: links.to_vec() }
     }
 
     fn offline(networks: &[&str]) -> Connectivity {
@@ -121,10 +103,7 @@ mod tests {
     #[test]
     fn every_table_gives_its_connectivity() {
         let down = Link { up: false, ..ETH };
-        let no_carrier = Link {
-            running: false,
-            ..ETH
-        };
+        let no_carrier = Link { running: false, ..ETH };
         let cases = [
             ("nothing", vec![], vec![], offline(&[])),
             ("only loopback", vec![LO], vec![], offline(&[])),
@@ -140,12 +119,7 @@ mod tests {
                 vec![to("0.0.0.0/0", &[2]), to("192.0.2.0/24", &[2])],
                 Connectivity::Online,
             ),
-            (
-                "IPv6 default route",
-                vec![LO, ETH],
-                vec![to("::/0", &[2])],
-                Connectivity::Online,
-            ),
+            ("IPv6 default route", vec![LO, ETH], vec![to("::/0", &[2])], Connectivity::Online),
             (
                 "a tunnel's two halves",
                 vec![LO, ETH],

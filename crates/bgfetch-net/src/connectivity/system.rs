@@ -40,10 +40,7 @@ impl SystemConnectivity {
         let watcher = super::netlink::start(Arc::clone(&published)).await;
         #[cfg(not(target_os = "linux"))]
         let watcher = None;
-        Self {
-            published,
-            _watcher: watcher,
-        }
+        Self { published, _watcher: watcher }
     }
 }
 

@@ -45,9 +45,7 @@ impl Resolve for SystemResolver {
 fn is_localhost(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
     host.eq_ignore_ascii_case("localhost")
-        || host
-            .rsplit_once('.')
-            .is_some_and(|(_, last)| last.eq_ignore_ascii_case("localhost"))
+        || host.rsplit_once('.').is_some_and(|(_, last)| last.eq_ignore_ascii_case("localhost"))
 }
 
 /// Trusts the system's root certificates.
@@ -64,9 +62,7 @@ pub(super) fn default_tls() -> Result<ClientConfig, rustls::Error> {
         Err(error) => {
             // Plain HTTP must work where no certificates are installed; HTTPS then fails by name.
             tracing::warn!(%error, "no root certificates: every https fetch will fail");
-            builder()?
-                .with_root_certificates(RootCertStore::empty())
-                .with_no_client_auth()
+            builder()?.with_root_certificates(RootCertStore::empty()).with_no_client_auth()
         }
     };
     Ok(config)

@@ -72,11 +72,9 @@ pub(super) fn decode(body: Body, codings: Vec<Coding>) -> Body {
         if coded.fill_buf().await?.is_empty() {
             return Ok(stream::empty().boxed());
         }
-        let plain = codings
-            .into_iter()
-            .rfold(Box::pin(coded) as Reader, |reader, coding| {
-                Box::pin(BufReader::with_capacity(CHUNK, decoder(reader, coding)))
-            });
+        let plain = codings.into_iter().rfold(Box::pin(coded) as Reader, |reader, coding| {
+            Box::pin(BufReader::with_capacity(CHUNK, decoder(reader, coding)))
+        });
         Ok::<_, io::Error>(ReaderStream::with_capacity(plain, CHUNK).boxed())
     };
     stream::once(decoded).try_flatten().map_err(from_io).boxed()
@@ -165,10 +163,7 @@ mod tests {
     }
 
     fn block_on<T>(future: impl Future<Output = T>) -> T {
-        tokio::runtime::Builder::new_current_thread()
-            .build()
-            .unwrap()
-            .block_on(future)
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
     }
 
     const ALL: [Coding; 4] = [Coding::Gzip, Coding::Deflate, Coding::Brotli, Coding::Zstd];
@@ -214,11 +209,7 @@ mod tests {
             for end in [half, coded.len()] {
                 let cut = FetchError::new(FaultKind::Interrupted, true, "cut");
                 let error = run(&coded[..end], 64, &[coding], Some(cut)).await;
-                assert_eq!(
-                    error.unwrap_err().kind(),
-                    FaultKind::Interrupted,
-                    "{coding:?}"
-                );
+                assert_eq!(error.unwrap_err().kind(), FaultKind::Interrupted, "{coding:?}");
             }
         }
         let garbage = run(&[0xAA; 500], 500, &[Coding::Gzip], None).await;
@@ -236,10 +227,7 @@ mod tests {
         };
         assert_eq!(of(&[]), Some(vec![]));
         assert_eq!(of(&["identity, , GZIP"]), Some(vec![Coding::Gzip]));
-        assert_eq!(
-            of(&["br", " zstd"]),
-            Some(vec![Coding::Brotli, Coding::Zstd])
-        );
+        assert_eq!(of(&["br", " zstd"]), Some(vec![Coding::Brotli, Coding::Zstd]));
         assert_eq!(of(&["gzip, compress"]), Some(vec![]));
         assert_eq!(of(&["gzip,gzip,gzip,gzip,gzip"]), None);
     }

@@ -19,11 +19,7 @@ pub(super) fn from_client(error: legacy::Error, sent: bool) -> FetchError {
     if error.is_connect() {
         let kind = classify(&error, FaultKind::Unreachable);
         // The errors around it only name the layers of the stack.
-        return FetchError::new(
-            kind,
-            sent,
-            format!("could not connect: {}", innermost(&error)),
-        );
+        return FetchError::new(kind, sent, format!("could not connect: {}", innermost(&error)));
     }
     // Once there is a connection, only hyper knows how far the request came.
     FetchError::new(classify(&error, FaultKind::Interrupted), true, error)
@@ -70,17 +66,12 @@ fn kind_of(error: &(dyn Error + 'static)) -> Option<FaultKind> {
 
 /// The error at the bottom of `error`.
 fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
-    std::iter::successors(Some(error), |error| cause(*error))
-        .last()
-        .unwrap_or(error)
+    std::iter::successors(Some(error), |error| cause(*error)).last().unwrap_or(error)
 }
 
 /// The error inside `error`. An [`io::Error`] that wraps another does not give it as its source.
 fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
-    match error
-        .downcast_ref::<io::Error>()
-        .and_then(io::Error::get_ref)
-    {
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
         Some(inner) => Some(inner),
         None => error.source(),
     }

@@ -89,9 +89,7 @@ fn header_map(hop: &Hop, fetch: &FetchRequest, user_agent: &str) -> Result<Heade
     if !hop.sends_body && matches!(hop.method.as_str(), "POST" | "PUT") {
         headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
-    headers
-        .entry(ACCEPT)
-        .or_insert(HeaderValue::from_static("*/*"));
+    headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
     // The page's own range is asked for as it is; parts of a coded response could not be decoded.
     if headers.contains_key(RANGE) {
         headers.insert(ACCEPT_ENCODING, IDENTITY);
@@ -123,10 +121,7 @@ fn isomorphic_decode(value: &HeaderValue) -> String {
 
 /// The header list of a response.
 pub(super) fn to_list(headers: &HeaderMap) -> HeaderList {
-    headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), isomorphic_decode(value)))
-        .collect()
+    headers.iter().map(|(name, value)| (name.as_str(), isomorphic_decode(value))).collect()
 }
 
 /// The value of `Location`, read as UTF-8 as browsers do. Two that differ are not a URL.
@@ -160,10 +155,7 @@ mod tests {
 
     fn resume() -> AttemptSpec {
         AttemptSpec {
-            resume: Some(Resume {
-                start: 7,
-                if_range: "\"v1\"".into(),
-            }),
+            resume: Some(Resume { start: 7, if_range: "\"v1\"".into() }),
             identity: false,
         }
     }
@@ -184,11 +176,7 @@ mod tests {
     #[test]
     fn the_pages_range_and_headers_win() {
         let own = headers_of(
-            &[
-                ("Range", "bytes=0-9"),
-                ("Accept", "a/b"),
-                ("User-Agent", "me"),
-            ],
+            &[("Range", "bytes=0-9"), ("Accept", "a/b"), ("User-Agent", "me")],
             resume(),
         )
         .unwrap();
@@ -201,20 +189,13 @@ mod tests {
 
     #[test]
     fn values_are_bytes_and_framing_is_not_the_pages() {
-        let list = [
-            ("X", "caf\u{e9}"),
-            ("Content-Length", "9"),
-            ("Host", "b.test"),
-        ];
+        let list = [("X", "caf\u{e9}"), ("Content-Length", "9"), ("Host", "b.test")];
         let headers = headers_of(&list, AttemptSpec::default()).unwrap();
         assert_eq!(headers["x"].as_bytes(), b"caf\xe9");
         assert_eq!(to_list(&headers).get("x").as_deref(), Some("caf\u{e9}"));
         assert!(!headers.contains_key("content-length") && !headers.contains_key("host"));
         for bad in [("X", "a\nb"), ("X", "\u{100}"), ("a b", "x")] {
-            assert!(
-                headers_of(&[bad], AttemptSpec::default()).is_err(),
-                "{bad:?}"
-            );
+            assert!(headers_of(&[bad], AttemptSpec::default()).is_err(), "{bad:?}");
         }
     }
 
@@ -227,11 +208,6 @@ mod tests {
         assert_eq!(location(&headers).as_deref(), Some("/a"));
         headers.append(LOCATION, HeaderValue::from_static("/b"));
         let invalid = location(&headers).unwrap();
-        assert!(
-            Url::parse("http://a.test/")
-                .unwrap()
-                .join(&invalid)
-                .is_err()
-        );
+        assert!(Url::parse("http://a.test/").unwrap().join(&invalid).is_err());
     }
 }

@@ -186,11 +186,10 @@ async fn http_fetch(
         target::check(&hop.url).map_err(|cause| error::permanent(sent, cause))?;
         let (message, upload) = headers::request(&hop, &request, &user_agent)
             .map_err(|cause| error::permanent(sent, cause))?;
-        let response = client.request(message).await.map_err(|cause| {
-            upload
-                .failure()
-                .unwrap_or_else(|| error::from_client(cause, sent))
-        })?;
+        let response = client
+            .request(message)
+            .await
+            .map_err(|cause| upload.failure().unwrap_or_else(|| error::from_client(cause, sent)))?;
         let followed = url_list.len();
         url_list.push(hop.url.clone());
 

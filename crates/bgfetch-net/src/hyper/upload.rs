@@ -49,8 +49,7 @@ impl UploadBody {
 
     fn fail(&mut self, error: io::Error) -> io::Error {
         self.source = None;
-        self.failure
-            .get_or_init(|| format!("the request's body could not be read: {error}"));
+        self.failure.get_or_init(|| format!("the request's body could not be read: {error}"));
         error
     }
 }

@@ -63,10 +63,6 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            total: 16,
-            per_host: 6,
-            per_host_multiplexed: 100,
-        }
+        Self { total: 16, per_host: 6, per_host_multiplexed: 100 }
     }
 }

@@ -56,9 +56,7 @@ impl Origin {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let connections = Arc::new(AtomicUsize::new(0));
-        let certificate = identity
-            .as_ref()
-            .map(|(certificate, _)| certificate.clone());
+        let certificate = identity.as_ref().map(|(certificate, _)| certificate.clone());
         let acceptor = identity.map(|(certificate, key)| {
             let mut config = ServerConfig::builder_with_provider(Arc::new(
                 rustls::crypto::ring::default_provider(),
@@ -78,11 +76,7 @@ impl Origin {
                 tokio::spawn(serve(socket, acceptor.clone()));
             }
         });
-        Self {
-            address,
-            connections,
-            certificate,
-        }
+        Self { address, connections, certificate }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -142,9 +136,8 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
         }
         "to" => {
             let query = request.uri().query().unwrap_or("").to_owned();
-            let pairs: HashMap<_, _> = url::form_urlencoded::parse(query.as_bytes())
-                .into_owned()
-                .collect();
+            let pairs: HashMap<_, _> =
+                url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
             // A server may answer before it read the body; this one reads it.
             request.into_body().collect().await.unwrap();
             response

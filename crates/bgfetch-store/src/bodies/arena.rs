@@ -125,10 +125,7 @@ impl ArenaBodies {
     pub(crate) fn new() -> Result<Self, StoreError> {
         let file = tempfile::tempfile().map_err(|error| StoreError::io(NAME, error))?;
         Ok(Self {
-            arena: Arc::new(Arena {
-                file,
-                chunks: Mutex::default(),
-            }),
+            arena: Arc::new(Arena { file, chunks: Mutex::default() }),
             bodies: Mutex::default(),
         })
     }
@@ -136,10 +133,7 @@ impl ArenaBodies {
     fn body(&self, name: Name) -> Arc<Body> {
         let mut bodies = self.bodies.lock();
         let body = bodies.entry(name).or_insert_with(|| {
-            Arc::new(Body {
-                arena: Arc::clone(&self.arena),
-                extent: RwLock::default(),
-            })
+            Arc::new(Body { arena: Arc::clone(&self.arena), extent: RwLock::default() })
         });
         Arc::clone(body)
     }
@@ -153,10 +147,7 @@ impl Bodies for ArenaBodies {
             return Err(gap(offset, length));
         }
         body.truncate(offset);
-        Ok(Box::new(ArenaWriter {
-            body,
-            length: offset,
-        }))
+        Ok(Box::new(ArenaWriter { body, length: offset }))
     }
 
     fn open_reader(&self, body: BodyKey) -> Result<Box<dyn BodyReader>, StoreError> {
@@ -271,10 +262,7 @@ mod tests {
 
     fn key(index: u32) -> BodyKey {
         BodyKey {
-            record: RecordKey {
-                fetch: FetchKey(1),
-                index: RecordIndex(index),
-            },
+            record: RecordKey { fetch: FetchKey(1), index: RecordIndex(index) },
             generation: Generation(1),
         }
     }
@@ -293,9 +281,8 @@ mod tests {
     #[test]
     fn interleaved_bodies_keep_their_bytes_across_chunks() {
         let bodies = ArenaBodies::new().unwrap();
-        let mut writers: Vec<_> = (0..3)
-            .map(|index| bodies.open_writer(key(index), 0).unwrap())
-            .collect();
+        let mut writers: Vec<_> =
+            (0..3).map(|index| bodies.open_writer(key(index), 0).unwrap()).collect();
         for _ in 0..5 {
             for (index, writer) in writers.iter_mut().enumerate() {
                 writer.write(&vec![index as u8; 50_000]).unwrap();
@@ -310,18 +297,10 @@ mod tests {
     #[test]
     fn a_reader_keeps_the_bytes_of_a_deleted_body() {
         let bodies = ArenaBodies::new().unwrap();
-        bodies
-            .open_writer(key(0), 0)
-            .unwrap()
-            .write(b"kept")
-            .unwrap();
+        bodies.open_writer(key(0), 0).unwrap().write(b"kept").unwrap();
         let reader = bodies.open_reader(key(0)).unwrap();
         bodies.remove_fetch(FetchKey(1)).unwrap();
-        bodies
-            .open_writer(key(1), 0)
-            .unwrap()
-            .write(b"else")
-            .unwrap();
+        bodies.open_writer(key(1), 0).unwrap().write(b"else").unwrap();
         assert_eq!(contents(&*reader), b"kept");
         assert_eq!(bodies.length(key(0)).unwrap(), 0);
     }

@@ -54,9 +54,7 @@ fn link(from: &Path, folder: &Path, to: &Path) -> Result<bool, StoreError> {
         }
     };
     let name = temporary.to_path_buf();
-    temporary
-        .persist(to)
-        .map_err(|error| StoreError::io(to, error.error))?;
+    temporary.persist(to).map_err(|error| StoreError::io(to, error.error))?;
     // Renaming onto a name of the same file does nothing, by POSIX, and keeps both names.
     match fs::remove_file(&name) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::io(name, error)),

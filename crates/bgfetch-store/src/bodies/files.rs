@@ -34,18 +34,13 @@ impl Bodies for FileBodies {
             return Err(gap(offset, length));
         }
         if offset < length {
-            file.set_len(offset)
-                .map_err(|error| StoreError::io(&path, error))?;
+            file.set_len(offset).map_err(|error| StoreError::io(&path, error))?;
         }
         Ok(Box::new(FileWriter {
             file,
             path,
             length: offset,
-            growth: self.grown.clone().map(|grown| Growth {
-                body,
-                reported: offset,
-                grown,
-            }),
+            growth: self.grown.clone().map(|grown| Growth { body, reported: offset, grown }),
         }))
     }
 
@@ -60,14 +55,8 @@ impl Bodies for FileBodies {
     fn create_request_body(&self, record: RecordKey) -> Result<Box<dyn BodyWriter>, StoreError> {
         let path = self.folder.request(record);
         let file = self.folder.open(&path)?;
-        file.set_len(0)
-            .map_err(|error| StoreError::io(&path, error))?;
-        Ok(Box::new(FileWriter {
-            file,
-            path,
-            length: 0,
-            growth: None,
-        }))
+        file.set_len(0).map_err(|error| StoreError::io(&path, error))?;
+        Ok(Box::new(FileWriter { file, path, length: 0, growth: None }))
     }
 
     fn open_request_body(&self, record: RecordKey) -> Result<Box<dyn BodyReader>, StoreError> {
@@ -126,10 +115,7 @@ struct Growth {
 impl Growth {
     fn report(&mut self, length: u64) {
         let bytes = length - self.reported;
-        let grown = Grown {
-            body: self.body,
-            bytes,
-        };
+        let grown = Grown { body: self.body, bytes };
         // The syncing thread ends when the store is gone; then there is nobody to tell.
         if bytes > 0 && self.grown.send(grown).is_ok() {
             self.reported = length;
@@ -178,8 +164,6 @@ impl BodyReader for FileReader {
 }
 
 fn length_of(file: &File, path: &Path) -> Result<u64, StoreError> {
-    let metadata = file
-        .metadata()
-        .map_err(|error| StoreError::io(path, error))?;
+    let metadata = file.metadata().map_err(|error| StoreError::io(path, error))?;
     Ok(metadata.len())
 }

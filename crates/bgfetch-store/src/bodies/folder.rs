@@ -44,9 +44,7 @@ pub(crate) struct Found {
 impl BodyFolder {
     /// The folder inside the store's directory.
     pub(crate) fn of_store(directory: &Path) -> Self {
-        Self {
-            root: directory.join("bodies"),
-        }
+        Self { root: directory.join("bodies") }
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -59,25 +57,17 @@ impl BodyFolder {
 
     pub(crate) fn response(&self, body: BodyKey) -> PathBuf {
         let BodyKey { record, generation } = body;
-        self.fetch(record.fetch)
-            .join(format!("{}.{}", record.index.0, generation.0))
+        self.fetch(record.fetch).join(format!("{}.{}", record.index.0, generation.0))
     }
 
     pub(crate) fn request(&self, record: RecordKey) -> PathBuf {
-        self.fetch(record.fetch)
-            .join(format!("{}.request", record.index.0))
+        self.fetch(record.fetch).join(format!("{}.request", record.index.0))
     }
 
     /// Opens a file of a fetch, creating it and the fetch's folder where they are missing.
     pub(crate) fn open(&self, path: &Path) -> Result<File, StoreError> {
-        let open = || {
-            OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(path)
-        };
+        let open =
+            || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
         open()
             .or_else(|error| match path.parent() {
                 Some(parent) if error.kind() == io::ErrorKind::NotFound => {
@@ -153,11 +143,7 @@ impl BodyFolder {
 /// Deletes a file or a folder with all it holds; it may be gone already.
 pub(crate) fn remove(path: &Path) -> Result<(), StoreError> {
     let is_folder = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir());
-    let removed = if is_folder {
-        fs::remove_dir_all(path)
-    } else {
-        fs::remove_file(path)
-    };
+    let removed = if is_folder { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     match removed {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::io(path, error)),
         _ => Ok(()),
@@ -167,9 +153,9 @@ pub(crate) fn remove(path: &Path) -> Result<(), StoreError> {
 /// What a folder holds: nothing where there is none.
 fn entries(folder: &Path) -> Result<Vec<fs::DirEntry>, StoreError> {
     match fs::read_dir(folder) {
-        Ok(entries) => entries
-            .collect::<Result<_, _>>()
-            .map_err(|error| StoreError::io(folder, error)),
+        Ok(entries) => {
+            entries.collect::<Result<_, _>>().map_err(|error| StoreError::io(folder, error))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(StoreError::io(folder, error)),
     }

@@ -70,18 +70,10 @@ pub(super) fn apply(
                 && previous != Generation::default()
                 && previous != body.generation
             {
-                removals.push(Removal::Body(BodyKey {
-                    record: body.record,
-                    generation: previous,
-                }));
+                removals.push(Removal::Body(BodyKey { record: body.record, generation: previous }));
             }
         }
-        StoreOp::SettleRecord {
-            record,
-            result,
-            stored,
-            uploaded,
-        } => {
+        StoreOp::SettleRecord { record, result, stored, uploaded } => {
             sql.prepare_cached(
                 "UPDATE record SET result = ?, stored = ?, uploaded = ? \
                  WHERE fetch = ? AND position = ?",
@@ -100,11 +92,7 @@ pub(super) fn apply(
         }
         StoreOp::Settle(fetch, result, at) => {
             sql.prepare_cached("UPDATE fetch SET result = ?, settled_at = ? WHERE key = ?")?
-                .execute(params![
-                    result_text(result.err()),
-                    at.0.cast_signed(),
-                    key(*fetch)
-                ])?;
+                .execute(params![result_text(result.err()), at.0.cast_signed(), key(*fetch)])?;
         }
         StoreOp::SetDeliveryAttempts(fetch, attempts) => {
             sql.prepare_cached("UPDATE fetch SET delivery_attempts = ? WHERE key = ?")?
@@ -112,13 +100,11 @@ pub(super) fn apply(
         }
         StoreOp::EndDelivery(fetch) => {
             end_delivery(sql, *fetch)?;
-            sql.prepare_cached("DELETE FROM record WHERE fetch = ?")?
-                .execute([key(*fetch)])?;
+            sql.prepare_cached("DELETE FROM record WHERE fetch = ?")?.execute([key(*fetch)])?;
             removals.push(Removal::Fetch(*fetch));
         }
         StoreOp::Forget(fetch) => {
-            sql.prepare_cached("DELETE FROM fetch WHERE key = ?")?
-                .execute([key(*fetch)])?;
+            sql.prepare_cached("DELETE FROM fetch WHERE key = ?")?.execute([key(*fetch)])?;
             removals.push(Removal::Fetch(*fetch));
         }
     }
@@ -163,9 +149,7 @@ fn end_delivery(sql: &Connection, fetch: FetchKey) -> Result<(), StoreError> {
         let length = request.and_then(|request| request.body_length);
         totals.downloaded = totals.downloaded.saturating_add(unsigned(row, 0)?);
         totals.uploaded = totals.uploaded.saturating_add(unsigned(row, 1)?);
-        totals.upload_total = totals
-            .upload_total
-            .saturating_add(length.unwrap_or_default());
+        totals.upload_total = totals.upload_total.saturating_add(length.unwrap_or_default());
     }
     sql.prepare_cached("UPDATE fetch SET records_available = 0 WHERE key = ?")?
         .execute([key(fetch)])?;

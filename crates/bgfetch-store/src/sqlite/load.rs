@@ -49,11 +49,7 @@ pub(super) fn snapshot(
     }
 
     let next_fetch: Option<i64> = sql
-        .query_row(
-            "SELECT value FROM meta WHERE key = 'next_fetch'",
-            [],
-            |row| row.get(0),
-        )
+        .query_row("SELECT value FROM meta WHERE key = 'next_fetch'", [], |row| row.get(0))
         .optional()?;
     Ok(Snapshot {
         registrations,
@@ -86,9 +82,7 @@ fn fetch(row: &Row<'_>, registration: RegistrationKey) -> rusqlite::Result<Store
         cause: reason(row, 8)?,
         result: result(row, 9)?.map(|failure| failure.map_or(Ok(()), Err)),
         created_at: UnixTime(unsigned(row, 10)?),
-        settled_at: row
-            .get::<_, Option<i64>>(11)?
-            .map(|at| UnixTime(at.cast_unsigned())),
+        settled_at: row.get::<_, Option<i64>>(11)?.map(|at| UnixTime(at.cast_unsigned())),
         delivery_attempts: row.get(12)?,
         records_available: row.get(13)?,
         records: Vec::new(),

@@ -295,10 +295,7 @@ fn sync_bodies(
         let mut rows = statement.query([key(*fetch)])?;
         while let Some(row) = rows.next()? {
             responses.push(BodyKey {
-                record: RecordKey {
-                    fetch: *fetch,
-                    index: RecordIndex(row.get(0)?),
-                },
+                record: RecordKey { fetch: *fetch, index: RecordIndex(row.get(0)?) },
                 generation: Generation(row.get(1)?),
             });
             stored.push(unsigned(row, 2)?);

@@ -53,10 +53,9 @@ pub(super) fn recovered(
         Ok((connection, snapshot))
     });
     match opened {
-        Err(StoreError::Damaged { reason, .. }) => Err(StoreError::Damaged {
-            set_aside: Some(set_aside(directory, bodies)?),
-            reason,
-        }),
+        Err(StoreError::Damaged { reason, .. }) => {
+            Err(StoreError::Damaged { set_aside: Some(set_aside(directory, bodies)?), reason })
+        }
         other => other,
     }
 }
@@ -76,11 +75,7 @@ fn connect(directory: &Path, bodies: &BodyFolder) -> Result<Connection, StoreErr
     let found = version(&connection)?;
     let supported = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
     if found > supported {
-        return Err(StoreError::NewerVersion {
-            path,
-            found,
-            supported,
-        });
+        return Err(StoreError::NewerVersion { path, found, supported });
     }
     if found == 0 && !bodies.fetches()?.is_empty() {
         return Err(StoreError::damaged("it is empty, but there are bodies"));
@@ -125,12 +120,8 @@ fn set_aside(directory: &Path, bodies: &BodyFolder) -> Result<PathBuf, StoreErro
         PathBuf::from(path)
     };
     // The database goes last: while it is there, the next start finds the damage again.
-    let parts = [
-        bodies.root().to_owned(),
-        with_suffix("-shm"),
-        with_suffix("-wal"),
-        database.clone(),
-    ];
+    let parts =
+        [bodies.root().to_owned(), with_suffix("-shm"), with_suffix("-wal"), database.clone()];
     for part in parts {
         let Some(name) = part.file_name() else {
             continue;
@@ -147,9 +138,8 @@ fn set_aside(directory: &Path, bodies: &BodyFolder) -> Result<PathBuf, StoreErro
 }
 
 fn new_folder(directory: &Path) -> Result<PathBuf, StoreError> {
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
+    let now =
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     for second in now.. {
         let path = directory.join(format!("damaged-{second}"));
         match fs::create_dir(&path) {
@@ -158,10 +148,7 @@ fn new_folder(directory: &Path) -> Result<PathBuf, StoreError> {
             Err(error) => return Err(StoreError::io(path, error)),
         }
     }
-    Err(StoreError::io(
-        directory,
-        io::ErrorKind::AlreadyExists.into(),
-    ))
+    Err(StoreError::io(directory, io::ErrorKind::AlreadyExists.into()))
 }
 
 fn create_private(path: &Path) -> Result<(), StoreError> {
@@ -169,7 +156,5 @@ fn create_private(path: &Path) -> Result<(), StoreError> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder
-        .create(path)
-        .map_err(|error| StoreError::io(path, error))
+    builder.create(path).map_err(|error| StoreError::io(path, error))
 }

@@ -55,18 +55,13 @@ pub(super) fn recover(
 }
 
 fn last_boot(sql: &Connection) -> rusqlite::Result<Option<String>> {
-    sql.query_row("SELECT value FROM meta WHERE key = 'boot_id'", [], |row| {
-        row.get(0)
-    })
-    .optional()
+    sql.query_row("SELECT value FROM meta WHERE key = 'boot_id'", [], |row| row.get(0)).optional()
 }
 
 /// Whether the store was last left by [`Store::close`](crate::Store::close).
 pub(super) fn was_closed(sql: &Connection) -> rusqlite::Result<bool> {
     let closed = sql
-        .query_row("SELECT value FROM meta WHERE key = 'closed'", [], |row| {
-            row.get(0)
-        })
+        .query_row("SELECT value FROM meta WHERE key = 'closed'", [], |row| row.get(0))
         .optional()?;
     Ok(closed.unwrap_or(false))
 }
@@ -114,10 +109,7 @@ fn recover_fetch(
         // A file that is shorter than what was synced was tampered with; what is written from here
         // on is not on disk yet.
         if length < synced || (before.result.is_some() && before != *record) {
-            let key = RecordKey {
-                fetch: fetch.key,
-                index,
-            };
+            let key = RecordKey { fetch: fetch.key, index };
             tracing::warn!(record = %key, trusted, "bytes of a record were lost");
             update_record(sql, key, record, synced.min(length))?;
         }
@@ -183,9 +175,7 @@ fn synced_lengths(
     fetch: FetchKey,
 ) -> rusqlite::Result<HashMap<RecordIndex, u64>> {
     sql.prepare_cached("SELECT position, synced FROM record WHERE fetch = ? AND synced > 0")?
-        .query_map([key(fetch)], |row| {
-            Ok((RecordIndex(row.get(0)?), unsigned(row, 1)?))
-        })?
+        .query_map([key(fetch)], |row| Ok((RecordIndex(row.get(0)?), unsigned(row, 1)?)))?
         .collect()
 }
 

@@ -87,9 +87,7 @@ mod tests {
         let mut connection = Connection::open_in_memory().unwrap();
         migrate(&mut connection, MIGRATIONS).unwrap();
         assert_eq!(version(&connection).unwrap() as usize, MIGRATIONS.len());
-        connection
-            .execute("INSERT INTO registration VALUES (1, 'key', 'scope')", [])
-            .unwrap();
+        connection.execute("INSERT INTO registration VALUES (1, 'key', 'scope')", []).unwrap();
 
         let mut later = MIGRATIONS.to_vec();
         later.push("ALTER TABLE registration ADD COLUMN added INTEGER NOT NULL DEFAULT 7");

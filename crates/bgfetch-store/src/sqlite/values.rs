@@ -60,9 +60,9 @@ pub(super) fn from_json<T: DeserializeOwned>(
 ) -> rusqlite::Result<Option<T>> {
     match row.get_ref(column)?.as_str_or_null()? {
         None => Ok(None),
-        Some(text) => serde_json::from_str(text)
-            .map(Some)
-            .map_err(|error| undecodable(column, error)),
+        Some(text) => {
+            serde_json::from_str(text).map(Some).map_err(|error| undecodable(column, error))
+        }
     }
 }
 

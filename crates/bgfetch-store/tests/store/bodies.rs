@@ -25,10 +25,7 @@ fn a_writer_goes_on_at_its_offset_and_cuts_off_what_is_beyond() {
         assert_eq!(read(bodies, key), b"0123456789ab");
         write(bodies, key, 4, b"4");
         assert_eq!(read(bodies, key), b"01234");
-        assert!(matches!(
-            bodies.open_writer(key, 6),
-            Err(StoreError::Misuse(_))
-        ));
+        assert!(matches!(bodies.open_writer(key, 6), Err(StoreError::Misuse(_))));
     });
 }
 
@@ -127,16 +124,10 @@ fn forgetting_and_unregistering_delete_only_their_own_files() {
     let directory = tempfile::tempdir().unwrap();
     let mut store = open(directory.path());
     let bodies = store.bodies();
-    commit(
-        &mut store,
-        [0, 1].map(|n| StoreOp::PutRegistration(registration(n))),
-    );
+    commit(&mut store, [0, 1].map(|n| StoreOp::PutRegistration(registration(n))));
     for (key, of) in [(0, 0), (1, 0), (2, 1), (3, 1)] {
         let fetch = StoreOp::InsertFetch(Box::new(new_fetch(key, of, 1)));
-        commit(
-            &mut store,
-            [fetch, StoreOp::OpenGeneration(body(key, 0, 1), head(200))],
-        );
+        commit(&mut store, [fetch, StoreOp::OpenGeneration(body(key, 0, 1), head(200))]);
         write(&*bodies, body(key, 0, 1), 0, b"x");
         bodies.create_request_body(record(key, 0)).unwrap();
     }
@@ -166,9 +157,7 @@ fn a_body_is_handed_over_whole_under_its_name() {
             let error = bodies.export(key, 600_000, &absent, how).unwrap_err();
             assert_eq!(io::Error::from(error).kind(), io::ErrorKind::NotFound);
         }
-        let error = bodies
-            .export(key, 600_001, &out.path().join("b"), Handover::Copy)
-            .unwrap_err();
+        let error = bodies.export(key, 600_001, &out.path().join("b"), Handover::Copy).unwrap_err();
         assert_eq!(io::Error::from(error).kind(), io::ErrorKind::UnexpectedEof);
         assert!(!out.path().join("b").exists());
     });
@@ -188,12 +177,8 @@ fn a_link_takes_no_space_and_a_copy_is_the_receiver_s_own() {
 
     let out = tempfile::tempdir_in(directory.path()).unwrap();
     let (linked, copied) = (out.path().join("linked"), out.path().join("copied"));
-    bodies
-        .export(body(1, 0, 1), 5, &linked, Handover::Link)
-        .unwrap();
-    bodies
-        .export(body(1, 0, 1), 5, &copied, Handover::Copy)
-        .unwrap();
+    bodies.export(body(1, 0, 1), 5, &linked, Handover::Link).unwrap();
+    bodies.export(body(1, 0, 1), 5, &copied, Handover::Copy).unwrap();
     assert_eq!(inode(&linked), stored);
     assert_ne!(inode(&copied), stored);
     fs::write(&copied, b"edited").unwrap();

@@ -28,16 +28,10 @@ struct Moment {
 
 /// The life of a fetch of three records, one transaction a step; bytes come between them.
 fn history() -> Vec<Transaction> {
-    let plain = |ops: Vec<StoreOp>| Transaction {
-        ops,
-        sync: Sync::Process,
-    };
+    let plain = |ops: Vec<StoreOp>| Transaction { ops, sync: Sync::Process };
     let open = |n, generation| StoreOp::OpenGeneration(body(0, n, generation), head(200));
     vec![
-        Transaction {
-            ops: insert(0, 3).into(),
-            sync: Sync::RequestBodies(FetchKey(0)),
-        },
+        Transaction { ops: insert(0, 3).into(), sync: Sync::RequestBodies(FetchKey(0)) },
         plain(vec![open(0, 1), open(1, 1)]),
         plain(vec![open(2, 1)]),
         plain(vec![open(1, 2)]),
@@ -68,18 +62,10 @@ fn run() -> (Vec<Moment>, Vec<Oracle>) {
         let mut take = |synced, acknowledged| {
             let to = tempfile::tempdir().unwrap();
             image(directory.path(), to.path());
-            moments.push(Moment {
-                image: to,
-                acknowledged,
-                synced,
-            });
+            moments.push(Moment { image: to, acknowledged, synced });
         };
         if acknowledged == 1 {
-            bodies
-                .create_request_body(record(0, 0))
-                .unwrap()
-                .write(b"upload")
-                .unwrap();
+            bodies.create_request_body(record(0, 0)).unwrap().write(b"upload").unwrap();
             take(0, 0);
         }
         oracle.commit(&transaction);
@@ -145,9 +131,7 @@ fn lose_power(directory: &Path, log_kept: u64, zeros: bool, synced_bytes: bool) 
 }
 
 fn log_length(directory: &Path) -> u64 {
-    fs::metadata(directory.join("store.sqlite3-wal"))
-        .unwrap()
-        .len()
+    fs::metadata(directory.join("store.sqlite3-wal")).unwrap().len()
 }
 
 proptest! {

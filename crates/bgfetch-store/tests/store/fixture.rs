@@ -34,17 +34,11 @@ pub(crate) fn registration(n: u8) -> RegistrationKey {
 }
 
 pub(crate) fn record(fetch: u64, index: u32) -> RecordKey {
-    RecordKey {
-        fetch: FetchKey(fetch),
-        index: RecordIndex(index),
-    }
+    RecordKey { fetch: FetchKey(fetch), index: RecordIndex(index) }
 }
 
 pub(crate) fn body(fetch: u64, index: u32, generation: u32) -> BodyKey {
-    BodyKey {
-        record: record(fetch, index),
-        generation: Generation(generation),
-    }
+    BodyKey { record: record(fetch, index), generation: Generation(generation) }
 }
 
 pub(crate) fn head(status: u16) -> Arc<ResponseHead> {
@@ -103,12 +97,7 @@ pub(crate) fn insert(key: u64, records: u32) -> [StoreOp; 2] {
 }
 
 pub(crate) fn settle_record(record: RecordKey, stored: u64) -> StoreOp {
-    StoreOp::SettleRecord {
-        record,
-        result: RecordResult::Success,
-        stored,
-        uploaded: 0,
-    }
+    StoreOp::SettleRecord { record, result: RecordResult::Success, stored, uploaded: 0 }
 }
 
 pub(crate) fn fail_record(record: RecordKey, stored: u64) -> StoreOp {
@@ -125,10 +114,7 @@ pub(crate) fn settle(fetch: u64, result: FetchResult) -> StoreOp {
 }
 
 pub(crate) fn transaction(ops: impl IntoIterator<Item = StoreOp>) -> Transaction {
-    Transaction {
-        ops: ops.into_iter().collect(),
-        sync: Sync::Process,
-    }
+    Transaction { ops: ops.into_iter().collect(), sync: Sync::Process }
 }
 
 pub(crate) fn commit(store: &mut dyn Store, ops: impl IntoIterator<Item = StoreOp>) {

@@ -11,9 +11,7 @@ use crate::fixture::*;
 
 fn open_error(directory: &Path) -> StoreError {
     let options = Options::default().boot_id(BOOT);
-    SqliteStore::open(directory, options)
-        .err()
-        .expect("opening must fail")
+    SqliteStore::open(directory, options).err().expect("opening must fail")
 }
 
 /// A store with a fetch and four bytes of its body.
@@ -33,11 +31,7 @@ fn edit(directory: &Path, sql: &str) {
 
 /// The store was moved aside with its bodies, and the next opening is empty.
 fn check_set_aside(directory: &Path, error: &StoreError) {
-    let StoreError::Damaged {
-        set_aside: Some(aside),
-        ..
-    } = error
-    else {
+    let StoreError::Damaged { set_aside: Some(aside), .. } = error else {
         panic!("{error}");
     };
     assert!(error.to_string().contains("nothing was deleted"), "{error}");
@@ -96,10 +90,7 @@ fn a_newer_store_is_refused_and_left_untouched() {
     let error = open_error(directory.path());
     assert!(error.is_newer_version());
     let text = error.to_string();
-    assert!(
-        text.contains("77") && text.contains("up to version 1"),
-        "{text}"
-    );
+    assert!(text.contains("77") && text.contains("up to version 1"), "{text}");
     assert_eq!(fs::read(&path).unwrap(), before);
     assert_eq!(body_files(directory.path()), ["0", "0/0.1"]);
 }
@@ -109,9 +100,7 @@ fn a_newer_store_whose_version_is_still_in_its_log_is_left_untouched_too() {
     let directory = tempfile::tempdir().unwrap();
     filled(directory.path());
     let connection = Connection::open(directory.path().join("store.sqlite3")).unwrap();
-    connection
-        .execute_batch("PRAGMA user_version = 77")
-        .unwrap();
+    connection.execute_batch("PRAGMA user_version = 77").unwrap();
     let crashed = tempfile::tempdir().unwrap();
     let image = image(directory.path(), crashed.path());
     let log = image.join("store.sqlite3-wal");
@@ -142,10 +131,7 @@ fn an_empty_database_beside_bodies_is_set_aside() {
 fn a_malformed_page_is_found_after_a_crash() {
     let directory = tempfile::tempdir().unwrap();
     filled(directory.path());
-    edit(
-        directory.path(),
-        "UPDATE meta SET value = 0 WHERE key = 'closed'",
-    );
+    edit(directory.path(), "UPDATE meta SET value = 0 WHERE key = 'closed'");
     let path = directory.path().join("store.sqlite3");
     let connection = Connection::open(&path).unwrap();
     let root: u32 = connection

@@ -170,9 +170,7 @@ fn a_batch_is_committed_wholly_or_not_at_all() {
     let directory = tempfile::tempdir().unwrap();
     let mut store = open(directory.path());
     let orphan = StoreOp::InsertFetch(Box::new(new_fetch(1, 9, 1)));
-    let error = store
-        .commit(&[transaction(insert(0, 1)), transaction([orphan])])
-        .unwrap_err();
+    let error = store.commit(&[transaction(insert(0, 1)), transaction([orphan])]).unwrap_err();
     assert!(matches!(error, StoreError::Misuse(_)), "{error}");
     drop(store);
     let snapshot = open(directory.path()).load().unwrap();
@@ -196,9 +194,7 @@ fn an_ephemeral_store_does_the_same() {
     let mut store = SqliteStore::ephemeral().unwrap();
     let mut oracle = Oracle::default();
     let first = transaction(
-        insert(0, 2)
-            .into_iter()
-            .chain([StoreOp::OpenGeneration(body(0, 0, 1), head(200))]),
+        insert(0, 2).into_iter().chain([StoreOp::OpenGeneration(body(0, 0, 1), head(200))]),
     );
     oracle.commit(&first);
     store.commit(&[first]).unwrap();

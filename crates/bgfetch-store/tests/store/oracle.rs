@@ -40,10 +40,7 @@ impl Oracle {
     }
 
     pub(crate) fn write(&mut self, body: BodyKey, bytes: &[u8]) {
-        self.bodies
-            .entry(body)
-            .or_default()
-            .extend_from_slice(bytes);
+        self.bodies.entry(body).or_default().extend_from_slice(bytes);
     }
 
     pub(crate) fn length(&self, body: BodyKey) -> u64 {
@@ -89,10 +86,7 @@ impl Oracle {
             for (index, record) in (0..).zip(&mut fetch.records) {
                 if record.result.is_none() && record.generation != Generation::default() {
                     record.stored = self.length(BodyKey {
-                        record: RecordKey {
-                            fetch: fetch.key,
-                            index: RecordIndex(index),
-                        },
+                        record: RecordKey { fetch: fetch.key, index: RecordIndex(index) },
                         generation: record.generation,
                     });
                 }
@@ -105,20 +99,12 @@ impl Oracle {
     pub(crate) fn current(&self) -> Vec<(BodyKey, StoredRecord)> {
         let records = self.fetches.iter().flat_map(|fetch| {
             (0..).zip(&fetch.records).map(|(index, record)| {
-                let key = RecordKey {
-                    fetch: fetch.key,
-                    index: RecordIndex(index),
-                };
-                let body = BodyKey {
-                    record: key,
-                    generation: record.generation,
-                };
+                let key = RecordKey { fetch: fetch.key, index: RecordIndex(index) };
+                let body = BodyKey { record: key, generation: record.generation };
                 (body, record.clone())
             })
         });
-        records
-            .filter(|(body, _)| body.generation != Generation::default())
-            .collect()
+        records.filter(|(body, _)| body.generation != Generation::default()).collect()
     }
 
     fn sync(&mut self, body: BodyKey, length: usize) {
@@ -135,8 +121,7 @@ impl Oracle {
             }
             StoreOp::RemoveRegistration(registration) => {
                 self.registrations.retain(|other| other != registration);
-                self.fetches
-                    .retain(|fetch| fetch.registration != *registration);
+                self.fetches.retain(|fetch| fetch.registration != *registration);
             }
             StoreOp::InsertFetch(fetch) => {
                 self.next_fetch = self.next_fetch.max(fetch.key.0 + 1);
@@ -176,12 +161,7 @@ impl Oracle {
                     record.stored = 0;
                 }
             }
-            StoreOp::SettleRecord {
-                record,
-                result,
-                stored,
-                uploaded,
-            } => {
+            StoreOp::SettleRecord { record, result, stored, uploaded } => {
                 if let Some(record) = self.record(*record) {
                     record.result = Some(*result);
                     record.stored = *stored;

@@ -119,10 +119,7 @@ impl World<'_> {
     }
 
     fn commit(&mut self, sync: Sync) {
-        let synced = Transaction {
-            ops: Vec::new(),
-            sync,
-        };
+        let synced = Transaction { ops: Vec::new(), sync };
         self.oracle.commit(&synced);
         // Several transactions in one group, the last one synced.
         let ops = std::mem::take(&mut self.gathered).into_iter();
@@ -158,10 +155,7 @@ impl World<'_> {
                     .flat_map(|fetch| (0..).zip(&fetch.records).map(|pair| (fetch.key, pair)))
                     .filter(|(_, (_, record))| record.result.is_none())
                     .map(|(fetch, (index, record))| BodyKey {
-                        record: RecordKey {
-                            fetch,
-                            index: RecordIndex(index),
-                        },
+                        record: RecordKey { fetch, index: RecordIndex(index) },
                         generation: record.generation,
                     })
                     .collect();
@@ -215,11 +209,7 @@ impl World<'_> {
                 let failed = RecordResult::Failure(FailureReason::FetchError);
                 self.op(StoreOp::SettleRecord {
                     record,
-                    result: if succeeded {
-                        RecordResult::Success
-                    } else {
-                        failed
-                    },
+                    result: if succeeded { RecordResult::Success } else { failed },
                     stored: self.oracle.length(body),
                     uploaded: 3,
                 });

@@ -59,14 +59,7 @@ fn after_a_reboot_only_synced_bytes_count() {
     let fetch = loaded(&directory, REBOOTED);
     let ends: Vec<_> = fetch.records.iter().map(|r| (r.stored, r.result)).collect();
     let failed = RecordResult::Failure(FailureReason::FetchError);
-    assert_eq!(
-        ends,
-        [
-            (10, Some(RecordResult::Success)),
-            (0, Some(failed)),
-            (0, None)
-        ]
-    );
+    assert_eq!(ends, [(10, Some(RecordResult::Success)), (0, Some(failed)), (0, None)]);
     for n in [1, 2] {
         let path = directory.path().join(format!("bodies/0/{n}.1"));
         assert_eq!(fs::metadata(path).unwrap().len(), 0);
@@ -99,10 +92,7 @@ fn a_fetch_that_settled_without_a_sync_goes_on_after_a_reboot() {
     assert_eq!((fetch.result, fetch.settled_at), (None, None));
     assert_eq!(fetch.delivery_attempts, 0);
     assert_eq!(fetch.records[0].result, Some(RecordResult::Success));
-    assert_eq!(
-        (fetch.records[1].result, fetch.records[1].stored),
-        (None, 0)
-    );
+    assert_eq!((fetch.records[1].result, fetch.records[1].stored), (None, 0));
 }
 
 #[test]
@@ -126,10 +116,7 @@ fn a_restarted_record_is_not_trusted_for_what_its_last_generation_had_synced() {
     let bodies = store.bodies();
     write(&*bodies, body(0, 0, 1), 0, b"0123456789");
     store.close().unwrap();
-    commit(
-        &mut store,
-        [StoreOp::OpenGeneration(body(0, 0, 2), head(200))],
-    );
+    commit(&mut store, [StoreOp::OpenGeneration(body(0, 0, 2), head(200))]);
     write(&*bodies, body(0, 0, 2), 0, b"0123456789");
     drop(store);
     assert_eq!(loaded(&directory, REBOOTED).records[0].stored, 0);
@@ -141,11 +128,7 @@ fn an_orderly_end_loses_nothing_to_a_reboot() {
         let (directory, mut store) = begun(1, Options::default().durability(durability));
         let bodies = store.bodies();
         write(&*bodies, body(0, 0, 1), 0, b"0123456789");
-        bodies
-            .create_request_body(record(0, 0))
-            .unwrap()
-            .write(b"upload")
-            .unwrap();
+        bodies.create_request_body(record(0, 0)).unwrap().write(b"upload").unwrap();
         store.close().unwrap();
         drop(store);
         assert_eq!(loaded(&directory, REBOOTED).records[0].stored, 10);
@@ -159,11 +142,7 @@ fn without_power_durability_a_reboot_costs_the_bytes() {
     let options = Options::default().durability(Durability::Process);
     let (directory, mut store) = begun(1, options);
     write(&*store.bodies(), body(0, 0, 1), 0, b"0123456789");
-    commit_synced(
-        &mut store,
-        0,
-        [settle_record(record(0, 0), 10), settle(0, Ok(()))],
-    );
+    commit_synced(&mut store, 0, [settle_record(record(0, 0), 10), settle(0, Ok(()))]);
     drop(store);
     let fetch = loaded(&directory, REBOOTED);
     assert_eq!((fetch.result, fetch.records[0].stored), (None, 0));
@@ -175,11 +154,7 @@ fn request_bodies_survive_a_reboot_once_they_were_synced() {
         let directory = tempfile::tempdir().unwrap();
         let mut store = open(directory.path());
         let bodies = store.bodies();
-        bodies
-            .create_request_body(record(0, 0))
-            .unwrap()
-            .write(b"upload")
-            .unwrap();
+        bodies.create_request_body(record(0, 0)).unwrap().write(b"upload").unwrap();
         let mut transaction = transaction(insert(0, 1));
         if synced {
             transaction.sync = Sync::RequestBodies(FetchKey(0));
@@ -189,11 +164,7 @@ fn request_bodies_survive_a_reboot_once_they_were_synced() {
         open_after_boot(directory.path(), BOOT);
         assert_eq!(body_files(directory.path()), ["0", "0/0.request"]);
         open_after_boot(directory.path(), REBOOTED);
-        let expected: &[&str] = if synced {
-            &["0", "0/0.request"]
-        } else {
-            &["0"]
-        };
+        let expected: &[&str] = if synced { &["0", "0/0.request"] } else { &["0"] };
         assert_eq!(body_files(directory.path()), expected);
     }
 }
@@ -203,12 +174,7 @@ fn what_no_row_knows_is_removed() {
     let (directory, store) = begun(1, Options::default());
     let bodies = store.bodies();
     write(&*bodies, body(0, 0, 1), 0, b"kept");
-    write(
-        &*bodies,
-        body(0, 0, 2),
-        0,
-        b"a head that was never committed",
-    );
+    write(&*bodies, body(0, 0, 2), 0, b"a head that was never committed");
     write(&*bodies, body(0, 9, 1), 0, b"no such record");
     for orphan in [record(1, 0), record(0, 9)] {
         bodies.create_request_body(orphan).unwrap();
@@ -228,11 +194,7 @@ fn what_no_row_knows_is_removed() {
 fn a_finished_body_that_was_tampered_with_is_fetched_again() {
     let (directory, mut store) = begun(1, Options::default());
     write(&*store.bodies(), body(0, 0, 1), 0, b"0123456789");
-    commit_synced(
-        &mut store,
-        0,
-        [settle_record(record(0, 0), 10), settle(0, Ok(()))],
-    );
+    commit_synced(&mut store, 0, [settle_record(record(0, 0), 10), settle(0, Ok(()))]);
     drop(store);
     let path = directory.path().join("bodies/0/0.1");
     let file = fs::File::options().write(true).open(&path).unwrap();
@@ -283,10 +245,7 @@ fn what_was_synced_of_a_generation_says_nothing_of_the_next() {
     let (bodies, wakeups) = (store.bodies(), store.wakeups());
     write(&*bodies, body(0, 0, 1), 0, &vec![7; 64 << 20]);
     await_wakeup(&wakeups);
-    commit(
-        &mut store,
-        [StoreOp::OpenGeneration(body(0, 0, 2), head(200))],
-    );
+    commit(&mut store, [StoreOp::OpenGeneration(body(0, 0, 2), head(200))]);
     write(&*bodies, body(0, 0, 2), 0, b"0123456789");
     drop((store, bodies));
     assert_eq!(loaded(&directory, REBOOTED).records[0].stored, 0);

@@ -8,10 +8,8 @@ use bgfetch_sw::mock::ScriptedHost;
 use bgfetch_sw::{Dispatcher, EventKind, FunctionalEventInit, Timeouts, UiSink, UiSinkError};
 
 /// Short and unlike each other, so that a test can tell which one passed.
-pub(crate) const TIMEOUTS: Timeouts = Timeouts {
-    start_and_dispatch: Duration::from_secs(11),
-    lifetime: Duration::from_secs(23),
-};
+pub(crate) const TIMEOUTS: Timeouts =
+    Timeouts { start_and_dispatch: Duration::from_secs(11), lifetime: Duration::from_secs(23) };
 
 /// An event of the fetch with this key and the id `fetch-KEY`.
 pub(crate) fn event(kind: EventKind, fetch: u64) -> FunctionalEventInit {

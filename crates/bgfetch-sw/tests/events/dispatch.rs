@@ -35,9 +35,7 @@ async fn a_listener_that_ran_has_handled_the_event_even_if_it_threw_or_its_promi
     let at_once = Duration::ZERO;
     assert_eq!(fire(Behaviour::Succeed).await, (HANDLED, true, at_once));
     assert_eq!(fire(Behaviour::Throw).await, (HANDLED, true, at_once));
-    let rejected = Outcome::Handled {
-        rejection: Some(Rejection("scripted".into())),
-    };
+    let rejected = Outcome::Handled { rejection: Some(Rejection("scripted".into())) };
     assert_eq!(fire(Behaviour::Reject).await, (rejected, true, at_once));
 }
 
@@ -52,10 +50,7 @@ async fn a_worker_that_is_missing_or_does_not_start_has_not_handled_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_crash_before_or_after_the_listeners_has_not_handled_it() {
-    let (before, after) = (
-        Behaviour::CrashBeforeListeners,
-        Behaviour::CrashAfterListeners,
-    );
+    let (before, after) = (Behaviour::CrashBeforeListeners, Behaviour::CrashAfterListeners);
     let at_once = Duration::ZERO;
     assert_eq!(fire(before).await, (crashed("scripted"), false, at_once));
     assert_eq!(fire(after).await, (crashed("scripted"), true, at_once));
@@ -68,10 +63,7 @@ async fn each_time_limit_ends_the_event() {
         fire(Behaviour::NeverStart).await,
         (timed_out.clone(), false, TIMEOUTS.start_and_dispatch)
     );
-    assert_eq!(
-        fire(Behaviour::NeverSettle).await,
-        (timed_out, true, TIMEOUTS.lifetime)
-    );
+    assert_eq!(fire(Behaviour::NeverSettle).await, (timed_out, true, TIMEOUTS.lifetime));
 }
 
 #[tokio::test(start_paused = true)]
@@ -140,10 +132,7 @@ impl WorkerHost for Elsewhere {
 /// Fires an event at a worker elsewhere and gives `worker` its handle while it is dispatched.
 async fn fire_elsewhere<R>(worker: impl FnOnce(FunctionalEvent) -> R) -> (Outcome, R) {
     let (events, mut received) = mpsc::unbounded_channel();
-    let host = Elsewhere {
-        events,
-        resolves: false,
-    };
+    let host = Elsewhere { events, resolves: false };
     let dispatcher = Dispatcher::new(Arc::new(host), no_ui(), TIMEOUTS);
     let fired = tokio::spawn(dispatcher.fire(event(EventKind::Success, 1)));
     let result = worker(received.recv().await.unwrap());
@@ -198,10 +187,7 @@ async fn an_abandoned_extension_is_not_waited_for_but_the_others_are() {
 #[tokio::test(start_paused = true)]
 async fn the_end_of_the_dispatch_future_unsets_the_dispatch_flag() {
     let (events, mut received) = mpsc::unbounded_channel();
-    let host = Elsewhere {
-        events,
-        resolves: true,
-    };
+    let host = Elsewhere { events, resolves: true };
     let dispatcher = Dispatcher::new(Arc::new(host), no_ui(), TIMEOUTS);
     assert_eq!(dispatcher.fire(event(EventKind::Click, 1)).await, HANDLED);
     assert!(!received.recv().await.unwrap().is_active());

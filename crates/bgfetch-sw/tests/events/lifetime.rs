@@ -31,10 +31,8 @@ struct Worker {
 }
 
 // Odd, so that no promise settles at the very limit.
-const TIMEOUTS: Timeouts = Timeouts {
-    start_and_dispatch: Duration::from_secs(41),
-    lifetime: Duration::from_secs(61),
-};
+const TIMEOUTS: Timeouts =
+    Timeouts { start_and_dispatch: Duration::from_secs(41), lifetime: Duration::from_secs(61) };
 
 fn promise() -> impl Strategy<Value = Promise> {
     let leaf = (0_u64..40, any::<bool>()).prop_map(|(half, rejects)| Promise {
@@ -43,27 +41,14 @@ fn promise() -> impl Strategy<Value = Promise> {
         adds: Vec::new(),
     });
     leaf.prop_recursive(3, 8, 2, |inner| {
-        (0_u64..12, any::<bool>(), prop::collection::vec(inner, 0..3)).prop_map(
-            |(half, rejects, adds)| Promise {
-                seconds: 2 * half,
-                rejects,
-                adds,
-            },
-        )
+        (0_u64..12, any::<bool>(), prop::collection::vec(inner, 0..3))
+            .prop_map(|(half, rejects, adds)| Promise { seconds: 2 * half, rejects, adds })
     })
 }
 
 fn worker() -> impl Strategy<Value = Worker> {
-    (
-        0_u64..24,
-        prop::collection::vec(promise(), 0..4),
-        prop::option::weighted(0.3, 0_u64..60),
-    )
-        .prop_map(|(half, promises, crashes_at)| Worker {
-            half: 2 * half,
-            promises,
-            crashes_at,
-        })
+    (0_u64..24, prop::collection::vec(promise(), 0..4), prop::option::weighted(0.3, 0_u64..60))
+        .prop_map(|(half, promises, crashes_at)| Worker { half: 2 * half, promises, crashes_at })
 }
 
 /// The ends of the promise and of all that it adds, and whether each rejects.

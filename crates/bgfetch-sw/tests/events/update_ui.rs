@@ -16,10 +16,7 @@ type Applied = Arc<Mutex<Vec<(FetchKey, UiUpdate)>>>;
 type Results = Vec<Result<(), UpdateUiError>>;
 
 fn title(title: &str) -> UiUpdate {
-    UiUpdate {
-        title: Some(title.into()),
-        icons: None,
-    }
+    UiUpdate { title: Some(title.into()), icons: None }
 }
 
 /// Fires one event at a worker with this behaviour, waits for `calls` of `updateUI()` to end, and
@@ -97,11 +94,7 @@ async fn abort_and_click_events_do_not_have_the_method() {
     for kind in [EventKind::Abort, EventKind::Click] {
         let (_, results, applied) = fire(kind, Behaviour::UpdateUi(title("x")), 1).await;
         assert_eq!(results, [Err(UpdateUiError::NotUpdateUiEvent)]);
-        assert!(
-            results[0]
-                .as_ref()
-                .is_err_and(UpdateUiError::is_invalid_state)
-        );
+        assert!(results[0].as_ref().is_err_and(UpdateUiError::is_invalid_state));
         assert!(applied.is_empty());
     }
 }
@@ -128,20 +121,8 @@ async fn a_failure_of_the_sink_rejects_with_another_error_and_is_not_retried() {
     });
     let host = ScriptedHost::new([Behaviour::UpdateUiTwice(title("done"))]);
     let dispatcher = Dispatcher::new(Arc::new(host.clone()), ui, TIMEOUTS);
-    assert!(
-        dispatcher
-            .fire(event(EventKind::Success, 1))
-            .await
-            .is_handled()
-    );
-    let expected = [
-        Err(UpdateUiError::Sink(failure)),
-        Err(UpdateUiError::AlreadyUpdated),
-    ];
+    assert!(dispatcher.fire(event(EventKind::Success, 1)).await.is_handled());
+    let expected = [Err(UpdateUiError::Sink(failure)), Err(UpdateUiError::AlreadyUpdated)];
     assert_eq!(host.received()[0].update_ui_results, expected);
-    assert!(
-        !expected[0]
-            .as_ref()
-            .is_err_and(UpdateUiError::is_invalid_state)
-    );
+    assert!(!expected[0].as_ref().is_err_and(UpdateUiError::is_invalid_state));
 }

@@ -51,15 +51,7 @@ impl Sending {
             Some(Coding::Brotli) => Box::pin(BrotliEncoder::new(BufReader::new(content))),
             Some(Coding::Zstd) => Box::pin(ZstdEncoder::new(BufReader::new(content))),
         };
-        Self {
-            source,
-            length,
-            holds: holds.into(),
-            cut,
-            at: 0,
-            serving,
-            plug,
-        }
+        Self { source, length, holds: holds.into(), cut, at: 0, serving, plug }
     }
 
     pub(super) fn into_body(self) -> Body {
@@ -81,11 +73,8 @@ impl Sending {
             self.plug.pull(cut.how);
             std::future::pending::<()>().await;
         }
-        let stops = [
-            self.length,
-            self.cut.map(|cut| cut.after),
-            self.holds.front().map(|(at, _)| *at),
-        ];
+        let stops =
+            [self.length, self.cut.map(|cut| cut.after), self.holds.front().map(|(at, _)| *at)];
         let stop = stops.into_iter().flatten().min().unwrap_or(u64::MAX);
         let most = CHUNK.min(stop - self.at);
         let mut chunk = BytesMut::with_capacity(CHUNK as usize);
@@ -114,11 +103,7 @@ pub(super) struct Content {
 
 impl Content {
     pub(super) fn new(resource: Resource, part: std::ops::Range<u64>) -> Self {
-        Self {
-            resource: Some(resource),
-            at: part.start,
-            end: part.end,
-        }
+        Self { resource: Some(resource), at: part.start, end: part.end }
     }
 
     pub(super) fn length(&self) -> u64 {

@@ -61,12 +61,7 @@ pub struct Received {
 
 impl Default for Received {
     fn default() -> Self {
-        Self {
-            length: 0,
-            complete: false,
-            kept: Some(BytesMut::new()),
-            checksum: Checksum::EMPTY,
-        }
+        Self { length: 0, complete: false, kept: Some(BytesMut::new()), checksum: Checksum::EMPTY }
     }
 }
 
@@ -166,10 +161,7 @@ impl Line {
             log.requests.push(request);
             log.requests.len() - 1
         });
-        Self {
-            log: Arc::clone(log),
-            index,
-        }
+        Self { log: Arc::clone(log), index }
     }
 
     fn update<R>(&self, change: impl FnOnce(&mut Logged) -> R) -> R {

@@ -51,14 +51,8 @@ impl Shared {
     fn next_reply(&self, method: &Method, path: &str) -> Reply {
         let mut scripts = self.scripts.lock();
         let with_method = format!("{method} {path}");
-        let key = if scripts.contains_key(&with_method) {
-            with_method.as_str()
-        } else {
-            path
-        };
-        scripts
-            .get_mut(key)
-            .map_or_else(|| Reply::status(404), Script::next_reply)
+        let key = if scripts.contains_key(&with_method) { with_method.as_str() } else { path };
+        scripts.get_mut(key).map_or_else(|| Reply::status(404), Script::next_reply)
     }
 }
 
@@ -94,13 +88,8 @@ impl Origin {
             .name(String::from("origin"))
             .spawn(move || server.run(inbox))
             .expect("a thread can be started");
-        let origin = Self {
-            shared,
-            port,
-            certificates,
-            commands: Some(commands),
-            thread: Some(thread),
-        };
+        let origin =
+            Self { shared, port, certificates, commands: Some(commands), thread: Some(thread) };
         origin.start_again();
         origin
     }
@@ -109,10 +98,7 @@ impl Origin {
     /// a query, for every method (`/a.bin`), or a method and a path (`OPTIONS /a.bin`), which goes
     /// first.
     pub fn serve(&self, route: impl Into<String>, script: impl Into<Script>) {
-        self.shared
-            .scripts
-            .lock()
-            .insert(route.into(), script.into());
+        self.shared.scripts.lock().insert(route.into(), script.into());
     }
 
     /// The URL of a path, by address: `http://127.0.0.1:PORT/path`.
@@ -135,9 +121,7 @@ impl Origin {
     /// Without TLS.
     #[must_use]
     pub fn certificates(&self) -> &Certificates {
-        self.certificates
-            .as_ref()
-            .expect("this origin was started without TLS")
+        self.certificates.as_ref().expect("this origin was started without TLS")
     }
 
     /// Ends every connection and refuses new ones, until [`Self::start_again`]. Both are done when
@@ -186,8 +170,7 @@ impl Origin {
     ///
     /// With the log after [`DEADLINE`](crate::DEADLINE).
     pub async fn wait_for_requests(&self, count: usize) -> Vec<Logged> {
-        self.wait_until(move |requests| requests.len() >= count)
-            .await
+        self.wait_until(move |requests| requests.len() >= count).await
     }
 
     /// As [`Self::wait_for_requests`], outside async code.
@@ -205,19 +188,14 @@ impl Origin {
         mut holds: impl FnMut(&[Logged]) -> bool + Send + 'static,
     ) -> Vec<Logged> {
         let log = &self.shared.log;
-        log.wait(
-            move |log| holds(&log.requests).then(|| log.requests.clone()),
-            Log::describe,
-        )
-        .await
+        log.wait(move |log| holds(&log.requests).then(|| log.requests.clone()), Log::describe).await
     }
 
     /// As [`Self::wait_until`], outside async code.
     pub fn blocking_wait_until(&self, mut holds: impl FnMut(&[Logged]) -> bool) -> Vec<Logged> {
-        self.shared.log.blocking_wait(
-            |log| holds(&log.requests).then(|| log.requests.clone()),
-            Log::describe,
-        )
+        self.shared
+            .log
+            .blocking_wait(|log| holds(&log.requests).then(|| log.requests.clone()), Log::describe)
     }
 
     /// Waits until exactly so many connections are open at the server's end.
@@ -227,19 +205,14 @@ impl Origin {
     /// With the log after [`DEADLINE`](crate::DEADLINE).
     pub async fn wait_for_connections(&self, count: usize) {
         let log = &self.shared.log;
-        log.wait(
-            move |log| (log.open_connections == count).then_some(()),
-            Log::describe,
-        )
-        .await;
+        log.wait(move |log| (log.open_connections == count).then_some(()), Log::describe).await;
     }
 
     /// As [`Self::wait_for_connections`], outside async code.
     pub fn blocking_wait_for_connections(&self, count: usize) {
-        self.shared.log.blocking_wait(
-            |log| (log.open_connections == count).then_some(()),
-            Log::describe,
-        );
+        self.shared
+            .log
+            .blocking_wait(|log| (log.open_connections == count).then_some(()), Log::describe);
     }
 }
 

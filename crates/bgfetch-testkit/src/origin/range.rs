@@ -30,18 +30,11 @@ pub(super) fn part(
         && ranges.policy != RangePolicy::Ignore
         && (ranges.ignores_if_range || if_range_holds(resource, headers));
     let Some(asked) = asked.filter(|_| honoured) else {
-        return Part {
-            status: StatusCode::OK,
-            bytes: 0..length,
-            content_range: None,
-        };
+        return Part { status: StatusCode::OK, bytes: 0..length, content_range: None };
     };
     match resolve(asked, length).filter(|_| ranges.policy == RangePolicy::Honour) {
         Some(right) => {
-            let start = right
-                .start
-                .saturating_add_signed(ranges.shift)
-                .min(length - 1);
+            let start = right.start.saturating_add_signed(ranges.shift).min(length - 1);
             let end = right.end.max(start + 1);
             let end = end.min(start.saturating_add(ranges.at_most.unwrap_or(u64::MAX)));
             Part {
@@ -112,11 +105,7 @@ fn if_range_holds(resource: &Resource, headers: &HeaderMap) -> bool {
     if validator.starts_with('"') || validator.starts_with("W/") {
         return !validator.starts_with("W/") && resource.etag.as_deref() == Some(validator);
     }
-    resource
-        .last_modified
-        .map(httpdate::fmt_http_date)
-        .as_deref()
-        == Some(validator)
+    resource.last_modified.map(httpdate::fmt_http_date).as_deref() == Some(validator)
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -135,21 +124,12 @@ mod tests {
         let headers = headers
             .iter()
             .map(|(name, value)| {
-                (
-                    http::HeaderName::from_static(name),
-                    HeaderValue::from_str(value).unwrap(),
-                )
+                (http::HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
             })
             .collect();
-        let part = part(
-            reply.resource.as_ref().unwrap(),
-            &reply.ranges,
-            &Method::GET,
-            &headers,
-        );
-        let content_range = part
-            .content_range
-            .map_or(String::new(), |value| value.to_str().unwrap().to_owned());
+        let part = part(reply.resource.as_ref().unwrap(), &reply.ranges, &Method::GET, &headers);
+        let content_range =
+            part.content_range.map_or(String::new(), |value| value.to_str().unwrap().to_owned());
         (part.status.as_u16(), part.bytes, content_range)
     }
 
@@ -159,24 +139,9 @@ mod tests {
         let n = 5 * GIB;
         for (range, status, bytes, content_range) in [
             ("bytes=0-0", 206, 0..1, format!("bytes 0-0/{n}")),
-            (
-                "bytes=4294967296-",
-                206,
-                4 * GIB..n,
-                format!("bytes 4294967296-{}/{n}", n - 1),
-            ),
-            (
-                "bytes=10-99999999999",
-                206,
-                10..n,
-                format!("bytes 10-{}/{n}", n - 1),
-            ),
-            (
-                "bytes=-5",
-                206,
-                n - 5..n,
-                format!("bytes {}-{}/{n}", n - 5, n - 1),
-            ),
+            ("bytes=4294967296-", 206, 4 * GIB..n, format!("bytes 4294967296-{}/{n}", n - 1)),
+            ("bytes=10-99999999999", 206, 10..n, format!("bytes 10-{}/{n}", n - 1)),
+            ("bytes=-5", 206, n - 5..n, format!("bytes {}-{}/{n}", n - 5, n - 1)),
             ("bytes=5368709120-", 416, 0..0, format!("bytes */{n}")),
             ("bytes=-0", 416, 0..0, format!("bytes */{n}")),
             ("bytes=7-6", 200, 0..n, String::new()),
@@ -219,30 +184,12 @@ mod tests {
         for (reply, expected) in [
             (resource().ignoring_range(), (200, 0..100, "")),
             (resource().refusing_range(), (416, 0..0, "bytes */100")),
-            (
-                resource().shifting_range(1),
-                (206, 51..100, "bytes 51-99/100"),
-            ),
-            (
-                resource().shifting_range(-50),
-                (206, 0..100, "bytes 0-99/100"),
-            ),
-            (
-                resource().at_most_per_range(10),
-                (206, 50..60, "bytes 50-59/100"),
-            ),
-            (
-                resource().claiming_complete_length(101),
-                (206, 50..100, "bytes 50-99/101"),
-            ),
-            (
-                resource().hiding_complete_length(),
-                (206, 50..100, "bytes 50-99/*"),
-            ),
-            (
-                resource().content_range("bytes=1-2/3"),
-                (206, 50..100, "bytes=1-2/3"),
-            ),
+            (resource().shifting_range(1), (206, 51..100, "bytes 51-99/100")),
+            (resource().shifting_range(-50), (206, 0..100, "bytes 0-99/100")),
+            (resource().at_most_per_range(10), (206, 50..60, "bytes 50-59/100")),
+            (resource().claiming_complete_length(101), (206, 50..100, "bytes 50-99/101")),
+            (resource().hiding_complete_length(), (206, 50..100, "bytes 50-99/*")),
+            (resource().content_range("bytes=1-2/3"), (206, 50..100, "bytes=1-2/3")),
         ] {
             let (status, bytes, content_range) = ask(reply, &from_50);
             assert_eq!((status, bytes, content_range.as_str()), expected);

@@ -117,19 +117,13 @@ impl Reply {
     /// its body is read and recorded.
     #[must_use]
     pub fn hang_up() -> Self {
-        Self {
-            hang_up: true,
-            ..Self::default()
-        }
+        Self { hang_up: true, ..Self::default() }
     }
 }
 
 impl From<Resource> for Reply {
     fn from(resource: Resource) -> Self {
-        Self {
-            resource: Some(resource),
-            ..Self::default()
-        }
+        Self { resource: Some(resource), ..Self::default() }
     }
 }
 
@@ -162,9 +156,7 @@ impl Script {
 
 impl From<Reply> for Script {
     fn from(reply: Reply) -> Self {
-        Self {
-            steps: VecDeque::from([(reply, 1)]),
-        }
+        Self { steps: VecDeque::from([(reply, 1)]) }
     }
 }
 
@@ -196,9 +188,7 @@ pub trait Serve: Into<Reply> {
     #[must_use]
     fn times(self, count: usize) -> Script {
         assert!(count > 0, "a reply that is never served");
-        Script {
-            steps: VecDeque::from([(self.into(), count)]),
-        }
+        Script { steps: VecDeque::from([(self.into(), count)]) }
     }
 
     // --- head ----------------------------------------------------------------------------------
@@ -365,9 +355,8 @@ pub trait Serve: Into<Reply> {
     #[must_use]
     fn content_range(self, value: &str) -> Reply {
         let mut reply = self.into();
-        reply.ranges.content_range = Some(ContentRange::Raw(
-            HeaderValue::from_str(value).expect("a header value"),
-        ));
+        reply.ranges.content_range =
+            Some(ContentRange::Raw(HeaderValue::from_str(value).expect("a header value")));
         reply
     }
 
@@ -413,12 +402,10 @@ mod tests {
 
     #[test]
     fn a_script_counts_its_replies_and_repeats_the_last() {
-        let mut script = Reply::status(500)
-            .then(Reply::status(503).times(2))
-            .then(Reply::status(404));
-        let statuses: Vec<_> = (0..6)
-            .map(|_| script.next_reply().status.unwrap().as_u16())
-            .collect();
+        let mut script =
+            Reply::status(500).then(Reply::status(503).times(2)).then(Reply::status(404));
+        let statuses: Vec<_> =
+            (0..6).map(|_| script.next_reply().status.unwrap().as_u16()).collect();
         assert_eq!(statuses, [500, 503, 503, 404, 404, 404]);
     }
 }

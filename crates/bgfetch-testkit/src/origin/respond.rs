@@ -33,11 +33,7 @@ pub(super) async fn respond(
         &shared.log,
         Logged {
             method: head.method.clone(),
-            path: head
-                .uri
-                .path_and_query()
-                .map_or(path, |target| target.as_str())
-                .to_owned(),
+            path: head.uri.path_and_query().map_or(path, |target| target.as_str()).to_owned(),
             version: head.version,
             headers: head.headers.clone(),
             connection,
@@ -118,15 +114,9 @@ fn response(
             headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
         }
         validators(&resource, &mut headers);
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("application/octet-stream"),
-        );
-        let Part {
-            status: decided,
-            bytes,
-            content_range,
-        } = part(&resource, &ranges, method, asked);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+        let Part { status: decided, bytes, content_range } =
+            part(&resource, &ranges, method, asked);
         status = decided;
         headers.extend(content_range.map(|value| (CONTENT_RANGE, value)));
         content = Content::new(resource, bytes);
@@ -183,8 +173,5 @@ fn accepts(headers: &HeaderMap, coding: Coding) -> bool {
 }
 
 fn may_have_content(status: StatusCode) -> bool {
-    !matches!(
-        status,
-        StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::RESET_CONTENT
-    )
+    !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::RESET_CONTENT)
 }

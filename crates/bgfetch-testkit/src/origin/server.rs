@@ -35,11 +35,7 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) fn new(shared: Arc<Shared>, address: SocketAddr, tls: Option<TlsAcceptor>) -> Self {
-        Self {
-            shared,
-            address,
-            tls,
-        }
+        Self { shared, address, tls }
     }
 
     pub(super) fn run(self, inbox: mpsc::UnboundedReceiver<Command>) {
@@ -119,13 +115,7 @@ impl Server {
 async fn accept(listener: Option<&TcpListener>) -> TcpStream {
     match listener {
         None => std::future::pending().await,
-        Some(listener) => {
-            listener
-                .accept()
-                .await
-                .expect("a listening socket accepts")
-                .0
-        }
+        Some(listener) => listener.accept().await.expect("a listening socket accepts").0,
     }
 }
 
@@ -142,10 +132,7 @@ impl OpenConnection {
             log.accepted += 1;
             log.accepted - 1
         });
-        Self {
-            log: Arc::clone(log),
-            number,
-        }
+        Self { log: Arc::clone(log), number }
     }
 }
 

@@ -25,10 +25,7 @@ fn a_plain_resource_comes_whole_with_its_validators() {
     assert_eq!(answer.header("content-length"), Some("1048576"));
     assert_eq!(answer.header("accept-ranges"), Some("bytes"));
     assert_eq!(answer.header("etag"), Some("\"v1\""));
-    assert_eq!(
-        answer.header("last-modified"),
-        Some("Tue, 14 Nov 2023 22:13:20 GMT")
-    );
+    assert_eq!(answer.header("last-modified"), Some("Tue, 14 Nov 2023 22:13:20 GMT"));
     assert_eq!(answer.body, resource.bytes());
 
     let log = origin.requests();
@@ -44,16 +41,9 @@ fn a_plain_resource_comes_whole_with_its_validators() {
 fn a_range_near_the_end_of_four_gibibytes_is_right() {
     let resource = Resource::new(2, 4 * GIB + 10).etag("\"v1\"");
     let origin = serving(resource.clone());
-    let answer = get(
-        origin.address(),
-        "/a.bin",
-        &["Range: bytes=4294967290-", "If-Range: \"v1\""],
-    );
+    let answer = get(origin.address(), "/a.bin", &["Range: bytes=4294967290-", "If-Range: \"v1\""]);
     assert_eq!(answer.status(), 206);
-    assert_eq!(
-        answer.header("content-range"),
-        Some("bytes 4294967290-4294967305/4294967306")
-    );
+    assert_eq!(answer.header("content-range"), Some("bytes 4294967290-4294967305/4294967306"));
     assert_eq!(answer.header("content-length"), Some("16"));
     assert_eq!(answer.body, resource.slice(4 * GIB - 6..4 * GIB + 10));
     assert_eq!(origin.requests()[0].range_start(), Some(4_294_967_290));
@@ -71,13 +61,7 @@ fn range_faults_reach_the_wire() {
             .then(resource.clone().hiding_complete_length())
             .then(Resource::new(4, 100).etag("\"v2\"")),
     );
-    let ask = || {
-        get(
-            origin.address(),
-            "/a.bin",
-            &["Range: bytes=50-", "If-Range: \"v1\""],
-        )
-    };
+    let ask = || get(origin.address(), "/a.bin", &["Range: bytes=50-", "If-Range: \"v1\""]);
 
     let shifted = ask();
     assert_eq!(shifted.header("content-range"), Some("bytes 49-99/100"));
@@ -88,16 +72,10 @@ fn range_faults_reach_the_wire() {
     assert_eq!(ignored.header("accept-ranges"), None);
     assert_eq!(ask().header("content-range"), Some("bytes 50-99/*"));
     let changed = ask();
-    assert_eq!(
-        (changed.status(), changed.header("etag")),
-        (200, Some("\"v2\""))
-    );
+    assert_eq!((changed.status(), changed.header("etag")), (200, Some("\"v2\"")));
     assert_eq!(changed.body, Resource::new(4, 100).bytes());
     let beyond = get(origin.address(), "/a.bin", &["Range: bytes=100-"]);
-    assert_eq!(
-        (beyond.status(), beyond.header("content-range")),
-        (416, Some("bytes */100"))
-    );
+    assert_eq!((beyond.status(), beyond.header("content-range")), (416, Some("bytes */100")));
 }
 
 #[test]
@@ -135,9 +113,7 @@ fn a_hang_up_sends_nothing() {
     // Unread bytes of a request would make it a reset.
     let length = format!("Content-Length: {}", 3 * MIB);
     let mut upload = send(origin.address(), "POST /a.bin", &[&length]);
-    upload
-        .write_all(&Resource::new(1, 2 * MIB).bytes())
-        .unwrap();
+    upload.write_all(&Resource::new(1, 2 * MIB).bytes()).unwrap();
     assert!(!read_to_end(upload).reset);
     origin.blocking_wait_for_connections(0);
     let log = origin.requests();
@@ -148,33 +124,20 @@ fn a_hang_up_sends_nothing() {
 #[test]
 fn chunked_has_no_length_and_can_be_truncated() {
     let resource = Resource::new(7, 1000);
-    let origin = serving(
-        resource
-            .clone()
-            .chunked()
-            .then(resource.clone().chunked().cut_after(10)),
-    );
+    let origin = serving(resource.clone().chunked().then(resource.clone().chunked().cut_after(10)));
     let whole = get(origin.address(), "/a.bin", &[]);
     assert_eq!(whole.header("content-length"), None);
     assert_eq!(whole.header("transfer-encoding"), Some("chunked"));
     assert!(whole.body.ends_with(b"\r\n0\r\n\r\n"));
     let truncated = get(origin.address(), "/a.bin", &[]);
-    assert_eq!(
-        truncated.body,
-        [b"A\r\n", resource.slice(0..10).as_slice(), b"\r\n"].concat()
-    );
+    assert_eq!(truncated.body, [b"A\r\n", resource.slice(0..10).as_slice(), b"\r\n"].concat());
 }
 
 #[test]
 fn a_gate_holds_a_body_at_its_byte() {
     let resource = Resource::new(8, 200_000);
     let (first, second) = (Gate::new(), Gate::new());
-    let origin = serving(
-        resource
-            .clone()
-            .hold_at(150_000, &second)
-            .hold_at(70_000, &first),
-    );
+    let origin = serving(resource.clone().hold_at(150_000, &second).hold_at(70_000, &first));
     let mut socket = send(origin.address(), "GET /a.bin", &[]);
 
     first.blocking_reached();
@@ -238,25 +201,13 @@ fn statuses_redirects_and_headers_are_as_scripted() {
     );
     let ask = || get(origin.address(), "/a.bin", &["Range: bytes=1-"]);
     let busy = ask();
-    assert_eq!(
-        (busy.status(), busy.header("retry-after")),
-        (503, Some("120"))
-    );
-    assert_eq!(
-        ask().header("retry-after"),
-        Some("Tue, 14 Nov 2023 22:13:20 GMT")
-    );
+    assert_eq!((busy.status(), busy.header("retry-after")), (503, Some("120")));
+    assert_eq!(ask().header("retry-after"), Some("Tue, 14 Nov 2023 22:13:20 GMT"));
     let broken = ask();
     assert_eq!((broken.status(), broken.body.len()), (500, 5));
     let redirect = ask();
-    assert_eq!(
-        (redirect.status(), redirect.header("location")),
-        (302, Some("/b.bin"))
-    );
-    assert_eq!(
-        (redirect.header("date"), redirect.header("x")),
-        (Some("x"), Some("1"))
-    );
+    assert_eq!((redirect.status(), redirect.header("location")), (302, Some("/b.bin")));
+    assert_eq!((redirect.header("date"), redirect.header("x")), (Some("x"), Some("1")));
     assert_eq!(redirect.header("content-length"), Some("0"));
 }
 
@@ -264,26 +215,16 @@ fn statuses_redirects_and_headers_are_as_scripted() {
 fn a_method_may_have_a_script_of_its_own() {
     let origin = serving(Resource::new(1, 5));
     origin.serve("OPTIONS /a.bin", Reply::status(204));
-    assert_eq!(
-        read_to_end(send(origin.address(), "OPTIONS /a.bin", &[])).status(),
-        204
-    );
+    assert_eq!(read_to_end(send(origin.address(), "OPTIONS /a.bin", &[])).status(), 204);
     assert_eq!(get(origin.address(), "/a.bin", &[]).status(), 200);
     let head = read_to_end(send(origin.address(), "HEAD /a.bin", &[]));
-    assert_eq!(
-        (head.header("content-length"), head.body.len()),
-        (Some("5"), 0)
-    );
+    assert_eq!((head.header("content-length"), head.body.len()), (Some("5"), 0));
 }
 
 #[tokio::test]
 async fn codings_are_applied_where_accepted() {
     let resource = Resource::new(10, 300_000);
-    for (coding, name) in [
-        (Coding::Gzip, "gzip"),
-        (Coding::Brotli, "br"),
-        (Coding::Zstd, "zstd"),
-    ] {
+    for (coding, name) in [(Coding::Gzip, "gzip"), (Coding::Brotli, "br"), (Coding::Zstd, "zstd")] {
         let origin = serving(resource.clone().coded(coding));
         let accept = format!("Accept-Encoding: identity;q=0, {name}");
         let coded = get(origin.address(), "/a.bin", &[&accept, "Range: bytes=5-"]);
@@ -303,10 +244,7 @@ async fn codings_are_applied_where_accepted() {
 
         let identity = ["Accept-Encoding: identity", "Range: bytes=299999-"];
         let plain = get(origin.address(), "/a.bin", &identity);
-        assert_eq!(
-            (plain.status(), plain.body),
-            (206, resource.slice(299_999..300_000))
-        );
+        assert_eq!((plain.status(), plain.body), (206, resource.slice(299_999..300_000)));
     }
 }
 
@@ -315,11 +253,8 @@ fn request_bodies_are_recorded() {
     let origin = serving(Reply::status(201));
     let body = Resource::new(11, 2 * MIB);
     for length in [5, 2 * MIB] {
-        let mut socket = send(
-            origin.address(),
-            "POST /a.bin",
-            &[&format!("Content-Length: {length}")],
-        );
+        let mut socket =
+            send(origin.address(), "POST /a.bin", &[&format!("Content-Length: {length}")]);
         socket.write_all(&body.slice(0..length)).unwrap();
         assert_eq!(read_to_end(socket).status(), 201);
     }
@@ -348,9 +283,7 @@ fn an_early_answer_does_not_wait_for_the_body() {
 fn uploads_are_held_and_reset() {
     let gate = Gate::new();
     let origin = serving(
-        Reply::status(200)
-            .hold_upload_at(3, &gate)
-            .then(Reply::status(200).reset_upload_after(3)),
+        Reply::status(200).hold_upload_at(3, &gate).then(Reply::status(200).reset_upload_after(3)),
     );
     let upload = || {
         let mut socket = send(origin.address(), "PUT /a.bin", &["Content-Length: 6"]);

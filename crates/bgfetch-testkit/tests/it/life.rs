@@ -78,9 +78,7 @@ async fn tests_in_paused_time_can_wait_for_real_sockets() {
     assert_eq!(origin.wait_for_requests(1).await[0].path, "/a");
     gate.reached().await;
     gate.open();
-    origin
-        .wait_until(|log| log[0].ended == Some(Ending::Complete))
-        .await;
+    origin.wait_until(|log| log[0].ended == Some(Ending::Complete)).await;
     origin.wait_for_connections(0).await;
     assert!(begun.elapsed() < Duration::from_secs(1));
     assert!(!stalled.is_finished());
@@ -117,9 +115,7 @@ async fn ask(
     origin: &Origin,
     path: &str,
 ) -> Response<Incoming> {
-    let request = Request::get(origin.url(path).as_str())
-        .body(Empty::new())
-        .unwrap();
+    let request = Request::get(origin.url(path).as_str()).body(Empty::new()).unwrap();
     sender.send_request(request).await.unwrap()
 }
 
@@ -131,13 +127,8 @@ async fn http2_is_spoken_over_tls_with_the_given_root() {
 
     let connector = tls(Some(&origin), "h2");
     for name in ["127.0.0.1", "localhost"] {
-        let tcp = tokio::net::TcpStream::connect(origin.address())
-            .await
-            .unwrap();
-        let tls = connector
-            .connect(name.try_into().unwrap(), tcp)
-            .await
-            .unwrap();
+        let tcp = tokio::net::TcpStream::connect(origin.address()).await.unwrap();
+        let tls = connector.connect(name.try_into().unwrap(), tcp).await.unwrap();
         assert_eq!(tls.get_ref().1.alpn_protocol(), Some(b"h2".as_slice()));
         let response = ask(&mut http2(tls).await, &origin, "/a").await;
         let body = response.into_body().collect().await.unwrap().to_bytes();
@@ -147,23 +138,14 @@ async fn http2_is_spoken_over_tls_with_the_given_root() {
     assert_eq!(log[0].version, Version::HTTP_2);
     assert_ne!(log[0].connection, log[1].connection);
     assert!(origin.url("/a").as_str().starts_with("https://127.0.0.1:"));
-    assert!(
-        origin
-            .certificates()
-            .root_pem()
-            .contains("BEGIN CERTIFICATE")
-    );
+    assert!(origin.certificates().root_pem().contains("BEGIN CERTIFICATE"));
 }
 
 #[tokio::test]
 async fn a_client_without_the_root_gets_no_further_than_the_handshake() {
     let origin = Origin::start_tls();
-    let tcp = tokio::net::TcpStream::connect(origin.address())
-        .await
-        .unwrap();
-    let connected = tls(None, "h2")
-        .connect("127.0.0.1".try_into().unwrap(), tcp)
-        .await;
+    let tcp = tokio::net::TcpStream::connect(origin.address()).await.unwrap();
+    let connected = tls(None, "h2").connect("127.0.0.1".try_into().unwrap(), tcp).await;
     assert!(connected.is_err());
     origin.wait_for_connections(0).await;
     assert!(origin.requests().is_empty());
@@ -174,25 +156,14 @@ async fn a_cut_of_tls_is_exact_and_a_truncation() {
     let origin = Origin::start_tls();
     let resource = Resource::new(1, MIB);
     origin.serve("/a", resource.clone().cut_after(100_000));
-    let tcp = tokio::net::TcpStream::connect(origin.address())
-        .await
-        .unwrap();
-    let mut stream = tls(Some(&origin), "http/1.1")
-        .connect("127.0.0.1".try_into().unwrap(), tcp)
-        .await
-        .unwrap();
-    stream
-        .write_all(b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n")
-        .await
-        .unwrap();
+    let tcp = tokio::net::TcpStream::connect(origin.address()).await.unwrap();
+    let mut stream =
+        tls(Some(&origin), "http/1.1").connect("127.0.0.1".try_into().unwrap(), tcp).await.unwrap();
+    stream.write_all(b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
     let mut received = Vec::new();
     let truncated = stream.read_to_end(&mut received).await.unwrap_err();
     assert_eq!(truncated.kind(), ErrorKind::UnexpectedEof);
-    let head = received
-        .windows(4)
-        .position(|end| end == b"\r\n\r\n")
-        .unwrap()
-        + 4;
+    let head = received.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
     assert_eq!(received.len() - head, 100_000);
     resource.verify(0, &received[head..]).unwrap();
 }
@@ -206,9 +177,7 @@ async fn faults_work_on_streams_of_one_http2_connection() {
     origin.serve("/held", whole.clone().hold_at(500_000, &gate));
     origin.serve("/small", Resource::new(3, 10));
     origin.serve("/cut", cut.clone().cut_after(100_000));
-    let tcp = tokio::net::TcpStream::connect(origin.address())
-        .await
-        .unwrap();
+    let tcp = tokio::net::TcpStream::connect(origin.address()).await.unwrap();
     let mut sender = http2(tcp).await;
 
     let held = ask(&mut sender, &origin, "/held").await;
@@ -231,12 +200,7 @@ async fn faults_work_on_streams_of_one_http2_connection() {
     };
     assert!(received.len() <= 100_000, "{error}");
     cut.verify(0, &received).unwrap();
-    assert!(
-        origin
-            .requests()
-            .iter()
-            .all(|request| request.connection == 0)
-    );
+    assert!(origin.requests().iter().all(|request| request.connection == 0));
 }
 
 #[tokio::test]
@@ -245,9 +209,7 @@ async fn an_http2_connection_can_be_cut_while_it_is_idle() {
     let resource = Resource::new(1, MIB);
     let origin = Origin::start();
     origin.serve("/a", resource.clone().hold_at(1000, &gate).cut_after(1000));
-    let tcp = tokio::net::TcpStream::connect(origin.address())
-        .await
-        .unwrap();
+    let tcp = tokio::net::TcpStream::connect(origin.address()).await.unwrap();
     let mut body = ask(&mut http2(tcp).await, &origin, "/a").await.into_body();
     let mut received = Vec::new();
     while received.len() < 1000 {

@@ -21,14 +21,8 @@ fn nginx_serves_ranges_logs_them_and_restarts_on_its_port() {
     assert_eq!(part.body, resource.slice(1_000_000..MIB));
     let log = nginx.blocking_wait_for_log(2);
     assert_eq!((log[0].status, log[0].range.as_deref()), (200, None));
-    assert_eq!(
-        (log[0].method.as_str(), log[0].uri.as_str()),
-        ("GET", "/a.bin")
-    );
-    assert_eq!(
-        (log[1].status, log[1].range.as_deref()),
-        (206, Some("bytes=1000000-"))
-    );
+    assert_eq!((log[0].method.as_str(), log[0].uri.as_str()), ("GET", "/a.bin"));
+    assert_eq!((log[1].status, log[1].range.as_deref()), (206, Some("bytes=1000000-")));
     assert_eq!(log[1].body_bytes_sent, MIB - 1_000_000);
     assert_eq!(log[1].protocol, "HTTP/1.1");
 
@@ -67,10 +61,5 @@ fn nginx_with_tls_presents_the_certificate() {
     assert!(nginx.url("/").as_str().starts_with("https://127.0.0.1:"));
     // Its answer to plain HTTP on a TLS port is a 400 of its own.
     assert_eq!(get(nginx.address(), "/", &[]).status(), 400);
-    assert!(
-        nginx
-            .certificates()
-            .root_pem()
-            .contains("BEGIN CERTIFICATE")
-    );
+    assert!(nginx.certificates().root_pem().contains("BEGIN CERTIFICATE"));
 }

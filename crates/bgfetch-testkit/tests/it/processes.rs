@@ -13,13 +13,7 @@ fn answers(netns: &Netns, origin: &Origin) -> bool {
         address.ip(),
         address.port()
     );
-    netns
-        .command("bash")
-        .args(["-c", &script])
-        .stderr(Stdio::null())
-        .status()
-        .unwrap()
-        .success()
+    netns.command("bash").args(["-c", &script]).stderr(Stdio::null()).status().unwrap().success()
 }
 
 #[test]
@@ -60,10 +54,7 @@ fn the_peak_of_a_child_is_its_own() {
     // This process is made larger, so that a peak inherited from it would show.
     let ballast = vec![1_u8; 256 * MIB as usize];
     let mut child = Command::new("sh")
-        .args([
-            "-c",
-            "read go; x=$(head -c 30000000 /dev/zero | tr '\\0' x); echo grown; read end",
-        ])
+        .args(["-c", "read go; x=$(head -c 30000000 /dev/zero | tr '\\0' x); echo grown; read end"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

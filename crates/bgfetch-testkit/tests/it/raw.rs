@@ -49,10 +49,7 @@ pub(crate) fn read_to_end(mut socket: TcpStream) -> Answer {
         Err(error) if error.kind() == ErrorKind::ConnectionReset => true,
         Err(error) => panic!("{error}"),
     };
-    let head = bytes
-        .windows(4)
-        .position(|end| end == b"\r\n\r\n")
-        .map_or(0, |at| at + 4);
+    let head = bytes.windows(4).position(|end| end == b"\r\n\r\n").map_or(0, |at| at + 4);
     Answer {
         head: String::from_utf8(bytes[..head].to_vec()).unwrap(),
         body: bytes[head..].to_vec(),

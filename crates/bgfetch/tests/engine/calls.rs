@@ -53,18 +53,9 @@ async fn each_refusal_has_its_exception() {
         let call = manager.fetch(id, urls, FetchOptions::default());
         seen(call.await.unwrap_err())
     };
-    assert_eq!(
-        refused("", &[FILM]).await,
-        (Some(CallError::EmptyId), TypeError)
-    );
-    assert_eq!(
-        refused("a", &[]).await,
-        (Some(CallError::NoRequests), TypeError)
-    );
-    assert_eq!(
-        refused("a", &[FILM; 3]).await,
-        (Some(CallError::TooManyRequests), TypeError)
-    );
+    assert_eq!(refused("", &[FILM]).await, (Some(CallError::EmptyId), TypeError));
+    assert_eq!(refused("a", &[]).await, (Some(CallError::NoRequests), TypeError));
+    assert_eq!(refused("a", &[FILM; 3]).await, (Some(CallError::TooManyRequests), TypeError));
     assert_eq!(refused("a", &["no scheme"]).await, (None, TypeError));
     assert_eq!(
         refused("a", &["https://user:secret@app.test/"]).await,
@@ -74,24 +65,16 @@ async fn each_refusal_has_its_exception() {
         refused("a", &["https://app.test:25/"]).await,
         (Some(CallError::BlockedPort), TypeError)
     );
-    let opaque = RequestInfo::try_from(FILM)
-        .unwrap()
-        .mode(RequestMode::NoCors);
+    let opaque = RequestInfo::try_from(FILM).unwrap().mode(RequestMode::NoCors);
     let call = manager.fetch("a", [opaque], FetchOptions::default()).await;
-    assert_eq!(
-        seen(call.unwrap_err()),
-        (Some(CallError::NoCors), TypeError)
-    );
+    assert_eq!(seen(call.unwrap_err()), (Some(CallError::NoCors), TypeError));
     let empty = manager.get("").await.unwrap_err();
     assert_eq!(seen(empty), (Some(CallError::EmptyId), TypeError));
     assert!(manager.get("a").await.unwrap().is_none());
 
     let registration = agent.register(&engine).await;
     registration.set_active_worker(false).await.unwrap();
-    assert_eq!(
-        refused("a", &[FILM]).await,
-        (Some(CallError::NoActiveWorker), TypeError)
-    );
+    assert_eq!(refused("a", &[FILM]).await, (Some(CallError::NoActiveWorker), TypeError));
     assert!(manager.get_ids().await.unwrap().is_empty());
 }
 
@@ -103,15 +86,10 @@ async fn a_denied_permission_is_not_allowed_and_a_panicking_one_too() {
             panic!("the embedder's part is broken")
         }
     }
-    let denied = (
-        Some(CallError::PermissionDenied),
-        DomException::NotAllowedError,
-    );
+    let denied = (Some(CallError::PermissionDenied), DomException::NotAllowedError);
     let agent = Agent::start();
     let builders = [
-        agent
-            .builder(ScriptedHost::new([]))
-            .permissions(Answer(Permission::Denied)),
+        agent.builder(ScriptedHost::new([])).permissions(Answer(Permission::Denied)),
         agent.builder(ScriptedHost::new([])).permissions(Broken),
     ];
     for builder in builders {
@@ -172,10 +150,7 @@ async fn a_call_that_is_dropped_leaves_no_fetch_or_a_whole_one() {
         // Whichever it was, the id is free once what there is has ended.
         let again = loop {
             let request = RequestInfo::new("POST", origin.url("/photos")).body("photo");
-            match manager
-                .fetch(id.clone(), [request], FetchOptions::default())
-                .await
-            {
+            match manager.fetch(id.clone(), [request], FetchOptions::default()).await {
                 Ok(fetch) => break fetch,
                 Err(error) => assert_eq!(error.call_error(), Some(CallError::IdInUse)),
             }
@@ -215,9 +190,7 @@ async fn a_body_that_never_ends_blocks_nobody_and_frees_its_id_when_it_is_given_
     assert!(manager.get("endless").await.unwrap().is_none());
 
     drop(call);
-    let again = manager
-        .fetch("endless", [url], FetchOptions::default())
-        .await;
+    let again = manager.fetch("endless", [url], FetchOptions::default()).await;
     assert_eq!(again.unwrap().settled().await.unwrap(), Ok(()));
 }
 
@@ -244,32 +217,19 @@ async fn a_body_that_errors_or_panics_rejects_the_call() {
 async fn bodies_and_promises_must_fit_the_quota() {
     let (origin, agent) = (Origin::start(), Agent::start());
     origin.serve("/film", Resource::new(1, 100));
-    let builder = agent
-        .builder(ScriptedHost::new([Behaviour::Succeed]))
-        .quota(Limit(150));
+    let builder = agent.builder(ScriptedHost::new([Behaviour::Succeed])).quota(Limit(150));
     let engine = agent.open_with(builder);
     let mut observer = engine.observe().await.unwrap();
     let manager = agent.manager(&engine).await;
-    let exceeded = (
-        Some(CallError::QuotaExceeded),
-        DomException::QuotaExceededError,
-    );
+    let exceeded = (Some(CallError::QuotaExceeded), DomException::QuotaExceededError);
     let upload = RequestInfo::new("POST", origin.url("/film")).body(vec![0; 151]);
-    let call = manager
-        .fetch("upload", [upload], FetchOptions::default())
-        .await;
+    let call = manager.fetch("upload", [upload], FetchOptions::default()).await;
     assert_eq!(seen(call.unwrap_err()), exceeded);
 
     // 100 of the 150 bytes are promised; the second fetch can't be promised as many.
-    let promised = manager
-        .fetch_held("first", [origin.url("/film")], total(100))
-        .await;
+    let promised = manager.fetch_held("first", [origin.url("/film")], total(100)).await;
     let (first, hold) = promised.unwrap();
-    let second = async || {
-        manager
-            .fetch("second", [origin.url("/film")], total(100))
-            .await
-    };
+    let second = async || manager.fetch("second", [origin.url("/film")], total(100)).await;
     assert_eq!(seen(second().await.unwrap_err()), exceeded);
     drop(hold);
     assert_eq!(first.settled().await.unwrap(), Ok(()));

@@ -129,11 +129,7 @@ impl Agent {
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(folder).into_iter().flatten() {
                 let path = entry.unwrap().path();
-                let list = if path.is_dir() {
-                    &mut folders
-                } else {
-                    &mut files
-                };
+                let list = if path.is_dir() { &mut folders } else { &mut files };
                 list.push(path);
             }
         }
@@ -146,10 +142,7 @@ pub(crate) fn site() -> StorageKey {
 }
 
 pub(crate) fn total(download_total: u64) -> FetchOptions {
-    FetchOptions {
-        download_total,
-        ..FetchOptions::default()
-    }
+    FetchOptions { download_total, ..FetchOptions::default() }
 }
 
 /// "Work offline": nothing can be reached, loopback neither.

@@ -81,14 +81,8 @@ impl Scenario {
         let registration = engine.register(crate::common::site(), scope).await?;
         let manager = registration.background_fetch();
         let upload = RequestInfo::new("POST", self.origin.url("/upload")).body("photo");
-        let requests = [
-            self.origin.url("/film").into(),
-            self.origin.url("/art").into(),
-            upload,
-        ];
-        let fetch = manager
-            .fetch("all", requests, FetchOptions::default())
-            .await?;
+        let requests = [self.origin.url("/film").into(), self.origin.url("/art").into(), upload];
+        let fetch = manager.fetch("all", requests, FetchOptions::default()).await?;
         self.told.lock().unwrap().registered = true;
         if self.aborts {
             let record = records_of(&fetch).await.remove(0);
@@ -133,10 +127,7 @@ impl Scenario {
         let aborted = self.told.lock().unwrap().aborted;
         for (kind, bodies) in &*seen {
             assert_eq!(*kind, seen[0].0, "the result changed");
-            assert!(
-                !aborted || *kind == EventKind::Abort,
-                "abort() had said true"
-            );
+            assert!(!aborted || *kind == EventKind::Abort, "abort() had said true");
             if *kind == EventKind::Abort {
                 continue;
             }

@@ -42,10 +42,7 @@ async fn an_event_that_no_worker_handled_is_fired_again() {
         (Behaviour::FailToStart, false),
         (Behaviour::CrashBeforeListeners, false),
         (Behaviour::CrashAfterListeners, true),
-        (
-            Behaviour::run(|_| async { panic!("a worker written in Rust") }),
-            true,
-        ),
+        (Behaviour::run(|_| async { panic!("a worker written in Rust") }), true),
     ] {
         let script = [behaviour.clone(), Behaviour::Succeed];
         let received = deliver(script).await;
@@ -68,11 +65,8 @@ async fn delivery_is_given_up_after_so_many_attempts() {
 #[tokio::test(start_paused = true)]
 async fn a_worker_that_hangs_is_given_up_and_gets_the_event_again() {
     let agent = Agent::start();
-    let host = ScriptedHost::new([
-        Behaviour::NeverStart,
-        Behaviour::NeverSettle,
-        Behaviour::Succeed,
-    ]);
+    let host =
+        ScriptedHost::new([Behaviour::NeverStart, Behaviour::NeverSettle, Behaviour::Succeed]);
     let network = Network(|request| async move { Ok(ok(&request, "film")) });
     let builder = agent.builder(host.clone()).runtime(Handle::current());
     let engine = agent.open_with(builder.fetcher(network));
@@ -162,18 +156,12 @@ async fn records_are_readable_until_the_event_ended_and_open_readers_keep_their_
     assert!(agent.body_files().is_empty());
     let late = record.response_ready().await;
     assert!(matches!(late, Err(RecordError::Aborted)), "{late:?}");
-    assert!(
-        agent.body_files().is_empty(),
-        "looking leaves nothing behind"
-    );
+    assert!(agent.body_files().is_empty(), "looking leaves nothing behind");
     assert!(response.body.bytes().await.unwrap() == film.bytes());
 }
 
 fn title(title: &str) -> UiUpdate {
-    UiUpdate {
-        title: Some(title.into()),
-        icons: None,
-    }
+    UiUpdate { title: Some(title.into()), icons: None }
 }
 
 /// What the calls of `updateUI()` came to, and the title after a restart.
@@ -185,19 +173,14 @@ async fn update_ui(behaviour: Behaviour) -> (Vec<Result<(), UpdateUiError>>, Str
     let mut observer = engine.observe().await.unwrap();
     let manager = agent.manager(&engine).await;
     let url = origin.url("/film");
-    let options = FetchOptions {
-        title: "before".into(),
-        ..FetchOptions::default()
-    };
+    let options = FetchOptions { title: "before".into(), ..FetchOptions::default() };
     manager.fetch("film", [url], options).await.unwrap();
     until(&mut observer, |what| matches!(what, What::EventEnded)).await;
     let calls = match behaviour {
         Behaviour::UpdateUiTwice(_) => 2,
         _ => 1,
     };
-    let received = host
-        .until(|received| received[0].update_ui_results.len() == calls)
-        .await;
+    let received = host.until(|received| received[0].update_ui_results.len() == calls).await;
     engine.shutdown().await.unwrap();
     let engine = agent.open(ScriptedHost::new([]));
     let job = engine.ui().jobs().await.unwrap().remove(0);
@@ -227,19 +210,15 @@ async fn a_click_reaches_the_worker_also_after_the_end() {
     let engine = agent.open(host);
     let mut observer = engine.observe().await.unwrap();
     let manager = agent.manager(&engine).await;
-    let (fetch, hold) = manager
-        .fetch_held("film", [origin.url("/film")], FetchOptions::default())
-        .await
-        .unwrap();
+    let (fetch, hold) =
+        manager.fetch_held("film", [origin.url("/film")], FetchOptions::default()).await.unwrap();
     engine.ui().click(fetch.key()).await.unwrap();
     assert_eq!(events.next().await.kind, EventKind::Click);
     drop(hold);
     until(&mut observer, |what| matches!(what, What::EventEnded)).await;
     assert_eq!(events.next().await.kind, EventKind::Success);
     let ui = engine.ui();
-    let newest = ui
-        .newest(manager.registration().clone(), "film".into())
-        .await;
+    let newest = ui.newest(manager.registration().clone(), "film".into()).await;
     ui.click(newest.unwrap()).await.unwrap();
     assert_eq!(events.next().await.kind, EventKind::Click);
     ui.dismiss(fetch.key()).await.unwrap();

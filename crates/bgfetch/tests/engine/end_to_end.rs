@@ -9,10 +9,7 @@ use crate::common::{Agent, bodies_of, record_bodies, records_of};
 #[tokio::test]
 async fn a_fetch_of_two_files_reaches_the_worker_with_their_bytes() {
     let origin = Origin::start();
-    let (film, art) = (
-        Resource::new(1, 3 * MIB).etag("\"a\""),
-        Resource::new(2, 10_000),
-    );
+    let (film, art) = (Resource::new(1, 3 * MIB).etag("\"a\""), Resource::new(2, 10_000));
     origin.serve("/film.mp4", film.clone());
     origin.serve("/art.jpg", art.clone());
     let agent = Agent::start();
@@ -31,10 +28,7 @@ async fn a_fetch_of_two_files_reaches_the_worker_with_their_bytes() {
     assert_eq!(fetch.downloaded(), film.length() + art.length());
 
     let received = events.next().await;
-    assert_eq!(
-        (received.kind, received.id.as_str()),
-        (EventKind::Success, "film")
-    );
+    assert_eq!((received.kind, received.id.as_str()), (EventKind::Success, "film"));
     let bodies = agent.bodies().await;
     film.verify(0, &bodies[0]).unwrap();
     art.verify(0, &bodies[1]).unwrap();
@@ -53,20 +47,11 @@ async fn one_bad_status_fails_the_fetch_and_keeps_the_good_bodies() {
     let engine = agent.open(host);
     let manager = agent.manager(&engine).await;
     let urls = [origin.url("/missing"), origin.url("/good")];
-    let fetch = manager
-        .fetch("mixed", urls, FetchOptions::default())
-        .await
-        .unwrap();
-    assert_eq!(
-        fetch.settled().await.unwrap(),
-        Err(FailureReason::BadStatus)
-    );
+    let fetch = manager.fetch("mixed", urls, FetchOptions::default()).await.unwrap();
+    assert_eq!(fetch.settled().await.unwrap(), Err(FailureReason::BadStatus));
     assert_eq!(events.next().await.kind, EventKind::Fail);
     let bodies = agent.bodies().await;
-    assert!(
-        bodies[0].is_empty(),
-        "ruling 4b: the body of a bad status is empty"
-    );
+    assert!(bodies[0].is_empty(), "ruling 4b: the body of a bad status is empty");
     good.verify(0, &bodies[1]).unwrap();
 }
 
@@ -80,16 +65,9 @@ async fn a_record_streams_while_it_downloads() {
     let engine = agent.open(ScriptedHost::new([Behaviour::Succeed]));
     let manager = agent.manager(&engine).await;
     let url = origin.url("/film");
-    let fetch = manager
-        .fetch("film", [url.clone()], FetchOptions::default())
-        .await
-        .unwrap();
+    let fetch = manager.fetch("film", [url.clone()], FetchOptions::default()).await.unwrap();
     let query = RequestInfo::from(url);
-    let record = fetch
-        .match_first(query, MatchOptions::default())
-        .await
-        .unwrap()
-        .unwrap();
+    let record = fetch.match_first(query, MatchOptions::default()).await.unwrap().unwrap();
     // Ruling 17: the response is ready at its head, while the body is still coming.
     let mut response = record.response_ready().await.unwrap();
     assert_eq!(response.head.status, 200);
@@ -114,10 +92,7 @@ async fn an_upload_is_stored_sent_and_counted_once() {
     let engine = agent.open(ScriptedHost::new([Behaviour::Succeed]));
     let manager = agent.manager(&engine).await;
     let request = RequestInfo::new("POST", origin.url("/photos")).body(photo.bytes());
-    let fetch = manager
-        .fetch("photos", [request], FetchOptions::default())
-        .await
-        .unwrap();
+    let fetch = manager.fetch("photos", [request], FetchOptions::default()).await.unwrap();
     assert_eq!(fetch.upload_total(), photo.length());
     assert_eq!(fetch.settled().await.unwrap(), Ok(()));
     assert_eq!(fetch.uploaded(), photo.length());

@@ -152,11 +152,7 @@ async fn a_private_engine_keeps_nothing_on_disk_by_name() {
     let film = Resource::new(1, MIB);
     origin.serve("/film", film.clone());
     let host = ScriptedHost::new([Behaviour::NeverSettle]);
-    let engine = Engine::builder()
-        .ephemeral()
-        .worker_host(host)
-        .open()
-        .unwrap();
+    let engine = Engine::builder().ephemeral().worker_host(host).open().unwrap();
     let agent = Agent::start();
     let manager = agent.manager(&engine).await;
     let url = origin.url("/film");
@@ -177,9 +173,7 @@ async fn unregistering_deletes_every_byte_and_fires_nothing() {
     let manager = registration.background_fetch();
     let photo = RequestInfo::new("POST", origin.url("/film")).body("photo");
     let requests = [origin.url("/film").into(), photo];
-    let fetch = manager
-        .fetch("film", requests, FetchOptions::default())
-        .await;
+    let fetch = manager.fetch("film", requests, FetchOptions::default()).await;
     let fetch = fetch.unwrap();
     stored(&fetch, 1000).await;
     let record = records_of(&fetch).await.remove(0);

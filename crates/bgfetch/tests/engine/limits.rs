@@ -29,25 +29,17 @@ async fn as_many_bytes_as_promised_are_fine_and_one_more_is_not() {
     let engine = agent.open(host);
     let manager = agent.manager(&engine).await;
     let exceeded = Err(FailureReason::DownloadTotalExceeded);
-    let expected = [
-        (PARTS * MIB, Ok(()), EventKind::Success),
-        (PARTS * MIB - 1, exceeded, EventKind::Fail),
-    ];
+    let expected =
+        [(PARTS * MIB, Ok(()), EventKind::Success), (PARTS * MIB - 1, exceeded, EventKind::Fail)];
     for (download_total, result, event) in expected {
         let urls = paths.iter().map(|path| origin.url(path));
         let id = download_total.to_string();
-        let fetch = manager
-            .fetch(id, urls, total(download_total))
-            .await
-            .unwrap();
+        let fetch = manager.fetch(id, urls, total(download_total)).await.unwrap();
         assert_eq!(fetch.settled().await.unwrap(), result);
         assert!(fetch.downloaded() <= download_total);
         assert_eq!(events.next().await.kind, event);
         let records = records_of(&fetch).await;
-        assert!(
-            records.iter().all(|record| record.result().is_some()),
-            "all have ended"
-        );
+        assert!(records.iter().all(|record| record.result().is_some()), "all have ended");
         let stored: u64 = records.iter().map(|record| record.stored()).sum();
         assert_eq!(stored, fetch.downloaded());
     }

@@ -1,12 +1,7 @@
 //! The engine against real loopback servers, one file per theme.
 
 // A panic in a test's helper is a failed test, which is what it is for.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
 

@@ -94,10 +94,7 @@ impl Store for Mortal {
     }
 
     fn bodies(&self) -> Arc<dyn Bodies> {
-        Arc::new(MortalBodies {
-            bodies: self.store.bodies(),
-            fate: self.fate.clone(),
-        })
+        Arc::new(MortalBodies { bodies: self.store.bodies(), fate: self.fate.clone() })
     }
 }
 

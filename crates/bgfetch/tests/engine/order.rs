@@ -111,10 +111,7 @@ async fn records_can_be_matched_before_anything_fails() {
     let manager = agent.manager(&engine).await;
     // Fails without any network: the scheme is a matter of the record.
     let urls = ["files://app.test/film"];
-    let (fetch, hold) = manager
-        .fetch_held("film", urls, FetchOptions::default())
-        .await
-        .unwrap();
+    let (fetch, hold) = manager.fetch_held("film", urls, FetchOptions::default()).await.unwrap();
     let records = records_of(&fetch).await;
     assert_eq!((records.len(), records[0].result()), (1, None));
     assert_eq!(manager.get_ids().await.unwrap(), ["film"]);

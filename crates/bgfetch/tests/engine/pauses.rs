@@ -28,9 +28,7 @@ async fn half_way(
 }
 
 async fn abandoned(origin: &Origin) {
-    origin
-        .wait_until(|requests| requests[0].ended == Some(Ending::Abandoned))
-        .await;
+    origin.wait_until(|requests| requests[0].ended == Some(Ending::Abandoned)).await;
 }
 
 #[tokio::test]
@@ -135,10 +133,7 @@ async fn an_upload_in_flight_is_not_interrupted_by_offline_and_not_by_the_user()
     let engine = agent.open(ScriptedHost::new([]));
     let manager = agent.manager(&engine).await;
     let request = RequestInfo::new("POST", origin.url("/photos")).body(photo.bytes());
-    let fetch = manager
-        .fetch("photos", [request], FetchOptions::default())
-        .await
-        .unwrap();
+    let fetch = manager.fetch("photos", [request], FetchOptions::default()).await.unwrap();
     gate.reached().await;
     let refused = engine.ui().pause(fetch.key()).await.unwrap_err();
     assert_eq!(refused.call_error(), Some(CallError::NotPausable));

@@ -69,80 +69,35 @@ async fn thirteen_faults_of_servers_end_with_the_right_bytes() {
     // What it is, what the server does, what must come of it, and where the last range began.
     let faults: [(&str, Script, &Resource, Option<u64>); 13] = [
         ("cut", cut().then(film.clone()), &film, Some(CUT)),
-        (
-            "cut twice",
-            cut().then(cut()).then(film.clone()),
-            &film,
-            Some(2 * CUT),
-        ),
-        (
-            "reset",
-            film.clone().reset_after(CUT).then(film.clone()),
-            &film,
-            None,
-        ),
-        (
-            "no validator",
-            plain.clone().cut_after(CUT).then(plain.clone()),
-            &plain,
-            None,
-        ),
-        (
-            "weak validator",
-            weak.clone().cut_after(CUT).then(weak),
-            &plain,
-            None,
-        ),
+        ("cut twice", cut().then(cut()).then(film.clone()), &film, Some(2 * CUT)),
+        ("reset", film.clone().reset_after(CUT).then(film.clone()), &film, None),
+        ("no validator", plain.clone().cut_after(CUT).then(plain.clone()), &plain, None),
+        ("weak validator", weak.clone().cut_after(CUT).then(weak), &plain, None),
         ("changed", cut().then(other.clone()), &other, Some(CUT)),
         (
             "changed, and If-Range ignored",
-            cut()
-                .then(other.clone().ignoring_if_range())
-                .then(other.clone()),
+            cut().then(other.clone().ignoring_if_range()).then(other.clone()),
             &other,
             None,
         ),
-        (
-            "range ignored",
-            cut().then(film.clone().ignoring_range()),
-            &film,
-            Some(CUT),
-        ),
+        ("range ignored", cut().then(film.clone().ignoring_range()), &film, Some(CUT)),
         (
             "wrong first byte",
-            cut()
-                .then(film.clone().shifting_range(1))
-                .then(film.clone()),
+            cut().then(film.clone().shifting_range(1)).then(film.clone()),
             &film,
             None,
         ),
-        (
-            "length *",
-            cut().then(film.clone().hiding_complete_length()),
-            &film,
-            None,
-        ),
-        (
-            "short 206",
-            cut().then(film.clone().at_most_per_range(CUT)),
-            &film,
-            Some(3 * CUT),
-        ),
+        ("length *", cut().then(film.clone().hiding_complete_length()), &film, None),
+        ("short 206", cut().then(film.clone().at_most_per_range(CUT)), &film, Some(3 * CUT)),
         (
             "gzip, then identity",
-            film.clone()
-                .coded(Coding::Gzip)
-                .cut_after(CUT)
-                .then(film.clone()),
+            film.clone().coded(Coding::Gzip).cut_after(CUT).then(film.clone()),
             &film,
             None,
         ),
         (
             "503 and 500 on the resume",
-            cut()
-                .then(Reply::status(503))
-                .then(Reply::status(500))
-                .then(film.clone()),
+            cut().then(Reply::status(503)).then(Reply::status(500)).then(film.clone()),
             &film,
             Some(CUT),
         ),
@@ -160,10 +115,7 @@ async fn thirteen_faults_of_servers_end_with_the_right_bytes() {
         let fetch = fetch.unwrap();
         assert_eq!(fetch.settled().await.unwrap(), Ok(()), "{name}");
         assert_eq!(fetch.downloaded(), expected.length(), "{name}");
-        assert!(
-            bodies_of(&fetch).await == [expected.bytes()],
-            "{name}: wrong bytes"
-        );
+        assert!(bodies_of(&fetch).await == [expected.bytes()], "{name}: wrong bytes");
         if let Some(range) = range {
             let requests = origin.requests_to(&path);
             let last = requests.last().unwrap();

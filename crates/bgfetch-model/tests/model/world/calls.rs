@@ -26,13 +26,7 @@ impl World {
         plans: impl IntoIterator<Item = Plan>,
     ) -> Request {
         let plans = plans.into_iter().collect();
-        self.serve(
-            path,
-            Resource {
-                plans,
-                ..Resource::default()
-            },
-        )
+        self.serve(path, Resource { plans, ..Resource::default() })
     }
 
     pub(crate) fn resource(&mut self, path: &str) -> &mut Resource {
@@ -76,11 +70,7 @@ impl World {
         registration: RegistrationKey,
         active_worker: bool,
     ) -> CallId {
-        self.call(|call| Input::Register {
-            call,
-            registration,
-            active_worker,
-        })
+        self.call(|call| Input::Register { call, registration, active_worker })
     }
 
     pub(crate) fn unregister(&mut self, registration: RegistrationKey) -> CallId {
@@ -104,10 +94,7 @@ impl World {
         requests: Vec<Request>,
         options: FetchOptions,
     ) -> CallId {
-        let lengths = requests
-            .iter()
-            .filter_map(|request| request.body_length)
-            .collect();
+        let lengths = requests.iter().filter_map(|request| request.body_length).collect();
         let call = self.new_call();
         self.bodies.insert(call, lengths);
         self.input(Input::Fetch(Box::new(FetchCall {
@@ -131,10 +118,7 @@ impl World {
         download_total: u64,
     ) -> FetchKey {
         let id = format!("fetch {}", self.next_call);
-        let options = FetchOptions {
-            download_total,
-            ..FetchOptions::default()
-        };
+        let options = FetchOptions { download_total, ..FetchOptions::default() };
         let call = self.call_fetch(&id, requests.into_iter().collect(), options);
         self.run_now();
         match self.reply(call) {
@@ -155,11 +139,7 @@ impl World {
     }
 
     pub(crate) fn set_paused(&mut self, fetch: FetchKey, paused: bool) -> CallId {
-        self.call(|call| Input::SetPaused {
-            call,
-            fetch,
-            paused,
-        })
+        self.call(|call| Input::SetPaused { call, fetch, paused })
     }
 
     pub(crate) fn click(&mut self, fetch: FetchKey) -> CallId {
@@ -172,12 +152,7 @@ impl World {
 
     pub(crate) fn set_title(&mut self, fetch: FetchKey, title: &str) -> CallId {
         let title = Some(title.into());
-        self.call(|call| Input::UpdateUi {
-            call,
-            fetch,
-            title,
-            icons: None,
-        })
+        self.call(|call| Input::UpdateUi { call, fetch, title, icons: None })
     }
 
     pub(crate) fn drop_call(&mut self, call: CallId) {

@@ -102,11 +102,7 @@ impl Attempt {
             Phase::Over => {}
             _ if !network => {
                 let unsent = matches!(self.phase, Phase::Connecting { uploaded: 0 });
-                let kind = if unsent {
-                    FaultKind::Unreachable
-                } else {
-                    FaultKind::Interrupted
-                };
+                let kind = if unsent { FaultKind::Unreachable } else { FaultKind::Interrupted };
                 self.end(AttemptEnd::Failed(fault(kind, self.sent)));
             }
             Phase::Connecting { uploaded } => {
@@ -121,8 +117,7 @@ impl Attempt {
                     Ok(answer) => {
                         self.sent = true;
                         let (head, retry_after) = (answer.head.clone(), answer.retry_after);
-                        self.reports
-                            .push_back(AttemptEvent::Head { head, retry_after });
+                        self.reports.push_back(AttemptEvent::Head { head, retry_after });
                         self.phase = Phase::Judged(answer);
                     }
                     Err(mut fault) => {
@@ -142,15 +137,8 @@ impl Attempt {
         self.phase = match (command, phase) {
             (AttemptCommand::Receive { offset, grant }, Phase::Judged(answer)) => {
                 let generation = store.record(self.record).generation;
-                let body = BodyKey {
-                    record: self.record,
-                    generation,
-                };
-                assert_eq!(
-                    store.length(self.record),
-                    offset,
-                    "bytes would be lost or repeated"
-                );
+                let body = BodyKey { record: self.record, generation };
+                assert_eq!(store.length(self.record), offset, "bytes would be lost or repeated");
                 Phase::Receiving(Receiving {
                     answer,
                     body,
@@ -177,8 +165,7 @@ impl Attempt {
             }
             (AttemptCommand::RecallGrant, Phase::Receiving(mut receiving)) => {
                 receiving.grant = receiving.stored;
-                self.reports
-                    .push_back(AttemptEvent::GrantReturned(receiving.stored));
+                self.reports.push_back(AttemptEvent::GrantReturned(receiving.stored));
                 Phase::Receiving(receiving)
             }
             (AttemptCommand::Grant(_) | AttemptCommand::RecallGrant, phase) => {
@@ -200,26 +187,17 @@ impl Attempt {
             };
             return self.end(end);
         }
-        let count = available
-            .min(self.chunk)
-            .min(receiving.grant - receiving.stored);
+        let count = available.min(self.chunk).min(receiving.grant - receiving.stored);
         if count == 0 {
             receiving.held_back = true;
-            self.reports
-                .push_back(AttemptEvent::NeedGrant(receiving.stored));
+            self.reports.push_back(AttemptEvent::NeedGrant(receiving.stored));
             return;
         }
         let first = receiving.answer.first + receiving.taken;
-        store.write(
-            receiving.body,
-            receiving.answer.representation,
-            first,
-            count,
-        );
+        store.write(receiving.body, receiving.answer.representation, first, count);
         receiving.taken += count;
         receiving.stored += count;
-        self.reports
-            .push_back(AttemptEvent::Progress(receiving.stored));
+        self.reports.push_back(AttemptEvent::Progress(receiving.stored));
     }
 
     fn end(&mut self, end: AttemptEnd) {

@@ -36,11 +36,11 @@ impl World {
     pub(crate) fn record_result(&self, fetch: FetchKey, index: u32) -> Option<RecordResult> {
         self.log.iter().find_map(|(_, action)| match action {
             Action::Commit(_, transaction) => transaction.ops.iter().find_map(|op| match op {
-                StoreOp::SettleRecord {
-                    record: key,
-                    result,
-                    ..
-                } if *key == record(fetch, index) => Some(*result),
+                StoreOp::SettleRecord { record: key, result, .. }
+                    if *key == record(fetch, index) =>
+                {
+                    Some(*result)
+                }
                 _ => None,
             }),
             _ => None,
@@ -55,9 +55,7 @@ impl World {
             }),
             _ => None,
         });
-        (0..count.unwrap() as u32)
-            .map(|index| self.record_result(fetch, index))
-            .collect()
+        (0..count.unwrap() as u32).map(|index| self.record_result(fetch, index)).collect()
     }
 
     /// The observations so far, with their times.
@@ -93,9 +91,7 @@ impl World {
         let mut commands = Vec::new();
         for (_, action) in &self.log {
             match action {
-                Action::StartAttempt {
-                    attempt, record, ..
-                } if *record == key => {
+                Action::StartAttempt { attempt, record, .. } if *record == key => {
                     attempts.insert(*attempt);
                 }
                 Action::Command(attempt, command) if attempts.contains(attempt) => {

@@ -112,18 +112,11 @@ pub(crate) fn get(path: &str) -> Request {
 
 /// A `POST` with a body of that length.
 pub(crate) fn post(path: &str, length: u64) -> Request {
-    Request {
-        method: "POST".into(),
-        body_length: Some(length),
-        ..get(path)
-    }
+    Request { method: "POST".into(), body_length: Some(length), ..get(path) }
 }
 
 pub(crate) fn record(fetch: FetchKey, index: u32) -> RecordKey {
-    RecordKey {
-        fetch,
-        index: RecordIndex(index),
-    }
+    RecordKey { fetch, index: RecordIndex(index) }
 }
 
 impl World {
@@ -133,10 +126,7 @@ impl World {
 
     /// A world with one registration that has an active worker.
     pub(crate) fn with(config: Config) -> Self {
-        let now = Now {
-            wall: UnixTime(1_700_000_000_000),
-            ..Now::default()
-        };
+        let now = Now { wall: UnixTime(1_700_000_000_000), ..Now::default() };
         let mut world = Self {
             model: Model::open(config.clone(), Default::default(), now),
             config,
@@ -186,10 +176,7 @@ impl World {
             self.running.insert(record);
             self.model.handle(self.now, Input::SlotGranted(record));
             self.execute_all();
-            assert!(
-                self.running.contains(&record),
-                "{record} no longer wanted its slot"
-            );
+            assert!(self.running.contains(&record), "{record} no longer wanted its slot");
         }
         self.check();
     }
@@ -242,10 +229,7 @@ impl World {
         match step {
             Step::AnswerPermission(call) => {
                 self.calls.remove(&call);
-                self.input(Input::Permission {
-                    call,
-                    permission: self.permission,
-                });
+                self.input(Input::Permission { call, permission: self.permission });
             }
             Step::StoreBodies(call) => {
                 let Some(Waiting::Bodies { limit }) = self.calls.remove(&call) else {
@@ -271,8 +255,7 @@ impl World {
                 let attempt = self.attempts.get_mut(&id).unwrap();
                 attempt.work(&mut self.origin, &mut self.store, self.network);
                 self.oracle.worked(attempt);
-                self.oracle
-                    .check_files(&self.model, &self.store, self.quota);
+                self.oracle.check_files(&self.model, &self.store, self.quota);
             }
             Step::Report(id) => {
                 let attempt = self.attempts.get_mut(&id).unwrap();
@@ -393,8 +376,7 @@ impl World {
 
     fn execute(&mut self, action: Action) {
         let now = self.now.monotonic;
-        self.oracle
-            .before(&action, &self.model, &mut self.store, now, &self.config);
+        self.oracle.before(&action, &self.model, &mut self.store, now, &self.config);
         match &action {
             Action::QueryPermission { call, .. } => {
                 self.calls.insert(*call, Waiting::Permission);
@@ -420,11 +402,7 @@ impl World {
             Action::ReleaseSlot(record) => {
                 assert!(self.running.remove(record), "{record} holds no slot");
             }
-            Action::StartAttempt {
-                attempt,
-                record,
-                spec,
-            } => {
+            Action::StartAttempt { attempt, record, spec } => {
                 assert!(self.running.contains(record), "{record} holds no slot");
                 let request = self.store.record(*record).request.clone();
                 let started = Attempt::new(*record, request, spec.clone(), self.chunk);
@@ -435,11 +413,7 @@ impl World {
                 Some(attempt) => attempt.commands.push_back(*command),
                 None => panic!("{command:?} to an attempt that ended"),
             },
-            Action::UpdateClients {
-                fetch,
-                settled: true,
-                ..
-            } => {
+            Action::UpdateClients { fetch, settled: true, .. } => {
                 self.clients.insert(*fetch);
             }
             Action::FireSettledEvent(fetch, _) => {
@@ -459,15 +433,11 @@ impl World {
     }
 
     fn check(&mut self) {
-        assert!(
-            self.model.poll_action().is_none(),
-            "an action without an input"
-        );
+        assert!(self.model.poll_action().is_none(), "an action without an input");
         if let Some(next) = self.model.poll_timeout() {
             assert!(next > self.now.monotonic, "a timer that ended was left");
         }
         self.oracle.check_fetches(&self.model, &self.store);
-        self.oracle
-            .check_files(&self.model, &self.store, self.quota);
+        self.oracle.check_files(&self.model, &self.store, self.quota);
     }
 }

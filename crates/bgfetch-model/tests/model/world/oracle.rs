@@ -69,23 +69,13 @@ impl Oracle {
         let (fetches, gone) = (&store.fetches, &self.gone);
         let lasts = |key: &FetchKey| fetches.get(key).is_none_or(|fetch| fetch.abort_all);
         self.aborted.retain(lasts);
-        assert!(
-            self.promised.iter().all(lasts),
-            "an abort that was promised is undone"
-        );
+        assert!(self.promised.iter().all(lasts), "an abort that was promised is undone");
         let settled = fetches.values().filter(|fetch| fetch.result.is_some());
         self.recovered = settled.map(|fetch| fetch.key).collect();
         // The end of a delivery may have been lost; then it is done again.
-        let ended = |key: &FetchKey| {
-            fetches
-                .get(key)
-                .is_none_or(|fetch| !fetch.records_available)
-        };
+        let ended = |key: &FetchKey| fetches.get(key).is_none_or(|fetch| !fetch.records_available);
         self.handled.retain(ended);
-        assert!(
-            gone.iter().all(|key| !fetches.contains_key(key)),
-            "what is gone came back"
-        );
+        assert!(gone.iter().all(|key| !fetches.contains_key(key)), "what is gone came back");
     }
 
     /// Looks at an attempt that did something.
@@ -97,10 +87,7 @@ impl Oracle {
 
     pub(crate) fn event_ended(&mut self, fetch: FetchKey, handled: bool) {
         if handled {
-            assert!(
-                self.handled.insert(fetch),
-                "an event that was handled was fired again"
-            );
+            assert!(self.handled.insert(fetch), "an event that was handled was fired again");
         }
     }
 
@@ -155,41 +142,24 @@ impl Oracle {
                     assert!(!self.uploaded.contains(key), "{key} is sent twice");
                 }
             }
-            Action::UpdateClients {
-                fetch,
-                update,
-                settled,
-            } => {
+            Action::UpdateClients { fetch, update, settled } => {
                 assert!(!self.gone.contains(fetch));
                 let durable = store.fetch(*fetch);
                 if update.result.is_some() {
-                    assert_eq!(
-                        update.result, durable.result,
-                        "clients hear what is not durable"
-                    );
+                    assert_eq!(update.result, durable.result, "clients hear what is not durable");
                 }
                 if *settled {
-                    assert!(
-                        self.told.insert(*fetch, now).is_none(),
-                        "clients are told twice"
-                    );
+                    assert!(self.told.insert(*fetch, now).is_none(), "clients are told twice");
                 }
             }
             Action::FireSettledEvent(fetch, result) => {
                 assert!(!self.gone.contains(fetch));
-                assert_eq!(
-                    store.fetch(*fetch).result,
-                    Some(*result),
-                    "fired before it is durable"
-                );
+                assert_eq!(store.fetch(*fetch).result, Some(*result), "fired before it is durable");
                 assert!(!self.handled.contains(fetch), "fired after it was handled");
                 let in_time = self.told.get(fetch).is_some_and(|told| {
                     self.applied.contains(fetch) || now.since(*told) >= config.clients_apply_within
                 });
-                assert!(
-                    in_time || self.recovered.contains(fetch),
-                    "fired before clients know"
-                );
+                assert!(in_time || self.recovered.contains(fetch), "fired before clients know");
             }
             Action::Forgotten(fetch) => {
                 assert!(model.fetch(*fetch).is_none());
@@ -204,15 +174,8 @@ impl Oracle {
         for fetch in model.fetches() {
             let records = fetch.records();
             if fetch.records_available() {
-                let stored = records
-                    .iter()
-                    .map(|record| record.response_data().stored)
-                    .sum();
-                assert_eq!(
-                    fetch.stored_body_bytes_total(),
-                    stored,
-                    "the tallies are wrong"
-                );
+                let stored = records.iter().map(|record| record.response_data().stored).sum();
+                assert_eq!(fetch.stored_body_bytes_total(), stored, "the tallies are wrong");
                 let uploaded = records.iter().map(|record| record.uploaded()).sum();
                 assert_eq!(fetch.uploaded(), uploaded, "the tallies are wrong");
             } else {
@@ -224,15 +187,9 @@ impl Oracle {
                 let key = record(fetch.key(), index.0);
                 // The file is there unless the store opened the next generation since.
                 if let Some(file) = store.file(key, data.generation) {
-                    assert!(
-                        data.stored <= file.length,
-                        "{key}: bytes that are not there"
-                    );
+                    assert!(data.stored <= file.length, "{key}: bytes that are not there");
                     let own_range = known.request().has_own_range();
-                    assert!(
-                        file.length == 0 || file.first == 0 || own_range,
-                        "{key}: no prefix"
-                    );
+                    assert!(file.length == 0 || file.first == 0 || own_range, "{key}: no prefix");
                     if data.result.is_some() {
                         assert_eq!(data.stored, file.length, "{key}: not exact at its end");
                     }
@@ -247,10 +204,7 @@ impl Oracle {
         for fetch in model.fetches() {
             let bytes = store.bytes_of(fetch.key());
             if fetch.download_total() > 0 {
-                assert!(
-                    bytes <= fetch.download_total(),
-                    "more bytes than downloadTotal"
-                );
+                assert!(bytes <= fetch.download_total(), "more bytes than downloadTotal");
             }
             total += bytes;
         }
@@ -258,10 +212,6 @@ impl Oracle {
     }
 
     pub(crate) fn assert_all_answered(&self) {
-        assert!(
-            self.open.is_empty(),
-            "calls were not answered: {:?}",
-            self.open
-        );
+        assert!(self.open.is_empty(), "calls were not answered: {:?}", self.open);
     }
 }

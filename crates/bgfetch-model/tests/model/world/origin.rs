@@ -108,11 +108,7 @@ impl Default for Resource {
 }
 
 pub(crate) fn fault(kind: FaultKind, sent: bool) -> Fault {
-    Fault {
-        kind,
-        sent,
-        message: format!("{kind:?}"),
-    }
+    Fault { kind, sent, message: format!("{kind:?}") }
 }
 
 /// All resources.
@@ -134,11 +130,7 @@ impl Origin {
             resource.representation += 1;
             resource.length += 1;
         }
-        let end = match resource
-            .plans
-            .pop_front()
-            .unwrap_or(resource.always.clone())
-        {
+        let end = match resource.plans.pop_front().unwrap_or(resource.always.clone()) {
             Plan::Serve => BodyEnd::Complete,
             Plan::Cut(after) => BodyEnd::Cut(after),
             Plan::Stall(after) => BodyEnd::Stall(after),

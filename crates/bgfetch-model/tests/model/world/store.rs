@@ -68,27 +68,16 @@ impl Store {
                 let record = self.record(body.record);
                 assert_eq!(record.result, None, "opened after it settled");
                 assert_eq!(body.generation.0, record.generation.0 + 1);
-                let old = BodyKey {
-                    generation: record.generation,
-                    ..body
-                };
+                let old = BodyKey { generation: record.generation, ..body };
                 (record.generation, record.response) = (body.generation, Some(head));
                 self.files.remove(&old);
                 self.files.insert(body, File::default());
             }
-            StoreOp::SettleRecord {
-                record: key,
-                result,
-                stored,
-                uploaded,
-            } => {
+            StoreOp::SettleRecord { record: key, result, stored, uploaded } => {
                 let file = self.length(key);
                 let record = self.record(key);
                 assert_eq!(record.result, None, "a record settled twice");
-                assert_eq!(
-                    stored, file,
-                    "record {key} settled with another length than stored"
-                );
+                assert_eq!(stored, file, "record {key} settled with another length than stored");
                 (record.result, record.stored, record.uploaded) = (Some(result), stored, uploaded);
                 if let RecordResult::Failure(reason) = result {
                     self.first_failure.entry(key.fetch).or_insert(reason);
@@ -139,31 +128,18 @@ impl Store {
     /// How many bytes the record's current file has.
     pub(crate) fn length(&mut self, key: RecordKey) -> u64 {
         let generation = self.record(key).generation;
-        let body = BodyKey {
-            record: key,
-            generation,
-        };
+        let body = BodyKey { record: key, generation };
         self.files.get(&body).map_or(0, |file| file.length)
     }
 
     /// Appends `count` bytes of a representation, which must continue what is there.
     pub(crate) fn write(&mut self, body: BodyKey, representation: u32, first: u64, count: u64) {
-        let file = self
-            .files
-            .get_mut(&body)
-            .expect("written before it was opened");
+        let file = self.files.get_mut(&body).expect("written before it was opened");
         if file.length == 0 {
             (file.representation, file.first) = (representation, first);
         }
-        assert_eq!(
-            file.representation, representation,
-            "two representations were spliced"
-        );
-        assert_eq!(
-            file.first + file.length,
-            first,
-            "bytes were left out or repeated"
-        );
+        assert_eq!(file.representation, representation, "two representations were spliced");
+        assert_eq!(file.first + file.length, first, "bytes were left out or repeated");
         file.length += count;
     }
 
@@ -186,10 +162,7 @@ impl Store {
         let mut fetches: Vec<_> = self.fetches.values().cloned().collect();
         for fetch in &mut fetches {
             for (index, record) in (0..).map(RecordIndex).zip(&mut fetch.records) {
-                record.stored = self.length(RecordKey {
-                    fetch: fetch.key,
-                    index,
-                });
+                record.stored = self.length(RecordKey { fetch: fetch.key, index });
             }
         }
         Snapshot {
@@ -201,10 +174,7 @@ impl Store {
 
     /// The bytes of all current files of a fetch.
     pub(crate) fn bytes_of(&self, key: FetchKey) -> u64 {
-        let files = self
-            .files
-            .iter()
-            .filter(|(body, _)| body.record.fetch == key);
+        let files = self.files.iter().filter(|(body, _)| body.record.fetch == key);
         files.map(|(_, file)| file.length).sum()
     }
 
@@ -215,7 +185,6 @@ impl Store {
 
     fn drop_files_without_fetch(&mut self) {
         let fetches = &self.fetches;
-        self.files
-            .retain(|body, _| fetches.contains_key(&body.record.fetch));
+        self.files.retain(|body, _| fetches.contains_key(&body.record.fetch));
     }
 }
