@@ -11,7 +11,7 @@ use bgfetch_model::time::{Instant, Now};
 use bgfetch_net::attempt::Timeouts;
 use bgfetch_net::connectivity::ConnectivitySource;
 use bgfetch_net::fetcher::Fetcher;
-use bgfetch_net::scheduler::{Limits, Scheduler};
+use bgfetch_net::scheduler::{Limits, Priority, Scheduler};
 use bgfetch_store::{Store, StoreThread};
 use bgfetch_sw::{Dispatcher, UiSink, UiSinkError, UiUpdate, WorkerHost};
 use tokio::runtime::{Handle, Runtime};
@@ -22,11 +22,11 @@ use crate::clients::Clients;
 use crate::embedder::{Defaults, Permissions, Quota, WallClock};
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
-use crate::event_loop::{EventLoop, Message};
+use crate::event_loop::{EventLoop, Message, Prioritize};
 use crate::observer::Observers;
 use crate::shared::Shared;
 use crate::watchers::Watchers;
-use bgfetch_model::ids::FetchKey;
+use bgfetch_model::ids::{FetchKey, RegistrationKey};
 use bgfetch_model::input::Input;
 
 /// Collects an embedder's choices; see [`Engine::builder`].
@@ -38,6 +38,7 @@ pub struct Builder {
     storage: Storage,
     config: Config,
     limits: Limits,
+    prioritize: Arc<Prioritize>,
     timeouts: Timeouts,
     event_timeouts: bgfetch_sw::Timeouts,
     runtime: Option<Handle>,
@@ -64,6 +65,7 @@ impl Default for Builder {
             storage: Storage::Unset,
             config: Config { seed: random_seed(), ..Config::default() },
             limits: Limits::default(),
+            prioritize: Arc::new(|_, _| Priority::Normal),
             timeouts: Timeouts::default(),
             event_timeouts: bgfetch_sw::Timeouts::default(),
             runtime: None,
@@ -159,6 +161,16 @@ impl Builder {
         self
     }
 
+    /// How urgent a fetch is, by its registration and id, compared with others of its storage key;
+    /// all are [`Priority::Normal`] by default. Asked whenever a record of it gets in line.
+    pub fn prioritize(
+        mut self,
+        priority: impl Fn(&RegistrationKey, &str) -> Priority + Send + Sync + 'static,
+    ) -> Self {
+        self.prioritize = Arc::new(priority);
+        self
+    }
+
     /// How long an attempt bears silence.
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = timeouts;
@@ -219,6 +231,7 @@ impl Builder {
         let event_loop = EventLoop {
             model: Model::open(config, snapshot, now),
             scheduler: Scheduler::new(limits),
+            prioritize: self.prioritize,
             store,
             bodies,
             fetcher,

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use bgfetch_model::attempt::AttemptEvent;
 use bgfetch_model::background_fetch_manager::fetch::FetchCall;
 use bgfetch_model::connectivity::Connectivity;
-use bgfetch_model::ids::{AttemptId, CallId, FetchKey};
+use bgfetch_model::ids::{AttemptId, CallId, FetchKey, RegistrationKey};
 use bgfetch_model::input::Input;
 use bgfetch_model::model::Model;
 use bgfetch_model::time::{Instant, Now};
 use bgfetch_net::connectivity::{ConnectivitySource, SystemConnectivity};
-use bgfetch_net::scheduler::{HostKey, Scheduler};
+use bgfetch_net::scheduler::{HostKey, Priority, Scheduler};
 use bgfetch_store::{Ack, Bodies, StoreThread};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
@@ -66,10 +66,14 @@ pub(crate) struct View<'a> {
     pub(crate) going_on: [usize; 6],
 }
 
+/// An embedder's hint how urgent a fetch is.
+pub(crate) type Prioritize = dyn Fn(&RegistrationKey, &str) -> Priority + Send + Sync;
+
 /// The engine's state, owned by its loop.
 pub(crate) struct EventLoop {
     pub(crate) model: Model,
     pub(crate) scheduler: Scheduler,
+    pub(crate) prioritize: Arc<Prioritize>,
     pub(crate) store: StoreThread,
     pub(crate) bodies: Arc<dyn Bodies>,
     pub(crate) fetcher: Arc<dyn Fetcher>,

@@ -6,7 +6,7 @@ use bgfetch_model::action::{Action, Reply};
 use bgfetch_model::error::CallError;
 use bgfetch_model::ids::{CallId, FetchKey, RecordKey, RegistrationKey};
 use bgfetch_model::input::{BodyError, Input, Permission};
-use bgfetch_net::scheduler::{HostKey, Job, Priority};
+use bgfetch_net::scheduler::{HostKey, Job};
 use bgfetch_sw::{EventKind, FunctionalEventInit};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
@@ -143,7 +143,7 @@ impl EventLoop {
         self.scheduler.enqueue(Job {
             record,
             registration: fetch.registration(),
-            priority: Priority::Normal,
+            priority: (self.prioritize)(fetch.registration(), fetch.id()),
             host: &HostKey::of(url),
         });
     }

@@ -86,7 +86,7 @@ pub use bgfetch_net::connectivity::{ConnectivitySource, ManualConnectivity, Syst
 pub use bgfetch_net::fetcher::{FetchError, FetchRequest, FetchResponse, Fetcher};
 #[cfg(feature = "hyper")]
 pub use bgfetch_net::hyper::HyperFetcher;
-pub use bgfetch_net::scheduler::Limits;
+pub use bgfetch_net::scheduler::{Limits, Priority};
 #[cfg(feature = "sqlite")]
 pub use bgfetch_store::{Durability, Options as StoreOptions, SqliteStore};
 pub use bgfetch_store::{Handover, Store, StoreError};

@@ -2,7 +2,7 @@
 
 use bgfetch::embedder::{BoxFuture, Quota};
 use bgfetch::mock::{Behaviour, ScriptedHost};
-use bgfetch::{EventKind, FailureReason, FetchOptions, RecordResult, StorageKey};
+use bgfetch::{EventKind, FailureReason, FetchOptions, Limits, Priority, RecordResult, StorageKey};
 use bgfetch_testkit::{Gate, MIB, Origin, Resource, Serve};
 
 use crate::common::{Agent, records_of, total};
@@ -77,4 +77,32 @@ async fn a_body_that_does_not_fit_the_quota_fails_the_fetch() {
     let exceeded = Err(FailureReason::QuotaExceeded);
     assert_eq!(fetch.unwrap().settled().await.unwrap(), exceeded);
     assert_eq!(events.next().await.kind, EventKind::Fail);
+}
+
+#[tokio::test]
+async fn an_urgent_fetch_goes_before_one_that_waited_longer() {
+    let (origin, agent, gate) = (Origin::start(), Agent::start(), Gate::new());
+    origin.serve("/first", Resource::new(1, 100).hold_at(1, &gate));
+    for path in ["/later", "/urgent"] {
+        origin.serve(path, Resource::new(2, 100));
+    }
+    let urgent = |id: &str| if id == "urgent" { Priority::High } else { Priority::Normal };
+    let builder = agent
+        .builder(ScriptedHost::new([Behaviour::Succeed]))
+        .limits(Limits { total: 1, ..Limits::default() })
+        .prioritize(move |_, id| urgent(id));
+    let engine = agent.open_with(builder);
+    let manager = agent.manager(&engine).await;
+    let mut fetches = Vec::new();
+    for id in ["first", "later", "urgent"] {
+        let url = origin.url(&format!("/{id}"));
+        fetches.push(manager.fetch(id, [url], FetchOptions::default()).await.unwrap());
+        origin.wait_for_requests(1).await;
+    }
+    gate.open();
+    for fetch in fetches {
+        assert_eq!(fetch.settled().await.unwrap(), Ok(()));
+    }
+    let asked: Vec<_> = origin.requests().into_iter().map(|request| request.path).collect();
+    assert_eq!(asked, ["/first", "/urgent", "/later"]);
 }
