@@ -44,8 +44,9 @@ examples: ## Run every example
 		echo "example $$example"; "$(TARGET)/debug/examples/$$example"; \
 	done
 
+# The time limit is for a test that hangs: it takes a few minutes at most.
 unit: ## Run the tests alone, `arrows` included
-	cargo test --workspace
+	timeout --kill-after=10 1500 cargo test --workspace
 
 # Cheap checks first; the tests' own summary last.
 test: setup deny lint doc examples unit ## Run everything that CI runs
