@@ -20,7 +20,9 @@ impl Model {
         for stored in snapshot.fetches {
             let interrupted_uploads: alloc::vec::Vec<bool> =
                 stored.records.iter().map(|record| record.upload_begun).collect();
-            let mut fetch = BackgroundFetch::restored(stored, &mut self.ctx);
+            let mut fetch = BackgroundFetch::from_stored(stored);
+            let account = self.ctx.account(&fetch.registration.storage_key);
+            account.reserve_stored(fetch.reserved());
             fetch.resume_after_restart(&mut self.ctx, &interrupted_uploads);
             self.fetches.insert(fetch.key, fetch);
         }
@@ -29,7 +31,8 @@ impl Model {
 }
 
 impl BackgroundFetch {
-    fn restored(stored: StoredFetch, ctx: &mut Context) -> Self {
+    /// The running state of what the store has, or is about to have.
+    pub(crate) fn from_stored(stored: StoredFetch) -> Self {
         let totals =
             if stored.records_available { Totals::of(&stored.records) } else { stored.totals };
         let held = if stored.records_available { totals.downloaded } else { 0 };
@@ -70,7 +73,6 @@ impl BackgroundFetch {
             fetch.tallies.stored = totals.downloaded;
             fetch.tallies.uploaded = totals.uploaded;
         }
-        ctx.account(&fetch.registration.storage_key).reserve_stored(fetch.reserved());
         fetch
     }
 

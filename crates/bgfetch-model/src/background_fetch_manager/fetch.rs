@@ -5,23 +5,20 @@
 //! `PendingFetch` is in one of these states.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use url::Url;
 
 use crate::action::{Action, Observation, Reply};
-use crate::background_fetch::{BackgroundFetch, Stage, Tallies};
+use crate::background_fetch::BackgroundFetch;
 use crate::bad_port::is_bad_port;
-use crate::budget::Budget;
 use crate::config::Config;
 use crate::context::Effect;
 use crate::error::CallError;
 use crate::ids::{CallId, FetchKey, Generation, RegistrationKey};
 use crate::input::{BodyError, Permission};
 use crate::model::Model;
-use crate::record::Record;
 use crate::request::{Request, RequestMode};
 use crate::store_op::{ImageResource, StoreOp, StoredFetch, StoredRecord, Sync, Totals};
 
@@ -244,52 +241,25 @@ impl Model {
     /// Step 8.11, the background fetch with its records goes to the store.
     fn register_fetch(&mut self, call: Box<FetchCall>, key: FetchKey, start_paused: bool) {
         let FetchCall { call, registration, id, requests, options } = *call;
-        let requests: Vec<Arc<Request>> = requests.into_iter().map(Arc::new).collect();
         let stored = StoredFetch {
-            key,
-            registration: registration.clone(),
-            id: id.clone(),
-            title: options.title.clone(),
-            icons: options.icons.clone(),
-            download_total: options.download_total,
-            paused: start_paused,
-            abort_all: false,
-            cause: None,
-            result: None,
-            created_at: self.ctx.now.wall,
-            settled_at: None,
-            delivery_attempts: 0,
-            records_available: true,
-            records: requests.iter().cloned().map(new_record).collect(),
-            totals: Totals::default(),
-        };
-        let fetch = BackgroundFetch {
             key,
             registration,
             id,
             title: options.title,
             icons: options.icons,
             download_total: options.download_total,
-            upload_total: requests.iter().filter_map(|request| request.body_length).sum(),
             paused: start_paused,
             abort_all: false,
-            created_at: self.ctx.now.wall,
-            settled_at: None,
             cause: None,
             result: None,
-            records_available: true,
-            records: requests.into_iter().map(Record::new).collect(),
-            stage: Stage::AwaitingCaller,
+            created_at: self.ctx.now.wall,
+            settled_at: None,
             delivery_attempts: 0,
-            budget: Budget::new(options.download_total, options.download_total),
-            tallies: Tallies::default(),
-            attempting: BTreeSet::new(),
-            awaiting_grant: VecDeque::new(),
-            recalls: 0,
-            last_update: None,
-            pause_reason: None,
+            records_available: true,
+            records: requests.into_iter().map(Arc::new).map(new_record).collect(),
+            totals: Totals::default(),
         };
-        self.registering.insert(key, fetch);
+        self.registering.insert(key, BackgroundFetch::from_stored(stored.clone()));
         self.ctx.store(StoreOp::InsertFetch(Box::new(stored)));
         self.ctx.after_commit(Effect::Registered(call, key));
         self.ctx.commit(Sync::RequestBodies(key));
