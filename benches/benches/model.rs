@@ -14,6 +14,8 @@ use std::collections::VecDeque;
 use std::hint::black_box;
 use std::time::Duration;
 
+use std::sync::Arc;
+
 use bgfetch_model::action::{Action, Reply};
 use bgfetch_model::attempt::{AttemptCommand, AttemptEnd, AttemptEvent};
 use bgfetch_model::background_fetch_manager::fetch::{FetchCall, FetchOptions};
@@ -22,6 +24,7 @@ use bgfetch_model::header_list::HeaderList;
 use bgfetch_model::ids::{AttemptId, CallId, FetchKey, RecordKey, RegistrationKey, StorageKey};
 use bgfetch_model::input::{Input, Permission};
 use bgfetch_model::model::Model;
+use bgfetch_model::policy::Principal;
 use bgfetch_model::request::Request;
 use bgfetch_model::response::{ResponseHead, ResponseType};
 use bgfetch_model::store_op::Snapshot;
@@ -69,6 +72,7 @@ impl World {
                 headers,
                 url_list: vec![url()],
                 response_type: ResponseType::Basic,
+                cors_exposed_header_names: Vec::new(),
             },
             sends: true,
             queued: VecDeque::new(),
@@ -87,6 +91,7 @@ impl World {
         world.run(Input::Fetch(Box::new(FetchCall {
             call: CallId(1),
             registration,
+            principal: Arc::new(Principal::User),
             id: "id".into(),
             requests: vec![Request::get(url()); records],
             options: FetchOptions { download_total, ..FetchOptions::default() },

@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use std::sync::Arc;
+
 use bgfetch_model::action::Action;
 use bgfetch_model::attempt::{AttemptCommand, AttemptEnd, AttemptEvent};
 use bgfetch_model::background_fetch_manager::fetch::{FetchCall, FetchOptions};
@@ -17,6 +19,7 @@ use bgfetch_model::ids::{
 };
 use bgfetch_model::input::{Input, Permission};
 use bgfetch_model::model::Model;
+use bgfetch_model::policy::Principal;
 use bgfetch_model::request::Request;
 use bgfetch_model::response::{FailureReason, ResponseHead, ResponseType};
 use bgfetch_model::store_op::{FetchResult, Snapshot, StoreOp};
@@ -37,6 +40,7 @@ fn call(id: &str, requests: Vec<Request>, download_total: u64) -> FetchCall {
     FetchCall {
         call: CallId(1),
         registration: registration(),
+        principal: Arc::new(Principal::User),
         id: id.into(),
         requests,
         options: FetchOptions { download_total, ..FetchOptions::default() },
@@ -130,6 +134,7 @@ impl World {
             headers: HeaderList::from_iter(headers.iter().copied()),
             url_list: vec![get(record).url],
             response_type: ResponseType::Basic,
+            cors_exposed_header_names: Vec::new(),
         };
         self.report(record, AttemptEvent::Head { head, retry_after: None });
     }

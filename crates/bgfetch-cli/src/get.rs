@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bgfetch::{
     BackgroundFetchManager, Engine, Event, FailureReason, FetchKey, Job, Observer, PauseReason,
-    RecordIndex, RegistrationKey, What,
+    Principal, RecordIndex, RegistrationKey, What,
 };
 use tokio::signal::ctrl_c;
 use tokio::sync::{SetOnce, mpsc};
@@ -116,7 +116,7 @@ async fn find_or_register(
             )));
         }
     }
-    let manager = registration.background_fetch();
+    let manager = registration.background_fetch().acting_for(Principal::User);
     if let Some(job) = left_behind(engine, &manager, plan).await? {
         output.restarted(&job);
         if let Some(reason) = job.display.pause_reason {

@@ -103,9 +103,21 @@ pub enum FaultKind {
     Unreachable,
     /// The connection was reset, ended early, timed out or stalled.
     Interrupted,
-    /// TLS, the HTTP syntax, a content coding, or a check of the web platform failed: trying again
-    /// would fail again.
-    Permanent,
+    /// A check of the web platform refused the request or the response; the page's, its policies' or
+    /// the server's doing, and no accident.
+    Blocked,
+    /// TLS failed: a certificate that is not trusted, no common version.
+    Tls,
+    /// The server broke HTTP or a limit: a malformed head, a broken content coding, too many headers.
+    Protocol,
     /// The bytes could not be stored: the disk is full or failing.
     Storage,
+}
+
+impl FaultKind {
+    /// Whether trying again would fail again.
+    #[must_use]
+    pub const fn is_permanent(self) -> bool {
+        matches!(self, Self::Blocked | Self::Tls | Self::Protocol)
+    }
 }

@@ -4,12 +4,14 @@ pub mod display;
 
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::action::{Observation, PauseReason, Update};
 use crate::budget::Budget;
 use crate::context::Context;
 use crate::ids::{FetchKey, RecordIndex, RecordKey, RegistrationKey};
+use crate::policy::Principal;
 use crate::record::{Record, RecordState};
 use crate::response::FailureReason;
 use crate::store_op::{FetchResult, ImageResource};
@@ -20,6 +22,7 @@ use crate::time::{Instant, UnixTime};
 pub struct BackgroundFetch {
     pub(crate) key: FetchKey,
     pub(crate) registration: RegistrationKey,
+    pub(crate) principal: Arc<Principal>,
     pub(crate) id: String,
     pub(crate) title: String,
     pub(crate) icons: Vec<ImageResource>,
@@ -92,6 +95,12 @@ impl BackgroundFetch {
     #[must_use]
     pub fn registration(&self) -> &RegistrationKey {
         &self.registration
+    }
+
+    /// On whose behalf it is made.
+    #[must_use]
+    pub fn principal(&self) -> &Arc<Principal> {
+        &self.principal
     }
 
     /// The id the page chose.

@@ -54,6 +54,8 @@ pub mod header_list;
 pub mod ids;
 pub mod input;
 pub mod model;
+pub mod origin;
+pub mod policy;
 pub mod record;
 mod recover;
 mod registration;

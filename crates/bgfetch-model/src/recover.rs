@@ -45,6 +45,7 @@ impl BackgroundFetch {
         let mut fetch = Self {
             key: stored.key,
             registration: stored.registration,
+            principal: stored.principal,
             id: stored.id,
             title: stored.title,
             icons: stored.icons,

@@ -33,6 +33,78 @@ pub enum RedirectMode {
     Manual,
 }
 
+/// A request's [credentials mode](https://fetch.spec.whatwg.org/#concept-request-credentials-mode).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CredentialsMode {
+    /// `omit`: credentials are neither sent nor stored.
+    Omit,
+    /// `same-origin`, the default: only to and from the page's own origin.
+    #[default]
+    SameOrigin,
+    /// `include`: always.
+    Include,
+}
+
+/// A request's [cache mode](https://fetch.spec.whatwg.org/#concept-request-cache-mode). There is no
+/// HTTP cache behind a background fetch (ruling 33); the mode says what caches on the way are told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CacheMode {
+    /// `default`.
+    #[default]
+    Default,
+    /// `no-store`.
+    NoStore,
+    /// `reload`.
+    Reload,
+    /// `no-cache`.
+    NoCache,
+    /// `force-cache`.
+    ForceCache,
+    /// `only-if-cached`, which fails the record.
+    OnlyIfCached,
+}
+
+/// A request's [referrer](https://fetch.spec.whatwg.org/#concept-request-referrer).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Referrer {
+    /// `no-referrer`.
+    NoReferrer,
+    /// `client`, the default: what the page's policies say.
+    #[default]
+    Client,
+    /// This URL.
+    Url(Url),
+}
+
+/// A [referrer policy](https://w3c.github.io/webappsec-referrer-policy/#referrer-policies).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReferrerPolicy {
+    /// The empty string, the default: the policy container's, and where that is empty too
+    /// `strict-origin-when-cross-origin`.
+    #[default]
+    Empty,
+    /// `no-referrer`.
+    NoReferrer,
+    /// `no-referrer-when-downgrade`.
+    NoReferrerWhenDowngrade,
+    /// `same-origin`.
+    SameOrigin,
+    /// `origin`.
+    Origin,
+    /// `strict-origin`.
+    StrictOrigin,
+    /// `origin-when-cross-origin`.
+    OriginWhenCrossOrigin,
+    /// `strict-origin-when-cross-origin`.
+    StrictOriginWhenCrossOrigin,
+    /// `unsafe-url`.
+    UnsafeUrl,
+}
+
 /// The request of a background fetch record, as it is persisted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
@@ -46,9 +118,25 @@ pub struct Request {
     /// The mode; `cors` by default.
     #[serde(default)]
     pub mode: RequestMode,
+    /// When credentials are sent; `same-origin` by default.
+    #[serde(default)]
+    pub credentials: CredentialsMode,
     /// What to do with a redirect; `follow` by default.
     #[serde(default)]
     pub redirect: RedirectMode,
+    /// What caches on the way are told; `default` by default.
+    #[serde(default)]
+    pub cache: CacheMode,
+    /// The referrer; `client` by default.
+    #[serde(default)]
+    pub referrer: Referrer,
+    /// The referrer policy; the empty string by default.
+    #[serde(default)]
+    pub referrer_policy: ReferrerPolicy,
+    /// The [integrity metadata](https://fetch.spec.whatwg.org/#concept-request-integrity-metadata);
+    /// empty, the default, asks for no verification.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub integrity: String,
     /// The length of the stored body in bytes, or none where the request has no body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body_length: Option<u64>,
@@ -63,7 +151,12 @@ impl Request {
             url,
             headers: HeaderList::default(),
             mode: RequestMode::default(),
+            credentials: CredentialsMode::default(),
             redirect: RedirectMode::default(),
+            cache: CacheMode::default(),
+            referrer: Referrer::default(),
+            referrer_policy: ReferrerPolicy::default(),
+            integrity: String::new(),
             body_length: None,
         }
     }

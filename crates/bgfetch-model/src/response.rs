@@ -1,6 +1,7 @@
 //! The spec's [background fetch response](https://wicg.github.io/background-fetch/#background-fetch-response-concept)
 //! and the failure reasons.
 
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -98,7 +99,7 @@ pub enum ResponseType {
 pub struct ResponseHead {
     /// The status code.
     pub status: u16,
-    /// The header list.
+    /// The header list, those headers included that script may not see.
     #[serde(default)]
     pub headers: HeaderList,
     /// The response's [URL list](https://fetch.spec.whatwg.org/#concept-response-url-list): the
@@ -107,6 +108,9 @@ pub struct ResponseHead {
     /// The response's type.
     #[serde(default)]
     pub response_type: ResponseType,
+    /// The [CORS-exposed header-name list](https://fetch.spec.whatwg.org/#concept-response-cors-exposed-header-name-list).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cors_exposed_header_names: Vec<String>,
 }
 
 impl ResponseHead {

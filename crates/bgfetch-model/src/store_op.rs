@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{BodyKey, FetchKey, Generation, RecordKey, RegistrationKey};
+use crate::policy::Principal;
 use crate::request::Request;
 use crate::response::{FailureReason, RecordResult, ResponseHead};
 use crate::time::UnixTime;
@@ -40,6 +41,8 @@ pub struct StoredFetch {
     pub key: FetchKey,
     /// The service worker registration it belongs to.
     pub registration: RegistrationKey,
+    /// On whose behalf it is made.
+    pub principal: Arc<Principal>,
     /// The id the page chose.
     pub id: String,
     /// The title; empty when none was given.

@@ -81,6 +81,7 @@ mod tests {
             headers: HeaderList::from_iter(headers.iter().copied()),
             url_list: alloc::vec![],
             response_type: Default::default(),
+            cors_exposed_header_names: alloc::vec::Vec::new(),
         })
     }
 

@@ -11,6 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bgfetch_model::attempt::{AttemptSpec, Fault, FaultKind, Resume};
+use bgfetch_model::ids::StorageKey;
+use bgfetch_model::policy::Principal;
 use bgfetch_model::request::Request;
 use bgfetch_model::response::ResponseHead;
 use bytes::Bytes;
@@ -35,6 +37,10 @@ pub trait Fetcher: Send + Sync + 'static {
 /// What to fetch.
 #[derive(Clone)]
 pub struct FetchRequest {
+    /// Whose storage, and so whose cookies, the fetch belongs to.
+    pub storage_key: StorageKey,
+    /// On whose behalf it is made: which policies hold and what the response may be used for.
+    pub principal: Arc<Principal>,
     /// The request as the page made it.
     pub request: Arc<Request>,
     /// Ask only for the missing bytes: the fetcher adds `Range`, `If-Range` and `Accept-Encoding:
@@ -54,11 +60,15 @@ impl FetchRequest {
     /// The request of one attempt.
     #[must_use]
     pub fn new(
+        storage_key: StorageKey,
+        principal: Arc<Principal>,
         request: Arc<Request>,
         spec: AttemptSpec,
         body: Option<Arc<dyn RequestBody>>,
     ) -> Self {
         Self {
+            storage_key,
+            principal,
             request,
             resume: spec.resume,
             identity: spec.identity,
@@ -122,7 +132,7 @@ pub struct FetchResponse {
     /// The head, with the whole URL list. Under redirect mode `manual` a redirect's is that of an
     /// [opaque-redirect filtered response](https://fetch.spec.whatwg.org/#concept-filtered-response-opaque-redirect).
     pub head: ResponseHead,
-    /// How long the response asks to wait; see [`retry_after::delay`](crate::retry_after::delay).
+    /// How long the response asks to wait; see `fetch::retry_after::delay`.
     /// Apart from `head`, because CORS may hide the header.
     pub retry_after: Option<Duration>,
     /// Whether the connection carries other requests at the same time (HTTP/2), so that more of

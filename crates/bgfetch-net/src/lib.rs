@@ -6,20 +6,18 @@
 //!   is there.
 //! - `hyper` (feature `hyper`) is the default [`Fetcher`](fetcher::Fetcher): hyper and rustls,
 //!   HTTP/1.1 and HTTP/2.
-//!
-//! The checks of the Fetch standard that need no network are pure functions in files of their own:
-//! [`target`], [`redirect`] and [`retry_after`].
+//! - `fetch` (feature `hyper`) is what the Fetch standard checks before a request is sent and before
+//!   a byte of its response counts: pure functions, one file each.
 //!
 //! Nothing here decides on retries, ranges or order; that is the model's part. Nothing here knows
 //! the store: bodies come in and go out through traits.
 
 pub mod attempt;
 pub mod connectivity;
+#[cfg(feature = "hyper")]
+pub mod fetch;
 pub mod fetcher;
 #[cfg(feature = "hyper")]
 pub mod hyper;
 mod progress;
-pub mod redirect;
-pub mod retry_after;
 pub mod scheduler;
-pub mod target;

@@ -19,6 +19,8 @@ use bgfetch_model::attempt::AttemptEvent::{
 use bgfetch_model::attempt::{
     AttemptCommand, AttemptEnd, AttemptEvent, AttemptSpec, Fault, FaultKind,
 };
+use bgfetch_model::ids::StorageKey;
+use bgfetch_model::policy::Principal;
 use bgfetch_model::request::Request;
 use bgfetch_model::response::{ResponseHead, ResponseType};
 use bgfetch_net::attempt::{BodySink, Reporter, Timeouts, run};
@@ -105,6 +107,7 @@ impl Fetcher for Script {
                     headers: Default::default(),
                     url_list: vec![request.request.url.clone()],
                     response_type: ResponseType::Default,
+                    cors_exposed_header_names: Vec::new(),
                 },
                 retry_after: Some(Duration::from_secs(7)),
                 multiplexed: true,
@@ -152,7 +155,7 @@ fn start_with(script: Script, disk: Disk, timeouts: Timeouts) -> Run {
     let sink = disk.clone();
     tokio::spawn(async move {
         let request = Request::get(Url::parse("http://a.test/").unwrap());
-        let request = FetchRequest::new(Arc::new(request), AttemptSpec::default(), None);
+        let request = user_request(request);
         let open = move |offset| {
             let zeros = vec![0; usize::try_from(offset).unwrap()];
             *sink.bytes.lock() = zeros;
@@ -430,7 +433,7 @@ async fn the_scheduler_hears_of_multiplexing_before_the_head() {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let (commands, receiver) = unbounded_channel();
     let request = Request::get(Url::parse("http://a.test/").unwrap());
-    let request = FetchRequest::new(Arc::new(request), AttemptSpec::default(), None);
+    let request = user_request(request);
     let open = |_| Ok(Box::new(Disk::default()) as Box<dyn BodySink>);
     let reporter = Both(commands, Arc::clone(&heard));
     run(&Script::default(), request, Timeouts::default(), open, receiver, reporter).await;
@@ -551,4 +554,9 @@ proptest! {
             }
         });
     }
+}
+
+fn user_request(request: Request) -> FetchRequest {
+    let (key, user) = (StorageKey("user".into()), Arc::new(Principal::User));
+    FetchRequest::new(key, user, Arc::new(request), AttemptSpec::default(), None)
 }

@@ -20,7 +20,7 @@ use bgfetch_model::response::ResponseType;
 use bgfetch_net::fetcher::{FetchError, FetchRequest, FetchResponse, Fetcher, RequestBody};
 use bgfetch_net::hyper::{HyperFetcher, Resolve};
 use bytes::Bytes;
-use common::{Ending, Origin, pattern, scripted};
+use common::{Ending, Origin, pattern, scripted, user_request};
 use futures_util::future::{BoxFuture, join_all, pending};
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use url::Url;
@@ -52,13 +52,13 @@ impl RequestBody for Stored {
 
 fn get(url: &str) -> FetchRequest {
     let request = Request::get(Url::parse(url).unwrap());
-    FetchRequest::new(Arc::new(request), AttemptSpec::default(), None)
+    user_request(request, AttemptSpec::default())
 }
 
 fn with(url: &str, change: impl FnOnce(&mut Request)) -> FetchRequest {
     let mut request = Request::get(Url::parse(url).unwrap());
     change(&mut request);
-    FetchRequest::new(Arc::new(request), AttemptSpec::default(), None)
+    user_request(request, AttemptSpec::default())
 }
 
 fn post(url: &str, body: Arc<dyn RequestBody>) -> FetchRequest {
@@ -212,14 +212,14 @@ async fn a_redirect_loop_and_bad_targets_fail_for_good() {
     )
     .await;
     let looping = error(&fetcher, get(&format!("http://{address}/"))).await;
-    assert_eq!(looping.kind(), FaultKind::Permanent);
+    assert_eq!(looping.kind(), FaultKind::Blocked);
     assert_eq!(requests.load(Ordering::Relaxed), 21);
     for location in ["ftp://a.test/", "http://127.0.0.1:25/", "http://u:p@127.0.0.1/", "http://"] {
         let failed = error(&fetcher, get(&redirect(&origin, 302, location))).await;
-        assert_eq!((failed.kind(), failed.sent()), (FaultKind::Permanent, true), "{location}");
+        assert_eq!((failed.kind(), failed.sent()), (FaultKind::Blocked, true), "{location}");
     }
     let refused = error(&fetcher, get("http://127.0.0.1:6667/")).await;
-    assert_eq!((refused.kind(), refused.sent()), (FaultKind::Permanent, false));
+    assert_eq!((refused.kind(), refused.sent()), (FaultKind::Blocked, false));
 }
 
 #[tokio::test]
@@ -228,7 +228,7 @@ async fn redirect_modes_error_and_manual() {
     let fetcher = fetcher();
     let url = redirect(&origin, 302, "/bytes/1");
     let forbidden = with(&url, |request| request.redirect = RedirectMode::Error);
-    assert_eq!(error(&fetcher, forbidden).await.kind(), FaultKind::Permanent);
+    assert_eq!(error(&fetcher, forbidden).await.kind(), FaultKind::Blocked);
     let manual = with(&url, |request| request.redirect = RedirectMode::Manual);
     let response = fetcher.fetch(manual).await.unwrap();
     assert_eq!(response.head.response_type, ResponseType::OpaqueRedirect);
@@ -324,15 +324,15 @@ async fn cut_and_reset_bodies_are_interrupted() {
 async fn what_is_not_http_is_permanent() {
     let (address, _) = scripted(b"SSH-2.0-OpenSSH_9\r\n\r\n", Ending::Close).await;
     let failed = error(&fetcher(), get(&format!("http://{address}/"))).await;
-    assert_eq!(failed.kind(), FaultKind::Permanent, "{failed}");
+    assert_eq!(failed.kind(), FaultKind::Protocol, "{failed}");
     let bad_chunk = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n";
     let (address, _) = scripted(bad_chunk, Ending::Close).await;
     let failed = body_error(&format!("http://{address}/")).await;
-    assert_eq!(failed.kind(), FaultKind::Permanent, "{failed}");
+    assert_eq!(failed.kind(), FaultKind::Protocol, "{failed}");
     let bad_gzip = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello";
     let (address, _) = scripted(bad_gzip, Ending::Close).await;
     let failed = body_error(&format!("http://{address}/")).await;
-    assert_eq!(failed.kind(), FaultKind::Permanent, "{failed}");
+    assert_eq!(failed.kind(), FaultKind::Protocol, "{failed}");
 }
 
 #[tokio::test]
@@ -403,13 +403,13 @@ async fn connecting_has_a_time_limit() {
 async fn bad_tls_is_permanent_and_a_cut_handshake_is_not() {
     let origin = Origin::https(&[]).await;
     let stranger = error(&fetcher(), get(&origin.url("/"))).await;
-    assert_eq!((stranger.kind(), stranger.sent()), (FaultKind::Permanent, false), "{stranger}");
+    assert_eq!((stranger.kind(), stranger.sent()), (FaultKind::Protocol, false), "{stranger}");
     let wrong_name = format!("https://127.0.0.1:{}/", origin.address.port());
     let failed = error(&trusting(&origin), get(&wrong_name)).await;
-    assert_eq!(failed.kind(), FaultKind::Permanent, "{failed}");
+    assert_eq!(failed.kind(), FaultKind::Protocol, "{failed}");
     let plain = Origin::http().await;
     let failed = error(&fetcher(), get(&format!("https://{}/", plain.address))).await;
-    assert_eq!(failed.kind(), FaultKind::Permanent, "{failed}");
+    assert_eq!(failed.kind(), FaultKind::Protocol, "{failed}");
 
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}/", listener.local_addr().unwrap());

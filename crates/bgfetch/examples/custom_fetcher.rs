@@ -73,6 +73,7 @@ impl ByHeart {
                 headers,
                 url_list: vec![url.clone()],
                 response_type: ResponseType::Basic,
+                cors_exposed_header_names: Vec::new(),
             },
             retry_after: None,
             multiplexed: false,

@@ -14,8 +14,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let directory = tempfile::tempdir()?;
 
     let engine = Engine::builder().directory(directory.path()).open()?;
-    let site = StorageKey("https://podcasts.example".into());
-    let worker = engine.register(site, "https://podcasts.example/".parse()?).await?;
+    let site = StorageKey("podcasts".into());
+    let worker = engine.register(site, origin.url("/")).await?;
     let options = FetchOptions { title: "Episode 5".into(), ..FetchOptions::default() };
     let fetch = worker.background_fetch().fetch("my-fetch", urls, options).await?;
     match fetch.settled().await? {

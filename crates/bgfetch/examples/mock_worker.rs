@@ -21,8 +21,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let directory = tempfile::tempdir()?;
 
     let engine = open(directory.path(), ScriptedHost::new([]))?;
-    let (site, scope) = ("https://films.example", "https://films.example/".parse()?);
-    let registration = engine.register(StorageKey(site.into()), scope).await?;
+    let registration = engine.register(StorageKey("films".into()), origin.url("/")).await?;
     let (manager, urls) = (registration.background_fetch(), [origin.url("/film.mp4")]);
     // Nothing of the page is kept: what `fetch()` returned is dropped.
     drop(manager.fetch("film", urls, FetchOptions::default()).await?);

@@ -1,8 +1,11 @@
 //! [BackgroundFetchManager](https://wicg.github.io/background-fetch/#background-fetch-manager).
 
+use std::sync::Arc;
+
 use bgfetch_model::background_fetch_manager::fetch::{FetchCall, FetchOptions};
 use bgfetch_model::ids::{FetchKey, RegistrationKey};
 use bgfetch_model::input::Input;
+use bgfetch_model::policy::{PolicySnapshot, Principal};
 
 use crate::background_fetch_registration::BackgroundFetchRegistration;
 use crate::error::{Error, Result};
@@ -15,11 +18,23 @@ use crate::shared::Shared;
 pub struct BackgroundFetchManager {
     shared: Shared,
     registration: RegistrationKey,
+    principal: Arc<Principal>,
 }
 
 impl BackgroundFetchManager {
     pub(crate) fn new(shared: Shared, registration: RegistrationKey) -> Self {
-        Self { shared, registration }
+        let principal = Arc::new(Principal::Page(PolicySnapshot::of(&registration.scope)));
+        Self { shared, registration, principal }
+    }
+
+    /// The manager as another principal has it: a page with its policies, or the user, for whom
+    /// CORS and the like do not apply. By default it acts for a secure page at the registration's
+    /// scope, at the top level and without further policies.
+    ///
+    /// The policies are persisted with each fetch, so take them at the time of the call.
+    #[must_use]
+    pub fn acting_for(self, principal: Principal) -> Self {
+        Self { principal: Arc::new(principal), ..self }
     }
 
     /// The `fetch()` method. Resolves once the fetch is durable; work on it starts then.
@@ -68,7 +83,9 @@ impl BackgroundFetchManager {
             model_requests.push(request);
         }
         let (registration, id) = (self.registration.clone(), id.into());
-        let call = |call| FetchCall { call, registration, id, requests: model_requests, options };
+        let principal = Arc::clone(&self.principal);
+        let requests = model_requests;
+        let call = |call| FetchCall { call, registration, principal, id, requests, options };
         self.shared.fetch(call, bodies).await
     }
 

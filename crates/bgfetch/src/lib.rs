@@ -77,7 +77,11 @@ pub use bgfetch_model::error::{CallError, DomException};
 pub use bgfetch_model::header_list::HeaderList;
 pub use bgfetch_model::ids::{FetchKey, RecordIndex, RecordKey, RegistrationKey, StorageKey};
 pub use bgfetch_model::input::Permission;
-pub use bgfetch_model::request::{RedirectMode, Request, RequestMode};
+pub use bgfetch_model::origin::Origin;
+pub use bgfetch_model::policy::{PolicyContainer, PolicySnapshot, Principal};
+pub use bgfetch_model::request::{
+    CacheMode, CredentialsMode, RedirectMode, Referrer, ReferrerPolicy, Request, RequestMode,
+};
 pub use bgfetch_model::response::{FailureReason, RecordResult, ResponseHead, ResponseType};
 pub use bgfetch_model::store_op::{FetchResult, ImageResource};
 pub use bgfetch_model::time::UnixTime;

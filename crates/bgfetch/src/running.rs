@@ -30,9 +30,11 @@ pub(crate) struct RunningAttempt {
 
 impl EventLoop {
     pub(crate) fn start_attempt(&mut self, id: AttemptId, key: RecordKey, spec: AttemptSpec) {
-        let record = self.model.fetch(key.fetch).and_then(|fetch| fetch.record(key.index));
-        let Some(record) = record else { return };
+        let Some(fetch) = self.model.fetch(key.fetch) else { return };
+        let Some(record) = fetch.record(key.index) else { return };
         let request = Arc::clone(record.request());
+        let (storage_key, principal) =
+            (fetch.registration().storage_key.clone(), Arc::clone(fetch.principal()));
         let (commands, receiver) = mpsc::unbounded_channel();
         let generation = Arc::new(AtomicU32::new(0));
         let reporter = Report {
@@ -53,7 +55,7 @@ impl EventLoop {
         };
         let (fetcher, timeouts) = (Arc::clone(&self.fetcher), self.timeouts);
         self.tasks.spawn(async move {
-            let request = FetchRequest::new(request, spec, body);
+            let request = FetchRequest::new(storage_key, principal, request, spec, body);
             attempt::run(&*fetcher, request, timeouts, open, receiver, reporter).await;
         });
         self.attempts.insert(id, RunningAttempt { record: key, commands, generation });

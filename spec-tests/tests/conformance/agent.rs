@@ -7,7 +7,7 @@ use bgfetch::mock::{Behaviour, Events, ScriptedHost};
 use bgfetch::{
     BackgroundFetchManager, BackgroundFetchRecord, BackgroundFetchRegistration, Client,
     Connectivity, Engine, FetchOptions, FetchResult, ManualConnectivity, MatchOptions, Observer,
-    Reachable, StorageKey, What,
+    Principal, Reachable, StorageKey, What,
 };
 use bgfetch_testkit::Origin;
 
@@ -42,7 +42,7 @@ impl Agent {
         let registration = engine.register(site(), scope).await.unwrap();
         Self {
             origin: Origin::start(),
-            manager: registration.background_fetch(),
+            manager: registration.background_fetch().acting_for(Principal::User),
             events: host.events(),
             host,
             observer: engine.observe().await.unwrap(),

@@ -61,6 +61,7 @@ mod tests {
             headers: HeaderList::from_iter(headers.iter().copied()),
             url_list: alloc::vec!["https://a.test/".parse().unwrap()],
             response_type: ResponseType::Cors,
+            cors_exposed_header_names: alloc::vec::Vec::new(),
         }
     }
 

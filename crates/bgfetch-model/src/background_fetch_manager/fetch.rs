@@ -19,6 +19,7 @@ use crate::error::CallError;
 use crate::ids::{CallId, FetchKey, Generation, RegistrationKey};
 use crate::input::{BodyError, Permission};
 use crate::model::Model;
+use crate::policy::Principal;
 use crate::request::{Request, RequestMode};
 use crate::store_op::{ImageResource, StoreOp, StoredFetch, StoredRecord, Sync, Totals};
 
@@ -29,6 +30,8 @@ pub struct FetchCall {
     pub call: CallId,
     /// The manager's service worker registration.
     pub registration: RegistrationKey,
+    /// On whose behalf the requests are made.
+    pub principal: Arc<Principal>,
     /// The id.
     pub id: String,
     /// The requests. Those with a body have a `body_length`, whose value is not looked at: it is
@@ -240,10 +243,11 @@ impl Model {
 
     /// Step 8.11, the background fetch with its records goes to the store.
     fn register_fetch(&mut self, call: Box<FetchCall>, key: FetchKey, start_paused: bool) {
-        let FetchCall { call, registration, id, requests, options } = *call;
+        let FetchCall { call, registration, principal, id, requests, options } = *call;
         let stored = StoredFetch {
             key,
             registration,
+            principal,
             id,
             title: options.title,
             icons: options.icons,
@@ -308,6 +312,7 @@ mod tests {
         let call = FetchCall {
             call: CallId(0),
             registration: RegistrationKey { storage_key, scope },
+            principal: Arc::new(Principal::User),
             id: "id".into(),
             requests: alloc::vec![Request::get(url.parse().unwrap())],
             options: FetchOptions::default(),

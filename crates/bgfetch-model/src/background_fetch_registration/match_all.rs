@@ -111,6 +111,7 @@ mod tests {
             headers: HeaderList::from_iter([("Vary", "Accept , x")]),
             url_list: alloc::vec![],
             response_type: Default::default(),
+            cors_exposed_header_names: alloc::vec::Vec::new(),
         }));
         let mut query = request("GET", "https://a.test/");
         assert!(!request_matches_cached_item(&query, &record, MatchOptions::default()));

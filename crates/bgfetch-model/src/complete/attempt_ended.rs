@@ -117,7 +117,7 @@ impl BackgroundFetch {
             return;
         };
         let repeatable = record.request.is_get() || !fault.sent;
-        if !repeatable || fault.kind == FaultKind::Permanent {
+        if !repeatable || fault.kind.is_permanent() {
             return self.settle_record(ctx, index, FETCH_ERROR, Some(fault.message));
         }
         if fault.kind == FaultKind::Storage {

@@ -57,7 +57,7 @@ pub(super) fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, FetchError> {
         }
     }
     if codings.len() > MAX_CODINGS {
-        return Err(error::permanent(true, "too many content codings"));
+        return Err(error::protocol("too many content codings"));
     }
     Ok(codings)
 }
@@ -112,7 +112,7 @@ fn decoder(reader: Reader, coding: Coding) -> Pin<Box<dyn tokio::io::AsyncRead +
 fn from_io(error: io::Error) -> FetchError {
     match error.downcast::<FetchError>() {
         Ok(error) => error,
-        Err(error) => error::permanent(true, error),
+        Err(error) => error::protocol(error),
     }
 }
 
@@ -204,7 +204,7 @@ mod tests {
             let coded = encode(&[7; 4000], coding).await;
             let half = coded.len() / 2;
             let damaged = run(&coded[..half], 64, &[coding], None).await.unwrap_err();
-            assert_eq!(damaged.kind(), FaultKind::Permanent, "{coding:?}");
+            assert_eq!(damaged.kind(), FaultKind::Protocol, "{coding:?}");
             // Also where all of the coded data is there, but not the end of its framing.
             for end in [half, coded.len()] {
                 let cut = FetchError::new(FaultKind::Interrupted, true, "cut");
@@ -213,7 +213,7 @@ mod tests {
             }
         }
         let garbage = run(&[0xAA; 500], 500, &[Coding::Gzip], None).await;
-        assert_eq!(garbage.unwrap_err().kind(), FaultKind::Permanent);
+        assert_eq!(garbage.unwrap_err().kind(), FaultKind::Protocol);
     }
 
     #[test]

@@ -8,9 +8,14 @@ use hyper_util::client::legacy;
 
 use crate::fetcher::FetchError;
 
-/// A failure that would come again.
-pub(super) fn permanent(sent: bool, cause: impl Into<Box<dyn Error + Send + Sync>>) -> FetchError {
-    FetchError::new(FaultKind::Permanent, sent, cause)
+/// A check refused the request or the response.
+pub(super) fn blocked(sent: bool, cause: impl Into<Box<dyn Error + Send + Sync>>) -> FetchError {
+    FetchError::new(FaultKind::Blocked, sent, cause)
+}
+
+/// The server broke HTTP or a limit.
+pub(super) fn protocol(cause: impl Into<Box<dyn Error + Send + Sync>>) -> FetchError {
+    FetchError::new(FaultKind::Protocol, true, cause)
 }
 
 /// A failure before the response's head. `sent` tells whether an earlier request of the same
@@ -47,15 +52,15 @@ fn classify(error: &(dyn Error + 'static), otherwise: FaultKind) -> FaultKind {
 
 fn kind_of(error: &(dyn Error + 'static)) -> Option<FaultKind> {
     if error.is::<rustls::Error>() {
-        return Some(FaultKind::Permanent);
+        return Some(FaultKind::Tls);
     }
     if let Some(error) = error.downcast_ref::<::hyper::Error>() {
-        return error.is_parse().then_some(FaultKind::Permanent);
+        return error.is_parse().then_some(FaultKind::Protocol);
     }
     let error = error.downcast_ref::<io::Error>()?;
     match error.kind() {
         // How hyper names a chunk it cannot read, and rustls bytes that are no TLS.
-        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => Some(FaultKind::Permanent),
+        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => Some(FaultKind::Protocol),
         io::ErrorKind::ConnectionReset
         | io::ErrorKind::ConnectionAborted
         | io::ErrorKind::BrokenPipe
@@ -97,11 +102,11 @@ mod tests {
             (io::ErrorKind::NotFound, FaultKind::Unreachable),
             (io::ErrorKind::ConnectionReset, FaultKind::Interrupted),
             (io::ErrorKind::UnexpectedEof, FaultKind::Interrupted),
-            (io::ErrorKind::InvalidData, FaultKind::Permanent),
+            (io::ErrorKind::InvalidData, FaultKind::Protocol),
         ] {
             assert_eq!(class(kind.into()), expected, "{kind}");
         }
         let tls = rustls::Error::General(String::from("no"));
-        assert_eq!(class(io::Error::other(tls)), FaultKind::Permanent);
+        assert_eq!(class(io::Error::other(tls)), FaultKind::Tls);
     }
 }

@@ -12,8 +12,8 @@ use thiserror::Error;
 use url::Position;
 
 use super::upload::{Upload, UploadBody};
+use crate::fetch::Hop;
 use crate::fetcher::FetchRequest;
-use crate::redirect::Hop;
 
 /// What the request says it can decode; [`super::decode`] knows the same names.
 const CODINGS: HeaderValue = HeaderValue::from_static("gzip, deflate, br, zstd");
@@ -139,13 +139,17 @@ pub(super) fn location(headers: &HeaderMap) -> Option<String> {
 mod tests {
     use super::*;
     use bgfetch_model::attempt::{AttemptSpec, Resume};
+    use bgfetch_model::ids::StorageKey;
+    use bgfetch_model::policy::Principal;
     use url::Url;
 
     fn headers_of(list: &[(&str, &str)], spec: AttemptSpec) -> Result<HeaderMap, BadRequest> {
         let url = Url::parse("http://a.test/x?y#z").unwrap();
         let mut request = bgfetch_model::request::Request::get(url);
         request.headers = list.iter().copied().collect();
-        let fetch = FetchRequest::new(Arc::new(request), spec, None);
+        let user = Arc::new(Principal::User);
+        let key = StorageKey("user".into());
+        let fetch = FetchRequest::new(key, user, Arc::new(request), spec, None);
         let hop = Hop::first(&fetch.request);
         super::request(&hop, &fetch, "agent").map(|(message, _)| {
             assert_eq!(message.uri(), "http://a.test/x?y");

@@ -1,39 +1,28 @@
 //! The default [`Fetcher`]: hyper over rustls, HTTP/1.1 with keep-alive and HTTP/2 by ALPN.
 //!
-//! The fetch loop in this file is Fetch's
-//! [HTTP fetch](https://fetch.spec.whatwg.org/#http-fetch) without a page behind it. Every check
-//! is a pure function in a file named after it, called at its place in the loop; checks that act
-//! for a page belong there too: what needs only the URL beside [`target::check`], what needs the
-//! response's head before [`redirect::next`], so that no byte counts before it.
+//! What the [Fetch](crate::fetch) standard checks and adds is decided there; here its requests are
+//! sent. `http_fetch.rs` has the loop over preflights and redirects.
 
 mod connect;
 mod decode;
 mod error;
 mod headers;
+mod http_fetch;
 mod upload;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use ::hyper::body::Incoming;
-use bgfetch_model::response::{ResponseHead, ResponseType};
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
-use http::{Response, Version};
-use http_body_util::BodyExt;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use parking_lot::RwLock;
 use rustls::ClientConfig;
-use url::Url;
 
 use self::connect::Connector;
 pub use self::connect::{Resolve, SystemResolver};
 use self::upload::UploadBody;
 use crate::fetcher::{FetchError, FetchRequest, FetchResponse, Fetcher};
-use crate::redirect::{self, Hop, Next};
-use crate::{retry_after, target};
 
 type HttpClient = Client<Connector, UploadBody>;
 
@@ -147,7 +136,7 @@ impl Fetcher for HyperFetcher {
         request: FetchRequest,
     ) -> BoxFuture<'static, Result<FetchResponse, FetchError>> {
         let client = self.client.read().clone();
-        Box::pin(http_fetch(client, Arc::clone(&self.user_agent), request))
+        Box::pin(http_fetch::http_fetch(client, Arc::clone(&self.user_agent), request))
     }
 
     /// Forgets the pool. Fetches that run keep their connections until they end.
@@ -172,78 +161,4 @@ fn client(connector: Connector) -> HttpClient {
         // that had just closed, so nothing is ever sent twice.
         .retry_canceled_requests(true)
         .build(connector)
-}
-
-async fn http_fetch(
-    client: HttpClient,
-    user_agent: Arc<str>,
-    request: FetchRequest,
-) -> Result<FetchResponse, FetchError> {
-    let mut hop = Hop::first(&request.request);
-    let mut url_list: Vec<Url> = Vec::new();
-    loop {
-        let sent = !url_list.is_empty();
-        target::check(&hop.url).map_err(|cause| error::permanent(sent, cause))?;
-        let (message, upload) = headers::request(&hop, &request, &user_agent)
-            .map_err(|cause| error::permanent(sent, cause))?;
-        let response = client
-            .request(message)
-            .await
-            .map_err(|cause| upload.failure().unwrap_or_else(|| error::from_client(cause, sent)))?;
-        let followed = url_list.len();
-        url_list.push(hop.url.clone());
-
-        let location = headers::location(response.headers());
-        let mode = request.request.redirect;
-        let status = response.status().as_u16();
-        match redirect::next(&hop, mode, followed, status, location.as_deref())
-            .map_err(|cause| error::permanent(true, cause))?
-        {
-            Next::Response => return to_response(response, url_list),
-            Next::OpaqueRedirect => return Ok(opaque_redirect(&response, url_list)),
-            Next::Follow(next) => hop = next,
-        }
-    }
-}
-
-fn to_response(
-    response: Response<Incoming>,
-    url_list: Vec<Url>,
-) -> Result<FetchResponse, FetchError> {
-    let (parts, body) = response.into_parts();
-    let codings = decode::codings(&parts.headers)?;
-    let head = ResponseHead {
-        status: parts.status.as_u16(),
-        headers: headers::to_list(&parts.headers),
-        url_list,
-        response_type: ResponseType::Default,
-    };
-    Ok(FetchResponse {
-        retry_after: retry_after::delay(&head.headers, SystemTime::now()),
-        multiplexed: is_multiplexed(parts.version),
-        body: decode::decode(body_stream(body), codings),
-        head,
-    })
-}
-
-fn opaque_redirect(response: &Response<Incoming>, url_list: Vec<Url>) -> FetchResponse {
-    FetchResponse {
-        head: ResponseHead {
-            status: 0,
-            headers: bgfetch_model::header_list::HeaderList::default(),
-            url_list,
-            response_type: ResponseType::OpaqueRedirect,
-        },
-        retry_after: None,
-        multiplexed: is_multiplexed(response.version()),
-        body: stream::empty().boxed(),
-    }
-}
-
-fn body_stream(body: Incoming) -> BoxStream<'static, Result<Bytes, FetchError>> {
-    body.into_data_stream().map_err(error::from_body).boxed()
-}
-
-fn is_multiplexed(version: Version) -> bool {
-    version == Version::HTTP_2
 }

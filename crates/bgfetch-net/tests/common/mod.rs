@@ -7,6 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_compression::tokio::write::{BrotliEncoder, GzipEncoder, ZlibEncoder, ZstdEncoder};
+use bgfetch_model::attempt::AttemptSpec;
+use bgfetch_model::ids::StorageKey;
+use bgfetch_model::policy::Principal;
+use bgfetch_net::fetcher::FetchRequest;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -216,4 +220,13 @@ async fn play(
         // Until the client goes.
         Ending::Hold => while matches!(socket.read(&mut buffer).await, Ok(1..)) {},
     }
+}
+
+/// A fetch for the user.
+pub(crate) fn user_request(
+    request: bgfetch_model::request::Request,
+    spec: AttemptSpec,
+) -> FetchRequest {
+    let key = StorageKey("user".into());
+    FetchRequest::new(key, Arc::new(Principal::User), Arc::new(request), spec, None)
 }

@@ -175,7 +175,7 @@ fn insert_fetch(sql: &Connection, fetch: &StoredFetch) -> Result<(), StoreError>
         .optional()?
         .ok_or_else(|| StoreError::Misuse("a fetch of an unknown registration".into()))?;
     sql.prepare_cached(
-        "INSERT INTO fetch VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0)",
+        "INSERT INTO fetch VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, ?)",
     )?
     .execute(params![
         key(fetch.key),
@@ -192,6 +192,7 @@ fn insert_fetch(sql: &Connection, fetch: &StoredFetch) -> Result<(), StoreError>
         fetch.settled_at.map(|at| at.0.cast_signed()),
         fetch.delivery_attempts,
         fetch.records_available,
+        to_json(&*fetch.principal)?,
     ])?;
     sql.prepare_cached(
         "INSERT INTO meta VALUES ('next_fetch', ?) \

@@ -35,7 +35,7 @@ pub(super) fn snapshot(
     let mut statement = sql.prepare(
         "SELECT key, registration, id, title, icons, download_total, paused, abort_all, cause, \
          result, created_at, settled_at, delivery_attempts, records_available, downloaded, \
-         uploaded, upload_total \
+         uploaded, upload_total, principal \
          FROM fetch ORDER BY key",
     )?;
     let mut rows = statement.query([])?;
@@ -73,6 +73,7 @@ fn fetch(row: &Row<'_>, registration: RegistrationKey) -> rusqlite::Result<Store
     Ok(StoredFetch {
         key: FetchKey(unsigned(row, 0)?),
         registration,
+        principal: Arc::new(from_json(row, 17)?.ok_or_else(|| undecodable(17, "no principal"))?),
         id: row.get(2)?,
         title: row.get(3)?,
         icons: from_json(row, 4)?.unwrap_or_default(),

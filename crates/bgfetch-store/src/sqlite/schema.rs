@@ -55,6 +55,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (fetch, position)
     ) STRICT, WITHOUT ROWID;
     ",
+    // JSON. Before, every fetch was made on behalf of the user.
+    "ALTER TABLE fetch ADD COLUMN principal TEXT NOT NULL DEFAULT '\"user\"'",
 ];
 
 /// The format version of the database; 0 for one without tables.

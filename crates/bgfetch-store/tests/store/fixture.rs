@@ -7,6 +7,7 @@ use bgfetch_model::header_list::HeaderList;
 use bgfetch_model::ids::{
     BodyKey, FetchKey, Generation, RecordIndex, RecordKey, RegistrationKey, StorageKey,
 };
+use bgfetch_model::policy::{PolicySnapshot, Principal};
 use bgfetch_model::request::Request;
 use bgfetch_model::response::{FailureReason, RecordResult, ResponseHead, ResponseType};
 use bgfetch_model::store_op::{
@@ -47,6 +48,7 @@ pub(crate) fn head(status: u16) -> Arc<ResponseHead> {
         headers: HeaderList::from_iter([("ETag", "\"v1\""), ("X-Latin", "caf\u{e9}")]),
         url_list: vec!["https://site-0.test/a?b#c".parse().unwrap()],
         response_type: ResponseType::Cors,
+        cors_exposed_header_names: Vec::new(),
     })
 }
 
@@ -63,10 +65,17 @@ pub(crate) fn new_record(n: u32) -> StoredRecord {
     }
 }
 
+fn policies(of: u8) -> PolicySnapshot {
+    let mut policies = PolicySnapshot::of(&registration(of).scope);
+    policies.policy_container.csp_list.push("connect-src 'self' \"é\"".into());
+    policies
+}
+
 pub(crate) fn new_fetch(key: u64, of: u8, records: u32) -> StoredFetch {
     StoredFetch {
         key: FetchKey(key),
         registration: registration(of),
+        principal: Arc::new(Principal::Page(policies(of))),
         id: format!("fetch-{key}"),
         title: "Épisode \"5\"".into(),
         icons: vec![ImageResource {

@@ -90,7 +90,7 @@ fn a_newer_store_is_refused_and_left_untouched() {
     let error = open_error(directory.path());
     assert!(error.is_newer_version());
     let text = error.to_string();
-    assert!(text.contains("77") && text.contains("up to version 1"), "{text}");
+    assert!(text.contains("77") && text.contains("up to version 2"), "{text}");
     assert_eq!(fs::read(&path).unwrap(), before);
     assert_eq!(body_files(directory.path()), ["0", "0/0.1"]);
 }

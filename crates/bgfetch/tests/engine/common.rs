@@ -8,8 +8,9 @@ use bgfetch::mock::Behaviour;
 use bgfetch::{
     BackgroundFetchManager, BackgroundFetchRecord, BackgroundFetchRegistration, Builder,
     Connectivity, Engine, Event, FetchError, FetchKey, FetchOptions, FetchRequest, FetchResponse,
-    Fetcher, HeaderList, ManualConnectivity, MatchOptions, Observer, Reachable, RecordError,
-    ResponseHead, ResponseType, ServiceWorkerRegistration, StorageKey, What, WorkerHost,
+    Fetcher, HeaderList, ManualConnectivity, MatchOptions, Observer, Principal, Reachable,
+    RecordError, ResponseHead, ResponseType, ServiceWorkerRegistration, StorageKey, What,
+    WorkerHost,
 };
 use bytes::Bytes;
 use futures_util::stream;
@@ -82,7 +83,7 @@ impl Agent {
     }
 
     pub(crate) async fn manager(&self, engine: &Engine) -> BackgroundFetchManager {
-        self.register(engine).await.background_fetch()
+        self.register(engine).await.background_fetch().acting_for(Principal::User)
     }
 
     /// The engine is not lent any more.
@@ -225,6 +226,7 @@ pub(crate) fn ok(request: &FetchRequest, body: &'static str) -> FetchResponse {
             headers: HeaderList::default(),
             url_list: vec![request.request.url.clone()],
             response_type: ResponseType::Basic,
+            cors_exposed_header_names: Vec::new(),
         },
         retry_after: None,
         multiplexed: false,

@@ -5,7 +5,7 @@ use std::future::pending;
 use std::sync::{Arc, Mutex};
 
 use bgfetch::mock::{Behaviour, ScriptedHost};
-use bgfetch::{Engine, EventKind, FetchOptions, RequestInfo, Result, What};
+use bgfetch::{Engine, EventKind, FetchOptions, Principal, RequestInfo, Result, What};
 use bgfetch_testkit::{Gate, KIB, Origin, Reply, Resource, Serve};
 
 use crate::common::{Agent, records_of, until};
@@ -79,7 +79,7 @@ impl Scenario {
         let mut observer = engine.observe().await?;
         let scope = "https://app.test/".parse().unwrap();
         let registration = engine.register(crate::common::site(), scope).await?;
-        let manager = registration.background_fetch();
+        let manager = registration.background_fetch().acting_for(Principal::User);
         let upload = RequestInfo::new("POST", self.origin.url("/upload")).body("photo");
         let requests = [self.origin.url("/film").into(), self.origin.url("/art").into(), upload];
         let fetch = manager.fetch("all", requests, FetchOptions::default()).await?;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use bgfetch::mock::{Behaviour, ScriptedHost};
 use bgfetch::{
     BackgroundFetchManager, BackgroundFetchRecord, BackgroundFetchRegistration, CallError, Client,
-    Engine, EventKind, FetchOptions, Observer, RecordError, RequestInfo, ResponseBody,
+    Engine, EventKind, FetchOptions, Observer, Principal, RecordError, RequestInfo, ResponseBody,
     ServiceWorkerRegistration, Ui,
 };
 use bgfetch_testkit::{Gate, MIB, Origin, Resource, Serve};
@@ -170,7 +170,7 @@ async fn unregistering_deletes_every_byte_and_fires_nothing() {
     let host = ScriptedHost::new([]);
     let engine = agent.open(host.clone());
     let registration = agent.register(&engine).await;
-    let manager = registration.background_fetch();
+    let manager = registration.background_fetch().acting_for(Principal::User);
     let photo = RequestInfo::new("POST", origin.url("/film")).body("photo");
     let requests = [origin.url("/film").into(), photo];
     let fetch = manager.fetch("film", requests, FetchOptions::default()).await;

@@ -1,11 +1,14 @@
 //! What a test puts into the world and asks of it.
 
+use std::sync::Arc;
+
 use bgfetch_model::action::Reply;
 use bgfetch_model::attempt::AttemptSpec;
 use bgfetch_model::background_fetch_manager::fetch::{FetchCall, FetchOptions};
 use bgfetch_model::connectivity::Connectivity;
 use bgfetch_model::ids::{CallId, FetchKey, RegistrationKey};
 use bgfetch_model::input::Input;
+use bgfetch_model::policy::Principal;
 use bgfetch_model::request::Request;
 
 use super::origin::{Plan, Resource};
@@ -100,6 +103,7 @@ impl World {
         self.input(Input::Fetch(Box::new(FetchCall {
             call,
             registration,
+            principal: Arc::new(Principal::User),
             id: id.into(),
             requests,
             options,

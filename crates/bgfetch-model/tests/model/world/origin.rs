@@ -138,7 +138,7 @@ impl Origin {
             Plan::DiskFull(after) => BodyEnd::DiskFull(after),
             Plan::Unreachable => return Err(fault(FaultKind::Unreachable, false)),
             Plan::Reset => return Err(fault(FaultKind::Interrupted, true)),
-            Plan::Permanent => return Err(fault(FaultKind::Permanent, true)),
+            Plan::Permanent => return Err(fault(FaultKind::Tls, true)),
             Plan::Status(status, retry_after) => {
                 let mut answer = resource.answer(url, status, HeaderList::default(), 0, 7);
                 answer.retry_after = retry_after;
@@ -228,6 +228,7 @@ impl Resource {
                 headers,
                 url_list: vec![url.clone()],
                 response_type: ResponseType::Cors,
+                cors_exposed_header_names: Vec::new(),
             },
             retry_after: None,
             representation: self.representation,

@@ -1,41 +1,14 @@
 //! Fetch's [HTTP-redirect fetch](https://fetch.spec.whatwg.org/#http-redirect-fetch) as a pure
 //! function from a response to what comes next.
 
-use bgfetch_model::header_list::HeaderList;
-use bgfetch_model::request::{RedirectMode, Request};
+use bgfetch_model::request::RedirectMode;
 use thiserror::Error;
-use url::Url;
 
-use crate::target::{self, BadTarget};
+use super::Hop;
+use super::target::{self, BadTarget};
 
 /// How many redirects are followed before the fetch fails.
 pub const MAX_REDIRECTS: usize = 20;
-
-/// What is sent to one URL of a redirect chain.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hop {
-    /// The method, which a redirect may turn into `GET`.
-    pub method: String,
-    /// The URL, fragment included.
-    pub url: Url,
-    /// The page's headers, as far as they are still sent.
-    pub headers: HeaderList,
-    /// Whether the request's body is still sent.
-    pub sends_body: bool,
-}
-
-impl Hop {
-    /// What is sent first.
-    #[must_use]
-    pub fn first(request: &Request) -> Self {
-        Self {
-            method: request.method.clone(),
-            url: request.url.clone(),
-            headers: request.headers.clone(),
-            sends_body: request.body_length.is_some(),
-        }
-    }
-}
 
 /// What a response leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,14 +39,13 @@ pub enum BadRedirect {
     Target(#[from] BadTarget),
 }
 
-/// What follows the response with `status` and `location` to `hop`, after `followed` redirects.
+/// What follows the response with `status` and `location` to `hop`.
 ///
 /// # Errors
 /// A redirect that must not be followed; the fetch is a network error then.
 pub fn next(
     hop: &Hop,
     mode: RedirectMode,
-    followed: usize,
     status: u16,
     location: Option<&str>,
 ) -> Result<Next, BadRedirect> {
@@ -97,10 +69,11 @@ pub fn next(
     // DEVIATION: Fetch lets a same-origin redirect carry credentials. A background fetch refuses
     // them in its URL, and its redirects are held to the same rule.
     target::check(&url)?;
-    if followed >= MAX_REDIRECTS {
+    if hop.redirect_count() >= MAX_REDIRECTS {
         return Err(BadRedirect::TooMany);
     }
-    let mut next = Hop { url, ..hop.clone() };
+    let mut next = hop.clone();
+    next.before.push(std::mem::replace(&mut next.url, url));
     if becomes_get(status, &hop.method) {
         next.method = String::from("GET");
         next.sends_body = false;
@@ -135,20 +108,20 @@ fn becomes_get(status: u16, method: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bgfetch_model::request::Request;
 
     fn hop(method: &str) -> Hop {
-        Hop {
-            method: method.into(),
-            url: Url::parse("https://a.test/dir/file?q#top").unwrap(),
-            headers: [("Authorization", "secret"), ("Content-Type", "x/y"), ("X", "1")]
-                .into_iter()
-                .collect(),
-            sends_body: method != "GET",
-        }
+        let mut request = Request::get("https://a.test/dir/file?q#top".parse().unwrap());
+        request.method = method.into();
+        request.headers = [("Authorization", "secret"), ("Content-Type", "x/y"), ("X", "1")]
+            .into_iter()
+            .collect();
+        request.body_length = (method != "GET").then_some(1);
+        Hop::first(&request)
     }
 
     fn follow(hop: &Hop, status: u16, location: &str) -> Result<Next, BadRedirect> {
-        next(hop, RedirectMode::Follow, 0, status, Some(location))
+        next(hop, RedirectMode::Follow, status, Some(location))
     }
 
     fn followed(hop: &Hop, status: u16, location: &str) -> Hop {
@@ -165,21 +138,25 @@ mod tests {
         }
         for status in [301, 302, 303, 307, 308] {
             assert_eq!(followed(&hop("GET"), status, "/x").method, "GET");
-            let without = next(&hop("GET"), RedirectMode::Follow, 0, status, None);
+            let without = next(&hop("GET"), RedirectMode::Follow, status, None);
             assert_eq!(without, Ok(Next::Response), "{status}");
         }
     }
 
     #[test]
     fn the_mode_comes_before_everything_else() {
-        let run = |mode| next(&hop("GET"), mode, MAX_REDIRECTS, 302, Some("ftp://b.test/"));
+        let run = |mode| next(&hop("GET"), mode, 302, Some("ftp://b.test/"));
         assert_eq!(run(RedirectMode::Error), Err(BadRedirect::Forbidden));
         assert_eq!(run(RedirectMode::Manual), Ok(Next::OpaqueRedirect));
     }
 
     #[test]
     fn the_twenty_first_redirect_fails() {
-        let run = |n| next(&hop("GET"), RedirectMode::Follow, n, 302, Some("/x"));
+        let run = |n| {
+            let mut hop = hop("GET");
+            hop.before = vec![hop.url.clone(); n];
+            follow(&hop, 302, "/x")
+        };
         assert!(run(MAX_REDIRECTS - 1).is_ok());
         assert_eq!(run(MAX_REDIRECTS), Err(BadRedirect::TooMany));
     }

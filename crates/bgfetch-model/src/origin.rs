@@ -1,0 +1,58 @@
+//! HTML's [origin](https://html.spec.whatwg.org/multipage/browsers.html#concept-origin), in a form
+//! that can be persisted.
+
+use alloc::string::String;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use url::Url;
+
+/// An origin. An opaque one is equal to none but its own clones, so one that was persisted and read
+/// back is equal to nothing: what a page without a lasting origin may do is never widened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin(url::Origin);
+
+impl Origin {
+    /// The origin of `url`.
+    #[must_use]
+    pub fn of(url: &Url) -> Self {
+        Self(url.origin())
+    }
+
+    /// An origin of its own.
+    #[must_use]
+    pub fn opaque() -> Self {
+        Self(url::Origin::new_opaque())
+    }
+
+    /// Whether `url` has this origin:
+    /// [same origin](https://html.spec.whatwg.org/multipage/browsers.html#same-origin).
+    #[must_use]
+    pub fn is_same_origin(&self, url: &Url) -> bool {
+        self.0 == url.origin()
+    }
+
+    /// Its [serialization](https://html.spec.whatwg.org/multipage/browsers.html#ascii-serialisation-of-an-origin),
+    /// `null` for an opaque one.
+    #[must_use]
+    pub fn serialize(&self) -> String {
+        self.0.ascii_serialization()
+    }
+
+    /// The parts of a tuple origin, for what this type does not offer.
+    #[must_use]
+    pub fn as_url_origin(&self) -> &url::Origin {
+        &self.0
+    }
+}
+
+impl Serialize for Origin {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0.ascii_serialization())
+    }
+}
+
+impl<'de> Deserialize<'de> for Origin {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Ok(Url::parse(&text).map_or_else(|_| Self::opaque(), |url| Self::of(&url)))
+    }
+}

@@ -1,0 +1,83 @@
+//! On whose behalf a fetch is made, and what limits it: Fetch's
+//! [client](https://fetch.spec.whatwg.org/#concept-request-client), which is gone when a background
+//! fetch runs, as it was at the call (ruling 12).
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::origin::Origin;
+use crate::request::ReferrerPolicy;
+
+/// Who is behind a fetch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(clippy::large_enum_variant, reason = "one for each fetch, shared by its records")]
+pub enum Principal {
+    /// The user: no origin limits what may be fetched or read. Never for requests that a page made.
+    User,
+    /// A page or worker, within its policies.
+    Page(PolicySnapshot),
+}
+
+impl Principal {
+    /// The page's policies, or none where the user is behind the fetch.
+    #[must_use]
+    pub const fn policies(&self) -> Option<&PolicySnapshot> {
+        match self {
+            Self::User => None,
+            Self::Page(policies) => Some(policies),
+        }
+    }
+}
+
+/// The policies of a page or worker when it called `fetch()`. Persisted with the fetch, so that a
+/// restart enforces the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicySnapshot {
+    /// The [origin](https://fetch.spec.whatwg.org/#concept-request-origin) of requests.
+    pub origin: Origin,
+    /// The origin of the top-level page, whose site is that of the storage key.
+    pub top_level_origin: Origin,
+    /// The URL that a referrer of `client` stands for, or none.
+    #[serde(default)]
+    pub referrer: Option<Url>,
+    /// The [policy container](https://html.spec.whatwg.org/multipage/browsers.html#policy-container).
+    #[serde(default)]
+    pub policy_container: PolicyContainer,
+    /// Whether it is a [secure context](https://html.spec.whatwg.org/multipage/webappapis.html#secure-context).
+    pub secure_context: bool,
+    /// Whether its [insecure requests policy](https://www.w3.org/TR/upgrade-insecure-requests/#insecure-requests-policy)
+    /// is to upgrade.
+    #[serde(default)]
+    pub upgrade_insecure_requests: bool,
+}
+
+impl PolicySnapshot {
+    /// A secure page or worker at `url`, at the top level and without further policies.
+    #[must_use]
+    pub fn of(url: &Url) -> Self {
+        Self {
+            origin: Origin::of(url),
+            top_level_origin: Origin::of(url),
+            referrer: Some(url.clone()),
+            policy_container: PolicyContainer::default(),
+            secure_context: true,
+            upgrade_insecure_requests: false,
+        }
+    }
+}
+
+/// HTML's [policy container](https://html.spec.whatwg.org/multipage/browsers.html#policy-container),
+/// as far as fetches look at it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyContainer {
+    /// The [CSP list](https://w3c.github.io/webappsec-csp/#csp-list): each policy that is enforced,
+    /// serialized. Policies that only report block nothing and are not kept.
+    #[serde(default)]
+    pub csp_list: Vec<String>,
+    /// The referrer policy.
+    #[serde(default)]
+    pub referrer_policy: ReferrerPolicy,
+}

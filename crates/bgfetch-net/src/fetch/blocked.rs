@@ -1,0 +1,21 @@
+//! Why a check of the web platform ends a fetch: Fetch's
+//! [network error](https://fetch.spec.whatwg.org/#concept-network-error), with its reason for people.
+
+use thiserror::Error;
+
+use super::redirect::BadRedirect;
+use super::target::BadTarget;
+
+/// A refused request or response. Pages never learn which of these it was.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Blocked {
+    /// Nothing may be fetched from the URL.
+    #[error("{0}")]
+    Target(#[from] BadTarget),
+    /// The redirect must not be followed.
+    #[error("{0}")]
+    Redirect(#[from] BadRedirect),
+    /// The request's mode is `same-origin` and its URL has another origin.
+    #[error("the request's mode is same-origin, and the URL has another origin")]
+    CrossOrigin,
+}

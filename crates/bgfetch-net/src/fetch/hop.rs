@@ -1,0 +1,106 @@
+//! A request at one URL of its redirect chain.
+
+use bgfetch_model::header_list::HeaderList;
+use bgfetch_model::origin::Origin;
+use bgfetch_model::request::{ReferrerPolicy, Request};
+use url::Url;
+
+/// A request's [response tainting](https://fetch.spec.whatwg.org/#concept-request-response-tainting).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ResponseTainting {
+    /// `basic`: every URL so far had the page's own origin.
+    #[default]
+    Basic,
+    /// `cors`: the response needs the server's approval.
+    Cors,
+}
+
+/// What is sent to one URL of a redirect chain: the parts of a request that a redirect can change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hop {
+    /// The method, which a redirect may turn into `GET`.
+    pub method: String,
+    /// The request's [current URL](https://fetch.spec.whatwg.org/#concept-request-current-url),
+    /// fragment included.
+    pub url: Url,
+    /// The URLs before it, the request's own first.
+    pub before: Vec<Url>,
+    /// The page's headers, as far as they are still sent.
+    pub headers: HeaderList,
+    /// Whether the request's body is still sent.
+    pub sends_body: bool,
+    /// The response tainting.
+    pub tainting: ResponseTainting,
+    /// The referrer policy, which a redirect may change.
+    pub referrer_policy: ReferrerPolicy,
+}
+
+impl Hop {
+    /// What is sent first.
+    #[must_use]
+    pub fn first(request: &Request) -> Self {
+        Self {
+            method: request.method.clone(),
+            url: request.url.clone(),
+            before: Vec::new(),
+            headers: request.headers.clone(),
+            sends_body: request.body_length.is_some(),
+            tainting: ResponseTainting::default(),
+            referrer_policy: request.referrer_policy,
+        }
+    }
+
+    /// The request's [redirect count](https://fetch.spec.whatwg.org/#concept-request-redirect-count).
+    #[must_use]
+    pub fn redirect_count(&self) -> usize {
+        self.before.len()
+    }
+
+    /// The request's [URL list](https://fetch.spec.whatwg.org/#concept-request-url-list).
+    pub fn url_list(&self) -> impl Iterator<Item = &Url> {
+        self.before.iter().chain([&self.url])
+    }
+
+    /// Whether a server other than the page's own sent the request on to a third origin
+    /// ([redirect-taint](https://fetch.spec.whatwg.org/#concept-request-redirect-taint)): its `Origin`
+    /// is `null` then.
+    #[must_use]
+    pub fn has_redirect_tainted_origin(&self, origin: &Origin) -> bool {
+        self.url_list()
+            .zip(self.url_list().skip(1))
+            .any(|(from, to)| from.origin() != to.origin() && !origin.is_same_origin(from))
+    }
+
+    /// [Serializes the request's origin](https://fetch.spec.whatwg.org/#serializing-a-request-origin).
+    #[must_use]
+    pub fn serialize_origin(&self, origin: &Origin) -> String {
+        if self.has_redirect_tainted_origin(origin) {
+            String::from("null")
+        } else {
+            origin.serialize()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origin_after(urls: &[&str]) -> String {
+        let (last, before) = urls.split_last().unwrap();
+        let mut hop = Hop::first(&Request::get(last.parse().unwrap()));
+        hop.before = before.iter().map(|url| url.parse().unwrap()).collect();
+        hop.serialize_origin(&Origin::of(&"https://page.test/x".parse().unwrap()))
+    }
+
+    #[test]
+    fn the_origin_is_null_only_after_a_foreign_server_sent_it_on_to_a_third() {
+        let (page, a, b) = ("https://page.test/1", "https://a.test/", "https://b.test/");
+        for urls in [&[page][..], &[a], &[page, a], &[a, a], &[page, page, a, a]] {
+            assert_eq!(origin_after(urls), "https://page.test", "{urls:?}");
+        }
+        for urls in [&[a, b][..], &[a, page], &[page, a, b], &[page, a, page], &[a, b, b]] {
+            assert_eq!(origin_after(urls), "null", "{urls:?}");
+        }
+    }
+}

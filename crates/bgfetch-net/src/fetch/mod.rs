@@ -1,0 +1,17 @@
+//! The [Fetch](https://fetch.spec.whatwg.org/) standard between a background fetch and its network:
+//! what is checked and added before a request is sent, and before a byte of its response counts.
+//!
+//! Each check is a pure function in a file named after it. It looks at the request, the policies
+//! that held when the page called ([`Principal`](bgfetch_model::policy::Principal)), the [`Hop`] of
+//! the redirect chain and the response's head. [`main_fetch`] runs those that come before a request,
+//! for the first URL and after every redirect.
+
+mod blocked;
+mod hop;
+pub mod main_fetch;
+pub mod redirect;
+pub mod retry_after;
+pub mod target;
+
+pub use self::blocked::Blocked;
+pub use self::hop::{Hop, ResponseTainting};
