@@ -158,12 +158,30 @@ pub struct ResponseData {
     pub stored: u64,
     /// How it ended, or none while it goes on.
     pub result: Option<RecordResult>,
+    /// Whether the request has integrity metadata: nothing of the response is exposed before it was
+    /// verified (ruling 17).
+    pub has_integrity: bool,
 }
 
 impl ResponseData {
     /// Whether the response may be exposed to script now.
     #[must_use]
     pub fn is_exposed(&self) -> bool {
-        self.result.is_none_or(RecordResult::exposes_response)
+        match self.result {
+            None => !self.has_integrity,
+            Some(result) => result.exposes_response(),
+        }
+    }
+
+    /// The response, where there is one that may be exposed to script now.
+    #[must_use]
+    pub fn exposed_response(&self) -> Option<&Arc<ResponseHead>> {
+        self.response.as_ref().filter(|_| self.is_exposed())
+    }
+
+    /// Whether `responseReady` is settled: there is something to expose, or never will be.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.result.is_some() || self.exposed_response().is_some()
     }
 }
