@@ -50,6 +50,7 @@ mod request_info;
 mod running;
 mod shared;
 mod ui;
+mod verify;
 mod watchers;
 
 pub use background_fetch_manager::{BackgroundFetchManager, StartHold};

@@ -10,6 +10,7 @@ mod crashes;
 mod delivery;
 mod end_to_end;
 mod failures;
+mod integrity;
 mod lifecycle;
 mod limits;
 mod mortal;
