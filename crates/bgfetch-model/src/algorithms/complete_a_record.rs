@@ -330,7 +330,8 @@ impl BackgroundFetch {
         };
         let generation = Generation(record.data.generation.0 + 1);
         let body = BodyKey { record: self.record_key(index), generation };
-        // Bytes that nobody verifies are exposed to nobody.
+        // DEVIATION: Fetch verifies the body of an error page as well and would fail the record; here
+        // a bad status is told as such, and bytes that nobody verified are not received.
         let keeps_bad_status =
             ctx.config.keep_bad_status_bodies && record.request.integrity.is_empty();
         let (is_ok, head) = (head.is_ok(), Arc::new(head));
