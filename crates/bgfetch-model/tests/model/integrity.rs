@@ -188,11 +188,15 @@ fn verifying() -> (World, FetchKey) {
 #[test]
 fn an_abort_does_not_wait_for_the_verification() {
     let (mut world, fetch) = verifying();
+    world.hold(Hold::Events);
     world.abort(fetch);
     world.run();
     assert_eq!(world.result(fetch), Some(Err(FailureReason::Aborted)));
     // The answer comes too late to matter.
     world.let_go(Hold::Verifications);
+    world.run();
+    assert!(data(&world, fetch).exposed_response().is_none());
+    world.let_go(Hold::Events);
     world.run();
     assert_eq!(world.result(fetch), Some(Err(FailureReason::Aborted)));
     world.assert_at_rest();
