@@ -1,22 +1,16 @@
 //! [Append a request `Origin` header](https://fetch.spec.whatwg.org/#append-a-request-origin-header).
 
-use bgfetch_model::origin::Origin;
 use bgfetch_model::policy::Principal;
 use bgfetch_model::request::{ReferrerPolicy, RequestMode};
 
 use super::{Hop, ResponseTainting};
 
-/// The value of `Origin` for `hop`, or none where it has no such header. `policy` is the hop's
-/// referrer policy after the policy container's was applied.
+/// The value of `Origin` for `hop`, or none where it has no such header.
 #[must_use]
-pub fn value(
-    hop: &Hop,
-    mode: RequestMode,
-    policy: ReferrerPolicy,
-    principal: &Principal,
-) -> Option<String> {
+pub fn value(hop: &Hop, mode: RequestMode, principal: &Principal) -> Option<String> {
     // There is no page behind the user's fetch.
-    let origin: &Origin = &principal.policies()?.origin;
+    let page = principal.policies()?;
+    let origin = &page.origin;
     // Step 3, the server decides by it.
     if hop.tainting == ResponseTainting::Cors {
         return Some(hop.serialize_origin(origin));
@@ -27,6 +21,10 @@ pub fn value(
     }
     // Step 4.1, outside the mode `cors` the referrer policy may hide it. The response is untainted,
     // so the URL has the page's own origin, from which no policy but this one hides it.
+    let policy = match hop.referrer_policy {
+        ReferrerPolicy::Empty => page.policy_container.referrer_policy,
+        own => own,
+    };
     if mode != RequestMode::Cors && policy == ReferrerPolicy::NoReferrer {
         return Some(String::from("null"));
     }
@@ -36,6 +34,7 @@ pub fn value(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bgfetch_model::origin::Origin;
     use bgfetch_model::policy::PolicySnapshot;
     use bgfetch_model::request::Request;
 
@@ -70,16 +69,21 @@ mod tests {
             ("POST", Basic, Same, NoReferrer, Some("null")),
             ("GET", Basic, Same, NoReferrer, None),
         ] {
-            let value = value(&hop(method, tainting), mode, policy, &page());
-            assert_eq!(value.as_deref(), expected, "{method} {tainting:?} {mode:?} {policy:?}");
+            let mut hop = hop(method, tainting);
+            hop.referrer_policy = policy;
+            let own = value(&hop, mode, &page());
+            assert_eq!(own.as_deref(), expected, "{method} {tainting:?} {mode:?} {policy:?}");
+            // The same where the page has the policy and the request none.
+            hop.referrer_policy = Empty;
+            let mut policies = PolicySnapshot::of(&PAGE.parse().unwrap());
+            policies.policy_container.referrer_policy = policy;
+            assert_eq!(value(&hop, mode, &Principal::Page(policies)), own);
         }
     }
 
     #[test]
     fn it_is_null_where_the_chain_or_the_page_has_no_origin_and_absent_for_the_user() {
-        let run = |hop: &Hop, principal: &Principal| {
-            value(hop, RequestMode::Cors, ReferrerPolicy::Empty, principal)
-        };
+        let run = |hop: &Hop, principal: &Principal| value(hop, RequestMode::Cors, principal);
         let mut tainted = hop("GET", ResponseTainting::Cors);
         tainted.before = vec!["https://a.test/".parse().unwrap()];
         assert_eq!(run(&tainted, &page()).as_deref(), Some("null"));

@@ -1,5 +1,5 @@
 //! The [CORS-exposed header-name list](https://fetch.spec.whatwg.org/#concept-response-cors-exposed-header-name-list)
-//! of a response that passed the CORS check: main fetch, the step before responses are filtered.
+//! of a response that passed the CORS check: main fetch, step 14.1.
 
 use bgfetch_model::header_list::HeaderList;
 use bgfetch_model::request::CredentialsMode;
