@@ -21,6 +21,7 @@ use bgfetch_net::fetcher::{FetchError, FetchRequest, FetchResponse, Fetcher};
 use bgfetch_net::hyper::HyperFetcher;
 use futures_util::TryStreamExt;
 use server::Server;
+use tokio::io::AsyncReadExt;
 use url::Url;
 
 const ANY: &str = "Access-Control-Allow-Origin: *";
@@ -277,4 +278,21 @@ async fn the_user_needs_nobodys_approval(page: Page) {
     assert_eq!(page.server.take(), ["PUT /"]);
 }
 
+}
+
+#[tokio::test]
+async fn a_preflight_that_the_network_cuts_off_has_sent_nothing_of_the_request() {
+    let page = Page::open("h2").await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut first = [0; 7];
+        socket.read_exact(&mut first).await.unwrap();
+        assert_eq!(&first, b"OPTIONS");
+    });
+    let put = |request: &mut Request| request.method = "PUT".into();
+    let error = page.fetch(url.parse().unwrap(), put).await.expect_err("there was no response");
+    assert_eq!(error.kind(), FaultKind::Interrupted);
+    assert!(!error.sent(), "so the record may be tried again");
 }
