@@ -69,7 +69,9 @@ impl std::error::Error for RecordError {}
 /// A response and its body, which may still be arriving.
 #[derive(Debug)]
 pub struct Response {
-    /// The head, without the headers that the stored body would contradict.
+    /// The head as script may see it (Fetch's [filtered
+    /// response](https://fetch.spec.whatwg.org/#concept-filtered-response)), without the headers that
+    /// the stored body would contradict.
     pub head: ResponseHead,
     /// The body.
     pub body: ResponseBody,
@@ -129,7 +131,7 @@ impl BackgroundFetchRecord {
         match (now.exposed_response(), now.result) {
             // Step 2.8.2, it may be exposed.
             (Some(head), _) => {
-                let mut head = ResponseHead::clone(head);
+                let mut head = head.filtered();
                 head.headers.delete("content-range");
                 head.headers.delete("content-length");
                 let key = BodyKey { record: self.key, generation: now.generation };
