@@ -11,6 +11,7 @@ mod hop;
 pub mod main_fetch;
 pub mod redirect;
 pub mod retry_after;
+pub mod site;
 pub mod target;
 
 pub use self::blocked::Blocked;
