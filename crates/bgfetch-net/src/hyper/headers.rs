@@ -12,7 +12,7 @@ use thiserror::Error;
 use url::Position;
 
 use super::upload::{Upload, UploadBody};
-use crate::fetch::Hop;
+use crate::fetch::{Hop, cache_mode, fetch_metadata, referrer};
 use crate::fetcher::FetchRequest;
 
 /// What the request says it can decode; [`super::decode`] knows the same names.
@@ -80,6 +80,10 @@ fn header_map(hop: &Hop, fetch: &FetchRequest, user_agent: &str) -> Result<Heade
             isomorphic_encode(value).ok_or_else(bad)?,
         );
     }
+    for (name, value) in policy_headers(hop, fetch) {
+        let value = isomorphic_encode(value).ok_or_else(|| BadRequest::Header(name.into()))?;
+        headers.insert(HeaderName::from_static(name), value);
+    }
     let agent =
         || isomorphic_encode(user_agent).ok_or_else(|| BadRequest::Header("user-agent".into()));
     if !headers.contains_key(USER_AGENT) {
@@ -106,6 +110,16 @@ fn header_map(hop: &Hop, fetch: &FetchRequest, user_agent: &str) -> Result<Heade
     let identity = fetch.identity || fetch.resume.is_some();
     headers.insert(ACCEPT_ENCODING, if identity { IDENTITY } else { CODINGS });
     Ok(headers)
+}
+
+/// What the page's policies and the request's modes add to its headers.
+fn policy_headers<'a>(
+    hop: &'a Hop,
+    fetch: &'a FetchRequest,
+) -> impl Iterator<Item = (&'static str, &'a str)> {
+    let metadata = |policies| fetch_metadata::headers(policies, &fetch.request, hop);
+    let metadata = fetch.principal.policies().map(metadata).into_iter().flatten();
+    cache_mode::headers(&fetch.request, hop).chain(referrer::header(hop)).chain(metadata)
 }
 
 /// [Isomorphic encoding](https://infra.spec.whatwg.org/#isomorphic-encode) into a header value.

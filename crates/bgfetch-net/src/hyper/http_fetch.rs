@@ -13,7 +13,7 @@ use http_body_util::BodyExt;
 
 use super::{HttpClient, decode, error, headers};
 use crate::fetch::redirect::{self, Next};
-use crate::fetch::{Blocked, Hop, main_fetch, retry_after};
+use crate::fetch::{Blocked, Hop, main_fetch, referrer, retry_after};
 use crate::fetcher::{FetchError, FetchRequest, FetchResponse};
 
 /// Fetches once.
@@ -42,7 +42,10 @@ pub(super) async fn http_fetch(
         {
             Next::Response => return to_response(response, hop),
             Next::OpaqueRedirect => return Ok(opaque_redirect(&response, hop)),
-            Next::Follow(next) => hop = next,
+            Next::Follow(next) => {
+                hop = next;
+                referrer::set_policy_on_redirect(&mut hop, &headers::to_list(response.headers()));
+            }
         }
     }
 }
