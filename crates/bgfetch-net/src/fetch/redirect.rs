@@ -13,6 +13,7 @@ pub const MAX_REDIRECTS: usize = 20;
 
 /// What a response leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "one for each hop, and moved but once")]
 pub enum Next {
     /// It is the response.
     Response,
