@@ -25,4 +25,16 @@ pub enum Blocked {
     /// Status 407: a proxy wants to know who is asking, which no page can answer.
     #[error("a proxy asks for credentials")]
     ProxyAuthentication,
+    /// The page came over TLS, and the URL would not.
+    #[error("the page is secure, and the URL is not (mixed content)")]
+    MixedContent,
+    /// The page's content security policy does not allow the URL, by the directive of this name.
+    #[error("the page's content security policy does not allow the URL ({0})")]
+    Csp(String),
+    /// The URL may be dangling markup.
+    #[error("the URL may be text that an injected tag swallowed (dangling markup)")]
+    DanglingMarkup,
+    /// The cache mode is `only-if-cached`, and nothing is cached.
+    #[error("the cache mode is only-if-cached, and nothing is cached")]
+    OnlyIfCached,
 }

@@ -13,7 +13,7 @@ use url::Position;
 
 use super::upload::{Upload, UploadBody};
 use crate::fetch::cors::preflight::Preflight;
-use crate::fetch::{Hop, origin_header};
+use crate::fetch::{Hop, cache_mode, fetch_metadata, origin_header, referrer};
 use crate::fetcher::{FetchRequest, UploadProgress};
 
 /// What the request says it can decode; [`super::decode`] knows the same names.
@@ -101,6 +101,9 @@ fn append_client_headers(
     if let Some(origin) = origin_header::value(hop, fetch.request.mode, &fetch.principal) {
         headers.insert(ORIGIN, header_value("origin", &origin)?);
     }
+    let metadata = |policies| fetch_metadata::headers(policies, &fetch.request, hop);
+    let metadata = fetch.principal.policies().map(metadata).into_iter().flatten();
+    insert_all(headers, referrer::header(hop).into_iter().chain(metadata))?;
     if !headers.contains_key(USER_AGENT) {
         headers.insert(USER_AGENT, header_value("user-agent", user_agent)?);
     }
@@ -114,6 +117,7 @@ fn request_headers(
 ) -> Result<HeaderMap, BadRequest> {
     let mut headers = to_map(&hop.headers)?;
     append_client_headers(&mut headers, hop, fetch, user_agent)?;
+    insert_all(&mut headers, cache_mode::headers(&fetch.request, hop))?;
     // Fetch says so for a null body; of a body, hyper writes the length itself.
     if !hop.sends_body && matches!(hop.method.as_str(), "POST" | "PUT") {
         headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
@@ -131,6 +135,16 @@ fn request_headers(
     let identity = fetch.identity || fetch.resume.is_some();
     headers.insert(ACCEPT_ENCODING, if identity { IDENTITY } else { CODINGS });
     Ok(headers)
+}
+
+fn insert_all<'a>(
+    headers: &mut HeaderMap,
+    added: impl IntoIterator<Item = (&'static str, &'a str)>,
+) -> Result<(), BadRequest> {
+    for (name, value) in added {
+        headers.insert(HeaderName::from_static(name), header_value(name, value)?);
+    }
+    Ok(())
 }
 
 /// The headers of a list that are not the connection's own.

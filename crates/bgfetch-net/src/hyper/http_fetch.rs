@@ -18,7 +18,7 @@ use super::{HttpClient, Shared, decode, error, headers};
 use crate::fetch::cors::preflight::Preflight;
 use crate::fetch::cors::{self, CacheKey};
 use crate::fetch::redirect::{self, Next};
-use crate::fetch::{Blocked, Hop, ResponseTainting, main_fetch, retry_after};
+use crate::fetch::{Blocked, Hop, ResponseTainting, main_fetch, referrer, retry_after};
 use crate::fetcher::{FetchError, FetchRequest, FetchResponse};
 
 /// Fetches once.
@@ -61,7 +61,10 @@ impl HttpFetch {
             match self.next(hop, &received) {
                 Ok(Next::Response) => return self.response(received, hop),
                 Ok(Next::OpaqueRedirect) => return Ok(opaque_redirect(&received, hop)),
-                Ok(Next::Follow(next)) => *hop = next,
+                Ok(Next::Follow(next)) => {
+                    *hop = next;
+                    referrer::set_policy_on_redirect(hop, &received.headers());
+                }
                 Err(cause) => return Err(received.refuse(cause)),
             }
         }

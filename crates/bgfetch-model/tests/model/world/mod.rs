@@ -24,6 +24,7 @@ use bgfetch_model::ids::{
 };
 use bgfetch_model::input::{BodyError, Input, Permission, Verification};
 use bgfetch_model::model::Model;
+use bgfetch_model::policy::Principal;
 use bgfetch_model::request::Request;
 use bgfetch_model::time::{Now, UnixTime};
 
@@ -78,6 +79,8 @@ pub(crate) struct World {
     connectivity: Connectivity,
     pub(crate) quota: u64,
     pub(crate) permission: Permission,
+    /// Who calls `fetch()`.
+    pub(crate) principal: Principal,
     pub(crate) body_error: Option<BodyError>,
     /// How many of the next events no worker handles.
     pub(crate) unhandled_events: u32,
@@ -153,6 +156,7 @@ impl World {
             connectivity: Connectivity::Online,
             quota: u64::MAX,
             permission: Permission::Granted,
+            principal: Principal::User,
             body_error: None,
             unhandled_events: 0,
             unreadable_bodies: 0,
