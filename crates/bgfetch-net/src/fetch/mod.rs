@@ -7,6 +7,9 @@
 //! for the first URL and after every redirect.
 
 mod blocked;
+pub mod cookie_jar;
+pub mod cookies;
+pub mod credentials;
 mod hop;
 pub mod main_fetch;
 pub mod redirect;
