@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bgfetch_model::header_list::HeaderList;
 use http::header::{
-    ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, IF_RANGE,
-    LOCATION, RANGE, USER_AGENT,
+    ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, COOKIE, HeaderMap, HeaderName, HeaderValue, IF_RANGE,
+    LOCATION, RANGE, SET_COOKIE, USER_AGENT,
 };
 use http::{Method, Request, Uri};
 use thiserror::Error;
@@ -13,6 +13,7 @@ use url::Position;
 
 use super::upload::{Upload, UploadBody};
 use crate::fetch::Hop;
+use crate::fetch::cookies::{CookieContext, CookieStore};
 use crate::fetcher::FetchRequest;
 
 /// What the request says it can decode; [`super::decode`] knows the same names.
@@ -74,6 +75,10 @@ fn header_map(hop: &Hop, fetch: &FetchRequest, user_agent: &str) -> Result<Heade
         if FRAMING.iter().any(|own| name.eq_ignore_ascii_case(own)) {
             continue;
         }
+        // Fetch forbids it to pages too; cookies come from the store.
+        if name.eq_ignore_ascii_case("cookie") && fetch.principal.policies().is_some() {
+            continue;
+        }
         let bad = || BadRequest::Header(name.into());
         headers.append(
             HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?,
@@ -106,6 +111,42 @@ fn header_map(hop: &Hop, fetch: &FetchRequest, user_agent: &str) -> Result<Heade
     let identity = fetch.identity || fetch.resume.is_some();
     headers.insert(ACCEPT_ENCODING, if identity { IDENTITY } else { CODINGS });
     Ok(headers)
+}
+
+/// Adds the cookies for a request that has credentials. One that brings its own, as the user may,
+/// keeps those.
+pub(super) fn add_cookies(
+    headers: &mut HeaderMap,
+    store: &dyn CookieStore,
+    fetch: &FetchRequest,
+    hop: &Hop,
+) {
+    let context = CookieContext::new(&fetch.storage_key, &fetch.principal, hop);
+    if !headers.contains_key(COOKIE)
+        && let Some(mut value) = store.cookies(&context)
+    {
+        // HTTP/2 keeps it out of the compression table, and logs do not show it.
+        value.set_sensitive(true);
+        headers.insert(COOKIE, value);
+    }
+}
+
+/// Takes the cookies out of a response: into the store, where there is one that may have them. No
+/// page sees them, and they are not stored with the response.
+pub(super) fn take_cookies(
+    headers: &mut HeaderMap,
+    store: Option<&dyn CookieStore>,
+    fetch: &FetchRequest,
+    hop: &Hop,
+) {
+    let http::header::Entry::Occupied(entry) = headers.entry(SET_COOKIE) else {
+        return;
+    };
+    let (_, values) = entry.remove_entry_mult();
+    if let Some(store) = store {
+        let context = CookieContext::new(&fetch.storage_key, &fetch.principal, hop);
+        store.set_cookies(&context, &values.collect::<Vec<_>>());
+    }
 }
 
 /// [Isomorphic encoding](https://infra.spec.whatwg.org/#isomorphic-encode) into a header value.

@@ -11,15 +11,14 @@ use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use http::{Response, Version};
 use http_body_util::BodyExt;
 
-use super::{HttpClient, decode, error, headers};
+use super::{Network, decode, error, headers};
 use crate::fetch::redirect::{self, Next};
-use crate::fetch::{Blocked, Hop, main_fetch, retry_after};
+use crate::fetch::{Blocked, Hop, credentials, main_fetch, retry_after};
 use crate::fetcher::{FetchError, FetchRequest, FetchResponse};
 
 /// Fetches once.
 pub(super) async fn http_fetch(
-    client: HttpClient,
-    user_agent: Arc<str>,
+    network: Arc<Network>,
     request: FetchRequest,
 ) -> Result<FetchResponse, FetchError> {
     let mut hop = Hop::first(&request.request);
@@ -27,12 +26,20 @@ pub(super) async fn http_fetch(
         let sent = hop.redirect_count() > 0;
         main_fetch::check(&request.request, &request.principal, &mut hop)
             .map_err(|cause| error::blocked(sent, cause))?;
-        let (message, upload) = headers::request(&hop, &request, &user_agent)
+        let (mut message, upload) = headers::request(&hop, &request, &network.user_agent)
             .map_err(|cause| error::blocked(sent, cause))?;
-        let response = client
-            .request(message)
-            .await
-            .map_err(|cause| upload.failure().unwrap_or_else(|| error::from_client(cause, sent)))?;
+        let credentials = credentials::included(&request.request, &request.principal, &hop);
+        // Whoever keeps cookies, for a request that has credentials.
+        let cookies = network.cookies.as_deref().filter(|_| credentials);
+        if let Some(store) = cookies {
+            headers::add_cookies(message.headers_mut(), store, &request, &hop);
+        }
+        let mut response =
+            network.pools.client(&request, credentials).request(message).await.map_err(
+                |cause| upload.failure().unwrap_or_else(|| error::from_client(cause, sent)),
+            )?;
+        // Whatever is then thought of the response, its cookies are taken.
+        headers::take_cookies(response.headers_mut(), cookies, &request, &hop);
 
         let location = headers::location(response.headers());
         let mode = request.request.redirect;
