@@ -25,7 +25,7 @@ pub(super) fn protocol(cause: impl Into<Box<dyn Error + Send + Sync>>) -> FetchE
 /// TLS can fail before there is a connection, and still after: a server that does not accept the
 /// client's certificate may say so where the response is awaited.
 pub(super) fn from_client(error: legacy::Error, sent: bool) -> FetchError {
-    if let Some(told) = chain(&error).find_map(tls_error::message) {
+    if let Some(told) = causes(&error).find_map(tls_error::message) {
         return FetchError::new(FaultKind::Tls, sent || !error.is_connect(), told);
     }
     if error.is_connect() {
@@ -37,10 +37,17 @@ pub(super) fn from_client(error: legacy::Error, sent: bool) -> FetchError {
     FetchError::new(classify(&error, FaultKind::Interrupted), true, error)
 }
 
+/// A failure of a preflight before its response's head. However far the preflight came, nothing of
+/// the request that it asks for was sent, unless an earlier one of the redirect chain was.
+pub(super) fn from_preflight(error: legacy::Error, sent: bool) -> FetchError {
+    let failure = from_client(error, sent);
+    FetchError::new(failure.kind(), sent, failure)
+}
+
 /// A failure in the middle of the response's body.
 pub(super) fn from_body(error: ::hyper::Error) -> FetchError {
     // Both sides have agreed on TLS by then; what breaks now is this connection.
-    if let Some(told) = chain(&error).find_map(tls_error::message) {
+    if let Some(told) = causes(&error).find_map(tls_error::message) {
         return FetchError::new(FaultKind::Interrupted, true, told);
     }
     FetchError::new(classify(&error, FaultKind::Interrupted), true, error)
@@ -51,7 +58,7 @@ pub(super) fn from_body(error: ::hyper::Error) -> FetchError {
 /// A broken HTTP/2 frame cannot be told from a reset by the error's public face; it counts as a
 /// reset, whose retries are bounded.
 fn classify(error: &(dyn Error + 'static), otherwise: FaultKind) -> FaultKind {
-    chain(error).find_map(kind_of).unwrap_or(otherwise)
+    causes(error).find_map(kind_of).unwrap_or(otherwise)
 }
 
 fn kind_of(error: &(dyn Error + 'static)) -> Option<FaultKind> {
@@ -72,11 +79,11 @@ fn kind_of(error: &(dyn Error + 'static)) -> Option<FaultKind> {
 
 /// The error at the bottom of `error`.
 fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
-    chain(error).last().unwrap_or(error)
+    causes(error).last().unwrap_or(error)
 }
 
-/// `error` and what it wraps, the outermost first.
-fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+/// `error` and what is inside of it.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |error| cause(*error))
 }
 
@@ -114,6 +121,6 @@ mod tests {
         }
         let tls = io::Error::new(io::ErrorKind::InvalidData, rustls::Error::DecryptError);
         let wrapped = io::Error::other(tls);
-        assert!(chain(&wrapped).find_map(tls_error::message).is_some());
+        assert!(causes(&wrapped).find_map(tls_error::message).is_some());
     }
 }

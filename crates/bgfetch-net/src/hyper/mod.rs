@@ -1,13 +1,14 @@
 //! The default [`Fetcher`]: hyper over rustls, HTTP/1.1 with keep-alive and HTTP/2 by ALPN.
 //!
 //! What the [Fetch](crate::fetch) standard checks and adds is decided there; here its requests are
-//! sent. `http_fetch.rs` has the loop over preflights and redirects.
+//! sent. `http_fetch.rs` has the loop over preflights and redirects, `network_fetch.rs` sends one message.
 
 mod connect;
 mod decode;
 mod error;
 mod headers;
 mod http_fetch;
+mod network_fetch;
 mod pools;
 mod tls_error;
 mod upload;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use parking_lot::Mutex;
 use rustls::ClientConfig;
 
 use self::connect::{ConnectSettings, Connector};
@@ -25,6 +27,7 @@ pub use self::connect::{Resolve, SystemResolver};
 use self::pools::Pools;
 use self::upload::UploadBody;
 use crate::fetch::cookies::CookieStore;
+use crate::fetch::cors::PreflightCache;
 use crate::fetcher::{FetchError, FetchRequest, FetchResponse, Fetcher};
 
 type HttpClient = Client<Connector, UploadBody>;
@@ -53,13 +56,14 @@ const PING: Duration = Duration::from_secs(12);
 ///
 /// Connections and TLS sessions are shared by the fetches of one storage key whose credentials are
 /// alike included or not, and by those of the user; never between these.
-pub struct HyperFetcher(Arc<Network>);
+pub struct HyperFetcher(Arc<Shared>);
 
-/// What fetches share.
-struct Network {
+/// What fetches have in common, the running ones included when the network changes.
+struct Shared {
     pools: Pools,
     cookies: Option<Arc<dyn CookieStore>>,
-    user_agent: Arc<str>,
+    preflights: Mutex<PreflightCache>,
+    user_agent: String,
 }
 
 /// Configures a [`HyperFetcher`].
@@ -122,10 +126,11 @@ impl HyperFetcherBuilder {
             Some(config) => config,
             None => connect::default_tls()?,
         };
-        Ok(HyperFetcher(Arc::new(Network {
+        Ok(HyperFetcher(Arc::new(Shared {
             pools: Pools::new(tls, self.connect),
             cookies: self.cookies,
-            user_agent: self.user_agent.into(),
+            preflights: Mutex::default(),
+            user_agent: self.user_agent,
         })))
     }
 }
