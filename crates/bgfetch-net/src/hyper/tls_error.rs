@@ -9,8 +9,20 @@ pub(super) fn message(error: &(dyn std::error::Error + 'static)) -> Option<Strin
     if let Some(error) = error.downcast_ref::<Error>() {
         return Some(of(error));
     }
-    // HTTP/2 keeps of a transport's error only the kind and the text; TLS alone says "invalid data".
-    let error = error.downcast_ref::<h2::Error>()?.get_io()?;
+    message_of_io(error.downcast_ref::<h2::Error>()?.get_io()?)
+}
+
+/// The same where there is a connection and no head of a response yet, from which HTTP/2 keeps only
+/// the kind and the text of a connection's error. Nothing else has invalid data to report by then.
+pub(super) fn message_before_head(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    message(error).or_else(|| {
+        let error = error.downcast_ref::<io::Error>()?;
+        let is_leaf = error.get_ref().is_none_or(|inner| !inner.is::<Error>());
+        is_leaf.then(|| message_of_io(error)).flatten()
+    })
+}
+
+fn message_of_io(error: &io::Error) -> Option<String> {
     (error.kind() == io::ErrorKind::InvalidData).then(|| format!("TLS failed: {error}"))
 }
 
@@ -72,6 +84,10 @@ mod tests {
             let told = message(&error).unwrap();
             assert!(told.contains(expected), "{told}");
         }
-        assert_eq!(message(&io::Error::from(io::ErrorKind::InvalidData)), None);
+        let text = io::Error::new(io::ErrorKind::InvalidData, "received fatal alert");
+        assert_eq!(message(&text), None);
+        assert_eq!(message_before_head(&text).unwrap(), "TLS failed: received fatal alert");
+        let whole = io::Error::new(io::ErrorKind::InvalidData, Error::DecryptError);
+        assert_eq!(message_before_head(&whole), None, "what it wraps says more");
     }
 }
