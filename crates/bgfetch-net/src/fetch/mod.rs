@@ -8,7 +8,10 @@
 
 mod blocked;
 pub mod cache_mode;
+pub mod cookie_jar;
+pub mod cookies;
 pub mod cors;
+pub mod credentials;
 pub mod csp;
 pub mod dangling_markup;
 pub mod fetch_metadata;
