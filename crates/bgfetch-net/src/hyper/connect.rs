@@ -16,6 +16,8 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tower_service::Service;
 
+use super::frames::Counted;
+
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Looks host names up.
@@ -73,10 +75,16 @@ pub(super) fn default_tls() -> Result<ClientConfig, rustls::Error> {
 pub(super) struct Connector {
     inner: HttpsConnector<HttpConnector<Resolver>>,
     limit: Duration,
+    informational: usize,
 }
 
 impl Connector {
-    pub(super) fn new(mut tls: ClientConfig, resolver: Arc<dyn Resolve>, limit: Duration) -> Self {
+    pub(super) fn new(
+        mut tls: ClientConfig,
+        resolver: Arc<dyn Resolve>,
+        limit: Duration,
+        informational: usize,
+    ) -> Self {
         let mut http = HttpConnector::new_with_resolver(Resolver(resolver));
         http.enforce_http(false);
         http.set_nodelay(true);
@@ -90,12 +98,12 @@ impl Connector {
             .https_or_http()
             .enable_all_versions()
             .wrap_connector(http);
-        Self { inner, limit }
+        Self { inner, limit, informational }
     }
 }
 
 impl Service<Uri> for Connector {
-    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Response = TokioIo<Counted<TokioIo<MaybeHttpsStream<TokioIo<TcpStream>>>>>;
     type Error = BoxError;
     type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
 
@@ -105,10 +113,12 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let connecting = self.inner.call(uri);
-        let limit = self.limit;
+        let (limit, informational) = (self.limit, self.informational);
         Box::pin(async move {
             match tokio::time::timeout(limit, connecting).await {
-                Ok(connected) => connected,
+                Ok(connected) => {
+                    Ok(TokioIo::new(Counted::new(TokioIo::new(connected?), informational)))
+                }
                 Err(_) => Err(io::Error::new(
                     io::ErrorKind::TimedOut,
                     format!("no connection within {} s", limit.as_secs_f32()),

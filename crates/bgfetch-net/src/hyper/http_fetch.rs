@@ -11,6 +11,8 @@ use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use http::{Response, Version};
 use http_body_util::BodyExt;
 
+use super::exchange::exchange;
+use super::limits::ServerLimits;
 use super::{HttpClient, decode, error, headers};
 use crate::fetch::redirect::{self, Next};
 use crate::fetch::{Blocked, Hop, main_fetch, retry_after};
@@ -20,6 +22,7 @@ use crate::fetcher::{FetchError, FetchRequest, FetchResponse};
 pub(super) async fn http_fetch(
     client: HttpClient,
     user_agent: Arc<str>,
+    limits: ServerLimits,
     request: FetchRequest,
 ) -> Result<FetchResponse, FetchError> {
     let mut hop = Hop::first(&request.request);
@@ -29,10 +32,7 @@ pub(super) async fn http_fetch(
             .map_err(|cause| error::blocked(sent, cause))?;
         let (message, upload) = headers::request(&hop, &request, &user_agent)
             .map_err(|cause| error::blocked(sent, cause))?;
-        let response = client
-            .request(message)
-            .await
-            .map_err(|cause| upload.failure().unwrap_or_else(|| error::from_client(cause, sent)))?;
+        let response = exchange(&client, &limits, message, &upload, sent).await?;
 
         let location = headers::location(response.headers());
         let mode = request.request.redirect;
@@ -40,16 +40,20 @@ pub(super) async fn http_fetch(
         match redirect::next(&hop, mode, status, location.as_deref())
             .map_err(|cause| error::blocked(true, Blocked::from(cause)))?
         {
-            Next::Response => return to_response(response, hop),
+            Next::Response => return to_response(response, hop, &limits),
             Next::OpaqueRedirect => return Ok(opaque_redirect(&response, hop)),
             Next::Follow(next) => hop = next,
         }
     }
 }
 
-fn to_response(response: Response<Incoming>, hop: Hop) -> Result<FetchResponse, FetchError> {
+fn to_response(
+    response: Response<Incoming>,
+    hop: Hop,
+    limits: &ServerLimits,
+) -> Result<FetchResponse, FetchError> {
     let (parts, body) = response.into_parts();
-    let codings = decode::codings(&parts.headers)?;
+    let codings = decode::codings(&parts.headers, limits.codings)?;
     let head = ResponseHead {
         status: parts.status.as_u16(),
         headers: headers::to_list(&parts.headers),
@@ -60,7 +64,7 @@ fn to_response(response: Response<Incoming>, hop: Hop) -> Result<FetchResponse, 
     Ok(FetchResponse {
         retry_after: retry_after::delay(&head.headers, SystemTime::now()),
         multiplexed: is_multiplexed(parts.version),
-        body: decode::decode(body_stream(body), codings),
+        body: decode::decode(body_stream(body), codings, limits),
         head,
     })
 }

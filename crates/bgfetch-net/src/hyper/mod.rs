@@ -6,8 +6,11 @@
 mod connect;
 mod decode;
 mod error;
+mod exchange;
+mod frames;
 mod headers;
 mod http_fetch;
+mod limits;
 mod upload;
 
 use std::sync::Arc;
@@ -21,6 +24,7 @@ use rustls::ClientConfig;
 
 use self::connect::Connector;
 pub use self::connect::{Resolve, SystemResolver};
+pub use self::limits::ServerLimits;
 use self::upload::UploadBody;
 use crate::fetcher::{FetchError, FetchRequest, FetchResponse, Fetcher};
 
@@ -29,12 +33,6 @@ type HttpClient = Client<Connector, UploadBody>;
 /// Idle connections are closed after this time: servers commonly wait a little longer, so that a
 /// request rarely meets a connection the server is about to close.
 const IDLE: Duration = Duration::from_secs(50);
-
-/// The largest response head that is accepted, and the largest read from a socket.
-const MAX_HEAD: usize = 256 << 10;
-
-/// The most headers a response may have.
-const MAX_HEADERS: usize = 256;
 
 /// How much an HTTP/2 server may send ahead on one stream and on one connection. Large enough for
 /// fast links with a long way (2 MiB every 20 ms is 100 MB/s), small enough for bounded memory.
@@ -51,6 +49,7 @@ pub struct HyperFetcher {
     connector: Connector,
     client: RwLock<HttpClient>,
     user_agent: Arc<str>,
+    limits: ServerLimits,
 }
 
 /// Configures a [`HyperFetcher`].
@@ -59,6 +58,7 @@ pub struct HyperFetcherBuilder {
     resolver: Arc<dyn Resolve>,
     connect_timeout: Duration,
     user_agent: String,
+    limits: ServerLimits,
 }
 
 impl HyperFetcherBuilder {
@@ -91,6 +91,13 @@ impl HyperFetcherBuilder {
         self
     }
 
+    /// What a server may make this side hold or do; [`ServerLimits::default`] by default.
+    #[must_use]
+    pub fn limits(mut self, limits: ServerLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
     /// Builds the fetcher. It opens no connection yet, and needs no runtime until it fetches.
     ///
     /// # Errors
@@ -100,11 +107,14 @@ impl HyperFetcherBuilder {
             Some(config) => config,
             None => connect::default_tls()?,
         };
-        let connector = Connector::new(tls, self.resolver, self.connect_timeout);
+        let limits = self.limits;
+        let connector =
+            Connector::new(tls, self.resolver, self.connect_timeout, limits.informational);
         Ok(HyperFetcher {
-            client: RwLock::new(client(connector.clone())),
+            client: RwLock::new(client(connector.clone(), &limits)),
             connector,
             user_agent: self.user_agent.into(),
+            limits,
         })
     }
 }
@@ -118,6 +128,7 @@ impl HyperFetcher {
             resolver: Arc::new(SystemResolver),
             connect_timeout: Duration::from_secs(30),
             user_agent: concat!("bgfetch/", env!("CARGO_PKG_VERSION")).into(),
+            limits: ServerLimits::default(),
         }
     }
 
@@ -136,23 +147,27 @@ impl Fetcher for HyperFetcher {
         request: FetchRequest,
     ) -> BoxFuture<'static, Result<FetchResponse, FetchError>> {
         let client = self.client.read().clone();
-        Box::pin(http_fetch::http_fetch(client, Arc::clone(&self.user_agent), request))
+        let user_agent = Arc::clone(&self.user_agent);
+        Box::pin(http_fetch::http_fetch(client, user_agent, self.limits, request))
     }
 
     /// Forgets the pool. Fetches that run keep their connections until they end.
     fn network_changed(&self) {
-        *self.client.write() = client(self.connector.clone());
+        *self.client.write() = client(self.connector.clone(), &self.limits);
     }
 }
 
-fn client(connector: Connector) -> HttpClient {
+fn client(connector: Connector, limits: &ServerLimits) -> HttpClient {
+    /// hyper panics below it.
+    const LEAST_BUFFER: usize = 8 << 10;
+    let head_size = limits.head_size as usize;
     Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE)
-        .http1_max_buf_size(MAX_HEAD)
-        .http1_max_headers(MAX_HEADERS)
-        .http2_max_header_list_size(MAX_HEAD as u32)
+        .http1_max_buf_size(head_size.max(LEAST_BUFFER))
+        .http1_max_headers(limits.headers)
+        .http2_max_header_list_size(limits.head_size)
         .http2_initial_stream_window_size(STREAM_WINDOW)
         .http2_initial_connection_window_size(CONNECTION_WINDOW)
         .http2_keep_alive_interval(PING)
