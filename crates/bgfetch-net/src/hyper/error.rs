@@ -26,8 +26,13 @@ pub(super) fn from_client(error: legacy::Error, sent: bool) -> FetchError {
         // The errors around it only name the layers of the stack.
         return FetchError::new(kind, sent, format!("could not connect: {}", innermost(&error)));
     }
-    // Once there is a connection, only hyper knows how far the request came.
-    FetchError::new(classify(&error, FaultKind::Interrupted), true, error)
+    // Once there is a connection, only hyper knows how far the request came. A stream that this side
+    // reset before there was a head had one that breaks HTTP or a limit.
+    let otherwise = match h2_error(&error) {
+        Some(h2) if h2.is_reset() && h2.is_library() => FaultKind::Protocol,
+        _ => FaultKind::Interrupted,
+    };
+    FetchError::new(classify(&error, otherwise), true, error)
 }
 
 /// A failure in the middle of the response's body.
@@ -36,18 +41,13 @@ pub(super) fn from_body(error: ::hyper::Error) -> FetchError {
 }
 
 /// The class that the first telling cause of `error` has, else `otherwise`.
-///
-/// A broken HTTP/2 frame cannot be told from a reset by the error's public face; it counts as a
-/// reset, whose retries are bounded.
 fn classify(error: &(dyn Error + 'static), otherwise: FaultKind) -> FaultKind {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(kind) = kind_of(error) {
-            return kind;
-        }
-        next = cause(error);
-    }
-    otherwise
+    causes(error).find_map(kind_of).unwrap_or(otherwise)
+}
+
+/// What the HTTP/2 library has to say.
+fn h2_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a h2::Error> {
+    causes(error).find_map(|cause| cause.downcast_ref())
 }
 
 fn kind_of(error: &(dyn Error + 'static)) -> Option<FaultKind> {
@@ -56,6 +56,10 @@ fn kind_of(error: &(dyn Error + 'static)) -> Option<FaultKind> {
     }
     if let Some(error) = error.downcast_ref::<::hyper::Error>() {
         return error.is_parse().then_some(FaultKind::Protocol);
+    }
+    if let Some(error) = error.downcast_ref::<h2::Error>() {
+        // This side ended the whole connection because of what came on it.
+        return (error.is_go_away() && error.is_library()).then_some(FaultKind::Protocol);
     }
     let error = error.downcast_ref::<io::Error>()?;
     match error.kind() {
@@ -71,7 +75,12 @@ fn kind_of(error: &(dyn Error + 'static)) -> Option<FaultKind> {
 
 /// The error at the bottom of `error`.
 fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
-    std::iter::successors(Some(error), |error| cause(*error)).last().unwrap_or(error)
+    causes(error).last().unwrap_or(error)
+}
+
+/// `error` and what is inside of it.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| cause(*error))
 }
 
 /// The error inside `error`. An [`io::Error`] that wraps another does not give it as its source.

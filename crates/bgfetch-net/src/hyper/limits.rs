@@ -13,9 +13,7 @@ use super::error;
 use crate::fetcher::FetchError;
 
 /// Limits against hostile or broken servers. A server that passes one ends the attempt as
-/// [`FaultKind::Protocol`](bgfetch_model::attempt::FaultKind::Protocol), which is not retried; only
-/// an HTTP/2 head that is too large cannot be told from a reset stream and counts as
-/// [`Interrupted`](bgfetch_model::attempt::FaultKind::Interrupted), whose retries are bounded.
+/// [`FaultKind::Protocol`](bgfetch_model::attempt::FaultKind::Protocol), which is not retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerLimits {
     /// The size of a response's head in bytes, 256 KiB by default: what browsers accept, and many
