@@ -15,7 +15,7 @@ use super::exchange::exchange;
 use super::limits::ServerLimits;
 use super::{HttpClient, decode, error, headers};
 use crate::fetch::redirect::{self, Next};
-use crate::fetch::{Blocked, Hop, main_fetch, retry_after};
+use crate::fetch::{Blocked, Hop, ResponseTainting, main_fetch, retry_after};
 use crate::fetcher::{FetchError, FetchRequest, FetchResponse};
 
 /// Fetches once.
@@ -32,6 +32,10 @@ pub(super) async fn http_fetch(
             .map_err(|cause| error::blocked(sent, cause))?;
         let (message, upload) = headers::request(&hop, &request, &user_agent)
             .map_err(|cause| error::blocked(sent, cause))?;
+        // How far an upload comes tells of a server that has not approved yet.
+        if hop.tainting == ResponseTainting::Cors {
+            request.uploaded.withhold();
+        }
         let response = exchange(&client, &limits, message, &upload, sent).await?;
 
         let location = headers::location(response.headers());

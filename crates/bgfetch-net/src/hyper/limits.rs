@@ -17,15 +17,17 @@ use crate::fetcher::FetchError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerLimits {
     /// The size of a response's head in bytes, 256 KiB by default: what browsers accept, and many
-    /// times the largest head in use. Over HTTP/2 it is the header list's size as
-    /// [RFC 9113 section 6.5.2](https://www.rfc-editor.org/rfc/rfc9113#section-6.5.2) counts it, over
-    /// HTTP/1.1 also the most that is read from a socket at once; hyper wants at least 8 KiB.
+    /// times the largest head in use. Counted as
+    /// [RFC 9113 section 6.5.2](https://www.rfc-editor.org/rfc/rfc9113#section-6.5.2) says, with 32
+    /// for each header. Over HTTP/1.1 also about the most that is read from a socket at once, for
+    /// which hyper wants at least 8 KiB.
     pub head_size: u32,
     /// The number of header lines of a response, 256 by default: each costs more memory than its
     /// bytes, and every header is stored with its record.
     pub headers: usize,
     /// The number of informational (1xx) responses before the final one, 64 by default: a server
-    /// sends a handful of them, and each is parsed for nothing. They do not count as a sign of life:
+    /// sends a handful of them, and each is parsed for nothing. Over HTTP/2 one more may pass where the final
+    /// response has no body. They do not count as a sign of life:
     /// [`Timeouts::head`](crate::attempt::Timeouts::head) runs on.
     pub informational: usize,
     /// How many content codings a response may stack, 4 by default: none in use has more than two,
@@ -56,7 +58,8 @@ impl Default for ServerLimits {
 }
 
 impl ServerLimits {
-    /// Judges a final response's head. HTTP/2 has no limit of its own on the number of headers.
+    /// Judges a final response's head. hyper has no limit on the number of headers over HTTP/2, and
+    /// its buffer may hold up to twice its limit over HTTP/1.1.
     pub(super) fn check_head(
         &self,
         status: StatusCode,
@@ -64,6 +67,11 @@ impl ServerLimits {
     ) -> Result<(), FetchError> {
         if headers.len() > self.headers {
             return Err(error::protocol("the response has too many headers"));
+        }
+        let size: usize =
+            headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
+        if size > self.head_size as usize {
+            return Err(error::protocol("the response's head is too large"));
         }
         // Nothing here ever asks for another protocol.
         if status == StatusCode::SWITCHING_PROTOCOLS {
