@@ -16,3 +16,4 @@ mod mortal;
 mod order;
 mod pauses;
 mod resume;
+mod uploads;
