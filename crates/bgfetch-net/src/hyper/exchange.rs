@@ -7,21 +7,21 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ::hyper::body::Incoming;
 use http::{Request, Response};
+use hyper_util::client::legacy;
 use tokio::sync::Notify;
 
 use super::limits::ServerLimits;
-use super::upload::{Upload, UploadBody};
+use super::upload::UploadBody;
 use super::{HttpClient, error};
 use crate::fetcher::FetchError;
 
-/// Sends `message` and waits for the head of its response. `sent` tells whether an earlier request
-/// of the same fetch was sent.
+/// Sends `message` and waits for the head of its response. `failed` says what a failure of the HTTP
+/// library means for this message.
 pub(super) async fn exchange(
     client: &HttpClient,
     limits: &ServerLimits,
     mut message: Request<UploadBody>,
-    upload: &Upload,
-    sent: bool,
+    failed: impl FnOnce(legacy::Error) -> FetchError,
 ) -> Result<Response<Incoming>, FetchError> {
     let flooded = count_informational(&mut message, limits.informational);
     let response = tokio::select! {
@@ -29,8 +29,7 @@ pub(super) async fn exchange(
         () = flooded.notified() => {
             return Err(error::protocol("too many informational responses"));
         }
-        response = client.request(message) => response
-            .map_err(|cause| upload.failure().unwrap_or_else(|| error::from_client(cause, sent)))?,
+        response = client.request(message) => response.map_err(failed)?,
     };
     limits.check_head(response.status(), response.headers())?;
     Ok(response)

@@ -36,7 +36,10 @@ pub(super) async fn http_fetch(
         if hop.tainting == ResponseTainting::Cors {
             request.uploaded.withhold();
         }
-        let response = exchange(&client, &limits, message, &upload, sent).await?;
+        let response = exchange(&client, &limits, message, |cause| {
+            upload.failure().unwrap_or_else(|| error::from_client(cause, sent))
+        })
+        .await?;
 
         let location = headers::location(response.headers());
         let mode = request.request.redirect;
