@@ -35,8 +35,13 @@ pub(super) fn from_client(error: legacy::Error, sent: bool) -> FetchError {
         // The errors around it only name the layers of the stack.
         return FetchError::new(kind, sent, format!("could not connect: {}", innermost(&error)));
     }
-    // Once there is a connection, only hyper knows how far the request came.
-    FetchError::new(classify(&error, FaultKind::Interrupted), true, error)
+    // Once there is a connection, only hyper knows how far the request came. A stream that this side
+    // reset before there was a head had one that breaks HTTP or a limit.
+    let otherwise = match h2_error(&error) {
+        Some(h2) if h2.is_reset() && h2.is_library() => FaultKind::Protocol,
+        _ => FaultKind::Interrupted,
+    };
+    FetchError::new(classify(&error, otherwise), true, error)
 }
 
 /// A failure of a preflight before its response's head. However far the preflight came, nothing of
@@ -56,16 +61,22 @@ pub(super) fn from_body(error: ::hyper::Error) -> FetchError {
 }
 
 /// The class that the first telling cause of `error` has, else `otherwise`.
-///
-/// A broken HTTP/2 frame cannot be told from a reset by the error's public face; it counts as a
-/// reset, whose retries are bounded.
 fn classify(error: &(dyn Error + 'static), otherwise: FaultKind) -> FaultKind {
     causes(error).find_map(kind_of).unwrap_or(otherwise)
+}
+
+/// What the HTTP/2 library has to say.
+fn h2_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a h2::Error> {
+    causes(error).find_map(|cause| cause.downcast_ref())
 }
 
 fn kind_of(error: &(dyn Error + 'static)) -> Option<FaultKind> {
     if let Some(error) = error.downcast_ref::<::hyper::Error>() {
         return error.is_parse().then_some(FaultKind::Protocol);
+    }
+    if let Some(error) = error.downcast_ref::<h2::Error>() {
+        // This side ended the whole connection because of what came on it.
+        return (error.is_go_away() && error.is_library()).then_some(FaultKind::Protocol);
     }
     let error = error.downcast_ref::<io::Error>()?;
     match error.kind() {

@@ -52,7 +52,13 @@ impl HttpFetch {
             let sent = hop.redirect_count() > 0;
             main_fetch::check(&self.request.request, &self.request.principal, hop)
                 .map_err(|cause| error::blocked(sent, cause))?;
-            self.preflight(hop).await?;
+            let approved = self.preflight(hop).await?;
+            // How far an upload comes tells of a server that has not approved yet.
+            match hop.tainting {
+                ResponseTainting::Cors if approved => self.request.uploaded.approve(),
+                ResponseTainting::Cors => self.request.uploaded.withhold(),
+                ResponseTainting::Basic => {}
+            }
             let received = self.network_or_cache_fetch(hop, sent).await?;
             match self.next(hop, &received) {
                 Ok(Next::Response) => return self.response(received, hop),
@@ -79,41 +85,40 @@ impl HttpFetch {
             headers::add_cookies(message.headers_mut(), store, fetch, hop);
         }
         let client = self.shared.pools.client(fetch, credentials);
-        let received = network_fetch(&client, message)
-            .await
-            .map_err(|cause| upload.failure().unwrap_or_else(|| error::from_client(cause, sent)))?;
+        let failed = |cause| upload.failure().unwrap_or_else(|| error::from_client(cause, sent));
+        let received = network_fetch(&client, &self.shared.limits, message, failed).await?;
         if let Some(store) = cookies {
             headers::store_cookies(received.header_map(), store, fetch, hop);
         }
         Ok(received)
     }
 
-    /// Step 4.1, the server is asked before a request that no form could send.
-    async fn preflight(&self, hop: &Hop) -> Result<(), FetchError> {
+    /// Step 4.1, the server is asked before a request that no form could send. Whether it was, now or
+    /// before, and approved.
+    async fn preflight(&self, hop: &Hop) -> Result<bool, FetchError> {
         let Some(page) = self.cors_page(hop) else {
-            return Ok(());
+            return Ok(false);
         };
         let Some(preflight) = Preflight::of(hop) else {
-            return Ok(());
+            return Ok(false);
         };
         let (key, credentials) = (self.cache_key(hop, page), self.credentials());
         let now = Instant::now().into_std();
         if self.shared.preflights.lock().covers(&key, credentials, &preflight, now) {
-            return Ok(());
+            return Ok(true);
         }
         // Whatever happens here, nothing of this hop's own request has been sent.
         let sent = hop.redirect_count() > 0;
         let message = headers::preflight(&preflight, hop, &self.request, &self.shared.user_agent)
             .map_err(|cause| error::blocked(sent, cause))?;
         let client = self.shared.pools.client(&self.request, false);
-        let received = network_fetch(&client, message)
-            .await
-            .map_err(|cause| error::from_preflight(cause, sent))?;
+        let failed = |cause| error::from_preflight(cause, sent);
+        let received = network_fetch(&client, &self.shared.limits, message, failed).await?;
         match preflight.judge(&key.origin, credentials, received.status(), &received.headers()) {
             Ok(permission) => {
                 let now = Instant::now().into_std();
                 self.shared.preflights.lock().store(&key, credentials, &permission, now);
-                Ok(())
+                Ok(true)
             }
             Err(cause) => Err(received.refuse(cause)),
         }
@@ -139,7 +144,8 @@ impl HttpFetch {
     /// The response, its body not read yet. Its header list is whole but for cookies: the model
     /// needs validators and ranges that script may not see.
     fn response(&self, received: Received, hop: &Hop) -> Result<FetchResponse, FetchError> {
-        let codings = decode::codings(received.header_map())?;
+        let limits = &self.shared.limits;
+        let codings = decode::codings(received.header_map(), limits.codings)?;
         let mut headers = received.headers();
         let (response_type, cors_exposed_header_names) =
             match (&*self.request.principal, hop.tainting) {
@@ -164,7 +170,7 @@ impl HttpFetch {
             body: if has_null_body {
                 stream::empty().boxed()
             } else {
-                decode::decode(received.into_body(), codings)
+                decode::decode(received.into_body(), codings, limits)
             },
         })
     }

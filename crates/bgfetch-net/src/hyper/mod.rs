@@ -2,13 +2,15 @@
 //!
 //! What the [Fetch](crate::fetch) standard checks and adds is decided there; here its requests are
 //! sent. `http_fetch.rs` has the loop over preflights and redirects, `network_fetch.rs` sends one
-//! message.
+//! message, within the limits of `limits.rs`.
 
 mod connect;
 mod decode;
 mod error;
+mod frames;
 mod headers;
 mod http_fetch;
+mod limits;
 mod network_fetch;
 mod pools;
 mod tls_error;
@@ -25,6 +27,7 @@ use rustls::ClientConfig;
 
 use self::connect::{ConnectSettings, Connector};
 pub use self::connect::{Resolve, SystemResolver};
+pub use self::limits::ServerLimits;
 use self::pools::Pools;
 use self::upload::UploadBody;
 use crate::fetch::cookies::CookieStore;
@@ -36,12 +39,6 @@ type HttpClient = Client<Connector, UploadBody>;
 /// Idle connections are closed after this time: servers commonly wait a little longer, so that a
 /// request rarely meets a connection the server is about to close.
 const IDLE: Duration = Duration::from_secs(50);
-
-/// The largest response head that is accepted, and the largest read from a socket.
-const MAX_HEAD: usize = 256 << 10;
-
-/// The most headers a response may have.
-const MAX_HEADERS: usize = 256;
 
 /// How much an HTTP/2 server may send ahead on one stream and on one connection. Large enough for
 /// fast links with a long way (2 MiB every 20 ms is 100 MB/s), small enough for bounded memory.
@@ -65,6 +62,7 @@ struct Shared {
     cookies: Option<Arc<dyn CookieStore>>,
     preflights: Mutex<PreflightCache>,
     user_agent: String,
+    limits: ServerLimits,
 }
 
 /// Configures a [`HyperFetcher`].
@@ -73,6 +71,7 @@ pub struct HyperFetcherBuilder {
     connect: ConnectSettings,
     cookies: Option<Arc<dyn CookieStore>>,
     user_agent: String,
+    limits: ServerLimits,
 }
 
 impl HyperFetcherBuilder {
@@ -118,6 +117,13 @@ impl HyperFetcherBuilder {
         self
     }
 
+    /// What a server may make this side hold or do; [`ServerLimits::default`] by default.
+    #[must_use]
+    pub fn limits(mut self, limits: ServerLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
     /// Builds the fetcher. It opens no connection yet, and needs no runtime until it fetches.
     ///
     /// # Errors
@@ -128,10 +134,11 @@ impl HyperFetcherBuilder {
             None => connect::default_tls()?,
         };
         Ok(HyperFetcher(Arc::new(Shared {
-            pools: Pools::new(tls, self.connect),
+            pools: Pools::new(tls, self.connect, self.limits),
             cookies: self.cookies,
             preflights: Mutex::default(),
             user_agent: self.user_agent,
+            limits: self.limits,
         })))
     }
 }
@@ -145,6 +152,7 @@ impl HyperFetcher {
             connect: ConnectSettings::default(),
             cookies: None,
             user_agent: concat!("bgfetch/", env!("CARGO_PKG_VERSION")).into(),
+            limits: ServerLimits::default(),
         }
     }
 
@@ -171,14 +179,17 @@ impl Fetcher for HyperFetcher {
     }
 }
 
-fn client(connector: Connector) -> HttpClient {
+fn client(connector: Connector, limits: &ServerLimits) -> HttpClient {
+    /// hyper panics below it.
+    const LEAST_BUFFER: usize = 8 << 10;
+    let head_size = limits.head_size as usize;
     Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE)
-        .http1_max_buf_size(MAX_HEAD)
-        .http1_max_headers(MAX_HEADERS)
-        .http2_max_header_list_size(MAX_HEAD as u32)
+        .http1_max_buf_size(head_size.max(LEAST_BUFFER))
+        .http1_max_headers(limits.headers)
+        .http2_max_header_list_size(limits.head_size)
         .http2_initial_stream_window_size(STREAM_WINDOW)
         .http2_initial_connection_window_size(CONNECTION_WINDOW)
         .http2_keep_alive_interval(PING)

@@ -1,5 +1,8 @@
 //! [HTTP-network fetch](https://fetch.spec.whatwg.org/#concept-http-network-fetch): one message to
-//! a server, and the head of its response.
+//! a server, and the head of its response, within [`ServerLimits`].
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ::hyper::body::Incoming;
 use bgfetch_model::header_list::HeaderList;
@@ -9,7 +12,9 @@ use http::{HeaderMap, Request, Response, Version};
 use http_body_util::BodyExt;
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
+use tokio::sync::Notify;
 
+use super::limits::ServerLimits;
 use super::upload::UploadBody;
 use super::{HttpClient, error, headers};
 use crate::fetch::Blocked;
@@ -21,14 +26,38 @@ pub(super) struct Received {
     connection: CaptureConnection,
 }
 
-/// Sends `message` and waits for the head of its response.
+/// Sends `message` and waits for the head of its response. `failed` says what a failure of the HTTP
+/// library means for this message.
 pub(super) async fn network_fetch(
     client: &HttpClient,
+    limits: &ServerLimits,
     mut message: Request<UploadBody>,
-) -> Result<Received, legacy::Error> {
+    failed: impl FnOnce(legacy::Error) -> FetchError,
+) -> Result<Received, FetchError> {
     let connection = capture_connection(&mut message);
-    let response = client.request(message).await?;
+    let flooded = count_informational(&mut message, limits.informational);
+    let response = tokio::select! {
+        biased;
+        () = flooded.notified() => {
+            return Err(error::protocol("too many informational responses"));
+        }
+        response = client.request(message) => response.map_err(failed)?,
+    };
+    limits.check_head(response.status(), response.headers())?;
     Ok(Received { response, connection })
+}
+
+/// Notifies when more than `most` informational responses came, over HTTP/1.1. hyper skips any
+/// number of them; over HTTP/2 it tells nobody, so there [`super::frames`] counts.
+fn count_informational(message: &mut Request<UploadBody>, most: usize) -> Arc<Notify> {
+    let flooded = Arc::new(Notify::new());
+    let (notify, came) = (Arc::clone(&flooded), AtomicUsize::new(0));
+    ::hyper::ext::on_informational(message, move |_| {
+        if came.fetch_add(1, Ordering::Relaxed) >= most {
+            notify.notify_one();
+        }
+    });
+    flooded
 }
 
 impl Received {

@@ -11,6 +11,7 @@ use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::sign::CertifiedKey;
 
 use super::connect::{ConnectSettings, Connector};
+use super::limits::ServerLimits;
 use super::{HttpClient, client};
 use crate::fetcher::FetchRequest;
 
@@ -35,13 +36,14 @@ struct PoolKey {
 pub(super) struct Pools {
     settings: ConnectSettings,
     tls: ClientConfig,
+    limits: ServerLimits,
     /// The one used last at the end.
     pools: Mutex<Vec<(PoolKey, HttpClient)>>,
 }
 
 impl Pools {
-    pub(super) fn new(tls: ClientConfig, settings: ConnectSettings) -> Self {
-        Self { settings, tls, pools: Mutex::default() }
+    pub(super) fn new(tls: ClientConfig, settings: ConnectSettings, limits: ServerLimits) -> Self {
+        Self { settings, tls, limits, pools: Mutex::default() }
     }
 
     /// The client for one request of a fetch. Those without credentials, preflights among them, go
@@ -59,8 +61,9 @@ impl Pools {
         let entry = match pools.iter().position(|(other, _)| *other == key) {
             Some(at) => pools.remove(at),
             None => {
-                let client = client(Connector::new(self.tls_for(&key), &self.settings));
-                (key, client)
+                let informational = self.limits.informational;
+                let connector = Connector::new(self.tls_for(&key), &self.settings, informational);
+                (key, client(connector, &self.limits))
             }
         };
         let client = entry.1.clone();
@@ -117,7 +120,11 @@ mod tests {
 
     #[tokio::test]
     async fn the_parts_are_bounded_and_the_longest_unused_goes() {
-        let pools = Pools::new(connect::default_tls().unwrap(), ConnectSettings::default());
+        let pools = Pools::new(
+            connect::default_tls().unwrap(),
+            ConnectSettings::default(),
+            ServerLimits::default(),
+        );
         for n in 0..MAX_POOLS {
             pools.get(key(n, true));
         }

@@ -18,3 +18,4 @@ mod mortal;
 mod order;
 mod pauses;
 mod resume;
+mod uploads;
