@@ -25,9 +25,7 @@ pub(super) fn protocol(cause: impl Into<Box<dyn Error + Send + Sync>>) -> FetchE
 /// TLS can fail before there is a connection, and still after: a server that does not accept the
 /// client's certificate may say so where the response is awaited.
 pub(super) fn from_client(error: legacy::Error, sent: bool) -> FetchError {
-    let is_tls =
-        if error.is_connect() { tls_error::message } else { tls_error::message_before_head };
-    if let Some(told) = causes(&error).find_map(is_tls) {
+    if let Some(told) = causes(&error).find_map(tls_error::message) {
         return FetchError::new(FaultKind::Tls, sent || !error.is_connect(), told);
     }
     if error.is_connect() {

@@ -9,22 +9,20 @@ pub(super) fn message(error: &(dyn std::error::Error + 'static)) -> Option<Strin
     if let Some(error) = error.downcast_ref::<Error>() {
         return Some(of(error));
     }
-    message_of_io(error.downcast_ref::<h2::Error>()?.get_io()?)
-}
-
-/// The same where there is a connection and no head of a response yet, from which HTTP/2 keeps only
-/// the kind and the text of a connection's error. Nothing else has invalid data to report by then.
-pub(super) fn message_before_head(error: &(dyn std::error::Error + 'static)) -> Option<String> {
-    message(error).or_else(|| {
-        let error = error.downcast_ref::<io::Error>()?;
-        let is_leaf = error.get_ref().is_none_or(|inner| !inner.is::<Error>());
-        is_leaf.then(|| message_of_io(error)).flatten()
+    // HTTP/2 keeps only the text of a connection's error. What TLS says once there is a connection
+    // is an alert, such as that a client certificate was not accepted.
+    let text = match error.downcast_ref::<h2::Error>() {
+        Some(error) => error.get_io()?.to_string(),
+        None => error.downcast_ref::<io::Error>()?.to_string(),
+    };
+    let alert = text.strip_prefix("received fatal alert: ")?;
+    Some(match alert {
+        "CertificateRequired" => of(&Error::AlertReceived(AlertDescription::CertificateRequired)),
+        _ => format!("{REFUSED}{alert}"),
     })
 }
 
-fn message_of_io(error: &io::Error) -> Option<String> {
-    (error.kind() == io::ErrorKind::InvalidData).then(|| format!("TLS failed: {error}"))
-}
+const REFUSED: &str = "the server refused TLS: ";
 
 fn of(error: &Error) -> String {
     match error {
@@ -39,7 +37,7 @@ fn of(error: &Error) -> String {
         Error::AlertReceived(AlertDescription::CertificateRequired) => {
             String::from("the server wants a client certificate")
         }
-        Error::AlertReceived(alert) => format!("the server refused TLS: {alert:?}"),
+        Error::AlertReceived(alert) => format!("{REFUSED}{alert:?}"),
         Error::PeerIncompatible(cause) => {
             format!("there is no version or cipher of TLS in common with the server: {cause:?}")
         }
@@ -84,10 +82,12 @@ mod tests {
             let told = message(&error).unwrap();
             assert!(told.contains(expected), "{told}");
         }
-        let text = io::Error::new(io::ErrorKind::InvalidData, "received fatal alert");
-        assert_eq!(message(&text), None);
-        assert_eq!(message_before_head(&text).unwrap(), "TLS failed: received fatal alert");
-        let whole = io::Error::new(io::ErrorKind::InvalidData, Error::DecryptError);
-        assert_eq!(message_before_head(&whole), None, "what it wraps says more");
+        let other = io::Error::new(io::ErrorKind::InvalidData, "a bad chunk");
+        assert_eq!(message(&other), None);
+        for alert in [AlertDescription::CertificateRequired, AlertDescription::UnknownCA] {
+            let whole = Error::AlertReceived(alert);
+            let text = io::Error::new(io::ErrorKind::InvalidData, whole.to_string());
+            assert_eq!(message(&text), message(&whole));
+        }
     }
 }
