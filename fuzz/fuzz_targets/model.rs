@@ -269,6 +269,9 @@ fn heal(world: &mut World) {
         resource.plans.clear();
         resource.restless = false;
     }
+    // A connection that says nothing more is given up by the data path, which has no clock here.
+    world.go_offline();
+    world.run_now();
     world.go_online();
     world.run_now();
     let keys: Vec<_> = world.model.fetches().map(|fetch| fetch.key()).collect();

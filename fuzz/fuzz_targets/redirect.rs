@@ -19,9 +19,8 @@ fn request(choice: u8) -> Request {
     let mut request = Request::get("https://a.test/dir/file?q#top".parse().unwrap());
     request.method = METHODS[usize::from(choice & 3)].into();
     request.mode = if choice & 4 == 0 { RequestMode::Cors } else { RequestMode::SameOrigin };
-    request.headers = [("Authorization", "secret"), ("Content-Type", "a/b"), ("X", "1")]
-        .into_iter()
-        .collect();
+    request.headers =
+        [("Authorization", "secret"), ("Content-Type", "a/b"), ("X", "1")].into_iter().collect();
     request.body_length = matches!(request.method.as_str(), "POST" | "PUT").then_some(1);
     request
 }

@@ -1,5 +1,8 @@
 //! What the fuzz targets share: readable inputs, so that seeds can be written by hand.
 
+pub mod connection;
+pub mod store;
+
 use bgfetch_model::header_list::HeaderList;
 
 /// Isomorphic decoding: every byte becomes one `char`, as in a header's value.
