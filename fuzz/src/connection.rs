@@ -209,7 +209,7 @@ impl Protocol {
             self.granted = Some(grant);
         }
         // The attempt may be at its end.
-        drop(self.commands.send(command));
+        let _ended = self.commands.send(command);
     }
 }
 

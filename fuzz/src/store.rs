@@ -1,17 +1,20 @@
 //! Stores on disk, sound or not.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
-use bgfetch_model::action::Action;
+use bgfetch_model::action::{Action, Reply};
+use bgfetch_model::attempt::{AttemptCommand, AttemptEnd, AttemptEvent};
+use bgfetch_model::background_fetch_manager::fetch::{FetchCall, FetchOptions};
 use bgfetch_model::config::Config;
 use bgfetch_model::connectivity::Connectivity;
 use bgfetch_model::header_list::HeaderList;
 use bgfetch_model::ids::{
-    BodyKey, FetchKey, Generation, RecordIndex, RecordKey, RegistrationKey, StorageKey,
+    BodyKey, CallId, FetchKey, Generation, RecordIndex, RecordKey, RegistrationKey, StorageKey,
 };
-use bgfetch_model::input::Input;
+use bgfetch_model::input::{Input, Permission};
 use bgfetch_model::model::Model;
 use bgfetch_model::policy::{PolicySnapshot, Principal};
 use bgfetch_model::request::Request;
@@ -97,48 +100,76 @@ impl Place {
     }
 }
 
-/// The model goes on with what a store holds, and the store takes what follows from that.
+/// The model goes on with what a store holds, in a world where everything succeeds, and a page calls
+/// `fetch()` once more. The store takes what follows from that.
 pub fn go_on(mut store: SqliteStore) {
-    let Ok(snapshot) = store.load() else {
-        return;
-    };
+    let snapshot = store.load().unwrap();
     let now = Now { wall: UnixTime(1_800_000_000_000), ..Now::default() };
     let mut model = Model::open(Config::default(), snapshot, now);
-    let mut slots = Vec::new();
-    let mut committed = Vec::new();
-    let mut sound = true;
-    for round in 0..100 {
-        let mut idle = true;
+    let mut inputs = VecDeque::from([
+        Input::Connectivity(Connectivity::Online),
+        Input::Register { call: CallId(1), registration: registration(), active_worker: true },
+        Input::Fetch(Box::new(call(CallId(2)))),
+    ]);
+    // Far more than the few fetches need.
+    for _ in 0..1_000 {
         while let Some(action) = model.poll_action() {
-            idle = false;
-            match action {
-                Action::Commit(id, transaction) => {
-                    sound = sound && store.commit(&[transaction]).is_ok();
-                    committed.push(id);
-                }
-                Action::Enqueue(record) => slots.push(record),
-                _ => {}
+            if let Action::Commit(_, transaction) = &action
+                && store.commit(std::slice::from_ref(transaction)).is_err()
+            {
+                return;
             }
+            inputs.extend(answers(action));
         }
-        // A store that failed takes nothing more, and nothing is acknowledged.
-        if idle || !sound {
+        let Some(input) = inputs.pop_front() else {
             break;
-        }
-        for id in committed.drain(..) {
-            model.handle(now, Input::Committed(id));
-        }
-        if round == 0 {
-            model.handle(now, Input::Connectivity(Connectivity::Online));
-        }
-        for record in slots.drain(..) {
-            model.handle(now, Input::SlotGranted(record));
-        }
+        };
+        model.handle(now, input);
     }
-    if sound && store.commit(&[Transaction::default()]).is_ok() {
-        let again = store.load();
-        assert!(again.is_ok(), "it does not understand what it wrote: {:?}", again.err());
+    let again = store.load();
+    assert!(again.is_ok(), "it does not understand what it wrote: {:?}", again.err());
+    store.close().unwrap();
+    drop(store);
+}
+
+/// What a world where everything succeeds does about an action.
+fn answers(action: Action) -> Vec<Input> {
+    match action {
+        Action::QueryPermission { call, .. } => {
+            vec![Input::Permission { call, permission: Permission::Granted }]
+        }
+        Action::Commit(id, _) => vec![Input::Committed(id)],
+        Action::Reply(_, Ok(Reply::Fetch(fetch))) => vec![Input::CallerReady(fetch)],
+        Action::Enqueue(record) => vec![Input::SlotGranted(record)],
+        Action::StartAttempt { attempt, .. } => {
+            vec![Input::Attempt(attempt, AttemptEvent::Head { head: head(), retry_after: None })]
+        }
+        Action::Command(attempt, AttemptCommand::Receive { offset, .. }) => {
+            let end = AttemptEnd::Complete;
+            vec![Input::Attempt(attempt, AttemptEvent::Ended { stored: Some(offset), end })]
+        }
+        Action::Command(attempt, AttemptCommand::Cancel) => {
+            let end = AttemptEnd::Cancelled;
+            vec![Input::Attempt(attempt, AttemptEvent::Ended { stored: None, end })]
+        }
+        Action::UpdateClients { fetch, settled: true, .. } => vec![Input::ClientsApplied(fetch)],
+        Action::FireSettledEvent(fetch, _) => {
+            let ended = |handled| Input::EventEnded { fetch, handled };
+            vec![ended(false), ended(true)]
+        }
+        _ => Vec::new(),
     }
-    drop(store.close());
+}
+
+fn call(call: CallId) -> FetchCall {
+    FetchCall {
+        call,
+        registration: registration(),
+        principal: Arc::new(Principal::User),
+        id: String::from("another"),
+        requests: vec![Request::get("https://a.test/2".parse().unwrap())],
+        options: FetchOptions::default(),
+    }
 }
 
 fn options() -> Options {
@@ -194,15 +225,18 @@ fn record(fetch: u64, index: u32) -> RecordKey {
 }
 
 fn open_generation(fetch: u64) -> StoreOp {
-    let head = ResponseHead {
+    let body = BodyKey { record: record(fetch, 0), generation: Generation(1) };
+    StoreOp::OpenGeneration(body, Arc::new(head()))
+}
+
+fn head() -> ResponseHead {
+    ResponseHead {
         status: 200,
-        headers: HeaderList::from_iter([("ETag", "\"v1\""), ("Content-Length", "9")]),
+        headers: HeaderList::from_iter([("ETag", "\"v1\"")]),
         url_list: vec!["https://a.test/0".parse().unwrap()],
         response_type: ResponseType::Basic,
         cors_exposed_header_names: Vec::new(),
-    };
-    let body = BodyKey { record: record(fetch, 0), generation: Generation(1) };
-    StoreOp::OpenGeneration(body, head.into())
+    }
 }
 
 fn fetch(key: u64) -> StoredFetch {
