@@ -1,6 +1,8 @@
 //! What is left and what goes on after the process died (design, and rulings 1 to 3, 7 and 28).
 
-use bgfetch_model::action::Reply;
+use bgfetch_model::action::{Action, Reply};
+use bgfetch_model::input::Input;
+use bgfetch_model::model::Model;
 use bgfetch_model::response::{FailureReason, RecordResult};
 
 use crate::world::origin::Plan;
@@ -200,4 +202,26 @@ fn a_finished_fetch_still_tells_what_its_records_came_to() {
     world.crash(0, |length| length);
     world.run();
     assert_eq!(totals(&world), before);
+}
+
+#[test]
+fn numbers_that_add_up_to_more_than_fits_do_no_harm() {
+    let mut world = World::new();
+    world.hold(Hold::Caller);
+    let key = world.fetch([post("/a", 1), post("/b", 1)]);
+    let mut snapshot = world.store.snapshot();
+    let fetch = &mut snapshot.fetches[0];
+    fetch.result = Some(Err(FailureReason::FetchError));
+    fetch.delivery_attempts = u32::MAX;
+    for record in &mut fetch.records {
+        (record.stored, record.uploaded) = (u64::MAX, u64::MAX - 1);
+        record.result = Some(RecordResult::Failure(FailureReason::FetchError));
+    }
+    let mut model = Model::open(world.config.clone(), snapshot, world.now);
+    let fetch = model.fetch(key).unwrap();
+    assert_eq!((fetch.stored_body_bytes_total(), fetch.uploaded()), (u64::MAX, u64::MAX));
+    while model.poll_action().is_some() {}
+    model.handle(world.now, Input::EventEnded { fetch: key, handled: false });
+    let ended = std::iter::from_fn(|| model.poll_action());
+    assert!(ended.into_iter().any(|action| matches!(action, Action::Commit(..))));
 }

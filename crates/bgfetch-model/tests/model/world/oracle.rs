@@ -190,9 +190,9 @@ impl Oracle {
         for fetch in model.fetches() {
             let records = fetch.records();
             if fetch.records_available() {
-                let stored = records.iter().map(|record| record.response_data().stored).sum();
+                let stored: u64 = records.iter().map(|record| record.response_data().stored).sum();
                 assert_eq!(fetch.stored_body_bytes_total(), stored, "the tallies are wrong");
-                let uploaded = records.iter().map(|record| record.uploaded()).sum();
+                let uploaded: u64 = records.iter().map(|record| record.uploaded()).sum();
                 assert_eq!(fetch.uploaded(), uploaded, "the tallies are wrong");
             } else {
                 assert!(records.is_empty());

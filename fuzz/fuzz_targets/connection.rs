@@ -1,0 +1,75 @@
+//! A server that answers with arbitrary bytes: a byte that chooses the request, then what is sent on
+//! each connection, separated by lines of `====`.
+#![no_main]
+
+use bgfetch_fuzz::connection::{HOST, attempt, stay_here};
+use bgfetch_model::attempt::{AttemptEnd, AttemptSpec, Resume};
+use bgfetch_model::policy::{PolicySnapshot, Principal};
+use bgfetch_model::request::{CredentialsMode, RedirectMode, Request};
+use libfuzzer_sys::fuzz_target;
+
+/// A line between two answers.
+const BETWEEN: &[u8] = b"\n====\n";
+
+fn answers(mut input: &[u8]) -> Vec<&[u8]> {
+    let mut answers = Vec::new();
+    while let Some(at) = input.windows(BETWEEN.len()).position(|part| part == BETWEEN) {
+        answers.push(&input[..at]);
+        input = &input[at + BETWEEN.len()..];
+    }
+    answers.push(input);
+    answers
+}
+
+fuzz_target!(|input: &[u8]| {
+    let Some((&choice, rest)) = input.split_first() else {
+        return;
+    };
+    let chosen = |bit: u8| choice & 1 << bit != 0;
+    let answers = answers(rest);
+    let principal = if chosen(0) {
+        let page = if chosen(1) { "http://page.test/" } else { "https://page.test/" };
+        Principal::Page(PolicySnapshot::of(&page.parse().unwrap()))
+    } else {
+        Principal::User
+    };
+    let resume = chosen(2).then(|| Resume { start: 7, if_range: "\"v1\"".into() });
+    let spec = AttemptSpec { resume, identity: false };
+    let outcome = attempt(&answers, principal, spec, |port| {
+        let mut request = Request::get(format!("http://{HOST}:{port}/").parse().unwrap());
+        if chosen(3) {
+            request.method = "POST".into();
+            request.body_length = Some(20);
+        }
+        if chosen(4) {
+            request.credentials = CredentialsMode::Include;
+        }
+        if chosen(5) {
+            // Not a simple header: a page asks first.
+            request.headers.append("X-Own", "1");
+        }
+        request.redirect = match stay_here(&answers) {
+            true => RedirectMode::Follow,
+            false => RedirectMode::Manual,
+        };
+        request
+    });
+
+    let Some(head) = outcome.head else {
+        assert_ne!(outcome.end, AttemptEnd::Complete, "complete without a head");
+        return;
+    };
+    // 0 is an opaque redirect; other informational statuses are no responses.
+    assert!(matches!(head.status, 0 | 101 | 200..=999), "{}", head.status);
+    assert!(head.headers.len() <= 256);
+    assert!(head.url_list.len() <= 21);
+    if outcome.end == AttemptEnd::Complete
+        && !head.is_content_coded()
+        && !matches!(head.status, 204 | 304)
+        && !head.headers.contains("transfer-encoding")
+        && let Some(length) = head.headers.get("content-length")
+        && let Ok(length) = length.parse::<usize>()
+    {
+        assert_eq!(outcome.stored.len(), length, "a cut body is complete");
+    }
+});
