@@ -23,7 +23,7 @@ use tokio_rustls::TlsAcceptor;
 use url::Url;
 
 use super::server::{Answer, Seen, Servers};
-use super::table::{Case, Exchange, Expected, Fetch, Headers};
+use super::table::{Case, Exchange, Expected, Fetch, Headers, Page};
 
 /// The request headers that are compared in every row, beside those that begin with `x-`.
 pub(crate) const TRACKED: [&str; 9] = [
@@ -105,7 +105,6 @@ impl Bench {
         let servers = Servers::start(tls).await;
         let fetcher = self.fetcher();
         let places = Places { protocol, port: servers.port, other_port: servers.other_port };
-        let principal = Arc::new(Principal::Page(policies(case, &places)));
         let mut report = String::new();
         for (index, fetch) in case.fetches.iter().enumerate() {
             let mut script = std::mem::take(&mut *servers.script.lock());
@@ -114,7 +113,7 @@ impl Bench {
             let last_body = script.answers.back().map(|answer| answer.body.clone());
             *servers.script.lock() = script;
 
-            let outcome = fetcher.fetch(request(fetch, &principal, &places)).await;
+            let outcome = fetcher.fetch(request(fetch, &places)).await;
             let came = match outcome {
                 Ok(response) => response_text(response, fetch, protocol, last_body).await,
                 Err(error) if error.kind() == FaultKind::Blocked => String::from("network error"),
@@ -199,9 +198,9 @@ impl Places {
     }
 }
 
-fn policies(case: &Case, places: &Places) -> PolicySnapshot {
+fn policies(page: &Page, places: &Places) -> PolicySnapshot {
     let url = |text: &str| Url::parse(&places.fill(text)).unwrap();
-    let mut policies = match case.page.as_str() {
+    let mut policies = match page.url.as_str() {
         "opaque" => {
             let mut policies = PolicySnapshot::of(&url("{page}/"));
             policies.origin = Origin::opaque();
@@ -210,15 +209,15 @@ fn policies(case: &Case, places: &Places) -> PolicySnapshot {
         }
         page => PolicySnapshot::of(&url(page)),
     };
-    if let Some(top) = &case.top {
+    if let Some(top) = &page.top {
         policies.top_level_origin = Origin::of(&url(top));
     }
-    policies.policy_container.referrer_policy = case.policy;
+    policies.policy_container.referrer_policy = page.policy;
     policies.secure_context = places.protocol != Protocol::Http1;
     policies
 }
 
-fn request(fetch: &Fetch, principal: &Arc<Principal>, places: &Places) -> FetchRequest {
+fn request(fetch: &Fetch, places: &Places) -> FetchRequest {
     let mut request = Request::get(Url::parse(&places.fill(&fetch.url)).unwrap());
     request.method.clone_from(&fetch.method);
     request.headers = places.headers(&fetch.headers).into_iter().collect();
@@ -230,8 +229,17 @@ fn request(fetch: &Fetch, principal: &Arc<Principal>, places: &Places) -> FetchR
     let body = fetch.body.as_ref().map(|text| Bytes::copy_from_slice(text.as_bytes()));
     request.body_length = body.as_ref().map(|bytes| bytes.len() as u64);
     let body = body.map(|bytes| Arc::new(Stored(bytes)) as Arc<dyn RequestBody>);
-    let key = StorageKey("https://page.test".into());
-    FetchRequest::new(key, Arc::clone(principal), Arc::new(request), AttemptSpec::default(), body)
+    let (key, principal) = match fetch.page.url.as_str() {
+        "user" => (String::from("user"), Principal::User),
+        _ => {
+            let page = policies(&fetch.page, places);
+            let key =
+                format!("{} in {}", page.origin.serialize(), page.top_level_origin.serialize());
+            (key, Principal::Page(page))
+        }
+    };
+    let (request, principal) = (Arc::new(request), Arc::new(principal));
+    FetchRequest::new(StorageKey(key.into()), principal, request, AttemptSpec::default(), body)
 }
 
 struct Stored(Bytes);
@@ -322,17 +330,15 @@ fn seen_text(seen: &Seen, case: &Case) -> String {
         TRACKED.contains(&name.as_str()) || name.starts_with("x-") || case.track.contains(name)
     });
     let body = (!seen.body.is_empty()).then_some(("body", seen.body.as_str()));
-    let headers = headers_text(
-        tracked.map(|(name, value)| (name.as_str(), value.as_str())).chain(body),
-    );
+    let headers =
+        headers_text(tracked.map(|(name, value)| (name.as_str(), value.as_str())).chain(body));
     format!("{} {}{headers}", seen.method, seen.url)
 }
 
 /// Sorted, so that their order on the wire does not matter.
 fn headers_text<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>) -> String {
-    let mut lines: Vec<_> = headers
-        .map(|(name, value)| format!(" | {}: {value}", name.to_ascii_lowercase()))
-        .collect();
+    let mut lines: Vec<_> =
+        headers.map(|(name, value)| format!(" | {}: {value}", name.to_ascii_lowercase())).collect();
     lines.sort();
     lines.concat()
 }

@@ -120,6 +120,8 @@ async fn answer(
     Ok(response.body(answer.body.into()).unwrap())
 }
 
-fn text((name, value): (&hyper::header::HeaderName, &hyper::header::HeaderValue)) -> (String, String) {
+fn text(
+    (name, value): (&hyper::header::HeaderName, &hyper::header::HeaderValue),
+) -> (String, String) {
     (name.to_string(), value.as_bytes().iter().copied().map(char::from).collect())
 }

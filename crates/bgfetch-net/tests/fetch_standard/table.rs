@@ -5,7 +5,7 @@
 //! == the name of the row
 //! only h2 tls                      (optional: h1, h2, tls, plain; what the row runs over)
 //! track referer accept             (optional: headers that are compared beside the usual ones)
-//! page {page}/dir/page?q           (optional: the page's URL, or `opaque`; {page}/ by default)
+//! page {page}/dir/page?q           (optional: the page's URL, `opaque` or `user`; {page}/ by default)
 //! top {b}                          (optional: the top-level page; the page itself by default)
 //! policy no-referrer               (optional: the page's referrer policy)
 //! fetch PUT {a}/x credentials=include mode=cors redirect=follow body=text | x-own: 1
@@ -16,7 +16,8 @@
 //! = cors 200 {a}/x > {b}/y | content-type: text/plain
 //! ```
 //!
-//! A row may fetch more than once: the cookies and the preflight cache go on. Each `seen` and `send`
+//! A row may fetch more than once, also from another page: the cookies and the preflight cache go
+//! on. Each `seen` and `send`
 //! is one exchange, in order; nothing else may be seen. Of the headers, those of [`run::TRACKED`]
 //! and those that begin with `x-` are compared, all of them. After `=` comes `network error`, or the
 //! response's type, status and URL list, and then, where there is a `|`, exactly the headers that
@@ -43,14 +44,22 @@ pub(crate) struct Case {
     pub(crate) name: String,
     only: Vec<String>,
     pub(crate) track: Vec<String>,
-    pub(crate) page: String,
+    page: Page,
+    pub(crate) fetches: Vec<Fetch>,
+}
+
+/// Who fetches.
+#[derive(Clone)]
+pub(crate) struct Page {
+    /// The page's URL, `opaque` or `user`.
+    pub(crate) url: String,
     pub(crate) top: Option<String>,
     pub(crate) policy: ReferrerPolicy,
-    pub(crate) fetches: Vec<Fetch>,
 }
 
 /// What the page asks for, and what comes of it.
 pub(crate) struct Fetch {
+    pub(crate) page: Page,
     pub(crate) method: String,
     pub(crate) url: String,
     pub(crate) mode: RequestMode,
@@ -107,9 +116,7 @@ pub(crate) fn parse(subject: &str, rows: &str) -> Vec<Case> {
                 name: format!("{subject}: {rest}"),
                 only: Vec::new(),
                 track: Vec::new(),
-                page: String::from("{page}/"),
-                top: None,
-                policy: ReferrerPolicy::default(),
+                page: Page { url: "{page}/".into(), top: None, policy: ReferrerPolicy::default() },
                 fetches: Vec::new(),
             });
             continue;
@@ -118,10 +125,10 @@ pub(crate) fn parse(subject: &str, rows: &str) -> Vec<Case> {
         match word {
             "only" => case.only = words(rest),
             "track" => case.track = words(rest),
-            "page" => case.page = rest.into(),
-            "top" => case.top = Some(rest.into()),
-            "policy" => case.policy = referrer_policy(rest),
-            "fetch" => case.fetches.push(fetch(rest)),
+            "page" => case.page.url = rest.into(),
+            "top" => case.page.top = Some(rest.into()),
+            "policy" => case.page.policy = referrer_policy(rest),
+            "fetch" => case.fetches.push(fetch(case.page.clone(), rest)),
             "times" => times = rest.parse().unwrap_or_else(|_| bad("not a number")),
             "seen" | "send" | "=" => {
                 let fetch = case.fetches.last_mut().unwrap_or_else(|| bad("no fetch has begun"));
@@ -188,10 +195,11 @@ fn long(value: &str) -> String {
     format!("{before}{}{after}", text.repeat(times.parse().unwrap()))
 }
 
-fn fetch(text: &str) -> Fetch {
+fn fetch(page: Page, text: &str) -> Fetch {
     let (line, headers) = parts(text);
     let mut words = line.split_whitespace();
     let mut fetch = Fetch {
+        page,
         method: words.next().unwrap().into(),
         url: words.next().unwrap().into(),
         mode: RequestMode::default(),
