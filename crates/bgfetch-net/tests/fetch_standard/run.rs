@@ -255,11 +255,17 @@ impl RequestBody for Stored {
 }
 
 fn answer(exchange: &Exchange, places: &Places) -> Answer {
+    let has_body = !is_null_body_status(exchange.status);
+    let body = has_body.then(|| format!("the body of {} {}", exchange.method, exchange.url));
     Answer {
         status: exchange.status,
         headers: places.headers(&exchange.headers),
-        body: format!("the body of {} {}", exchange.method, exchange.url),
+        body: body.unwrap_or_default(),
     }
+}
+
+fn is_null_body_status(status: u16) -> bool {
+    matches!(status, 204 | 205 | 304)
 }
 
 /// The headers of a response that a page may see.
@@ -294,7 +300,7 @@ async fn response_text(
         all.extend_from_slice(&bytes);
         Ok(all)
     });
-    let null = matches!(head.status, 0 | 204 | 205 | 304) || fetch.method == "HEAD";
+    let null = head.status == 0 || fetch.method == "HEAD";
     let should = if null { String::new() } else { last_body.unwrap_or_default() };
     match body.await {
         Ok(bytes) if bytes == should.as_bytes() => {}
