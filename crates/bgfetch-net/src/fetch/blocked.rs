@@ -3,6 +3,7 @@
 
 use thiserror::Error;
 
+use super::cors::BadCors;
 use super::redirect::BadRedirect;
 use super::target::BadTarget;
 
@@ -18,4 +19,10 @@ pub enum Blocked {
     /// The request's mode is `same-origin` and its URL has another origin.
     #[error("the request's mode is same-origin, and the URL has another origin")]
     CrossOrigin,
+    /// The server does not allow the request, or its response to be read.
+    #[error("{0}")]
+    Cors(#[from] BadCors),
+    /// Status 407: a proxy wants to know who is asking, which no page can answer.
+    #[error("a proxy asks for credentials")]
+    ProxyAuthentication,
 }

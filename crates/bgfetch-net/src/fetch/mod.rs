@@ -7,8 +7,11 @@
 //! for the first URL and after every redirect.
 
 mod blocked;
+pub mod cors;
+pub mod header_values;
 mod hop;
 pub mod main_fetch;
+pub mod origin_header;
 pub mod redirect;
 pub mod retry_after;
 pub mod target;

@@ -30,6 +30,13 @@ pub(super) fn from_client(error: legacy::Error, sent: bool) -> FetchError {
     FetchError::new(classify(&error, FaultKind::Interrupted), true, error)
 }
 
+/// A failure of a preflight before its response's head. However far the preflight came, nothing of
+/// the request that it asks for was sent, unless an earlier one of the redirect chain was.
+pub(super) fn from_preflight(error: legacy::Error, sent: bool) -> FetchError {
+    let failure = from_client(error, sent);
+    FetchError::new(failure.kind(), sent, failure)
+}
+
 /// A failure in the middle of the response's body.
 pub(super) fn from_body(error: ::hyper::Error) -> FetchError {
     FetchError::new(classify(&error, FaultKind::Interrupted), true, error)

@@ -1,13 +1,14 @@
 //! The default [`Fetcher`]: hyper over rustls, HTTP/1.1 with keep-alive and HTTP/2 by ALPN.
 //!
 //! What the [Fetch](crate::fetch) standard checks and adds is decided there; here its requests are
-//! sent. `http_fetch.rs` has the loop over preflights and redirects.
+//! sent. `http_fetch.rs` has the loop over preflights and redirects, `network_fetch.rs` sends one message.
 
 mod connect;
 mod decode;
 mod error;
 mod headers;
 mod http_fetch;
+mod network_fetch;
 mod upload;
 
 use std::sync::Arc;
@@ -16,12 +17,13 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use rustls::ClientConfig;
 
 use self::connect::Connector;
 pub use self::connect::{Resolve, SystemResolver};
 use self::upload::UploadBody;
+use crate::fetch::cors::PreflightCache;
 use crate::fetcher::{FetchError, FetchRequest, FetchResponse, Fetcher};
 
 type HttpClient = Client<Connector, UploadBody>;
@@ -50,7 +52,13 @@ const PING: Duration = Duration::from_secs(12);
 pub struct HyperFetcher {
     connector: Connector,
     client: RwLock<HttpClient>,
-    user_agent: Arc<str>,
+    shared: Arc<Shared>,
+}
+
+/// What fetches have in common, the running ones included when the network changes.
+struct Shared {
+    user_agent: String,
+    preflights: Mutex<PreflightCache>,
 }
 
 /// Configures a [`HyperFetcher`].
@@ -104,7 +112,7 @@ impl HyperFetcherBuilder {
         Ok(HyperFetcher {
             client: RwLock::new(client(connector.clone())),
             connector,
-            user_agent: self.user_agent.into(),
+            shared: Arc::new(Shared { user_agent: self.user_agent, preflights: Mutex::default() }),
         })
     }
 }
@@ -136,7 +144,7 @@ impl Fetcher for HyperFetcher {
         request: FetchRequest,
     ) -> BoxFuture<'static, Result<FetchResponse, FetchError>> {
         let client = self.client.read().clone();
-        Box::pin(http_fetch::http_fetch(client, Arc::clone(&self.user_agent), request))
+        Box::pin(http_fetch::http_fetch(client, Arc::clone(&self.shared), request))
     }
 
     /// Forgets the pool. Fetches that run keep their connections until they end.
