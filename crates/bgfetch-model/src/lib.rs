@@ -50,6 +50,7 @@ pub mod connectivity;
 mod context;
 pub mod delivery;
 pub mod error;
+pub mod filtered_response;
 pub mod header_list;
 pub mod ids;
 pub mod input;

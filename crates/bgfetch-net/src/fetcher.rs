@@ -129,7 +129,9 @@ impl UploadProgress {
 
 /// A response whose head is there.
 pub struct FetchResponse {
-    /// The head, with the whole URL list. Under redirect mode `manual` a redirect's is that of an
+    /// The head, with the whole URL list, all headers but `Set-Cookie`, and the type that decides
+    /// what script sees of them. A response that a page may not have is an error instead. Under
+    /// redirect mode `manual` a redirect's is that of an
     /// [opaque-redirect filtered response](https://fetch.spec.whatwg.org/#concept-filtered-response-opaque-redirect).
     pub head: ResponseHead,
     /// How long the response asks to wait; see `fetch::retry_after::delay`.

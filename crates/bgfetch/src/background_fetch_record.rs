@@ -69,7 +69,9 @@ impl std::error::Error for RecordError {}
 /// A response and its body, which may still be arriving.
 #[derive(Debug)]
 pub struct Response {
-    /// The head, without the headers that the stored body would contradict.
+    /// The head as script may see it (Fetch's [filtered
+    /// response](https://fetch.spec.whatwg.org/#concept-filtered-response)), without the headers that
+    /// the stored body would contradict.
     pub head: ResponseHead,
     /// The body.
     pub body: ResponseBody,
@@ -128,7 +130,7 @@ impl BackgroundFetchRecord {
         match (response, result) {
             // Step 2.8.2, it may be exposed.
             (Some(head), result) if result.is_none_or(RecordResult::exposes_response) => {
-                let mut head = ResponseHead::clone(&head);
+                let mut head = head.filtered();
                 head.headers.delete("content-range");
                 head.headers.delete("content-length");
                 let key = BodyKey { record: self.key, generation };

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use bgfetch_model::filtered_response::FORBIDDEN_RESPONSE_HEADER_NAMES;
 use bgfetch_model::header_list::HeaderList;
 use bgfetch_model::policy::{PolicySnapshot, Principal};
 use bgfetch_model::request::CredentialsMode;
@@ -126,8 +127,7 @@ impl HttpFetch {
                     (ResponseType::Cors, cors::exposed_header_names(&headers, self.credentials()))
                 }
             };
-        headers.delete("set-cookie");
-        headers.delete("set-cookie2");
+        FORBIDDEN_RESPONSE_HEADER_NAMES.iter().for_each(|name| headers.delete(name));
         let has_null_body = has_null_body(&hop.method, received.status());
         Ok(FetchResponse {
             retry_after: retry_after::delay(&headers, SystemTime::now()),

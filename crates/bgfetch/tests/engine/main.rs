@@ -6,6 +6,7 @@
 mod common;
 
 mod calls;
+mod cors;
 mod crashes;
 mod delivery;
 mod end_to_end;

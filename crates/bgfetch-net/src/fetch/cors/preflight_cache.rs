@@ -142,6 +142,9 @@ impl PreflightCache {
 mod tests {
     use super::*;
     use CredentialsMode::{Include, Omit, SameOrigin};
+    use bgfetch_model::header_list::HeaderList;
+    use proptest::prelude::*;
+    use proptest::sample::{select, subsequence};
     use std::time::Duration;
 
     fn key(partition: &str, origin: &str, url: &str) -> CacheKey {
@@ -254,5 +257,29 @@ mod tests {
         // What is over makes room.
         cache.store(&page(), Omit, &permission(&[], &[], 5), now + Duration::from_secs(5));
         assert!(cache.0.is_empty());
+    }
+
+    proptest! {
+        /// What the cache answers is what the server's answer says, neither more nor less.
+        #[test]
+        fn what_was_allowed_covers_a_request_exactly_if_it_would_be_allowed_again(
+            credentials in select(vec![Omit, SameOrigin, Include]),
+            method in select(vec!["GET", "PUT", "put", "*", "QUERY"]),
+            headers in subsequence(vec!["*", "authorization", "x-a", "x-b"], 0..=4),
+            methods in subsequence(vec!["GET", "PUT", "*"], 0..=3),
+            allowed in subsequence(vec!["*", "Authorization", "X-A", "x-b"], 0..=4),
+        ) {
+            let answer: HeaderList = [
+                ("Access-Control-Allow-Origin", "https://page.test".to_owned()),
+                ("Access-Control-Allow-Credentials", "true".to_owned()),
+                ("Access-Control-Allow-Methods", methods.join(", ")),
+                ("Access-Control-Allow-Headers", allowed.join(",")),
+            ].into_iter().collect();
+            let (mut cache, now) = (PreflightCache::default(), Instant::now());
+            cache.store(&page(), credentials, &permission(&methods, &allowed, 5), now);
+            let asked = asks(method, &headers);
+            let judged = asked.judge(&page().origin, credentials, 200, &answer);
+            prop_assert_eq!(cache.covers(&page(), credentials, &asked, now), judged.is_ok());
+        }
     }
 }

@@ -105,6 +105,8 @@ fn is_simple_range(value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use proptest::sample::select;
 
     #[test]
     fn methods() {
@@ -200,5 +202,26 @@ mod tests {
         assert_eq!(unsafe_header_names(&list), ["x"]);
         list.append("Content-Language", "a");
         assert_eq!(unsafe_header_names(&list), ["accept", "content-language", "x"]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_range_is_simple_exactly_if_it_is_not_reversed(start: u64, end: u64, pad in 0..3usize) {
+            let zeros = "0".repeat(pad);
+            let range = format!("bytes={zeros}{start}-{end}");
+            prop_assert_eq!(is_safelisted_header("Range", &range), start <= end);
+        }
+
+        #[test]
+        fn no_safelisted_value_has_a_byte_that_could_end_or_nest_something(
+            name in select(vec!["accept", "accept-language", "content-type", "range"]),
+            value in "[ -~]{0,20}(text/plain)?[\\x00-\\xff]{0,140}",
+        ) {
+            if is_safelisted_header(name, &value) {
+                prop_assert!(value.chars().count() <= 128);
+                let harmless = !value.chars().any(|c| "\"(){}<>@\r\n\0".contains(c));
+                prop_assert!(harmless);
+            }
+        }
     }
 }
