@@ -7,13 +7,17 @@
 //! for the first URL and after every redirect.
 
 mod blocked;
+pub mod cookie_jar;
+pub mod cookies;
 pub mod cors;
+pub mod credentials;
 pub mod header_values;
 mod hop;
 pub mod main_fetch;
 pub mod origin_header;
 pub mod redirect;
 pub mod retry_after;
+pub mod site;
 pub mod target;
 
 pub use self::blocked::Blocked;

@@ -81,9 +81,11 @@ pub fn next(
             next.headers.delete(name);
         }
     }
-    // Credentials that the page wrote for one origin are not shown to another.
+    // Credentials that were written for one origin are not shown to another. Pages have no `Cookie`
+    // of their own, the user may.
     if next.url.origin() != hop.url.origin() {
         next.headers.delete("authorization");
+        next.headers.delete("cookie");
     }
     Ok(Next::Follow(next))
 }

@@ -68,7 +68,20 @@ pub(super) fn default_tls() -> Result<ClientConfig, rustls::Error> {
     Ok(config)
 }
 
-/// Opens connections for the pool.
+/// How connections are made.
+pub(super) struct ConnectSettings {
+    pub(super) resolver: Arc<dyn Resolve>,
+    /// How long name look-up, TCP and TLS handshake may take together.
+    pub(super) limit: Duration,
+}
+
+impl Default for ConnectSettings {
+    fn default() -> Self {
+        Self { resolver: Arc::new(SystemResolver), limit: Duration::from_secs(30) }
+    }
+}
+
+/// Opens connections for one pool.
 #[derive(Clone)]
 pub(super) struct Connector {
     inner: HttpsConnector<HttpConnector<Resolver>>,
@@ -76,8 +89,9 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    pub(super) fn new(mut tls: ClientConfig, resolver: Arc<dyn Resolve>, limit: Duration) -> Self {
-        let mut http = HttpConnector::new_with_resolver(Resolver(resolver));
+    pub(super) fn new(mut tls: ClientConfig, settings: &ConnectSettings) -> Self {
+        let limit = settings.limit;
+        let mut http = HttpConnector::new_with_resolver(Resolver(Arc::clone(&settings.resolver)));
         http.enforce_http(false);
         http.set_nodelay(true);
         // Shared among a host's addresses, so that one that does not answer leaves time for the

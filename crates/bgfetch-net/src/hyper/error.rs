@@ -6,6 +6,7 @@ use std::io;
 use bgfetch_model::attempt::FaultKind;
 use hyper_util::client::legacy;
 
+use super::tls_error;
 use crate::fetcher::FetchError;
 
 /// A check refused the request or the response.
@@ -20,7 +21,13 @@ pub(super) fn protocol(cause: impl Into<Box<dyn Error + Send + Sync>>) -> FetchE
 
 /// A failure before the response's head. `sent` tells whether an earlier request of the same
 /// redirect chain was sent.
+///
+/// TLS can fail before there is a connection, and still after: a server that does not accept the
+/// client's certificate may say so where the response is awaited.
 pub(super) fn from_client(error: legacy::Error, sent: bool) -> FetchError {
+    if let Some(told) = causes(&error).find_map(tls_error::message) {
+        return FetchError::new(FaultKind::Tls, sent || !error.is_connect(), told);
+    }
     if error.is_connect() {
         let kind = classify(&error, FaultKind::Unreachable);
         // The errors around it only name the layers of the stack.
@@ -39,6 +46,10 @@ pub(super) fn from_preflight(error: legacy::Error, sent: bool) -> FetchError {
 
 /// A failure in the middle of the response's body.
 pub(super) fn from_body(error: ::hyper::Error) -> FetchError {
+    // Both sides have agreed on TLS by then; what breaks now is this connection.
+    if let Some(told) = causes(&error).find_map(tls_error::message) {
+        return FetchError::new(FaultKind::Interrupted, true, told);
+    }
     FetchError::new(classify(&error, FaultKind::Interrupted), true, error)
 }
 
@@ -47,26 +58,16 @@ pub(super) fn from_body(error: ::hyper::Error) -> FetchError {
 /// A broken HTTP/2 frame cannot be told from a reset by the error's public face; it counts as a
 /// reset, whose retries are bounded.
 fn classify(error: &(dyn Error + 'static), otherwise: FaultKind) -> FaultKind {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(kind) = kind_of(error) {
-            return kind;
-        }
-        next = cause(error);
-    }
-    otherwise
+    causes(error).find_map(kind_of).unwrap_or(otherwise)
 }
 
 fn kind_of(error: &(dyn Error + 'static)) -> Option<FaultKind> {
-    if error.is::<rustls::Error>() {
-        return Some(FaultKind::Tls);
-    }
     if let Some(error) = error.downcast_ref::<::hyper::Error>() {
         return error.is_parse().then_some(FaultKind::Protocol);
     }
     let error = error.downcast_ref::<io::Error>()?;
     match error.kind() {
-        // How hyper names a chunk it cannot read, and rustls bytes that are no TLS.
+        // How hyper names a chunk it cannot read.
         io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => Some(FaultKind::Protocol),
         io::ErrorKind::ConnectionReset
         | io::ErrorKind::ConnectionAborted
@@ -78,7 +79,12 @@ fn kind_of(error: &(dyn Error + 'static)) -> Option<FaultKind> {
 
 /// The error at the bottom of `error`.
 fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
-    std::iter::successors(Some(error), |error| cause(*error)).last().unwrap_or(error)
+    causes(error).last().unwrap_or(error)
+}
+
+/// `error` and what is inside of it.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| cause(*error))
 }
 
 /// The error inside `error`. An [`io::Error`] that wraps another does not give it as its source.
@@ -113,7 +119,8 @@ mod tests {
         ] {
             assert_eq!(class(kind.into()), expected, "{kind}");
         }
-        let tls = rustls::Error::General(String::from("no"));
-        assert_eq!(class(io::Error::other(tls)), FaultKind::Tls);
+        let tls = io::Error::new(io::ErrorKind::InvalidData, rustls::Error::DecryptError);
+        let wrapped = io::Error::other(tls);
+        assert!(causes(&wrapped).find_map(tls_error::message).is_some());
     }
 }

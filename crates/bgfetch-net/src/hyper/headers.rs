@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use bgfetch_model::header_list::HeaderList;
 use http::header::{
-    ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, IF_RANGE,
-    LOCATION, ORIGIN, RANGE, USER_AGENT,
+    ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, COOKIE, HeaderMap, HeaderName, HeaderValue, IF_RANGE,
+    LOCATION, ORIGIN, RANGE, SET_COOKIE, USER_AGENT,
 };
 use http::{Method, Request, Uri};
 use thiserror::Error;
 use url::Position;
 
 use super::upload::{Upload, UploadBody};
+use crate::fetch::cookies::{CookieContext, CookieStore};
 use crate::fetch::cors::preflight::Preflight;
 use crate::fetch::{Hop, origin_header};
 use crate::fetcher::{FetchRequest, UploadProgress};
@@ -113,6 +114,10 @@ fn request_headers(
     user_agent: &str,
 ) -> Result<HeaderMap, BadRequest> {
     let mut headers = to_map(&hop.headers)?;
+    // Fetch forbids it to pages too; theirs come from the store.
+    if fetch.principal.policies().is_some() {
+        headers.remove(COOKIE);
+    }
     append_client_headers(&mut headers, hop, fetch, user_agent)?;
     // Fetch says so for a null body; of a body, hyper writes the length itself.
     if !hop.sends_body && matches!(hop.method.as_str(), "POST" | "PUT") {
@@ -131,6 +136,36 @@ fn request_headers(
     let identity = fetch.identity || fetch.resume.is_some();
     headers.insert(ACCEPT_ENCODING, if identity { IDENTITY } else { CODINGS });
     Ok(headers)
+}
+
+/// Adds the cookies that go with `hop`. A request that brings its own, as the user may, keeps those.
+pub(super) fn add_cookies(
+    headers: &mut HeaderMap,
+    store: &dyn CookieStore,
+    fetch: &FetchRequest,
+    hop: &Hop,
+) {
+    let context = CookieContext::new(&fetch.storage_key, &fetch.principal, hop);
+    if !headers.contains_key(COOKIE)
+        && let Some(mut value) = store.cookies(&context)
+    {
+        // HTTP/2 keeps it out of the compression table, and logs do not show it.
+        value.set_sensitive(true);
+        headers.insert(COOKIE, value);
+    }
+}
+
+/// Stores the cookies that came with the response to `hop`.
+pub(super) fn store_cookies(
+    headers: &HeaderMap,
+    store: &dyn CookieStore,
+    fetch: &FetchRequest,
+    hop: &Hop,
+) {
+    let values: Vec<_> = headers.get_all(SET_COOKIE).iter().cloned().collect();
+    if !values.is_empty() {
+        store.set_cookies(&CookieContext::new(&fetch.storage_key, &fetch.principal, hop), &values);
+    }
 }
 
 /// The headers of a list that are not the connection's own.

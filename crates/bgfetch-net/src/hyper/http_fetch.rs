@@ -14,21 +14,20 @@ use futures_util::stream::{self, StreamExt};
 use tokio::time::Instant;
 
 use super::network_fetch::{Received, network_fetch};
-use super::{HttpClient, Shared, decode, error, headers};
+use super::{Shared, decode, error, headers};
 use crate::fetch::cors::preflight::Preflight;
 use crate::fetch::cors::{self, CacheKey};
 use crate::fetch::redirect::{self, Next};
-use crate::fetch::{Blocked, Hop, ResponseTainting, main_fetch, retry_after};
+use crate::fetch::{Blocked, Hop, ResponseTainting, credentials, main_fetch, retry_after};
 use crate::fetcher::{FetchError, FetchRequest, FetchResponse};
 
 /// Fetches once.
 pub(super) async fn http_fetch(
-    client: HttpClient,
     shared: Arc<Shared>,
     request: FetchRequest,
 ) -> Result<FetchResponse, FetchError> {
     let mut hop = Hop::first(&request.request);
-    let fetch = HttpFetch { client, shared, request };
+    let fetch = HttpFetch { shared, request };
     let fetched = fetch.follow(&mut hop).await;
     // Main fetch: after a network error a server is asked again what it allows.
     if fetched.is_err()
@@ -40,7 +39,6 @@ pub(super) async fn http_fetch(
 }
 
 struct HttpFetch {
-    client: HttpClient,
     shared: Arc<Shared>,
     request: FetchRequest,
 }
@@ -53,11 +51,7 @@ impl HttpFetch {
             main_fetch::check(&self.request.request, &self.request.principal, hop)
                 .map_err(|cause| error::blocked(sent, cause))?;
             self.preflight(hop).await?;
-            let (message, upload) = headers::request(hop, &self.request, &self.shared.user_agent)
-                .map_err(|cause| error::blocked(sent, cause))?;
-            let received = network_fetch(&self.client, message).await.map_err(|cause| {
-                upload.failure().unwrap_or_else(|| error::from_client(cause, sent))
-            })?;
+            let received = self.network_or_cache_fetch(hop, sent).await?;
             match self.next(hop, &received) {
                 Ok(Next::Response) => return self.response(received, hop),
                 Ok(Next::OpaqueRedirect) => return Ok(opaque_redirect(&received, hop)),
@@ -65,6 +59,28 @@ impl HttpFetch {
                 Err(cause) => return Err(received.refuse(cause)),
             }
         }
+    }
+
+    /// [HTTP-network-or-cache fetch](https://fetch.spec.whatwg.org/#concept-http-network-or-cache-fetch)
+    /// without a cache: what credentials a request has, and those that its response brings. They are
+    /// kept whatever is then thought of the response.
+    async fn network_or_cache_fetch(&self, hop: &Hop, sent: bool) -> Result<Received, FetchError> {
+        let fetch = &self.request;
+        let (mut message, upload) = headers::request(hop, fetch, &self.shared.user_agent)
+            .map_err(|cause| error::blocked(sent, cause))?;
+        let credentials = credentials::included(&fetch.request, &fetch.principal, hop);
+        let cookies = self.shared.cookies.as_deref().filter(|_| credentials);
+        if let Some(store) = cookies {
+            headers::add_cookies(message.headers_mut(), store, fetch, hop);
+        }
+        let client = self.shared.pools.client(fetch, credentials);
+        let received = network_fetch(&client, message)
+            .await
+            .map_err(|cause| upload.failure().unwrap_or_else(|| error::from_client(cause, sent)))?;
+        if let Some(store) = cookies {
+            headers::store_cookies(received.header_map(), store, fetch, hop);
+        }
+        Ok(received)
     }
 
     /// Step 4.1, the server is asked before a request that no form could send.
@@ -84,7 +100,8 @@ impl HttpFetch {
         let sent = hop.redirect_count() > 0;
         let message = headers::preflight(&preflight, hop, &self.request, &self.shared.user_agent)
             .map_err(|cause| error::blocked(sent, cause))?;
-        let received = network_fetch(&self.client, message)
+        let client = self.shared.pools.client(&self.request, false);
+        let received = network_fetch(&client, message)
             .await
             .map_err(|cause| error::from_preflight(cause, sent))?;
         match preflight.judge(&key.origin, credentials, received.status(), &received.headers()) {

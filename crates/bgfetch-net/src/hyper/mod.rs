@@ -9,6 +9,8 @@ mod error;
 mod headers;
 mod http_fetch;
 mod network_fetch;
+mod pools;
+mod tls_error;
 mod upload;
 
 use std::sync::Arc;
@@ -17,12 +19,14 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use rustls::ClientConfig;
 
-use self::connect::Connector;
+use self::connect::{ConnectSettings, Connector};
 pub use self::connect::{Resolve, SystemResolver};
+use self::pools::Pools;
 use self::upload::UploadBody;
+use crate::fetch::cookies::CookieStore;
 use crate::fetch::cors::PreflightCache;
 use crate::fetcher::{FetchError, FetchRequest, FetchResponse, Fetcher};
 
@@ -48,30 +52,35 @@ const CONNECTION_WINDOW: u32 = 16 << 20;
 /// that a retry does not meet the dead connection again.
 const PING: Duration = Duration::from_secs(12);
 
-/// The default network stack. Cheap to share behind an [`Arc`]; all fetches share its connections.
-pub struct HyperFetcher {
-    connector: Connector,
-    client: RwLock<HttpClient>,
-    shared: Arc<Shared>,
-}
+/// The default network stack. Cheap to share behind an [`Arc`].
+///
+/// Connections and TLS sessions are shared by the fetches of one storage key whose credentials are
+/// alike included or not, and by those of the user; never between these.
+pub struct HyperFetcher(Arc<Shared>);
 
 /// What fetches have in common, the running ones included when the network changes.
 struct Shared {
-    user_agent: String,
+    pools: Pools,
+    cookies: Option<Arc<dyn CookieStore>>,
     preflights: Mutex<PreflightCache>,
+    user_agent: String,
 }
 
 /// Configures a [`HyperFetcher`].
 pub struct HyperFetcherBuilder {
     tls: Option<ClientConfig>,
-    resolver: Arc<dyn Resolve>,
-    connect_timeout: Duration,
+    connect: ConnectSettings,
+    cookies: Option<Arc<dyn CookieStore>>,
     user_agent: String,
 }
 
 impl HyperFetcherBuilder {
-    /// Uses this TLS configuration: other roots, client certificates, a verifier. Its ALPN
-    /// protocols are replaced. By default the system's root certificates are trusted.
+    /// Uses this TLS configuration: other roots, client certificates, a verifier. By default the
+    /// system's root certificates are trusted and there is no client certificate.
+    ///
+    /// A client certificate is a credential, so requests without credentials do not show it. The
+    /// configuration's ALPN protocols are replaced, and its session storage too: each network
+    /// partition has one of its own.
     #[must_use]
     pub fn tls(mut self, config: ClientConfig) -> Self {
         self.tls = Some(config);
@@ -81,14 +90,23 @@ impl HyperFetcherBuilder {
     /// Looks host names up with `resolver`; [`SystemResolver`] by default.
     #[must_use]
     pub fn resolver(mut self, resolver: impl Resolve) -> Self {
-        self.resolver = Arc::new(resolver);
+        self.connect.resolver = Arc::new(resolver);
         self
     }
 
     /// How long name look-up, TCP and TLS handshake may take together; 30 s by default.
     #[must_use]
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
-        self.connect_timeout = limit;
+        self.connect.limit = limit;
+        self
+    }
+
+    /// Keeps cookies in `store`. By default there are none, neither sent nor kept: whose cookies a
+    /// fetch may use is the embedder's to say, and a jar of the fetcher's own would know nothing of
+    /// those that its pages have.
+    #[must_use]
+    pub fn cookies(mut self, store: impl CookieStore) -> Self {
+        self.cookies = Some(Arc::new(store));
         self
     }
 
@@ -108,12 +126,12 @@ impl HyperFetcherBuilder {
             Some(config) => config,
             None => connect::default_tls()?,
         };
-        let connector = Connector::new(tls, self.resolver, self.connect_timeout);
-        Ok(HyperFetcher {
-            client: RwLock::new(client(connector.clone())),
-            connector,
-            shared: Arc::new(Shared { user_agent: self.user_agent, preflights: Mutex::default() }),
-        })
+        Ok(HyperFetcher(Arc::new(Shared {
+            pools: Pools::new(tls, self.connect),
+            cookies: self.cookies,
+            preflights: Mutex::default(),
+            user_agent: self.user_agent,
+        })))
     }
 }
 
@@ -123,8 +141,8 @@ impl HyperFetcher {
     pub fn builder() -> HyperFetcherBuilder {
         HyperFetcherBuilder {
             tls: None,
-            resolver: Arc::new(SystemResolver),
-            connect_timeout: Duration::from_secs(30),
+            connect: ConnectSettings::default(),
+            cookies: None,
             user_agent: concat!("bgfetch/", env!("CARGO_PKG_VERSION")).into(),
         }
     }
@@ -143,13 +161,12 @@ impl Fetcher for HyperFetcher {
         &self,
         request: FetchRequest,
     ) -> BoxFuture<'static, Result<FetchResponse, FetchError>> {
-        let client = self.client.read().clone();
-        Box::pin(http_fetch::http_fetch(client, Arc::clone(&self.shared), request))
+        Box::pin(http_fetch::http_fetch(Arc::clone(&self.0), request))
     }
 
-    /// Forgets the pool. Fetches that run keep their connections until they end.
+    /// Forgets the connections. Fetches that run keep theirs until they end.
     fn network_changed(&self) {
-        *self.client.write() = client(self.connector.clone());
+        self.0.pools.clear();
     }
 }
 
