@@ -12,6 +12,7 @@ use bgfetch_model::origin::Origin;
 use bgfetch_model::policy::{PolicySnapshot, Principal};
 use bgfetch_model::request::Request;
 use bgfetch_model::response::{ResponseHead, ResponseType};
+use bgfetch_net::fetch::cookie_jar::CookieJar;
 use bgfetch_net::fetcher::{FetchRequest, FetchResponse, Fetcher, RequestBody};
 use bgfetch_net::hyper::{HyperFetcher, Resolve};
 use bytes::Bytes;
@@ -143,7 +144,8 @@ impl Bench {
     }
 
     fn fetcher(&self) -> HyperFetcher {
-        HyperFetcher::builder().tls(self.client.clone()).resolver(Loopback).build().unwrap()
+        let builder = HyperFetcher::builder().tls(self.client.clone()).resolver(Loopback);
+        builder.cookies(CookieJar::new()).build().unwrap()
     }
 }
 
@@ -270,7 +272,7 @@ fn is_null_body_status(status: u16) -> bool {
 
 /// The headers of a response that a page may see.
 fn exposed(head: &ResponseHead) -> HeaderList {
-    head.headers.clone()
+    head.filtered().headers
 }
 
 async fn response_text(
