@@ -108,7 +108,8 @@ pub struct ResponseHead {
     /// The response's type.
     #[serde(default)]
     pub response_type: ResponseType,
-    /// The [CORS-exposed header-name list](https://fetch.spec.whatwg.org/#concept-response-cors-exposed-header-name-list).
+    /// The [CORS-exposed header-name list](https://fetch.spec.whatwg.org/#concept-response-cors-exposed-header-name-list),
+    /// in any case; names of which there is no header may be left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cors_exposed_header_names: Vec<String>,
 }

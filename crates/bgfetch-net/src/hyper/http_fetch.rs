@@ -1,6 +1,6 @@
 //! [HTTP fetch](https://fetch.spec.whatwg.org/#concept-http-fetch) over hyper: preflights and
-//! requests are sent, responses checked and redirects followed until there is a response that may be
-//! given out.
+//! requests are sent, responses checked and redirects followed until there is a response that may
+//! be given out.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -131,8 +131,8 @@ impl HttpFetch {
         Ok(redirect::next(hop, mode, received.status(), location.as_deref())?)
     }
 
-    /// The response, its body not read yet. Its header list is whole but for cookies: what script
-    /// may see of it is the model's part, which needs validators and ranges that script may not see.
+    /// The response, its body not read yet. Its header list is whole but for cookies: the model
+    /// needs validators and ranges that script may not see.
     fn response(&self, received: Received, hop: &Hop) -> Result<FetchResponse, FetchError> {
         let codings = decode::codings(received.header_map())?;
         let mut headers = received.headers();

@@ -1,7 +1,8 @@
 //! The default [`Fetcher`]: hyper over rustls, HTTP/1.1 with keep-alive and HTTP/2 by ALPN.
 //!
 //! What the [Fetch](crate::fetch) standard checks and adds is decided there; here its requests are
-//! sent. `http_fetch.rs` has the loop over preflights and redirects, `network_fetch.rs` sends one message.
+//! sent. `http_fetch.rs` has the loop over preflights and redirects, `network_fetch.rs` sends one
+//! message.
 
 mod connect;
 mod decode;

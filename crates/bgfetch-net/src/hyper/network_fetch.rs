@@ -1,5 +1,5 @@
-//! [HTTP-network fetch](https://fetch.spec.whatwg.org/#concept-http-network-fetch): one message to a
-//! server, and the head of its response.
+//! [HTTP-network fetch](https://fetch.spec.whatwg.org/#concept-http-network-fetch): one message to
+//! a server, and the head of its response.
 
 use ::hyper::body::Incoming;
 use bgfetch_model::header_list::HeaderList;

@@ -80,8 +80,8 @@ impl Server {
         Self { address, certificate, seen }
     }
 
-    /// The URL under which the server answers so: `status=S`, `h=Name: value`, `body=LENGTH`; with a
-    /// `p` before each for the preflight.
+    /// The URL under which the server answers so: `status=S`, `h=Name: value`, `body=LENGTH`; with
+    /// a `p` before each for the preflight.
     pub(crate) fn url(&self, host: &str, path: &str, answer: &[(&str, &str)]) -> Url {
         let base = format!("https://{host}:{}{path}", self.address.port());
         Url::parse_with_params(&base, answer).unwrap()

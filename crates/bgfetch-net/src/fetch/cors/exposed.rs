@@ -6,20 +6,28 @@ use bgfetch_model::request::CredentialsMode;
 
 use crate::fetch::header_values;
 
-/// The names that `Access-Control-Expose-Headers` adds to the safelisted ones.
+/// The names that `Access-Control-Expose-Headers` adds to the safelisted ones; lowercase, sorted,
+/// each once. Names that the response has no header of are left out: they expose nothing, and a
+/// server could list very many.
 #[must_use]
 pub fn exposed_header_names(headers: &HeaderList, credentials: CredentialsMode) -> Vec<String> {
     // A value that cannot be read exposes nothing.
     let Ok(Some(names)) = header_values::tokens(headers, "access-control-expose-headers") else {
         return Vec::new();
     };
+    let present = sorted_set(headers.iter().map(|(name, _)| name.to_ascii_lowercase()));
     // Without credentials `*` is every header; with them it is the name of one.
     if credentials != CredentialsMode::Include && names.iter().any(|name| name == "*") {
-        let mut all: Vec<_> = headers.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
-        all.sort_unstable();
-        all.dedup();
-        return all;
+        return present;
     }
+    let exposed = names.iter().map(|name| name.to_ascii_lowercase());
+    sorted_set(exposed.filter(|name| present.binary_search(name).is_ok()))
+}
+
+fn sorted_set(names: impl Iterator<Item = String>) -> Vec<String> {
+    let mut names: Vec<_> = names.collect();
+    names.sort_unstable();
+    names.dedup();
     names
 }
 
@@ -35,12 +43,12 @@ mod tests {
             exposed_header_names(&headers.into_iter().collect(), credentials)
         };
         for mode in [CredentialsMode::Omit, CredentialsMode::SameOrigin] {
-            assert_eq!(run("x, Y", mode), ["x", "Y"]);
+            assert_eq!(run("X, y, a, x", mode), ["a", "x"]);
             assert_eq!(run("Y, *", mode), ["a", "access-control-expose-headers", "x"]);
             assert!(run("x, not a name", mode).is_empty());
             assert!(run("", mode).is_empty());
         }
-        assert_eq!(run("*, X", CredentialsMode::Include), ["*", "X"]);
+        assert_eq!(run("*, X", CredentialsMode::Include), ["x"]);
         assert!(exposed_header_names(&HeaderList::default(), CredentialsMode::Omit).is_empty());
     }
 }

@@ -46,7 +46,7 @@ impl Preflight {
         (!simple).then(|| Self { method: hop.method.clone(), header_names })
     }
 
-    /// The headers with which the preflight asks; `Origin` and others are added as to every request.
+    /// The headers with which it asks; `Origin` and others are added as to every request.
     #[must_use]
     pub fn headers(&self) -> HeaderList {
         let mut headers = HeaderList::default();
