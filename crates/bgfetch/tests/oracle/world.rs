@@ -22,8 +22,8 @@ pub(crate) const FILM: &str = "/film";
 /// How much of it was approved and has come before it is resumed.
 pub(crate) const RESUMED_AT: u64 = 100_000;
 
-/// The sibling's length.
-const SIBLING: u64 = 1000;
+/// The sibling's length: it fits into any `downloadTotal`.
+const SIBLING: u64 = 1;
 
 /// The id of the fetches that are looked at.
 const ID: &str = "film";
@@ -199,11 +199,13 @@ impl World {
         let key = fetch.key();
 
         let (updates, promises) = (Lines::default(), Lines::default());
-        let mut tasks = JoinSet::new();
+        let mut responses = JoinSet::new();
         let mut client = self.engine.client(site()).await.unwrap();
         let (page, lines) = (fetch.clone(), updates.clone());
-        tasks.spawn(async move {
-            while let Some(update) = client.next().await {
+        let told = tokio::spawn(async move {
+            // The last that a page hears is that the records are gone.
+            while page.records_available() {
+                let update = client.next().await.unwrap();
                 if update.fetch == key {
                     let fires = page.apply(&update);
                     lines.push(attributes(if fires { "progress" } else { "update" }, &page));
@@ -212,7 +214,7 @@ impl World {
         });
         for (index, record) in records(&fetch).await.into_iter().enumerate() {
             let lines = promises.clone();
-            tasks.spawn(async move {
+            responses.spawn(async move {
                 lines.push(format!("responseReady of record {index}: {}", response(&record).await));
             });
         }
@@ -250,11 +252,8 @@ impl World {
         seen.push(format!("user: {:?}", job.display));
         self.engine.ui().dismiss(key).await.unwrap();
 
-        // The engine answers in order, so everything was sent; the tasks take it.
-        while fetch.records_available() {
-            tokio::task::yield_now().await;
-        }
-        tasks.shutdown().await;
+        while responses.join_next().await.is_some() {}
+        told.await.unwrap();
         seen.extend(updates.take());
         seen.extend(promises.take());
         seen
@@ -351,7 +350,8 @@ async fn response(record: &BackgroundFetchRecord) -> String {
     match record.response_ready().await {
         Err(error) => exception(error),
         Ok(response) => {
-            let (status, headers) = (response.head.status, response.head.headers);
+            let (status, mut headers) = (response.head.status, response.head.headers);
+            headers.delete("date");
             match response.body.bytes().await {
                 Ok(bytes) => format!("{status} {headers:?}, {} bytes", bytes.len()),
                 Err(error) => format!("{status} {headers:?}, then {}", exception(error)),
