@@ -27,9 +27,10 @@ const UPLOAD: usize = 300_000;
 async fn compare(world: &World, route: &str, call: &Call, twins: Vec<Twin>) -> Vec<String> {
     let mut first: Option<(&str, Vec<String>)> = None;
     let mut compared = 0;
-    for Twin { name, script } in twins {
+    for Twin { name, script, held } in twins {
         world.cross.serve(route, script);
         let trace = world.observe(name, call).await;
+        held.open();
         match &first {
             None => first = Some((name, trace)),
             Some((other, expected)) => {
@@ -136,7 +137,7 @@ async fn a_resume_that_lost_its_approval_is_alike() {
         for download_total in [0, 10 * MIB] {
             let call = Call { download_total, ..world.get() };
             let mut first: Option<(&str, Vec<String>)> = None;
-            for Twin { name, script } in twins(&world) {
+            for Twin { name, script, .. } in twins(&world) {
                 let gate = Gate::new();
                 let film = Resource::new(1, 10 * MIB).etag("\"v\"");
                 let approved = film
