@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bgfetch_model::attempt::{AttemptSpec, FaultKind};
 use bgfetch_model::header_list::HeaderList;
@@ -108,6 +109,12 @@ impl Bench {
         let places = Places { protocol, port: servers.port, other_port: servers.other_port };
         let mut report = String::new();
         for (index, fetch) in case.fetches.iter().enumerate() {
+            if fetch.wait > 0 {
+                // Time jumps, and then goes on as it is: nothing that waits for a socket is hurried.
+                tokio::time::pause();
+                tokio::time::advance(Duration::from_secs(fetch.wait)).await;
+                tokio::time::resume();
+            }
             let mut script = std::mem::take(&mut *servers.script.lock());
             script.seen.clear();
             script.answers = fetch.exchanges.iter().map(|one| answer(one, &places)).collect();
@@ -241,7 +248,7 @@ fn request(fetch: &Fetch, places: &Places) -> FetchRequest {
         }
     };
     let (request, principal) = (Arc::new(request), Arc::new(principal));
-    FetchRequest::new(StorageKey(key.into()), principal, request, AttemptSpec::default(), body)
+    FetchRequest::new(StorageKey(key), principal, request, AttemptSpec::default(), body)
 }
 
 struct Stored(Bytes);

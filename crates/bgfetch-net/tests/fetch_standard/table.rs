@@ -8,6 +8,7 @@
 //! page {page}/dir/page?q           (optional: the page's URL, `opaque` or `user`; {page}/ by default)
 //! top {b}                          (optional: the top-level page; the page itself by default)
 //! policy no-referrer               (optional: the page's referrer policy)
+//! wait 600                         (optional: so many seconds pass before the next fetch)
 //! fetch PUT {a}/x credentials=include mode=cors redirect=follow body=text | x-own: 1
 //! seen OPTIONS {a}/x | origin: {page} | acrm: PUT | acrh: x-own
 //! send 204 | acao: {page} | acam: PUT
@@ -45,6 +46,7 @@ pub(crate) struct Case {
     only: Vec<String>,
     pub(crate) track: Vec<String>,
     page: Page,
+    wait: u64,
     pub(crate) fetches: Vec<Fetch>,
 }
 
@@ -60,6 +62,8 @@ pub(crate) struct Page {
 /// What the page asks for, and what comes of it.
 pub(crate) struct Fetch {
     pub(crate) page: Page,
+    /// How many seconds pass before it.
+    pub(crate) wait: u64,
     pub(crate) method: String,
     pub(crate) url: String,
     pub(crate) mode: RequestMode,
@@ -117,6 +121,7 @@ pub(crate) fn parse(subject: &str, rows: &str) -> Vec<Case> {
                 only: Vec::new(),
                 track: Vec::new(),
                 page: Page { url: "{page}/".into(), top: None, policy: ReferrerPolicy::default() },
+                wait: 0,
                 fetches: Vec::new(),
             });
             continue;
@@ -128,7 +133,11 @@ pub(crate) fn parse(subject: &str, rows: &str) -> Vec<Case> {
             "page" => case.page.url = rest.into(),
             "top" => case.page.top = Some(rest.into()),
             "policy" => case.page.policy = referrer_policy(rest),
-            "fetch" => case.fetches.push(fetch(case.page.clone(), rest)),
+            "wait" => case.wait = rest.parse().unwrap_or_else(|_| bad("not a number")),
+            "fetch" => {
+                let wait = std::mem::take(&mut case.wait);
+                case.fetches.push(fetch(case.page.clone(), wait, rest));
+            }
             "times" => times = rest.parse().unwrap_or_else(|_| bad("not a number")),
             "seen" | "send" | "=" => {
                 let fetch = case.fetches.last_mut().unwrap_or_else(|| bad("no fetch has begun"));
@@ -195,11 +204,12 @@ fn long(value: &str) -> String {
     format!("{before}{}{after}", text.repeat(times.parse().unwrap()))
 }
 
-fn fetch(page: Page, text: &str) -> Fetch {
+fn fetch(page: Page, wait: u64, text: &str) -> Fetch {
     let (line, headers) = parts(text);
     let mut words = line.split_whitespace();
     let mut fetch = Fetch {
         page,
+        wait,
         method: words.next().unwrap().into(),
         url: words.next().unwrap().into(),
         mode: RequestMode::default(),
