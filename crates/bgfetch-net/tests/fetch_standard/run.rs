@@ -25,7 +25,7 @@ use tokio_rustls::TlsAcceptor;
 use url::Url;
 
 use super::server::{Answer, Seen, Servers};
-use super::table::{Case, Exchange, Expected, Fetch, Headers, Page};
+use super::table::{Case, Exchange, Expected, Fetch, Headers, Outcome, Page};
 
 /// The request headers that are compared in every row, beside those that begin with `x-`.
 pub(crate) const TRACKED: [&str; 9] = [
@@ -127,7 +127,7 @@ impl Bench {
                 Err(error) if error.kind() == FaultKind::Blocked => String::from("network error"),
                 Err(error) => format!("{:?} instead of a network error: {error}", error.kind()),
             };
-            let should = expected_text(fetch.response.as_ref(), &places);
+            let should = expected_text(&fetch.outcome, &places);
             let seen = std::mem::take(&mut servers.script.lock().seen);
             let seen: Vec<_> = seen.iter().map(|one| seen_text(one, case)).collect();
             let expected: Vec<_> =
@@ -297,7 +297,7 @@ async fn response_text(
     };
     let urls: Vec<_> = head.url_list.iter().map(Url::as_str).collect();
     let mut text = format!("{kind} {} {}", head.status, urls.join(" > "));
-    if fetch.response.as_ref().is_some_and(|expected| expected.headers.is_some()) {
+    if matches!(&fetch.outcome, Outcome::Response(expected) if expected.headers.is_some()) {
         text += &headers_text(exposed(&head).iter().filter(|(name, _)| {
             !["date", "content-length"].iter().any(|own| name.eq_ignore_ascii_case(own))
         }));
@@ -319,8 +319,8 @@ async fn response_text(
     text
 }
 
-fn expected_text(expected: Option<&Expected>, places: &Places) -> String {
-    let Some(Expected { kind, status, urls, headers }) = expected else {
+fn expected_text(outcome: &Outcome, places: &Places) -> String {
+    let Outcome::Response(Expected { kind, status, urls, headers }) = outcome else {
         return String::from("network error");
     };
     let urls: Vec<_> = urls.iter().map(|url| Url::parse(&places.fill(url)).unwrap()).collect();

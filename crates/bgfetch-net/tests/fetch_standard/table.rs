@@ -74,8 +74,7 @@ pub(crate) struct Fetch {
     pub(crate) body: Option<String>,
     pub(crate) headers: Headers,
     pub(crate) exchanges: Vec<Exchange>,
-    /// None: a network error.
-    pub(crate) response: Option<Expected>,
+    pub(crate) outcome: Outcome,
 }
 
 /// A request that a server must see, and its answer.
@@ -87,6 +86,14 @@ pub(crate) struct Exchange {
     pub(crate) seen: Headers,
     pub(crate) status: u16,
     pub(crate) headers: Headers,
+}
+
+/// What a fetch must come to.
+pub(crate) enum Outcome {
+    /// The row does not say yet.
+    Unsaid,
+    NetworkError,
+    Response(Expected),
 }
 
 /// What a page sees of a response.
@@ -153,11 +160,16 @@ pub(crate) fn parse(subject: &str, rows: &str) -> Vec<Case> {
                         let more = std::mem::replace(&mut times, 1) - 1;
                         fetch.exchanges.extend(std::iter::repeat_n(exchange, more));
                     }
-                    _ => fetch.response = expected(rest),
+                    _ => fetch.outcome = outcome(rest),
                 }
             }
             _ => bad("not a keyword"),
         }
+    }
+    for case in &cases {
+        let said = |fetch: &Fetch| !matches!(fetch.outcome, Outcome::Unsaid);
+        let whole = !case.fetches.is_empty() && case.fetches.iter().all(said);
+        assert!(whole, "{} does not say what it comes to", case.name);
     }
     cases
 }
@@ -220,7 +232,7 @@ fn fetch(page: Page, wait: u64, text: &str) -> Fetch {
         body: None,
         headers,
         exchanges: Vec::new(),
-        response: None,
+        outcome: Outcome::Unsaid,
     };
     for word in words {
         match word.split_once('=').unwrap() {
@@ -271,9 +283,9 @@ fn seen(text: &str) -> Exchange {
     }
 }
 
-fn expected(text: &str) -> Option<Expected> {
+fn outcome(text: &str) -> Outcome {
     if text == "network error" {
-        return None;
+        return Outcome::NetworkError;
     }
     let (line, headers) = parts(text);
     let mut words = line.splitn(3, ' ');
@@ -285,5 +297,6 @@ fn expected(text: &str) -> Option<Expected> {
         let times = times.strip_prefix('x').unwrap().parse().unwrap();
         urls.extend(std::iter::repeat_n(url.to_owned(), times));
     }
-    Some(Expected { kind, status, urls, headers: text.contains('|').then_some(headers) })
+    let headers = text.contains('|').then_some(headers);
+    Outcome::Response(Expected { kind, status, urls, headers })
 }
