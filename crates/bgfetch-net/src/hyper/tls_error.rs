@@ -9,10 +9,20 @@ pub(super) fn message(error: &(dyn std::error::Error + 'static)) -> Option<Strin
     if let Some(error) = error.downcast_ref::<Error>() {
         return Some(of(error));
     }
-    // HTTP/2 keeps of a transport's error only the kind and the text; TLS alone says "invalid data".
-    let error = error.downcast_ref::<h2::Error>()?.get_io()?;
-    (error.kind() == io::ErrorKind::InvalidData).then(|| format!("TLS failed: {error}"))
+    // HTTP/2 keeps only the text of a connection's error. What TLS says once there is a connection
+    // is an alert, such as that a client certificate was not accepted.
+    let text = match error.downcast_ref::<h2::Error>() {
+        Some(error) => error.get_io()?.to_string(),
+        None => error.downcast_ref::<io::Error>()?.to_string(),
+    };
+    let alert = text.strip_prefix("received fatal alert: ")?;
+    Some(match alert {
+        "CertificateRequired" => of(&Error::AlertReceived(AlertDescription::CertificateRequired)),
+        _ => format!("{REFUSED}{alert}"),
+    })
 }
+
+const REFUSED: &str = "the server refused TLS: ";
 
 fn of(error: &Error) -> String {
     match error {
@@ -27,7 +37,7 @@ fn of(error: &Error) -> String {
         Error::AlertReceived(AlertDescription::CertificateRequired) => {
             String::from("the server wants a client certificate")
         }
-        Error::AlertReceived(alert) => format!("the server refused TLS: {alert:?}"),
+        Error::AlertReceived(alert) => format!("{REFUSED}{alert:?}"),
         Error::PeerIncompatible(cause) => {
             format!("there is no version or cipher of TLS in common with the server: {cause:?}")
         }
@@ -72,6 +82,12 @@ mod tests {
             let told = message(&error).unwrap();
             assert!(told.contains(expected), "{told}");
         }
-        assert_eq!(message(&io::Error::from(io::ErrorKind::InvalidData)), None);
+        let other = io::Error::new(io::ErrorKind::InvalidData, "a bad chunk");
+        assert_eq!(message(&other), None);
+        for alert in [AlertDescription::CertificateRequired, AlertDescription::UnknownCA] {
+            let whole = Error::AlertReceived(alert);
+            let text = io::Error::new(io::ErrorKind::InvalidData, whole.to_string());
+            assert_eq!(message(&text), message(&whole));
+        }
     }
 }
