@@ -3,17 +3,24 @@
 # Where cargo builds; examples are run from there.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 TOOLS := $(TARGET)/tools
+FUZZ_TARGET := $(abspath $(TARGET))/fuzz
+HOST := $(shell rustc -vV | sed -n 's/^host: //p')
+# How long `make fuzz` runs, over all targets together, and how many run at a time.
+SECONDS ?= 3600
+JOBS ?= 2
+# `address` also watches the memory of dependencies that have unsafe code; it costs half the speed.
+SANITIZER ?= none
 EXAMPLES := $(basename $(notdir $(wildcard crates/*/examples/*.rs)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint doc deny arrows examples unit test bench compare
+.PHONY: help setup fmt lint doc deny arrows examples unit fuzz fuzz-smoke test bench compare
 # The steps of `test` would only wait for each other's lock on the build folder.
 .NOTPARALLEL:
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## Install what the checks need and this machine lacks (Debian packages, cargo-deny)
+setup: ## Install what the checks need and this machine lacks (Debian packages, cargo-deny, cargo-fuzz)
 	@.ci/setup $(TOOLS)
 
 fmt: ## Format the code
@@ -48,8 +55,20 @@ examples: ## Run every example
 unit: ## Run the tests alone, `arrows` included
 	timeout --kill-after=10 1500 cargo test --workspace
 
+# The sanitizers are not in stable Rust's own options; they work with it all the same.
+fuzz: setup ## Fuzz all targets for SECONDS (3600) with JOBS (2) at a time and SANITIZER (none)
+	PATH="$(abspath $(TOOLS))/bin:$$PATH" RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR="$(FUZZ_TARGET)" \
+		cargo fuzz build -s $(SANITIZER)
+	fuzz/run "$(FUZZ_TARGET)/$(HOST)/release" $(SECONDS) $(JOBS)
+
+# Built by cargo alone, with coverage of our own crates only: that takes a fraction of the time.
+fuzz-smoke: ## Run the fuzz targets' seeds and fuzz each of them for some seconds
+	cd fuzz && RUSTC_WRAPPER="$$PWD/rustc" CARGO_INCREMENTAL=0 \
+		CARGO_TARGET_DIR="$(FUZZ_TARGET)" cargo build --locked --bins
+	fuzz/run "$(FUZZ_TARGET)/debug" 40 2
+
 # Cheap checks first; the tests' own summary last.
-test: setup deny lint doc examples unit ## Run everything that CI runs
+test: setup deny lint doc examples fuzz-smoke unit ## Run everything that CI runs
 
 bench: ## Run the benchmarks of the scheduler and the model
 	cargo bench -p bgfetch-benches --bench scheduler --bench model
