@@ -50,6 +50,7 @@ mod request_info;
 mod running;
 mod shared;
 mod ui;
+mod verify;
 mod watchers;
 
 pub use background_fetch_manager::{BackgroundFetchManager, StartHold};
@@ -89,7 +90,7 @@ pub use bgfetch_net::attempt::Timeouts;
 pub use bgfetch_net::connectivity::{ConnectivitySource, ManualConnectivity, SystemConnectivity};
 pub use bgfetch_net::fetcher::{FetchError, FetchRequest, FetchResponse, Fetcher};
 #[cfg(feature = "hyper")]
-pub use bgfetch_net::hyper::HyperFetcher;
+pub use bgfetch_net::hyper::{HyperFetcher, ServerLimits};
 pub use bgfetch_net::scheduler::{Limits, Priority};
 #[cfg(feature = "sqlite")]
 pub use bgfetch_store::{Durability, Options as StoreOptions, SqliteStore};

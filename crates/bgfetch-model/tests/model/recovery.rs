@@ -6,7 +6,7 @@ use bgfetch_model::model::Model;
 use bgfetch_model::response::{FailureReason, RecordResult};
 
 use crate::world::origin::Plan;
-use crate::world::{Hold, World, get, post, registration};
+use crate::world::{Hold, World, get, post, registration, with_integrity};
 
 #[test]
 fn a_fetch_that_was_not_durable_never_was() {
@@ -150,7 +150,8 @@ fn a_crash_after_every_step_loses_nothing() {
         let a = world.serve_planned("/a", [Plan::Cut(30), Plan::Status(503, None)]);
         let b = world.serve_planned("/b", []);
         world.resource("/b").always = Plan::Status(404, None);
-        let call = world.call_fetch("id", vec![a, b], Default::default());
+        let c = with_integrity(world.serve_planned("/c", [Plan::Cut(30)]), 1, 100);
+        let call = world.call_fetch("id", vec![a, b, c], Default::default());
         (world, call)
     };
     for steps in 0.. {
