@@ -102,8 +102,11 @@ impl Place {
 
 /// The model goes on with what a store holds, in a world where everything succeeds, and a page calls
 /// `fetch()` once more. The store takes what follows from that.
-pub fn go_on(mut store: SqliteStore) {
-    let snapshot = store.load().unwrap();
+///
+/// # Errors
+/// The store's first.
+pub fn go_on(mut store: SqliteStore) -> Result<(), StoreError> {
+    let snapshot = store.load()?;
     let now = Now { wall: UnixTime(1_800_000_000_000), ..Now::default() };
     let mut model = Model::open(Config::default(), snapshot, now);
     let mut inputs = VecDeque::from([
@@ -114,10 +117,8 @@ pub fn go_on(mut store: SqliteStore) {
     // Far more than the few fetches need.
     for _ in 0..1_000 {
         while let Some(action) = model.poll_action() {
-            if let Action::Commit(_, transaction) = &action
-                && store.commit(std::slice::from_ref(transaction)).is_err()
-            {
-                return;
+            if let Action::Commit(_, transaction) = &action {
+                store.commit(std::slice::from_ref(transaction))?;
             }
             inputs.extend(answers(action));
         }
@@ -126,10 +127,8 @@ pub fn go_on(mut store: SqliteStore) {
         };
         model.handle(now, input);
     }
-    let again = store.load();
-    assert!(again.is_ok(), "it does not understand what it wrote: {:?}", again.err());
-    store.close().unwrap();
-    drop(store);
+    store.load()?;
+    store.close()
 }
 
 /// What a world where everything succeeds does about an action.
