@@ -6,6 +6,7 @@ use bgfetch_fuzz::connection::{HOST, attempt, stay_here};
 use bgfetch_model::attempt::{AttemptEnd, AttemptSpec, Resume};
 use bgfetch_model::policy::{PolicySnapshot, Principal};
 use bgfetch_model::request::{CredentialsMode, RedirectMode, Request};
+use bgfetch_model::response::ResponseType;
 use libfuzzer_sys::fuzz_target;
 
 /// A line between two answers.
@@ -27,15 +28,9 @@ fuzz_target!(|input: &[u8]| {
     };
     let chosen = |bit: u8| choice & 1 << bit != 0;
     let answers = answers(rest);
-    let principal = if chosen(0) {
-        let page = if chosen(1) { "http://page.test/" } else { "https://page.test/" };
-        Principal::Page(PolicySnapshot::of(&page.parse().unwrap()))
-    } else {
-        Principal::User
-    };
     let resume = chosen(2).then(|| Resume { start: 7, if_range: "\"v1\"".into() });
     let spec = AttemptSpec { resume, identity: false };
-    let outcome = attempt(&answers, principal, spec, |port| {
+    let outcome = attempt(&answers, spec, |port| {
         let mut request = Request::get(format!("http://{HOST}:{port}/").parse().unwrap());
         if chosen(3) {
             request.method = "POST".into();
@@ -52,7 +47,14 @@ fuzz_target!(|input: &[u8]| {
             true => RedirectMode::Follow,
             false => RedirectMode::Manual,
         };
-        request
+        let page = match (chosen(0), chosen(1)) {
+            (false, _) => None,
+            (true, false) => Some("http://page.test/".parse().unwrap()),
+            (true, true) => Some(request.url.clone()),
+        };
+        let principal =
+            page.map_or(Principal::User, |page| Principal::Page(PolicySnapshot::of(&page)));
+        (principal, request)
     });
 
     let Some(head) = outcome.head else {
@@ -62,6 +64,22 @@ fuzz_target!(|input: &[u8]| {
     // 0 is an opaque redirect; other informational statuses are no responses.
     assert!(matches!(head.status, 0 | 101 | 200..=999), "{}", head.status);
     assert!(head.headers.len() <= 256);
+    let expected = match (chosen(0), chosen(1)) {
+        (false, _) => ResponseType::Default,
+        (true, false) => ResponseType::Cors,
+        (true, true) => ResponseType::Basic,
+    };
+    if head.status == 0 {
+        assert_eq!(head.response_type, ResponseType::OpaqueRedirect);
+    } else {
+        assert_eq!(head.response_type, expected);
+    }
+    if head.response_type == ResponseType::Cors {
+        assert!(head.headers.contains("access-control-allow-origin"), "without consent");
+        assert!(
+            head.headers.get("access-control-allow-origin").as_deref() != Some("*") || !chosen(4)
+        );
+    }
     assert!(head.url_list.len() <= 21);
     if outcome.end == AttemptEnd::Complete
         && !head.is_content_coded()

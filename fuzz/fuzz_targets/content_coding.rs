@@ -21,10 +21,10 @@ fuzz_target!(|input: &[u8]| {
     answer.extend_from_slice(b"\r\n");
     answer.extend_from_slice(body);
 
-    let outcome = attempt(&[&answer], Principal::User, Default::default(), |port| {
+    let outcome = attempt(&[&answer], Default::default(), |port| {
         let mut request = Request::get(format!("http://{HOST}:{port}/").parse().unwrap());
         request.redirect = RedirectMode::Error;
-        request
+        (Principal::User, request)
     });
     assert!(outcome.stored.len() as u64 <= LIMIT);
     if outcome.end == AttemptEnd::Complete

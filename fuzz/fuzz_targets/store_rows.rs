@@ -3,7 +3,7 @@
 //! model goes on with.
 #![no_main]
 
-use bgfetch_fuzz::store::{Opened, Place};
+use bgfetch_fuzz::store::{Place, go_on};
 use libfuzzer_sys::fuzz_target;
 
 /// By the letters from `A` on. Every row takes the value, as far as the schema lets it.
@@ -60,7 +60,7 @@ fuzz_target!(|input: &[u8]| {
             });
         }
     });
-    if let Opened::Store(store) = place.open() {
-        bgfetch_fuzz::store::go_on(store);
+    if let Some(store) = place.open() {
+        go_on(store).unwrap();
     }
 });

@@ -51,13 +51,12 @@ pub struct Outcome {
 /// The attempt does not keep to its protocol or its grant, or does not end.
 pub fn attempt(
     answers: &[&[u8]],
-    principal: Principal,
     spec: AttemptSpec,
-    request: impl FnOnce(u16) -> Request,
+    request: impl FnOnce(u16) -> (Principal, Request),
 ) -> Outcome {
     thread_local!(static BENCH: RefCell<Bench> = RefCell::new(Bench::new()));
     BENCH.with_borrow(|bench| {
-        let request = request(bench.address.port());
+        let (principal, request) = request(bench.address.port());
         assert!(request.redirect != RedirectMode::Follow || stay_here(answers));
         bench.runtime.block_on(async {
             tokio::select! {

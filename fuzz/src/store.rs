@@ -30,14 +30,6 @@ const DATABASE: &str = "store.sqlite3";
 /// A directory with a store in it, which is not open.
 pub struct Place(TempDir);
 
-/// What opening a store came to.
-pub enum Opened {
-    /// It could be read.
-    Store(SqliteStore),
-    /// It was refused, or set aside.
-    Refused,
-}
-
 impl Place {
     /// A sound store with two fetches, one of them settled, which was left in an orderly way.
     #[must_use]
@@ -71,16 +63,16 @@ impl Place {
         fs::write(self.0.path().join(name), bytes).unwrap();
     }
 
-    /// Opens the store. Whatever comes of that, its database and its bodies are not lost: they are
+    /// Opens the store, or none where it is refused or set aside. Whatever comes of that, its database and its bodies are not lost: they are
     /// where they were or were set aside, and where they were set aside, the next opening begins
     /// with an empty store.
     #[must_use]
-    pub fn open(&self) -> Opened {
+    pub fn open(&self) -> Option<SqliteStore> {
         let directory = self.0.path();
         match SqliteStore::open(directory, options()) {
             Ok(store) => {
                 assert!(directory.join(DATABASE).exists());
-                Opened::Store(store)
+                Some(store)
             }
             Err(StoreError::Damaged { set_aside, .. }) => {
                 let aside = set_aside.unwrap();
@@ -88,13 +80,13 @@ impl Place {
                 assert_eq!(fs::read(aside.join("bodies/0/0.1")).unwrap(), b"kept");
                 let mut empty = SqliteStore::open(directory, options()).unwrap();
                 assert!(empty.load().unwrap().fetches.is_empty());
-                Opened::Refused
+                None
             }
             Err(error) => {
                 assert!(!error.is_in_use(), "{error}");
                 assert!(directory.join(DATABASE).exists(), "{error}: the database was lost");
                 assert_eq!(fs::read(directory.join("bodies/0/0.1")).unwrap(), b"kept", "{error}");
-                Opened::Refused
+                None
             }
         }
     }
@@ -102,8 +94,11 @@ impl Place {
 
 /// The model goes on with what a store holds, in a world where everything succeeds, and a page calls
 /// `fetch()` once more. The store takes what follows from that.
-pub fn go_on(mut store: SqliteStore) {
-    let snapshot = store.load().unwrap();
+///
+/// # Errors
+/// The store's first.
+pub fn go_on(mut store: SqliteStore) -> Result<(), StoreError> {
+    let snapshot = store.load()?;
     let now = Now { wall: UnixTime(1_800_000_000_000), ..Now::default() };
     let mut model = Model::open(Config::default(), snapshot, now);
     let mut inputs = VecDeque::from([
@@ -114,10 +109,8 @@ pub fn go_on(mut store: SqliteStore) {
     // Far more than the few fetches need.
     for _ in 0..1_000 {
         while let Some(action) = model.poll_action() {
-            if let Action::Commit(_, transaction) = &action
-                && store.commit(std::slice::from_ref(transaction)).is_err()
-            {
-                return;
+            if let Action::Commit(_, transaction) = &action {
+                store.commit(std::slice::from_ref(transaction))?;
             }
             inputs.extend(answers(action));
         }
@@ -126,10 +119,8 @@ pub fn go_on(mut store: SqliteStore) {
         };
         model.handle(now, input);
     }
-    let again = store.load();
-    assert!(again.is_ok(), "it does not understand what it wrote: {:?}", again.err());
-    store.close().unwrap();
-    drop(store);
+    store.load()?;
+    store.close()
 }
 
 /// What a world where everything succeeds does about an action.
