@@ -105,6 +105,24 @@ pub enum ReferrerPolicy {
     UnsafeUrl,
 }
 
+impl ReferrerPolicy {
+    /// The policy that a lowercase token stands for, or none; the empty string is no token.
+    #[must_use]
+    pub fn from_token(token: &str) -> Option<Self> {
+        Some(match token {
+            "no-referrer" => Self::NoReferrer,
+            "no-referrer-when-downgrade" => Self::NoReferrerWhenDowngrade,
+            "same-origin" => Self::SameOrigin,
+            "origin" => Self::Origin,
+            "strict-origin" => Self::StrictOrigin,
+            "origin-when-cross-origin" => Self::OriginWhenCrossOrigin,
+            "strict-origin-when-cross-origin" => Self::StrictOriginWhenCrossOrigin,
+            "unsafe-url" => Self::UnsafeUrl,
+            _ => return None,
+        })
+    }
+}
+
 /// The request of a background fetch record, as it is persisted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {

@@ -96,18 +96,7 @@ pub fn set_policy_on_redirect(next: &mut Hop, headers: &HeaderList) {
 fn parse_from_header(headers: &HeaderList) -> Option<ReferrerPolicy> {
     let value = headers.get("referrer-policy")?;
     let policy = |token: &str| {
-        let token = token.trim_matches([' ', '\t']).to_ascii_lowercase();
-        Some(match token.as_str() {
-            "no-referrer" => ReferrerPolicy::NoReferrer,
-            "no-referrer-when-downgrade" => ReferrerPolicy::NoReferrerWhenDowngrade,
-            "same-origin" => ReferrerPolicy::SameOrigin,
-            "origin" => ReferrerPolicy::Origin,
-            "strict-origin" => ReferrerPolicy::StrictOrigin,
-            "origin-when-cross-origin" => ReferrerPolicy::OriginWhenCrossOrigin,
-            "strict-origin-when-cross-origin" => ReferrerPolicy::StrictOriginWhenCrossOrigin,
-            "unsafe-url" => ReferrerPolicy::UnsafeUrl,
-            _ => return None,
-        })
+        ReferrerPolicy::from_token(&token.trim_matches([' ', '\t']).to_ascii_lowercase())
     };
     value.split(',').filter_map(policy).next_back()
 }

@@ -258,17 +258,7 @@ fn fetch(page: Page, wait: u64, text: &str) -> Fetch {
 }
 
 fn referrer_policy(text: &str) -> ReferrerPolicy {
-    match text {
-        "no-referrer" => ReferrerPolicy::NoReferrer,
-        "no-referrer-when-downgrade" => ReferrerPolicy::NoReferrerWhenDowngrade,
-        "same-origin" => ReferrerPolicy::SameOrigin,
-        "origin" => ReferrerPolicy::Origin,
-        "strict-origin" => ReferrerPolicy::StrictOrigin,
-        "origin-when-cross-origin" => ReferrerPolicy::OriginWhenCrossOrigin,
-        "strict-origin-when-cross-origin" => ReferrerPolicy::StrictOriginWhenCrossOrigin,
-        "unsafe-url" => ReferrerPolicy::UnsafeUrl,
-        other => panic!("no such referrer policy: {other}"),
-    }
+    ReferrerPolicy::from_token(text).unwrap_or_else(|| panic!("no such referrer policy: {text}"))
 }
 
 fn seen(text: &str) -> Exchange {
