@@ -219,6 +219,7 @@ pub(super) fn to_list(headers: &HeaderMap) -> HeaderList {
 pub(super) fn location(headers: &HeaderMap) -> Option<String> {
     let mut values = headers.get_all(LOCATION).iter();
     let first = values.next()?;
+    // DEVIATION: by the letter of Fetch two that are the same are no URL either; engines follow them.
     if values.any(|other| other != first) {
         // No URL has this form, so the redirect fails as one to an invalid URL.
         return Some(String::from("http://"));

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bgfetch_model::attempt::{AttemptSpec, FaultKind};
 use bgfetch_model::header_list::HeaderList;
@@ -24,7 +25,7 @@ use tokio_rustls::TlsAcceptor;
 use url::Url;
 
 use super::server::{Answer, Seen, Servers};
-use super::table::{Case, Exchange, Expected, Fetch, Headers, Page};
+use super::table::{Case, Exchange, Expected, Fetch, Headers, Outcome, Page};
 
 /// The request headers that are compared in every row, beside those that begin with `x-`.
 pub(crate) const TRACKED: [&str; 9] = [
@@ -108,6 +109,12 @@ impl Bench {
         let places = Places { protocol, port: servers.port, other_port: servers.other_port };
         let mut report = String::new();
         for (index, fetch) in case.fetches.iter().enumerate() {
+            if fetch.wait > 0 {
+                // Time jumps, and then goes on as it is: nothing that waits for a socket is hurried.
+                tokio::time::pause();
+                tokio::time::advance(Duration::from_secs(fetch.wait)).await;
+                tokio::time::resume();
+            }
             let mut script = std::mem::take(&mut *servers.script.lock());
             script.seen.clear();
             script.answers = fetch.exchanges.iter().map(|one| answer(one, &places)).collect();
@@ -120,7 +127,7 @@ impl Bench {
                 Err(error) if error.kind() == FaultKind::Blocked => String::from("network error"),
                 Err(error) => format!("{:?} instead of a network error: {error}", error.kind()),
             };
-            let should = expected_text(fetch.response.as_ref(), &places);
+            let should = expected_text(&fetch.outcome, &places);
             let seen = std::mem::take(&mut servers.script.lock().seen);
             let seen: Vec<_> = seen.iter().map(|one| seen_text(one, case)).collect();
             let expected: Vec<_> =
@@ -241,7 +248,7 @@ fn request(fetch: &Fetch, places: &Places) -> FetchRequest {
         }
     };
     let (request, principal) = (Arc::new(request), Arc::new(principal));
-    FetchRequest::new(StorageKey(key.into()), principal, request, AttemptSpec::default(), body)
+    FetchRequest::new(StorageKey(key), principal, request, AttemptSpec::default(), body)
 }
 
 struct Stored(Bytes);
@@ -290,7 +297,7 @@ async fn response_text(
     };
     let urls: Vec<_> = head.url_list.iter().map(Url::as_str).collect();
     let mut text = format!("{kind} {} {}", head.status, urls.join(" > "));
-    if fetch.response.as_ref().is_some_and(|expected| expected.headers.is_some()) {
+    if matches!(&fetch.outcome, Outcome::Response(expected) if expected.headers.is_some()) {
         text += &headers_text(exposed(&head).iter().filter(|(name, _)| {
             !["date", "content-length"].iter().any(|own| name.eq_ignore_ascii_case(own))
         }));
@@ -312,8 +319,8 @@ async fn response_text(
     text
 }
 
-fn expected_text(expected: Option<&Expected>, places: &Places) -> String {
-    let Some(Expected { kind, status, urls, headers }) = expected else {
+fn expected_text(outcome: &Outcome, places: &Places) -> String {
+    let Outcome::Response(Expected { kind, status, urls, headers }) = outcome else {
         return String::from("network error");
     };
     let urls: Vec<_> = urls.iter().map(|url| Url::parse(&places.fill(url)).unwrap()).collect();

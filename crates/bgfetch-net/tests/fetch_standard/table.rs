@@ -8,6 +8,7 @@
 //! page {page}/dir/page?q           (optional: the page's URL, `opaque` or `user`; {page}/ by default)
 //! top {b}                          (optional: the top-level page; the page itself by default)
 //! policy no-referrer               (optional: the page's referrer policy)
+//! wait 600                         (optional: so many seconds pass before the next fetch)
 //! fetch PUT {a}/x credentials=include mode=cors redirect=follow body=text | x-own: 1
 //! seen OPTIONS {a}/x | origin: {page} | acrm: PUT | acrh: x-own
 //! send 204 | acao: {page} | acam: PUT
@@ -45,6 +46,7 @@ pub(crate) struct Case {
     only: Vec<String>,
     pub(crate) track: Vec<String>,
     page: Page,
+    wait: u64,
     pub(crate) fetches: Vec<Fetch>,
 }
 
@@ -60,6 +62,8 @@ pub(crate) struct Page {
 /// What the page asks for, and what comes of it.
 pub(crate) struct Fetch {
     pub(crate) page: Page,
+    /// How many seconds pass before it.
+    pub(crate) wait: u64,
     pub(crate) method: String,
     pub(crate) url: String,
     pub(crate) mode: RequestMode,
@@ -70,8 +74,7 @@ pub(crate) struct Fetch {
     pub(crate) body: Option<String>,
     pub(crate) headers: Headers,
     pub(crate) exchanges: Vec<Exchange>,
-    /// None: a network error.
-    pub(crate) response: Option<Expected>,
+    pub(crate) outcome: Outcome,
 }
 
 /// A request that a server must see, and its answer.
@@ -83,6 +86,14 @@ pub(crate) struct Exchange {
     pub(crate) seen: Headers,
     pub(crate) status: u16,
     pub(crate) headers: Headers,
+}
+
+/// What a fetch must come to.
+pub(crate) enum Outcome {
+    /// The row does not say yet.
+    Unsaid,
+    NetworkError,
+    Response(Expected),
 }
 
 /// What a page sees of a response.
@@ -117,6 +128,7 @@ pub(crate) fn parse(subject: &str, rows: &str) -> Vec<Case> {
                 only: Vec::new(),
                 track: Vec::new(),
                 page: Page { url: "{page}/".into(), top: None, policy: ReferrerPolicy::default() },
+                wait: 0,
                 fetches: Vec::new(),
             });
             continue;
@@ -128,7 +140,11 @@ pub(crate) fn parse(subject: &str, rows: &str) -> Vec<Case> {
             "page" => case.page.url = rest.into(),
             "top" => case.page.top = Some(rest.into()),
             "policy" => case.page.policy = referrer_policy(rest),
-            "fetch" => case.fetches.push(fetch(case.page.clone(), rest)),
+            "wait" => case.wait = rest.parse().unwrap_or_else(|_| bad("not a number")),
+            "fetch" => {
+                let wait = std::mem::take(&mut case.wait);
+                case.fetches.push(fetch(case.page.clone(), wait, rest));
+            }
             "times" => times = rest.parse().unwrap_or_else(|_| bad("not a number")),
             "seen" | "send" | "=" => {
                 let fetch = case.fetches.last_mut().unwrap_or_else(|| bad("no fetch has begun"));
@@ -144,11 +160,16 @@ pub(crate) fn parse(subject: &str, rows: &str) -> Vec<Case> {
                         let more = std::mem::replace(&mut times, 1) - 1;
                         fetch.exchanges.extend(std::iter::repeat_n(exchange, more));
                     }
-                    _ => fetch.response = expected(rest),
+                    _ => fetch.outcome = outcome(rest),
                 }
             }
             _ => bad("not a keyword"),
         }
+    }
+    for case in &cases {
+        let said = |fetch: &Fetch| !matches!(fetch.outcome, Outcome::Unsaid);
+        let whole = !case.fetches.is_empty() && case.fetches.iter().all(said);
+        assert!(whole, "{} does not say what it comes to", case.name);
     }
     cases
 }
@@ -195,11 +216,12 @@ fn long(value: &str) -> String {
     format!("{before}{}{after}", text.repeat(times.parse().unwrap()))
 }
 
-fn fetch(page: Page, text: &str) -> Fetch {
+fn fetch(page: Page, wait: u64, text: &str) -> Fetch {
     let (line, headers) = parts(text);
     let mut words = line.split_whitespace();
     let mut fetch = Fetch {
         page,
+        wait,
         method: words.next().unwrap().into(),
         url: words.next().unwrap().into(),
         mode: RequestMode::default(),
@@ -210,7 +232,7 @@ fn fetch(page: Page, text: &str) -> Fetch {
         body: None,
         headers,
         exchanges: Vec::new(),
-        response: None,
+        outcome: Outcome::Unsaid,
     };
     for word in words {
         match word.split_once('=').unwrap() {
@@ -261,9 +283,9 @@ fn seen(text: &str) -> Exchange {
     }
 }
 
-fn expected(text: &str) -> Option<Expected> {
+fn outcome(text: &str) -> Outcome {
     if text == "network error" {
-        return None;
+        return Outcome::NetworkError;
     }
     let (line, headers) = parts(text);
     let mut words = line.splitn(3, ' ');
@@ -275,5 +297,6 @@ fn expected(text: &str) -> Option<Expected> {
         let times = times.strip_prefix('x').unwrap().parse().unwrap();
         urls.extend(std::iter::repeat_n(url.to_owned(), times));
     }
-    Some(Expected { kind, status, urls, headers: text.contains('|').then_some(headers) })
+    let headers = text.contains('|').then_some(headers);
+    Outcome::Response(Expected { kind, status, urls, headers })
 }

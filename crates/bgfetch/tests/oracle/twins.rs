@@ -10,6 +10,9 @@ use crate::world::World;
 pub(crate) struct Twin {
     pub(crate) name: &'static str,
     pub(crate) script: Reply,
+    /// Holds the server while a page looks; opened when that is over, so that an HTTP/2 connection
+    /// does not run out of room for uploads that nobody reads.
+    pub(crate) held: Gate,
 }
 
 impl Twin {
@@ -105,25 +108,30 @@ pub(crate) fn twins(world: &World) -> Vec<Twin> {
         ("status 599", 599),
     ];
     let statuses = statuses.map(|(name, status)| (name, Reply::status(status)));
-    replies.into_iter().chain(statuses).map(|(name, script)| Twin { name, script }).collect()
+    let twin = |(name, script)| Twin { name, script, held: Gate::new() };
+    replies.into_iter().chain(statuses).map(twin).collect()
 }
 
 /// What a server may answer to an upload, and when.
 pub(crate) fn upload_twins(world: &World) -> Vec<Twin> {
     let film = || Resource::new(1, 10 * MIB);
-    let unread = |reply: Reply| reply.answering_early().hold_upload_at(0, &Gate::new());
+    let early =
+        |name, reply: Reply| Twin { name, script: reply.answering_early(), held: Gate::new() };
+    let unread = |name, reply: Reply| {
+        let held = Gate::new();
+        Twin { name, script: reply.answering_early().hold_upload_at(0, &held), held }
+    };
     let early = [
-        ("early: 0 bytes", Resource::new(1, 0).answering_early()),
-        ("early: 10 MiB", film().answering_early()),
-        ("early: 404", Reply::status(404).answering_early()),
-        ("early: 500", Reply::status(500).answering_early()),
-        ("early: a redirect", Reply::redirect(307, "/there").answering_early()),
-        ("without reading it: 10 MiB", unread(film().into())),
-        ("without reading it: 413", unread(Reply::status(413))),
-        ("without reading it: 503", unread(Reply::status(503).retry_after(Duration::ZERO))),
-        ("without reading it: a redirect", unread(Reply::redirect(303, "/there"))),
-        ("without reading it: held", unread(film().stall_after(0))),
+        early("early: 0 bytes", Resource::new(1, 0).into()),
+        early("early: 10 MiB", film().into()),
+        early("early: 404", Reply::status(404)),
+        early("early: 500", Reply::status(500)),
+        early("early: a redirect", Reply::redirect(307, "/there")),
+        unread("without reading it: 10 MiB", film().into()),
+        unread("without reading it: 413", Reply::status(413)),
+        unread("without reading it: 503", Reply::status(503).retry_after(Duration::ZERO)),
+        unread("without reading it: a redirect", Reply::redirect(303, "/there")),
+        unread("without reading it: held", film().stall_after(0)),
     ];
-    let early = early.map(|(name, script)| Twin { name, script });
     twins(world).into_iter().chain(early).collect()
 }

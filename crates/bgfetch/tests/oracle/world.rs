@@ -34,6 +34,7 @@ pub(crate) struct World {
     pub(crate) home: Origin,
     /// Another origin.
     pub(crate) cross: Origin,
+    quota: u64,
     engine: Engine,
     manager: BackgroundFetchManager,
     events: AsyncMutex<Events>,
@@ -137,7 +138,7 @@ impl World {
         let registration = engine.register(site(), home.url("/")).await.unwrap();
         let policies = PolicySnapshot::of(&page);
         let manager = registration.background_fetch().acting_for(Principal::Page(policies));
-        Self { home, cross, engine, manager, events, released }
+        Self { home, cross, quota, engine, manager, events, released }
     }
 
     /// A download of the resource.
@@ -245,7 +246,8 @@ impl World {
         self.released.add_permits(1);
         self.until(&mut observer, key, &mut seen, |what| matches!(what, What::EventEnded)).await;
         if call.probes_quota {
-            seen.push(format!("quota: {} left", self.quota_left().await));
+            let all = self.can_promise(self.quota).await;
+            seen.push(format!("quota: all of it is left: {all}"));
         }
         let jobs = self.engine.ui().jobs().await.unwrap();
         let job = jobs.iter().find(|job| job.key == key).unwrap();
@@ -305,28 +307,31 @@ impl World {
 
     /// The largest `downloadTotal` that the page could still be promised.
     async fn quota_left(&self) -> u64 {
-        let (mut fits, mut beyond) = (0, 1 << 20);
+        let (mut fits, mut beyond) = (0, self.quota + 1);
         while beyond - fits > 1 {
             let tried = (fits + beyond) / 2;
-            let options = FetchOptions { download_total: tried, ..FetchOptions::default() };
-            let url = self.home.url("/never");
-            match self.manager.fetch_held("probe", [url], options).await {
-                Err(error) => {
-                    assert_eq!(error.dom_exception(), DomException::QuotaExceededError, "{error}");
-                    beyond = tried;
-                }
-                Ok((probe, hold)) => {
-                    let mut observer = self.engine.observe().await.unwrap();
-                    assert!(probe.abort().await.unwrap());
-                    drop(hold);
-                    let ended = |what: &What| matches!(what, What::EventEnded);
-                    self.until(&mut observer, probe.key(), &mut Vec::new(), ended).await;
-                    self.engine.ui().dismiss(probe.key()).await.unwrap();
-                    fits = tried;
-                }
-            }
+            if self.can_promise(tried).await { fits = tried } else { beyond = tried }
         }
         fits
+    }
+
+    async fn can_promise(&self, download_total: u64) -> bool {
+        let options = FetchOptions { download_total, ..FetchOptions::default() };
+        let url = self.home.url("/never");
+        let (probe, hold) = match self.manager.fetch_held("probe", [url], options).await {
+            Ok(held) => held,
+            Err(error) => {
+                assert_eq!(error.dom_exception(), DomException::QuotaExceededError, "{error}");
+                return false;
+            }
+        };
+        let mut observer = self.engine.observe().await.unwrap();
+        assert!(probe.abort().await.unwrap());
+        drop(hold);
+        let ended = |what: &What| matches!(what, What::EventEnded);
+        self.until(&mut observer, probe.key(), &mut Vec::new(), ended).await;
+        self.engine.ui().dismiss(probe.key()).await.unwrap();
+        true
     }
 }
 
