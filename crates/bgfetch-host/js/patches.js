@@ -1,0 +1,59 @@
+// Where Deno's Web APIs, on the QuickJS backend, are not what the web platform says.
+(function () {
+"use strict";
+
+function patch({ MessagePort, DOMException, Request }, { structuredClone }) {
+  patchTransfer(structuredClone, MessagePort.prototype, DOMException);
+  patchRequest(Request.prototype);
+}
+
+/** The backend cannot transfer an ArrayBuffer: it is copied, and then detached. */
+function patchTransfer(structuredClone, portPrototype, DOMException) {
+  const { postMessage } = portPrototype;
+  const listOf = (options) => {
+    if (options === undefined || options === null) return [];
+    return Symbol.iterator in options ? [...options] : [...(options.transfer ?? [])];
+  };
+  const split = (options) => {
+    const transfer = listOf(options);
+    const isBuffer = (object) => object instanceof ArrayBuffer;
+    const buffers = transfer.filter(isBuffer);
+    if (buffers.some((buffer) => buffer.detached)) {
+      throw new DOMException("An ArrayBuffer is detached", "DataCloneError");
+    }
+    return { buffers, others: transfer.filter((object) => !isBuffer(object)) };
+  };
+  const detach = (buffers) => buffers.forEach((buffer) => buffer.transfer());
+  const patched = {
+    structuredClone(value, options = undefined) {
+      const { buffers, others } = split(options);
+      const clone = structuredClone(value, { transfer: others });
+      detach(buffers);
+      return clone;
+    },
+    postMessage(message, options = undefined) {
+      const { buffers, others } = split(options);
+      Reflect.apply(postMessage, this, [message, others]);
+      detach(buffers);
+    },
+  };
+  globalThis.structuredClone = patched.structuredClone;
+  portPrototype.postMessage = patched.postMessage;
+}
+
+/** A Request has no destination of its own: scripts' requests have the empty one. */
+function patchRequest(prototype) {
+  const { get } = Object.getOwnPropertyDescriptor(prototype, "mode");
+  const attribute = {
+    get destination() {
+      // Throws for what is not a Request.
+      Reflect.apply(get, this, []);
+      return "";
+    },
+  };
+  const descriptor = Object.getOwnPropertyDescriptor(attribute, "destination");
+  Object.defineProperty(prototype, "destination", descriptor);
+}
+
+return { patch };
+})();
