@@ -23,6 +23,8 @@ function fire(target, toFire) {
 
 /** Runs `task` when the microtasks that are queued now, and those that follow from them, ran. */
 function afterMicrotasks(task) {
+  // Counted, so that the event loop takes another turn for it.
+  core.immediateRefCount(true);
   core.queueImmediate({
     _idleNext: null,
     _idlePrev: null,
@@ -31,7 +33,7 @@ function afterMicrotasks(task) {
     _destroyed: false,
     asyncId: 0,
     triggerAsyncId: 0,
-    [core.kRefed]: null,
+    [core.kRefed]: true,
   });
 }
 

@@ -126,7 +126,7 @@ define(interfaces, false);
 define({ console }, false);
 define(functions, true);
 // Some of Deno's functions check that their `this`, the global object, is an EventTarget.
-define({ [webidl.brand]: webidl.brand }, false);
+Object.defineProperty(globalThis, webidl.brand, { value: webidl.brand });
 
 location.setLocationHref(href);
 performance.setTimeOrigin();
