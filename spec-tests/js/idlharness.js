@@ -3,6 +3,10 @@
 // `kind` is the interface of the global object.
 "use strict";
 
+// What the harness waits for, or reports to, where a worker's host would be.
+if (kind === "ServiceWorkerGlobalScope") dispatchEvent(new Event("install"));
+if (kind === "DedicatedWorkerGlobalScope") self.postMessage = () => {};
+
 setup({ explicit_done: true });
 
 globalThis.results = new Promise((resolve) => {

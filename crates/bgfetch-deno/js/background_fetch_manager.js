@@ -25,7 +25,7 @@ class BackgroundFetchManager {
   /** The scope of the service worker registration. */
   #scope;
 
-  constructor(key, scope) {
+  constructor(key = null, scope = null) {
     if (key !== create) webidl.illegalConstructor();
     this.#scope = scope;
   }

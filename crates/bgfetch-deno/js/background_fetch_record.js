@@ -19,7 +19,7 @@ class BackgroundFetchRecord {
   #request = null;
   #responseReady = null;
 
-  constructor(key, matched) {
+  constructor(key = null, matched = null) {
     if (key !== create) webidl.illegalConstructor();
     this.#matched = matched;
   }

@@ -35,7 +35,7 @@ class BackgroundFetchRegistration extends EventTarget {
   /** The attributes since the last update; see `Attributes` in registration.rs. */
   #attributes;
 
-  constructor(key, fetch) {
+  constructor(key = null, fetch = null) {
     if (key !== create) webidl.illegalConstructor();
     super();
     this.#key = fetch;

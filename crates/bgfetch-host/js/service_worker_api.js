@@ -8,7 +8,7 @@ function installServiceWorkerApi(kind, scope, { define, EventTarget, webidl }) {
   class ServiceWorkerRegistration extends EventTarget {
     #scope;
 
-    constructor(key, scope) {
+    constructor(key = null, scope = null) {
       if (key !== create) webidl.illegalConstructor();
       super();
       this.#scope = scope;
@@ -38,7 +38,7 @@ function installContainer(registration, { create, define, EventTarget, webidl })
   class ServiceWorkerContainer extends EventTarget {
     #ready;
 
-    constructor(key) {
+    constructor(key = null) {
       if (key !== create) webidl.illegalConstructor();
       super();
       this.#ready = registration === null ? new Promise(() => {}) : Promise.resolve(registration);
@@ -53,7 +53,7 @@ function installContainer(registration, { create, define, EventTarget, webidl })
   class Navigator {
     #serviceWorker;
 
-    constructor(key) {
+    constructor(key = null) {
       if (key !== create) webidl.illegalConstructor();
       this.#serviceWorker = new ServiceWorkerContainer(create);
     }
