@@ -170,15 +170,15 @@ pub(crate) async fn connect(state: &Rc<RefCell<OpState>>) -> Option<Client> {
     });
     loop {
         let engine = engines.borrow_and_update().clone();
-        if let Some(engine) = engine {
-            if let Ok(client) = engine.client(storage_key.clone()).await {
-                for key in with_realm(state, |realm| realm.known()) {
-                    if let Ok(Some(registration)) = engine.fetch(key).await {
-                        with_realm(state, |realm| realm.replace(key, registration));
-                    }
+        if let Some(engine) = engine
+            && let Ok(client) = engine.client(storage_key.clone()).await
+        {
+            for key in with_realm(state, |realm| realm.known()) {
+                if let Ok(Some(registration)) = engine.fetch(key).await {
+                    with_realm(state, |realm| realm.replace(key, registration));
                 }
-                return Some(client);
             }
+            return Some(client);
         }
         engines.changed().await.ok()?;
     }

@@ -35,7 +35,7 @@ pub enum ConsoleLevel {
 }
 
 /// Where a realm's console writes to.
-pub(crate) type Console = Arc<dyn Fn(ConsoleLevel, &str) + Send + Sync>;
+pub type Console = Arc<dyn Fn(ConsoleLevel, &str) + Send + Sync>;
 
 /// What the bootstrap script is told.
 #[derive(Serialize)]

@@ -12,5 +12,5 @@
 mod extension;
 mod realm;
 
-pub use extension::{ConsoleLevel, RealmKind, Shared};
+pub use extension::{Console, ConsoleLevel, RealmKind, Shared};
 pub use realm::{Realm, RealmEnded, RealmOptions, ScriptError};

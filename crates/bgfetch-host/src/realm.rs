@@ -33,7 +33,7 @@ pub struct RealmOptions {
     /// What it shares with the other realms of its user agent.
     pub shared: Shared,
     /// Where its console writes to.
-    pub console: Arc<dyn Fn(ConsoleLevel, &str) + Send + Sync>,
+    pub console: Console,
 }
 
 impl fmt::Debug for RealmOptions {
