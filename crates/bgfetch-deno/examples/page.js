@@ -6,5 +6,4 @@
   let bytes = 0;
   for await (const chunk of response.body) bytes += chunk.byteLength;
   print(`${bytes} bytes read while they arrived`);
-  film.onprogress = () => film.result && print(`${film.id}: ${film.result}`);
 })();

@@ -2,8 +2,11 @@
 (function () {
 "use strict";
 
+const { core } = __bootstrap;
+
 function patch({ MessagePort, DOMException, Request }, { structuredClone }) {
   patchTransfer(structuredClone, MessagePort.prototype, DOMException);
+  patchErrors();
   patchRequest(Request.prototype);
 }
 
@@ -39,6 +42,37 @@ function patchTransfer(structuredClone, portPrototype, DOMException) {
   };
   globalThis.structuredClone = patched.structuredClone;
   portPrototype.postMessage = patched.postMessage;
+}
+
+/**
+ * The backend cannot clone errors. They are given the form in which Deno clones its own objects:
+ * StructuredSerializeInternal, the steps for [[ErrorData]].
+ */
+function patchErrors() {
+  const types = { EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError };
+  Object.defineProperty(Error.prototype, core.hostObjectBrand, {
+    value() {
+      const { name, stack, cause } = this;
+      const message = Object.getOwnPropertyDescriptor(this, "message")?.value;
+      return {
+        type: "Error",
+        name: Object.hasOwn(types, name) ? name : "Error",
+        message: message === undefined ? undefined : String(message),
+        stack: String(stack),
+        options: Object.hasOwn(this, "cause") ? { cause } : undefined,
+      };
+    },
+  });
+  core.registerCloneableResource("Error", ({ name, message, stack, options }) => {
+    const Type = types[name] ?? Error;
+    const error = new Type(message, options);
+    Object.defineProperty(error, "stack", {
+      value: stack,
+      writable: true,
+      configurable: true,
+    });
+    return error;
+  });
 }
 
 /** A Request has no destination of its own: scripts' requests have the empty one. */

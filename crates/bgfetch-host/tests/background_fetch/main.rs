@@ -7,5 +7,6 @@ mod agent;
 mod event;
 mod idl;
 mod manager;
+mod realm;
 mod record;
 mod registration;

@@ -115,12 +115,13 @@ async fn records_are_gone_when_the_event_ended() {
             "let resolve; const seen = new Promise((r) => resolve = r);
              onbackgroundfetchsuccess = ({ registration }) => {
                  const wasAvailable = registration.recordsAvailable;
+                 // That the records are gone is told without an event.
                  const check = async () => {
-                     if (registration.recordsAvailable) return setTimeout(check, 1);
+                     if (registration.recordsAvailable) return setTimeout(check, 0);
                      const error = await registration.match('/a').catch((error) => error);
                      resolve([wasAvailable, error.name]);
                  };
-                 setTimeout(check, 1);
+                 setTimeout(check, 0);
              };",
         )
         .await;
