@@ -18,7 +18,8 @@ use crate::request::{FetchRequest, into_request_infos};
 pub(crate) struct JsOptions {
     title: String,
     icons: Vec<ImageResource>,
-    download_total: u64,
+    /// An `unsigned long long`, which is a Number to scripts.
+    download_total: f64,
 }
 
 /// The `fetch()` method, its arguments converted. Gives the key of the new registration.
@@ -34,7 +35,7 @@ pub(crate) async fn op_bgfetch_fetch(
     let (requests, pump) = into_request_infos(&mut state.borrow_mut(), requests)?;
     let manager = with_realm(&state, |realm| realm.manager(&scope))?;
     let JsOptions { title, icons, download_total } = options;
-    let options = FetchOptions { title, icons, download_total };
+    let options = FetchOptions { title, icons, download_total: download_total as u64 };
     let fetch = async {
         // The bodies are read on this thread, where the script's streams are, for as long as the
         // engine asks for them.

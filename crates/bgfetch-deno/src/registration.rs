@@ -11,15 +11,15 @@ use serde::{Deserialize, Serialize};
 use crate::exceptions::call_failed;
 use crate::realm::{Realm, connect, with_realm};
 
-/// The attributes as they are now.
+/// The attributes as they are now. Counts of bytes are Numbers to scripts, whatever their size.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Attributes {
     id: String,
-    upload_total: u64,
-    uploaded: u64,
-    download_total: u64,
-    downloaded: u64,
+    upload_total: f64,
+    uploaded: f64,
+    download_total: f64,
+    downloaded: f64,
     result: &'static str,
     failure_reason: &'static str,
     records_available: bool,
@@ -48,10 +48,10 @@ pub(crate) fn op_bgfetch_attributes(
     };
     Ok(Attributes {
         id: registration.id().to_owned(),
-        upload_total: registration.upload_total(),
-        uploaded: registration.uploaded(),
-        download_total: registration.download_total(),
-        downloaded: registration.downloaded(),
+        upload_total: registration.upload_total() as f64,
+        uploaded: registration.uploaded() as f64,
+        download_total: registration.download_total() as f64,
+        downloaded: registration.downloaded() as f64,
         result,
         failure_reason,
         records_available: registration.records_available(),

@@ -52,7 +52,7 @@ pub(crate) fn into_request_infos(
                 .take_any(body)
                 .map_err(|_| misuse("a request's body is gone"))?;
             let (sender, receiver) = mpsc::channel(1);
-            pumps.push(Box::pin(pump(body, sender)) as LocalBoxFuture<'static, ()>);
+            pumps.push(Box::pin(pump(ScriptBody(body), sender)) as LocalBoxFuture<'static, ()>);
             info = info.body_stream(stream::unfold(receiver, |mut receiver| async {
                 Some((receiver.recv().await?, receiver))
             }));
@@ -62,10 +62,19 @@ pub(crate) fn into_request_infos(
     Ok((infos, Pump(pumps)))
 }
 
-async fn pump(body: Rc<dyn Resource>, engine: mpsc::Sender<io::Result<Bytes>>) {
+/// The resource behind which a script's stream is. The stream is cancelled with it.
+struct ScriptBody(Rc<dyn Resource>);
+
+impl Drop for ScriptBody {
+    fn drop(&mut self) {
+        Rc::clone(&self.0).close();
+    }
+}
+
+async fn pump(body: ScriptBody, engine: mpsc::Sender<io::Result<Bytes>>) {
     // Room first: a script's stream is not read before its bytes can go somewhere.
     while let Ok(room) = engine.reserve().await {
-        match Rc::clone(&body).read(CHUNK).await {
+        match Rc::clone(&body.0).read(CHUNK).await {
             Ok(chunk) if chunk.is_empty() => break,
             Ok(chunk) => room.send(Ok(Bytes::copy_from_slice(&chunk))),
             Err(error) => {
@@ -74,8 +83,6 @@ async fn pump(body: Rc<dyn Resource>, engine: mpsc::Sender<io::Result<Bytes>>) {
             }
         }
     }
-    // Where the engine wants no more, the script's stream is cancelled.
-    body.close();
 }
 
 /// What a script may not set. Deno's `Headers` do not refuse them, since its programs may.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::thread;
 
@@ -52,6 +52,8 @@ impl fmt::Debug for RealmOptions {
 #[derive(Debug)]
 pub struct Realm {
     commands: mpsc::UnboundedSender<Command>,
+    /// Ends scripts that would not end by themselves. Set once the realm is there.
+    isolate: Arc<OnceLock<v8::IsolateHandle>>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
@@ -88,9 +90,11 @@ impl Realm {
         let (commands, receiver) = mpsc::unbounded_channel();
         let name = format!("bgfetch {:?}", options.kind);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let run = move || runtime.block_on(run(options, receiver));
+        let isolate = Arc::<OnceLock<_>>::default();
+        let theirs = Arc::clone(&isolate);
+        let run = move || runtime.block_on(run(options, receiver, &theirs));
         let thread = thread::Builder::new().name(name).spawn(run)?;
-        Ok(Self { commands, thread: Some(thread) })
+        Ok(Self { commands, isolate, thread: Some(thread) })
     }
 
     /// Runs a classic script and gives its completion value, the value of its promise where it is
@@ -115,6 +119,9 @@ impl Drop for Realm {
     fn drop(&mut self) {
         let (commands, _) = mpsc::unbounded_channel();
         self.commands = commands;
+        if let Some(isolate) = self.isolate.get() {
+            isolate.terminate_execution();
+        }
         // The last handle of an engine may go with the realm's state; whoever dropped the realm may
         // want to open the engine's store next.
         if let Some(thread) = self.thread.take()
@@ -136,12 +143,17 @@ struct Running {
     console: Console,
 }
 
-async fn run(options: RealmOptions, commands: mpsc::UnboundedReceiver<Command>) {
+async fn run(
+    options: RealmOptions,
+    commands: mpsc::UnboundedReceiver<Command>,
+    isolate: &OnceLock<v8::IsolateHandle>,
+) {
     let RealmOptions { kind, url, scope, background_fetch, shared, console } = options;
     let description = Description { kind, href: url, scope };
     let host = HostState { description, console: Arc::clone(&console) };
     let extensions = extensions(shared, host, background_fetch);
-    let runtime = JsRuntime::new(RuntimeOptions { extensions, ..RuntimeOptions::default() });
+    let mut runtime = JsRuntime::new(RuntimeOptions { extensions, ..RuntimeOptions::default() });
+    isolate.get_or_init(|| runtime.v8_isolate().thread_safe_handle());
     Running { runtime, commands, pending: FuturesUnordered::new(), console }.await;
 }
 

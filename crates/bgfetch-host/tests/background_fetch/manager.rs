@@ -117,6 +117,38 @@ async fn dictionary_members_are_read_in_the_order_of_the_standard() {
 }
 
 #[tokio::test]
+async fn a_total_beyond_what_a_number_can_count_is_taken_modulo_and_stays_a_number() {
+    let agent = Agent::start().await;
+    agent.origin.serve("/a", hold());
+    let window = agent.window();
+    let totals = run(
+        &window,
+        "const total = async (id, downloadTotal) =>
+             (await backgroundFetch.fetch(id, '/a', { downloadTotal })).downloadTotal;
+         return [await total('a', 2 ** 60), await total('b', 2 ** 64 + 4096), await total('c', 1.5)]
+             .map((total) => `${typeof total} ${total}`);",
+    );
+    let expected = json!(["number 1152921504606847000", "number 4096", "number 1"]);
+    assert_eq!(totals.await, expected);
+}
+
+#[tokio::test]
+async fn a_call_that_is_refused_cancels_the_bodies_streams() {
+    let agent = Agent::start().await;
+    let window = agent.window();
+    let cancelled = run(
+        &window,
+        "const cancelled = new Promise((resolve) => {
+             const body = new ReadableStream({ cancel: () => resolve(true) });
+             const request = new Request('/a', { method: 'POST', body, duplex: 'half' });
+             backgroundFetch.fetch('', request).catch(() => {});
+         });
+         return await cancelled;",
+    );
+    assert_eq!(cancelled.await, json!(true));
+}
+
+#[tokio::test]
 async fn any_iterable_is_a_sequence_of_requests() {
     let agent = Agent::start().await;
     for path in ["/a", "/b"] {

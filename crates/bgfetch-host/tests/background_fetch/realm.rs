@@ -3,7 +3,7 @@
 use bgfetch_host::{RealmKind, ScriptError};
 use serde_json::json;
 
-use crate::agent::Agent;
+use crate::agent::{Agent, run};
 
 #[tokio::test]
 async fn each_kind_has_its_global_object() {
@@ -95,4 +95,13 @@ async fn exceptions_that_nothing_caught_are_told_and_the_realm_goes_on() {
     for text in ["in a task", "in a promise"] {
         assert!(told.iter().any(|error| error.contains(text)), "{told:?}");
     }
+}
+
+#[tokio::test]
+async fn a_realm_whose_script_never_ends_can_be_dropped() {
+    let agent = Agent::start().await;
+    let worker = agent.service_worker("").await;
+    let looping = run(&worker, "setTimeout(() => { for (;;); }, 0); return 'looping';");
+    assert_eq!(looping.await, json!("looping"));
+    drop(worker);
 }
