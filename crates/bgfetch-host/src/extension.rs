@@ -8,6 +8,8 @@ use deno_web::{BlobStore, InMemoryBroadcastChannel};
 use serde::Serialize;
 use url::Url;
 
+use crate::sources::embed;
+
 /// What a realm's global object is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum RealmKind {
@@ -106,12 +108,46 @@ pub(crate) fn extensions(
     background_fetch: bgfetch_deno::Options,
 ) -> Vec<Extension> {
     let href = host.description.href.clone();
-    vec![
+    let extensions = [
         deno_webidl::deno_webidl::init(),
         deno_web::deno_web::init(shared.blobs, Some(href), false, shared.broadcast),
         bgfetch_deno::net::deno_net::init(),
         deno_fetch::deno_fetch::init(deno_fetch::Options::default()),
         bgfetch_deno::bgfetch_deno::init(background_fetch),
         bgfetch_host::init(host),
-    ]
+    ];
+    extensions.into_iter().map(embed).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bgfetch::{PolicySnapshot, StorageKey};
+
+    #[test]
+    fn every_script_is_inside_the_program() {
+        let href: Url = "https://app.test/".parse().unwrap();
+        let policies = PolicySnapshot::of(&href);
+        let host = HostState {
+            description: Description { kind: RealmKind::Window, href, scope: None },
+            console: Arc::new(|_, _| ()),
+        };
+        let background_fetch = bgfetch_deno::Options {
+            engine: tokio::sync::watch::channel(None).1,
+            storage_key: StorageKey(String::new()),
+            policies: Arc::new(move || policies.clone()),
+            events: None,
+        };
+        for extension in extensions(Shared::default(), host, background_fetch) {
+            let files = [
+                &extension.js_files,
+                &extension.esm_files,
+                &extension.lazy_loaded_esm_files,
+                &extension.lazy_loaded_js_files,
+            ];
+            for file in files.into_iter().flat_map(|files| files.iter()) {
+                assert!(file.is_runtime_loadable(), "{}", file.specifier);
+            }
+        }
+    }
 }

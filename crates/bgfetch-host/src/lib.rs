@@ -11,6 +11,7 @@
 
 mod extension;
 mod realm;
+mod sources;
 
 pub use extension::{Console, ConsoleLevel, RealmKind, Shared};
 pub use realm::{Realm, RealmEnded, RealmOptions, ScriptError};
