@@ -3,24 +3,33 @@
 # Where cargo builds; examples are run from there.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 TOOLS := $(TARGET)/tools
+FUZZ_TARGET := $(abspath $(TARGET))/fuzz
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+# How long `make fuzz` runs in all, how many targets run at a time, and whether `address` watches the
+# memory of dependencies that have unsafe code, which costs speed.
+SECONDS ?= 3600
+JOBS ?= 2
+SANITIZER ?= none
 EXAMPLES := $(basename $(notdir $(wildcard crates/*/examples/*.rs)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint doc deny arrows examples unit test bench compare
+.PHONY: help setup fmt lint doc deny arrows examples unit fuzz fuzz-smoke test bench compare
 # The steps of `test` would only wait for each other's lock on the build folder.
 .NOTPARALLEL:
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## Install what the checks need and this machine lacks (Debian packages, cargo-deny)
+setup: ## Install what the checks need and this machine lacks (Debian packages, cargo-deny, cargo-fuzz)
 	@.ci/setup $(TOOLS)
 
 fmt: ## Format the code
 	cargo fmt --all
+	cargo fmt --manifest-path fuzz/Cargo.toml
 
 lint: ## Check the format; clippy, also without default features
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy -p bgfetch-net --no-default-features -- -D warnings
 	cargo clippy -p bgfetch --no-default-features -- -D warnings
@@ -52,8 +61,21 @@ examples: ## Run every example
 unit: ## Run the tests alone, `arrows` included
 	timeout --kill-after=10 1500 cargo test --workspace
 
+# Sanitizers are not among stable Rust's options, but work with it.
+fuzz: setup ## Fuzz all targets: SECONDS=3600 in all, JOBS=2 at a time, SANITIZER=none
+	PATH="$(abspath $(TOOLS))/bin:$$PATH" CARGO_TARGET_DIR="$(FUZZ_TARGET)" \
+		$(if $(filter none,$(SANITIZER)),,RUSTC_BOOTSTRAP=1) cargo fuzz build -s $(SANITIZER)
+	fuzz/run "$(FUZZ_TARGET)/$(HOST)/release" $(SECONDS) $(JOBS)
+
+# Built without cargo-fuzz and into the same folder as the tests, whose dependencies it shares: a
+# minute instead of four.
+fuzz-smoke: ## Run the seeds of all fuzz targets, and fuzz each for some seconds
+	cd fuzz && RUSTC_WRAPPER="$$PWD/rustc" CARGO_TARGET_DIR="$(abspath $(TARGET))" \
+		cargo build --locked --bins
+	fuzz/run "$(TARGET)/debug" 42 2
+
 # Cheap checks first; the tests' own summary last.
-test: setup deny lint doc examples unit ## Run everything that CI runs
+test: setup deny lint doc examples fuzz-smoke unit ## Run everything that CI runs
 
 bench: ## Run the benchmarks of the scheduler and the model
 	cargo bench -p bgfetch-benches --bench scheduler --bench model

@@ -40,8 +40,11 @@ class BackgroundFetchManager {
 
     // Step 4.1, each request as the Request constructor makes it, which uses a body up.
     const objects = requests.map((request) => new Request(request));
-    const stored = objects.map((request) => ({
-      request: toStoredRequest(request),
+    const stored = objects.map((request, index) => ({
+      request: {
+        ...toStoredRequest(request),
+        dangling_markup: isDanglingMarkup(requests[index]),
+      },
       body: takeBody(request),
     }));
     const key = await op_bgfetch_fetch(scope, id, stored, options);
@@ -65,6 +68,16 @@ class BackgroundFetchManager {
 }
 
 webidl.configureInterface(BackgroundFetchManager);
+
+/**
+ * Whether a URL's text may be swallowed markup, which its parsed form does not show: the rule of
+ * `dangling_markup.rs` in bgfetch-model.
+ */
+function isDanglingMarkup(request) {
+  if (typeof request !== "string") return false;
+  const inner = request.replace(/^[\0-\x20]+|[\0-\x20]+$/g, "");
+  return /[\t\n\r]/.test(inner) && inner.includes("<");
+}
 
 /** The manager of the service worker registration with that scope. */
 function newManager(scope) {

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::rc::Rc;
 
-use bgfetch::{HeaderList, Request, RequestInfo};
+use bgfetch::{Request, RequestInfo};
 use bytes::Bytes;
 use deno_core::{OpState, Resource, ResourceId};
 use deno_error::JsErrorBox;
@@ -43,8 +43,7 @@ pub(crate) fn into_request_infos(
 ) -> Result<(Vec<RequestInfo>, Pump), JsErrorBox> {
     let mut pumps = Vec::new();
     let mut infos = Vec::new();
-    for FetchRequest { mut request, body } in requests {
-        request.headers = without_forbidden(&request.headers);
+    for FetchRequest { request, body } in requests {
         let mut info = RequestInfo::from(request);
         if let Some(body) = body {
             let body = state
@@ -82,69 +81,5 @@ async fn pump(body: ScriptBody, engine: mpsc::Sender<io::Result<Bytes>>) {
                 break;
             }
         }
-    }
-}
-
-/// What a script may not set. Deno's `Headers` do not refuse them, since its programs may.
-fn without_forbidden(headers: &HeaderList) -> HeaderList {
-    headers.iter().filter(|(name, value)| !is_forbidden(name, value)).collect()
-}
-
-/// [Forbidden request-header](https://fetch.spec.whatwg.org/#forbidden-request-header).
-fn is_forbidden(name: &str, value: &str) -> bool {
-    const NAMES: [&str; 21] = [
-        "accept-charset",
-        "accept-encoding",
-        "access-control-request-headers",
-        "access-control-request-method",
-        "connection",
-        "content-length",
-        "cookie",
-        "cookie2",
-        "date",
-        "dnt",
-        "expect",
-        "host",
-        "keep-alive",
-        "origin",
-        "referer",
-        "set-cookie",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "via",
-    ];
-    const METHOD_OVERRIDES: [&str; 3] =
-        ["x-http-method", "x-http-method-override", "x-method-override"];
-    let name = name.to_ascii_lowercase();
-    let forbidden_method = |method: &str| {
-        let method = method.trim_matches([' ', '\t']);
-        ["CONNECT", "TRACE", "TRACK"].iter().any(|other| other.eq_ignore_ascii_case(method))
-    };
-    NAMES.contains(&name.as_str())
-        || name.starts_with("proxy-")
-        || name.starts_with("sec-")
-        || (METHOD_OVERRIDES.contains(&name.as_str()) && value.split(',').any(forbidden_method))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn headers_that_only_a_user_agent_sets_are_taken_out() {
-        let headers = HeaderList::from_iter([
-            ("Cookie", "a=b"),
-            ("X-Kept", "1"),
-            ("Sec-Fetch-Site", "none"),
-            ("Proxy-Authorization", "x"),
-            ("X-HTTP-Method-Override", "GET, trace"),
-            ("X-Method-Override", "PATCH"),
-            ("host", "other.test"),
-            ("Range", "bytes=0-"),
-        ]);
-        let kept: Vec<_> = without_forbidden(&headers).iter().map(|(n, _)| n.to_owned()).collect();
-        assert_eq!(kept, ["X-Kept", "X-Method-Override", "Range"]);
     }
 }

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use crate::attempt::{AttemptCommand, AttemptSpec};
 use crate::error::CallError;
-use crate::ids::{AttemptId, CallId, CommitId, FetchKey, RecordKey, RegistrationKey};
+use crate::ids::{AttemptId, BodyKey, CallId, CommitId, FetchKey, RecordKey, RegistrationKey};
 use crate::response::RecordResult;
 use crate::store_op::{FetchResult, Transaction};
 
@@ -55,6 +55,15 @@ pub enum Action {
     },
     /// Tell a running attempt.
     Command(AttemptId, AttemptCommand),
+    /// Compare a stored body with its request's integrity metadata; answered by
+    /// [`Input::IntegrityVerified`](crate::input::Input::IntegrityVerified), which is not awaited
+    /// any more once the record has ended or is gone.
+    VerifyIntegrity {
+        /// Which body.
+        body: BodyKey,
+        /// Its length in bytes.
+        length: u64,
+    },
     /// The record's response data changed: wake its readers.
     RecordChanged(RecordKey),
     /// Run "update background fetch instances" in every client. Where `settled` is set, answer

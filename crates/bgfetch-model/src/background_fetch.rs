@@ -223,8 +223,11 @@ impl BackgroundFetch {
         let result = change(record);
         let after = tally(record);
         self.budget.replace_claim(claim, record.claim());
-        self.tallies.stored = self.tallies.stored - before.stored + after.stored;
-        self.tallies.uploaded = self.tallies.uploaded - before.uploaded + after.uploaded;
+        // Saturating, because a store or a fetcher may tell lengths that no file can have.
+        let exchange = |sum: u64, old: u64, new: u64| sum.saturating_sub(old).saturating_add(new);
+        let tallies = &mut self.tallies;
+        tallies.stored = exchange(tallies.stored, before.stored, after.stored);
+        tallies.uploaded = exchange(tallies.uploaded, before.uploaded, after.uploaded);
         self.tallies.settled = self.tallies.settled - before.settled + after.settled;
         self.tallies.waiting = self.tallies.waiting - before.waiting + after.waiting;
         match (was_in_flight, record.is_in_flight()) {
@@ -244,8 +247,8 @@ impl BackgroundFetch {
         for record in &self.records {
             let one = tally(record);
             self.budget.replace_claim(0, record.claim());
-            self.tallies.stored += one.stored;
-            self.tallies.uploaded += one.uploaded;
+            self.tallies.stored = self.tallies.stored.saturating_add(one.stored);
+            self.tallies.uploaded = self.tallies.uploaded.saturating_add(one.uploaded);
             self.tallies.settled += one.settled;
             self.tallies.waiting += one.waiting;
         }

@@ -4,3 +4,4 @@ pub(crate) mod attempt_ended;
 pub(crate) mod grants;
 pub(crate) mod process_response;
 pub mod retry;
+pub(crate) mod verify_integrity;

@@ -19,6 +19,12 @@ pub enum CallError {
     /// A request in mode `no-cors`.
     #[error("requests in mode 'no-cors' cannot be fetched in the background")]
     NoCors,
+    /// A request whose method Fetch forbids.
+    #[error("the methods CONNECT, TRACE and TRACK are forbidden")]
+    ForbiddenMethod,
+    /// A request with cache mode `only-if-cached` and a mode other than `same-origin`.
+    #[error("the cache mode 'only-if-cached' needs the mode 'same-origin'")]
+    OnlyIfCached,
     /// A request whose URL includes credentials.
     #[error("the URL must not include credentials")]
     CredentialsInUrl,
@@ -85,6 +91,8 @@ impl CallError {
             | Self::TooManyRequests
             | Self::TooManyFetches
             | Self::NoCors
+            | Self::ForbiddenMethod
+            | Self::OnlyIfCached
             | Self::CredentialsInUrl
             | Self::BlockedPort
             | Self::IdInUse

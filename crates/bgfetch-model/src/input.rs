@@ -7,7 +7,9 @@ use alloc::vec::Vec;
 use crate::attempt::AttemptEvent;
 use crate::background_fetch_manager::fetch::FetchCall;
 use crate::connectivity::Connectivity;
-use crate::ids::{AttemptId, CallId, CommitId, FetchKey, RecordKey, RegistrationKey, StorageKey};
+use crate::ids::{
+    AttemptId, BodyKey, CallId, CommitId, FetchKey, RecordKey, RegistrationKey, StorageKey,
+};
 use crate::store_op::ImageResource;
 
 /// Everything that can happen to background fetches.
@@ -107,6 +109,8 @@ pub enum Input {
     SlotGranted(RecordKey),
     /// An attempt reports.
     Attempt(AttemptId, AttemptEvent),
+    /// Answers [`Action::VerifyIntegrity`](crate::action::Action::VerifyIntegrity).
+    IntegrityVerified(BodyKey, Verification),
     /// The network changed.
     Connectivity(Connectivity),
     /// How many bytes background fetches of this storage key may hold in all; no limit until told.
@@ -136,6 +140,17 @@ pub enum Permission {
     StartPaused,
     /// Refuse.
     Denied,
+}
+
+/// What came of comparing a stored body with integrity metadata.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verification {
+    /// The bytes match, or the metadata asks for nothing.
+    Matches,
+    /// They do not.
+    Mismatch,
+    /// They could not be read.
+    Unreadable,
 }
 
 /// Why the request bodies of a fetch could not be stored.

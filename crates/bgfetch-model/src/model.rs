@@ -119,6 +119,11 @@ impl Model {
                     });
                 }
             }
+            Input::IntegrityVerified(body, verification) => {
+                self.with_fetch(body.record.fetch, |fetch, ctx| {
+                    fetch.integrity_verified(ctx, body, verification);
+                });
+            }
             Input::Connectivity(connectivity) => {
                 self.ctx.connectivity = connectivity;
                 for fetch in self.fetches.values_mut() {

@@ -32,6 +32,8 @@ pub struct Record {
     pub(crate) from_scratch: bool,
     /// The store is opening a representation: until it has, the stored bytes are the old ones'.
     pub(crate) opening: bool,
+    /// Every byte was received: what is left to do needs no request.
+    pub(crate) whole: bool,
     /// A content coding prevented a resume once, so none is asked for any more (ruling 24).
     pub(crate) identity: bool,
 }
@@ -51,6 +53,8 @@ pub(crate) enum RecordState {
     BeginningUpload,
     /// An attempt. Holds a slot.
     Attempting(Attempt),
+    /// The shell, to compare the whole body with the request's integrity metadata.
+    Verifying,
     /// Nothing: it ended.
     Settled(RecordResult),
 }
@@ -95,6 +99,8 @@ pub(crate) enum Then {
     Retry(Duration, String),
     /// Try again from byte 0.
     Restart,
+    /// Go on as with a body that is whole.
+    Complete,
     /// End.
     Settle(RecordResult, Option<String>),
 }
@@ -102,9 +108,10 @@ pub(crate) enum Then {
 impl Record {
     /// A record that nothing was done for yet.
     pub(crate) fn new(request: Arc<Request>) -> Self {
+        let has_integrity = !request.integrity.is_empty();
         Self {
             request,
-            data: ResponseData::default(),
+            data: ResponseData { has_integrity, ..ResponseData::default() },
             uploaded: 0,
             state: RecordState::Held,
             retry: Retry::default(),
@@ -112,6 +119,7 @@ impl Record {
             high_water: 0,
             from_scratch: false,
             opening: false,
+            whole: false,
             identity: false,
         }
     }
@@ -124,6 +132,7 @@ impl Record {
             response: stored.response,
             stored: stored.stored,
             result: stored.result,
+            ..record.data
         };
         record.uploaded = stored.uploaded;
         record.high_water = stored.stored;
@@ -194,13 +203,14 @@ impl Record {
         Some(Resume { start: self.data.stored, if_range })
     }
 
-    /// Whether every byte is stored, as the response's head told (ruling 26).
+    /// Whether every byte is stored, as an attempt found or the response's head told (ruling 26).
     pub(crate) fn has_everything(&self) -> bool {
-        self.request.is_get()
+        let announced = self.request.is_get()
             && !self.from_scratch
             && self.data.response.as_deref().is_some_and(|head| {
                 head.is_ok() && self.announced_length() == Some(self.data.stored)
-            })
+            });
+        announced || self.whole
     }
 
     /// The length that the stored body must have in the end, where the response's head tells.

@@ -112,7 +112,12 @@ pub struct Request {
     pub method: String,
     /// The URL, fragment included.
     pub url: Url,
-    /// The header list as the page set it.
+    /// Whether the text that the URL was parsed from may be
+    /// [dangling markup](crate::dangling_markup), which fails the record; false by default.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub dangling_markup: bool,
+    /// The header list as the page set it, without
+    /// [forbidden request-headers](crate::forbidden_header).
     #[serde(default, skip_serializing_if = "HeaderList::is_empty")]
     pub headers: HeaderList,
     /// The mode; `cors` by default.
@@ -149,6 +154,7 @@ impl Request {
         Self {
             method: String::from("GET"),
             url,
+            dangling_markup: false,
             headers: HeaderList::default(),
             mode: RequestMode::default(),
             credentials: CredentialsMode::default(),

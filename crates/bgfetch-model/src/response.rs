@@ -108,7 +108,8 @@ pub struct ResponseHead {
     /// The response's type.
     #[serde(default)]
     pub response_type: ResponseType,
-    /// The [CORS-exposed header-name list](https://fetch.spec.whatwg.org/#concept-response-cors-exposed-header-name-list).
+    /// The [CORS-exposed header-name list](https://fetch.spec.whatwg.org/#concept-response-cors-exposed-header-name-list),
+    /// in any case; names of which there is no header may be left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cors_exposed_header_names: Vec<String>,
 }
@@ -158,12 +159,30 @@ pub struct ResponseData {
     pub stored: u64,
     /// How it ended, or none while it goes on.
     pub result: Option<RecordResult>,
+    /// Whether the request has integrity metadata: nothing of the response is exposed before it was
+    /// verified (ruling 17).
+    pub has_integrity: bool,
 }
 
 impl ResponseData {
     /// Whether the response may be exposed to script now.
     #[must_use]
     pub fn is_exposed(&self) -> bool {
-        self.result.is_none_or(RecordResult::exposes_response)
+        match self.result {
+            None => !self.has_integrity,
+            Some(result) => result.exposes_response(),
+        }
+    }
+
+    /// The response, where there is one that may be exposed to script now.
+    #[must_use]
+    pub fn exposed_response(&self) -> Option<&Arc<ResponseHead>> {
+        self.response.as_ref().filter(|_| self.is_exposed())
+    }
+
+    /// Whether `responseReady` is settled: there is something to expose, or never will be.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.result.is_some() || self.exposed_response().is_some()
     }
 }

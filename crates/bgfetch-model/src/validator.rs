@@ -37,7 +37,8 @@ fn is_strong_entity_tag(tag: &str) -> bool {
 /// Seconds since the epoch of an IMF-fixdate (`Sun, 06 Nov 1994 08:49:37 GMT`), the only form that
 /// a server may send; obsolete forms are not strong enough to trust.
 fn imf_fixdate_seconds(date: &str) -> Option<u64> {
-    let mut parts = date.trim().split_once(", ")?.1.split(' ');
+    let (weekday, rest) = date.trim_matches([' ', '\t']).split_once(", ")?;
+    let mut parts = rest.split(' ');
     let day = number(parts.next()?, 2)?;
     let name = parts.next()?;
     let month = MONTHS.iter().zip(1..).find(|(month, _)| **month == name)?.1;
@@ -45,7 +46,8 @@ fn imf_fixdate_seconds(date: &str) -> Option<u64> {
     let mut clock = parts.next()?.split(':');
     let (hour, minute, second) =
         (number(clock.next()?, 2)?, number(clock.next()?, 2)?, number(clock.next()?, 2)?);
-    let sound = parts.next() == Some("GMT")
+    let sound = WEEKDAYS.contains(&weekday)
+        && parts.next() == Some("GMT")
         && parts.next().is_none()
         && clock.next().is_none()
         && (1..=31).contains(&day)
@@ -55,6 +57,9 @@ fn imf_fixdate_seconds(date: &str) -> Option<u64> {
         && second <= 60;
     sound.then(|| ((days_since_epoch(year, month, day) * 24 + hour) * 60 + minute) * 60 + second)
 }
+
+// Which of them it is says nothing that the date does not.
+const WEEKDAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -116,5 +121,6 @@ mod tests {
         assert_eq!(imf_fixdate_seconds("Thu, 29 Feb 2024 12:00:00 GMT"), Some(1_709_208_000));
         assert_eq!(imf_fixdate_seconds("Sunday, 06-Nov-94 08:49:37 GMT"), None);
         assert_eq!(imf_fixdate_seconds("Sun, 06 Nov 1994 08:49:37 +0100"), None);
+        assert_eq!(imf_fixdate_seconds("S\0\n, 06 Nov 1994 08:49:37 GMT"), None);
     }
 }

@@ -153,6 +153,8 @@ impl<R: Reporter> Attempt<R> {
         O: FnOnce(u64) -> io::Result<Box<dyn BodySink>>,
     {
         let response = self.head(fetcher.fetch(request)).await?;
+        // A response stands for the server's consent, else it would have been an error.
+        self.uploads.approve();
         self.flush_uploaded();
         self.reporter.connection(response.multiplexed);
         self.reporter
@@ -182,8 +184,8 @@ impl<R: Reporter> Attempt<R> {
                 response = &mut fetch => return Ok(response?),
                 Ok(()) = taken.changed() => {
                     silence.feed();
-                    let offset = *taken.borrow_and_update();
-                    if let Some(offset) = self.uploaded.advance_to(offset) {
+                    let shown = taken.borrow_and_update().shown;
+                    if let Some(offset) = self.uploaded.advance_to(shown) {
                         self.reporter.event(AttemptEvent::Uploaded(offset));
                     }
                 }
@@ -272,7 +274,7 @@ impl<R: Reporter> Attempt<R> {
     }
 
     fn flush_uploaded(&mut self) {
-        let last = self.uploaded.advance_to(self.uploads.get());
+        let last = self.uploaded.advance_to(self.uploads.shown());
         if let Some(offset) = last.or_else(|| self.uploaded.flush()) {
             self.reporter.event(AttemptEvent::Uploaded(offset));
         }

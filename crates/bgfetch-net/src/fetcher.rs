@@ -52,7 +52,8 @@ pub struct FetchRequest {
     pub identity: bool,
     /// The request's body, where it has one.
     pub body: Option<Arc<dyn RequestBody>>,
-    /// Where the fetcher tells how much of the body it has sent.
+    /// Where the fetcher tells how much of the body it has sent. Visible to the page from the start
+    /// where it has the page's origin or is made for the user, else withheld.
     pub uploaded: UploadProgress,
 }
 
@@ -66,6 +67,12 @@ impl FetchRequest {
         spec: AttemptSpec,
         body: Option<Arc<dyn RequestBody>>,
     ) -> Self {
+        let uploaded = UploadProgress::default();
+        if let Principal::Page(policies) = &*principal
+            && !policies.origin.is_same_origin(&request.url)
+        {
+            uploaded.withhold();
+        }
         Self {
             storage_key,
             principal,
@@ -73,7 +80,7 @@ impl FetchRequest {
             resume: spec.resume,
             identity: spec.identity,
             body,
-            uploaded: UploadProgress::default(),
+            uploaded,
         }
     }
 }
@@ -99,37 +106,95 @@ pub trait RequestBody: Send + Sync + 'static {
     fn open(&self) -> BoxStream<'static, io::Result<Bytes>>;
 }
 
-/// Counts the bytes of a request body that went to the network, each byte once.
+/// Counts the bytes of a request body that went to the network, each byte once, and knows who may
+/// see the count.
+///
+/// How far a cross-origin server lets an upload come, before it answers or cuts it off, would tell a
+/// page of that server without its consent. So the count of a page's request to another origin is
+/// withheld until the server has approved of being read: by a CORS-preflight, or by a response that
+/// passed the CORS check (ruling 29). Fetch's own upload events
+/// [come with a preflight](https://xhr.spec.whatwg.org/#upload-listener-flag) for the same reason.
+/// Whatever is withheld at the end is never shown: `uploaded` stays as it was.
+///
+/// A [`FetchRequest`] comes with the right start. A fetcher calls [`withhold`](Self::withhold)
+/// before a redirect leads to another origin than the page's, and may call
+/// [`approve`](Self::approve) when a preflight succeeded; a response that it returns is an approval
+/// by itself.
 #[derive(Clone, Debug, Default)]
-pub struct UploadProgress(watch::Sender<u64>);
+pub struct UploadProgress(watch::Sender<Uploaded>);
+
+/// How much of a request's body went to the network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Uploaded {
+    pub(crate) taken: u64,
+    /// How much of that the page may know.
+    pub(crate) shown: u64,
+    withheld: bool,
+}
 
 impl UploadProgress {
     /// Notes that the network has taken the first `offset` bytes of the body. A lower offset than
     /// before, as when a redirect sends the body again, counts nothing.
     pub fn advance_to(&self, offset: u64) {
-        self.0.send_if_modified(|sent| {
-            let further = offset > *sent;
+        self.0.send_if_modified(|uploaded| {
+            let further = offset > uploaded.taken;
             if further {
-                *sent = offset;
+                uploaded.taken = offset;
             }
+            uploaded.show();
             further
         });
     }
 
-    /// How many bytes were taken.
-    #[must_use]
-    pub fn get(&self) -> u64 {
-        *self.0.borrow()
+    /// Shows the page nothing of what is counted from now on.
+    pub fn withhold(&self) {
+        self.0.send_if_modified(|uploaded| {
+            uploaded.withheld = true;
+            false
+        });
     }
 
-    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
+    /// Shows the page all that was and will be counted.
+    pub fn approve(&self) {
+        self.0.send_if_modified(|uploaded| {
+            uploaded.withheld = false;
+            uploaded.show()
+        });
+    }
+
+    /// How many bytes were taken, whoever may see that.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.borrow().taken
+    }
+
+    /// How many of them the page may know of.
+    #[must_use]
+    pub fn shown(&self) -> u64 {
+        self.0.borrow().shown
+    }
+
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Uploaded> {
         self.0.subscribe()
+    }
+}
+
+impl Uploaded {
+    /// Brings what is shown up to date; whether that changed it.
+    fn show(&mut self) -> bool {
+        let more = !self.withheld && self.shown < self.taken;
+        if more {
+            self.shown = self.taken;
+        }
+        more
     }
 }
 
 /// A response whose head is there.
 pub struct FetchResponse {
-    /// The head, with the whole URL list. Under redirect mode `manual` a redirect's is that of an
+    /// The head, with the whole URL list, all headers but `Set-Cookie`, and the type that decides
+    /// what script sees of them. A response that a page may not have is an error instead. Under
+    /// redirect mode `manual` a redirect's is that of an
     /// [opaque-redirect filtered response](https://fetch.spec.whatwg.org/#concept-filtered-response-opaque-redirect).
     pub head: ResponseHead,
     /// How long the response asks to wait; see `fetch::retry_after::delay`.
@@ -221,11 +286,52 @@ mod tests {
         let mut seen = progress.subscribe();
         progress.advance_to(10);
         assert!(seen.has_changed().unwrap());
-        assert_eq!(*seen.borrow_and_update(), 10);
+        assert_eq!(seen.borrow_and_update().shown, 10);
         progress.advance_to(4);
         progress.advance_to(10);
+        progress.approve();
         assert!(!seen.has_changed().unwrap());
-        assert_eq!(progress.get(), 10);
+        assert_eq!((progress.get(), progress.shown()), (10, 10));
+    }
+
+    #[test]
+    fn what_is_withheld_is_counted_and_shown_only_once_approved() {
+        let progress = UploadProgress::default();
+        let mut seen = progress.subscribe();
+        progress.advance_to(3);
+        progress.withhold();
+        progress.advance_to(10);
+        // The count goes on, because it is a sign of life.
+        assert!(seen.has_changed().unwrap());
+        let uploaded = *seen.borrow_and_update();
+        assert_eq!((uploaded.taken, uploaded.shown), (10, 3));
+        progress.approve();
+        assert!(seen.has_changed().unwrap());
+        progress.advance_to(12);
+        assert_eq!((progress.get(), progress.shown()), (12, 12));
+    }
+
+    #[test]
+    fn progress_starts_withheld_for_a_page_and_another_origin_alone() {
+        use bgfetch_model::policy::PolicySnapshot;
+
+        let page = PolicySnapshot::of(&"https://page.test/app".parse().unwrap());
+        let page = Arc::new(Principal::Page(page));
+        let user = Arc::new(Principal::User);
+        for (principal, url, shown) in [
+            (&user, "https://other.test/", 5),
+            (&page, "https://page.test/upload", 5),
+            (&page, "https://page.test:444/", 0),
+            (&page, "http://page.test/", 0),
+            (&page, "https://other.test/", 0),
+        ] {
+            let request = Arc::new(Request::get(url.parse().unwrap()));
+            let key = StorageKey("page".into());
+            let spec = AttemptSpec::default();
+            let fetch = FetchRequest::new(key, Arc::clone(principal), request, spec, None);
+            fetch.uploaded.advance_to(5);
+            assert_eq!(fetch.uploaded.shown(), shown, "{url}");
+        }
     }
 
     #[test]

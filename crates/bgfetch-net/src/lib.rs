@@ -8,6 +8,7 @@
 //!   HTTP/1.1 and HTTP/2.
 //! - `fetch` (feature `hyper`) is what the Fetch standard checks before a request is sent and before
 //!   a byte of its response counts: pure functions, one file each.
+//! - [`integrity`] compares a whole body with a request's integrity metadata.
 //!
 //! Nothing here decides on retries, ranges or order; that is the model's part. Nothing here knows
 //! the store: bodies come in and go out through traits.
@@ -19,5 +20,6 @@ pub mod fetch;
 pub mod fetcher;
 #[cfg(feature = "hyper")]
 pub mod hyper;
+pub mod integrity;
 mod progress;
 pub mod scheduler;

@@ -20,7 +20,7 @@ use bgfetch_model::attempt::{
     AttemptCommand, AttemptEnd, AttemptEvent, AttemptSpec, Fault, FaultKind,
 };
 use bgfetch_model::ids::StorageKey;
-use bgfetch_model::policy::Principal;
+use bgfetch_model::policy::{PolicySnapshot, Principal};
 use bgfetch_model::request::Request;
 use bgfetch_model::response::{ResponseHead, ResponseType};
 use bgfetch_net::attempt::{BodySink, Reporter, Timeouts, run};
@@ -52,6 +52,8 @@ struct Script {
     head_after: Duration,
     body: Vec<Step>,
     fails: Option<FaultKind>,
+    /// The page that asks, in place of the user.
+    page: Option<&'static str>,
 }
 
 impl Script {
@@ -155,7 +157,10 @@ fn start_with(script: Script, disk: Disk, timeouts: Timeouts) -> Run {
     let sink = disk.clone();
     tokio::spawn(async move {
         let request = Request::get(Url::parse("http://a.test/").unwrap());
-        let request = user_request(request);
+        let request = match script.page {
+            None => user_request(request),
+            Some(page) => page_request(page, request),
+        };
         let open = move |offset| {
             let zeros = vec![0; usize::try_from(offset).unwrap()];
             *sink.bytes.lock() = zeros;
@@ -364,6 +369,30 @@ async fn uploads_are_coalesced_and_exact_before_the_head() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pages_upload_to_another_origin_is_shown_once_there_is_a_response() {
+    let script = Script {
+        // Slow enough that only what goes out keeps the attempt alive.
+        uploads: vec![(Duration::from_secs(50), 1), (Duration::from_secs(50), 2)],
+        page: Some("http://page.test/"),
+        ..Script::default()
+    };
+    let began = Instant::now();
+    let mut run = start(script.clone());
+    assert_eq!(run.hear().await, Uploaded(2));
+    assert_eq!(began.elapsed(), Duration::from_secs(100));
+    run.receive(0, 0).await;
+    assert_eq!(run.ended().await, (Some(0), AttemptEnd::Complete));
+
+    let mut refused = start(Script { fails: Some(FaultKind::Blocked), ..script.clone() });
+    assert_eq!(fault(refused.ended().await.1).kind, FaultKind::Blocked);
+    let mut silent = start(Script { head_after: Duration::from_secs(3600), ..script.clone() });
+    assert_eq!(fault(silent.ended().await.1).kind, FaultKind::Interrupted);
+
+    let mut own = start(Script { page: Some("http://a.test/page"), ..script });
+    assert_eq!(own.hear().await, Uploaded(1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_fetch_that_fails_ends_with_its_fault() {
     let mut run = start(Script { fails: Some(FaultKind::Unreachable), ..Script::default() });
     let (stored, end) = run.ended().await;
@@ -478,6 +507,7 @@ proptest! {
             head_after: Duration::from_millis(head_after),
             body,
             fails: None,
+            page: None,
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
@@ -559,4 +589,10 @@ proptest! {
 fn user_request(request: Request) -> FetchRequest {
     let (key, user) = (StorageKey("user".into()), Arc::new(Principal::User));
     FetchRequest::new(key, user, Arc::new(request), AttemptSpec::default(), None)
+}
+
+fn page_request(page: &str, request: Request) -> FetchRequest {
+    let page = PolicySnapshot::of(&Url::parse(page).unwrap());
+    let (key, page) = (StorageKey("page".into()), Arc::new(Principal::Page(page)));
+    FetchRequest::new(key, page, Arc::new(request), AttemptSpec::default(), None)
 }

@@ -11,91 +11,27 @@ mod common;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bgfetch_model::attempt::{AttemptSpec, FaultKind, Resume};
-use bgfetch_model::request::{RedirectMode, Request};
+use bgfetch_model::attempt::{FaultKind, Resume};
+use bgfetch_model::request::RedirectMode;
 use bgfetch_model::response::ResponseType;
-use bgfetch_net::fetcher::{FetchError, FetchRequest, FetchResponse, Fetcher, RequestBody};
+use bgfetch_net::fetcher::{FetchError, FetchRequest, Fetcher, RequestBody};
 use bgfetch_net::hyper::{HyperFetcher, Resolve};
 use bytes::Bytes;
-use common::{Ending, Origin, pattern, scripted, user_request};
+use common::requests::{Stored, body, error, fetcher, get, post, with};
+use common::{Ending, Origin, pattern, scripted};
 use futures_util::future::{BoxFuture, join_all, pending};
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
-use url::Url;
-
-/// A stored body, in chunks.
-struct Stored {
-    bytes: Bytes,
-    chunk: usize,
-    opened: AtomicUsize,
-}
-
-impl Stored {
-    fn pattern(length: usize) -> Arc<Self> {
-        Arc::new(Self { bytes: pattern(length), chunk: 16 << 10, opened: AtomicUsize::new(0) })
-    }
-}
-
-impl RequestBody for Stored {
-    fn length(&self) -> u64 {
-        self.bytes.len() as u64
-    }
-
-    fn open(&self) -> BoxStream<'static, io::Result<Bytes>> {
-        self.opened.fetch_add(1, Ordering::Relaxed);
-        let chunks: Vec<_> = self.bytes.chunks(self.chunk).map(Bytes::copy_from_slice).collect();
-        stream::iter(chunks).map(Ok).boxed()
-    }
-}
-
-fn get(url: &str) -> FetchRequest {
-    let request = Request::get(Url::parse(url).unwrap());
-    user_request(request, AttemptSpec::default())
-}
-
-fn with(url: &str, change: impl FnOnce(&mut Request)) -> FetchRequest {
-    let mut request = Request::get(Url::parse(url).unwrap());
-    change(&mut request);
-    user_request(request, AttemptSpec::default())
-}
-
-fn post(url: &str, body: Arc<dyn RequestBody>) -> FetchRequest {
-    let mut fetch = with(url, |request| {
-        request.method = "POST".into();
-        request.body_length = Some(body.length());
-    });
-    fetch.body = Some(body);
-    fetch
-}
-
-fn fetcher() -> HyperFetcher {
-    HyperFetcher::new().unwrap()
-}
 
 fn trusting(origin: &Origin) -> HyperFetcher {
     HyperFetcher::builder().tls(origin.client()).build().unwrap()
 }
 
-async fn body(response: FetchResponse) -> Result<Bytes, FetchError> {
-    let all = response
-        .body
-        .try_fold(Vec::new(), |mut all, bytes| async move {
-            all.extend_from_slice(&bytes);
-            Ok(all)
-        })
-        .await?;
-    Ok(all.into())
-}
-
 async fn text(fetcher: &HyperFetcher, request: FetchRequest) -> String {
     let response = fetcher.fetch(request).await.unwrap();
     String::from_utf8(body(response).await.unwrap().into()).unwrap()
-}
-
-async fn error(fetcher: &HyperFetcher, request: FetchRequest) -> FetchError {
-    fetcher.fetch(request).await.expect_err("the fetch succeeded")
 }
 
 /// Fetches, and returns how the body failed.
@@ -400,17 +336,7 @@ async fn connecting_has_a_time_limit() {
 }
 
 #[tokio::test]
-async fn bad_tls_is_permanent_and_a_cut_handshake_is_not() {
-    let origin = Origin::https(&[]).await;
-    let stranger = error(&fetcher(), get(&origin.url("/"))).await;
-    assert_eq!((stranger.kind(), stranger.sent()), (FaultKind::Protocol, false), "{stranger}");
-    let wrong_name = format!("https://127.0.0.1:{}/", origin.address.port());
-    let failed = error(&trusting(&origin), get(&wrong_name)).await;
-    assert_eq!(failed.kind(), FaultKind::Protocol, "{failed}");
-    let plain = Origin::http().await;
-    let failed = error(&fetcher(), get(&format!("https://{}/", plain.address))).await;
-    assert_eq!(failed.kind(), FaultKind::Protocol, "{failed}");
-
+async fn a_cut_handshake_is_no_fault_of_tls() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}/", listener.local_addr().unwrap());
     let cutter = async {

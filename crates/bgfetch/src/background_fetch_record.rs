@@ -72,7 +72,9 @@ impl std::error::Error for RecordError {}
 /// A response and its body, which may still be arriving.
 #[derive(Debug)]
 pub struct Response {
-    /// The head, without the headers that the stored body would contradict.
+    /// The head as script may see it (Fetch's [filtered
+    /// response](https://fetch.spec.whatwg.org/#concept-filtered-response)), without the headers that
+    /// the stored body would contradict.
     pub head: ResponseHead,
     /// The body.
     pub body: ResponseBody,
@@ -98,20 +100,22 @@ impl BackgroundFetchRecord {
         self.key
     }
 
-    /// The status of the response, once its head is there.
+    /// The status of the response, once there is one that may be exposed.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
-        self.data.borrow().response.as_ref().map(|head| head.status)
+        self.data.borrow().exposed_response().map(|head| head.status)
     }
 
-    /// The length of the stored body in bytes.
+    /// The length of the stored body in bytes, which counts in `downloaded` also where nothing else
+    /// of the response may be exposed yet.
     #[must_use]
     pub fn stored(&self) -> u64 {
         self.data.borrow().stored
     }
 
     /// The `responseReady` promise: resolves when the response's head is there, not only when its
-    /// body is (ruling 17).
+    /// body is (ruling 17). With integrity metadata it waits until the whole body was verified, and
+    /// nothing of the response can be had before.
     ///
     /// # Errors
     ///
@@ -122,19 +126,18 @@ impl BackgroundFetchRecord {
         let mut data = self.data.clone();
         // Step 2.8.1, wait for the response. SPEC-ISSUE(7): the spec waits for it "to not be
         // not-null", and for ever where the record fails without one.
-        let ready = |data: &ResponseData| data.response.is_some() || data.result.is_some();
         // Where the records are gone, or the engine is, there is nothing left to expose.
-        if data.wait_for(ready).await.is_err() || data.has_changed().is_err() {
+        if data.wait_for(ResponseData::is_ready).await.is_err() || data.has_changed().is_err() {
             return Err(RecordError::Aborted);
         }
-        let ResponseData { generation, response, result, .. } = data.borrow().clone();
-        match (response, result) {
+        let now = data.borrow().clone();
+        match (now.exposed_response(), now.result) {
             // Step 2.8.2, it may be exposed.
-            (Some(head), result) if result.is_none_or(RecordResult::exposes_response) => {
-                let mut head = ResponseHead::clone(&head);
+            (Some(head), _) => {
+                let mut head = head.filtered();
                 head.headers.delete("content-range");
                 head.headers.delete("content-length");
-                let key = BodyKey { record: self.key, generation };
+                let key = BodyKey { record: self.key, generation: now.generation };
                 let reader = self.bodies.open_reader(key).map_err(RecordError::Store)?;
                 Ok(Response { head, body: self.body(reader.into(), data, key) })
             }

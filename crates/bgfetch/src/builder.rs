@@ -15,7 +15,7 @@ use bgfetch_net::scheduler::{Limits, Priority, Scheduler};
 use bgfetch_store::{Store, StoreThread};
 use bgfetch_sw::{Dispatcher, UiSink, UiSinkError, UiUpdate, WorkerHost};
 use tokio::runtime::{Handle, Runtime};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use crate::clients::Clients;
@@ -25,6 +25,7 @@ use crate::error::{Error, Kind, Result};
 use crate::event_loop::{EventLoop, Message, Prioritize};
 use crate::observer::Observers;
 use crate::shared::Shared;
+use crate::verify::AT_ONCE;
 use crate::watchers::Watchers;
 use bgfetch_model::ids::{FetchKey, RegistrationKey};
 use bgfetch_model::input::Input;
@@ -252,6 +253,7 @@ impl Builder {
             call_bodies: HashMap::new(),
             attempts: HashMap::new(),
             fetch_tasks: HashMap::new(),
+            verifications: Arc::new(Semaphore::new(AT_ONCE)),
             tasks: JoinSet::new(),
         };
         drop(entered);

@@ -16,7 +16,7 @@ use bgfetch_model::time::{Instant, Now};
 use bgfetch_net::connectivity::{ConnectivitySource, SystemConnectivity};
 use bgfetch_net::scheduler::{HostKey, Priority, Scheduler};
 use bgfetch_store::{Ack, Bodies, StoreThread};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::clients::Clients;
@@ -97,6 +97,8 @@ pub(crate) struct EventLoop {
     pub(crate) attempts: HashMap<AttemptId, RunningAttempt>,
     /// The tasks that store request bodies, and those that fire events, by their fetch.
     pub(crate) fetch_tasks: HashMap<FetchKey, AbortHandle>,
+    /// The turns to verify a body.
+    pub(crate) verifications: Arc<Semaphore>,
     pub(crate) tasks: JoinSet<()>,
 }
 

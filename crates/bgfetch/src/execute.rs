@@ -38,6 +38,7 @@ impl EventLoop {
                 self.start_attempt(attempt, record, spec);
             }
             Action::Command(attempt, command) => self.command(attempt, command),
+            Action::VerifyIntegrity { body, length } => self.verify_integrity(body, length),
             Action::RecordChanged(key) => {
                 let record = self.model.fetch(key.fetch).and_then(|fetch| fetch.record(key.index));
                 if let Some(record) = record {

@@ -50,6 +50,7 @@ mod request_info;
 mod running;
 mod shared;
 mod ui;
+mod verify;
 mod watchers;
 
 pub use background_fetch_manager::{BackgroundFetchManager, StartHold};
@@ -87,9 +88,13 @@ pub use bgfetch_model::store_op::{FetchResult, ImageResource};
 pub use bgfetch_model::time::UnixTime;
 pub use bgfetch_net::attempt::Timeouts;
 pub use bgfetch_net::connectivity::{ConnectivitySource, ManualConnectivity, SystemConnectivity};
+#[cfg(feature = "hyper")]
+pub use bgfetch_net::fetch::cookie_jar::CookieJar;
+#[cfg(feature = "hyper")]
+pub use bgfetch_net::fetch::cookies::{CookieContext, CookieStore};
 pub use bgfetch_net::fetcher::{FetchError, FetchRequest, FetchResponse, Fetcher};
 #[cfg(feature = "hyper")]
-pub use bgfetch_net::hyper::HyperFetcher;
+pub use bgfetch_net::hyper::{HyperFetcher, HyperFetcherBuilder, Resolve, ServerLimits};
 pub use bgfetch_net::scheduler::{Limits, Priority};
 #[cfg(feature = "sqlite")]
 pub use bgfetch_store::{Durability, Options as StoreOptions, SqliteStore};

@@ -3,8 +3,11 @@
 use std::fmt;
 use std::io;
 
+use bgfetch_model::dangling_markup::is_potentially_dangling_markup;
 use bgfetch_model::header_list::HeaderList;
-use bgfetch_model::request::{RedirectMode, Request, RequestMode};
+use bgfetch_model::request::{
+    CacheMode, CredentialsMode, RedirectMode, Referrer, ReferrerPolicy, Request, RequestMode,
+};
 use bytes::Bytes;
 use futures_util::stream::{BoxStream, Stream, StreamExt};
 use url::Url;
@@ -42,7 +45,24 @@ impl RequestInfo {
         Self { request: Request { method: normalize(method), ..Request::get(url) }, body: None }
     }
 
-    /// Adds a header.
+    /// A `GET` request of a URL as a page wrote it, relative to the page's base URL. Whether the
+    /// text may be [dangling markup](bgfetch_model::dangling_markup) is seen only here and where a
+    /// string is converted: a parsed URL does not show it any more.
+    ///
+    /// # Errors
+    ///
+    /// When it is not a valid URL.
+    pub fn parse(url: &str, base: &Url) -> Result<Self, Error> {
+        Ok(Self::parsed(url, base.join(url)?))
+    }
+
+    fn parsed(text: &str, url: Url) -> Self {
+        let dangling_markup = is_potentially_dangling_markup(text);
+        Request { dangling_markup, ..Request::get(url) }.into()
+    }
+
+    /// Adds a header. One that is [forbidden](https://fetch.spec.whatwg.org/#forbidden-request-header)
+    /// to pages is dropped by `fetch()` when it is called for a page.
     ///
     /// # Errors
     ///
@@ -68,6 +88,44 @@ impl RequestInfo {
     #[must_use]
     pub fn redirect(mut self, redirect: RedirectMode) -> Self {
         self.request.redirect = redirect;
+        self
+    }
+
+    /// Sets when cookies and other credentials are sent; `same-origin` by default.
+    #[must_use]
+    pub fn credentials(mut self, credentials: CredentialsMode) -> Self {
+        self.request.credentials = credentials;
+        self
+    }
+
+    /// Sets what caches on the way are told; `default` by default. `only-if-cached` needs the mode
+    /// `same-origin` and fails the record, since nothing is cached.
+    #[must_use]
+    pub fn cache(mut self, cache: CacheMode) -> Self {
+        self.request.cache = cache;
+        self
+    }
+
+    /// Sets the referrer; `client` by default. A URL of another origin than the page's counts as
+    /// `client`.
+    #[must_use]
+    pub fn referrer(mut self, referrer: Referrer) -> Self {
+        self.request.referrer = referrer;
+        self
+    }
+
+    /// Sets the referrer policy; that of the page by default.
+    #[must_use]
+    pub fn referrer_policy(mut self, policy: ReferrerPolicy) -> Self {
+        self.request.referrer_policy = policy;
+        self
+    }
+
+    /// Sets the [integrity metadata](https://w3c.github.io/webappsec-subresource-integrity/#integrity-metadata),
+    /// as in `sha256-...`; empty by default, which verifies nothing.
+    #[must_use]
+    pub fn integrity(mut self, metadata: impl Into<String>) -> Self {
+        self.request.integrity = metadata.into();
         self
     }
 
@@ -122,7 +180,7 @@ impl TryFrom<&str> for RequestInfo {
     type Error = Error;
 
     fn try_from(url: &str) -> Result<Self, Error> {
-        Ok(Url::parse(url)?.into())
+        Ok(Self::parsed(url, Url::parse(url)?))
     }
 }
 
@@ -159,6 +217,18 @@ mod tests {
             |method| RequestInfo::new(method, "https://a.test".parse().unwrap()).request.method;
         assert_eq!(method("get"), "GET");
         assert_eq!(method("patch"), "patch");
+    }
+
+    #[test]
+    fn dangling_markup_is_seen_in_the_text_of_a_url() {
+        let base = "https://a.test/dir/".parse().unwrap();
+        for (text, dangling) in [("x?\n<", true), ("x?<", false), ("x?\n", false)] {
+            let relative = RequestInfo::parse(text, &base).unwrap().request;
+            assert_eq!(relative.dangling_markup, dangling, "{text:?}");
+            let absolute = RequestInfo::try_from(format!("https://a.test/dir/{text}"));
+            assert_eq!(absolute.unwrap().request, relative);
+        }
+        assert!(RequestInfo::parse("http://", &base).is_err());
     }
 
     #[test]

@@ -26,7 +26,8 @@ fn after_sigkill_the_same_command_asks_for_the_missing_bytes() {
     let resumed = &ended.events("resumed")[0];
     assert_eq!(resumed["id"], registered["id"]);
     assert_eq!(resumed["reason"], "restart");
-    assert_eq!(resumed["downloaded"], held);
+    // The engine goes on as soon as it is open, which may be before the program says so.
+    assert!(resumed["downloaded"].as_u64().unwrap() >= held);
     assert!(ended.events("registered").is_empty());
     assert_eq!(origin.requests()[1].range_start(), Some(held));
 }

@@ -110,7 +110,7 @@ async fn a_record_that_failed_or_was_aborted_rejects() {
     let window = agent.window();
     let seen = run(
         &window,
-        "const urls = ['strange:scheme', '/missing', '/held'];
+        "const urls = ['strange:scheme', '/missing', '/held', '/markup?\\n<'];
          const registration = await backgroundFetch.fetch('id', urls);
          const records = await registration.matchAll();
          const ready = records.map((record) => record.responseReady.then(
@@ -118,8 +118,9 @@ async fn a_record_that_failed_or_was_aborted_rejects() {
              (error) => error.name,
          ));
          const first = await Promise.all(ready.slice(0, 2));
+         const markup = await ready[3];
          await registration.abort();
-         return [...first, await ready[2]];",
+         return [...first, await ready[2], markup];",
     );
-    assert_eq!(seen.await, json!(["TypeError", [404, ""], "AbortError"]));
+    assert_eq!(seen.await, json!(["TypeError", [404, ""], "AbortError", "TypeError"]));
 }

@@ -36,8 +36,7 @@ impl BackgroundFetch {
         }
         // Ruling 26: a download that holds every byte needs no request.
         if self.record(index).is_some_and(crate::record::Record::has_everything) {
-            self.settle_record(ctx, index, RecordResult::Success, None);
-            return;
+            return self.body_stored(ctx, index);
         }
         self.set_state(index, RecordState::Queued);
         ctx.act(Action::Enqueue(self.record_key(index)));
@@ -125,7 +124,12 @@ impl BackgroundFetch {
             }
             Some(RecordState::Queued) => ctx.act(Action::Withdraw(key)),
             Some(RecordState::BeginningUpload) => ctx.act(Action::ReleaseSlot(key)),
-            Some(RecordState::Held | RecordState::Waiting(_) | RecordState::BackingOff) => {}
+            Some(
+                RecordState::Held
+                | RecordState::Waiting(_)
+                | RecordState::BackingOff
+                | RecordState::Verifying,
+            ) => {}
         }
         ctx.timers.clear(Timer::Retry(key));
         self.settle_record(ctx, index, ABORTED, None);
@@ -290,7 +294,7 @@ impl BackgroundFetch {
                 }
             }
             Some(Verdict::Complete) => {
-                self.stop_attempt(ctx, index, Then::Settle(RecordResult::Success, None));
+                self.stop_attempt(ctx, index, Then::Complete);
             }
             Some(Verdict::Restart) => self.stop_attempt(ctx, index, Then::Restart),
             Some(Verdict::Invalid) => {
@@ -326,11 +330,15 @@ impl BackgroundFetch {
         };
         let generation = Generation(record.data.generation.0 + 1);
         let body = BodyKey { record: self.record_key(index), generation };
+        // DEVIATION: Fetch verifies the body of an error page as well and would fail the record; here
+        // a bad status is told as such, and bytes that nobody verified are not received.
+        let keeps_bad_status =
+            ctx.config.keep_bad_status_bodies && record.request.integrity.is_empty();
         let (is_ok, head) = (head.is_ok(), Arc::new(head));
         self.change(index, |record| record.opening = true);
         ctx.store(StoreOp::OpenGeneration(body, Arc::clone(&head)));
         ctx.after_commit(Effect::GenerationOpened(id, body, head));
-        if is_ok || ctx.config.keep_bad_status_bodies {
+        if is_ok || keeps_bad_status {
             self.with_attempt(index, |attempt| attempt.phase = Phase::Generation);
         } else {
             // Ruling 4b: the body of a bad status is not kept, so it need not be read.

@@ -112,7 +112,7 @@ impl BackgroundFetch {
         if handled {
             return self.end_delivery(ctx);
         }
-        self.delivery_attempts += 1;
+        self.delivery_attempts = self.delivery_attempts.saturating_add(1);
         let settled_at = self.settled_at.unwrap_or(ctx.now.wall);
         let entropy = ctx.rng.u64(..);
         match ctx.config.delivery.next(self.delivery_attempts, settled_at, ctx.now.wall, entropy) {

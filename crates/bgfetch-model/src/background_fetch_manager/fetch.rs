@@ -16,11 +16,12 @@ use crate::bad_port::is_bad_port;
 use crate::config::Config;
 use crate::context::Effect;
 use crate::error::CallError;
+use crate::forbidden_header::{is_forbidden_method, remove_forbidden};
 use crate::ids::{CallId, FetchKey, Generation, RegistrationKey};
 use crate::input::{BodyError, Permission};
 use crate::model::Model;
 use crate::policy::Principal;
-use crate::request::{Request, RequestMode};
+use crate::request::{CacheMode, Request, RequestMode};
 use crate::store_op::{ImageResource, StoreOp, StoredFetch, StoredRecord, Sync, Totals};
 
 /// A call of `fetch()`, its arguments converted.
@@ -85,9 +86,15 @@ impl FetchCall {
         }
         self.requests.iter().try_for_each(|request| {
             let url = &request.url;
-            // The Request constructor's own check, repeated for callers who come without one.
+            // The Request constructor's own checks, repeated for callers who come without one.
             if !url.username().is_empty() || url.password().is_some() {
                 return Err(CallError::CredentialsInUrl);
+            }
+            if is_forbidden_method(&request.method) {
+                return Err(CallError::ForbiddenMethod);
+            }
+            if request.cache == CacheMode::OnlyIfCached && request.mode != RequestMode::SameOrigin {
+                return Err(CallError::OnlyIfCached);
             }
             // Step 6.2, opaque responses are of no use.
             if request.mode == RequestMode::NoCors {
@@ -104,10 +111,15 @@ impl FetchCall {
 }
 
 impl Model {
-    pub(crate) fn fetch_called(&mut self, call: Box<FetchCall>) {
+    pub(crate) fn fetch_called(&mut self, mut call: Box<FetchCall>) {
         let id = call.call;
         if let Err(error) = call.validate(&self.ctx.config) {
             return self.ctx.reply(id, Err(error));
+        }
+        // The Request constructor's header guard, for pages. This is the only door for their
+        // requests, so no forbidden header of a page is ever stored or sent.
+        if call.principal.policies().is_some() {
+            call.requests.iter_mut().for_each(|request| remove_forbidden(&mut request.headers));
         }
         // Step 8.1, the permission's state.
         let registration = call.registration.clone();

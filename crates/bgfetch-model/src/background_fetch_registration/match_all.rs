@@ -64,7 +64,8 @@ fn request_matches_cached_item(query: &Request, record: &Record, options: MatchO
         return false;
     }
     // Steps 6 to 8, the headers that the response varies by.
-    let vary = record.response_data().response.as_deref().and_then(|head| head.headers.get("vary"));
+    let head = record.response_data().exposed_response();
+    let vary = head.and_then(|head| head.headers.get("vary"));
     match vary {
         Some(vary) if !options.ignore_vary => vary
             .split(',')

@@ -59,6 +59,7 @@ impl BackgroundFetch {
                 self.back_off(ctx, index, delay, message);
             }
             (Phase::Stop(Then::Restart), _) => self.restart(ctx, index),
+            (Phase::Stop(Then::Complete), _) => self.body_stored(ctx, index),
             // The last byte came before the pause.
             (_, AttemptEnd::Complete) => self.body_complete(ctx, index, attempt.part),
             // Step 18, the record is not settled: from the beginning.
@@ -84,9 +85,11 @@ impl BackgroundFetch {
         let is_ok = record.data.response.as_deref().is_some_and(|head| head.is_ok());
         let Some(part) = part else {
             // Steps 14.2.8.2 and 3, the status decides.
+            if is_ok {
+                return self.body_stored(ctx, index);
+            }
             let bad_status = RecordResult::Failure(FailureReason::BadStatus);
-            let result = if is_ok { RecordResult::Success } else { bad_status };
-            return self.settle_record(ctx, index, result, None);
+            return self.settle_record(ctx, index, bad_status, None);
         };
         let own_range = record.request.has_own_range();
         // Ruling 22: the part must have the length its range says.
@@ -97,7 +100,7 @@ impl BackgroundFetch {
         }
         // Step 14.2.8.1, the last part of the whole; or the part that the page asked for.
         if own_range || part.complete_length == Some(stored) {
-            return self.settle_record(ctx, index, RecordResult::Success, None);
+            return self.body_stored(ctx, index);
         }
         if !record.request.is_get() {
             let message = String::from("a partial response to a request that can't be repeated");
@@ -121,9 +124,7 @@ impl BackgroundFetch {
             return self.settle_record(ctx, index, FETCH_ERROR, Some(fault.message));
         }
         if fault.kind == FaultKind::Storage {
-            let again = ctx.now.monotonic.after(ctx.config.storage_retry);
-            ctx.timers.set(Timer::Retry(self.record_key(index)), again);
-            return self.set_state(index, RecordState::Waiting(PauseReason::Storage));
+            return self.wait_for_storage(ctx, index);
         }
         // Step 14.2.1.1, temporarily unavailable: no try is spent on a network that is away.
         if self.reason_to_wait(ctx, index).is_some() {
@@ -140,6 +141,13 @@ impl BackgroundFetch {
             Some(delay) => self.back_off(ctx, index, delay, fault.message),
             None => self.settle_record(ctx, index, FETCH_ERROR, Some(fault.message)),
         }
+    }
+
+    /// The disk is full or failing: try again after a while.
+    pub(crate) fn wait_for_storage(&mut self, ctx: &mut Context, index: RecordIndex) {
+        let again = ctx.now.monotonic.after(ctx.config.storage_retry);
+        ctx.timers.set(Timer::Retry(self.record_key(index)), again);
+        self.set_state(index, RecordState::Waiting(PauseReason::Storage));
     }
 
     fn back_off(

@@ -6,7 +6,8 @@ use bgfetch_model::config::Config;
 use bgfetch_model::error::{CallError, DomException};
 use bgfetch_model::ids::{CallId, FetchKey};
 use bgfetch_model::input::{BodyError, Permission};
-use bgfetch_model::request::{Request, RequestMode};
+use bgfetch_model::policy::{PolicySnapshot, Principal};
+use bgfetch_model::request::{CacheMode, Request, RequestMode};
 
 use crate::world::origin::Plan;
 use crate::world::{Hold, World, get, post, registration};
@@ -34,6 +35,8 @@ fn key(world: &World, call: CallId) -> FetchKey {
 fn what_is_wrong_with_the_arguments_is_a_type_error_before_anything_is_asked() {
     let with_url = |url: &str| Request::get(url.parse().unwrap());
     let no_cors = Request { mode: RequestMode::NoCors, ..get("/a") };
+    let method = |method: &str| Request { method: method.into(), ..get("/a") };
+    let only_if_cached = Request { cache: CacheMode::OnlyIfCached, ..get("/a") };
     let cases = [
         ("", vec![get("/a")], CallError::EmptyId),
         ("id", vec![], CallError::NoRequests),
@@ -41,6 +44,10 @@ fn what_is_wrong_with_the_arguments_is_a_type_error_before_anything_is_asked() {
         ("id", vec![with_url("https://user@a.test/")], CallError::CredentialsInUrl),
         ("id", vec![with_url("https://:pass@a.test/")], CallError::CredentialsInUrl),
         ("id", vec![with_url("https://a.test:25/")], CallError::BlockedPort),
+        ("id", vec![method("CONNECT")], CallError::ForbiddenMethod),
+        ("id", vec![get("/a"), method("trace")], CallError::ForbiddenMethod),
+        ("id", vec![method("TRACK")], CallError::ForbiddenMethod),
+        ("id", vec![only_if_cached], CallError::OnlyIfCached),
         ("id", vec![get("/a"); 3], CallError::TooManyRequests),
     ];
     for (id, requests, error) in cases {
@@ -50,6 +57,31 @@ fn what_is_wrong_with_the_arguments_is_a_type_error_before_anything_is_asked() {
         assert_eq!(error.dom_exception(), DomException::TypeError);
         let asked = |(_, action): &(_, Action)| matches!(action, Action::QueryPermission { .. });
         assert!(!world.log.iter().any(asked), "{error:?}");
+    }
+}
+
+#[test]
+fn only_if_cached_is_a_matter_of_the_record_where_the_mode_is_same_origin() {
+    let (mode, cache) = (RequestMode::SameOrigin, CacheMode::OnlyIfCached);
+    let request = Request { mode, cache, ..get("/a") };
+    assert!(answer(&mut World::new(), "id", vec![request]).is_ok());
+}
+
+#[test]
+fn a_pages_forbidden_headers_are_dropped_silently_and_a_users_are_kept() {
+    let headers = [("X", "1"), ("Cookie", "a=b"), ("Sec-Purpose", "x"), ("Range", "bytes=0-")];
+    let request = Request { headers: headers.into_iter().collect(), ..get("/a") };
+    let page = Principal::Page(PolicySnapshot::of(&request.url));
+    for (principal, kept) in [(page, &["X", "Range"][..]), (Principal::User, &headers.map(|h| h.0))]
+    {
+        let mut world = World::new();
+        world.principal = principal;
+        world.hold(Hold::Caller);
+        let Ok(Reply::Fetch(fetch)) = answer(&mut world, "id", vec![request.clone()]) else {
+            panic!("fetch() failed");
+        };
+        let stored = &world.bgfetch(fetch).records()[0].request().headers;
+        assert_eq!(stored.iter().map(|(name, _)| name).collect::<Vec<_>>(), kept);
     }
 }
 

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use crate::misbehaviour::{plan, resource};
 use crate::world::origin::{Plan, Resource};
-use crate::world::{World, get, post, registration};
+use crate::world::{World, get, post, registration, with_integrity};
 
 /// One thing that happens. Numbers choose among what there is at that time.
 #[derive(Clone, Debug)]
@@ -32,6 +32,7 @@ enum Happening {
     Permission(Permission),
     BodyError(Option<BodyError>),
     UnhandledEvents(u32),
+    UnreadableBodies(u32),
     ActiveWorker(usize, bool),
     Unregister(usize),
     Crash {
@@ -44,8 +45,9 @@ enum Happening {
 struct FetchArguments {
     registration: usize,
     id: bool,
-    /// The resource of each record, and whether something is uploaded to it.
-    records: Vec<(usize, bool)>,
+    /// The resource of each record, whether something is uploaded to it, and whether its bytes at
+    /// the call are asked for.
+    records: Vec<(usize, bool, bool)>,
     download_total: u64,
 }
 
@@ -66,7 +68,10 @@ prop_compose! {
     fn fetch_arguments()(
         registration in 0..2usize,
         id: bool,
-        records in prop::collection::vec((0..RESOURCES, prop::bool::weighted(0.2)), 1..5),
+        records in prop::collection::vec(
+            (0..RESOURCES, prop::bool::weighted(0.2), prop::bool::weighted(0.3)),
+            1..5,
+        ),
         download_total in prop_oneof![2 => Just(0), 1 => 1..200u64],
     ) -> FetchArguments {
         FetchArguments { registration, id, records, download_total }
@@ -105,6 +110,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => prop::sample::select(permission).prop_map(Happening::Permission),
         1 => prop::sample::select(body_error).prop_map(Happening::BodyError),
         1 => (0..4u32).prop_map(Happening::UnhandledEvents),
+        1 => (0..4u32).prop_map(Happening::UnreadableBodies),
         1 => (0..2usize, prop::bool::ANY).prop_map(|(key, active)| Happening::ActiveWorker(key, active)),
         1 => (0..2usize).prop_map(Happening::Unregister),
         2 => (0..4usize, prop_oneof![Just(u64::MAX), 0..60u64])
@@ -127,12 +133,14 @@ fn some_call(world: &World, number: usize) -> Option<CallId> {
 }
 
 fn call_fetch(world: &mut World, arguments: FetchArguments) {
-    let request = |(resource, uploads): (usize, bool)| -> Request {
+    let mut request = |(resource, uploads, integrity): (usize, bool, bool)| -> Request {
         let path = path(resource);
-        if uploads { post(&path, 25) } else { get(&path) }
+        let request = if uploads { post(&path, 25) } else { get(&path) };
+        let Resource { representation, length, .. } = *world.resource(&path);
+        if integrity { with_integrity(request, representation, length) } else { request }
     };
     let id = if arguments.id { "x" } else { "y" };
-    let requests = arguments.records.into_iter().map(request).collect();
+    let requests = arguments.records.into_iter().map(&mut request).collect();
     let options =
         FetchOptions { download_total: arguments.download_total, ..FetchOptions::default() };
     let [a, b] = registrations();
@@ -193,6 +201,7 @@ fn happen(world: &mut World, happening: Happening) {
         Happening::Permission(permission) => world.permission = permission,
         Happening::BodyError(error) => world.body_error = error,
         Happening::UnhandledEvents(count) => world.unhandled_events = count,
+        Happening::UnreadableBodies(count) => world.unreadable_bodies = count,
         Happening::ActiveWorker(number, active) => {
             world.register(registration(number), active);
         }
@@ -208,7 +217,7 @@ fn happen(world: &mut World, happening: Happening) {
 
 /// Everything works from here on, and everyone wants to go on.
 fn heal(world: &mut World) {
-    world.unhandled_events = 0;
+    (world.unhandled_events, world.unreadable_bodies) = (0, 0);
     for resource in world.origin.0.values_mut() {
         resource.plans.clear();
         (resource.always, resource.restless) = (Plan::Serve, false);

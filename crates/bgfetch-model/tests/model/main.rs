@@ -10,6 +10,8 @@ mod fetch_call;
 #[cfg(test)]
 mod grants_and_totals;
 #[cfg(test)]
+mod integrity;
+#[cfg(test)]
 mod interleavings;
 #[cfg(test)]
 mod misbehaviour;

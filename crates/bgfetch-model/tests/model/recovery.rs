@@ -1,10 +1,12 @@
 //! What is left and what goes on after the process died (design, and rulings 1 to 3, 7 and 28).
 
-use bgfetch_model::action::Reply;
+use bgfetch_model::action::{Action, Reply};
+use bgfetch_model::input::Input;
+use bgfetch_model::model::Model;
 use bgfetch_model::response::{FailureReason, RecordResult};
 
 use crate::world::origin::Plan;
-use crate::world::{Hold, World, get, post, registration};
+use crate::world::{Hold, World, get, post, registration, with_integrity};
 
 #[test]
 fn a_fetch_that_was_not_durable_never_was() {
@@ -148,7 +150,8 @@ fn a_crash_after_every_step_loses_nothing() {
         let a = world.serve_planned("/a", [Plan::Cut(30), Plan::Status(503, None)]);
         let b = world.serve_planned("/b", []);
         world.resource("/b").always = Plan::Status(404, None);
-        let call = world.call_fetch("id", vec![a, b], Default::default());
+        let c = with_integrity(world.serve_planned("/c", [Plan::Cut(30)]), 1, 100);
+        let call = world.call_fetch("id", vec![a, b, c], Default::default());
         (world, call)
     };
     for steps in 0.. {
@@ -199,4 +202,26 @@ fn a_finished_fetch_still_tells_what_its_records_came_to() {
     world.crash(0, |length| length);
     world.run();
     assert_eq!(totals(&world), before);
+}
+
+#[test]
+fn numbers_that_add_up_to_more_than_fits_do_no_harm() {
+    let mut world = World::new();
+    world.hold(Hold::Caller);
+    let key = world.fetch([post("/a", 1), post("/b", 1)]);
+    let mut snapshot = world.store.snapshot();
+    let fetch = &mut snapshot.fetches[0];
+    fetch.result = Some(Err(FailureReason::FetchError));
+    fetch.delivery_attempts = u32::MAX;
+    for record in &mut fetch.records {
+        (record.stored, record.uploaded) = (u64::MAX, u64::MAX - 1);
+        record.result = Some(RecordResult::Failure(FailureReason::FetchError));
+    }
+    let mut model = Model::open(world.config.clone(), snapshot, world.now);
+    let fetch = model.fetch(key).unwrap();
+    assert_eq!((fetch.stored_body_bytes_total(), fetch.uploaded()), (u64::MAX, u64::MAX));
+    while model.poll_action().is_some() {}
+    model.handle(world.now, Input::EventEnded { fetch: key, handled: false });
+    let ended = std::iter::from_fn(|| model.poll_action());
+    assert!(ended.into_iter().any(|action| matches!(action, Action::Commit(..))));
 }

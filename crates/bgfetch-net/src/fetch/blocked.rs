@@ -3,6 +3,7 @@
 
 use thiserror::Error;
 
+use super::cors::BadCors;
 use super::redirect::BadRedirect;
 use super::target::BadTarget;
 
@@ -18,4 +19,22 @@ pub enum Blocked {
     /// The request's mode is `same-origin` and its URL has another origin.
     #[error("the request's mode is same-origin, and the URL has another origin")]
     CrossOrigin,
+    /// The server does not allow the request, or its response to be read.
+    #[error("{0}")]
+    Cors(#[from] BadCors),
+    /// Status 407: a proxy wants to know who is asking, which no page can answer.
+    #[error("a proxy asks for credentials")]
+    ProxyAuthentication,
+    /// The page came over TLS, and the URL would not.
+    #[error("the page is secure, and the URL is not (mixed content)")]
+    MixedContent,
+    /// The page's content security policy does not allow the URL, by the directive of this name.
+    #[error("the page's content security policy does not allow the URL ({0})")]
+    Csp(String),
+    /// The URL may be dangling markup.
+    #[error("the URL may be text that an injected tag swallowed (dangling markup)")]
+    DanglingMarkup,
+    /// The cache mode is `only-if-cached`, and nothing is cached.
+    #[error("the cache mode is only-if-cached, and nothing is cached")]
+    OnlyIfCached,
 }

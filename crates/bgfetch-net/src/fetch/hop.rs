@@ -2,7 +2,7 @@
 
 use bgfetch_model::header_list::HeaderList;
 use bgfetch_model::origin::Origin;
-use bgfetch_model::request::{ReferrerPolicy, Request};
+use bgfetch_model::request::{Referrer, ReferrerPolicy, Request};
 use url::Url;
 
 /// A request's [response tainting](https://fetch.spec.whatwg.org/#concept-request-response-tainting).
@@ -23,6 +23,8 @@ pub struct Hop {
     /// The request's [current URL](https://fetch.spec.whatwg.org/#concept-request-current-url),
     /// fragment included.
     pub url: Url,
+    /// Whether the text of that URL may be [dangling markup](bgfetch_model::dangling_markup).
+    pub dangling_markup: bool,
     /// The URLs before it, the request's own first.
     pub before: Vec<Url>,
     /// The page's headers, as far as they are still sent.
@@ -31,6 +33,9 @@ pub struct Hop {
     pub sends_body: bool,
     /// The response tainting.
     pub tainting: ResponseTainting,
+    /// The referrer: first the request's, then what each hop was told; see
+    /// [`referrer::determine`](super::referrer::determine).
+    pub referrer: Referrer,
     /// The referrer policy, which a redirect may change.
     pub referrer_policy: ReferrerPolicy,
 }
@@ -42,10 +47,12 @@ impl Hop {
         Self {
             method: request.method.clone(),
             url: request.url.clone(),
+            dangling_markup: request.dangling_markup,
             before: Vec::new(),
             headers: request.headers.clone(),
             sends_body: request.body_length.is_some(),
             tainting: ResponseTainting::default(),
+            referrer: request.referrer.clone(),
             referrer_policy: request.referrer_policy,
         }
     }

@@ -1,20 +1,33 @@
 //! [Main fetch](https://fetch.spec.whatwg.org/#concept-main-fetch), up to where a request is sent.
 
 use bgfetch_model::policy::Principal;
-use bgfetch_model::request::{Request, RequestMode};
+use bgfetch_model::request::{Referrer, Request, RequestMode};
 
-use super::{Blocked, Hop, ResponseTainting, target};
+use super::{Blocked, Hop, ResponseTainting, cache_mode, csp, dangling_markup, mixed_content};
+use super::{referrer, target, upgrade_insecure_requests};
 
-/// Whether `request` may be sent as `hop` has it; sets the hop's response tainting. Run for the first
-/// URL and after every redirect.
+/// Whether `request` may be sent as `hop` has it; upgrades the hop's URL and sets its referrer and
+/// response tainting. Run for the first URL and after every redirect.
 ///
 /// # Errors
 /// The first rule that is broken.
 pub fn check(request: &Request, principal: &Principal, hop: &mut Hop) -> Result<(), Blocked> {
-    target::check(&hop.url)?;
     let Principal::Page(policies) = principal else {
-        return Ok(());
+        // The user comes from no page.
+        hop.referrer = Referrer::NoReferrer;
+        target::check(&hop.url)?;
+        return cache_mode::check(request);
     };
+    // Step 5.
+    upgrade_insecure_requests::upgrade(policies, &mut hop.url);
+    // Step 7, what blocks the request.
+    target::check(&hop.url)?;
+    mixed_content::check(policies, &hop.url)?;
+    csp::check(policies, hop)?;
+    dangling_markup::check(hop)?;
+    cache_mode::check(request)?;
+    // Steps 8 and 9.
+    referrer::determine(policies, hop);
     // Step 13, the switch over URL, mode and tainting; whoever left the page's origin once does not
     // come back to `basic`.
     if policies.origin.is_same_origin(&hop.url) && hop.tainting == ResponseTainting::Basic {
@@ -25,4 +38,65 @@ pub fn check(request: &Request, principal: &Principal, hop: &mut Hop) -> Result<
     }
     hop.tainting = ResponseTainting::Cors;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bgfetch_model::policy::PolicySnapshot;
+
+    fn page() -> PolicySnapshot {
+        PolicySnapshot::of(&"https://page.test/x".parse().unwrap())
+    }
+
+    fn checked(policies: PolicySnapshot, request: &Request) -> Result<Hop, Blocked> {
+        let mut hop = Hop::first(request);
+        check(request, &Principal::Page(policies), &mut hop)?;
+        Ok(hop)
+    }
+
+    #[test]
+    fn a_url_is_upgraded_before_anything_else_looks_at_it() {
+        let mut policies = page();
+        policies.policy_container.csp_list = vec!["connect-src https://page.test".into()];
+        let request = Request::get("http://page.test/y".parse().unwrap());
+        assert_eq!(checked(policies.clone(), &request), Err(Blocked::MixedContent));
+        policies.upgrade_insecure_requests = true;
+        let hop = checked(policies, &request).unwrap();
+        // It is the page's own origin now, and the response's URL list shows it.
+        assert_eq!(hop.tainting, ResponseTainting::Basic);
+        assert!(hop.url_list().map(url::Url::as_str).eq(["https://page.test/y"]));
+    }
+
+    #[test]
+    fn the_first_rule_that_is_broken_is_named() {
+        let mut policies = page();
+        policies.policy_container.csp_list = vec!["connect-src 'none'".into()];
+        let mut request = Request::get("http://a.test:25/".parse().unwrap());
+        request.dangling_markup = true;
+        request.mode = RequestMode::SameOrigin;
+        let mut named = |url: &str| {
+            request.url = url.parse().unwrap();
+            checked(policies.clone(), &request).unwrap_err()
+        };
+        assert!(matches!(named("http://a.test:25/"), Blocked::Target(_)));
+        assert_eq!(named("http://a.test/"), Blocked::MixedContent);
+        assert_eq!(named("https://a.test/"), Blocked::Csp("connect-src".into()));
+        policies.policy_container.csp_list.clear();
+        assert_eq!(checked(policies.clone(), &request), Err(Blocked::DanglingMarkup));
+        request.dangling_markup = false;
+        assert_eq!(checked(policies, &request), Err(Blocked::CrossOrigin));
+    }
+
+    #[test]
+    fn of_the_checks_only_those_of_the_target_and_the_cache_bind_the_user() {
+        let mut request = Request::get("http://a.test/".parse().unwrap());
+        request.dangling_markup = true;
+        request.referrer = Referrer::Url("https://page.test/".parse().unwrap());
+        let mut hop = Hop::first(&request);
+        assert_eq!(check(&request, &Principal::User, &mut hop), Ok(()));
+        assert_eq!(hop.referrer, Referrer::NoReferrer);
+        hop.url = "http://a.test:25/".parse().unwrap();
+        assert!(check(&request, &Principal::User, &mut hop).is_err());
+    }
 }

@@ -7,11 +7,26 @@
 //! for the first URL and after every redirect.
 
 mod blocked;
+pub mod cache_mode;
+pub mod cookie_jar;
+pub mod cookies;
+pub mod cors;
+pub mod credentials;
+pub mod csp;
+pub mod dangling_markup;
+pub mod fetch_metadata;
+pub mod header_values;
 mod hop;
 pub mod main_fetch;
+pub mod mixed_content;
+pub mod origin_header;
 pub mod redirect;
+pub mod referrer;
 pub mod retry_after;
+pub mod site;
 pub mod target;
+pub mod trustworthy;
+pub mod upgrade_insecure_requests;
 
 pub use self::blocked::Blocked;
 pub use self::hop::{Hop, ResponseTainting};

@@ -1,6 +1,7 @@
 //! Fetch's [HTTP-redirect fetch](https://fetch.spec.whatwg.org/#http-redirect-fetch) as a pure
 //! function from a response to what comes next.
 
+use bgfetch_model::dangling_markup::is_potentially_dangling_markup;
 use bgfetch_model::request::RedirectMode;
 use thiserror::Error;
 
@@ -12,6 +13,7 @@ pub const MAX_REDIRECTS: usize = 20;
 
 /// What a response leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "one for each hop, and moved but once")]
 pub enum Next {
     /// It is the response.
     Response,
@@ -73,6 +75,7 @@ pub fn next(
         return Err(BadRedirect::TooMany);
     }
     let mut next = hop.clone();
+    next.dangling_markup = is_potentially_dangling_markup(location);
     next.before.push(std::mem::replace(&mut next.url, url));
     if becomes_get(status, &hop.method) {
         next.method = String::from("GET");
@@ -81,9 +84,11 @@ pub fn next(
             next.headers.delete(name);
         }
     }
-    // Credentials that the page wrote for one origin are not shown to another.
+    // Credentials that were written for one origin are not shown to another. Pages have no `Cookie`
+    // of their own, the user may.
     if next.url.origin() != hop.url.origin() {
         next.headers.delete("authorization");
+        next.headers.delete("cookie");
     }
     Ok(Next::Follow(next))
 }

@@ -16,6 +16,8 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tower_service::Service;
 
+use super::frames::Counted;
+
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Looks host names up.
@@ -68,16 +70,35 @@ pub(super) fn default_tls() -> Result<ClientConfig, rustls::Error> {
     Ok(config)
 }
 
-/// Opens connections for the pool.
+/// How connections are made.
+pub(super) struct ConnectSettings {
+    pub(super) resolver: Arc<dyn Resolve>,
+    /// How long name look-up, TCP and TLS handshake may take together.
+    pub(super) limit: Duration,
+}
+
+impl Default for ConnectSettings {
+    fn default() -> Self {
+        Self { resolver: Arc::new(SystemResolver), limit: Duration::from_secs(30) }
+    }
+}
+
+/// Opens connections for one pool.
 #[derive(Clone)]
 pub(super) struct Connector {
     inner: HttpsConnector<HttpConnector<Resolver>>,
     limit: Duration,
+    informational: usize,
 }
 
 impl Connector {
-    pub(super) fn new(mut tls: ClientConfig, resolver: Arc<dyn Resolve>, limit: Duration) -> Self {
-        let mut http = HttpConnector::new_with_resolver(Resolver(resolver));
+    pub(super) fn new(
+        mut tls: ClientConfig,
+        settings: &ConnectSettings,
+        informational: usize,
+    ) -> Self {
+        let limit = settings.limit;
+        let mut http = HttpConnector::new_with_resolver(Resolver(Arc::clone(&settings.resolver)));
         http.enforce_http(false);
         http.set_nodelay(true);
         // Shared among a host's addresses, so that one that does not answer leaves time for the
@@ -90,12 +111,12 @@ impl Connector {
             .https_or_http()
             .enable_all_versions()
             .wrap_connector(http);
-        Self { inner, limit }
+        Self { inner, limit, informational }
     }
 }
 
 impl Service<Uri> for Connector {
-    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Response = TokioIo<Counted<TokioIo<MaybeHttpsStream<TokioIo<TcpStream>>>>>;
     type Error = BoxError;
     type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
 
@@ -105,10 +126,12 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let connecting = self.inner.call(uri);
-        let limit = self.limit;
+        let (limit, informational) = (self.limit, self.informational);
         Box::pin(async move {
             match tokio::time::timeout(limit, connecting).await {
-                Ok(connected) => connected,
+                Ok(connected) => {
+                    Ok(TokioIo::new(Counted::new(TokioIo::new(connected?), informational)))
+                }
                 Err(_) => Err(io::Error::new(
                     io::ErrorKind::TimedOut,
                     format!("no connection within {} s", limit.as_secs_f32()),

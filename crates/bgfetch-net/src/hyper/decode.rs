@@ -2,6 +2,9 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
 
 use async_compression::tokio::bufread::{BrotliDecoder, GzipDecoder, ZlibDecoder, ZstdDecoder};
 use async_compression::zstd::DParameter;
@@ -9,17 +12,16 @@ use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
-use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, BufReader, ReadBuf};
+use tokio::task::coop;
 use tokio_util::io::{ReaderStream, StreamReader};
 
 use super::error;
+use super::limits::ServerLimits;
 use crate::fetcher::FetchError;
 
 type Body = BoxStream<'static, Result<Bytes, FetchError>>;
 type Reader = Pin<Box<dyn AsyncBufRead + Send>>;
-
-/// The most codings one response may stack; no real one has more than two.
-const MAX_CODINGS: usize = 4;
 
 /// How much is decoded at once.
 const CHUNK: usize = 64 << 10;
@@ -40,8 +42,8 @@ pub(super) enum Coding {
 /// Fetch hands such a body on as it is.
 ///
 /// # Errors
-/// There are more than a sane response has.
-pub(super) fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, FetchError> {
+/// There are more than `most`.
+pub(super) fn codings(headers: &HeaderMap, most: usize) -> Result<Vec<Coding>, FetchError> {
     let mut codings = Vec::new();
     for value in headers.get_all(CONTENT_ENCODING) {
         for name in value.as_bytes().split(|&byte| byte == b',') {
@@ -56,24 +58,35 @@ pub(super) fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, FetchError> {
             });
         }
     }
-    if codings.len() > MAX_CODINGS {
+    if codings.len() > most {
         return Err(error::protocol("too many content codings"));
     }
     Ok(codings)
 }
 
-/// Undoes `codings`. An empty body stays empty whatever its codings, as browsers have it.
-pub(super) fn decode(body: Body, codings: Vec<Coding>) -> Body {
+/// Undoes `codings`, until there is more than `limits` allow for what came. An empty body stays empty
+/// whatever its codings, as browsers have it.
+pub(super) fn decode(body: Body, codings: Vec<Coding>, limits: &ServerLimits) -> Body {
     if codings.is_empty() {
         return body;
     }
+    let (limits, received) = (*limits, Arc::new(AtomicU64::new(0)));
+    let counter = Arc::clone(&received);
+    let body = body.inspect_ok(move |bytes| {
+        counter.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+    });
     let mut coded = StreamReader::new(body.map_err(io::Error::other));
     let decoded = async move {
         if coded.fill_buf().await?.is_empty() {
             return Ok(stream::empty().boxed());
         }
         let plain = codings.into_iter().rfold(Box::pin(coded) as Reader, |reader, coding| {
-            Box::pin(BufReader::with_capacity(CHUNK, decoder(reader, coding)))
+            let inner = decoder(reader, coding);
+            let received = Arc::clone(&received);
+            Box::pin(BufReader::with_capacity(
+                CHUNK,
+                Guarded { inner, received, decoded: 0, limits },
+            ))
         });
         Ok::<_, io::Error>(ReaderStream::with_capacity(plain, CHUNK).boxed())
     };
@@ -82,7 +95,7 @@ pub(super) fn decode(body: Body, codings: Vec<Coding>) -> Body {
 
 /// Every decoder reads on after a member's end, by which a cut that comes after the coded data's
 /// end is noticed and the connection can be used again.
-fn decoder(reader: Reader, coding: Coding) -> Pin<Box<dyn tokio::io::AsyncRead + Send>> {
+fn decoder(reader: Reader, coding: Coding) -> Pin<Box<dyn AsyncRead + Send>> {
     match coding {
         Coding::Gzip => {
             let mut decoder = GzipDecoder::new(reader);
@@ -105,6 +118,35 @@ fn decoder(reader: Reader, coding: Coding) -> Pin<Box<dyn tokio::io::AsyncRead +
             decoder.multiple_members(true);
             Box::pin(decoder)
         }
+    }
+}
+
+/// The output of one decoder, which may be the input of the next, held to the limits.
+struct Guarded {
+    inner: Pin<Box<dyn AsyncRead + Send>>,
+    /// How many bytes came from the network.
+    received: Arc<AtomicU64>,
+    decoded: u64,
+    limits: ServerLimits,
+}
+
+impl AsyncRead for Guarded {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        // What decodes to nothing in the next decoder must not keep this task from others.
+        let coop = ready!(coop::poll_proceed(context));
+        let before = buffer.filled().len();
+        ready!(self.inner.as_mut().poll_read(context, buffer))?;
+        coop.made_progress();
+        self.decoded += (buffer.filled().len() - before) as u64;
+        if self.limits.is_inflated(self.received.load(Ordering::Relaxed), self.decoded) {
+            let bomb = error::protocol("the response decodes to far more than was received");
+            return Poll::Ready(Err(io::Error::other(bomb)));
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -154,7 +196,7 @@ mod tests {
             .map(|piece| Ok(Bytes::copy_from_slice(piece)))
             .chain(end.map(Err))
             .collect();
-        decode(stream::iter(pieces).boxed(), codings.to_vec())
+        decode(stream::iter(pieces).boxed(), codings.to_vec(), &ServerLimits::default())
             .try_fold(Vec::new(), |mut all, bytes| async move {
                 all.extend_from_slice(&bytes);
                 Ok(all)
@@ -216,6 +258,79 @@ mod tests {
         assert_eq!(garbage.unwrap_err().kind(), FaultKind::Protocol);
     }
 
+    /// Decodes under small limits; how many bytes came, and how it ended.
+    async fn run_small(coded: Vec<u8>, codings: &[Coding]) -> (u64, Option<FaultKind>) {
+        let limits =
+            ServerLimits { decoded_ratio: 10, decoded_floor: 1 << 18, ..ServerLimits::default() };
+        let pieces: Vec<_> =
+            coded.chunks(1000).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+        let mut plain = decode(stream::iter(pieces).boxed(), codings.to_vec(), &limits);
+        let mut came = 0;
+        loop {
+            match plain.next().await {
+                Some(Ok(bytes)) => came += bytes.len() as u64,
+                Some(Err(error)) => return (came, Some(error.kind())),
+                None => return (came, None),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_bomb_ends_at_the_first_chunk_too_many() {
+        for coding in ALL {
+            let most = encode(&vec![0; 1 << 18], coding).await;
+            assert_eq!(run_small(most, &[coding]).await, (1 << 18, None), "{coding:?}");
+            let bomb = encode(&vec![0; 3 << 18], coding).await;
+            let (came, end) = run_small(bomb, &[coding]).await;
+            assert_eq!(end, Some(FaultKind::Protocol), "{coding:?}");
+            assert!(came <= 1 << 18, "{coding:?}: {came}");
+        }
+        // What does not shrink may be of any length.
+        let mut state = 1u64;
+        let noise: Vec<u8> = std::iter::repeat_with(|| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state as u8
+        })
+        .take(3 << 18)
+        .collect();
+        let honest = encode(&noise, Coding::Zstd).await;
+        assert_eq!(run_small(honest, &[Coding::Zstd]).await, (3 << 18, None));
+    }
+
+    /// A member of gzip with a long extra field and no data.
+    fn empty_member() -> Vec<u8> {
+        let mut member = vec![0x1F, 0x8B, 8, 4, 0, 0, 0, 0, 0, 0xFF, 0xFF, 0xFF];
+        member.resize(member.len() + 0xFFFF, 0);
+        member.extend([3, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        member
+    }
+
+    #[tokio::test]
+    async fn a_bomb_inside_of_a_coding_is_found_although_nothing_comes_out() {
+        let empty = empty_member();
+        let empties = empty.repeat((3 << 18) / empty.len());
+        let bomb = encode(&empties, Coding::Zstd).await;
+        assert!(bomb.len() < 10_000);
+        let end = run_small(bomb, &[Coding::Gzip, Coding::Zstd]).await;
+        assert_eq!(end, (0, Some(FaultKind::Protocol)));
+    }
+
+    #[tokio::test]
+    async fn decoding_that_yields_nothing_lets_other_tasks_run() {
+        let empty = empty_member();
+        let empties = empty.repeat((40 << 20) / empty.len());
+        let coded = encode(&empties, Coding::Zstd).await;
+        let codings = vec![Coding::Gzip, Coding::Zstd];
+        let body = stream::iter([Ok(Bytes::from(coded))]).boxed();
+        let mut plain = decode(body, codings, &ServerLimits::default());
+        let polled = coop::cooperative(std::future::poll_fn(|context| {
+            Poll::Ready(plain.poll_next_unpin(context).is_pending())
+        }));
+        assert!(polled.await, "it went on for 40 MiB");
+    }
+
     #[test]
     fn names_are_listed_in_order_and_an_unknown_one_leaves_the_body_alone() {
         let of = |values: &[&'static str]| {
@@ -223,7 +338,7 @@ mod tests {
             for &value in values {
                 headers.append(CONTENT_ENCODING, HeaderValue::from_static(value));
             }
-            codings(&headers).ok()
+            codings(&headers, 4).ok()
         };
         assert_eq!(of(&[]), Some(vec![]));
         assert_eq!(of(&["identity, , GZIP"]), Some(vec![Coding::Gzip]));

@@ -6,6 +6,7 @@ use std::io;
 use bgfetch_model::attempt::FaultKind;
 use hyper_util::client::legacy;
 
+use super::tls_error;
 use crate::fetcher::FetchError;
 
 /// A check refused the request or the response.
@@ -20,46 +21,64 @@ pub(super) fn protocol(cause: impl Into<Box<dyn Error + Send + Sync>>) -> FetchE
 
 /// A failure before the response's head. `sent` tells whether an earlier request of the same
 /// redirect chain was sent.
+///
+/// TLS can fail before there is a connection, and still after: a server that does not accept the
+/// client's certificate may say so where the response is awaited.
 pub(super) fn from_client(error: legacy::Error, sent: bool) -> FetchError {
+    if let Some(told) = causes(&error).find_map(tls_error::message) {
+        return FetchError::new(FaultKind::Tls, sent || !error.is_connect(), told);
+    }
     if error.is_connect() {
         let kind = classify(&error, FaultKind::Unreachable);
         // The errors around it only name the layers of the stack.
         return FetchError::new(kind, sent, format!("could not connect: {}", innermost(&error)));
     }
-    // Once there is a connection, only hyper knows how far the request came.
-    FetchError::new(classify(&error, FaultKind::Interrupted), true, error)
+    // Once there is a connection, only hyper knows how far the request came. A stream that this side
+    // reset before there was a head had one that breaks HTTP or a limit.
+    let otherwise = match h2_error(&error) {
+        Some(h2) if h2.is_reset() && h2.is_library() => FaultKind::Protocol,
+        _ => FaultKind::Interrupted,
+    };
+    FetchError::new(classify(&error, otherwise), true, error)
+}
+
+/// A failure of a preflight before its response's head. However far the preflight came, nothing of
+/// the request that it asks for was sent, unless an earlier one of the redirect chain was.
+pub(super) fn from_preflight(error: legacy::Error, sent: bool) -> FetchError {
+    let failure = from_client(error, sent);
+    FetchError::new(failure.kind(), sent, failure)
 }
 
 /// A failure in the middle of the response's body.
 pub(super) fn from_body(error: ::hyper::Error) -> FetchError {
+    // Both sides have agreed on TLS by then; what breaks now is this connection.
+    if let Some(told) = causes(&error).find_map(tls_error::message) {
+        return FetchError::new(FaultKind::Interrupted, true, told);
+    }
     FetchError::new(classify(&error, FaultKind::Interrupted), true, error)
 }
 
 /// The class that the first telling cause of `error` has, else `otherwise`.
-///
-/// A broken HTTP/2 frame cannot be told from a reset by the error's public face; it counts as a
-/// reset, whose retries are bounded.
 fn classify(error: &(dyn Error + 'static), otherwise: FaultKind) -> FaultKind {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(kind) = kind_of(error) {
-            return kind;
-        }
-        next = cause(error);
-    }
-    otherwise
+    causes(error).find_map(kind_of).unwrap_or(otherwise)
+}
+
+/// What the HTTP/2 library has to say.
+fn h2_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a h2::Error> {
+    causes(error).find_map(|cause| cause.downcast_ref())
 }
 
 fn kind_of(error: &(dyn Error + 'static)) -> Option<FaultKind> {
-    if error.is::<rustls::Error>() {
-        return Some(FaultKind::Tls);
-    }
     if let Some(error) = error.downcast_ref::<::hyper::Error>() {
         return error.is_parse().then_some(FaultKind::Protocol);
     }
+    if let Some(error) = error.downcast_ref::<h2::Error>() {
+        // This side ended the whole connection because of what came on it.
+        return (error.is_go_away() && error.is_library()).then_some(FaultKind::Protocol);
+    }
     let error = error.downcast_ref::<io::Error>()?;
     match error.kind() {
-        // How hyper names a chunk it cannot read, and rustls bytes that are no TLS.
+        // How hyper names a chunk it cannot read.
         io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => Some(FaultKind::Protocol),
         io::ErrorKind::ConnectionReset
         | io::ErrorKind::ConnectionAborted
@@ -71,7 +90,12 @@ fn kind_of(error: &(dyn Error + 'static)) -> Option<FaultKind> {
 
 /// The error at the bottom of `error`.
 fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
-    std::iter::successors(Some(error), |error| cause(*error)).last().unwrap_or(error)
+    causes(error).last().unwrap_or(error)
+}
+
+/// `error` and what is inside of it.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| cause(*error))
 }
 
 /// The error inside `error`. An [`io::Error`] that wraps another does not give it as its source.
@@ -106,7 +130,8 @@ mod tests {
         ] {
             assert_eq!(class(kind.into()), expected, "{kind}");
         }
-        let tls = rustls::Error::General(String::from("no"));
-        assert_eq!(class(io::Error::other(tls)), FaultKind::Tls);
+        let tls = io::Error::new(io::ErrorKind::InvalidData, rustls::Error::DecryptError);
+        let wrapped = io::Error::other(tls);
+        assert!(causes(&wrapped).find_map(tls_error::message).is_some());
     }
 }

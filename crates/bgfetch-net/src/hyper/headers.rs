@@ -4,16 +4,18 @@ use std::sync::Arc;
 
 use bgfetch_model::header_list::HeaderList;
 use http::header::{
-    ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, IF_RANGE,
-    LOCATION, RANGE, USER_AGENT,
+    ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, COOKIE, HeaderMap, HeaderName, HeaderValue, IF_RANGE,
+    LOCATION, ORIGIN, RANGE, SET_COOKIE, USER_AGENT,
 };
 use http::{Method, Request, Uri};
 use thiserror::Error;
 use url::Position;
 
 use super::upload::{Upload, UploadBody};
-use crate::fetch::Hop;
-use crate::fetcher::FetchRequest;
+use crate::fetch::cookies::{CookieContext, CookieStore};
+use crate::fetch::cors::preflight::Preflight;
+use crate::fetch::{Hop, cache_mode, fetch_metadata, origin_header, referrer};
+use crate::fetcher::{FetchRequest, UploadProgress};
 
 /// What the request says it can decode; [`super::decode`] knows the same names.
 const CODINGS: HeaderValue = HeaderValue::from_static("gzip, deflate, br, zstd");
@@ -60,31 +62,67 @@ pub(super) fn request(
         (true, None) => return Err(BadRequest::Body),
     };
     let (body, upload) = UploadBody::new(body.as_deref(), fetch.uploaded.clone());
-    let mut message = Request::builder()
-        .method(Method::from_bytes(hop.method.as_bytes())?)
-        .uri(Uri::try_from(&hop.url[..Position::AfterQuery])?)
-        .body(body)?;
-    *message.headers_mut() = header_map(hop, fetch, user_agent)?;
-    Ok((message, upload))
+    let method = Method::from_bytes(hop.method.as_bytes())?;
+    let headers = request_headers(hop, fetch, user_agent)?;
+    Ok((message(method, hop, headers, body)?, upload))
 }
 
-fn header_map(hop: &Hop, fetch: &FetchRequest, user_agent: &str) -> Result<HeaderMap, BadRequest> {
-    let mut headers = HeaderMap::with_capacity(hop.headers.len() + 5);
-    for (name, value) in hop.headers.iter() {
-        if FRAMING.iter().any(|own| name.eq_ignore_ascii_case(own)) {
-            continue;
-        }
-        let bad = || BadRequest::Header(name.into());
-        headers.append(
-            HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?,
-            isomorphic_encode(value).ok_or_else(bad)?,
-        );
+/// The message that asks whether `hop` may be sent.
+pub(super) fn preflight(
+    preflight: &Preflight,
+    hop: &Hop,
+    fetch: &FetchRequest,
+    user_agent: &str,
+) -> Result<Request<UploadBody>, BadRequest> {
+    let mut headers = to_map(&preflight.headers())?;
+    append_client_headers(&mut headers, hop, fetch, user_agent)?;
+    let (body, _) = UploadBody::new(None, UploadProgress::default());
+    message(Method::OPTIONS, hop, headers, body)
+}
+
+fn message(
+    method: Method,
+    hop: &Hop,
+    headers: HeaderMap,
+    body: UploadBody,
+) -> Result<Request<UploadBody>, BadRequest> {
+    let uri = Uri::try_from(&hop.url[..Position::AfterQuery])?;
+    let mut message = Request::builder().method(method).uri(uri).body(body)?;
+    *message.headers_mut() = headers;
+    Ok(message)
+}
+
+/// What tells the server who asks; preflights have it too.
+fn append_client_headers(
+    headers: &mut HeaderMap,
+    hop: &Hop,
+    fetch: &FetchRequest,
+    user_agent: &str,
+) -> Result<(), BadRequest> {
+    if let Some(origin) = origin_header::value(hop, fetch.request.mode, &fetch.principal) {
+        headers.insert(ORIGIN, header_value("origin", &origin)?);
     }
-    let agent =
-        || isomorphic_encode(user_agent).ok_or_else(|| BadRequest::Header("user-agent".into()));
+    let metadata = |policies| fetch_metadata::headers(policies, &fetch.request, hop);
+    let metadata = fetch.principal.policies().map(metadata).into_iter().flatten();
+    insert_all(headers, referrer::header(hop).into_iter().chain(metadata))?;
     if !headers.contains_key(USER_AGENT) {
-        headers.insert(USER_AGENT, agent()?);
+        headers.insert(USER_AGENT, header_value("user-agent", user_agent)?);
     }
+    Ok(())
+}
+
+fn request_headers(
+    hop: &Hop,
+    fetch: &FetchRequest,
+    user_agent: &str,
+) -> Result<HeaderMap, BadRequest> {
+    let mut headers = to_map(&hop.headers)?;
+    // Fetch forbids it to pages too; theirs come from the store.
+    if fetch.principal.policies().is_some() {
+        headers.remove(COOKIE);
+    }
+    append_client_headers(&mut headers, hop, fetch, user_agent)?;
+    insert_all(&mut headers, cache_mode::headers(&fetch.request, hop))?;
     // Fetch says so for a null body; of a body, hyper writes the length itself.
     if !hop.sends_body && matches!(hop.method.as_str(), "POST" | "PUT") {
         headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
@@ -96,22 +134,75 @@ fn header_map(hop: &Hop, fetch: &FetchRequest, user_agent: &str) -> Result<Heade
         return Ok(headers);
     }
     if let Some(resume) = &fetch.resume {
-        let validator = isomorphic_encode(&resume.if_range)
-            .ok_or_else(|| BadRequest::Header("if-range".into()))?;
-        let range = HeaderValue::try_from(format!("bytes={}-", resume.start))
-            .map_err(|_| BadRequest::Header("range".into()))?;
-        headers.insert(RANGE, range);
-        headers.insert(IF_RANGE, validator);
+        headers.insert(RANGE, header_value("range", &format!("bytes={}-", resume.start))?);
+        headers.insert(IF_RANGE, header_value("if-range", &resume.if_range)?);
     }
     let identity = fetch.identity || fetch.resume.is_some();
     headers.insert(ACCEPT_ENCODING, if identity { IDENTITY } else { CODINGS });
     Ok(headers)
 }
 
-/// [Isomorphic encoding](https://infra.spec.whatwg.org/#isomorphic-encode) into a header value.
-fn isomorphic_encode(value: &str) -> Option<HeaderValue> {
+fn insert_all<'a>(
+    headers: &mut HeaderMap,
+    added: impl IntoIterator<Item = (&'static str, &'a str)>,
+) -> Result<(), BadRequest> {
+    for (name, value) in added {
+        headers.insert(HeaderName::from_static(name), header_value(name, value)?);
+    }
+    Ok(())
+}
+
+/// Adds the cookies that go with `hop`. A request that brings its own, as the user may, keeps those.
+pub(super) fn add_cookies(
+    headers: &mut HeaderMap,
+    store: &dyn CookieStore,
+    fetch: &FetchRequest,
+    hop: &Hop,
+) {
+    let context = CookieContext::new(&fetch.storage_key, &fetch.principal, hop);
+    if !headers.contains_key(COOKIE)
+        && let Some(mut value) = store.cookies(&context)
+    {
+        // HTTP/2 keeps it out of the compression table, and logs do not show it.
+        value.set_sensitive(true);
+        headers.insert(COOKIE, value);
+    }
+}
+
+/// Stores the cookies that came with the response to `hop`.
+pub(super) fn store_cookies(
+    headers: &HeaderMap,
+    store: &dyn CookieStore,
+    fetch: &FetchRequest,
+    hop: &Hop,
+) {
+    let values: Vec<_> = headers.get_all(SET_COOKIE).iter().cloned().collect();
+    if !values.is_empty() {
+        store.set_cookies(&CookieContext::new(&fetch.storage_key, &fetch.principal, hop), &values);
+    }
+}
+
+/// The headers of a list that are not the connection's own.
+fn to_map(list: &HeaderList) -> Result<HeaderMap, BadRequest> {
+    let mut headers = HeaderMap::with_capacity(list.len() + 5);
+    for (name, value) in list.iter() {
+        if FRAMING.iter().any(|own| name.eq_ignore_ascii_case(own)) {
+            continue;
+        }
+        let key =
+            HeaderName::from_bytes(name.as_bytes()).map_err(|_| BadRequest::Header(name.into()))?;
+        headers.append(key, header_value(name, value)?);
+    }
+    Ok(headers)
+}
+
+/// [Isomorphic encoding](https://infra.spec.whatwg.org/#isomorphic-encode) into the value of the
+/// header `name`.
+fn header_value(name: &str, value: &str) -> Result<HeaderValue, BadRequest> {
     let bytes: Option<Vec<u8>> = value.chars().map(|char| u8::try_from(char).ok()).collect();
-    HeaderValue::from_bytes(&bytes?).ok()
+    bytes
+        .and_then(|bytes| HeaderValue::from_bytes(&bytes).ok())
+        .ok_or_else(|| BadRequest::Header(name.into()))
 }
 
 /// [Isomorphic decoding](https://infra.spec.whatwg.org/#isomorphic-decode) of a header value.
@@ -128,6 +219,7 @@ pub(super) fn to_list(headers: &HeaderMap) -> HeaderList {
 pub(super) fn location(headers: &HeaderMap) -> Option<String> {
     let mut values = headers.get_all(LOCATION).iter();
     let first = values.next()?;
+    // DEVIATION: by the letter of Fetch two that are the same are no URL either; engines follow them.
     if values.any(|other| other != first) {
         // No URL has this form, so the redirect fails as one to an invalid URL.
         return Some(String::from("http://"));

@@ -1,89 +1,215 @@
-//! [HTTP fetch](https://fetch.spec.whatwg.org/#http-fetch) over hyper: requests are sent and
-//! redirects followed until there is a response.
+//! [HTTP fetch](https://fetch.spec.whatwg.org/#concept-http-fetch) over hyper: preflights and
+//! requests are sent, responses checked and redirects followed until there is a response that may
+//! be given out.
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use ::hyper::body::Incoming;
+use bgfetch_model::filtered_response::FORBIDDEN_RESPONSE_HEADER_NAMES;
+use bgfetch_model::header_list::HeaderList;
+use bgfetch_model::policy::{PolicySnapshot, Principal};
+use bgfetch_model::request::CredentialsMode;
 use bgfetch_model::response::{ResponseHead, ResponseType};
-use bytes::Bytes;
-use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
-use http::{Response, Version};
-use http_body_util::BodyExt;
+use futures_util::stream::{self, StreamExt};
+use tokio::time::Instant;
 
-use super::{HttpClient, decode, error, headers};
+use super::network_fetch::{Received, network_fetch};
+use super::{Shared, decode, error, headers};
+use crate::fetch::cors::preflight::Preflight;
+use crate::fetch::cors::{self, CacheKey};
 use crate::fetch::redirect::{self, Next};
-use crate::fetch::{Blocked, Hop, main_fetch, retry_after};
+use crate::fetch::{
+    Blocked, Hop, ResponseTainting, credentials, main_fetch, referrer, retry_after,
+};
 use crate::fetcher::{FetchError, FetchRequest, FetchResponse};
 
 /// Fetches once.
 pub(super) async fn http_fetch(
-    client: HttpClient,
-    user_agent: Arc<str>,
+    shared: Arc<Shared>,
     request: FetchRequest,
 ) -> Result<FetchResponse, FetchError> {
     let mut hop = Hop::first(&request.request);
-    loop {
-        let sent = hop.redirect_count() > 0;
-        main_fetch::check(&request.request, &request.principal, &mut hop)
-            .map_err(|cause| error::blocked(sent, cause))?;
-        let (message, upload) = headers::request(&hop, &request, &user_agent)
-            .map_err(|cause| error::blocked(sent, cause))?;
-        let response = client
-            .request(message)
-            .await
-            .map_err(|cause| upload.failure().unwrap_or_else(|| error::from_client(cause, sent)))?;
+    let fetch = HttpFetch { shared, request };
+    let fetched = fetch.follow(&mut hop).await;
+    // Main fetch: after a network error a server is asked again what it allows.
+    if fetched.is_err()
+        && let Principal::Page(page) = &*fetch.request.principal
+    {
+        fetch.shared.preflights.lock().clear(&fetch.cache_key(&hop, page));
+    }
+    fetched
+}
 
-        let location = headers::location(response.headers());
-        let mode = request.request.redirect;
-        let status = response.status().as_u16();
-        match redirect::next(&hop, mode, status, location.as_deref())
-            .map_err(|cause| error::blocked(true, Blocked::from(cause)))?
-        {
-            Next::Response => return to_response(response, hop),
-            Next::OpaqueRedirect => return Ok(opaque_redirect(&response, hop)),
-            Next::Follow(next) => hop = next,
+struct HttpFetch {
+    shared: Arc<Shared>,
+    request: FetchRequest,
+}
+
+impl HttpFetch {
+    /// The loop over redirects; `hop` is left as it was sent last.
+    async fn follow(&self, hop: &mut Hop) -> Result<FetchResponse, FetchError> {
+        loop {
+            let sent = hop.redirect_count() > 0;
+            main_fetch::check(&self.request.request, &self.request.principal, hop)
+                .map_err(|cause| error::blocked(sent, cause))?;
+            let approved = self.preflight(hop).await?;
+            // How far an upload comes tells of a server that has not approved yet.
+            match hop.tainting {
+                ResponseTainting::Cors if approved => self.request.uploaded.approve(),
+                ResponseTainting::Cors => self.request.uploaded.withhold(),
+                ResponseTainting::Basic => {}
+            }
+            let received = self.network_or_cache_fetch(hop, sent).await?;
+            match self.next(hop, &received) {
+                Ok(Next::Response) => return self.response(received, hop),
+                Ok(Next::OpaqueRedirect) => return Ok(opaque_redirect(&received, hop)),
+                Ok(Next::Follow(next)) => {
+                    *hop = next;
+                    referrer::set_policy_on_redirect(hop, &received.headers());
+                }
+                Err(cause) => return Err(received.refuse(cause)),
+            }
+        }
+    }
+
+    /// [HTTP-network-or-cache fetch](https://fetch.spec.whatwg.org/#concept-http-network-or-cache-fetch)
+    /// without a cache: what credentials a request has, and those that its response brings. They are
+    /// kept whatever is then thought of the response.
+    async fn network_or_cache_fetch(&self, hop: &Hop, sent: bool) -> Result<Received, FetchError> {
+        let fetch = &self.request;
+        let (mut message, upload) = headers::request(hop, fetch, &self.shared.user_agent)
+            .map_err(|cause| error::blocked(sent, cause))?;
+        let credentials = credentials::included(&fetch.request, &fetch.principal, hop);
+        let cookies = self.shared.cookies.as_deref().filter(|_| credentials);
+        if let Some(store) = cookies {
+            headers::add_cookies(message.headers_mut(), store, fetch, hop);
+        }
+        let client = self.shared.pools.client(fetch, credentials);
+        let failed = |cause| upload.failure().unwrap_or_else(|| error::from_client(cause, sent));
+        let received = network_fetch(&client, &self.shared.limits, message, failed).await?;
+        if let Some(store) = cookies {
+            headers::store_cookies(received.header_map(), store, fetch, hop);
+        }
+        Ok(received)
+    }
+
+    /// Step 4.1, the server is asked before a request that no form could send. Whether it was, now or
+    /// before, and approved.
+    async fn preflight(&self, hop: &Hop) -> Result<bool, FetchError> {
+        let Some(page) = self.cors_page(hop) else {
+            return Ok(false);
+        };
+        let Some(preflight) = Preflight::of(hop) else {
+            return Ok(false);
+        };
+        let (key, credentials) = (self.cache_key(hop, page), self.credentials());
+        let now = Instant::now().into_std();
+        if self.shared.preflights.lock().covers(&key, credentials, &preflight, now) {
+            return Ok(true);
+        }
+        // Whatever happens here, nothing of this hop's own request has been sent.
+        let sent = hop.redirect_count() > 0;
+        let message = headers::preflight(&preflight, hop, &self.request, &self.shared.user_agent)
+            .map_err(|cause| error::blocked(sent, cause))?;
+        let client = self.shared.pools.client(&self.request, false);
+        let failed = |cause| error::from_preflight(cause, sent);
+        let received = network_fetch(&client, &self.shared.limits, message, failed).await?;
+        match preflight.judge(&key.origin, credentials, received.status(), &received.headers()) {
+            Ok(permission) => {
+                let now = Instant::now().into_std();
+                self.shared.preflights.lock().store(&key, credentials, &permission, now);
+                Ok(true)
+            }
+            Err(cause) => Err(received.refuse(cause)),
+        }
+    }
+
+    /// Whether the page may know of the response at all, and then what it leads to.
+    fn next(&self, hop: &Hop, received: &Received) -> Result<Next, Blocked> {
+        // HTTP-network-or-cache fetch, what it does on 407: there is nobody to ask.
+        if received.status() == 407 && self.request.principal.policies().is_some() {
+            return Err(Blocked::ProxyAuthentication);
+        }
+        // Step 4.4, before a redirect is looked at and before a byte counts (ruling 29).
+        if let Some(page) = self.cors_page(hop) {
+            let origin = hop.serialize_origin(&page.origin);
+            cors::check(&origin, self.credentials(), &received.headers())?;
+        }
+        // Step 6.
+        let location = headers::location(received.header_map());
+        let mode = self.request.request.redirect;
+        Ok(redirect::next(hop, mode, received.status(), location.as_deref())?)
+    }
+
+    /// The response, its body not read yet. Its header list is whole but for cookies: the model
+    /// needs validators and ranges that script may not see.
+    fn response(&self, received: Received, hop: &Hop) -> Result<FetchResponse, FetchError> {
+        let limits = &self.shared.limits;
+        let codings = decode::codings(received.header_map(), limits.codings)?;
+        let mut headers = received.headers();
+        let (response_type, cors_exposed_header_names) =
+            match (&*self.request.principal, hop.tainting) {
+                (Principal::User, _) => (ResponseType::Default, Vec::new()),
+                (Principal::Page(_), ResponseTainting::Basic) => (ResponseType::Basic, Vec::new()),
+                (Principal::Page(_), ResponseTainting::Cors) => {
+                    (ResponseType::Cors, cors::exposed_header_names(&headers, self.credentials()))
+                }
+            };
+        FORBIDDEN_RESPONSE_HEADER_NAMES.iter().for_each(|name| headers.delete(name));
+        let has_null_body = has_null_body(&hop.method, received.status());
+        Ok(FetchResponse {
+            retry_after: retry_after::delay(&headers, SystemTime::now()),
+            multiplexed: received.is_multiplexed(),
+            head: ResponseHead {
+                status: received.status(),
+                headers,
+                url_list: hop.url_list().cloned().collect(),
+                response_type,
+                cors_exposed_header_names,
+            },
+            body: if has_null_body {
+                stream::empty().boxed()
+            } else {
+                decode::decode(received.into_body(), codings, limits)
+            },
+        })
+    }
+
+    /// The page that needs the server's approval for `hop`, if one does.
+    fn cors_page(&self, hop: &Hop) -> Option<&PolicySnapshot> {
+        self.request.principal.policies().filter(|_| hop.tainting == ResponseTainting::Cors)
+    }
+
+    fn credentials(&self) -> CredentialsMode {
+        self.request.request.credentials
+    }
+
+    fn cache_key(&self, hop: &Hop, page: &PolicySnapshot) -> CacheKey {
+        CacheKey {
+            partition: self.request.storage_key.clone(),
+            origin: hop.serialize_origin(&page.origin),
+            url: hop.url.clone(),
         }
     }
 }
 
-fn to_response(response: Response<Incoming>, hop: Hop) -> Result<FetchResponse, FetchError> {
-    let (parts, body) = response.into_parts();
-    let codings = decode::codings(&parts.headers)?;
-    let head = ResponseHead {
-        status: parts.status.as_u16(),
-        headers: headers::to_list(&parts.headers),
-        url_list: hop.url_list().cloned().collect(),
-        response_type: ResponseType::Default,
-        cors_exposed_header_names: Vec::new(),
-    };
-    Ok(FetchResponse {
-        retry_after: retry_after::delay(&head.headers, SystemTime::now()),
-        multiplexed: is_multiplexed(parts.version),
-        body: decode::decode(body_stream(body), codings),
-        head,
-    })
-}
-
-fn opaque_redirect(response: &Response<Incoming>, hop: Hop) -> FetchResponse {
+fn opaque_redirect(received: &Received, hop: &Hop) -> FetchResponse {
     FetchResponse {
         head: ResponseHead {
             status: 0,
-            headers: bgfetch_model::header_list::HeaderList::default(),
+            headers: HeaderList::default(),
             url_list: hop.url_list().cloned().collect(),
             response_type: ResponseType::OpaqueRedirect,
             cors_exposed_header_names: Vec::new(),
         },
         retry_after: None,
-        multiplexed: is_multiplexed(response.version()),
+        multiplexed: received.is_multiplexed(),
         body: stream::empty().boxed(),
     }
 }
 
-fn body_stream(body: Incoming) -> BoxStream<'static, Result<Bytes, FetchError>> {
-    body.into_data_stream().map_err(error::from_body).boxed()
-}
-
-fn is_multiplexed(version: Version) -> bool {
-    version == Version::HTTP_2
+/// Main fetch, step 22: a body where HTTP has none is not one. The rest of the
+/// [null body statuses](https://fetch.spec.whatwg.org/#null-body-status) never end a fetch.
+fn has_null_body(method: &str, status: u16) -> bool {
+    method == "HEAD" || matches!(status, 204 | 205 | 304)
 }

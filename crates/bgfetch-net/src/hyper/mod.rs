@@ -1,13 +1,19 @@
 //! The default [`Fetcher`]: hyper over rustls, HTTP/1.1 with keep-alive and HTTP/2 by ALPN.
 //!
 //! What the [Fetch](crate::fetch) standard checks and adds is decided there; here its requests are
-//! sent. `http_fetch.rs` has the loop over preflights and redirects.
+//! sent. `http_fetch.rs` has the loop over preflights and redirects, `network_fetch.rs` sends one
+//! message, within the limits of `limits.rs`.
 
 mod connect;
 mod decode;
 mod error;
+mod frames;
 mod headers;
 mod http_fetch;
+mod limits;
+mod network_fetch;
+mod pools;
+mod tls_error;
 mod upload;
 
 use std::sync::Arc;
@@ -16,12 +22,16 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use parking_lot::RwLock;
+use parking_lot::Mutex;
 use rustls::ClientConfig;
 
-use self::connect::Connector;
+use self::connect::{ConnectSettings, Connector};
 pub use self::connect::{Resolve, SystemResolver};
+pub use self::limits::ServerLimits;
+use self::pools::Pools;
 use self::upload::UploadBody;
+use crate::fetch::cookies::CookieStore;
+use crate::fetch::cors::PreflightCache;
 use crate::fetcher::{FetchError, FetchRequest, FetchResponse, Fetcher};
 
 type HttpClient = Client<Connector, UploadBody>;
@@ -29,12 +39,6 @@ type HttpClient = Client<Connector, UploadBody>;
 /// Idle connections are closed after this time: servers commonly wait a little longer, so that a
 /// request rarely meets a connection the server is about to close.
 const IDLE: Duration = Duration::from_secs(50);
-
-/// The largest response head that is accepted, and the largest read from a socket.
-const MAX_HEAD: usize = 256 << 10;
-
-/// The most headers a response may have.
-const MAX_HEADERS: usize = 256;
 
 /// How much an HTTP/2 server may send ahead on one stream and on one connection. Large enough for
 /// fast links with a long way (2 MiB every 20 ms is 100 MB/s), small enough for bounded memory.
@@ -46,24 +50,37 @@ const CONNECTION_WINDOW: u32 = 16 << 20;
 /// that a retry does not meet the dead connection again.
 const PING: Duration = Duration::from_secs(12);
 
-/// The default network stack. Cheap to share behind an [`Arc`]; all fetches share its connections.
-pub struct HyperFetcher {
-    connector: Connector,
-    client: RwLock<HttpClient>,
-    user_agent: Arc<str>,
+/// The default network stack. Cheap to share behind an [`Arc`].
+///
+/// Connections and TLS sessions are shared by the fetches of one storage key whose credentials are
+/// alike included or not, and by those of the user; never between these.
+pub struct HyperFetcher(Arc<Shared>);
+
+/// What fetches have in common, the running ones included when the network changes.
+struct Shared {
+    pools: Pools,
+    cookies: Option<Arc<dyn CookieStore>>,
+    preflights: Mutex<PreflightCache>,
+    user_agent: String,
+    limits: ServerLimits,
 }
 
 /// Configures a [`HyperFetcher`].
 pub struct HyperFetcherBuilder {
     tls: Option<ClientConfig>,
-    resolver: Arc<dyn Resolve>,
-    connect_timeout: Duration,
+    connect: ConnectSettings,
+    cookies: Option<Arc<dyn CookieStore>>,
     user_agent: String,
+    limits: ServerLimits,
 }
 
 impl HyperFetcherBuilder {
-    /// Uses this TLS configuration: other roots, client certificates, a verifier. Its ALPN
-    /// protocols are replaced. By default the system's root certificates are trusted.
+    /// Uses this TLS configuration: other roots, client certificates, a verifier. By default the
+    /// system's root certificates are trusted and there is no client certificate.
+    ///
+    /// A client certificate is a credential, so requests without credentials do not show it. The
+    /// configuration's ALPN protocols are replaced, and its session storage too: each network
+    /// partition has one of its own.
     #[must_use]
     pub fn tls(mut self, config: ClientConfig) -> Self {
         self.tls = Some(config);
@@ -73,14 +90,23 @@ impl HyperFetcherBuilder {
     /// Looks host names up with `resolver`; [`SystemResolver`] by default.
     #[must_use]
     pub fn resolver(mut self, resolver: impl Resolve) -> Self {
-        self.resolver = Arc::new(resolver);
+        self.connect.resolver = Arc::new(resolver);
         self
     }
 
     /// How long name look-up, TCP and TLS handshake may take together; 30 s by default.
     #[must_use]
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
-        self.connect_timeout = limit;
+        self.connect.limit = limit;
+        self
+    }
+
+    /// Keeps cookies in `store`. By default there are none, neither sent nor kept: whose cookies a
+    /// fetch may use is the embedder's to say, and a jar of the fetcher's own would know nothing of
+    /// those that its pages have.
+    #[must_use]
+    pub fn cookies(mut self, store: impl CookieStore) -> Self {
+        self.cookies = Some(Arc::new(store));
         self
     }
 
@@ -88,6 +114,13 @@ impl HyperFetcherBuilder {
     #[must_use]
     pub fn user_agent(mut self, value: impl Into<String>) -> Self {
         self.user_agent = value.into();
+        self
+    }
+
+    /// What a server may make this side hold or do; [`ServerLimits::default`] by default.
+    #[must_use]
+    pub fn limits(mut self, limits: ServerLimits) -> Self {
+        self.limits = limits;
         self
     }
 
@@ -100,12 +133,13 @@ impl HyperFetcherBuilder {
             Some(config) => config,
             None => connect::default_tls()?,
         };
-        let connector = Connector::new(tls, self.resolver, self.connect_timeout);
-        Ok(HyperFetcher {
-            client: RwLock::new(client(connector.clone())),
-            connector,
-            user_agent: self.user_agent.into(),
-        })
+        Ok(HyperFetcher(Arc::new(Shared {
+            pools: Pools::new(tls, self.connect, self.limits),
+            cookies: self.cookies,
+            preflights: Mutex::default(),
+            user_agent: self.user_agent,
+            limits: self.limits,
+        })))
     }
 }
 
@@ -115,9 +149,10 @@ impl HyperFetcher {
     pub fn builder() -> HyperFetcherBuilder {
         HyperFetcherBuilder {
             tls: None,
-            resolver: Arc::new(SystemResolver),
-            connect_timeout: Duration::from_secs(30),
+            connect: ConnectSettings::default(),
+            cookies: None,
             user_agent: concat!("bgfetch/", env!("CARGO_PKG_VERSION")).into(),
+            limits: ServerLimits::default(),
         }
     }
 
@@ -135,24 +170,26 @@ impl Fetcher for HyperFetcher {
         &self,
         request: FetchRequest,
     ) -> BoxFuture<'static, Result<FetchResponse, FetchError>> {
-        let client = self.client.read().clone();
-        Box::pin(http_fetch::http_fetch(client, Arc::clone(&self.user_agent), request))
+        Box::pin(http_fetch::http_fetch(Arc::clone(&self.0), request))
     }
 
-    /// Forgets the pool. Fetches that run keep their connections until they end.
+    /// Forgets the connections. Fetches that run keep theirs until they end.
     fn network_changed(&self) {
-        *self.client.write() = client(self.connector.clone());
+        self.0.pools.clear();
     }
 }
 
-fn client(connector: Connector) -> HttpClient {
+fn client(connector: Connector, limits: &ServerLimits) -> HttpClient {
+    /// hyper panics below it.
+    const LEAST_BUFFER: usize = 8 << 10;
+    let head_size = limits.head_size as usize;
     Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE)
-        .http1_max_buf_size(MAX_HEAD)
-        .http1_max_headers(MAX_HEADERS)
-        .http2_max_header_list_size(MAX_HEAD as u32)
+        .http1_max_buf_size(head_size.max(LEAST_BUFFER))
+        .http1_max_headers(limits.headers)
+        .http2_max_header_list_size(limits.head_size)
         .http2_initial_stream_window_size(STREAM_WINDOW)
         .http2_initial_connection_window_size(CONNECTION_WINDOW)
         .http2_keep_alive_interval(PING)

@@ -1,4 +1,8 @@
 //! Loopback servers for the tests: a small origin over HTTP/1.1 and HTTP/2, and a scripted socket.
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+pub(crate) mod http2;
+pub(crate) mod requests;
 
 use std::collections::HashMap;
 use std::convert::Infallible;

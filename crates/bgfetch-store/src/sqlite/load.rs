@@ -51,11 +51,12 @@ pub(super) fn snapshot(
     let next_fetch: Option<i64> = sql
         .query_row("SELECT value FROM meta WHERE key = 'next_fetch'", [], |row| row.get(0))
         .optional()?;
-    Ok(Snapshot {
-        registrations,
-        fetches,
-        next_fetch: next_fetch.unwrap_or_default().cast_unsigned(),
-    })
+    let next_fetch = next_fetch.unwrap_or_default().cast_unsigned();
+    let last = fetches.iter().map(|fetch: &StoredFetch| fetch.key.0).max();
+    if last.is_some_and(|last| last >= next_fetch) || next_fetch == u64::MAX {
+        return Err(StoreError::damaged("the next fetch would have the key of an older one"));
+    }
+    Ok(Snapshot { registrations, fetches, next_fetch })
 }
 
 fn registration(row: &Row<'_>) -> rusqlite::Result<RegistrationKey> {
@@ -112,6 +113,9 @@ fn records(
             return Err(StoreError::damaged("a record is missing"));
         }
         let mut record = record(row)?;
+        if record.generation.0 == u32::MAX {
+            return Err(StoreError::damaged("a record's generations are used up"));
+        }
         if record.result.is_none() && record.generation != Generation::default() {
             record.stored = length(BodyKey {
                 record: RecordKey { fetch, index },

@@ -9,6 +9,7 @@ use bgfetch::{Engine, EventKind, FetchOptions, Principal, RequestInfo, Result, W
 use bgfetch_testkit::{Gate, KIB, Origin, Reply, Resource, Serve};
 
 use crate::common::{Agent, records_of, until};
+use crate::integrity::asking;
 use crate::mortal::{Fate, Moment, Mortal};
 
 /// What the workers of all lives were told, with the bodies they read.
@@ -81,7 +82,8 @@ impl Scenario {
         let registration = engine.register(crate::common::site(), scope).await?;
         let manager = registration.background_fetch().acting_for(Principal::User);
         let upload = RequestInfo::new("POST", self.origin.url("/upload")).body("photo");
-        let requests = [self.origin.url("/film").into(), self.origin.url("/art").into(), upload];
+        let art = asking(self.origin.url("/art"), &self.art);
+        let requests = [self.origin.url("/film").into(), art, upload];
         let fetch = manager.fetch("all", requests, FetchOptions::default()).await?;
         self.told.lock().unwrap().registered = true;
         if self.aborts {

@@ -4,6 +4,9 @@ use bgfetch::embedder::{BoxFuture, Quota};
 use bgfetch::mock::{Behaviour, ScriptedHost};
 use bgfetch::{EventKind, FailureReason, FetchOptions, Limits, Priority, RecordResult, StorageKey};
 use bgfetch_testkit::{Gate, MIB, Origin, Resource, Serve};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use url::Url;
 
 use crate::common::{Agent, records_of, total};
 
@@ -77,6 +80,69 @@ async fn a_body_that_does_not_fit_the_quota_fails_the_fetch() {
     let exceeded = Err(FailureReason::QuotaExceeded);
     assert_eq!(fetch.unwrap().settled().await.unwrap(), exceeded);
     assert_eq!(events.next().await.kind, EventKind::Fail);
+}
+
+/// Zeros as `zstd` has them: four bytes for each 128 KiB.
+fn bomb(length: u64) -> Vec<u8> {
+    const BLOCK: u64 = 128 << 10;
+    const REPEATED: u32 = 1 << 1;
+    let mut frame = vec![0x28, 0xB5, 0x2F, 0xFD, 0, 0x68];
+    let blocks = length / BLOCK;
+    for block in 1..=blocks {
+        let header = (BLOCK as u32) << 3 | REPEATED | u32::from(block == blocks);
+        frame.extend(&header.to_le_bytes()[..3]);
+        frame.push(0);
+    }
+    frame
+}
+
+/// Serves the bomb on one connection after another; returns its URL.
+async fn serve_bomb(length: u64) -> Url {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/bomb", listener.local_addr().unwrap()).parse().unwrap();
+    let body = bomb(length);
+    assert!(body.len() < 10_000);
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let (mut head, mut buffer) = (Vec::new(), [0; 1024]);
+            while !head.ends_with(b"\r\n\r\n") {
+                let length = socket.read(&mut buffer).await.unwrap();
+                head.extend_from_slice(&buffer[..length]);
+            }
+            let head = "HTTP/1.1 200 OK\r\nContent-Encoding: zstd\r\nConnection: close\r\n\r\n";
+            socket.write_all(head.as_bytes()).await.unwrap();
+            socket.write_all(&body).await.unwrap();
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn a_small_response_that_unpacks_to_a_large_one_meets_the_first_limit_in_its_way() {
+    const UNPACKED: u64 = 80 * MIB;
+    for (download_total, quota, reason, most) in [
+        (MIB, None, FailureReason::DownloadTotalExceeded, MIB),
+        (0, Some(MIB), FailureReason::QuotaExceeded, MIB),
+        // By the ratio of what came to what it became.
+        (0, None, FailureReason::FetchError, 64 * MIB),
+        (2 * UNPACKED, None, FailureReason::FetchError, 64 * MIB),
+    ] {
+        let agent = Agent::start();
+        let mut builder = agent.builder(ScriptedHost::new([Behaviour::NeverSettle]));
+        if let Some(quota) = quota {
+            builder = builder.quota(Limit(quota));
+        }
+        let engine = agent.open_with(builder);
+        let manager = agent.manager(&engine).await;
+        let url = serve_bomb(UNPACKED).await;
+        let fetch = manager.fetch("bomb", [url], total(download_total)).await.unwrap();
+        assert_eq!(fetch.settled().await.unwrap(), Err(reason));
+        let stored = records_of(&fetch).await[0].stored();
+        assert!(stored <= most, "{reason:?}: {stored}");
+        for file in agent.body_files() {
+            assert!(std::fs::metadata(file).unwrap().len() <= most);
+        }
+    }
 }
 
 #[tokio::test]

@@ -6,13 +6,16 @@
 mod common;
 
 mod calls;
+mod cors;
 mod crashes;
 mod delivery;
 mod end_to_end;
 mod failures;
+mod integrity;
 mod lifecycle;
 mod limits;
 mod mortal;
 mod order;
 mod pauses;
 mod resume;
+mod uploads;

@@ -8,7 +8,6 @@ use bgfetch_model::background_fetch_manager::fetch::{FetchCall, FetchOptions};
 use bgfetch_model::connectivity::Connectivity;
 use bgfetch_model::ids::{CallId, FetchKey, RegistrationKey};
 use bgfetch_model::input::Input;
-use bgfetch_model::policy::Principal;
 use bgfetch_model::request::Request;
 
 use super::origin::{Plan, Resource};
@@ -103,7 +102,7 @@ impl World {
         self.input(Input::Fetch(Box::new(FetchCall {
             call,
             registration,
-            principal: Arc::new(Principal::User),
+            principal: Arc::new(self.principal.clone()),
             id: id.into(),
             requests,
             options,

@@ -20,10 +20,11 @@ use bgfetch_model::config::Config;
 use bgfetch_model::connectivity::Connectivity;
 use bgfetch_model::error::CallError;
 use bgfetch_model::ids::{
-    AttemptId, CallId, FetchKey, RecordIndex, RecordKey, RegistrationKey, StorageKey,
+    AttemptId, BodyKey, CallId, FetchKey, RecordIndex, RecordKey, RegistrationKey, StorageKey,
 };
-use bgfetch_model::input::{BodyError, Input, Permission};
+use bgfetch_model::input::{BodyError, Input, Permission, Verification};
 use bgfetch_model::model::Model;
+use bgfetch_model::policy::Principal;
 use bgfetch_model::request::Request;
 use bgfetch_model::time::{Now, UnixTime};
 
@@ -41,6 +42,7 @@ pub(crate) enum Step {
     CallerReady(FetchKey),
     Work(AttemptId),
     Report(AttemptId),
+    Verify(BodyKey),
     ClientsApplied(FetchKey),
     EndEvent(FetchKey),
 }
@@ -54,6 +56,7 @@ pub(crate) enum Hold {
     Caller,
     Work,
     Reports,
+    Verifications,
     Clients,
     Events,
 }
@@ -76,9 +79,13 @@ pub(crate) struct World {
     connectivity: Connectivity,
     pub(crate) quota: u64,
     pub(crate) permission: Permission,
+    /// Who calls `fetch()`.
+    pub(crate) principal: Principal,
     pub(crate) body_error: Option<BodyError>,
     /// How many of the next events no worker handles.
     pub(crate) unhandled_events: u32,
+    /// How many of the next bodies cannot be read.
+    pub(crate) unreadable_bodies: u32,
     pub(crate) chunk: u64,
     pub(crate) held: BTreeSet<Hold>,
     pub(crate) attempts: BTreeMap<AttemptId, Attempt>,
@@ -88,6 +95,8 @@ pub(crate) struct World {
     running: BTreeSet<RecordKey>,
     calls: BTreeMap<CallId, Waiting>,
     bodies: BTreeMap<CallId, Vec<u64>>,
+    /// The bodies that are to be verified.
+    verifications: BTreeSet<BodyKey>,
     callers: BTreeSet<FetchKey>,
     clients: BTreeSet<FetchKey>,
     events: BTreeSet<FetchKey>,
@@ -115,6 +124,16 @@ pub(crate) fn post(path: &str, length: u64) -> Request {
     Request { method: "POST".into(), body_length: Some(length), ..get(path) }
 }
 
+/// The integrity metadata of a run of a representation's bytes, as this world has it.
+pub(crate) fn integrity_of(representation: u32, first: u64, length: u64) -> String {
+    format!("{representation}:{first}+{length}")
+}
+
+/// The request, asking for these bytes.
+pub(crate) fn with_integrity(request: Request, representation: u32, length: u64) -> Request {
+    Request { integrity: integrity_of(representation, 0, length), ..request }
+}
+
 pub(crate) fn record(fetch: FetchKey, index: u32) -> RecordKey {
     RecordKey { fetch, index: RecordIndex(index) }
 }
@@ -137,8 +156,10 @@ impl World {
             connectivity: Connectivity::Online,
             quota: u64::MAX,
             permission: Permission::Granted,
+            principal: Principal::User,
             body_error: None,
             unhandled_events: 0,
+            unreadable_bodies: 0,
             chunk: 10,
             held: BTreeSet::new(),
             attempts: BTreeMap::new(),
@@ -147,6 +168,7 @@ impl World {
             running: BTreeSet::new(),
             calls: BTreeMap::new(),
             bodies: BTreeMap::new(),
+            verifications: BTreeSet::new(),
             callers: BTreeSet::new(),
             clients: BTreeSet::new(),
             events: BTreeSet::new(),
@@ -216,6 +238,9 @@ impl World {
                 steps.push(Step::Report(*id));
             }
         }
+        if free(Hold::Verifications) {
+            steps.extend(self.verifications.iter().copied().map(Step::Verify));
+        }
         if free(Hold::Clients) {
             steps.extend(self.clients.iter().copied().map(Step::ClientsApplied));
         }
@@ -265,6 +290,11 @@ impl World {
                 }
                 self.input(Input::Attempt(id, report));
             }
+            Step::Verify(body) => {
+                self.verifications.remove(&body);
+                let verification = self.verify(body);
+                self.input(Input::IntegrityVerified(body, verification));
+            }
             Step::ClientsApplied(fetch) => {
                 self.clients.remove(&fetch);
                 self.oracle.clients_applied(fetch);
@@ -278,6 +308,22 @@ impl World {
                 self.input(Input::EventEnded { fetch, handled });
             }
         }
+    }
+
+    fn verify(&mut self, body: BodyKey) -> Verification {
+        let Some(file) = self.store.file(body.record, body.generation).copied() else {
+            return Verification::Unreadable;
+        };
+        if self.unreadable_bodies > 0 {
+            self.unreadable_bodies -= 1;
+            return Verification::Unreadable;
+        }
+        let integrity = self.store.record(body.record).request.integrity.clone();
+        let matches = integrity == integrity_of(file.representation, file.first, file.length);
+        if matches {
+            self.oracle.verified(body);
+        }
+        if matches { Verification::Matches } else { Verification::Mismatch }
     }
 
     /// Does all that needs no time.
@@ -362,6 +408,7 @@ impl World {
         self.queued.clear();
         self.running.clear();
         self.calls.clear();
+        self.verifications.clear();
         self.callers.clear();
         self.clients.clear();
         self.events.clear();
@@ -413,6 +460,12 @@ impl World {
                 Some(attempt) => attempt.commands.push_back(*command),
                 None => panic!("{command:?} to an attempt that ended"),
             },
+            Action::VerifyIntegrity { body, length } => {
+                let record = body.record;
+                assert!(!self.running.contains(&record), "{record} holds a slot");
+                assert_eq!(self.store.length(record), *length, "{record}: not the whole body");
+                assert!(self.verifications.insert(*body), "{record} is being verified");
+            }
             Action::UpdateClients { fetch, settled: true, .. } => {
                 self.clients.insert(*fetch);
             }

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bgfetch_model::action::{Action, Reply};
 use bgfetch_model::config::Config;
-use bgfetch_model::ids::{CallId, FetchKey, RecordIndex, RecordKey};
+use bgfetch_model::ids::{BodyKey, CallId, FetchKey, RecordIndex, RecordKey};
 use bgfetch_model::model::Model;
-use bgfetch_model::response::FailureReason;
+use bgfetch_model::response::{FailureReason, RecordResult};
 use bgfetch_model::store_op::StoreOp;
 use bgfetch_model::time::Instant;
 
@@ -37,6 +37,8 @@ pub(crate) struct Oracle {
     /// Fetches whose event a worker handled.
     handled: BTreeSet<FetchKey>,
     gone: BTreeSet<FetchKey>,
+    /// Bodies that were found to have the integrity that was asked for.
+    verified: BTreeSet<BodyKey>,
 }
 
 impl Oracle {
@@ -66,6 +68,7 @@ impl Oracle {
     pub(crate) fn crashed(&mut self, store: &mut Store) {
         self.open.clear();
         self.told.clear();
+        self.verified.clear();
         let (fetches, gone) = (&store.fetches, &self.gone);
         let lasts = |key: &FetchKey| fetches.get(key).is_none_or(|fetch| fetch.abort_all);
         self.aborted.retain(lasts);
@@ -76,6 +79,10 @@ impl Oracle {
         let ended = |key: &FetchKey| fetches.get(key).is_none_or(|fetch| !fetch.records_available);
         self.handled.retain(ended);
         assert!(gone.iter().all(|key| !fetches.contains_key(key)), "what is gone came back");
+    }
+
+    pub(crate) fn verified(&mut self, body: BodyKey) {
+        self.verified.insert(body);
     }
 
     /// Looks at an attempt that did something.
@@ -129,6 +136,15 @@ impl Oracle {
                         StoreOp::Settle(key, result, _) if self.aborted.contains(key) => {
                             assert_eq!(*result, Err(FailureReason::Aborted));
                         }
+                        StoreOp::SettleRecord { record: key, result, .. }
+                            if *result == RecordResult::Success =>
+                        {
+                            let stored = store.record(*key);
+                            let body = BodyKey { record: *key, generation: stored.generation };
+                            let verified = self.verified.contains(&body);
+                            let asked = !stored.request.integrity.is_empty();
+                            assert!(verified || !asked, "{key} succeeds unverified");
+                        }
                         _ => {}
                     }
                 }
@@ -174,9 +190,9 @@ impl Oracle {
         for fetch in model.fetches() {
             let records = fetch.records();
             if fetch.records_available() {
-                let stored = records.iter().map(|record| record.response_data().stored).sum();
+                let stored: u64 = records.iter().map(|record| record.response_data().stored).sum();
                 assert_eq!(fetch.stored_body_bytes_total(), stored, "the tallies are wrong");
-                let uploaded = records.iter().map(|record| record.uploaded()).sum();
+                let uploaded: u64 = records.iter().map(|record| record.uploaded()).sum();
                 assert_eq!(fetch.uploaded(), uploaded, "the tallies are wrong");
             } else {
                 assert!(records.is_empty());
@@ -185,6 +201,10 @@ impl Oracle {
             for (index, known) in (0..).map(RecordIndex).zip(records) {
                 let data = known.response_data();
                 let key = record(fetch.key(), index.0);
+                if !known.request().integrity.is_empty() && data.exposed_response().is_some() {
+                    let succeeded = data.result == Some(RecordResult::Success);
+                    assert!(succeeded || data.stored == 0, "{key}: exposed unverified");
+                }
                 // The file is there unless the store opened the next generation since.
                 if let Some(file) = store.file(key, data.generation) {
                     assert!(data.stored <= file.length, "{key}: bytes that are not there");

@@ -1,0 +1,75 @@
+//! The integrity of a body that is stored whole: the part of
+//! [main fetch](https://fetch.spec.whatwg.org/#main-fetch) that waits for the last byte, which comes
+//! after all attempts here, because a body may be reassembled from several.
+
+use alloc::string::ToString;
+
+use crate::action::Action;
+use crate::background_fetch::BackgroundFetch;
+use crate::context::Context;
+use crate::ids::{BodyKey, RecordIndex};
+use crate::input::Verification;
+use crate::record::{Record, RecordState};
+use crate::response::{FailureReason, RecordResult};
+
+const FETCH_ERROR: RecordResult = RecordResult::Failure(FailureReason::FetchError);
+
+const MISMATCH: &str = "the body does not have the integrity the request asks for";
+
+impl BackgroundFetch {
+    /// Every byte of a usable response is stored: the record succeeds, unless its request asks for
+    /// integrity, which is verified first.
+    pub(crate) fn body_stored(&mut self, ctx: &mut Context, index: RecordIndex) {
+        let Some(record) = self.record(index) else {
+            return;
+        };
+        if record.request.integrity.is_empty() {
+            return self.settle_record(ctx, index, RecordResult::Success, None);
+        }
+        // Main fetch, integrity metadata on a response without a body: a network error.
+        if has_null_body(record) {
+            return self.settle_record(ctx, index, FETCH_ERROR, Some(MISMATCH.to_string()));
+        }
+        let generation = record.data.generation;
+        let length = record.data.stored;
+        let body = BodyKey { record: self.record_key(index), generation };
+        self.change(index, |record| {
+            record.whole = true;
+            record.state = RecordState::Verifying;
+        });
+        ctx.act(Action::VerifyIntegrity { body, length });
+    }
+
+    /// The stored body was compared with the integrity metadata.
+    pub(crate) fn integrity_verified(
+        &mut self,
+        ctx: &mut Context,
+        body: BodyKey,
+        verification: Verification,
+    ) {
+        let index = body.record.index;
+        let waits = self.record(index).is_some_and(|record| {
+            matches!(record.state, RecordState::Verifying)
+                && record.data.generation == body.generation
+        });
+        if !waits {
+            // It was aborted meanwhile.
+            return;
+        }
+        match verification {
+            Verification::Matches => self.settle_record(ctx, index, RecordResult::Success, None),
+            // Main fetch, the bytes do not match: a network error. The same request would get the
+            // same bytes, so it is not repeated.
+            Verification::Mismatch => {
+                self.settle_record(ctx, index, FETCH_ERROR, Some(MISMATCH.to_string()));
+            }
+            Verification::Unreadable => self.wait_for_storage(ctx, index),
+        }
+    }
+}
+
+/// Whether Fetch gives the response no body at all, which is something else than an empty one.
+fn has_null_body(record: &Record) -> bool {
+    let status = record.data.response.as_deref().map(|head| head.status);
+    record.request.method == "HEAD" || matches!(status, Some(204 | 205))
+}

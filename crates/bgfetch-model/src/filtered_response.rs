@@ -1,0 +1,115 @@
+//! Fetch's [filtered responses](https://fetch.spec.whatwg.org/#concept-filtered-response): what
+//! script may see of a response. The response itself stays whole, because validators and ranges are
+//! needed for resumes whether they are exposed or not.
+
+use alloc::vec::Vec;
+
+use crate::header_list::HeaderList;
+use crate::response::{ResponseHead, ResponseType};
+
+/// The names of [CORS-safelisted
+/// response-headers](https://fetch.spec.whatwg.org/#cors-safelisted-response-header-name) that need
+/// no approval.
+const SAFELISTED: [&str; 7] = [
+    "cache-control",
+    "content-language",
+    "content-length",
+    "content-type",
+    "expires",
+    "last-modified",
+    "pragma",
+];
+
+/// The [forbidden response-header names](https://fetch.spec.whatwg.org/#forbidden-response-header-name),
+/// which no script ever sees. Fetchers drop such headers when their cookie store has read them.
+pub const FORBIDDEN_RESPONSE_HEADER_NAMES: [&str; 2] = ["set-cookie", "set-cookie2"];
+
+fn is_forbidden(name: &str) -> bool {
+    FORBIDDEN_RESPONSE_HEADER_NAMES.iter().any(|other| name.eq_ignore_ascii_case(other))
+}
+
+impl ResponseHead {
+    /// This response as script may see it, by its type.
+    #[must_use]
+    pub fn filtered(&self) -> Self {
+        let exposed: fn(&Self, &str) -> bool = match self.response_type {
+            ResponseType::Default => return self.clone(),
+            ResponseType::Basic => |_, name| !is_forbidden(name),
+            ResponseType::Cors => Self::is_cors_safelisted,
+            ResponseType::OpaqueRedirect => |_, _| false,
+        };
+        let headers: HeaderList =
+            self.headers.iter().filter(|(name, _)| exposed(self, name)).collect();
+        let opaque = self.response_type == ResponseType::OpaqueRedirect;
+        Self {
+            status: if opaque { 0 } else { self.status },
+            headers,
+            url_list: self.url_list.clone(),
+            response_type: self.response_type,
+            cors_exposed_header_names: Vec::new(),
+        }
+    }
+
+    /// [CORS-safelisted response-header name](https://fetch.spec.whatwg.org/#cors-safelisted-response-header-name),
+    /// by itself or because the server exposes it.
+    fn is_cors_safelisted(&self, name: &str) -> bool {
+        let is = |other: &&str| name.eq_ignore_ascii_case(other);
+        SAFELISTED.iter().any(is)
+            || (!is_forbidden(name)
+                && self.cors_exposed_header_names.iter().any(|other| is(&other.as_str())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    fn names(response_type: ResponseType, exposed: &[&str]) -> Vec<alloc::string::String> {
+        let names = [
+            "Cache-Control",
+            "Content-Language",
+            "Content-Length",
+            "CONTENT-TYPE",
+            "Expires",
+            "Last-Modified",
+            "Pragma",
+            "ETag",
+            "X-A",
+            "Set-Cookie",
+            "set-cookie2",
+        ];
+        let head = ResponseHead {
+            status: 203,
+            headers: names.iter().map(|name| (*name, "1")).collect(),
+            url_list: vec!["https://a.test/".parse().unwrap()],
+            response_type,
+            cors_exposed_header_names: exposed.iter().map(|name| (*name).into()).collect(),
+        };
+        let filtered = head.filtered();
+        assert_eq!(filtered.response_type, response_type);
+        assert_eq!(filtered.url_list, head.url_list);
+        let opaque = response_type == ResponseType::OpaqueRedirect;
+        assert_eq!(filtered.status, if opaque { 0 } else { 203 });
+        filtered.headers.iter().map(|(name, _)| name.into()).collect()
+    }
+
+    #[test]
+    fn each_type_hides_what_it_must() {
+        assert_eq!(names(ResponseType::Default, &[]).len(), 11);
+        let basic = names(ResponseType::Basic, &[]);
+        assert_eq!(basic.len(), 9);
+        assert!(!basic.iter().any(|name| name.to_lowercase().contains("cookie")));
+        assert!(names(ResponseType::OpaqueRedirect, &["etag"]).is_empty());
+    }
+
+    #[test]
+    fn cors_shows_the_safelist_and_what_is_exposed_but_never_cookies() {
+        let safe = names(ResponseType::Cors, &[]);
+        assert_eq!(safe.len(), 7);
+        assert_eq!(names(ResponseType::Cors, &["*"]), safe, "a name like any other");
+        let more = names(ResponseType::Cors, &["etag", "X-a", "set-cookie", "Set-Cookie2", "x-b"]);
+        assert_eq!(more[..7], safe[..]);
+        assert_eq!(more[7..], ["ETag", "X-A"]);
+    }
+}

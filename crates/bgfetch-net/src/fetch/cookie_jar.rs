@@ -1,0 +1,302 @@
+//! A cookie store in memory, after the storage and retrieval models of
+//! [RFC 6265bis](https://httpwg.org/http-extensions/draft-ietf-httpbis-rfc6265bis.html).
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
+use cookie_store::{Cookie, CookieDomain, CookieExpiration, CookiePath};
+use http::HeaderValue;
+use parking_lot::Mutex;
+use url::{Host, Url};
+
+use super::cookies::{CookieContext, CookieStore};
+use super::site::{self, Site};
+
+/// The longest name and value together, in bytes; RFC 6265bis names the number.
+const MAX_PAIR: usize = 4096;
+
+/// The longest value of an attribute, in bytes; RFC 6265bis names the number.
+const MAX_ATTRIBUTE: usize = 1024;
+
+/// The most cookies of one registrable domain in one partition. RFC 6265bis asks for 50 at least.
+const MAX_OF_DOMAIN: usize = 180;
+
+/// The most cookies in all, the number RFC 6265bis asks for: some 20 MiB at worst.
+const MAX_COOKIES: usize = 3000;
+
+/// Keeps cookies in memory, partitioned by the site of the top-level page; the user has a partition
+/// of their own.
+///
+/// - A cookie that does not say `SameSite=None; Secure` is sent and accepted only within its own
+///   site: no background fetch is a top-level navigation, so `Lax`, the default, means `Strict`.
+/// - `Domain` may not be a public suffix; the `__Host-` and `__Secure-` prefixes hold what they
+///   promise; `Secure` needs https, or this machine.
+/// - Names and values are limited to 4096 bytes together, attributes to 1024 bytes, cookies to 180
+///   of a registrable domain and 3000 in all. Of too many, the one that was not used for the longest
+///   time goes, within a domain those first that are not `Secure`.
+/// - Cookies without a name, and those that are not UTF-8, are ignored.
+///
+/// Nothing outlives the jar. An embedder whose cookies last implements [`CookieStore`] itself.
+#[derive(Default)]
+pub struct CookieJar(Mutex<Jar>);
+
+impl CookieJar {
+    /// An empty jar.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Forgets all cookies.
+    pub fn clear(&self) {
+        self.0.lock().buckets.clear();
+    }
+}
+
+impl CookieStore for CookieJar {
+    fn cookies(&self, context: &CookieContext<'_>) -> Option<HeaderValue> {
+        self.0.lock().retrieve(context)
+    }
+
+    fn set_cookies(&self, context: &CookieContext<'_>, values: &[HeaderValue]) {
+        let Some(key) = BucketKey::of(context) else {
+            return;
+        };
+        let mut jar = self.0.lock();
+        for value in values {
+            if let Some(kept) = std::str::from_utf8(value.as_bytes())
+                .ok()
+                .and_then(|text| Kept::accept(text, context))
+            {
+                jar.insert(&key, kept, is_secure(context.url));
+            }
+        }
+    }
+}
+
+/// Where the cookies that may match a URL are kept: no `Domain` reaches beyond a registrable domain.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct BucketKey {
+    partition: Option<Site>,
+    /// The registrable domain, or else the host.
+    domain: String,
+}
+
+impl BucketKey {
+    /// None under a top-level page with an opaque origin, which no cookie can be kept for.
+    fn of(context: &CookieContext<'_>) -> Option<Self> {
+        let partition = match context.top_level_origin {
+            None => None,
+            Some(origin) => Some(Site::of(origin)?),
+        };
+        let host = context.url.host_str()?;
+        let domain = match context.url.host()? {
+            Host::Domain(name) => site::registrable_domain(name).unwrap_or(name),
+            Host::Ipv4(_) | Host::Ipv6(_) => host,
+        };
+        Some(Self { partition, domain: domain.to_owned() })
+    }
+}
+
+/// A cookie.
+struct Kept {
+    name: String,
+    value: String,
+    domain: CookieDomain,
+    path: CookiePath,
+    expires: CookieExpiration,
+    secure: bool,
+    /// Whether it says `SameSite=None`.
+    cross_site: bool,
+    /// When it was created and used last, as a count of the jar's calls.
+    created: u64,
+    used: u64,
+}
+
+impl Kept {
+    /// Parses a `Set-Cookie` value and checks it against what set it: the steps of RFC 6265bis's
+    /// storage model that do not look at other cookies.
+    fn accept(text: &str, context: &CookieContext<'_>) -> Option<Self> {
+        // Too long an attribute is as if it were not there.
+        let mut parts = text.split(';');
+        let mut short = String::from(parts.next()?);
+        for attribute in parts.filter(|attribute| attribute.len() <= MAX_ATTRIBUTE) {
+            short.push(';');
+            short.push_str(attribute);
+        }
+        // Also checks that the host is within `Domain`.
+        let cookie = Cookie::parse(short.as_str(), context.url).ok()?;
+        let (name, value) = cookie.name_value();
+        if name.len() + value.len() > MAX_PAIR {
+            return None;
+        }
+        let secure = cookie.secure() == Some(true);
+        if secure && !is_secure(context.url) {
+            return None;
+        }
+        let domain = match &cookie.domain {
+            CookieDomain::Suffix(domain) if site::is_public_suffix(domain) => {
+                let is_host = cookie.domain.host_is_identical(context.url);
+                is_host.then(|| CookieDomain::HostOnly(domain.clone()))?
+            }
+            domain => domain.clone(),
+        };
+        let is_host_only = matches!(domain, CookieDomain::HostOnly(_)) && cookie.domain().is_none();
+        let is_root = cookie.path.is_from_path_attr() && &*cookie.path == "/";
+        if has_prefix(name, "__Secure-") && !secure
+            || has_prefix(name, "__Host-") && !(secure && is_host_only && is_root)
+        {
+            return None;
+        }
+        let cross_site = cookie.same_site().is_some_and(|same_site| same_site.is_none());
+        if if cross_site { !secure } else { !context.same_site } {
+            return None;
+        }
+        Some(Self {
+            name: name.to_owned(),
+            value: value.to_owned(),
+            domain,
+            path: cookie.path.clone(),
+            expires: cookie.expires.clone(),
+            secure,
+            cross_site,
+            created: 0,
+            used: 0,
+        })
+    }
+
+    fn is_for(&self, context: &CookieContext<'_>) -> bool {
+        self.domain.matches(context.url)
+            && self.path.matches(context.url)
+            && (!self.secure || is_secure(context.url))
+            && (self.cross_site || context.same_site)
+    }
+
+    fn has_identity_of(&self, other: &Self) -> bool {
+        self.name == other.name && self.domain == other.domain && *self.path == *other.path
+    }
+
+    /// Whether `other`, set without TLS, would be mistaken for this cookie.
+    fn is_shadowed_by(&self, other: &Self) -> bool {
+        let (own, others) = (String::from(&self.domain), String::from(&other.domain));
+        self.secure
+            && self.name == other.name
+            && (is_within(&own, &others, '.') || is_within(&others, &own, '.'))
+            && path_matches(&other.path, &self.path)
+    }
+}
+
+/// Whether the name has one of RFC 6265bis's prefixes, in any case.
+fn has_prefix(name: &str, prefix: &str) -> bool {
+    name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
+/// Whether `inner` is `outer` or ends in it after `separator`.
+fn is_within(inner: &str, outer: &str, separator: char) -> bool {
+    inner.strip_suffix(outer).is_some_and(|rest| rest.is_empty() || rest.ends_with(separator))
+}
+
+/// RFC 6265's path-match.
+fn path_matches(path: &str, cookie_path: &str) -> bool {
+    path.strip_prefix(cookie_path)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || cookie_path.ends_with('/'))
+}
+
+/// Whether nobody on the way can read or change what is sent: TLS, or this machine.
+fn is_secure(url: &Url) -> bool {
+    url.scheme() == "https"
+        || match url.host() {
+            Some(Host::Domain(name)) => name == "localhost",
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        }
+}
+
+#[derive(Default)]
+struct Jar {
+    buckets: HashMap<BucketKey, Vec<Kept>>,
+    calls: u64,
+}
+
+impl Jar {
+    fn insert(&mut self, key: &BucketKey, mut kept: Kept, from_secure: bool) {
+        self.calls += 1;
+        (kept.created, kept.used) = (self.calls, self.calls);
+        let bucket = self.buckets.entry(key.clone()).or_default();
+        bucket.retain(|old| !old.expires.is_expired());
+        let shadows = !kept.secure
+            && !from_secure
+            && bucket.iter().any(|secure| secure.is_shadowed_by(&kept));
+        if !shadows {
+            // A cookie that is set again keeps its place among the others; one that comes expired
+            // was sent to be deleted.
+            if let Some(at) = bucket.iter().position(|old| old.has_identity_of(&kept)) {
+                kept.created = bucket.swap_remove(at).created;
+            }
+            if !kept.expires.is_expired() {
+                bucket.push(kept);
+            }
+        }
+        if bucket.len() > MAX_OF_DOMAIN {
+            remove_least(bucket, |old| (old.secure, old.used));
+        }
+        if bucket.is_empty() {
+            self.buckets.remove(key);
+        }
+        self.limit_all();
+    }
+
+    fn limit_all(&mut self) {
+        if self.buckets.values().map(Vec::len).sum::<usize>() <= MAX_COOKIES {
+            return;
+        }
+        self.buckets.retain(|_, bucket| {
+            bucket.retain(|old| !old.expires.is_expired());
+            !bucket.is_empty()
+        });
+        if self.buckets.values().map(Vec::len).sum::<usize>() <= MAX_COOKIES {
+            return;
+        }
+        let oldest = |bucket: &Vec<Kept>| bucket.iter().map(|old| old.used).min();
+        let Some((key, bucket)) = self.buckets.iter_mut().min_by_key(|(_, bucket)| oldest(bucket))
+        else {
+            return;
+        };
+        remove_least(bucket, |old| old.used);
+        if bucket.is_empty() {
+            let key = key.clone();
+            self.buckets.remove(&key);
+        }
+    }
+
+    fn retrieve(&mut self, context: &CookieContext<'_>) -> Option<HeaderValue> {
+        self.calls += 1;
+        let bucket = self.buckets.get_mut(&BucketKey::of(context)?)?;
+        let mut chosen: Vec<_> = bucket
+            .iter_mut()
+            .filter(|kept| !kept.expires.is_expired() && kept.is_for(context))
+            .collect();
+        chosen.sort_by_key(|kept| (Reverse(kept.path.len()), kept.created));
+        let mut pairs = Vec::with_capacity(chosen.len());
+        for kept in chosen {
+            kept.used = self.calls;
+            pairs.push(format!("{}={}", kept.name, kept.value));
+        }
+        if pairs.is_empty() {
+            return None;
+        }
+        // What a header value brought in fits into one; and should it not, no cookies is the answer.
+        HeaderValue::from_bytes(pairs.join("; ").as_bytes()).ok()
+    }
+}
+
+fn remove_least<K: Ord>(bucket: &mut Vec<Kept>, rank: impl Fn(&Kept) -> K) {
+    let least = bucket.iter().enumerate().min_by_key(|(_, kept)| rank(kept)).map(|(at, _)| at);
+    if let Some(at) = least {
+        bucket.swap_remove(at);
+    }
+}
+
+#[cfg(test)]
+mod tests;

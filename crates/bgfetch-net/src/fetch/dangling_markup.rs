@@ -1,0 +1,26 @@
+//! [Dangling markup](bgfetch_model::dangling_markup): a URL that may be text of the page which an
+//! injected tag swallowed.
+
+use super::{Blocked, Hop};
+
+/// Refuses such a URL. Only those of HTTP come here.
+///
+/// # Errors
+/// [`Blocked::DanglingMarkup`].
+pub fn check(hop: &Hop) -> Result<(), Blocked> {
+    if hop.dangling_markup { Err(Blocked::DanglingMarkup) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bgfetch_model::request::Request;
+
+    #[test]
+    fn the_mark_on_the_url_decides() {
+        let mut hop = Hop::first(&Request::get("https://a.test/?<".parse().unwrap()));
+        assert_eq!(check(&hop), Ok(()));
+        hop.dangling_markup = true;
+        assert_eq!(check(&hop), Err(Blocked::DanglingMarkup));
+    }
+}

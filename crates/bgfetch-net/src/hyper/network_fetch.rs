@@ -1,0 +1,102 @@
+//! [HTTP-network fetch](https://fetch.spec.whatwg.org/#concept-http-network-fetch): one message to
+//! a server, and the head of its response, within [`ServerLimits`].
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ::hyper::body::Incoming;
+use bgfetch_model::header_list::HeaderList;
+use bytes::Bytes;
+use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
+use http::{HeaderMap, Request, Response, Version};
+use http_body_util::BodyExt;
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
+use tokio::sync::Notify;
+
+use super::limits::ServerLimits;
+use super::upload::UploadBody;
+use super::{HttpClient, error, headers};
+use crate::fetch::Blocked;
+use crate::fetcher::FetchError;
+
+/// A response of which the head has come, and nothing else was read.
+pub(super) struct Received {
+    response: Response<Incoming>,
+    connection: CaptureConnection,
+}
+
+/// Sends `message` and waits for the head of its response. `failed` says what a failure of the HTTP
+/// library means for this message.
+pub(super) async fn network_fetch(
+    client: &HttpClient,
+    limits: &ServerLimits,
+    mut message: Request<UploadBody>,
+    failed: impl FnOnce(legacy::Error) -> FetchError,
+) -> Result<Received, FetchError> {
+    let connection = capture_connection(&mut message);
+    let flooded = count_informational(&mut message, limits.informational);
+    let response = tokio::select! {
+        biased;
+        () = flooded.notified() => {
+            return Err(error::protocol("too many informational responses"));
+        }
+        response = client.request(message) => response.map_err(failed)?,
+    };
+    limits.check_head(response.status(), response.headers())?;
+    Ok(Received { response, connection })
+}
+
+/// Notifies when more than `most` informational responses came, over HTTP/1.1. hyper skips any
+/// number of them; over HTTP/2 it tells nobody, so there [`super::frames`] counts.
+fn count_informational(message: &mut Request<UploadBody>, most: usize) -> Arc<Notify> {
+    let flooded = Arc::new(Notify::new());
+    let (notify, came) = (Arc::clone(&flooded), AtomicUsize::new(0));
+    ::hyper::ext::on_informational(message, move |_| {
+        if came.fetch_add(1, Ordering::Relaxed) >= most {
+            notify.notify_one();
+        }
+    });
+    flooded
+}
+
+impl Received {
+    /// The status code.
+    pub(super) fn status(&self) -> u16 {
+        self.response.status().as_u16()
+    }
+
+    /// The headers as they came.
+    pub(super) fn header_map(&self) -> &HeaderMap {
+        self.response.headers()
+    }
+
+    /// The header list.
+    pub(super) fn headers(&self) -> HeaderList {
+        headers::to_list(self.response.headers())
+    }
+
+    /// Whether the connection carries other requests at the same time.
+    pub(super) fn is_multiplexed(&self) -> bool {
+        self.response.version() == Version::HTTP_2
+    }
+
+    /// The body as it comes, codings and all.
+    pub(super) fn into_body(self) -> BoxStream<'static, Result<Bytes, FetchError>> {
+        self.response.into_body().into_data_stream().map_err(error::from_body).boxed()
+    }
+
+    /// Gives the response up unread, because the page may not have it.
+    ///
+    /// An HTTP/1.1 connection can be used again only where the whole body has come already. That
+    /// would tell its size by the time that the next request takes, so the connection is never used
+    /// again. An HTTP/2 connection goes on either way.
+    pub(super) fn refuse(self, cause: impl Into<Blocked>) -> FetchError {
+        if !self.is_multiplexed()
+            && let Some(connection) = &*self.connection.connection_metadata()
+        {
+            connection.poison();
+        }
+        error::blocked(true, cause.into())
+    }
+}

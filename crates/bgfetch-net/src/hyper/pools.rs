@@ -1,0 +1,139 @@
+//! Fetch's [connection pool](https://fetch.spec.whatwg.org/#concept-connection-pool), divided by what
+//! must not share connections.
+
+use std::sync::Arc;
+
+use bgfetch_model::ids::StorageKey;
+use bgfetch_model::policy::Principal;
+use parking_lot::Mutex;
+use rustls::ClientConfig;
+use rustls::client::{ResolvesClientCert, Resumption};
+use rustls::sign::CertifiedKey;
+
+use super::connect::{ConnectSettings, Connector};
+use super::limits::ServerLimits;
+use super::{HttpClient, client};
+use crate::fetcher::FetchRequest;
+
+/// The most parts at a time. Each costs little but its idle connections, which close by themselves;
+/// the number is there so that many sites cannot make it grow without end.
+const MAX_POOLS: usize = 64;
+
+/// How many servers' TLS sessions a part remembers.
+const TLS_SESSIONS: usize = 32;
+
+/// What two requests must have in common to share a connection or a TLS session, beside what is
+/// requested: Fetch's [network partition key](https://fetch.spec.whatwg.org/#network-partition-key),
+/// and whether credentials are included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct PoolKey {
+    /// None is the user.
+    partition: Option<StorageKey>,
+    credentials: bool,
+}
+
+/// The connections of all fetches.
+pub(super) struct Pools {
+    settings: ConnectSettings,
+    tls: ClientConfig,
+    limits: ServerLimits,
+    /// The one used last at the end.
+    pools: Mutex<Vec<(PoolKey, HttpClient)>>,
+}
+
+impl Pools {
+    pub(super) fn new(tls: ClientConfig, settings: ConnectSettings, limits: ServerLimits) -> Self {
+        Self { settings, tls, limits, pools: Mutex::default() }
+    }
+
+    /// The client for one request of a fetch. Those without credentials, preflights among them, go
+    /// by connections that show no client certificate.
+    pub(super) fn client(&self, fetch: &FetchRequest, credentials: bool) -> HttpClient {
+        let partition = match *fetch.principal {
+            Principal::User => None,
+            Principal::Page(_) => Some(fetch.storage_key.clone()),
+        };
+        self.get(PoolKey { partition, credentials })
+    }
+
+    fn get(&self, key: PoolKey) -> HttpClient {
+        let mut pools = self.pools.lock();
+        let entry = match pools.iter().position(|(other, _)| *other == key) {
+            Some(at) => pools.remove(at),
+            None => {
+                let informational = self.limits.informational;
+                let connector = Connector::new(self.tls_for(&key), &self.settings, informational);
+                (key, client(connector, &self.limits))
+            }
+        };
+        let client = entry.1.clone();
+        pools.push(entry);
+        if pools.len() > MAX_POOLS {
+            // Fetches that run in it keep it; only its idle connections close.
+            pools.remove(0);
+        }
+        client
+    }
+
+    /// Forgets all connections. Fetches that run keep theirs.
+    pub(super) fn clear(&self) {
+        self.pools.lock().clear();
+    }
+
+    fn tls_for(&self, key: &PoolKey) -> ClientConfig {
+        let mut tls = self.tls.clone();
+        // Clones share the session cache, and a resumed session tells the server who comes back.
+        tls.resumption = Resumption::in_memory_sessions(TLS_SESSIONS);
+        if !key.credentials {
+            tls.client_auth_cert_resolver = Arc::new(NoCertificate);
+        }
+        tls
+    }
+}
+
+/// Shows no client certificate.
+#[derive(Debug)]
+struct NoCertificate;
+
+impl ResolvesClientCert for NoCertificate {
+    fn resolve(
+        &self,
+        _root_hint_subjects: &[&[u8]],
+        _schemes: &[rustls::SignatureScheme],
+    ) -> Option<Arc<CertifiedKey>> {
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hyper::connect;
+
+    fn key(partition: usize, credentials: bool) -> PoolKey {
+        PoolKey { partition: Some(StorageKey(partition.to_string())), credentials }
+    }
+
+    #[tokio::test]
+    async fn the_parts_are_bounded_and_the_longest_unused_goes() {
+        let pools = Pools::new(
+            connect::default_tls().unwrap(),
+            ConnectSettings::default(),
+            ServerLimits::default(),
+        );
+        for n in 0..MAX_POOLS {
+            pools.get(key(n, true));
+        }
+        pools.get(key(0, true));
+        pools.get(key(MAX_POOLS, true));
+        let held: Vec<_> = pools.pools.lock().iter().map(|(key, _)| key.clone()).collect();
+        assert_eq!(held.len(), MAX_POOLS);
+        assert!(held.contains(&key(0, true)) && !held.contains(&key(1, true)));
+        pools.clear();
+        assert!(pools.pools.lock().is_empty());
+    }
+}

@@ -1,0 +1,93 @@
+//! What TLS failures are called, for people.
+
+use std::io;
+
+use rustls::{AlertDescription, CertificateError, Error};
+
+/// What went wrong with TLS, if `error` is where TLS failed. An error that wraps such a one is not.
+pub(super) fn message(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    if let Some(error) = error.downcast_ref::<Error>() {
+        return Some(of(error));
+    }
+    // HTTP/2 keeps only the text of a connection's error. What TLS says once there is a connection
+    // is an alert, such as that a client certificate was not accepted.
+    let text = match error.downcast_ref::<h2::Error>() {
+        Some(error) => error.get_io()?.to_string(),
+        None => error.downcast_ref::<io::Error>()?.to_string(),
+    };
+    let alert = text.strip_prefix("received fatal alert: ")?;
+    Some(match alert {
+        "CertificateRequired" => of(&Error::AlertReceived(AlertDescription::CertificateRequired)),
+        _ => format!("{REFUSED}{alert}"),
+    })
+}
+
+const REFUSED: &str = "the server refused TLS: ";
+
+fn of(error: &Error) -> String {
+    match error {
+        Error::InvalidCertificate(cause) => {
+            format!("the server's certificate is not trusted: {}", untrusted(cause))
+        }
+        Error::InvalidMessage(_) => String::from("the server does not speak TLS"),
+        Error::NoApplicationProtocol
+        | Error::AlertReceived(AlertDescription::NoApplicationProtocol) => {
+            String::from("the server speaks neither HTTP/1.1 nor HTTP/2")
+        }
+        Error::AlertReceived(AlertDescription::CertificateRequired) => {
+            String::from("the server wants a client certificate")
+        }
+        Error::AlertReceived(alert) => format!("{REFUSED}{alert:?}"),
+        Error::PeerIncompatible(cause) => {
+            format!("there is no version or cipher of TLS in common with the server: {cause:?}")
+        }
+        other => format!("TLS failed: {other}"),
+    }
+}
+
+fn untrusted(cause: &CertificateError) -> String {
+    use CertificateError as Cause;
+    let text = match cause {
+        Cause::UnknownIssuer => "its issuer is unknown",
+        Cause::NotValidForName | Cause::NotValidForNameContext { .. } => "it is for another host",
+        Cause::Expired | Cause::ExpiredContext { .. } => "it has expired",
+        Cause::NotValidYet | Cause::NotValidYetContext { .. } => "it is not valid yet",
+        Cause::Revoked => "it was revoked",
+        Cause::ApplicationVerificationFailure => "the verifier refused it",
+        other => return other.to_string(),
+    };
+    text.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_are_named() {
+        let untrusted = |cause| Error::InvalidCertificate(cause);
+        for (error, expected) in [
+            (untrusted(CertificateError::UnknownIssuer), "not trusted: its issuer is unknown"),
+            (untrusted(CertificateError::NotValidForName), "not trusted: it is for another host"),
+            (untrusted(CertificateError::Expired), "not trusted: it has expired"),
+            (untrusted(CertificateError::NotValidYet), "not trusted: it is not valid yet"),
+            (untrusted(CertificateError::Revoked), "not trusted: it was revoked"),
+            (untrusted(CertificateError::BadSignature), "not trusted: "),
+            (
+                Error::AlertReceived(AlertDescription::HandshakeFailure),
+                "refused TLS: HandshakeFailure",
+            ),
+            (Error::DecryptError, "TLS failed: cannot decrypt"),
+        ] {
+            let told = message(&error).unwrap();
+            assert!(told.contains(expected), "{told}");
+        }
+        let other = io::Error::new(io::ErrorKind::InvalidData, "a bad chunk");
+        assert_eq!(message(&other), None);
+        for alert in [AlertDescription::CertificateRequired, AlertDescription::UnknownCA] {
+            let whole = Error::AlertReceived(alert);
+            let text = io::Error::new(io::ErrorKind::InvalidData, whole.to_string());
+            assert_eq!(message(&text), message(&whole));
+        }
+    }
+}

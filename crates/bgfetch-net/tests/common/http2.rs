@@ -1,0 +1,145 @@
+//! HTTP/2 servers that misbehave.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bgfetch_net::hyper::HyperFetcher;
+use bytes::Bytes;
+use h2::RecvStream;
+use h2::server::SendResponse;
+use http::Request;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+const PREFACE: usize = 24;
+const FRAME_HEADER: usize = 9;
+
+/// A server for HTTP/2 alone, by a certificate for `localhost`.
+pub(crate) struct Http2 {
+    pub(crate) url: String,
+    /// How many requests came.
+    pub(crate) requests: Arc<AtomicUsize>,
+    client: ClientConfig,
+}
+
+impl Http2 {
+    /// Each request gets what `answer` sends.
+    pub(crate) async fn start<F, R>(answer: F) -> Self
+    where
+        F: Fn(Request<RecvStream>, SendResponse<Bytes>) -> R + Clone + Send + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
+        Self::listen(move |socket, requests| {
+            let answer = answer.clone();
+            async move {
+                let mut connection = h2::server::handshake(socket).await.unwrap();
+                while let Some(Ok((request, respond))) = connection.accept().await {
+                    requests.fetch_add(1, Ordering::Relaxed);
+                    tokio::spawn(answer(request, respond));
+                }
+            }
+        })
+        .await
+    }
+
+    /// Sends `frames` when the first request's head came, then waits for the client to go.
+    pub(crate) async fn raw(frames: Vec<u8>) -> Self {
+        Self::listen(move |mut socket, requests| {
+            let frames = frames.clone();
+            async move {
+                socket.write_all(&frame(SETTINGS, 0, 0, &[])).await.unwrap();
+                let mut seen = vec![0; PREFACE];
+                socket.read_exact(&mut seen).await.unwrap();
+                while read_frame(&mut socket).await != Some(HEADERS) {}
+                requests.fetch_add(1, Ordering::Relaxed);
+                socket.write_all(&frames).await.unwrap();
+                while read_frame(&mut socket).await.is_some() {}
+            }
+        })
+        .await
+    }
+
+    async fn listen<F, R>(serve: F) -> Self
+    where
+        F: Fn(TlsStream<TcpStream>, Arc<AtomicUsize>) -> R + Send + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let made = rcgen::generate_simple_self_signed([String::from("localhost")]).unwrap();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let certificate = made.cert.der().clone();
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate.clone()).unwrap();
+        let client = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .unwrap();
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://localhost:{}/", listener.local_addr().unwrap().port());
+        let requests = Arc::new(AtomicUsize::new(0));
+        let seen = Arc::clone(&requests);
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                if let Ok(socket) = acceptor.accept(socket).await {
+                    tokio::spawn(serve(socket, Arc::clone(&seen)));
+                }
+            }
+        });
+        Self { url, requests, client }
+    }
+
+    /// A fetcher that trusts this server.
+    pub(crate) fn fetcher(&self) -> HyperFetcher {
+        HyperFetcher::builder().tls(self.client.clone()).build().unwrap()
+    }
+}
+
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const END_STREAM: u8 = 1;
+pub(crate) const END_HEADERS: u8 = 4;
+
+/// A frame as it is on the wire.
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let mut frame = (payload.len() as u32).to_be_bytes()[1..].to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+/// The next frame's type, or none at the end.
+async fn read_frame(socket: &mut TlsStream<TcpStream>) -> Option<u8> {
+    let mut header = [0; FRAME_HEADER];
+    socket.read_exact(&mut header).await.ok()?;
+    let length = u32::from_be_bytes([0, header[0], header[1], header[2]]);
+    let mut payload = vec![0; length as usize];
+    socket.read_exact(&mut payload).await.ok()?;
+    Some(header[3])
+}
+
+/// Reads all of a request's body; how long it was.
+pub(crate) async fn read_all(mut body: RecvStream) -> usize {
+    let mut length = 0;
+    while let Some(Ok(bytes)) = poll_fn(|context| body.poll_data(context)).await {
+        length += bytes.len();
+        body.flow_control().release_capacity(bytes.len()).unwrap();
+    }
+    length
+}

@@ -1,0 +1,79 @@
+//! Requests, and what becomes of them.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bgfetch_model::attempt::AttemptSpec;
+use bgfetch_model::request::Request;
+use bgfetch_net::fetcher::{FetchError, FetchRequest, FetchResponse, Fetcher, RequestBody};
+use bgfetch_net::hyper::HyperFetcher;
+use bytes::Bytes;
+use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use url::Url;
+
+use super::{pattern, user_request};
+
+/// A stored body, in chunks.
+pub(crate) struct Stored {
+    bytes: Bytes,
+    chunk: usize,
+    pub(crate) opened: AtomicUsize,
+}
+
+impl Stored {
+    pub(crate) fn pattern(length: usize) -> Arc<Self> {
+        Arc::new(Self { bytes: pattern(length), chunk: 16 << 10, opened: AtomicUsize::new(0) })
+    }
+}
+
+impl RequestBody for Stored {
+    fn length(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    fn open(&self) -> BoxStream<'static, io::Result<Bytes>> {
+        self.opened.fetch_add(1, Ordering::Relaxed);
+        let chunks: Vec<_> = self.bytes.chunks(self.chunk).map(Bytes::copy_from_slice).collect();
+        stream::iter(chunks).map(Ok).boxed()
+    }
+}
+
+pub(crate) fn get(url: &str) -> FetchRequest {
+    with(url, |_| {})
+}
+
+pub(crate) fn with(url: &str, change: impl FnOnce(&mut Request)) -> FetchRequest {
+    let mut request = Request::get(Url::parse(url).unwrap());
+    change(&mut request);
+    user_request(request, AttemptSpec::default())
+}
+
+pub(crate) fn post(url: &str, body: Arc<dyn RequestBody>) -> FetchRequest {
+    let mut fetch = with(url, |request| {
+        request.method = "POST".into();
+        request.body_length = Some(body.length());
+    });
+    fetch.body = Some(body);
+    fetch
+}
+
+pub(crate) fn fetcher() -> HyperFetcher {
+    HyperFetcher::new().unwrap()
+}
+
+/// The whole body.
+pub(crate) async fn body(response: FetchResponse) -> Result<Bytes, FetchError> {
+    let all = response
+        .body
+        .try_fold(Vec::new(), |mut all, bytes| async move {
+            all.extend_from_slice(&bytes);
+            Ok(all)
+        })
+        .await?;
+    Ok(all.into())
+}
+
+pub(crate) async fn error(fetcher: &HyperFetcher, request: FetchRequest) -> FetchError {
+    fetcher.fetch(request).await.expect_err("the fetch succeeded")
+}

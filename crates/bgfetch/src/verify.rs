@@ -1,0 +1,108 @@
+//! Compares stored bodies with the integrity metadata of their requests, as the model asks.
+
+use std::io;
+use std::sync::Arc;
+
+use bgfetch_model::ids::BodyKey;
+use bgfetch_model::input::{Input, Verification};
+use bgfetch_model::response::ResponseData;
+use bgfetch_net::integrity::Verifier;
+use bgfetch_store::{Bodies, BodyReader, StoreError};
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+
+use crate::event_loop::{EventLoop, Message};
+
+/// How many bytes are hashed before it is seen whether anybody still wants to know.
+const CHUNK: usize = 1 << 20;
+
+/// How many bodies are read at once: it keeps processors and disks busy, and after a restart there
+/// may be thousands.
+pub(crate) const AT_ONCE: usize = 2;
+
+impl EventLoop {
+    pub(crate) fn verify_integrity(&mut self, body: BodyKey, length: u64) {
+        let key = body.record;
+        let Some(record) = self.model.fetch(key.fetch).and_then(|it| it.record(key.index)) else {
+            return;
+        };
+        let reading = Reading {
+            bodies: Arc::clone(&self.bodies),
+            body,
+            length,
+            offset: 0,
+            reader: None,
+            verifier: Verifier::new(&record.request().integrity),
+            buffer: Vec::new(),
+        };
+        let data = self.watchers.watch(key, record.response_data());
+        let (turns, shared) = (Arc::clone(&self.verifications), self.shared.clone());
+        self.tasks.spawn(async move {
+            // It is never closed.
+            let Ok(_turn) = turns.acquire().await else { return };
+            let Some(verification) = verify(reading, &data).await else { return };
+            shared.send(Message::Input(Input::IntegrityVerified(body, verification)));
+        });
+    }
+}
+
+/// Reads the body; none where nobody waits for the answer any more.
+async fn verify(
+    mut reading: Reading,
+    data: &watch::Receiver<ResponseData>,
+) -> Option<Verification> {
+    while reading.verifier.needs_bytes() && reading.offset < reading.length {
+        // The record was aborted, or is gone.
+        if data.borrow().result.is_some() || data.has_changed().is_err() {
+            return None;
+        }
+        // Piece by piece, so that the end of the engine is the end of this.
+        match spawn_blocking(move || reading.advance()).await {
+            Ok(Ok(next)) => reading = next,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "a stored body cannot be verified");
+                return Some(Verification::Unreadable);
+            }
+            Err(error) => {
+                tracing::error!(%error, "the verification of a stored body was cut short");
+                return Some(Verification::Unreadable);
+            }
+        }
+    }
+    Some(match reading.verifier.matches() {
+        true => Verification::Matches,
+        false => Verification::Mismatch,
+    })
+}
+
+/// A body that is being read.
+struct Reading {
+    bodies: Arc<dyn Bodies>,
+    body: BodyKey,
+    length: u64,
+    offset: u64,
+    reader: Option<Box<dyn BodyReader>>,
+    verifier: Verifier,
+    buffer: Vec<u8>,
+}
+
+impl Reading {
+    /// Takes the next piece. Blocks.
+    fn advance(mut self) -> Result<Self, StoreError> {
+        let reader = match self.reader.take() {
+            Some(reader) => reader,
+            None => self.bodies.open_reader(self.body)?,
+        };
+        let left = usize::try_from(self.length - self.offset).unwrap_or(CHUNK);
+        self.buffer.resize(left.min(CHUNK), 0);
+        let read = reader.read_at(self.offset, &mut self.buffer)?;
+        if read == 0 {
+            let error = io::Error::from(io::ErrorKind::UnexpectedEof);
+            return Err(StoreError::io("a stored body", error));
+        }
+        self.verifier.update(self.buffer.get(..read).unwrap_or_default());
+        self.offset += read as u64;
+        self.reader = Some(reader);
+        Ok(self)
+    }
+}

@@ -1,0 +1,38 @@
+//! Arbitrary files in a store's place. The first byte chooses: `W` the rest of the input is the
+//! database, `L` it is the write-ahead log beside a sound database, `K` it is the lock file, and
+//! anything else: it is a row of changes to a sound database, four bytes each: page, two of offset,
+//! value.
+#![no_main]
+
+use bgfetch_fuzz::store::{Place, go_on};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| {
+    let Some((choice, rest)) = input.split_first() else {
+        return;
+    };
+    let place = Place::with_store();
+    match choice {
+        b'W' => place.write("store.sqlite3", rest),
+        b'L' => place.write("store.sqlite3-wal", rest),
+        b'K' => place.write("lock", rest),
+        _ => {
+            let mut database = place.read("store.sqlite3");
+            for change in rest.chunks_exact(4) {
+                let offset = usize::from(change[1]) << 8 | usize::from(change[2]);
+                let at = (usize::from(change[0]) << 12) + (offset & 4095);
+                let length = database.len();
+                if let Some(byte) = database.get_mut(at % length) {
+                    *byte = change[3];
+                }
+            }
+            place.write("store.sqlite3", &database);
+        }
+    }
+    // A store that was left in an orderly way is not searched for damage; it shows when it is met.
+    if let Some(store) = place.open()
+        && let Err(error) = go_on(store)
+    {
+        assert!(error.is_damaged(), "{error}");
+    }
+});
