@@ -37,8 +37,12 @@ lint: ## Check the format; clippy, also without default features
 doc: ## Build the API documentation; a broken link fails
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
+# The crates with a JavaScript engine inside have a file of their own, and do not count for the rest.
 deny: setup ## Check the dependencies' licences, sources and bans
-	$(TOOLS)/bin/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
+	$(TOOLS)/bin/cargo-deny --locked --exclude bgfetch-deno --exclude bgfetch-host \
+		check --hide-inclusion-graph bans licenses sources
+	$(TOOLS)/bin/cargo-deny --locked --config crates/bgfetch-deno/deny.toml \
+		check --hide-inclusion-graph bans licenses sources
 
 # The whole workspace, though only one test runs: with -p, dependencies would be built once more
 # with other features.

@@ -12,12 +12,15 @@ use bgfetch_model::error::DomException;
 use bgfetch_model::ids::{BodyKey, RecordKey};
 use bgfetch_model::request::Request;
 use bgfetch_model::response::{FailureReason, RecordResult, ResponseData, ResponseHead};
+use bgfetch_net::fetcher::RequestBody as _;
 use bgfetch_store::{Bodies, BodyReader, Handover, StoreError};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use futures_util::stream::Stream;
+use futures_util::stream::{BoxStream, Stream};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+
+use crate::request_bodies::StoredBody;
 
 /// How many bytes a response's body gives out at once, at most.
 const CHUNK: u64 = 256 << 10;
@@ -143,6 +146,16 @@ impl BackgroundFetchRecord {
             // Step 2.8.4, it failed.
             _ => Err(RecordError::Failed),
         }
+    }
+
+    /// The stored body of the request, to be read from its start; none where it has none. Reading
+    /// fails once the fetch is gone.
+    #[must_use]
+    pub fn request_body(&self) -> Option<BoxStream<'static, io::Result<Bytes>>> {
+        let length = self.request.body_length?;
+        let (record, bodies) = (self.key, Arc::clone(&self.bodies));
+        let runtime = self.runtime.clone();
+        Some(StoredBody { record, length, bodies, runtime }.open())
     }
 
     /// Puts the finished body at `to` (a file path), replacing a file there in one step; see

@@ -67,6 +67,13 @@ impl Engine {
         Ok(registration)
     }
 
+    /// A registration that was [registered](Self::register) before. Calls on one that was not are
+    /// refused as [`CallError::NoActiveWorker`](crate::CallError::NoActiveWorker), or find nothing.
+    #[must_use]
+    pub fn registration(&self, key: RegistrationKey) -> ServiceWorkerRegistration {
+        ServiceWorkerRegistration { shared: self.shared.clone(), key }
+    }
+
     /// The registrations that the store knows.
     ///
     /// # Errors

@@ -101,6 +101,22 @@ async fn a_denied_permission_is_not_allowed_and_a_panicking_one_too() {
 }
 
 #[tokio::test]
+async fn a_registration_is_found_by_its_key_and_refuses_where_it_was_not_registered() {
+    let agent = Agent::start();
+    let engine = agent.open(ScriptedHost::new([]));
+    let key = agent.register(&engine).await.key().clone();
+    let known = engine.registration(key.clone()).background_fetch();
+    known.fetch("a", [FILM], FetchOptions::default()).await.unwrap();
+    assert_eq!(known.get_ids().await.unwrap(), ["a"]);
+    let scope = "https://other.test/".parse().unwrap();
+    let other = engine.registration(RegistrationKey { scope, ..key }).background_fetch();
+    let call = other.fetch("a", [FILM], FetchOptions::default()).await;
+    let refused = (Some(CallError::NoActiveWorker), DomException::TypeError);
+    assert_eq!(seen(call.unwrap_err()), refused);
+    assert!(other.get_ids().await.unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn of_five_calls_at_once_with_one_id_one_succeeds() {
     let (origin, agent) = (Origin::start(), Agent::start());
     origin.serve("/photos", Reply::status(200));

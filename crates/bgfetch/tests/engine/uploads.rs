@@ -5,7 +5,8 @@ use bgfetch::{
     FailureReason, FaultKind, FetchError, FetchOptions, FetchRequest, MatchOptions, PolicySnapshot,
     Principal, RequestInfo, What,
 };
-use bgfetch_testkit::{Origin, Reply, Resource, Serve};
+use bgfetch_testkit::{Gate, Origin, Reply, Resource, Serve};
+use futures_util::TryStreamExt;
 
 use crate::common::{Agent, Network, bodies_of, ok, until};
 
@@ -44,6 +45,28 @@ async fn identical_posts_are_sent_each_and_told_apart() {
     assert_eq!(one.key(), all[0].key());
     let none = fetch.match_first(origin.url("/photos"), MatchOptions::default()).await;
     assert!(none.unwrap().is_none(), "a GET matches no POST");
+}
+
+#[tokio::test]
+async fn the_body_of_a_request_can_be_read_until_the_fetch_is_gone() {
+    let (origin, agent) = (Origin::start(), Agent::start());
+    origin.serve("/photos", Resource::new(1, 1).hold_head(&Gate::new()));
+    let engine = agent.open(ScriptedHost::new([Behaviour::Succeed]));
+    let manager = agent.manager(&engine).await;
+    let photo = Resource::new(5, 1 << 20);
+    let post = RequestInfo::new("POST", origin.url("/photos")).body(photo.bytes());
+    let requests = [post, origin.url("/photos").into()];
+    let fetch = manager.fetch("photos", requests, FetchOptions::default()).await.unwrap();
+    let records = fetch.match_all(None, MatchOptions::default()).await.unwrap();
+    let chunks: Vec<_> = records[0].request_body().unwrap().try_collect().await.unwrap();
+    assert!(chunks.concat() == photo.bytes());
+    assert!(records[1].request_body().is_none());
+
+    fetch.abort().await.unwrap();
+    let mut updates = fetch.updates().await.unwrap();
+    while updates.next().await.is_some_and(|update| update.update.records_available) {}
+    let read: Result<Vec<_>, _> = records[0].request_body().unwrap().try_collect().await;
+    assert!(read.is_err());
 }
 
 #[tokio::test]

@@ -1,0 +1,61 @@
+// https://wicg.github.io/background-fetch/#background-fetch-record-interface
+(function () {
+"use strict";
+
+const { core } = __bootstrap;
+const {
+  op_bgfetch_close_record,
+  op_bgfetch_request_body,
+  op_bgfetch_response_ready,
+} = core.ops;
+const { fromStoredRequest, newResponse, webidl } = core.loadExtScript("ext:bgfetch_deno/deno.js");
+const { illegalInvocation } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
+
+const create = Symbol("create");
+
+class BackgroundFetchRecord {
+  /** See `Matched` in registration.rs. */
+  #matched;
+  #request = null;
+  #responseReady = null;
+
+  constructor(key = null, matched = null) {
+    if (key !== create) webidl.illegalConstructor();
+    this.#matched = matched;
+  }
+
+  get request() {
+    const { record, request } = this.#matched;
+    return this.#request ??= fromStoredRequest(request, op_bgfetch_request_body(record));
+  }
+
+  // The promise is made when it is first asked for: a page that matches thousands of records opens
+  // no more bodies than it reads, and is not told of rejections that it never asked about.
+  get responseReady() {
+    try {
+      return this.#responseReady ??= responseReady(this.#matched.record);
+    } catch {
+      // An attribute whose type is a promise does not throw.
+      return Promise.reject(illegalInvocation());
+    }
+  }
+}
+
+webidl.configureInterface(BackgroundFetchRecord);
+
+async function responseReady(record) {
+  const { head, body } = await op_bgfetch_response_ready(record);
+  return newResponse(head, body);
+}
+
+const collected = new FinalizationRegistry((record) => op_bgfetch_close_record(record));
+
+/** An object for a record that matched. */
+function newRecord(matched) {
+  const record = new BackgroundFetchRecord(create, matched);
+  collected.register(record, matched.record);
+  return record;
+}
+
+return { BackgroundFetchRecord, newRecord };
+})();

@@ -1,0 +1,126 @@
+// Every use of what is private to Deno. The exact versions in Cargo.toml keep it as it is here.
+(function () {
+"use strict";
+
+const { core } = __bootstrap;
+const webidl = core.loadExtScript("ext:deno_webidl/00_webidl.js");
+const { DOMException, QuotaExceededError } = core.loadExtScript("ext:deno_web/01_dom_exception.js");
+const event = core.loadExtScript("ext:deno_web/02_event.js");
+const streams = core.loadExtScript("ext:deno_web/06_streams.js");
+const { headerListFromHeaders } = core.loadExtScript("ext:deno_fetch/20_headers.js");
+const { InnerBody } = core.loadExtScript("ext:deno_fetch/22_body.js");
+const request = core.loadExtScript("ext:deno_fetch/23_request.js");
+const response = core.loadExtScript("ext:deno_fetch/23_response.js");
+
+const { Event, EventTarget } = event;
+const { Request } = request;
+
+/** Fires a trusted event. Exceptions of listeners are reported. */
+function fire(target, toFire) {
+  event.setIsTrusted(toFire, true);
+  event.dispatch(target, toFire);
+}
+
+/** Runs `task` when the microtasks that are queued now, and those that follow from them, ran. */
+function afterMicrotasks(task) {
+  // Counted, so that the event loop takes another turn for it.
+  core.immediateRefCount(true);
+  core.queueImmediate({
+    _idleNext: null,
+    _idlePrev: null,
+    _onImmediate: task,
+    _argv: undefined,
+    _destroyed: false,
+    asyncId: 0,
+    triggerAsyncId: 0,
+    [core.kRefed]: true,
+  });
+}
+
+/**
+ * What the engine keeps of a Request, by the names of `bgfetch::Request`. Its headers are those
+ * that the Headers object has now.
+ */
+function toStoredRequest(object) {
+  const inner = request.toInnerRequest(object);
+  return {
+    method: inner.method,
+    url: inner.url(),
+    headers: headerListFromHeaders(object.headers),
+    mode: inner.mode ?? "cors",
+    credentials: inner.credentialsMode ?? "same-origin",
+    redirect: inner.redirectMode,
+    cache: inner.cacheMode ?? "default",
+    referrer: toStoredReferrer(inner.referrer),
+    referrer_policy: inner.referrerPolicy || "empty",
+    integrity: inner.integrity ?? "",
+  };
+}
+
+function toStoredReferrer(referrer) {
+  const keyword = referrer ?? "client";
+  return keyword === "client" || keyword === "no-referrer" ? keyword : { url: keyword };
+}
+
+/** A Request of what the engine kept; its headers are immutable. */
+function fromStoredRequest(stored, bodyResource) {
+  const body = bodyResource === null ? null : bodyOf(bodyResource);
+  const headers = () => stored.headers.map(([name, value]) => [name, value]);
+  const inner = request.newInnerRequest(stored.method, stored.url, headers, body, false);
+  inner.redirectMode = stored.redirect;
+  inner.mode = stored.mode;
+  inner.credentialsMode = stored.credentials;
+  inner.cacheMode = stored.cache;
+  inner.integrity = stored.integrity;
+  inner.referrer = stored.referrer.url ?? stored.referrer;
+  inner.referrerPolicy = stored.referrer_policy === "empty" ? "" : stored.referrer_policy;
+  return request.fromInnerRequest(inner, "immutable");
+}
+
+/** The resource behind which Rust reads a Request's body, or null. Uses the body up. */
+function takeBody(object) {
+  const { body } = request.toInnerRequest(object);
+  return body === null ? null : streams.resourceForReadableStream(body.stream);
+}
+
+/** A Response with immutable headers, whose body is pulled from a resource. */
+function newResponse(head, bodyResource) {
+  const inner = response.newInnerResponse(head.status, "");
+  inner.type = RESPONSE_TYPES[head.response_type];
+  inner.urlList = head.url_list;
+  inner.headerList = head.headers.map(([name, value]) => [name, value]);
+  if (response.nullBodyStatus(head.status)) {
+    core.tryClose(bodyResource);
+  } else {
+    inner.body = bodyOf(bodyResource);
+  }
+  return response.fromInnerResponse(inner, "immutable");
+}
+
+const RESPONSE_TYPES = {
+  __proto__: null,
+  "basic": "basic",
+  "cors": "cors",
+  "default": "default",
+  "opaque-redirect": "opaqueredirect",
+};
+
+function bodyOf(resource) {
+  return new InnerBody(streams.readableStreamForRid(resource));
+}
+
+return {
+  afterMicrotasks,
+  DOMException,
+  Event,
+  EventTarget,
+  fire,
+  fromStoredRequest,
+  newResponse,
+  QuotaExceededError,
+  Request,
+  takeBody,
+  toStoredRequest,
+  webidl,
+};
+})();

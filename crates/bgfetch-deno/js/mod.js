@@ -1,0 +1,64 @@
+// What an embedder's bootstrap script calls.
+(function () {
+"use strict";
+
+const { core } = __bootstrap;
+core.loadExtScript("ext:bgfetch_deno/exceptions.js");
+const {
+  BackgroundFetchEvent,
+  BackgroundFetchUpdateUIEvent,
+} = core.loadExtScript("ext:bgfetch_deno/background_fetch_event.js");
+const { BackgroundFetchManager, newManager } = core.loadExtScript(
+  "ext:bgfetch_deno/background_fetch_manager.js",
+);
+const { BackgroundFetchRecord } = core.loadExtScript("ext:bgfetch_deno/background_fetch_record.js");
+const {
+  applyUpdates,
+  BackgroundFetchRegistration,
+} = core.loadExtScript("ext:bgfetch_deno/background_fetch_registration.js");
+const { ExtendableEvent, setLifetime } = core.loadExtScript("ext:bgfetch_deno/extendable_event.js");
+const { defineHandlers, fireEvents } = core.loadExtScript("ext:bgfetch_deno/service_worker.js");
+const { exposeInterface } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
+
+/**
+ * Brings Background Fetch to a realm: the interfaces on `global` and the attribute
+ * `backgroundFetch` on `ServiceWorkerRegistration`. `scopeOf` gives the scope URL of a
+ * ServiceWorkerRegistration as a string, and throws a TypeError for any other value.
+ */
+function install(global, ServiceWorkerRegistration, scopeOf) {
+  exposeInterface(global, BackgroundFetchManager);
+  exposeInterface(global, BackgroundFetchRecord);
+  exposeInterface(global, BackgroundFetchRegistration);
+
+  // [SameObject]
+  const managers = new WeakMap();
+  const attribute = {
+    get backgroundFetch() {
+      const scope = scopeOf(this);
+      let manager = managers.get(this);
+      if (manager === undefined) managers.set(this, manager = newManager(scope));
+      return manager;
+    },
+  };
+  Object.defineProperty(
+    ServiceWorkerRegistration.prototype,
+    "backgroundFetch",
+    Object.getOwnPropertyDescriptor(attribute, "backgroundFetch"),
+  );
+  applyUpdates();
+}
+
+/**
+ * Brings the events to the realm of a service worker: their interfaces and handlers. The worker's
+ * script must run before the event loop does.
+ */
+function installServiceWorker(global) {
+  exposeInterface(global, ExtendableEvent);
+  exposeInterface(global, BackgroundFetchEvent);
+  exposeInterface(global, BackgroundFetchUpdateUIEvent);
+  defineHandlers(global);
+  fireEvents(global);
+}
+
+return { ExtendableEvent, install, installServiceWorker, setLifetime };
+})();

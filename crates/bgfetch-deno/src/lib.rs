@@ -1,0 +1,111 @@
+//! The JavaScript interfaces of [Background Fetch](https://wicg.github.io/background-fetch/) as an
+//! extension for [`deno_core`], over the engine of [`bgfetch`].
+//!
+//! The extension brings `BackgroundFetchManager`, `BackgroundFetchRegistration`,
+//! `BackgroundFetchRecord`, `BackgroundFetchEvent` and `BackgroundFetchUpdateUIEvent`, in Deno's
+//! own Web APIs (`Request`, `Response`, streams, events). What they act on, the engine and its
+//! store, is one for all realms and lives outside of them.
+//!
+//! An embedder makes its realms with [`bgfetch_deno::init`](bgfetch_deno) among the extensions and
+//! calls, in its bootstrap script, functions of
+//! `Deno.core.loadExtScript("ext:bgfetch_deno/mod.js")`: `install()` in every realm,
+//! `installServiceWorker()` in those of service workers. What they need is said there.
+//! `examples/embedder.rs` is a whole embedder.
+//!
+//! Service workers get their events through [`functional_events`]: one end is given to the realm,
+//! the other to the embedder's [`WorkerHost`](bgfetch::WorkerHost).
+//!
+//! # Cargo features
+//!
+//! `quickjs` (the default) or `v8` choose deno_core's JavaScript engine; the sources are the same
+//! for both. QuickJS is no sandbox for hostile pages.
+
+mod body;
+mod events;
+mod exceptions;
+mod manager;
+mod realm;
+mod record;
+mod registration;
+mod request;
+
+use std::fmt;
+use std::sync::Arc;
+
+use bgfetch::{Engine, PolicySnapshot, StorageKey};
+use tokio::sync::watch;
+
+pub use events::{Events, EventsSender, functional_events};
+
+/// What a realm is to the engine.
+pub struct Options {
+    /// The engine. A realm borrows it for the length of a call and does not keep it alive. It may
+    /// be replaced, or be missing for a while: calls then reject with an `AbortError`, and the
+    /// realm goes on with the next one.
+    pub engine: watch::Receiver<Option<Engine>>,
+    /// The realm's storage key.
+    pub storage_key: StorageKey,
+    /// The realm's policies, asked for at each call of `fetch()`.
+    pub policies: Arc<dyn Fn() -> PolicySnapshot + Send + Sync>,
+    /// Where the realm of a service worker gets its events from. None in other realms.
+    pub events: Option<Events>,
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options").field("storage_key", &self.storage_key).finish_non_exhaustive()
+    }
+}
+
+deno_core::extension!(
+    bgfetch_deno,
+    deps = [deno_webidl, deno_web, deno_fetch],
+    ops = [
+        manager::op_bgfetch_fetch,
+        manager::op_bgfetch_start,
+        manager::op_bgfetch_get,
+        manager::op_bgfetch_get_ids,
+        registration::op_bgfetch_attributes,
+        registration::op_bgfetch_next_update,
+        registration::op_bgfetch_abort,
+        registration::op_bgfetch_match_all,
+        registration::op_bgfetch_forget,
+        record::op_bgfetch_response_ready,
+        record::op_bgfetch_request_body,
+        record::op_bgfetch_close_record,
+        events::op_bgfetch_next_event,
+        events::op_bgfetch_extend,
+        events::op_bgfetch_settle,
+        events::op_bgfetch_end_dispatch,
+        events::op_bgfetch_update_ui,
+    ],
+    // Scripts and not modules: deno_core on QuickJS refuses, in debug builds, that a module imports
+    // one that another extension has imported before.
+    lazy_loaded_js = [
+        dir "js",
+        "mod.js",
+        "background_fetch_event.js",
+        "background_fetch_manager.js",
+        "background_fetch_record.js",
+        "background_fetch_registration.js",
+        "deno.js",
+        "event_handler.js",
+        "exceptions.js",
+        "extendable_event.js",
+        "service_worker.js",
+        "webidl.js",
+    ],
+    options = { options: Options },
+    state = |state, options| {
+        state.put(realm::Realm::new(options.options));
+    },
+);
+
+/// A stand-in for Deno's own `deno_net`, of which the JavaScript of `deno_fetch` asks for one
+/// function that only its HTTP client calls. For embedders without `deno_net`.
+pub mod net {
+    deno_core::extension!(
+        deno_net,
+        lazy_loaded_js = [ dir "js", "ext:deno_net/02_tls.js" = "deno_net.js" ],
+    );
+}

@@ -1,0 +1,82 @@
+//! [BackgroundFetchManager](https://wicg.github.io/background-fetch/#background-fetch-manager).
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use bgfetch::{FetchKey, FetchOptions, ImageResource};
+use deno_core::{OpState, op2};
+use deno_error::JsErrorBox;
+use serde::Deserialize;
+
+use crate::exceptions::call_failed;
+use crate::realm::{Realm, look_up, with_realm};
+use crate::request::{FetchRequest, into_request_infos};
+
+/// The spec's `BackgroundFetchOptions`, as the binding converted them.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct JsOptions {
+    title: String,
+    icons: Vec<ImageResource>,
+    /// An `unsigned long long`, which is a Number to scripts.
+    download_total: f64,
+}
+
+/// The `fetch()` method, its arguments converted. Gives the key of the new registration.
+#[op2]
+#[serde]
+pub(crate) async fn op_bgfetch_fetch(
+    state: Rc<RefCell<OpState>>,
+    #[string] scope: String,
+    #[string] id: String,
+    #[serde] requests: Vec<FetchRequest>,
+    #[serde] options: JsOptions,
+) -> Result<Option<u64>, JsErrorBox> {
+    let (requests, pump) = into_request_infos(&mut state.borrow_mut(), requests)?;
+    let manager = with_realm(&state, |realm| realm.manager(&scope))?;
+    let JsOptions { title, icons, download_total } = options;
+    let options = FetchOptions { title, icons, download_total: download_total as u64 };
+    let fetch = async {
+        // The bodies are read on this thread, where the script's streams are, for as long as the
+        // engine asks for them.
+        tokio::select! {
+            result = manager.fetch_held(id, requests, options) => result,
+            never = pump.run() => match never {},
+        }
+    };
+    let key = look_up(&state, fetch, |realm, (registration, hold)| {
+        realm.holds.insert(registration.key(), hold);
+        Some(registration)
+    });
+    Ok(key.await?.map(|key| key.0))
+}
+
+/// The promise of `fetch()` was resolved and its microtasks ran (ruling 8b): work may begin.
+#[op2(fast)]
+pub(crate) fn op_bgfetch_start(state: &mut OpState, #[number] key: u64) {
+    state.borrow_mut::<Realm>().holds.remove(&FetchKey(key));
+}
+
+/// The `get()` method. Gives the registration's key.
+#[op2]
+#[serde]
+pub(crate) async fn op_bgfetch_get(
+    state: Rc<RefCell<OpState>>,
+    #[string] scope: String,
+    #[string] id: String,
+) -> Result<Option<u64>, JsErrorBox> {
+    let manager = with_realm(&state, |realm| realm.manager(&scope))?;
+    let key = look_up(&state, manager.get(id), |_, registration| registration).await?;
+    Ok(key.map(|key| key.0))
+}
+
+/// The `getIds()` method.
+#[op2]
+#[serde]
+pub(crate) async fn op_bgfetch_get_ids(
+    state: Rc<RefCell<OpState>>,
+    #[string] scope: String,
+) -> Result<Vec<String>, JsErrorBox> {
+    let manager = with_realm(&state, |realm| realm.manager(&scope))?;
+    manager.get_ids().await.map_err(call_failed)
+}

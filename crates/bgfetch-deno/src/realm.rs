@@ -1,0 +1,185 @@
+//! What of a realm lives in Rust. Scripts name it by keys and numbers: on the QuickJS backend Rust
+//! objects that scripts hold would never be dropped.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+
+use bgfetch::{
+    BackgroundFetchManager, BackgroundFetchRecord, BackgroundFetchRegistration, Client,
+    ClientUpdate, Engine, FetchKey, Principal, RegistrationKey, StartHold,
+};
+use deno_core::OpState;
+use deno_error::JsErrorBox;
+use url::Url;
+
+use crate::Options;
+use crate::events::RealmEvents;
+use crate::exceptions::{call_failed, misuse, no_engine};
+use crate::registration::Changed;
+
+/// The state of a realm, in its `OpState`.
+pub(crate) struct Realm {
+    options: Options,
+    /// The realm's inbox, while nobody waits for it.
+    pub(crate) client: Option<Client>,
+    /// The fetches that the realm has, or had, a registration object of.
+    registrations: HashMap<FetchKey, BackgroundFetchRegistration>,
+    lookups: Lookups,
+    /// Changes that did not come through the inbox: another engine tells how things stand.
+    pub(crate) changed: VecDeque<Changed>,
+    /// Fetches that wait until their promise's microtasks ran.
+    pub(crate) holds: HashMap<FetchKey, StartHold>,
+    records: HashMap<u32, BackgroundFetchRecord>,
+    next_record: u32,
+    pub(crate) events: RealmEvents,
+}
+
+/// The last updates of fetches that nobody has a registration of yet. An update may overtake the
+/// answer of a call that looked at the fetch before.
+#[derive(Default)]
+struct Lookups {
+    under_way: usize,
+    updates: HashMap<FetchKey, ClientUpdate>,
+}
+
+impl Realm {
+    pub(crate) fn new(mut options: Options) -> Self {
+        let events = RealmEvents::new(options.events.take());
+        Self {
+            options,
+            client: None,
+            registrations: HashMap::new(),
+            lookups: Lookups::default(),
+            changed: VecDeque::new(),
+            holds: HashMap::new(),
+            records: HashMap::new(),
+            next_record: 0,
+            events,
+        }
+    }
+
+    /// The engine, for the length of a call.
+    pub(crate) fn engine(&self) -> Result<Engine, JsErrorBox> {
+        self.options.engine.borrow().clone().ok_or_else(no_engine)
+    }
+
+    /// The manager of the service worker registration with that scope, acting for this realm.
+    pub(crate) fn manager(&self, scope: &str) -> Result<BackgroundFetchManager, JsErrorBox> {
+        let scope = Url::parse(scope).map_err(|_| misuse("a scope is not a URL"))?;
+        let storage_key = self.options.storage_key.clone();
+        let registration = self.engine()?.registration(RegistrationKey { storage_key, scope });
+        let principal = Principal::Page((self.options.policies)());
+        Ok(registration.background_fetch().acting_for(principal))
+    }
+
+    /// The registration of a fetch that the realm was given the key of.
+    pub(crate) fn registration(
+        &self,
+        key: FetchKey,
+    ) -> Result<&BackgroundFetchRegistration, JsErrorBox> {
+        self.registrations.get(&key).ok_or_else(|| misuse("an unknown registration"))
+    }
+
+    /// Takes over an update from the inbox. None where the realm has no registration of the fetch.
+    pub(crate) fn apply(&mut self, update: ClientUpdate) -> Option<Changed> {
+        let key = update.fetch;
+        if let Some(registration) = self.registrations.get(&key) {
+            return Some(Changed { key: key.0, progress: registration.apply(&update) });
+        }
+        if self.lookups.under_way > 0 {
+            self.lookups.updates.insert(key, update);
+        }
+        None
+    }
+
+    /// Ends what scripts can no longer reach.
+    pub(crate) fn forget(&mut self, key: FetchKey) {
+        self.registrations.remove(&key);
+    }
+
+    pub(crate) fn known(&self) -> Vec<FetchKey> {
+        self.registrations.keys().copied().collect()
+    }
+
+    /// Another engine has this fetch now.
+    pub(crate) fn replace(&mut self, key: FetchKey, by: BackgroundFetchRegistration) {
+        if self.registrations.insert(key, by).is_some() {
+            self.changed.push_back(Changed { key: key.0, progress: false });
+        }
+    }
+
+    pub(crate) fn add_record(&mut self, record: BackgroundFetchRecord) -> u32 {
+        let id = self.next_record;
+        self.next_record = self.next_record.wrapping_add(1);
+        self.records.insert(id, record);
+        id
+    }
+
+    pub(crate) fn record(&self, id: u32) -> Result<&BackgroundFetchRecord, JsErrorBox> {
+        self.records.get(&id).ok_or_else(|| misuse("an unknown record"))
+    }
+
+    pub(crate) fn close_record(&mut self, id: u32) {
+        self.records.remove(&id);
+    }
+}
+
+/// Asks the engine for a fetch, and keeps its registration: one for each fetch and realm.
+pub(crate) async fn look_up<T>(
+    state: &Rc<RefCell<OpState>>,
+    ask: impl Future<Output = bgfetch::Result<T>>,
+    found: impl FnOnce(&mut Realm, T) -> Option<BackgroundFetchRegistration>,
+) -> Result<Option<FetchKey>, JsErrorBox> {
+    with_realm(state, |realm| realm.lookups.under_way += 1);
+    // Where the future is dropped the realm is, too.
+    let answer = ask.await;
+    with_realm(state, |realm| {
+        let registration = answer.map(|answer| found(realm, answer));
+        realm.lookups.under_way = realm.lookups.under_way.saturating_sub(1);
+        let key = registration.map_err(call_failed)?.map(|registration| realm.keep(registration));
+        if realm.lookups.under_way == 0 {
+            realm.lookups.updates.clear();
+        }
+        Ok(key)
+    })
+}
+
+impl Realm {
+    fn keep(&mut self, registration: BackgroundFetchRegistration) -> FetchKey {
+        let key = registration.key();
+        let early = self.lookups.updates.remove(&key);
+        let registration = self.registrations.entry(key).or_insert(registration);
+        // Progress that is older than the answer would lead back; newer progress will follow.
+        if let Some(update) = early.filter(|early| early.update.result.is_some()) {
+            registration.apply(&update);
+        }
+        key
+    }
+}
+
+pub(crate) fn with_realm<T>(state: &Rc<RefCell<OpState>>, run: impl FnOnce(&mut Realm) -> T) -> T {
+    run(state.borrow_mut().borrow_mut::<Realm>())
+}
+
+/// Waits until there is an engine that is not the one that just ended, and connects to it. None
+/// when there will never be one.
+pub(crate) async fn connect(state: &Rc<RefCell<OpState>>) -> Option<Client> {
+    let (mut engines, storage_key) = with_realm(state, |realm| {
+        (realm.options.engine.clone(), realm.options.storage_key.clone())
+    });
+    loop {
+        let engine = engines.borrow_and_update().clone();
+        if let Some(engine) = engine
+            && let Ok(client) = engine.client(storage_key.clone()).await
+        {
+            for key in with_realm(state, |realm| realm.known()) {
+                if let Ok(Some(registration)) = engine.fetch(key).await {
+                    with_realm(state, |realm| realm.replace(key, registration));
+                }
+            }
+            return Some(client);
+        }
+        engines.changed().await.ok()?;
+    }
+}

@@ -1,0 +1,85 @@
+//! The requests of a call of `fetch()`, whose bodies are streams of the script's realm.
+
+use std::convert::Infallible;
+use std::io;
+use std::rc::Rc;
+
+use bgfetch::{Request, RequestInfo};
+use bytes::Bytes;
+use deno_core::{OpState, Resource, ResourceId};
+use deno_error::JsErrorBox;
+use futures_util::future::{LocalBoxFuture, join_all, pending};
+use futures_util::stream;
+use serde::Deserialize;
+use tokio::sync::mpsc;
+
+use crate::exceptions::misuse;
+
+/// How many bytes of a body are taken from the script at once, at most.
+const CHUNK: usize = 64 << 10;
+
+/// A request as the binding converted it.
+#[derive(Deserialize)]
+pub(crate) struct FetchRequest {
+    request: Request,
+    /// The resource behind which the body's stream is, or none without a body.
+    body: Option<ResourceId>,
+}
+
+/// Carries the bodies from the script's thread to the engine, each as fast as the engine takes it.
+pub(crate) struct Pump(Vec<LocalBoxFuture<'static, ()>>);
+
+impl Pump {
+    /// Runs until it is dropped.
+    pub(crate) async fn run(self) -> Infallible {
+        join_all(self.0).await;
+        pending().await
+    }
+}
+
+pub(crate) fn into_request_infos(
+    state: &mut OpState,
+    requests: Vec<FetchRequest>,
+) -> Result<(Vec<RequestInfo>, Pump), JsErrorBox> {
+    let mut pumps = Vec::new();
+    let mut infos = Vec::new();
+    for FetchRequest { request, body } in requests {
+        let mut info = RequestInfo::from(request);
+        if let Some(body) = body {
+            let body = state
+                .resource_table
+                .take_any(body)
+                .map_err(|_| misuse("a request's body is gone"))?;
+            let (sender, receiver) = mpsc::channel(1);
+            pumps.push(Box::pin(pump(ScriptBody(body), sender)) as LocalBoxFuture<'static, ()>);
+            info = info.body_stream(stream::unfold(receiver, |mut receiver| async {
+                Some((receiver.recv().await?, receiver))
+            }));
+        }
+        infos.push(info);
+    }
+    Ok((infos, Pump(pumps)))
+}
+
+/// The resource behind which a script's stream is. The stream is cancelled with it.
+struct ScriptBody(Rc<dyn Resource>);
+
+impl Drop for ScriptBody {
+    fn drop(&mut self) {
+        Rc::clone(&self.0).close();
+    }
+}
+
+async fn pump(body: ScriptBody, engine: mpsc::Sender<io::Result<Bytes>>) {
+    // Room first: a script's stream is not read before its bytes can go somewhere.
+    while let Ok(room) = engine.reserve().await {
+        match Rc::clone(&body.0).read(CHUNK).await {
+            Ok(chunk) if chunk.is_empty() => break,
+            Ok(chunk) => room.send(Ok(Bytes::copy_from_slice(&chunk))),
+            Err(error) => {
+                room.send(Err(io::Error::other(error.to_string())));
+                break;
+            }
+        }
+    }
+}

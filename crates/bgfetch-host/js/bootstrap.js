@@ -1,0 +1,162 @@
+// Makes the realm what its kind says: a window or one of the workers, with Deno's Web APIs. Every
+// use of what is private to Deno is here.
+import { core } from "ext:core/mod.js";
+import { op_host_console, op_host_realm } from "ext:core/ops";
+
+const load = (name) => core.loadExtScript(`ext:${name}.js`);
+const webidl = load("deno_webidl/00_webidl");
+const exceptions = load("deno_web/01_dom_exception");
+const event = load("deno_web/02_event");
+const url = load("deno_web/00_url");
+const urlPattern = load("deno_web/01_urlpattern");
+const timers = load("deno_web/02_timers");
+const abort = load("deno_web/03_abort_signal");
+const globalInterfaces = load("deno_web/04_global_interfaces");
+const base64 = load("deno_web/05_base64");
+const streams = load("deno_web/06_streams");
+const encoding = load("deno_web/08_text_encoding");
+const file = load("deno_web/09_file");
+const fileReader = load("deno_web/10_filereader");
+const location = load("deno_web/12_location");
+const messagePort = load("deno_web/13_message_port");
+const compression = load("deno_web/14_compression");
+const performance = load("deno_web/15_performance");
+const broadcastChannel = load("deno_web/01_broadcast_channel");
+const { Console } = load("deno_web/01_console");
+const { Headers } = load("deno_fetch/20_headers");
+const { FormData } = load("deno_fetch/21_formdata");
+const { Request } = load("deno_fetch/23_request");
+const { Response } = load("deno_fetch/23_response");
+const { install, installServiceWorker } = load("bgfetch_deno/mod");
+const { defineGlobalScope } = load("bgfetch_host/global_scope");
+const { patch } = load("bgfetch_host/patches");
+const { installServiceWorkerApi } = load("bgfetch_host/service_worker_api");
+
+const { kind, href, scope } = op_host_realm();
+
+// The errors that ops of deno_web and deno_fetch throw.
+for (
+  const name of [
+    "AbortError",
+    "DataCloneError",
+    "DataError",
+    "InvalidCharacterError",
+    "InvalidStateError",
+    "NetworkError",
+    "NotSupportedError",
+    "OperationError",
+    "SyntaxError",
+  ]
+) {
+  core.registerErrorBuilder(
+    `DOMException${name}`,
+    (message) => new exceptions.DOMException(message, name),
+  );
+}
+
+const console = new Console((message, level) => op_host_console(message, level));
+
+const interfaces = {
+  AbortController: abort.AbortController,
+  AbortSignal: abort.AbortSignal,
+  Blob: file.Blob,
+  BroadcastChannel: broadcastChannel.BroadcastChannel,
+  ByteLengthQueuingStrategy: streams.ByteLengthQueuingStrategy,
+  CloseEvent: event.CloseEvent,
+  CompressionStream: compression.CompressionStream,
+  CountQueuingStrategy: streams.CountQueuingStrategy,
+  CustomEvent: event.CustomEvent,
+  DecompressionStream: compression.DecompressionStream,
+  DOMException: exceptions.DOMException,
+  ErrorEvent: event.ErrorEvent,
+  Event: event.Event,
+  EventTarget: event.EventTarget,
+  File: file.File,
+  FileReader: fileReader.FileReader,
+  FormData,
+  Headers,
+  MessageChannel: messagePort.MessageChannel,
+  MessageEvent: event.MessageEvent,
+  MessagePort: messagePort.MessagePort,
+  Performance: performance.Performance,
+  ProgressEvent: event.ProgressEvent,
+  PromiseRejectionEvent: event.PromiseRejectionEvent,
+  QuotaExceededError: exceptions.QuotaExceededError,
+  ReadableByteStreamController: streams.ReadableByteStreamController,
+  ReadableStream: streams.ReadableStream,
+  ReadableStreamBYOBReader: streams.ReadableStreamBYOBReader,
+  ReadableStreamBYOBRequest: streams.ReadableStreamBYOBRequest,
+  ReadableStreamDefaultController: streams.ReadableStreamDefaultController,
+  ReadableStreamDefaultReader: streams.ReadableStreamDefaultReader,
+  Request,
+  Response,
+  TextDecoder: encoding.TextDecoder,
+  TextDecoderStream: encoding.TextDecoderStream,
+  TextEncoder: encoding.TextEncoder,
+  TextEncoderStream: encoding.TextEncoderStream,
+  TransformStream: streams.TransformStream,
+  TransformStreamDefaultController: streams.TransformStreamDefaultController,
+  URL: url.URL,
+  URLPattern: urlPattern.URLPattern,
+  URLSearchParams: url.URLSearchParams,
+  WritableStream: streams.WritableStream,
+  WritableStreamDefaultController: streams.WritableStreamDefaultController,
+  WritableStreamDefaultWriter: streams.WritableStreamDefaultWriter,
+};
+const functions = {
+  atob: base64.atob,
+  btoa: base64.btoa,
+  clearInterval: timers.clearInterval,
+  clearTimeout: timers.clearTimeout,
+  performance: performance.performance,
+  reportError: event.reportError,
+  setInterval: timers.setInterval,
+  setTimeout: timers.setTimeout,
+  structuredClone: messagePort.structuredClone,
+};
+
+function define(properties, enumerable) {
+  for (const [name, value] of Object.entries(properties)) {
+    const writable = true;
+    const configurable = true;
+    Object.defineProperty(globalThis, name, { value, writable, enumerable, configurable });
+  }
+}
+define(interfaces, false);
+define({ console }, false);
+define(functions, true);
+// Some of Deno's functions check that their `this`, the global object, is an EventTarget.
+Object.defineProperty(globalThis, webidl.brand, { value: webidl.brand });
+
+location.setLocationHref(href);
+performance.setTimeOrigin();
+event.setEventTargetData(globalThis);
+event.saveGlobalThisReference(globalThis);
+defineGlobalScope(kind, { event, globalInterfaces, location, webidl });
+patch(interfaces, messagePort);
+
+core.setReportExceptionCallback(event.reportException);
+core.setUnhandledPromiseRejectionHandler((promise, reason) => {
+  const init = { cancelable: true, promise, reason };
+  const rejection = new event.PromiseRejectionEvent("unhandledrejection", init);
+  globalThis.dispatchEvent(rejection);
+  if (!rejection.defaultPrevented) console.error("Uncaught (in promise)", reason);
+  return true;
+});
+core.setHandledPromiseRejectionHandler((promise, reason) => {
+  globalThis.dispatchEvent(
+    new event.PromiseRejectionEvent("rejectionhandled", { promise, reason }),
+  );
+});
+
+const { ServiceWorkerRegistration, scopeOf } = installServiceWorkerApi(kind, scope, {
+  define,
+  EventTarget: event.EventTarget,
+  webidl,
+});
+install(globalThis, ServiceWorkerRegistration, scopeOf);
+if (kind === "ServiceWorker") installServiceWorker(globalThis);
+
+// Nothing of Deno is left for scripts.
+delete globalThis.Deno;
+delete globalThis.__bootstrap;

@@ -1,0 +1,93 @@
+// Where Deno's Web APIs, on the QuickJS backend, are not what the web platform says.
+(function () {
+"use strict";
+
+const { core } = __bootstrap;
+
+function patch({ MessagePort, DOMException, Request }, { structuredClone }) {
+  patchTransfer(structuredClone, MessagePort.prototype, DOMException);
+  patchErrors();
+  patchRequest(Request.prototype);
+}
+
+/** The backend cannot transfer an ArrayBuffer: it is copied, and then detached. */
+function patchTransfer(structuredClone, portPrototype, DOMException) {
+  const { postMessage } = portPrototype;
+  const listOf = (options) => {
+    if (options === undefined || options === null) return [];
+    return Symbol.iterator in options ? [...options] : [...(options.transfer ?? [])];
+  };
+  const split = (options) => {
+    const transfer = listOf(options);
+    const isBuffer = (object) => object instanceof ArrayBuffer;
+    const buffers = transfer.filter(isBuffer);
+    if (buffers.some((buffer) => buffer.detached)) {
+      throw new DOMException("An ArrayBuffer is detached", "DataCloneError");
+    }
+    return { buffers, others: transfer.filter((object) => !isBuffer(object)) };
+  };
+  const detach = (buffers) => buffers.forEach((buffer) => buffer.transfer());
+  const patched = {
+    structuredClone(value, options = undefined) {
+      const { buffers, others } = split(options);
+      const clone = structuredClone(value, { transfer: others });
+      detach(buffers);
+      return clone;
+    },
+    postMessage(message, options = undefined) {
+      const { buffers, others } = split(options);
+      Reflect.apply(postMessage, this, [message, others]);
+      detach(buffers);
+    },
+  };
+  globalThis.structuredClone = patched.structuredClone;
+  portPrototype.postMessage = patched.postMessage;
+}
+
+/**
+ * The backend cannot clone errors. They are given the form in which Deno clones its own objects:
+ * StructuredSerializeInternal, the steps for [[ErrorData]].
+ */
+function patchErrors() {
+  const types = { EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError };
+  Object.defineProperty(Error.prototype, core.hostObjectBrand, {
+    value() {
+      const { name, stack, cause } = this;
+      const message = Object.getOwnPropertyDescriptor(this, "message")?.value;
+      return {
+        type: "Error",
+        name: Object.hasOwn(types, name) ? name : "Error",
+        message: message === undefined ? undefined : String(message),
+        stack: String(stack),
+        options: Object.hasOwn(this, "cause") ? { cause } : undefined,
+      };
+    },
+  });
+  core.registerCloneableResource("Error", ({ name, message, stack, options }) => {
+    const Type = types[name] ?? Error;
+    const error = new Type(message, options);
+    Object.defineProperty(error, "stack", {
+      value: stack,
+      writable: true,
+      configurable: true,
+    });
+    return error;
+  });
+}
+
+/** A Request has no destination of its own: scripts' requests have the empty one. */
+function patchRequest(prototype) {
+  const { get } = Object.getOwnPropertyDescriptor(prototype, "mode");
+  const attribute = {
+    get destination() {
+      // Throws for what is not a Request.
+      Reflect.apply(get, this, []);
+      return "";
+    },
+  };
+  const descriptor = Object.getOwnPropertyDescriptor(attribute, "destination");
+  Object.defineProperty(prototype, "destination", descriptor);
+}
+
+return { patch };
+})();

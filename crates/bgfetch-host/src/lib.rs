@@ -1,0 +1,17 @@
+//! The realms of a headless user agent: windows and workers with
+//! [Background Fetch](https://wicg.github.io/background-fetch/), in Deno's Web APIs on deno_core.
+//!
+//! A [`Realm`] is a JavaScript global on a thread of its own. What goes on in it is told to it from
+//! outside by messages; dropping it ends it.
+//!
+//! # Cargo features
+//!
+//! `quickjs` (the default) or `v8` choose deno_core's JavaScript engine. QuickJS is no sandbox for
+//! hostile pages.
+
+mod extension;
+mod realm;
+mod sources;
+
+pub use extension::{Console, ConsoleLevel, RealmKind, Shared};
+pub use realm::{Realm, RealmEnded, RealmOptions, ScriptError};

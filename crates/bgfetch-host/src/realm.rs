@@ -1,0 +1,208 @@
+//! A realm on its own thread.
+
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::thread;
+
+use deno_core::{JsRuntime, PollEventLoopOptions, RuntimeOptions, serde_v8, v8};
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+use url::Url;
+
+use crate::extension::{
+    Console, ConsoleLevel, Description, HostState, RealmKind, Shared, extensions,
+};
+
+/// How a realm is made.
+pub struct RealmOptions {
+    /// What its global object is.
+    pub kind: RealmKind,
+    /// The URL of its page or script.
+    pub url: Url,
+    /// The scope of its service worker registration: the worker's own, or the one that a page is
+    /// in. None where it has none.
+    pub scope: Option<Url>,
+    /// Its part in background fetches.
+    pub background_fetch: bgfetch_deno::Options,
+    /// What it shares with the other realms of its user agent.
+    pub shared: Shared,
+    /// Where its console writes to.
+    pub console: Console,
+}
+
+impl fmt::Debug for RealmOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RealmOptions")
+            .field("kind", &self.kind)
+            .field("url", &self.url)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A running realm. Dropping it ends it: promises and timers of its scripts go on no further.
+///
+/// A realm leaks some memory on the QuickJS backend (about 2 MB), so that a process should not make
+/// more than some hundreds of them.
+#[derive(Debug)]
+pub struct Realm {
+    commands: mpsc::UnboundedSender<Command>,
+    /// Ends scripts that would not end by themselves. Set once the realm is there.
+    isolate: Arc<OnceLock<v8::IsolateHandle>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+/// The realm is gone.
+#[derive(Clone, Copy, Debug, Error)]
+#[error("the realm has ended")]
+pub struct RealmEnded;
+
+/// Why a script has no result.
+#[derive(Debug, Error)]
+pub enum ScriptError {
+    /// It threw, or its promise was rejected, with what this says for people.
+    #[error("{0}")]
+    Exception(String),
+    /// The realm is gone.
+    #[error(transparent)]
+    Ended(#[from] RealmEnded),
+}
+
+#[derive(Debug)]
+struct Command {
+    name: String,
+    source: String,
+    result: oneshot::Sender<Result<serde_json::Value, ScriptError>>,
+}
+
+impl Realm {
+    /// Starts a realm.
+    ///
+    /// # Errors
+    ///
+    /// When its thread could not be started.
+    pub fn start(options: RealmOptions) -> io::Result<Self> {
+        let (commands, receiver) = mpsc::unbounded_channel();
+        let name = format!("bgfetch {:?}", options.kind);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let isolate = Arc::<OnceLock<_>>::default();
+        let theirs = Arc::clone(&isolate);
+        let run = move || runtime.block_on(run(options, receiver, &theirs));
+        let thread = thread::Builder::new().name(name).spawn(run)?;
+        Ok(Self { commands, isolate, thread: Some(thread) })
+    }
+
+    /// Runs a classic script and gives its completion value, the value of its promise where it is
+    /// one, as JSON. `name` is what errors call the script.
+    ///
+    /// # Errors
+    ///
+    /// See [`ScriptError`]. A value that JSON does not know is null.
+    pub async fn run_script(
+        &self,
+        name: impl Into<String>,
+        source: impl Into<String>,
+    ) -> Result<serde_json::Value, ScriptError> {
+        let (result, done) = oneshot::channel();
+        let command = Command { name: name.into(), source: source.into(), result };
+        self.commands.send(command).map_err(|_| RealmEnded)?;
+        done.await.map_err(|_| RealmEnded)?
+    }
+}
+
+impl Drop for Realm {
+    fn drop(&mut self) {
+        let (commands, _) = mpsc::unbounded_channel();
+        self.commands = commands;
+        if let Some(isolate) = self.isolate.get() {
+            isolate.terminate_execution();
+        }
+        // The last handle of an engine may go with the realm's state; whoever dropped the realm may
+        // want to open the engine's store next.
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("a realm's thread panicked");
+        }
+    }
+}
+
+/// A script's promise on its way to its value.
+type Pending = LocalBoxFuture<'static, (ScriptResult, Result<v8::Global<v8::Value>, String>)>;
+type ScriptResult = oneshot::Sender<Result<serde_json::Value, ScriptError>>;
+
+struct Running {
+    runtime: JsRuntime,
+    commands: mpsc::UnboundedReceiver<Command>,
+    pending: FuturesUnordered<Pending>,
+    console: Console,
+}
+
+async fn run(
+    options: RealmOptions,
+    commands: mpsc::UnboundedReceiver<Command>,
+    isolate: &OnceLock<v8::IsolateHandle>,
+) {
+    let RealmOptions { kind, url, scope, background_fetch, shared, console } = options;
+    let description = Description { kind, href: url, scope };
+    let host = HostState { description, console: Arc::clone(&console) };
+    let extensions = extensions(shared, host, background_fetch);
+    let mut runtime = JsRuntime::new(RuntimeOptions { extensions, ..RuntimeOptions::default() });
+    isolate.get_or_init(|| runtime.v8_isolate().thread_safe_handle());
+    Running { runtime, commands, pending: FuturesUnordered::new(), console }.await;
+}
+
+/// Ends when the realm's handle is dropped.
+impl Future for Running {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match self.commands.poll_recv(cx) {
+                Poll::Ready(Some(command)) => self.start_script(command),
+                Poll::Ready(None) => return Poll::Ready(()),
+                Poll::Pending => break,
+            }
+        }
+        match self.runtime.poll_event_loop(cx, PollEventLoopOptions::default()) {
+            Poll::Ready(Err(error)) => {
+                (self.console)(ConsoleLevel::Error, &format!("Uncaught {error}"));
+                // The next turn goes on after the exception.
+                cx.waker().wake_by_ref();
+            }
+            Poll::Ready(Ok(())) | Poll::Pending => {}
+        }
+        while let Poll::Ready(Some((result, value))) = self.pending.poll_next_unpin(cx) {
+            self.end_script(result, value);
+        }
+        Poll::Pending
+    }
+}
+
+impl Running {
+    fn start_script(&mut self, Command { name, source, result }: Command) {
+        match self.runtime.execute_script(name, source) {
+            Ok(value) => {
+                let resolved = self.runtime.resolve(value);
+                let resolved = async { resolved.await.map_err(|error| error.to_string()) };
+                self.pending.push(resolved.map(|value| (result, value)).boxed_local());
+            }
+            Err(error) => self.end_script(result, Err(error.to_string())),
+        }
+    }
+
+    fn end_script(&mut self, result: ScriptResult, value: Result<v8::Global<v8::Value>, String>) {
+        let json = value.map(|value| {
+            deno_core::scope!(scope, self.runtime);
+            let value = v8::Local::new(scope, value);
+            serde_v8::from_v8(scope, value).unwrap_or_default()
+        });
+        // Whoever wanted to know may be gone.
+        drop(result.send(json.map_err(ScriptError::Exception)));
+    }
+}

@@ -1,0 +1,163 @@
+//! BackgroundFetchRegistration.
+
+use bgfetch_testkit::{Gate, Reply, Resource, Serve};
+use serde_json::json;
+
+use crate::agent::{Agent, hold, run};
+
+#[tokio::test]
+async fn a_fetch_has_one_registration_object_in_a_realm() {
+    let agent = Agent::start().await;
+    agent.origin.serve("/a", hold());
+    let window = agent.window();
+    let same = run(
+        &window,
+        "const registration = await backgroundFetch.fetch('id', '/a');
+         const { ready } = navigator.serviceWorker;
+         const again = (await ready).backgroundFetch;
+         return [await again.get('id') === registration, again === backgroundFetch];",
+    );
+    assert_eq!(same.await, json!([true, true]));
+}
+
+#[tokio::test]
+async fn records_are_found_right_after_the_call_even_where_they_fail_without_the_network() {
+    let agent = Agent::start().await;
+    // Without a listener the event is over at once, and the records with it.
+    let worker = agent.service_worker("").await;
+    let window = agent.window();
+    let found = run(
+        &window,
+        "let found = 0;
+         for (let id = 0; id < 20; id++) {
+             const call = backgroundFetch.fetch(`${id}`, 'strange:scheme');
+             const record = await call.then((registration) => registration.match('strange:scheme'));
+             if (record?.request.url === 'strange:scheme') found++;
+         }
+         return found;",
+    );
+    assert_eq!(found.await, json!(20));
+    drop(worker);
+}
+
+#[tokio::test]
+async fn progress_comes_in_order_and_the_result_with_it() {
+    let agent = Agent::start().await;
+    let gate = Gate::new();
+    agent.origin.serve("/a", Resource::new(1, 10_000).hold_at(4000, &gate));
+    let window = agent.window();
+    run(
+        &window,
+        "const registration = self.registration = await backgroundFetch.fetch('id', '/a', { downloadTotal: 10000 });
+         self.seen = [];
+         self.half = new Promise((half) => {
+             self.end = new Promise((end) => {
+                 registration.addEventListener('progress', (event) => {
+                     const { downloaded, result, failureReason, recordsAvailable } = event.target;
+                     seen.push(event.isTrusted && event.type);
+                     if (downloaded === 4000) half();
+                     if (result) end([downloaded, result, failureReason, recordsAvailable]);
+                 });
+             });
+         });
+         await half;
+         return null;",
+    )
+    .await;
+    gate.open();
+    let end = run(&window, "return [await end, new Set(seen).size];");
+    assert_eq!(end.await, json!([[10_000, "success", "", true], 1]));
+}
+
+#[tokio::test]
+async fn abort_is_true_once_and_the_reason_is_told() {
+    let agent = Agent::start().await;
+    agent.origin.serve("/a", hold());
+    let window = agent.window();
+    let seen = run(
+        &window,
+        "const registration = await backgroundFetch.fetch('id', '/a');
+         const end = new Promise((resolve) => registration.onprogress = () => {
+             if (registration.result) resolve([registration.result, registration.failureReason]);
+         });
+         return [await registration.abort(), await registration.abort(), await end,
+             await backgroundFetch.getIds()];",
+    );
+    assert_eq!(seen.await, json!([true, false, ["failure", "aborted"], []]));
+}
+
+#[tokio::test]
+async fn match_compares_url_and_method_and_takes_the_options() {
+    let agent = Agent::start().await;
+    for path in ["/a", "/b"] {
+        agent.origin.serve(path, hold());
+    }
+    let window = agent.window();
+    let seen = run(
+        &window,
+        "const requests = ['/a?q=1', '/b', new Request('/b', { method: 'DELETE' })];
+         const registration = await backgroundFetch.fetch('id', requests);
+         const count = async (...query) => (await registration.matchAll(...query)).length;
+         return [
+             await count(),
+             await count(undefined),
+             await count('/a'),
+             await count('/a', { ignoreSearch: true }),
+             await count('/b#fragment'),
+             await count(new Request('/b', { method: 'DELETE' })),
+             await count('/b', { ignoreMethod: true }),
+             await registration.match('/c'),
+             (await registration.match('/b')).request.method,
+         ];",
+    );
+    assert_eq!(seen.await, json!([3, 3, 0, 1, 1, 1, 2, null, "GET"]));
+}
+
+#[tokio::test]
+async fn records_are_gone_when_the_event_ended() {
+    let agent = Agent::start().await;
+    agent.origin.serve("/a", Resource::new(1, 10));
+    let worker = agent
+        .service_worker(
+            "let resolve; const seen = new Promise((r) => resolve = r);
+             onbackgroundfetchsuccess = ({ registration }) => {
+                 const wasAvailable = registration.recordsAvailable;
+                 // That the records are gone is told without an event.
+                 const check = async () => {
+                     if (registration.recordsAvailable) return setTimeout(check, 0);
+                     const error = await registration.match('/a').catch((error) => error);
+                     resolve([wasAvailable, error.name]);
+                 };
+                 setTimeout(check, 0);
+             };",
+        )
+        .await;
+    let window = agent.window();
+    run(&window, "await backgroundFetch.fetch('id', '/a'); return null;").await;
+    let seen = run(&worker, "return await seen;").await;
+    assert_eq!(seen, json!([true, "InvalidStateError"]));
+}
+
+#[tokio::test]
+async fn an_event_handler_keeps_its_place_and_only_objects_are_handlers() {
+    let agent = Agent::start().await;
+    agent.origin.serve("/a", Reply::status(404));
+    let window = agent.window();
+    let seen = run(
+        &window,
+        "const registration = await backgroundFetch.fetch('id', '/a');
+         const seen = [];
+         registration.onprogress = () => seen.push('old');
+         registration.addEventListener('progress', () => seen.push('listener'));
+         registration.onprogress = () => seen.push('handler');
+         registration.dispatchEvent(new Event('progress'));
+         registration.onprogress = 1;
+         const none = registration.onprogress;
+         const object = registration.onprogress = {};
+         registration.dispatchEvent(new Event('progress'));
+         return [seen, none, registration.onprogress === object];",
+    );
+    let seen = seen.await;
+    assert_eq!(seen[0].as_array().unwrap()[..3], ["handler", "listener", "listener"]);
+    assert_eq!((&seen[1], &seen[2]), (&json!(null), &json!(true)));
+}
