@@ -59,7 +59,8 @@ examples: ## Run every example
 
 # The time limit is for a test that hangs: it takes a few minutes at most.
 unit: ## Run the tests alone, `arrows` included
-	timeout --kill-after=10 1500 cargo test --workspace
+	cargo test --workspace --no-run
+	timeout --kill-after=10 1200 cargo test --workspace
 
 # Sanitizers are not among stable Rust's options, but work with it.
 fuzz: setup ## Fuzz all targets: SECONDS=3600 in all, JOBS=2 at a time, SANITIZER=none
