@@ -15,11 +15,17 @@ use super::apply::key;
 use super::values::{from_json, reason, result, undecodable, unsigned};
 use crate::StoreError;
 
+/// No record comes near it; what lies beyond would soon leave no room for the next.
+const LAST_GENERATION: Generation = Generation(u32::MAX / 2);
+
 /// Reads all rows. `length` tells how long the body of an unfinished record is.
 pub(super) fn snapshot(
     sql: &Connection,
     length: &dyn Fn(BodyKey) -> Result<u64, StoreError>,
 ) -> Result<Snapshot, StoreError> {
+    if sql.prepare("PRAGMA foreign_key_check")?.exists([])? {
+        return Err(StoreError::damaged("a row belongs to one that is not there"));
+    }
     let mut registrations = Vec::new();
     let mut by_id = HashMap::new();
     let mut statement =
@@ -113,7 +119,7 @@ fn records(
             return Err(StoreError::damaged("a record is missing"));
         }
         let mut record = record(row)?;
-        if record.generation.0 == u32::MAX {
+        if record.generation > LAST_GENERATION {
             return Err(StoreError::damaged("a record's generations are used up"));
         }
         if record.result.is_none() && record.generation != Generation::default() {

@@ -158,6 +158,7 @@ fn a_row_that_means_nothing_is_damage() {
         "UPDATE record SET generation = -1",
         // No generation could follow, and no fetch.
         "UPDATE record SET generation = 4294967295",
+        "UPDATE record SET generation = 4294967294",
         "UPDATE meta SET value = -1 WHERE key = 'next_fetch'",
         // A new fetch would get the key of one that is there.
         "UPDATE meta SET value = 0 WHERE key = 'next_fetch'",
@@ -167,6 +168,7 @@ fn a_row_that_means_nothing_is_damage() {
         "UPDATE fetch SET icons = '3'",
         "UPDATE registration SET scope = 'nowhere'",
         "PRAGMA foreign_keys = OFF; DELETE FROM registration",
+        "PRAGMA foreign_keys = OFF; DELETE FROM fetch",
         "DROP TABLE meta; CREATE TABLE meta (key TEXT PRIMARY KEY, value); \
          INSERT INTO meta VALUES ('next_fetch', 'x')",
     ] {
