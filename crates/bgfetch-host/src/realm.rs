@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
@@ -18,6 +19,7 @@ use url::Url;
 use crate::extension::{
     Console, ConsoleLevel, Description, HostState, RealmKind, Shared, extensions,
 };
+use crate::service_worker::Connection;
 
 /// How a realm is made.
 pub struct RealmOptions {
@@ -77,6 +79,8 @@ pub enum ScriptError {
 struct Command {
     name: String,
     source: String,
+    /// Whether to wait for the value, where it is a promise, and to give it.
+    wants_value: bool,
     result: oneshot::Sender<Result<serde_json::Value, ScriptError>>,
 }
 
@@ -87,12 +91,20 @@ impl Realm {
     ///
     /// When its thread could not be started.
     pub fn start(options: RealmOptions) -> io::Result<Self> {
+        Self::connected(options, None)
+    }
+
+    /// Starts a realm whose service workers have an owner.
+    pub(crate) fn connected(
+        options: RealmOptions,
+        connection: Option<Connection>,
+    ) -> io::Result<Self> {
         let (commands, receiver) = mpsc::unbounded_channel();
         let name = format!("bgfetch {:?}", options.kind);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let isolate = Arc::<OnceLock<_>>::default();
         let theirs = Arc::clone(&isolate);
-        let run = move || runtime.block_on(run(options, receiver, &theirs));
+        let run = move || runtime.block_on(run(options, connection, receiver, &theirs));
         let thread = thread::Builder::new().name(name).spawn(run)?;
         Ok(Self { commands, isolate, thread: Some(thread) })
     }
@@ -108,8 +120,26 @@ impl Realm {
         name: impl Into<String>,
         source: impl Into<String>,
     ) -> Result<serde_json::Value, ScriptError> {
+        self.run(name.into(), source.into(), true).await
+    }
+
+    /// Runs a classic script, without regard to its value.
+    pub(crate) async fn evaluate(
+        &self,
+        name: impl Into<String>,
+        source: impl Into<String>,
+    ) -> Result<(), ScriptError> {
+        self.run(name.into(), source.into(), false).await.map(drop)
+    }
+
+    async fn run(
+        &self,
+        name: String,
+        source: String,
+        wants_value: bool,
+    ) -> Result<serde_json::Value, ScriptError> {
         let (result, done) = oneshot::channel();
-        let command = Command { name: name.into(), source: source.into(), result };
+        let command = Command { name, source, wants_value, result };
         self.commands.send(command).map_err(|_| RealmEnded)?;
         done.await.map_err(|_| RealmEnded)?
     }
@@ -145,12 +175,14 @@ struct Running {
 
 async fn run(
     options: RealmOptions,
+    mut connection: Option<Connection>,
     commands: mpsc::UnboundedReceiver<Command>,
     isolate: &OnceLock<v8::IsolateHandle>,
 ) {
     let RealmOptions { kind, url, scope, background_fetch, shared, console } = options;
-    let description = Description { kind, href: url, scope };
-    let host = HostState { description, console: Arc::clone(&console) };
+    let service_workers = connection.as_mut().map(|connection| mem::take(&mut connection.at_start));
+    let description = Description { kind, href: url, scope, service_workers };
+    let host = HostState { description, console: Arc::clone(&console), connection };
     let extensions = extensions(shared, host, background_fetch);
     let mut runtime = JsRuntime::new(RuntimeOptions { extensions, ..RuntimeOptions::default() });
     isolate.get_or_init(|| runtime.v8_isolate().thread_safe_handle());
@@ -185,8 +217,10 @@ impl Future for Running {
 }
 
 impl Running {
-    fn start_script(&mut self, Command { name, source, result }: Command) {
+    fn start_script(&mut self, Command { name, source, wants_value, result }: Command) {
         match self.runtime.execute_script(name, source) {
+            // Whoever wanted to know may be gone.
+            Ok(_) if !wants_value => drop(result.send(Ok(serde_json::Value::Null))),
             Ok(value) => {
                 let resolved = self.runtime.resolve(value);
                 let resolved = async { resolved.await.map_err(|error| error.to_string()) };
