@@ -52,8 +52,12 @@ impl Inner {
                 self.spawn(async move { worker.fired(realm, event, rejected).await });
             }
             FromRealm::Ended => {
+                let worker = self.worker_of(realm);
                 let (used, unused) = self.state.lock().remove_client(realm);
                 Arc::clone(&self).spawn(async move {
+                    if let Some(worker) = worker {
+                        worker.realm_ended(realm).await;
+                    }
                     self.clear(unused).await;
                     if let Some(key) = used {
                         self.try_activate(key).await;
@@ -245,7 +249,14 @@ impl Inner {
         let _lease = worker.lease(self);
         let running = worker.run(self).await?;
         let fired = tokio::time::timeout(self.options.event_limit, running.fire(event));
-        fired.await.unwrap_or_else(|_| Err("the event took too long".into()))
+        match fired.await {
+            Ok(fired) => fired,
+            // Its script may go on for ever.
+            Err(_) => {
+                worker.terminate().await;
+                Err("the event took too long".into())
+            }
+        }
     }
 
     /// [Unregister](https://w3c.github.io/ServiceWorker/#unregister-algorithm). The background

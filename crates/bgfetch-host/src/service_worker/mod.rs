@@ -134,10 +134,28 @@ impl ServiceWorkers {
         Ok(())
     }
 
-    /// Takes the engine away from realms, and gives it back.
+    /// Takes the engine away from realms, and gives it back. They go on with the next one that is
+    /// [connected](Self::connect).
     #[must_use]
     pub fn disconnect(&self) -> Option<Engine> {
         self.0.engine.send_replace(None)
+    }
+
+    /// Ends the engine in good order, and the workers. Windows are closed before.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Engine::shutdown`].
+    pub async fn shutdown(self) -> bgfetch::Result<()> {
+        let engine = self.disconnect();
+        let workers = self.0.state.lock().workers();
+        for worker in workers {
+            worker.terminate().await;
+        }
+        match engine {
+            Some(engine) => engine.shutdown().await,
+            None => Ok(()),
+        }
     }
 
     /// Opens a page without scripts: a window at `url` with those policies. The registration of

@@ -117,6 +117,13 @@ impl State {
         self.registrations.iter().filter(of_key).map(Registration::info).collect()
     }
 
+    /// The workers of all registrations.
+    pub(crate) fn workers(&self) -> Vec<Arc<Worker>> {
+        let all = self.registrations.iter().chain(&self.unregistered);
+        let workers = all.flat_map(|found| [&found.installing, &found.waiting, &found.active]);
+        workers.flatten().cloned().collect()
+    }
+
     pub(crate) fn to_store(&self) -> Vec<StoredRegistration> {
         let store = |registration: &Registration| {
             let worker = registration.active.as_ref()?;

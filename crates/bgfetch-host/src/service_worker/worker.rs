@@ -30,8 +30,8 @@ pub(crate) struct Worker {
 
 /// A worker's realm.
 pub(crate) struct Running {
-    /// Nothing but its life is asked of it after its script ran.
-    _realm: Realm,
+    /// Until it is terminated.
+    realm: Mutex<Option<Realm>>,
     pub(crate) id: RealmId,
     pub(crate) events: EventsSender,
     inbox: mpsc::UnboundedSender<ToRealm>,
@@ -113,11 +113,11 @@ impl Worker {
             Err(_) => Some("the script took too long".into()),
         };
         if let Some(error) = failed {
-            end(started.realm);
+            end(started.realm).await;
             return Err(error);
         }
         let running = Arc::new(Running {
-            _realm: started.realm,
+            realm: Mutex::new(Some(started.realm)),
             id: started.id,
             events: started.events,
             inbox: started.inbox,
@@ -133,7 +133,15 @@ impl Worker {
     pub(crate) async fn terminate(&self) {
         let running = self.running.lock().await.take();
         if let Some(running) = running {
-            running.terminate();
+            running.terminate().await;
+        }
+    }
+
+    /// The realm of that number has ended, which may be by itself: the next event starts another.
+    pub(crate) async fn realm_ended(&self, realm: RealmId) {
+        let ended = self.running.lock().await.take_if(|running| running.id == realm);
+        if let Some(running) = ended {
+            running.terminate().await;
         }
     }
 
@@ -144,11 +152,9 @@ impl Worker {
         if stays_idle.await.is_ok() {
             return;
         }
-        let mut running = self.running.lock().await;
-        if *self.busy.borrow() == 0
-            && let Some(running) = running.take()
-        {
-            running.terminate();
+        let running = self.running.lock().await.take_if(|_| *self.busy.borrow() == 0);
+        if let Some(running) = running {
+            running.terminate().await;
         }
     }
 
@@ -191,18 +197,23 @@ impl Running {
         functional.push(event);
     }
 
-    fn terminate(self: Arc<Self>) {
+    async fn terminate(&self) {
         for event in self.functional.lock().drain(..) {
             event.worker_terminated("the worker was stopped");
         }
         self.lifecycle.lock().fired.clear();
-        end(self);
+        let realm = self.realm.lock().take();
+        if let Some(realm) = realm {
+            end(realm).await;
+        }
     }
 }
 
 /// Ends a realm where waiting for the end of its thread holds up nothing.
-fn end(realm: impl Send + 'static) {
-    drop(tokio::task::spawn_blocking(move || drop(realm)));
+async fn end(realm: Realm) {
+    if tokio::task::spawn_blocking(move || drop(realm)).await.is_err() {
+        tracing::error!("the end of a realm panicked");
+    }
 }
 
 /// A reason for a worker to run.

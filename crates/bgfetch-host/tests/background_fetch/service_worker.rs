@@ -142,7 +142,7 @@ async fn a_worker_gets_its_event_after_a_restart_without_a_page_or_its_scripts()
     .await;
     gate.reached().await;
     drop(page);
-    drop(agent);
+    agent.workers.shutdown().await.unwrap();
     scripts.remove_all();
     gate.open();
     let mut agent = UserAgent::with(&scripts, Some(folder.path()), NEVER_IDLE).await;
