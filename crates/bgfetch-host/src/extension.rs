@@ -110,7 +110,9 @@ async fn op_host_receive(state: Rc<RefCell<OpState>>) -> Result<Option<String>, 
     if let Some(connection) = &mut state.borrow_mut().borrow_mut::<HostState>().connection {
         connection.inbox = Some(inbox);
     }
-    serde_json::to_string(&message).map(Some).map_err(|error| JsErrorBox::generic(error.to_string()))
+    serde_json::to_string(&message)
+        .map(Some)
+        .map_err(|error| JsErrorBox::generic(error.to_string()))
 }
 
 /// A script that a worker imports.
@@ -123,10 +125,7 @@ struct Imported {
 
 #[op2]
 #[serde]
-fn op_host_import_script(
-    state: &mut OpState,
-    #[string] url: &str,
-) -> Result<Imported, JsErrorBox> {
+fn op_host_import_script(state: &mut OpState, #[string] url: &str) -> Result<Imported, JsErrorBox> {
     let connection = state.borrow::<HostState>().connection.as_ref();
     let import = connection.and_then(|connection| connection.import.as_ref());
     let import = import.ok_or_else(no_owner)?;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use bgfetch::embedder::BoxFuture;
-use bgfetch::{DispatchError, FunctionalEvent, WorkerHost};
+use bgfetch::{DispatchError, FunctionalEvent, NotHandledReason, Outcome, WorkerHost};
 
 use super::Inner;
 use super::message::WorkerState;
@@ -42,7 +42,10 @@ async fn dispatch(inner: Arc<Inner>, event: FunctionalEvent) -> Result<(), Dispa
     drop(running);
     let of_event = event.clone();
     inner.spawn(async move {
-        of_event.ended().await;
+        // What took too long may go on for ever, and would hold up the next event.
+        if of_event.ended().await == Outcome::NotHandled(NotHandledReason::TimedOut) {
+            worker.terminate().await;
+        }
         drop(lease);
     });
     drop(inner);

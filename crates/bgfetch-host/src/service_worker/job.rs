@@ -6,9 +6,7 @@ use bgfetch::RegistrationKey;
 use url::Url;
 
 use super::Inner;
-use super::message::{
-    Answer, Exception, FromRealm, LifecycleEvent, RealmId, WorkerState,
-};
+use super::message::{Answer, Exception, FromRealm, LifecycleEvent, RealmId, WorkerState};
 use super::worker::Worker;
 
 impl Inner {

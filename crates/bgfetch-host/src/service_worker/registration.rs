@@ -166,7 +166,8 @@ impl State {
         let Some(active) = &registration.active else {
             return false;
         };
-        let controls = |client: &Client| client.controller.as_ref().is_some_and(|c| c.id == active.id);
+        let controls =
+            |client: &Client| client.controller.as_ref().is_some_and(|c| c.id == active.id);
         self.clients.values().any(controls)
     }
 }
@@ -181,7 +182,8 @@ impl State {
         page: Url,
         inbox: mpsc::UnboundedSender<ToRealm>,
     ) -> AtStart {
-        let registration = self.matching(&storage_key, &page).filter(|found| found.active.is_some());
+        let registration =
+            self.matching(&storage_key, &page).filter(|found| found.active.is_some());
         let controller = registration.and_then(|registration| registration.active.clone());
         let at_start = AtStart {
             registration: registration.map(Registration::info),

@@ -185,7 +185,8 @@ async fn workers_that_do_not_load_run_or_install_are_not_registered() {
     let mut names = vec![type_error; 4];
     names.extend([security, type_error, type_error, security, type_error, security]);
     assert_eq!(seen.await, json!([names, 0, "undefined"]));
-    run(&page, "await container.register('/catches.js', { scope: '/catches' }); return null;").await;
+    run(&page, "await container.register('/catches.js', { scope: '/catches' }); return null;")
+        .await;
     while agent.next_line().await != "NetworkError" {}
 }
 
