@@ -6,6 +6,7 @@
 const { core } = __bootstrap;
 const { op_host_receive, op_host_send } = core.ops;
 const {
+  afterMicrotasks,
   DOMException,
   Event,
   EventTarget,
@@ -14,6 +15,13 @@ const {
 } = core.loadExtScript("ext:bgfetch_deno/deno.js");
 const { defineEventHandler } = core.loadExtScript("ext:bgfetch_deno/event_handler.js");
 const { illegalInvocation } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
+
+const {
+  deserializeMessageData,
+  serializeMessageData,
+  structuredClone,
+} = core.loadExtScript("ext:deno_web/13_message_port.js");
+const { MessageEvent } = core.loadExtScript("ext:deno_web/02_event.js");
 
 const { parse, stringify } = JSON;
 const create = Symbol("create");
@@ -40,6 +48,13 @@ class ServiceWorker extends EventTarget {
 
   get state() {
     return this.#info.state;
+  }
+
+  postMessage(message, options = {}) {
+    const prefix = "Failed to execute 'postMessage' on 'ServiceWorker'";
+    const { id } = this.#info;
+    webidl.requiredArguments(arguments.length, 1, prefix);
+    post({ kind: "postToWorker", worker: id }, message, options);
   }
 
   static update(worker, info) {
@@ -178,6 +193,11 @@ class ServiceWorkerContainer extends EventTarget {
     return registrations.map(registrationOf);
   }
 
+  /** Messages are fired as they come: a realm has no document that is still being parsed. */
+  startMessages() {
+    this.#controller;
+  }
+
   static resolveReady(container, registration) {
     container.#ready.resolve(registration);
   }
@@ -196,7 +216,9 @@ const { check: checkContainer, resolveReady, setController } = ServiceWorkerCont
 delete ServiceWorkerContainer.check;
 delete ServiceWorkerContainer.resolveReady;
 delete ServiceWorkerContainer.setController;
-defineEventHandler(ServiceWorkerContainer.prototype, "controllerchange", checkContainer);
+for (const type of ["controllerchange", "message"]) {
+  defineEventHandler(ServiceWorkerContainer.prototype, type, checkContainer);
+}
 webidl.configureInterface(ServiceWorkerContainer);
 
 class Navigator {
@@ -228,6 +250,24 @@ function call(kind, options = {}) {
   op_host_send(stringify({ __proto__: null, kind, call: number, ...options }));
   calls.set(number, { resolve, reject });
   return promise;
+}
+
+/** Sends a message with a copy of `data`, of which nothing is transferred. */
+function post(message, data, options) {
+  const transfer = Array.isArray(options) ? options : options?.transfer ?? [];
+  if (transfer.length > 0) {
+    throw new DOMException("Nothing can be transferred to or from a worker", "DataCloneError");
+  }
+  // Cloned first, because serializing throws TypeErrors on QuickJS where cloning does what it must.
+  // A byte in each character is what JSON can carry.
+  const text = core.encodeBinaryString(serializeMessageData(structuredClone(data)));
+  op_host_send(stringify({ __proto__: null, ...message, data: text }));
+}
+
+/** The members that a message event has: a copy of the data, and who sent it. */
+function messageInit({ data, source }, sourceOf) {
+  const bytes = Uint8Array.from(data, (character) => character.charCodeAt(0));
+  return { data: deserializeMessageData(bytes), origin: location.origin, source: sourceOf(source) };
 }
 
 function answered({ call, answer }) {
@@ -265,6 +305,8 @@ async function receive() {
     if (message === null) return;
     const { kind, ...content } = parse(message);
     receivers[kind](content);
+    // Each message is a task: what awaits it sees how things stood then.
+    await new Promise(afterMicrotasks);
   }
 }
 
@@ -295,6 +337,10 @@ function installServiceWorkerApi(kind, scope, atStart) {
     if (registration !== null) resolveReady(container, registration);
     define("navigator", new Navigator(create, container));
     receivers.ready = ({ registration }) => resolveReady(container, registrationOf(registration));
+    receivers.clientMessage = (message) => {
+      const init = messageInit(message, ({ worker }) => workerOf(worker));
+      fire(container, new MessageEvent("message", init));
+    };
     receivers.controller = ({ worker }) => setController(container, workerOf(worker));
   } else if (kind === "ServiceWorker") {
     define("registration", registration);
@@ -311,5 +357,5 @@ function define(name, value) {
   Object.defineProperty(globalThis, name, { value, writable, enumerable: true, configurable });
 }
 
-return { call, expose, installServiceWorkerApi, receivers };
+return { call, expose, installServiceWorkerApi, messageInit, post, receivers, workerOf };
 })();

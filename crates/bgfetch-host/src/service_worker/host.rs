@@ -27,7 +27,8 @@ async fn dispatch(inner: Arc<Inner>, event: FunctionalEvent) -> Result<(), Dispa
     let lease = worker.lease(&inner);
     // An activating worker gets its events when it is activated.
     let mut state = worker.state.subscribe();
-    let settled = |state: &WorkerState| *state != WorkerState::Activating;
+    let settled =
+        |state: &WorkerState| matches!(state, WorkerState::Activated | WorkerState::Redundant);
     let state = state.wait_for(settled).await.map(|state| *state);
     if state.is_ok_and(|state| state == WorkerState::Redundant) {
         return Err(DispatchError::NoActiveWorker);

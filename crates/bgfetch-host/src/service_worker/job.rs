@@ -45,6 +45,30 @@ impl Inner {
                 Arc::clone(&self).spawn(self.try_activate(worker.key.clone()));
             }
             FromRealm::Claim { call } => self.claim(realm, call),
+            FromRealm::MatchClients { call, include_uncontrolled } => {
+                let Some(worker) = self.worker_of(realm) else { return };
+                let state = self.state.lock();
+                let clients = state.clients_of(&worker, include_uncontrolled);
+                state.answer(realm, call, Answer::Clients(clients));
+            }
+            FromRealm::GetClient { call, id } => {
+                let Some(worker) = self.worker_of(realm) else { return };
+                let state = self.state.lock();
+                let mut clients = state.clients_of(&worker, true);
+                clients.retain(|client| client.id == id);
+                state.answer(realm, call, Answer::Clients(clients));
+            }
+            FromRealm::PostToWorker { worker, data } => {
+                let found = self.state.lock().worker_for(realm, worker);
+                // A worker that is redundant gets none.
+                let Some((worker, source)) = found else { return };
+                worker.messages.lock().push_back((data, source));
+                Arc::clone(&self).spawn(async move { self.post(&worker).await });
+            }
+            FromRealm::PostToClient { client, data } => {
+                let Some(worker) = self.worker_of(realm) else { return };
+                self.state.lock().post_to_client(&worker, &client, data);
+            }
             FromRealm::Fired { event, rejected } => {
                 let Some(worker) = self.worker_of(realm) else { return };
                 self.spawn(async move { worker.fired(realm, event, rejected).await });
@@ -121,12 +145,10 @@ impl Inner {
                 return self.clear_later(vec![worker]);
             };
             registration.installing = Some(Arc::clone(&worker));
+            state.tell_registration(&key);
             state.set_state(&worker, WorkerState::Installing);
             state.answer_with(realm, call, &key);
-            if let Some(registration) = state.get(&key) {
-                state.tell_registration(registration);
-                state.tell_update_found(registration);
-            }
+            state.tell_update_found(&key);
         }
         self.install(&key, worker).await;
         drop(job);
@@ -159,6 +181,7 @@ impl Inner {
                 (Ok(()), Some(registration)) => {
                     registration.installing = None;
                     cleared.extend(registration.waiting.replace(Arc::clone(&worker)));
+                    state.tell_registration(key);
                     state.set_state(&worker, WorkerState::Installed);
                 }
                 (Err(error), Some(registration)) => {
@@ -166,13 +189,12 @@ impl Inner {
                     cleared.extend(registration.installing.take());
                     if registration.newest().is_none() {
                         cleared.extend(state.unregister(key));
+                    } else {
+                        state.tell_registration(key);
                     }
                 }
                 // It was unregistered, and cleared with that.
                 (_, None) => {}
-            }
-            if let Some(registration) = state.get(key) {
-                state.tell_registration(registration);
             }
         }
         self.clear(cleared).await;
@@ -203,29 +225,20 @@ impl Inner {
                 tracing::warn!(%error, "a service worker registration is not known to the engine");
             }
         }
-        let activated = {
-            let mut state = self.state.lock();
-            let registration = state.get_mut(&key);
-            let waiting = registration.and_then(|registration| {
-                registration.active = Some(registration.waiting.take()?);
-                registration.active.clone()
-            });
-            if let Some(worker) = &waiting {
-                state.set_state(worker, WorkerState::Activating);
-            }
-            waiting
-        };
+        self.clear(before.iter().cloned().collect()).await;
+        let activated = self.state.lock().get_mut(&key).and_then(|registration| {
+            registration.active = Some(registration.waiting.take()?);
+            registration.active.clone()
+        });
         // Unregistered in between: the engine must forget what it was told above.
         let Some(worker) = activated else {
             return self.forget(&key).await;
         };
-        self.clear(before.iter().cloned().collect()).await;
         self.store().await;
         {
             let mut state = self.state.lock();
-            if let Some(registration) = state.get(&key) {
-                state.tell_registration(registration);
-            }
+            state.tell_registration(&key);
+            state.set_state(&worker, WorkerState::Activating);
             state.activated(&key, before.as_ref());
         }
         drop(job);
@@ -238,7 +251,7 @@ impl Inner {
         }
     }
 
-    /// Fires an event at the worker and waits for its end, within the time limit.
+    /// Fires an event at the worker and waits for its end.
     async fn fire(
         self: &Arc<Self>,
         worker: &Arc<Worker>,
@@ -246,9 +259,33 @@ impl Inner {
     ) -> Result<(), String> {
         let _lease = worker.lease(self);
         let running = worker.run(self).await?;
-        let fired = tokio::time::timeout(self.options.event_limit, running.fire(event));
-        match fired.await {
-            Ok(fired) => fired,
+        self.limit(worker, running.fire(event)).await
+    }
+
+    /// [`postMessage()`](https://w3c.github.io/ServiceWorker/#service-worker-postmessage-options)
+    /// of the first message that the worker has.
+    async fn post(self: &Arc<Self>, worker: &Arc<Worker>) {
+        let _lease = worker.lease(self);
+        let posted = match worker.run(self).await {
+            Ok(running) => self.limit(worker, running.fire_message(worker)).await,
+            Err(error) => {
+                worker.messages.lock().pop_front();
+                Err(error)
+            }
+        };
+        if let Err(error) = posted {
+            tracing::warn!(%error, "a message to a service worker failed");
+        }
+    }
+
+    /// Waits for the end of an event, within the time limit.
+    async fn limit(
+        &self,
+        worker: &Worker,
+        event: impl Future<Output = Result<(), String>>,
+    ) -> Result<(), String> {
+        match tokio::time::timeout(self.options.event_limit, event).await {
+            Ok(ended) => ended,
             // Its script may go on for ever.
             Err(_) => {
                 worker.terminate().await;

@@ -53,6 +53,21 @@ pub(crate) struct AtStart {
     pub(crate) worker: Option<WorkerInfo>,
 }
 
+/// What a `Client` object is made of: a window, as nothing else is a client yet.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct ClientInfo {
+    pub(crate) id: String,
+    pub(crate) url: Url,
+}
+
+/// Who sent a message.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Source {
+    Client(ClientInfo),
+    Worker(WorkerInfo),
+}
+
 /// The events that an installation consists of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -79,6 +94,10 @@ pub(crate) enum ToRealm {
     Controller { worker: WorkerInfo },
     /// Fire this event.
     Fire { event: u32, name: LifecycleEvent },
+    /// Fire a `message` event at this worker. `data` is serialized, a byte in each character.
+    WorkerMessage { event: u32, data: String, source: Source },
+    /// Fire a `message` event at `navigator.serviceWorker`.
+    ClientMessage { data: String, source: Source },
 }
 
 /// What a call comes to.
@@ -86,6 +105,7 @@ pub(crate) enum ToRealm {
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Answer {
     Registrations(Vec<RegistrationInfo>),
+    Clients(Vec<ClientInfo>),
     Bool(bool),
     Done,
     Error(Exception),
@@ -124,6 +144,15 @@ pub(crate) enum FromRealm {
     SkipWaiting { call: u32 },
     /// `clients.claim()`
     Claim { call: u32 },
+    /// `clients.matchAll()`, of windows.
+    #[serde(rename_all = "camelCase")]
+    MatchClients { call: u32, include_uncontrolled: bool },
+    /// `clients.get()`
+    GetClient { call: u32, id: String },
+    /// `ServiceWorker.postMessage()`
+    PostToWorker { worker: u32, data: String },
+    /// `Client.postMessage()`
+    PostToClient { client: String, data: String },
     /// The event is over: its dispatch, and what its lifetime was extended by.
     Fired { event: u32, rejected: Option<String> },
     /// The realm has ended.

@@ -44,7 +44,7 @@ pub struct ServiceWorkersOptions {
     pub console: Console,
     /// How long a worker without events goes on running. Browsers take 30 seconds.
     pub idle_limit: Duration,
-    /// How long a worker's script, its `install` and its `activate` event may each take. Browsers
+    /// How long a worker's script, its `install`, `activate` and `message` events may each take. Browsers
     /// take 5 minutes.
     pub event_limit: Duration,
 }
@@ -176,6 +176,12 @@ impl ServiceWorkers {
         let connection = self.0.connection(realm, at_start, messages, None);
         let options = self.0.realm_options(RealmKind::Window, url, policies, None);
         Realm::connected(options, Some(connection))
+    }
+
+    /// The URL of the script of that registration's active worker.
+    #[must_use]
+    pub fn active_script(&self, registration: &RegistrationKey) -> Option<Url> {
+        Some(self.0.active(registration)?.script_url.clone())
     }
 
     /// Whether the active worker of that registration runs.

@@ -8,7 +8,8 @@ use tokio::sync::mpsc;
 use url::Url;
 
 use super::message::{
-    Answer, AtStart, Exception, RealmId, RegistrationInfo, ToRealm, WorkerInfo, WorkerState,
+    Answer, AtStart, ClientInfo, Exception, RealmId, RegistrationInfo, Source, ToRealm, WorkerInfo,
+    WorkerState,
 };
 use super::stored::StoredRegistration;
 use super::worker::Worker;
@@ -156,7 +157,8 @@ impl State {
         let mut cleared = Vec::new();
         for mut registration in unused {
             cleared.extend(registration.take_workers());
-            self.tell_registration(&registration);
+            let empty = ToRealm::Registration { registration: registration.info() };
+            self.tell_all(&registration.key.storage_key, &empty);
         }
         cleared
     }
@@ -248,15 +250,17 @@ impl State {
         self.tell_all(&worker.key.storage_key, &ToRealm::Worker { worker: worker.info() });
     }
 
-    /// Tells which workers a registration has.
-    pub(crate) fn tell_registration(&self, registration: &Registration) {
-        let info = ToRealm::Registration { registration: registration.info() };
-        self.tell_all(&registration.key.storage_key, &info);
+    /// Tells which workers a registration has. This comes before the new states of the workers.
+    pub(crate) fn tell_registration(&self, key: &RegistrationKey) {
+        if let Some(registration) = self.get(key).map(Registration::info) {
+            self.tell_all(&key.storage_key, &ToRealm::Registration { registration });
+        }
     }
 
-    pub(crate) fn tell_update_found(&self, registration: &Registration) {
-        let info = ToRealm::UpdateFound { registration: registration.info() };
-        self.tell_all(&registration.key.storage_key, &info);
+    pub(crate) fn tell_update_found(&self, key: &RegistrationKey) {
+        if let Some(registration) = self.get(key).map(Registration::info) {
+            self.tell_all(&key.storage_key, &ToRealm::UpdateFound { registration });
+        }
     }
 
     /// The registration's worker became active: its windows are ready, and those that the worker
@@ -291,6 +295,38 @@ impl State {
         self.clear_unused()
     }
 
+    /// The windows that the worker controls, or `all` of its site.
+    pub(crate) fn clients_of(&self, worker: &Worker, all: bool) -> Vec<ClientInfo> {
+        let windows = self.clients.iter().filter(|(_, client)| {
+            let controls = client.controller.as_ref().is_some_and(|found| found.id == worker.id);
+            client.storage_key == worker.key.storage_key && (all || controls)
+        });
+        windows.filter_map(|(realm, client)| client.info(*realm)).collect()
+    }
+
+    /// The worker of that number, where the realm is of its site, and the realm as a source.
+    pub(crate) fn worker_for(&self, realm: RealmId, id: u32) -> Option<(Arc<Worker>, Source)> {
+        let client = self.clients.get(&realm)?;
+        let mut workers = self.workers().into_iter();
+        let worker = workers.find(|worker| worker.id == id)?;
+        let same_site = worker.key.storage_key == client.storage_key;
+        let source = match &client.worker {
+            Some(worker) => Source::Worker(worker.info()),
+            None => Source::Client(client.info(realm)?),
+        };
+        same_site.then_some((worker, source))
+    }
+
+    /// Posts a message of a worker to a window.
+    pub(crate) fn post_to_client(&self, worker: &Worker, id: &str, data: String) {
+        let known = self.clients.iter().find(|(realm, _)| realm.0.to_string() == id);
+        // A window that is closed gets none.
+        if let Some((_, client)) = known.filter(|(_, to)| to.storage_key == worker.key.storage_key)
+        {
+            client.tell(ToRealm::ClientMessage { data, source: Source::Worker(worker.info()) });
+        }
+    }
+
     /// The windows whose registration it is.
     fn windows_of(&self, key: &RegistrationKey) -> Vec<RealmId> {
         let is_of = |client: &Client| {
@@ -316,6 +352,11 @@ impl State {
 }
 
 impl Client {
+    fn info(&self, realm: RealmId) -> Option<ClientInfo> {
+        let url = self.page.clone()?;
+        Some(ClientInfo { id: realm.0.to_string(), url })
+    }
+
     fn control(&mut self, worker: &Arc<Worker>) {
         self.controller = Some(Arc::clone(worker));
         let worker: WorkerInfo = worker.info();

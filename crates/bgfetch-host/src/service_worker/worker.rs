@@ -1,9 +1,10 @@
 //! A service worker: its scripts, its state, and its realm while it runs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use bgfetch::embedder::BoxFuture;
 use bgfetch::{FunctionalEvent, RegistrationKey};
 use bgfetch_deno::EventsSender;
 use parking_lot::Mutex;
@@ -12,7 +13,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::Inner;
-use super::message::{LifecycleEvent, RealmId, ToRealm, WorkerInfo, WorkerState};
+use super::message::{LifecycleEvent, RealmId, Source, ToRealm, WorkerInfo, WorkerState};
 use crate::realm::Realm;
 
 pub(crate) struct Worker {
@@ -22,6 +23,8 @@ pub(crate) struct Worker {
     pub(crate) state: watch::Sender<WorkerState>,
     pub(crate) skip_waiting: Mutex<bool>,
     pub(crate) scripts: Mutex<BTreeMap<Url, String>>,
+    /// Messages that were posted and wait for the worker's start, in their order.
+    pub(crate) messages: Mutex<VecDeque<(String, Source)>>,
     /// Locked while it starts, so that it does so once.
     running: AsyncMutex<Option<Arc<Running>>>,
     /// What keeps it alive: events that are not over.
@@ -62,6 +65,7 @@ impl Worker {
             state: watch::Sender::new(state),
             skip_waiting: Mutex::new(false),
             scripts: Mutex::new(scripts),
+            messages: Mutex::default(),
             running: AsyncMutex::new(None),
             busy: watch::Sender::new(0),
         })
@@ -174,7 +178,27 @@ impl Running {
     /// Fires an event and waits until it is over: listeners and `waitUntil()`. Gives what the
     /// promises were rejected with, if so.
     pub(crate) async fn fire(&self, name: LifecycleEvent) -> Result<(), String> {
-        let ended = || "the worker has ended".to_owned();
+        self.begin(|event| ToRealm::Fire { event, name }).await
+    }
+
+    /// Fires a `message` event for the first of the worker's messages, and waits until it is over.
+    pub(crate) async fn fire_message(&self, worker: &Worker) -> Result<(), String> {
+        let over = {
+            // The messages are sent in the order of the queue.
+            let mut messages = worker.messages.lock();
+            let Some((data, source)) = messages.pop_front() else {
+                return Ok(());
+            };
+            self.begin(|event| ToRealm::WorkerMessage { event, data, source })
+        };
+        over.await
+    }
+
+    /// Fires the event that is told by `message`, at once; the future waits for its end.
+    fn begin(
+        &self,
+        message: impl FnOnce(u32) -> ToRealm,
+    ) -> BoxFuture<'static, Result<(), String>> {
         let (sender, fired) = oneshot::channel();
         let event = {
             let mut lifecycle = self.lifecycle.lock();
@@ -183,11 +207,15 @@ impl Running {
             lifecycle.fired.insert(event, sender);
             event
         };
-        self.inbox.send(ToRealm::Fire { event, name }).map_err(|_| ended())?;
-        match fired.await.map_err(|_| ended())? {
-            None => Ok(()),
-            Some(rejected) => Err(rejected),
-        }
+        let sent = self.inbox.send(message(event));
+        Box::pin(async move {
+            let ended = || "the worker has ended".to_owned();
+            sent.map_err(|_| ended())?;
+            match fired.await.map_err(|_| ended())? {
+                None => Ok(()),
+                Some(rejected) => Err(rejected),
+            }
+        })
     }
 
     /// The event is over when the worker is.

@@ -228,6 +228,30 @@ async fn a_new_worker_waits_for_the_pages_of_the_old_unless_it_skips_waiting() {
          return [container.controller === active, first.state, second.state, registration.waiting];",
     );
     assert_eq!(third.await, json!([true, "redundant", "redundant", null]));
+    // Another page than the last that the worker controls may be the one that hears of the next.
+    let elsewhere = agent.window(&"http://else.test/".parse().unwrap());
+    let beside = agent.window(&origin.url("/beside"));
+    run(
+        &beside,
+        "const { active, installing } = await container.register('/2.js');
+         await until(installing, 'installed');
+         return null;",
+    )
+    .await;
+    drop(page);
+    let waits = "const registration = await container.getRegistration();
+                 self.worker = registration.waiting;
+                 return [worker.state, container.controller === registration.active];";
+    assert_eq!(run(&beside, waits).await, json!(["installed", true]));
+    let none =
+        run(&elsewhere, "return [await container.getRegistrations(), container.controller];");
+    assert_eq!(none.await, json!([[], null]));
+    drop(beside);
+    // The last page that the old one controls is closed: the next is activated.
+    let key = registration(&origin);
+    while agent.workers.active_script(&key).is_none_or(|url| url.path() != "/2.js") {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -252,4 +276,60 @@ async fn unregistering_ends_the_fetches_without_events() {
                  await next.backgroundFetch.getIds()];",
     );
     assert_eq!(seen.await, json!([true, false, "undefined", "redundant", false, []]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_and_workers_send_each_other_messages_in_order() {
+    let origin = Origin::start();
+    let script = "
+        onactivate = (event) => event.waitUntil(clients.claim());
+        onmessage = ({ constructor, data, isTrusted, ports, source, origin }) => {
+            if (data.number === 0) {
+                data.said = [constructor.name, isTrusted, ports.length, origin === location.origin,
+                             source.type, new URL(source.url).pathname];
+            }
+            source.postMessage(data);
+        };
+        addEventListener('message', (event) => event.waitUntil((async () => {
+            const { id } = event.source;
+            const [found] = await clients.matchAll();
+            const none = await clients.matchAll({ type: 'worker' });
+            const same = await clients.get(id);
+            if (event.data.number === 9) {
+                same.postMessage([found.id === id, none.length, typeof await clients.get('x')]);
+            }
+        })()));";
+    let agent = UserAgent::start(&Scripts::of(&[("/sw.js", script)])).await;
+    let page = agent.window(&origin.url("/page.html"));
+    let ready = "self.changed = new Promise((resolve) => container.oncontrollerchange = resolve);
+                 await container.register('sw.js');
+                 await changed;
+                 return null;";
+    run(&page, ready).await;
+    // Messages start the worker.
+    agent.workers.stop(&registration(&origin)).await;
+    let seen = run(
+        &page,
+        "const { controller } = container;
+         const seen = [];
+         const done = new Promise((resolve) => {
+             container.onmessage = ({ data, source, isTrusted }) => {
+                 if (Array.isArray(data)) return resolve(data);
+                 seen.push(data.number);
+                 if (data.number === 0) {
+                     seen.push(data.when instanceof Date, data.said, source === controller, isTrusted);
+                 }
+             };
+         });
+         let refused;
+         try { controller.postMessage(() => {}); } catch (error) { refused = error.name; }
+         for (let number = 0; number < 10; number++) {
+             controller.postMessage({ number, when: new Date(0) });
+         }
+         return [await done, refused, seen];",
+    );
+    let said = json!(["ExtendableMessageEvent", true, 0, true, "window", "/page.html"]);
+    let mut order = vec![json!(0), json!(true), said, json!(true), json!(true)];
+    order.extend((1..10).map(|number| json!(number)));
+    assert_eq!(seen.await, json!([[true, 0, "undefined"], "DataCloneError", order]));
 }
