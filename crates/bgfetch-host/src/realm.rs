@@ -202,6 +202,8 @@ impl Future for Running {
             }
         }
         match self.runtime.poll_event_loop(cx, PollEventLoopOptions::default()) {
+            // Not an exception of its own: the end interrupted it.
+            Poll::Ready(Err(_)) if self.commands.is_closed() => return Poll::Ready(()),
             Poll::Ready(Err(error)) => {
                 (self.console)(ConsoleLevel::Error, &format!("Uncaught {error}"));
                 // The next turn goes on after the exception.

@@ -333,3 +333,32 @@ async fn pages_and_workers_send_each_other_messages_in_order() {
     order.extend((1..10).map(|number| json!(number)));
     assert_eq!(seen.await, json!([[true, 0, "undefined"], "DataCloneError", order]));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_whose_script_never_ends_is_stopped_and_the_next_event_starts_it() {
+    let origin = Origin::start();
+    origin.serve("/film", Resource::new(1, 10));
+    let script = "
+        console.log('started');
+        onmessage = ({ data }) => { for (; data === 'loop';); };
+        onbackgroundfetchsuccess = () => console.log('told');";
+    let mut agent = UserAgent::start(&Scripts::of(&[("/sw.js", script)])).await;
+    let page = agent.window(&origin.url("/"));
+    run(
+        &page,
+        "await container.register('sw.js');
+         const { active } = self.registration = await container.ready;
+         await until(active, 'activated');
+         active.postMessage('loop');
+         return null;",
+    )
+    .await;
+    agent.workers.stop(&registration(&origin)).await;
+    run(&page, "await registration.backgroundFetch.fetch('film', '/film'); return null;").await;
+    assert_eq!(agent.next_line().await, "started");
+    let mut line = agent.next_line().await;
+    while line == "started" {
+        line = agent.next_line().await;
+    }
+    assert_eq!(line, "told");
+}
