@@ -4,14 +4,16 @@ use std::fmt;
 use std::io;
 use std::mem;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, mpsc as sync_mpsc};
 use std::task::{Context, Poll};
 use std::thread;
+use std::time::Duration;
 
 use deno_core::{JsRuntime, PollEventLoopOptions, RuntimeOptions, serde_v8, v8};
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use url::Url;
@@ -57,6 +59,8 @@ pub struct Realm {
     /// Ends scripts that would not end by themselves. Set once the realm is there.
     isolate: Arc<OnceLock<v8::IsolateHandle>>,
     thread: Option<thread::JoinHandle<()>>,
+    /// Its other end goes with the thread.
+    ended: Mutex<sync_mpsc::Receiver<()>>,
 }
 
 /// The realm is gone.
@@ -104,9 +108,13 @@ impl Realm {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let isolate = Arc::<OnceLock<_>>::default();
         let theirs = Arc::clone(&isolate);
-        let run = move || runtime.block_on(run(options, connection, receiver, &theirs));
+        let (ends, ended) = sync_mpsc::channel();
+        let run = move || {
+            let _ends: sync_mpsc::Sender<()> = ends;
+            runtime.block_on(run(options, connection, receiver, &theirs));
+        };
         let thread = thread::Builder::new().name(name).spawn(run)?;
-        Ok(Self { commands, isolate, thread: Some(thread) })
+        Ok(Self { commands, isolate, thread: Some(thread), ended: Mutex::new(ended) })
     }
 
     /// Runs a classic script and gives its completion value, the value of its promise where it is
@@ -149,8 +157,15 @@ impl Drop for Realm {
     fn drop(&mut self) {
         let (commands, _) = mpsc::unbounded_channel();
         self.commands = commands;
-        if let Some(isolate) = self.isolate.get() {
-            isolate.terminate_execution();
+        // An interruption ends the script that runs now, and the thread may be about to run another.
+        loop {
+            if let Some(isolate) = self.isolate.get() {
+                isolate.terminate_execution();
+            }
+            let waited = self.ended.get_mut().recv_timeout(Duration::from_millis(10));
+            if waited != Err(sync_mpsc::RecvTimeoutError::Timeout) {
+                break;
+            }
         }
         // The last handle of an engine may go with the realm's state; whoever dropped the realm may
         // want to open the engine's store next.
