@@ -31,8 +31,9 @@ const { install, installServiceWorker } = load("bgfetch_deno/mod");
 const { defineGlobalScope } = load("bgfetch_host/global_scope");
 const { patch } = load("bgfetch_host/patches");
 const { installServiceWorkerApi } = load("bgfetch_host/service_worker_api");
+const { installServiceWorkerScope } = load("bgfetch_host/service_worker_scope");
 
-const { kind, href, scope } = op_host_realm();
+const { kind, href, scope, serviceWorkers } = op_host_realm();
 
 // The errors that ops of deno_web and deno_fetch throw.
 for (
@@ -149,13 +150,12 @@ core.setHandledPromiseRejectionHandler((promise, reason) => {
   );
 });
 
-const { ServiceWorkerRegistration, scopeOf } = installServiceWorkerApi(kind, scope, {
-  define,
-  EventTarget: event.EventTarget,
-  webidl,
-});
+const { ServiceWorkerRegistration, scopeOf } = installServiceWorkerApi(kind, scope, serviceWorkers);
 install(globalThis, ServiceWorkerRegistration, scopeOf);
-if (kind === "ServiceWorker") installServiceWorker(globalThis);
+if (kind === "ServiceWorker") {
+  installServiceWorker(globalThis);
+  installServiceWorkerScope(globalThis);
+}
 
 // Nothing of Deno is left for scripts.
 delete globalThis.Deno;

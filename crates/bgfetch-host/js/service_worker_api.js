@@ -1,71 +1,361 @@
-// https://w3c.github.io/ServiceWorker/, as far as a realm knows its own registration.
+// https://w3c.github.io/ServiceWorker/: the interfaces that windows and service workers have. What
+// the objects say is told by the owner of the service workers, in one ordered inbox.
 (function () {
 "use strict";
 
-function installServiceWorkerApi(kind, scope, { define, EventTarget, webidl }) {
-  const create = Symbol("create");
+const { core } = __bootstrap;
+const { op_host_receive, op_host_send } = core.ops;
+const {
+  afterMicrotasks,
+  DOMException,
+  Event,
+  EventTarget,
+  fire,
+  webidl,
+} = core.loadExtScript("ext:bgfetch_deno/deno.js");
+const { defineEventHandler } = core.loadExtScript("ext:bgfetch_deno/event_handler.js");
+const { illegalInvocation } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
 
-  class ServiceWorkerRegistration extends EventTarget {
-    #scope;
+const {
+  deserializeMessageData,
+  serializeMessageData,
+  structuredClone,
+} = core.loadExtScript("ext:deno_web/13_message_port.js");
+const { MessageEvent } = core.loadExtScript("ext:deno_web/02_event.js");
 
-    constructor(key = null, scope = null) {
-      if (key !== create) webidl.illegalConstructor();
-      super();
-      this.#scope = scope;
-    }
+const { parse, stringify } = JSON;
+const create = Symbol("create");
 
-    get scope() {
-      return this.#scope;
-    }
+/** Objects by the numbers of what they stand for: one for each and realm. */
+const registrations = new Map();
+const workers = new Map();
+/** What is done with the answers to calls, by their numbers. */
+const calls = new Map();
+let lastCall = 0;
+
+class ServiceWorker extends EventTarget {
+  #info;
+
+  constructor(key = null, info = null) {
+    if (key !== create) webidl.illegalConstructor();
+    super();
+    this.#info = info;
   }
-  const { get } = Object.getOwnPropertyDescriptor(ServiceWorkerRegistration.prototype, "scope");
-  webidl.configureInterface(ServiceWorkerRegistration);
-  define({ ServiceWorkerRegistration }, false);
 
-  const registration = scope === null ? null : new ServiceWorkerRegistration(create, scope);
-  if (kind === "ServiceWorker") {
-    define({ registration }, true);
-  } else if (kind === "Window") {
-    installContainer(registration, { create, define, EventTarget, webidl });
+  get scriptURL() {
+    return this.#info.scriptURL;
   }
-  return {
-    ServiceWorkerRegistration,
-    scopeOf: (object) => Reflect.apply(get, object, []),
-  };
+
+  get state() {
+    return this.#info.state;
+  }
+
+  postMessage(message, options = {}) {
+    const prefix = "Failed to execute 'postMessage' on 'ServiceWorker'";
+    const { id } = this.#info;
+    webidl.requiredArguments(arguments.length, 1, prefix);
+    post({ kind: "postToWorker", worker: id }, message, options);
+  }
+
+  static update(worker, info) {
+    const { state } = worker.#info;
+    worker.#info = info;
+    if (info.state !== state) fire(worker, new Event("statechange"));
+  }
+
+  static check(object) {
+    if (!(#info in object)) throw illegalInvocation();
+    return object;
+  }
+}
+const { check: checkWorker, update: updateWorker } = ServiceWorker;
+delete ServiceWorker.check;
+delete ServiceWorker.update;
+defineEventHandler(ServiceWorker.prototype, "statechange", checkWorker);
+webidl.configureInterface(ServiceWorker);
+
+/** The object of a worker, or null. */
+function workerOf(info) {
+  if (info === null) return null;
+  let worker = workers.get(info.id);
+  if (worker === undefined) workers.set(info.id, worker = new ServiceWorker(create, info));
+  return worker;
 }
 
-function installContainer(registration, { create, define, EventTarget, webidl }) {
-  class ServiceWorkerContainer extends EventTarget {
-    #ready;
+class ServiceWorkerRegistration extends EventTarget {
+  #info;
 
-    constructor(key = null) {
-      if (key !== create) webidl.illegalConstructor();
-      super();
-      this.#ready = registration === null ? new Promise(() => {}) : Promise.resolve(registration);
-    }
-
-    get ready() {
-      return this.#ready;
-    }
+  constructor(key = null, info = null) {
+    if (key !== create) webidl.illegalConstructor();
+    super();
+    this.#info = info;
   }
-  webidl.configureInterface(ServiceWorkerContainer);
 
-  class Navigator {
-    #serviceWorker;
-
-    constructor(key = null) {
-      if (key !== create) webidl.illegalConstructor();
-      this.#serviceWorker = new ServiceWorkerContainer(create);
-    }
-
-    get serviceWorker() {
-      return this.#serviceWorker;
-    }
+  get scope() {
+    return this.#info.scope;
   }
-  webidl.configureInterface(Navigator);
-  define({ Navigator, ServiceWorkerContainer }, false);
-  define({ navigator: new Navigator(create) }, true);
+
+  get installing() {
+    return workerOf(this.#info.installing);
+  }
+
+  get waiting() {
+    return workerOf(this.#info.waiting);
+  }
+
+  get active() {
+    return workerOf(this.#info.active);
+  }
+
+  async unregister() {
+    const { bool } = await call("unregister", { registration: this.#info.id });
+    return bool;
+  }
+
+  static update(registration, info) {
+    registration.#info = info;
+  }
+
+  static check(object) {
+    if (!(#info in object)) throw illegalInvocation();
+    return object;
+  }
+
+  static scopeOf(registration) {
+    return registration.#info.scope;
+  }
+}
+const {
+  check: checkRegistration,
+  scopeOf,
+  update: updateRegistration,
+} = ServiceWorkerRegistration;
+delete ServiceWorkerRegistration.check;
+delete ServiceWorkerRegistration.scopeOf;
+delete ServiceWorkerRegistration.update;
+defineEventHandler(ServiceWorkerRegistration.prototype, "updatefound", checkRegistration);
+webidl.configureInterface(ServiceWorkerRegistration);
+
+/** The object of a registration. */
+function registrationOf(info) {
+  let registration = registrations.get(info.id);
+  if (registration === undefined) {
+    registration = new ServiceWorkerRegistration(create, info);
+    registrations.set(info.id, registration);
+  }
+  return registration;
 }
 
-return { installServiceWorkerApi };
+class ServiceWorkerContainer extends EventTarget {
+  #controller;
+  #ready = Promise.withResolvers();
+
+  constructor(key = null, controller = null) {
+    if (key !== create) webidl.illegalConstructor();
+    super();
+    this.#controller = controller;
+  }
+
+  get controller() {
+    return this.#controller;
+  }
+
+  get ready() {
+    return this.#ready.promise;
+  }
+
+  async register(scriptURL, options = {}) {
+    const prefix = "Failed to execute 'register' on 'ServiceWorkerContainer'";
+    this.#controller;
+    webidl.requiredArguments(arguments.length, 1, prefix);
+    const script = parseUrl(webidl.converters.USVString(scriptURL, prefix, "Argument 1"));
+    const { scope } = registrationOptions(options, prefix, "Argument 2");
+    const urls = { script, scope: scope === undefined ? null : parseUrl(scope) };
+    const { registrations: [registration] } = await call("register", urls);
+    return registrationOf(registration);
+  }
+
+  async getRegistration(clientURL = "") {
+    const prefix = "Failed to execute 'getRegistration' on 'ServiceWorkerContainer'";
+    this.#controller;
+    const url = new URL(parseUrl(webidl.converters.USVString(clientURL, prefix, "Argument 1")));
+    url.hash = "";
+    if (url.origin !== new URL(location.href).origin) {
+      throw new DOMException("The URL is of another origin", "SecurityError");
+    }
+    const { registrations: [found] } = await call("getRegistration", { url: url.href });
+    return found && registrationOf(found);
+  }
+
+  async getRegistrations() {
+    this.#controller;
+    const { registrations } = await call("getRegistrations");
+    return registrations.map(registrationOf);
+  }
+
+  /** Messages are fired as they come: a realm has no document that is still being parsed. */
+  startMessages() {
+    this.#controller;
+  }
+
+  static resolveReady(container, registration) {
+    container.#ready.resolve(registration);
+  }
+
+  static setController(container, worker) {
+    container.#controller = worker;
+    fire(container, new Event("controllerchange"));
+  }
+
+  static check(object) {
+    if (!(#ready in object)) throw illegalInvocation();
+    return object;
+  }
+}
+const { check: checkContainer, resolveReady, setController } = ServiceWorkerContainer;
+delete ServiceWorkerContainer.check;
+delete ServiceWorkerContainer.resolveReady;
+delete ServiceWorkerContainer.setController;
+for (const type of ["controllerchange", "message"]) {
+  defineEventHandler(ServiceWorkerContainer.prototype, type, checkContainer);
+}
+webidl.configureInterface(ServiceWorkerContainer);
+
+class Navigator {
+  #serviceWorker;
+
+  constructor(key = null, serviceWorker = null) {
+    if (key !== create) webidl.illegalConstructor();
+    this.#serviceWorker = serviceWorker;
+  }
+
+  get serviceWorker() {
+    return this.#serviceWorker;
+  }
+}
+webidl.configureInterface(Navigator);
+
+const registrationOptions = webidl.createDictionaryConverter("RegistrationOptions", [
+  { key: "scope", converter: webidl.converters.USVString },
+]);
+
+function parseUrl(text) {
+  return new URL(text, location.href).href;
+}
+
+/** Asks the owner of the service workers. Gives its answer. */
+function call(kind, options = {}) {
+  const { promise, resolve, reject } = Promise.withResolvers();
+  const number = ++lastCall;
+  op_host_send(stringify({ __proto__: null, kind, call: number, ...options }));
+  calls.set(number, { resolve, reject });
+  return promise;
+}
+
+/** Sends a message with a copy of `data`, of which nothing is transferred. */
+function post(message, data, options) {
+  const transfer = Array.isArray(options) ? options : options?.transfer ?? [];
+  if (transfer.length > 0) {
+    throw new DOMException("Nothing can be transferred to or from a worker", "DataCloneError");
+  }
+  // Cloned first, because serializing throws TypeErrors on QuickJS where cloning does what it must.
+  // A byte in each character is what JSON can carry.
+  const text = core.encodeBinaryString(serializeMessageData(structuredClone(data)));
+  op_host_send(stringify({ __proto__: null, ...message, data: text }));
+}
+
+/** The members that a message event has: a copy of the data, and who sent it. */
+function messageInit({ data, source }, sourceOf) {
+  const bytes = Uint8Array.from(data, (character) => character.charCodeAt(0));
+  return { data: deserializeMessageData(bytes), origin: location.origin, source: sourceOf(source) };
+}
+
+function answered({ call, answer }) {
+  const { resolve, reject } = calls.get(call);
+  calls.delete(call);
+  const { error } = answer;
+  if (error === undefined) return resolve(answer);
+  const { name, message } = error;
+  reject(name === "TypeError" ? new TypeError(message) : new DOMException(message, name));
+}
+
+/** What is done with messages from the owner of the service workers, by their kind. */
+const receivers = {
+  __proto__: null,
+  answer: answered,
+  worker({ worker }) {
+    const object = workers.get(worker.id);
+    if (object !== undefined) updateWorker(object, worker);
+  },
+  registration({ registration }) {
+    const object = registrations.get(registration.id);
+    if (object !== undefined) updateRegistration(object, registration);
+  },
+  updateFound({ registration }) {
+    const object = registrations.get(registration.id);
+    if (object !== undefined) fire(object, new Event("updatefound"));
+  },
+};
+
+async function receive() {
+  for (;;) {
+    const next = op_host_receive();
+    core.unrefOpPromise(next);
+    const message = await next;
+    if (message === null) return;
+    const { kind, ...content } = parse(message);
+    receivers[kind](content);
+    // Each message is a task: what awaits it sees how things stood then.
+    await new Promise(afterMicrotasks);
+  }
+}
+
+function expose(interfaces) {
+  for (const Interface of interfaces) {
+    Object.defineProperty(globalThis, Interface.name, {
+      value: Interface,
+      writable: true,
+      enumerable: false,
+      configurable: true,
+    });
+  }
+}
+
+/**
+ * Brings the interfaces to a realm. Without `atStart` nothing owns service workers, and there is
+ * only the registration with `scope`, where that is not null.
+ */
+function installServiceWorkerApi(kind, scope, atStart) {
+  expose([ServiceWorker, ServiceWorkerRegistration]);
+  const alone = scope && { id: 0, scope, installing: null, waiting: null, active: null };
+  const info = atStart?.registration ?? alone;
+  const registration = info && registrationOf(info);
+  if (kind === "Window") {
+    expose([Navigator, ServiceWorkerContainer]);
+    const controller = workerOf(atStart?.controller ?? null);
+    const container = new ServiceWorkerContainer(create, controller);
+    if (registration !== null) resolveReady(container, registration);
+    define("navigator", new Navigator(create, container));
+    receivers.ready = ({ registration }) => resolveReady(container, registrationOf(registration));
+    receivers.clientMessage = (message) => {
+      const init = messageInit(message, ({ worker }) => workerOf(worker));
+      fire(container, new MessageEvent("message", init));
+    };
+    receivers.controller = ({ worker }) => setController(container, workerOf(worker));
+  } else if (kind === "ServiceWorker") {
+    define("registration", registration);
+    define("serviceWorker", workerOf(atStart?.worker ?? null));
+  }
+  if (atStart !== null) receive();
+  const checkedScope = (object) => scopeOf(checkRegistration(object));
+  return { ServiceWorkerRegistration, scopeOf: checkedScope };
+}
+
+function define(name, value) {
+  const writable = true;
+  const configurable = true;
+  Object.defineProperty(globalThis, name, { value, writable, enumerable: true, configurable });
+}
+
+return { call, expose, installServiceWorkerApi, messageInit, post, receivers, workerOf };
 })();

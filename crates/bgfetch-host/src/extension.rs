@@ -1,13 +1,17 @@
 //! The extension that boots a realm, and the list of those it stands on.
 
+use std::cell::RefCell;
 use std::fmt;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use deno_core::{Extension, OpState, op2};
+use deno_error::JsErrorBox;
 use deno_web::{BlobStore, InMemoryBroadcastChannel};
 use serde::Serialize;
 use url::Url;
 
+use crate::service_worker::{AtStart, Connection};
 use crate::sources::embed;
 
 /// What a realm's global object is.
@@ -41,16 +45,20 @@ pub type Console = Arc<dyn Fn(ConsoleLevel, &str) + Send + Sync>;
 
 /// What the bootstrap script is told.
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Description {
     pub(crate) kind: RealmKind,
     pub(crate) href: Url,
     /// The scope of the realm's service worker registration.
     pub(crate) scope: Option<Url>,
+    /// How service workers stand for the realm. None where nothing owns them.
+    pub(crate) service_workers: Option<AtStart>,
 }
 
 pub(crate) struct HostState {
     pub(crate) description: Description,
     pub(crate) console: Console,
+    pub(crate) connection: Option<Connection>,
 }
 
 #[op2]
@@ -70,10 +78,74 @@ fn op_host_console(state: &mut OpState, #[string] message: &str, #[smi] level: u
     (state.borrow::<HostState>().console)(level, message.trim_end());
 }
 
+/// Tells the owner of the service workers something.
+#[op2(fast)]
+fn op_host_send(state: &mut OpState, #[string] message: &str) -> Result<(), JsErrorBox> {
+    let connection = &state.borrow::<HostState>().connection;
+    let connection = connection.as_ref().ok_or_else(no_owner)?;
+    let message = serde_json::from_str(message);
+    connection.send(message.map_err(|error| JsErrorBox::type_error(error.to_string()))?);
+    Ok(())
+}
+
+fn no_owner() -> JsErrorBox {
+    JsErrorBox::new("DOMExceptionNotSupportedError", "This realm has no service workers")
+}
+
+/// Waits for what the owner of the service workers says next. None when it says nothing any more.
+#[op2]
+#[string]
+async fn op_host_receive(state: Rc<RefCell<OpState>>) -> Result<Option<String>, JsErrorBox> {
+    let mut inbox = {
+        let mut state = state.borrow_mut();
+        let connection = state.borrow_mut::<HostState>().connection.as_mut();
+        let Some(inbox) = connection.and_then(|connection| connection.inbox.take()) else {
+            return Ok(None);
+        };
+        inbox
+    };
+    let Some(message) = inbox.recv().await else {
+        return Ok(None);
+    };
+    if let Some(connection) = &mut state.borrow_mut().borrow_mut::<HostState>().connection {
+        connection.inbox = Some(inbox);
+    }
+    serde_json::to_string(&message)
+        .map(Some)
+        .map_err(|error| JsErrorBox::generic(error.to_string()))
+}
+
+/// A script that a worker imports.
+#[derive(Default, Serialize)]
+struct Imported {
+    source: String,
+    /// Why there is none.
+    error: Option<String>,
+}
+
+#[op2]
+#[serde]
+fn op_host_import_script(state: &mut OpState, #[string] url: &str) -> Result<Imported, JsErrorBox> {
+    let connection = state.borrow::<HostState>().connection.as_ref();
+    let import = connection.and_then(|connection| connection.import.as_ref());
+    let import = import.ok_or_else(no_owner)?;
+    let url = Url::parse(url).map_err(|error| JsErrorBox::type_error(error.to_string()))?;
+    Ok(match import(url) {
+        Ok(source) => Imported { source, error: None },
+        Err(error) => Imported { error: Some(error), ..Imported::default() },
+    })
+}
+
 deno_core::extension!(
     bgfetch_host,
     deps = [deno_webidl, deno_web, deno_fetch, bgfetch_deno],
-    ops = [op_host_realm, op_host_console],
+    ops = [
+        op_host_realm,
+        op_host_console,
+        op_host_send,
+        op_host_receive,
+        op_host_import_script,
+    ],
     esm_entry_point = "ext:bgfetch_host/bootstrap.js",
     esm = [dir "js", "bootstrap.js"],
     lazy_loaded_js = [
@@ -81,6 +153,7 @@ deno_core::extension!(
         "global_scope.js",
         "patches.js",
         "service_worker_api.js",
+        "service_worker_scope.js",
     ],
     options = { host: HostState },
     state = |state, options| {
@@ -129,8 +202,14 @@ mod tests {
         let href: Url = "https://app.test/".parse().unwrap();
         let policies = PolicySnapshot::of(&href);
         let host = HostState {
-            description: Description { kind: RealmKind::Window, href, scope: None },
+            description: Description {
+                kind: RealmKind::Window,
+                href,
+                scope: None,
+                service_workers: None,
+            },
             console: Arc::new(|_, _| ()),
+            connection: None,
         };
         let background_fetch = bgfetch_deno::Options {
             engine: tokio::sync::watch::channel(None).1,

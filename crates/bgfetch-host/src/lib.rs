@@ -11,7 +11,9 @@
 
 mod extension;
 mod realm;
+mod service_worker;
 mod sources;
 
 pub use extension::{Console, ConsoleLevel, RealmKind, Shared};
 pub use realm::{Realm, RealmEnded, RealmOptions, ScriptError};
+pub use service_worker::{ScriptLoader, ScriptNotLoaded, ServiceWorkers, ServiceWorkersOptions};

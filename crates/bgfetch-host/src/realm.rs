@@ -2,15 +2,18 @@
 
 use std::fmt;
 use std::io;
+use std::mem;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, mpsc as sync_mpsc};
 use std::task::{Context, Poll};
 use std::thread;
+use std::time::Duration;
 
 use deno_core::{JsRuntime, PollEventLoopOptions, RuntimeOptions, serde_v8, v8};
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use url::Url;
@@ -18,6 +21,7 @@ use url::Url;
 use crate::extension::{
     Console, ConsoleLevel, Description, HostState, RealmKind, Shared, extensions,
 };
+use crate::service_worker::Connection;
 
 /// How a realm is made.
 pub struct RealmOptions {
@@ -55,6 +59,8 @@ pub struct Realm {
     /// Ends scripts that would not end by themselves. Set once the realm is there.
     isolate: Arc<OnceLock<v8::IsolateHandle>>,
     thread: Option<thread::JoinHandle<()>>,
+    /// Its other end goes with the thread.
+    ended: Mutex<sync_mpsc::Receiver<()>>,
 }
 
 /// The realm is gone.
@@ -77,6 +83,8 @@ pub enum ScriptError {
 struct Command {
     name: String,
     source: String,
+    /// Whether to wait for the value, where it is a promise, and to give it.
+    wants_value: bool,
     result: oneshot::Sender<Result<serde_json::Value, ScriptError>>,
 }
 
@@ -87,14 +95,26 @@ impl Realm {
     ///
     /// When its thread could not be started.
     pub fn start(options: RealmOptions) -> io::Result<Self> {
+        Self::connected(options, None)
+    }
+
+    /// Starts a realm whose service workers have an owner.
+    pub(crate) fn connected(
+        options: RealmOptions,
+        connection: Option<Connection>,
+    ) -> io::Result<Self> {
         let (commands, receiver) = mpsc::unbounded_channel();
         let name = format!("bgfetch {:?}", options.kind);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let isolate = Arc::<OnceLock<_>>::default();
         let theirs = Arc::clone(&isolate);
-        let run = move || runtime.block_on(run(options, receiver, &theirs));
+        let (ends, ended) = sync_mpsc::channel();
+        let run = move || {
+            let _ends: sync_mpsc::Sender<()> = ends;
+            runtime.block_on(run(options, connection, receiver, &theirs));
+        };
         let thread = thread::Builder::new().name(name).spawn(run)?;
-        Ok(Self { commands, isolate, thread: Some(thread) })
+        Ok(Self { commands, isolate, thread: Some(thread), ended: Mutex::new(ended) })
     }
 
     /// Runs a classic script and gives its completion value, the value of its promise where it is
@@ -108,8 +128,26 @@ impl Realm {
         name: impl Into<String>,
         source: impl Into<String>,
     ) -> Result<serde_json::Value, ScriptError> {
+        self.run(name.into(), source.into(), true).await
+    }
+
+    /// Runs a classic script, without regard to its value.
+    pub(crate) async fn evaluate(
+        &self,
+        name: impl Into<String>,
+        source: impl Into<String>,
+    ) -> Result<(), ScriptError> {
+        self.run(name.into(), source.into(), false).await.map(drop)
+    }
+
+    async fn run(
+        &self,
+        name: String,
+        source: String,
+        wants_value: bool,
+    ) -> Result<serde_json::Value, ScriptError> {
         let (result, done) = oneshot::channel();
-        let command = Command { name: name.into(), source: source.into(), result };
+        let command = Command { name, source, wants_value, result };
         self.commands.send(command).map_err(|_| RealmEnded)?;
         done.await.map_err(|_| RealmEnded)?
     }
@@ -119,8 +157,15 @@ impl Drop for Realm {
     fn drop(&mut self) {
         let (commands, _) = mpsc::unbounded_channel();
         self.commands = commands;
-        if let Some(isolate) = self.isolate.get() {
-            isolate.terminate_execution();
+        // An interruption ends the script that runs now, and the thread may be about to run another.
+        loop {
+            if let Some(isolate) = self.isolate.get() {
+                isolate.terminate_execution();
+            }
+            let waited = self.ended.get_mut().recv_timeout(Duration::from_millis(10));
+            if waited != Err(sync_mpsc::RecvTimeoutError::Timeout) {
+                break;
+            }
         }
         // The last handle of an engine may go with the realm's state; whoever dropped the realm may
         // want to open the engine's store next.
@@ -145,12 +190,14 @@ struct Running {
 
 async fn run(
     options: RealmOptions,
+    mut connection: Option<Connection>,
     commands: mpsc::UnboundedReceiver<Command>,
     isolate: &OnceLock<v8::IsolateHandle>,
 ) {
     let RealmOptions { kind, url, scope, background_fetch, shared, console } = options;
-    let description = Description { kind, href: url, scope };
-    let host = HostState { description, console: Arc::clone(&console) };
+    let service_workers = connection.as_mut().map(|connection| mem::take(&mut connection.at_start));
+    let description = Description { kind, href: url, scope, service_workers };
+    let host = HostState { description, console: Arc::clone(&console), connection };
     let extensions = extensions(shared, host, background_fetch);
     let mut runtime = JsRuntime::new(RuntimeOptions { extensions, ..RuntimeOptions::default() });
     isolate.get_or_init(|| runtime.v8_isolate().thread_safe_handle());
@@ -170,6 +217,8 @@ impl Future for Running {
             }
         }
         match self.runtime.poll_event_loop(cx, PollEventLoopOptions::default()) {
+            // Not an exception of its own: the end interrupted it.
+            Poll::Ready(Err(_)) if self.commands.is_closed() => return Poll::Ready(()),
             Poll::Ready(Err(error)) => {
                 (self.console)(ConsoleLevel::Error, &format!("Uncaught {error}"));
                 // The next turn goes on after the exception.
@@ -185,8 +234,10 @@ impl Future for Running {
 }
 
 impl Running {
-    fn start_script(&mut self, Command { name, source, result }: Command) {
+    fn start_script(&mut self, Command { name, source, wants_value, result }: Command) {
         match self.runtime.execute_script(name, source) {
+            // Whoever wanted to know may be gone.
+            Ok(_) if !wants_value => drop(result.send(Ok(serde_json::Value::Null))),
             Ok(value) => {
                 let resolved = self.runtime.resolve(value);
                 let resolved = async { resolved.await.map_err(|error| error.to_string()) };

@@ -10,3 +10,5 @@ mod manager;
 mod realm;
 mod record;
 mod registration;
+mod service_worker;
+mod user_agent;

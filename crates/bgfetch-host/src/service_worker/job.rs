@@ -1,0 +1,405 @@
+//! What realms ask for: the algorithms of <https://w3c.github.io/ServiceWorker/#algorithms>.
+
+use std::sync::Arc;
+
+use bgfetch::RegistrationKey;
+use url::Url;
+
+use super::Inner;
+use super::message::{Answer, Exception, FromRealm, LifecycleEvent, RealmId, WorkerState};
+use super::worker::Worker;
+
+impl Inner {
+    pub(super) fn receive(self: Arc<Self>, realm: RealmId, message: FromRealm) {
+        match message {
+            FromRealm::Register { call, script, scope } => {
+                self.start_register(realm, call, script, scope);
+            }
+            FromRealm::GetRegistration { call, url } => {
+                let state = self.state.lock();
+                let found = state.client(realm).and_then(|client| {
+                    state.matching(&client.storage_key, &url).map(|found| found.key.clone())
+                });
+                match found {
+                    Some(key) => state.answer_with(realm, call, &key),
+                    None => state.answer(realm, call, Answer::Registrations(Vec::new())),
+                }
+            }
+            FromRealm::GetRegistrations { call } => {
+                let state = self.state.lock();
+                let client = state.client(realm);
+                let all = client.map(|client| state.infos(&client.storage_key));
+                state.answer(realm, call, Answer::Registrations(all.unwrap_or_default()));
+            }
+            FromRealm::Unregister { call, registration } => {
+                let key = self.state.lock().key_of(registration);
+                match key {
+                    Some(key) => Arc::clone(&self).spawn(self.unregister(realm, call, key)),
+                    None => self.state.lock().answer(realm, call, Answer::Bool(false)),
+                }
+            }
+            FromRealm::SkipWaiting { call } => {
+                let Some(worker) = self.worker_of(realm) else { return };
+                *worker.skip_waiting.lock() = true;
+                self.state.lock().answer(realm, call, Answer::Done);
+                Arc::clone(&self).spawn(self.try_activate(worker.key.clone()));
+            }
+            FromRealm::Claim { call } => self.claim(realm, call),
+            FromRealm::MatchClients { call, include_uncontrolled } => {
+                let Some(worker) = self.worker_of(realm) else { return };
+                let state = self.state.lock();
+                let clients = state.clients_of(&worker, include_uncontrolled);
+                state.answer(realm, call, Answer::Clients(clients));
+            }
+            FromRealm::GetClient { call, id } => {
+                let Some(worker) = self.worker_of(realm) else { return };
+                let state = self.state.lock();
+                let mut clients = state.clients_of(&worker, true);
+                clients.retain(|client| client.id == id);
+                state.answer(realm, call, Answer::Clients(clients));
+            }
+            FromRealm::PostToWorker { worker, data } => {
+                let found = self.state.lock().worker_for(realm, worker);
+                // A worker that is redundant gets none.
+                let Some((worker, source)) = found else { return };
+                worker.messages.lock().push_back((data, source));
+                Arc::clone(&self).spawn(async move { self.post(&worker).await });
+            }
+            FromRealm::PostToClient { client, data } => {
+                let Some(worker) = self.worker_of(realm) else { return };
+                self.state.lock().post_to_client(&worker, &client, data);
+            }
+            FromRealm::Fired { event, rejected } => {
+                let Some(worker) = self.worker_of(realm) else { return };
+                self.spawn(async move { worker.fired(realm, event, rejected).await });
+            }
+            FromRealm::Ended => {
+                let worker = self.worker_of(realm);
+                let (used, unused) = self.state.lock().remove_client(realm);
+                Arc::clone(&self).spawn(async move {
+                    if let Some(worker) = worker {
+                        worker.realm_ended(realm).await;
+                    }
+                    self.clear(unused).await;
+                    if let Some(key) = used {
+                        self.try_activate(key).await;
+                    }
+                });
+            }
+        }
+    }
+
+    fn worker_of(&self, realm: RealmId) -> Option<Arc<Worker>> {
+        self.state.lock().client(realm)?.worker.clone()
+    }
+
+    fn start_register(self: Arc<Self>, realm: RealmId, call: u32, script: Url, scope: Option<Url>) {
+        let storage_key = self.state.lock().client(realm).map(|client| client.storage_key.clone());
+        let Some(storage_key) = storage_key else { return };
+        match check(&storage_key.0, script, scope) {
+            Ok((script, scope)) => {
+                let key = RegistrationKey { storage_key, scope };
+                Arc::clone(&self).spawn(self.register(realm, call, key, script));
+            }
+            Err(exception) => {
+                self.state.lock().answer(realm, call, Answer::Error(exception));
+            }
+        }
+    }
+
+    /// [Register](https://w3c.github.io/ServiceWorker/#register-algorithm), and then
+    /// [Update](https://w3c.github.io/ServiceWorker/#update-algorithm). The page that asked may be
+    /// gone before it ends.
+    async fn register(self: Arc<Self>, realm: RealmId, call: u32, key: RegistrationKey, url: Url) {
+        let queue = self.job_queue(&key);
+        let job = queue.lock_owned().await;
+        let id = {
+            let mut state = self.state.lock();
+            // Register, step 5: it is registered already.
+            let newest = state.get(&key).and_then(|registration| registration.newest());
+            if newest.is_some_and(|newest| newest.script_url == url) {
+                return state.answer_with(realm, call, &key);
+            }
+            if newest.is_none() && state.get(&key).is_none() {
+                state.create(key.clone());
+            }
+            state.next_id()
+        };
+        let worker = match self.evaluate(id, &key, url).await {
+            Ok(worker) => worker,
+            Err(exception) => {
+                let mut state = self.state.lock();
+                state.answer(realm, call, Answer::Error(exception));
+                if state.get(&key).is_some_and(|found| found.newest().is_none()) {
+                    // It was never there for scripts, so that there is nothing to clear.
+                    drop(state.unregister(&key));
+                }
+                return;
+            }
+        };
+        {
+            // Install, steps 1 to 9.
+            let mut state = self.state.lock();
+            let Some(registration) = state.get_mut(&key) else {
+                state.answer_with(realm, call, &key);
+                return self.clear_later(vec![worker]);
+            };
+            registration.installing = Some(Arc::clone(&worker));
+            state.tell_registration(&key);
+            state.set_state(&worker, WorkerState::Installing);
+            state.answer_with(realm, call, &key);
+            state.tell_update_found(&key);
+        }
+        self.install(&key, worker).await;
+        drop(job);
+        self.try_activate(key).await;
+    }
+
+    /// A worker whose script was loaded and ran.
+    async fn evaluate(
+        self: &Arc<Self>,
+        id: u32,
+        key: &RegistrationKey,
+        url: Url,
+    ) -> Result<Arc<Worker>, Exception> {
+        let failed = |error: &dyn ToString| Exception::type_error(error.to_string());
+        let source = self.options.loader.load(url.clone()).await;
+        let source = source.map_err(|error| failed(&error))?;
+        let scripts = [(url.clone(), source)].into();
+        let worker = Worker::new(id, key.clone(), url, WorkerState::Parsed, scripts);
+        worker.run(self).await.map_err(|error| failed(&error))?;
+        Ok(worker)
+    }
+
+    /// [Install](https://w3c.github.io/ServiceWorker/#installation-algorithm) from the event on.
+    async fn install(self: &Arc<Self>, key: &RegistrationKey, worker: Arc<Worker>) {
+        let installed = self.fire(&worker, LifecycleEvent::Install).await;
+        let mut cleared = Vec::new();
+        {
+            let mut state = self.state.lock();
+            match (installed, state.get_mut(key)) {
+                (Ok(()), Some(registration)) => {
+                    registration.installing = None;
+                    cleared.extend(registration.waiting.replace(Arc::clone(&worker)));
+                    state.tell_registration(key);
+                    state.set_state(&worker, WorkerState::Installed);
+                }
+                (Err(error), Some(registration)) => {
+                    tracing::warn!(%error, "a service worker was not installed");
+                    cleared.extend(registration.installing.take());
+                    if registration.newest().is_none() {
+                        cleared.extend(state.unregister(key));
+                    } else {
+                        state.tell_registration(key);
+                    }
+                }
+                // It was unregistered, and cleared with that.
+                (_, None) => {}
+            }
+        }
+        self.clear(cleared).await;
+    }
+
+    /// [Try Activate](https://w3c.github.io/ServiceWorker/#try-activate-algorithm), and
+    /// [Activate](https://w3c.github.io/ServiceWorker/#activation-algorithm).
+    async fn try_activate(self: Arc<Self>, key: RegistrationKey) {
+        let job = self.job_queue(&key).lock_owned().await;
+        let before = {
+            let state = self.state.lock();
+            let Some(registration) = state.get(&key) else { return };
+            let Some(waiting) = &registration.waiting else { return };
+            let skip_waiting = *waiting.skip_waiting.lock();
+            if state.is_in_use(registration) && !skip_waiting {
+                return;
+            }
+            registration.active.clone()
+        };
+        if let Some(before) = &before {
+            before.idle().await;
+        }
+        // A fetch that a page begins once it is ready must find the active worker.
+        if let Some(engine) = self.engine() {
+            let registered = engine.register(key.storage_key.clone(), key.scope.clone()).await;
+            if let Err(error) = registered {
+                // The next engine is told when it is connected.
+                tracing::warn!(%error, "a service worker registration is not known to the engine");
+            }
+        }
+        self.clear(before.iter().cloned().collect()).await;
+        let activated = self.state.lock().get_mut(&key).and_then(|registration| {
+            registration.active = Some(registration.waiting.take()?);
+            registration.active.clone()
+        });
+        // Unregistered in between: the engine must forget what it was told above.
+        let Some(worker) = activated else {
+            return self.forget(&key).await;
+        };
+        self.store().await;
+        {
+            let mut state = self.state.lock();
+            state.tell_registration(&key);
+            state.set_state(&worker, WorkerState::Activating);
+            state.activated(&key, before.as_ref());
+        }
+        drop(job);
+        // The worker is activated whatever its listeners do.
+        if let Err(error) = self.fire(&worker, LifecycleEvent::Activate).await {
+            tracing::warn!(%error, "a service worker's activate event failed");
+        }
+        if worker.state() == WorkerState::Activating {
+            self.state.lock().set_state(&worker, WorkerState::Activated);
+        }
+    }
+
+    /// Fires an event at the worker and waits for its end.
+    async fn fire(
+        self: &Arc<Self>,
+        worker: &Arc<Worker>,
+        event: LifecycleEvent,
+    ) -> Result<(), String> {
+        let _lease = worker.lease(self);
+        let running = worker.run(self).await?;
+        self.limit(worker, running.fire(event)).await
+    }
+
+    /// [`postMessage()`](https://w3c.github.io/ServiceWorker/#service-worker-postmessage-options)
+    /// of the first message that the worker has.
+    async fn post(self: &Arc<Self>, worker: &Arc<Worker>) {
+        let _lease = worker.lease(self);
+        let posted = match worker.run(self).await {
+            Ok(running) => self.limit(worker, running.fire_message(worker)).await,
+            Err(error) => {
+                worker.messages.lock().pop_front();
+                Err(error)
+            }
+        };
+        if let Err(error) = posted {
+            tracing::warn!(%error, "a message to a service worker failed");
+        }
+    }
+
+    /// Waits for the end of an event, within the time limit.
+    async fn limit(
+        &self,
+        worker: &Worker,
+        event: impl Future<Output = Result<(), String>>,
+    ) -> Result<(), String> {
+        match tokio::time::timeout(self.options.event_limit, event).await {
+            Ok(ended) => ended,
+            // Its script may go on for ever.
+            Err(_) => {
+                worker.terminate().await;
+                Err("the event took too long".into())
+            }
+        }
+    }
+
+    /// [Unregister](https://w3c.github.io/ServiceWorker/#unregister-algorithm). The background
+    /// fetches end at once, also where the worker controls pages that are still open.
+    async fn unregister(self: Arc<Self>, realm: RealmId, call: u32, key: RegistrationKey) {
+        let _job = self.job_queue(&key).lock_owned().await;
+        let (found, cleared) = {
+            let mut state = self.state.lock();
+            (state.get(&key).is_some(), state.unregister(&key))
+        };
+        self.clear(cleared).await;
+        if found {
+            self.store().await;
+            self.forget(&key).await;
+        }
+        self.state.lock().answer(realm, call, Answer::Bool(found));
+    }
+
+    /// Tells the engine that a registration is gone.
+    async fn forget(&self, key: &RegistrationKey) {
+        let Some(engine) = self.engine() else { return };
+        if let Err(error) = engine.registration(key.clone()).unregister().await {
+            tracing::warn!(%error, "background fetches of a registration that is gone remain");
+        }
+    }
+
+    /// [`clients.claim()`](https://w3c.github.io/ServiceWorker/#clients-claim).
+    fn claim(self: Arc<Self>, realm: RealmId, call: u32) {
+        let Some(worker) = self.worker_of(realm) else { return };
+        let mut state = self.state.lock();
+        let active = state.get(&worker.key).and_then(|found| found.active.as_ref());
+        let cleared = if active.is_some_and(|active| active.id == worker.id) {
+            let cleared = state.claim(&worker);
+            state.answer(realm, call, Answer::Done);
+            cleared
+        } else {
+            let message = "The worker is not the active one".to_owned();
+            let exception = Exception { name: "InvalidStateError", message };
+            state.answer(realm, call, Answer::Error(exception));
+            Vec::new()
+        };
+        drop(state);
+        self.clear_later(cleared);
+    }
+
+    /// Ends workers that belong to no registration any more.
+    async fn clear(&self, workers: Vec<Arc<Worker>>) {
+        for worker in workers {
+            self.state.lock().set_state(&worker, WorkerState::Redundant);
+            worker.terminate().await;
+        }
+    }
+
+    fn clear_later(self: &Arc<Self>, workers: Vec<Arc<Worker>>) {
+        let inner = Arc::clone(self);
+        self.spawn(async move { inner.clear(workers).await });
+    }
+}
+
+/// [`register()`](https://w3c.github.io/ServiceWorker/#start-register-algorithm)'s checks of the
+/// script's URL and the scope, which by default is the script's folder.
+fn check(origin: &str, mut script: Url, scope: Option<Url>) -> Result<(Url, Url), Exception> {
+    let folder = script.join("./").map_err(|error| Exception::type_error(error.to_string()))?;
+    let mut scope = scope.unwrap_or_else(|| folder.clone());
+    for (url, what) in [(&mut script, "script"), (&mut scope, "scope")] {
+        url.set_fragment(None);
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(Exception::type_error(format!("The {what}'s URL is not an HTTP one")));
+        }
+        let path = url.path().to_ascii_lowercase();
+        if path.contains("%2f") || path.contains("%5c") {
+            return Err(Exception::type_error(format!("The {what}'s path has an escaped slash")));
+        }
+        if url.origin().ascii_serialization() != origin {
+            return Err(Exception::security(format!("The {what} is of another origin")));
+        }
+    }
+    // Update, the steps for the maximum scope.
+    if !scope.path().starts_with(folder.path()) {
+        return Err(Exception::security("The scope is not under the script's folder"));
+    }
+    Ok((script, scope))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scripts_and_scopes_are_checked() {
+        let url = |text: &str| text.parse::<Url>().unwrap();
+        for (script, scope, expected) in [
+            ("https://a.test/sw.js", None, Ok("https://a.test/")),
+            ("https://a.test/x/sw.js?q#f", None, Ok("https://a.test/x/")),
+            ("https://a.test/x/sw.js", Some("https://a.test/x/y?q#f"), Ok("https://a.test/x/y?q")),
+            ("https://a.test/x/sw.js", Some("https://a.test/"), Err("SecurityError")),
+            ("https://a.test/x/sw.js", Some("https://a.test/x"), Err("SecurityError")),
+            ("https://b.test/sw.js", None, Err("SecurityError")),
+            ("http://a.test/sw.js", None, Err("SecurityError")),
+            ("https://a.test/sw.js", Some("https://b.test/"), Err("SecurityError")),
+            ("data:text/javascript,", Some("https://a.test/"), Err("TypeError")),
+            ("https://a.test/sw.js", Some("about:blank"), Err("TypeError")),
+            ("https://a.test/x%2Fsw.js", None, Err("TypeError")),
+            ("https://a.test/sw.js", Some("https://a.test/x%5cy"), Err("TypeError")),
+        ] {
+            let checked = check("https://a.test", url(script), scope.map(url));
+            let seen = checked.map(|(_, scope)| scope).map_err(|exception| exception.name);
+            assert_eq!(seen, expected.map(url), "{script} {scope:?}");
+        }
+    }
+}

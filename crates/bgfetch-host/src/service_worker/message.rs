@@ -1,0 +1,186 @@
+//! What realms and the owner of the service workers tell each other. Each realm has one ordered
+//! inbox, which answers to its calls go through as well: no answer overtakes a change of state.
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+use url::Url;
+
+/// A realm, for as long as the user agent runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct RealmId(pub(crate) u32);
+
+/// [The state of a service worker](https://w3c.github.io/ServiceWorker/#dfn-state).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum WorkerState {
+    /// Its script is being evaluated for the first time.
+    Parsed,
+    Installing,
+    Installed,
+    Activating,
+    Activated,
+    Redundant,
+}
+
+/// What a `ServiceWorker` object is made of.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct WorkerInfo {
+    pub(crate) id: u32,
+    #[serde(rename = "scriptURL")]
+    pub(crate) script_url: Url,
+    pub(crate) state: WorkerState,
+}
+
+/// What a `ServiceWorkerRegistration` object is made of.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct RegistrationInfo {
+    pub(crate) id: u32,
+    pub(crate) scope: Url,
+    pub(crate) installing: Option<WorkerInfo>,
+    pub(crate) waiting: Option<WorkerInfo>,
+    pub(crate) active: Option<WorkerInfo>,
+}
+
+/// How things stand for a realm when it starts.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct AtStart {
+    /// The registration that a window is ready with, or that a service worker is of.
+    pub(crate) registration: Option<RegistrationInfo>,
+    /// `navigator.serviceWorker.controller`
+    pub(crate) controller: Option<WorkerInfo>,
+    /// `self.serviceWorker`, of a service worker.
+    pub(crate) worker: Option<WorkerInfo>,
+}
+
+/// What a `Client` object is made of: a window, as nothing else is a client yet.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct ClientInfo {
+    pub(crate) id: String,
+    pub(crate) url: Url,
+}
+
+/// Who sent a message.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Source {
+    Client(ClientInfo),
+    Worker(WorkerInfo),
+}
+
+/// The events that an installation consists of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LifecycleEvent {
+    Install,
+    Activate,
+}
+
+/// To a realm.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "kind", rename_all = "camelCase")]
+pub(crate) enum ToRealm {
+    /// The answer to a call.
+    Answer { call: u32, answer: Answer },
+    /// The state of a worker.
+    Worker { worker: WorkerInfo },
+    /// The workers of a registration.
+    Registration { registration: RegistrationInfo },
+    /// A registration has an installing worker that it had not.
+    UpdateFound { registration: RegistrationInfo },
+    /// The window's registration has an active worker.
+    Ready { registration: RegistrationInfo },
+    /// The window has another controller.
+    Controller { worker: WorkerInfo },
+    /// Fire this event.
+    Fire { event: u32, name: LifecycleEvent },
+    /// Fire a `message` event at this worker. `data` is serialized, a byte in each character.
+    WorkerMessage { event: u32, data: String, source: Source },
+    /// Fire a `message` event at `navigator.serviceWorker`.
+    ClientMessage { data: String, source: Source },
+}
+
+/// What a call comes to.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Answer {
+    Registrations(Vec<RegistrationInfo>),
+    Clients(Vec<ClientInfo>),
+    Bool(bool),
+    Done,
+    Error(Exception),
+}
+
+/// An exception: a `TypeError`, or the name of a `DOMException`.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Exception {
+    pub(crate) name: &'static str,
+    pub(crate) message: String,
+}
+
+impl Exception {
+    pub(crate) fn type_error(message: impl Into<String>) -> Self {
+        Self { name: "TypeError", message: message.into() }
+    }
+
+    pub(crate) fn security(message: impl Into<String>) -> Self {
+        Self { name: "SecurityError", message: message.into() }
+    }
+}
+
+/// From a realm.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "camelCase")]
+pub(crate) enum FromRealm {
+    /// `register()`, its URLs parsed.
+    Register { call: u32, script: Url, scope: Option<Url> },
+    /// `getRegistration()`
+    GetRegistration { call: u32, url: Url },
+    /// `getRegistrations()`
+    GetRegistrations { call: u32 },
+    /// `unregister()`
+    Unregister { call: u32, registration: u32 },
+    /// `skipWaiting()`
+    SkipWaiting { call: u32 },
+    /// `clients.claim()`
+    Claim { call: u32 },
+    /// `clients.matchAll()`, of windows.
+    #[serde(rename_all = "camelCase")]
+    MatchClients { call: u32, include_uncontrolled: bool },
+    /// `clients.get()`
+    GetClient { call: u32, id: String },
+    /// `ServiceWorker.postMessage()`
+    PostToWorker { worker: u32, data: String },
+    /// `Client.postMessage()`
+    PostToClient { client: String, data: String },
+    /// The event is over: its dispatch, and what its lifetime was extended by.
+    Fired { event: u32, rejected: Option<String> },
+    /// The realm has ended.
+    #[serde(skip)]
+    Ended,
+}
+
+/// A realm's line to the owner of the service workers.
+pub(crate) struct Connection {
+    pub(crate) realm: RealmId,
+    pub(crate) at_start: AtStart,
+    pub(crate) inbox: Option<mpsc::UnboundedReceiver<ToRealm>>,
+    pub(crate) outbox: mpsc::UnboundedSender<(RealmId, FromRealm)>,
+    /// Loads a script that `importScripts()` asks for. Blocks.
+    pub(crate) import: Option<Import>,
+}
+
+pub(crate) type Import = Box<dyn Fn(Url) -> Result<String, String> + Send>;
+
+impl Connection {
+    /// Whether the owner is gone makes no difference to a realm, which will end soon, too.
+    pub(crate) fn send(&self, message: FromRealm) {
+        drop(self.outbox.send((self.realm, message)));
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.send(FromRealm::Ended);
+    }
+}

@@ -1,0 +1,370 @@
+//! The registrations and who is told of their changes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bgfetch::{RegistrationKey, StorageKey};
+use tokio::sync::mpsc;
+use url::Url;
+
+use super::message::{
+    Answer, AtStart, ClientInfo, Exception, RealmId, RegistrationInfo, Source, ToRealm, WorkerInfo,
+    WorkerState,
+};
+use super::stored::StoredRegistration;
+use super::worker::Worker;
+
+/// A [service worker registration](https://w3c.github.io/ServiceWorker/#dfn-service-worker-registration).
+pub(crate) struct Registration {
+    pub(crate) id: u32,
+    pub(crate) key: RegistrationKey,
+    pub(crate) installing: Option<Arc<Worker>>,
+    pub(crate) waiting: Option<Arc<Worker>>,
+    pub(crate) active: Option<Arc<Worker>>,
+}
+
+/// A realm that is told of registrations.
+pub(crate) struct Client {
+    pub(crate) storage_key: StorageKey,
+    /// The URL of its page. None for a service worker, which nothing controls.
+    page: Option<Url>,
+    /// The worker that it is of, where it is a service worker.
+    pub(crate) worker: Option<Arc<Worker>>,
+    controller: Option<Arc<Worker>>,
+    inbox: mpsc::UnboundedSender<ToRealm>,
+}
+
+/// All registrations of the user agent.
+#[derive(Default)]
+pub(crate) struct State {
+    /// In the order of their creation.
+    registrations: Vec<Registration>,
+    /// Unregistered ones that still control a client.
+    unregistered: Vec<Registration>,
+    clients: BTreeMap<RealmId, Client>,
+    next_id: u32,
+}
+
+impl Registration {
+    fn info(&self) -> RegistrationInfo {
+        let info = |worker: &Option<Arc<Worker>>| worker.as_ref().map(|worker| worker.info());
+        RegistrationInfo {
+            id: self.id,
+            scope: self.key.scope.clone(),
+            installing: info(&self.installing),
+            waiting: info(&self.waiting),
+            active: info(&self.active),
+        }
+    }
+
+    /// The worker that was installed last.
+    pub(crate) fn newest(&self) -> Option<&Arc<Worker>> {
+        self.installing.as_ref().or(self.waiting.as_ref()).or(self.active.as_ref())
+    }
+
+    pub(crate) fn take_workers(&mut self) -> Vec<Arc<Worker>> {
+        let workers = [self.installing.take(), self.waiting.take(), self.active.take()];
+        workers.into_iter().flatten().collect()
+    }
+}
+
+impl State {
+    pub(crate) fn next_id(&mut self) -> u32 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    /// A new registration without workers.
+    pub(crate) fn create(&mut self, key: RegistrationKey) -> &mut Registration {
+        let id = self.next_id();
+        self.registrations.push(Registration {
+            id,
+            key,
+            installing: None,
+            waiting: None,
+            active: None,
+        });
+        let last = self.registrations.len() - 1;
+        #[expect(clippy::indexing_slicing, reason = "one was just pushed")]
+        &mut self.registrations[last]
+    }
+
+    pub(crate) fn get(&self, key: &RegistrationKey) -> Option<&Registration> {
+        self.registrations.iter().find(|registration| registration.key == *key)
+    }
+
+    pub(crate) fn get_mut(&mut self, key: &RegistrationKey) -> Option<&mut Registration> {
+        self.registrations.iter_mut().find(|registration| registration.key == *key)
+    }
+
+    /// The registration of that number, where it is not unregistered.
+    pub(crate) fn key_of(&self, id: u32) -> Option<RegistrationKey> {
+        let found = self.registrations.iter().find(|registration| registration.id == id);
+        found.map(|registration| registration.key.clone())
+    }
+
+    /// [Match Service Worker Registration](https://w3c.github.io/ServiceWorker/#scope-match-algorithm):
+    /// the longest scope that the URL starts with.
+    pub(crate) fn matching(&self, storage_key: &StorageKey, url: &Url) -> Option<&Registration> {
+        self.registrations
+            .iter()
+            .filter(|registration| registration.key.storage_key == *storage_key)
+            .filter(|registration| url.as_str().starts_with(registration.key.scope.as_str()))
+            .max_by_key(|registration| registration.key.scope.as_str().len())
+    }
+
+    pub(crate) fn infos(&self, storage_key: &StorageKey) -> Vec<RegistrationInfo> {
+        let of_key = |registration: &&Registration| registration.key.storage_key == *storage_key;
+        self.registrations.iter().filter(of_key).map(Registration::info).collect()
+    }
+
+    /// The workers of all registrations.
+    pub(crate) fn workers(&self) -> Vec<Arc<Worker>> {
+        let all = self.registrations.iter().chain(&self.unregistered);
+        let workers = all.flat_map(|found| [&found.installing, &found.waiting, &found.active]);
+        workers.flatten().cloned().collect()
+    }
+
+    pub(crate) fn to_store(&self) -> Vec<StoredRegistration> {
+        let store = |registration: &Registration| {
+            let worker = registration.active.as_ref()?;
+            Some(StoredRegistration {
+                key: registration.key.clone(),
+                script_url: worker.script_url.clone(),
+                scripts: worker.scripts.lock().clone(),
+            })
+        };
+        self.registrations.iter().filter_map(store).collect()
+    }
+
+    /// Takes a registration out of the list. Gives the workers to be cleared, which are none while
+    /// they control a client.
+    pub(crate) fn unregister(&mut self, key: &RegistrationKey) -> Vec<Arc<Worker>> {
+        let Some(at) = self.registrations.iter().position(|other| other.key == *key) else {
+            return Vec::new();
+        };
+        let registration = self.registrations.remove(at);
+        self.unregistered.push(registration);
+        self.clear_unused()
+    }
+
+    /// The workers of unregistered registrations that control no client any more.
+    fn clear_unused(&mut self) -> Vec<Arc<Worker>> {
+        let (used, unused): (Vec<_>, Vec<_>) = std::mem::take(&mut self.unregistered)
+            .into_iter()
+            .partition(|registration| self.is_in_use(registration));
+        self.unregistered = used;
+        let mut cleared = Vec::new();
+        for mut registration in unused {
+            cleared.extend(registration.take_workers());
+            let empty = ToRealm::Registration { registration: registration.info() };
+            self.tell_all(&registration.key.storage_key, &empty);
+        }
+        cleared
+    }
+
+    /// Whether a client is controlled by the registration.
+    pub(crate) fn is_in_use(&self, registration: &Registration) -> bool {
+        let Some(active) = &registration.active else {
+            return false;
+        };
+        let controls =
+            |client: &Client| client.controller.as_ref().is_some_and(|c| c.id == active.id);
+        self.clients.values().any(controls)
+    }
+}
+
+/// Clients.
+impl State {
+    /// Adds a window; what it finds when it starts.
+    pub(crate) fn add_window(
+        &mut self,
+        realm: RealmId,
+        storage_key: StorageKey,
+        page: Url,
+        inbox: mpsc::UnboundedSender<ToRealm>,
+    ) -> AtStart {
+        let registration =
+            self.matching(&storage_key, &page).filter(|found| found.active.is_some());
+        let controller = registration.and_then(|registration| registration.active.clone());
+        let at_start = AtStart {
+            registration: registration.map(Registration::info),
+            controller: controller.as_ref().map(|worker| worker.info()),
+            worker: None,
+        };
+        let client = Client { storage_key, page: Some(page), worker: None, controller, inbox };
+        self.clients.insert(realm, client);
+        at_start
+    }
+
+    /// Adds the realm of a worker.
+    pub(crate) fn add_worker(
+        &mut self,
+        realm: RealmId,
+        worker: &Arc<Worker>,
+        inbox: mpsc::UnboundedSender<ToRealm>,
+    ) -> AtStart {
+        let storage_key = worker.key.storage_key.clone();
+        let mut all = self.registrations.iter().chain(&self.unregistered);
+        let registration = all.find(|registration| registration.key == worker.key);
+        let at_start = AtStart {
+            registration: registration.map(Registration::info),
+            controller: None,
+            worker: Some(worker.info()),
+        };
+        let worker = Some(Arc::clone(worker));
+        let client = Client { storage_key, page: None, worker, controller: None, inbox };
+        self.clients.insert(realm, client);
+        at_start
+    }
+
+    pub(crate) fn client(&self, realm: RealmId) -> Option<&Client> {
+        self.clients.get(&realm)
+    }
+
+    /// A realm has ended. Gives the registration that it used, and the workers to be cleared.
+    pub(crate) fn remove_client(
+        &mut self,
+        realm: RealmId,
+    ) -> (Option<RegistrationKey>, Vec<Arc<Worker>>) {
+        let client = self.clients.remove(&realm);
+        let used = client.and_then(|client| client.controller).map(|worker| worker.key.clone());
+        (used, self.clear_unused())
+    }
+
+    pub(crate) fn answer(&self, realm: RealmId, call: u32, answer: Answer) {
+        self.tell(realm, ToRealm::Answer { call, answer });
+    }
+
+    pub(crate) fn answer_with(&self, realm: RealmId, call: u32, key: &RegistrationKey) {
+        let answer = match self.get(key) {
+            Some(registration) => Answer::Registrations(vec![registration.info()]),
+            None => Answer::Error(Exception::type_error("The registration is gone")),
+        };
+        self.answer(realm, call, answer);
+    }
+
+    /// Sets a worker's state and tells all who may have an object of it.
+    pub(crate) fn set_state(&self, worker: &Worker, state: WorkerState) {
+        worker.state.send_replace(state);
+        self.tell_all(&worker.key.storage_key, &ToRealm::Worker { worker: worker.info() });
+    }
+
+    /// Tells which workers a registration has. This comes before the new states of the workers.
+    pub(crate) fn tell_registration(&self, key: &RegistrationKey) {
+        if let Some(registration) = self.get(key).map(Registration::info) {
+            self.tell_all(&key.storage_key, &ToRealm::Registration { registration });
+        }
+    }
+
+    pub(crate) fn tell_update_found(&self, key: &RegistrationKey) {
+        if let Some(registration) = self.get(key).map(Registration::info) {
+            self.tell_all(&key.storage_key, &ToRealm::UpdateFound { registration });
+        }
+    }
+
+    /// The registration's worker became active: its windows are ready, and those that the worker
+    /// before controlled have it as their controller.
+    pub(crate) fn activated(&mut self, key: &RegistrationKey, before: Option<&Arc<Worker>>) {
+        let Some((registration, active)) =
+            self.get(key).and_then(|found| Some((found.info(), found.active.clone()?)))
+        else {
+            return;
+        };
+        for realm in self.windows_of(key) {
+            self.tell(realm, ToRealm::Ready { registration: registration.clone() });
+        }
+        let Some(before) = before else { return };
+        for client in self.clients.values_mut() {
+            if client.controller.as_ref().is_some_and(|controller| controller.id == before.id) {
+                client.control(&active);
+            }
+        }
+    }
+
+    /// [`clients.claim()`](https://w3c.github.io/ServiceWorker/#clients-claim): the worker becomes
+    /// the controller of the windows in its scope.
+    pub(crate) fn claim(&mut self, worker: &Arc<Worker>) -> Vec<Arc<Worker>> {
+        for realm in self.windows_of(&worker.key) {
+            if let Some(client) = self.clients.get_mut(&realm)
+                && client.controller.as_ref().is_none_or(|controller| controller.id != worker.id)
+            {
+                client.control(worker);
+            }
+        }
+        self.clear_unused()
+    }
+
+    /// The windows that the worker controls, or `all` of its site.
+    pub(crate) fn clients_of(&self, worker: &Worker, all: bool) -> Vec<ClientInfo> {
+        let windows = self.clients.iter().filter(|(_, client)| {
+            let controls = client.controller.as_ref().is_some_and(|found| found.id == worker.id);
+            client.storage_key == worker.key.storage_key && (all || controls)
+        });
+        windows.filter_map(|(realm, client)| client.info(*realm)).collect()
+    }
+
+    /// The worker of that number, where the realm is of its site, and the realm as a source.
+    pub(crate) fn worker_for(&self, realm: RealmId, id: u32) -> Option<(Arc<Worker>, Source)> {
+        let client = self.clients.get(&realm)?;
+        let mut workers = self.workers().into_iter();
+        let worker = workers.find(|worker| worker.id == id)?;
+        let same_site = worker.key.storage_key == client.storage_key;
+        let source = match &client.worker {
+            Some(worker) => Source::Worker(worker.info()),
+            None => Source::Client(client.info(realm)?),
+        };
+        same_site.then_some((worker, source))
+    }
+
+    /// Posts a message of a worker to a window.
+    pub(crate) fn post_to_client(&self, worker: &Worker, id: &str, data: String) {
+        let known = self.clients.iter().find(|(realm, _)| realm.0.to_string() == id);
+        // A window that is closed gets none.
+        if let Some((_, client)) = known.filter(|(_, to)| to.storage_key == worker.key.storage_key)
+        {
+            client.tell(ToRealm::ClientMessage { data, source: Source::Worker(worker.info()) });
+        }
+    }
+
+    /// The windows whose registration it is.
+    fn windows_of(&self, key: &RegistrationKey) -> Vec<RealmId> {
+        let is_of = |client: &Client| {
+            let page = client.page.as_ref().filter(|_| client.storage_key == key.storage_key);
+            let found = page.and_then(|page| self.matching(&client.storage_key, page));
+            found.is_some_and(|found| found.key == *key)
+        };
+        let of_key = self.clients.iter().filter(|(_, client)| is_of(client));
+        of_key.map(|(realm, _)| *realm).collect()
+    }
+
+    fn tell(&self, realm: RealmId, message: ToRealm) {
+        if let Some(client) = self.clients.get(&realm) {
+            client.tell(message);
+        }
+    }
+
+    fn tell_all(&self, storage_key: &StorageKey, message: &ToRealm) {
+        for client in self.clients.values().filter(|client| client.storage_key == *storage_key) {
+            client.tell(message.clone());
+        }
+    }
+}
+
+impl Client {
+    fn info(&self, realm: RealmId) -> Option<ClientInfo> {
+        let url = self.page.clone()?;
+        Some(ClientInfo { id: realm.0.to_string(), url })
+    }
+
+    fn control(&mut self, worker: &Arc<Worker>) {
+        self.controller = Some(Arc::clone(worker));
+        let worker: WorkerInfo = worker.info();
+        self.tell(ToRealm::Controller { worker });
+    }
+
+    fn tell(&self, message: ToRealm) {
+        // A realm that has ended is told nothing.
+        drop(self.inbox.send(message));
+    }
+}

@@ -1,0 +1,67 @@
+//! The registrations in a file, for the next start of the user agent.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use bgfetch::RegistrationKey;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+/// A registration with an active worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StoredRegistration {
+    pub(crate) key: RegistrationKey,
+    pub(crate) script_url: Url,
+    /// The worker's script and those that it imported, so that it starts without the network.
+    pub(crate) scripts: BTreeMap<Url, String>,
+}
+
+/// Reads the file; one that is not there holds nothing.
+pub(crate) fn read(path: &Path) -> io::Result<Vec<StoredRegistration>> {
+    match fs::read(path) {
+        Ok(text) => Ok(serde_json::from_slice(&text)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Replaces the file at once: after a crash it is the old one or the new one.
+pub(crate) fn write(path: &Path, registrations: &[StoredRegistration]) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let mut file = File::create(&new)?;
+    file.write_all(&serde_json::to_vec(registrations)?)?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bgfetch::StorageKey;
+
+    #[test]
+    fn what_was_written_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("service-workers.json");
+        assert_eq!(read(&path).unwrap(), []);
+        let url: Url = "https://app.test/sw.js".parse().unwrap();
+        let registration = StoredRegistration {
+            key: RegistrationKey {
+                storage_key: StorageKey("app".into()),
+                scope: "https://app.test/".parse().unwrap(),
+            },
+            script_url: url.clone(),
+            scripts: [(url, "'use strict';".to_owned())].into(),
+        };
+        for registrations in [vec![registration], Vec::new()] {
+            write(&path, &registrations).unwrap();
+            assert_eq!(read(&path).unwrap(), registrations);
+        }
+        fs::write(&path, "[{").unwrap();
+        assert!(read(&path).is_err());
+    }
+}

@@ -1,0 +1,113 @@
+//! A user agent with service workers of its own: a real server, a real engine, scripts in memory.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bgfetch::embedder::BoxFuture;
+use bgfetch::{Engine, PolicySnapshot, RegistrationKey};
+use bgfetch_host::{
+    Console, Realm, ScriptLoader, ScriptNotLoaded, ServiceWorkers, ServiceWorkersOptions, Shared,
+};
+use bgfetch_testkit::Origin;
+use parking_lot::Mutex;
+use serde_json::Value;
+use tokio::sync::mpsc;
+use url::Url;
+
+pub(crate) struct UserAgent {
+    pub(crate) workers: ServiceWorkers,
+    /// What scripts write to their consoles.
+    console: mpsc::UnboundedReceiver<String>,
+}
+
+/// Scripts by their paths.
+#[derive(Clone, Default)]
+pub(crate) struct Scripts(Arc<Mutex<HashMap<String, String>>>);
+
+impl Scripts {
+    pub(crate) fn of(scripts: &[(&str, &str)]) -> Self {
+        let owned = |(path, source): &(&str, &str)| (path.to_string(), source.to_string());
+        Self(Arc::new(Mutex::new(scripts.iter().map(owned).collect())))
+    }
+
+    pub(crate) fn remove_all(&self) {
+        self.0.lock().clear();
+    }
+}
+
+impl ScriptLoader for Scripts {
+    fn load(&self, url: Url) -> BoxFuture<'static, Result<String, ScriptNotLoaded>> {
+        let found = self.0.lock().get(url.path()).cloned();
+        Box::pin(async move { found.ok_or_else(|| ScriptNotLoaded(format!("no {url}"))) })
+    }
+}
+
+/// How long workers run without events.
+pub(crate) const NEVER_IDLE: Duration = Duration::from_secs(3600);
+
+impl UserAgent {
+    pub(crate) async fn start(scripts: &Scripts) -> Self {
+        Self::with(scripts, None, NEVER_IDLE).await
+    }
+
+    /// A user agent that keeps what is durable in a folder.
+    pub(crate) async fn with(
+        scripts: &Scripts,
+        folder: Option<&Path>,
+        idle_limit: Duration,
+    ) -> Self {
+        let (sender, console) = mpsc::unbounded_channel();
+        let console_of_realms: Console =
+            Arc::new(move |_, message| drop(sender.send(message.to_owned())));
+        let workers = ServiceWorkers::open(ServiceWorkersOptions {
+            loader: Arc::new(scripts.clone()),
+            file: folder.map(|folder| folder.join("service-workers.json")),
+            shared: Shared::default(),
+            console: console_of_realms,
+            idle_limit,
+            event_limit: Duration::from_secs(60),
+        })
+        .unwrap();
+        let builder = Engine::builder().worker_host(workers.worker_host());
+        let builder = match folder {
+            Some(folder) => builder.directory(folder.join("store")),
+            None => builder.ephemeral(),
+        };
+        workers.connect(builder.open().unwrap()).await.unwrap();
+        Self { workers, console }
+    }
+
+    pub(crate) fn window(&self, url: &Url) -> Realm {
+        self.workers.open_window(url.clone(), PolicySnapshot::of(url)).unwrap()
+    }
+
+    /// The next line that a script writes to its console.
+    pub(crate) async fn next_line(&mut self) -> String {
+        self.console.recv().await.unwrap()
+    }
+}
+
+/// The registration that has the whole site as its scope.
+pub(crate) fn registration(origin: &Origin) -> RegistrationKey {
+    let scope = origin.url("/");
+    RegistrationKey { storage_key: ServiceWorkers::storage_key(&scope), scope }
+}
+
+/// Runs the body of an async function and gives what it returns.
+pub(crate) async fn run(realm: &Realm, body: &str) -> Value {
+    let source = format!(
+        "(async () => {{
+             const container = navigator.serviceWorker;
+             const until = async (worker, state) => {{
+                 while (worker.state !== state) {{
+                     await new Promise((resolve) =>
+                         worker.addEventListener('statechange', resolve, {{ once: true }}));
+                 }}
+             }};
+             {body}
+         }})()"
+    );
+    realm.run_script("test.js", source).await.unwrap_or_else(|error| panic!("{error}"))
+}
