@@ -73,7 +73,7 @@ fuzz: setup ## Fuzz all targets: SECONDS=3600 in all, JOBS=2 at a time, SANITIZE
 fuzz-smoke: ## Run the seeds of all fuzz targets, and fuzz each for some seconds
 	cd fuzz && RUSTC_WRAPPER="$$PWD/rustc" CARGO_TARGET_DIR="$(abspath $(TARGET))" \
 		cargo build --locked --bins
-	fuzz/run "$(TARGET)/debug" 42 2
+	FUZZ_SEED=1 fuzz/run "$(TARGET)/debug" 42 2
 
 # Cheap checks first; the tests' own summary last.
 test: setup deny lint doc examples fuzz-smoke unit ## Run everything that CI runs

@@ -63,9 +63,9 @@ impl Place {
         fs::write(self.0.path().join(name), bytes).unwrap();
     }
 
-    /// Opens the store, or none where it is refused or set aside. Whatever comes of that, its database and its bodies are not lost: they are
-    /// where they were or were set aside, and where they were set aside, the next opening begins
-    /// with an empty store.
+    /// Opens the store, or none where it is refused or set aside. Whatever comes of that, its database
+    /// and its bodies are not lost: they are where they were or were set aside, and where they were
+    /// set aside, the next opening begins with an empty store.
     #[must_use]
     pub fn open(&self) -> Option<SqliteStore> {
         let directory = self.0.path();
@@ -85,7 +85,9 @@ impl Place {
             Err(error) => {
                 assert!(!error.is_in_use(), "{error}");
                 assert!(directory.join(DATABASE).exists(), "{error}: the database was lost");
-                assert_eq!(fs::read(directory.join("bodies/0/0.1")).unwrap(), b"kept", "{error}");
+                // A body that was not synced before a reboot may have been cut by then.
+                let body = fs::read(directory.join("bodies/0/0.1")).unwrap();
+                assert!(b"kept".starts_with(&body), "{error}");
                 None
             }
         }

@@ -328,7 +328,11 @@ impl BackgroundFetch {
         let Some(id) = record.attempt().map(|attempt| attempt.id) else {
             return;
         };
-        let generation = Generation(record.data.generation.0 + 1);
+        // Only a damaged store comes to the end of the numbers.
+        let Some(number) = record.data.generation.0.checked_add(1) else {
+            return self.stop_attempt(ctx, index, changed_too_often());
+        };
+        let generation = Generation(number);
         let body = BodyKey { record: self.record_key(index), generation };
         // DEVIATION: Fetch verifies the body of an error page as well and would fail the record; here
         // a bad status is told as such, and bytes that nobody verified are not received.

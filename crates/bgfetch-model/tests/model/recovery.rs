@@ -1,9 +1,13 @@
 //! What is left and what goes on after the process died (design, and rulings 1 to 3, 7 and 28).
 
 use bgfetch_model::action::{Action, Reply};
+use bgfetch_model::attempt::{AttemptCommand, AttemptEvent};
+use bgfetch_model::connectivity::Connectivity;
+use bgfetch_model::header_list::HeaderList;
+use bgfetch_model::ids::{Generation, RecordIndex, RecordKey};
 use bgfetch_model::input::Input;
 use bgfetch_model::model::Model;
-use bgfetch_model::response::{FailureReason, RecordResult};
+use bgfetch_model::response::{FailureReason, RecordResult, ResponseHead, ResponseType};
 
 use crate::world::origin::Plan;
 use crate::world::{Hold, World, get, post, registration, with_integrity};
@@ -202,6 +206,35 @@ fn a_finished_fetch_still_tells_what_its_records_came_to() {
     world.crash(0, |length| length);
     world.run();
     assert_eq!(totals(&world), before);
+}
+
+#[test]
+fn the_last_generation_is_followed_by_none() {
+    let mut world = World::new();
+    world.hold(Hold::Caller);
+    let key = world.fetch([get("/a")]);
+    let mut snapshot = world.store.snapshot();
+    snapshot.fetches[0].records[0].generation = Generation(u32::MAX);
+    let mut model = Model::open(world.config.clone(), snapshot, world.now);
+    let record = RecordKey { fetch: key, index: RecordIndex(0) };
+    model.handle(world.now, Input::Connectivity(Connectivity::Online));
+    model.handle(world.now, Input::SlotGranted(record));
+    let started = std::iter::from_fn(|| model.poll_action()).find_map(|action| match action {
+        Action::StartAttempt { attempt, .. } => Some(attempt),
+        _ => None,
+    });
+    let head = ResponseHead {
+        status: 200,
+        headers: HeaderList::default(),
+        url_list: vec![get("/a").url],
+        response_type: ResponseType::Basic,
+        cors_exposed_header_names: Vec::new(),
+    };
+    let event = AttemptEvent::Head { head, retry_after: None };
+    model.handle(world.now, Input::Attempt(started.unwrap(), event));
+    let mut actions = std::iter::from_fn(|| model.poll_action());
+    let cancelled = |action| matches!(action, Action::Command(_, AttemptCommand::Cancel));
+    assert!(actions.any(cancelled));
 }
 
 #[test]

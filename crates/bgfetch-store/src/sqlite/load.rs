@@ -15,9 +15,6 @@ use super::apply::key;
 use super::values::{from_json, reason, result, undecodable, unsigned};
 use crate::StoreError;
 
-/// No record comes near it; what lies beyond would soon leave no room for the next.
-const LAST_GENERATION: Generation = Generation(u32::MAX / 2);
-
 /// Reads all rows. `length` tells how long the body of an unfinished record is.
 pub(super) fn snapshot(
     sql: &Connection,
@@ -119,9 +116,6 @@ fn records(
             return Err(StoreError::damaged("a record is missing"));
         }
         let mut record = record(row)?;
-        if record.generation > LAST_GENERATION {
-            return Err(StoreError::damaged("a record's generations are used up"));
-        }
         if record.result.is_none() && record.generation != Generation::default() {
             record.stored = length(BodyKey {
                 record: RecordKey { fetch, index },

@@ -156,9 +156,7 @@ fn a_row_that_means_nothing_is_damage() {
         "UPDATE record SET result = 'meh'",
         "UPDATE record SET position = 4",
         "UPDATE record SET generation = -1",
-        // No generation could follow, and no fetch.
-        "UPDATE record SET generation = 4294967295",
-        "UPDATE record SET generation = 4294967294",
+        // No fetch could follow.
         "UPDATE meta SET value = -1 WHERE key = 'next_fetch'",
         // A new fetch would get the key of one that is there.
         "UPDATE meta SET value = 0 WHERE key = 'next_fetch'",
