@@ -1,6 +1,7 @@
 //! Stores on disk, sound or not.
 
 use std::collections::VecDeque;
+use std::fmt::Display;
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -77,7 +78,7 @@ impl Place {
             Err(StoreError::Damaged { set_aside, .. }) => {
                 let aside = set_aside.unwrap();
                 assert!(aside.join(DATABASE).exists(), "the database was lost");
-                assert_eq!(fs::read(aside.join("bodies/0/0.1")).unwrap(), b"kept");
+                assert_body(&aside, &"set aside");
                 let mut empty = SqliteStore::open(directory, options()).unwrap();
                 assert!(empty.load().unwrap().fetches.is_empty());
                 None
@@ -85,13 +86,17 @@ impl Place {
             Err(error) => {
                 assert!(!error.is_in_use(), "{error}");
                 assert!(directory.join(DATABASE).exists(), "{error}: the database was lost");
-                // A body that was not synced before a reboot may have been cut by then.
-                let body = fs::read(directory.join("bodies/0/0.1")).unwrap();
-                assert!(b"kept".starts_with(&body), "{error}");
+                assert_body(directory, &error);
                 None
             }
         }
     }
+}
+
+/// The body is there. It may be cut by then, where it was not synced before a reboot.
+fn assert_body(directory: &Path, error: &dyn Display) {
+    let body = fs::read(directory.join("bodies/0/0.1")).unwrap();
+    assert!(b"kept".starts_with(&body), "{error}");
 }
 
 /// The model goes on with what a store holds, in a world where everything succeeds, and a page calls
