@@ -29,7 +29,7 @@ class BackgroundFetchRecord {
     return this.#request ??= fromStoredRequest(request, op_bgfetch_request_body(record));
   }
 
-  // The promise is made when it is first asked for: a page that matches thousands of records opens
+  // DEVIATION: the promise is made when it is first asked for: a page that matches thousands of records opens
   // no more bodies than it reads, and is not told of rejections that it never asked about.
   get responseReady() {
     try {
