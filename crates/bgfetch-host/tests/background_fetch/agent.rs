@@ -117,6 +117,7 @@ impl Agent {
                     errors.lock().push(message.to_owned());
                 }
             }),
+            network: None,
         }
     }
 }
