@@ -1,7 +1,7 @@
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
-// BackgroundFetchManager get() and getIds(); get a BackgroundFetchRegistration instance (rulings 9,
-// 16, 30).
+// BackgroundFetchManager get(), BackgroundFetchManager getIds(), and get a
+// BackgroundFetchRegistration instance (rulings 9, 16, 30).
 "use strict";
 
 const held = () => new Server([{ holdHead: true }]).url;

@@ -1,6 +1,6 @@
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
-// Fire a background fetch click event; the WebDriver click (ruling 8). Display, step by step.
+// Fire a background fetch click event, by background fetch click (WebDriver) (ruling 8); display.
 "use strict";
 
 background_fetch_test(async ({ manager, reporter, id }) => {
@@ -46,7 +46,7 @@ background_fetch_test(async ({ manager, reporter, id, settled }) => {
 }, "Ruling 8: finished fetches are kept over a restart", { behaviour: "clicked" });
 
 test(() => {
-  assert_throws_dom("InvalidStateError", () => bgfetchTesting.click("there is no such fetch"));
+  assert_throws_js(Error, () => bgfetchTesting.click("there is no such fetch"));
 }, "The click of an unknown id is an error");
 
 background_fetch_test(async ({ manager, id }) => {

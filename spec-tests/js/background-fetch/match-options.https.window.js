@@ -1,6 +1,7 @@
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
-// BackgroundFetchRegistration match() and matchAll() (ruling 16).
+// BackgroundFetchRegistration match() and BackgroundFetchRegistration matchAll() (ruling 16); create
+// record objects.
 "use strict";
 
 /** Fetches that end while their records are looked at, and those that are under way. */
