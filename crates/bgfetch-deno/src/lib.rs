@@ -88,6 +88,7 @@ deno_core::extension!(
         "background_fetch_manager.js",
         "background_fetch_record.js",
         "background_fetch_registration.js",
+        "dangling_markup.js",
         "deno.js",
         "event_handler.js",
         "exceptions.js",

@@ -109,6 +109,7 @@ mod tests {
         let mut record = Record::new(Arc::new(cached));
         record.data.response = Some(Arc::new(ResponseHead {
             status: 200,
+            status_text: alloc::string::String::new(),
             headers: HeaderList::from_iter([("Vary", "Accept , x")]),
             url_list: alloc::vec![],
             response_type: Default::default(),
