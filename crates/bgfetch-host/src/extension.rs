@@ -40,8 +40,17 @@ pub enum ConsoleLevel {
     Error,
 }
 
-/// Where a realm's console writes to.
-pub type Console = Arc<dyn Fn(ConsoleLevel, &str) + Send + Sync>;
+/// The realm whose console writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsoleSource {
+    /// What its global object is.
+    pub kind: RealmKind,
+    /// The URL of its page or script.
+    pub url: Url,
+}
+
+/// Where the consoles of realms write to.
+pub type Console = Arc<dyn Fn(&ConsoleSource, ConsoleLevel, &str) + Send + Sync>;
 
 /// What the bootstrap script is told.
 #[derive(Serialize)]
@@ -61,6 +70,14 @@ pub(crate) struct HostState {
     pub(crate) connection: Option<Connection>,
 }
 
+impl HostState {
+    fn write(&self, level: ConsoleLevel, message: &str) {
+        let Description { kind, href, .. } = &self.description;
+        let source = ConsoleSource { kind: *kind, url: href.clone() };
+        (self.console)(&source, level, message);
+    }
+}
+
 #[op2]
 #[serde]
 fn op_host_realm(state: &mut OpState) -> serde_json::Value {
@@ -75,7 +92,7 @@ fn op_host_console(state: &mut OpState, #[string] message: &str, #[smi] level: u
         2 => ConsoleLevel::Warn,
         _ => ConsoleLevel::Error,
     };
-    (state.borrow::<HostState>().console)(level, message.trim_end());
+    state.borrow::<HostState>().write(level, message.trim_end());
 }
 
 /// Tells the owner of the service workers something.
@@ -208,7 +225,7 @@ mod tests {
                 scope: None,
                 service_workers: None,
             },
-            console: Arc::new(|_, _| ()),
+            console: Arc::new(|_, _, _| ()),
             connection: None,
         };
         let background_fetch = bgfetch_deno::Options {

@@ -14,6 +14,6 @@ mod realm;
 mod service_worker;
 mod sources;
 
-pub use extension::{Console, ConsoleLevel, RealmKind, Shared};
+pub use extension::{Console, ConsoleLevel, ConsoleSource, RealmKind, Shared};
 pub use realm::{Realm, RealmEnded, RealmOptions, ScriptError};
 pub use service_worker::{ScriptLoader, ScriptNotLoaded, ServiceWorkers, ServiceWorkersOptions};
