@@ -35,6 +35,7 @@ use std::sync::Arc;
 use bgfetch::{Engine, PolicySnapshot, StorageKey};
 use tokio::sync::watch;
 
+pub use body::BodyResource;
 pub use events::{Events, EventsSender, functional_events};
 
 /// What a realm is to the engine.
