@@ -35,6 +35,7 @@ use std::sync::Arc;
 use bgfetch::{Engine, PolicySnapshot, StorageKey};
 use tokio::sync::watch;
 
+pub use body::BodyResource;
 pub use events::{Events, EventsSender, functional_events};
 
 /// What a realm is to the engine.
@@ -88,6 +89,7 @@ deno_core::extension!(
         "background_fetch_manager.js",
         "background_fetch_record.js",
         "background_fetch_registration.js",
+        "dangling_markup.js",
         "deno.js",
         "event_handler.js",
         "exceptions.js",

@@ -292,6 +292,51 @@ async fn a_body_that_fails_is_a_type_error_and_other_calls_go_on_meanwhile() {
 }
 
 #[tokio::test]
+async fn dangling_markup_is_seen_in_the_urls_text_and_through_request_objects() {
+    let agent = Agent::start().await;
+    for path in ["/", "/a"] {
+        agent.origin.serve(path, Resource::new(1, 1));
+    }
+    let window = agent.window();
+    let seen = run(
+        &window,
+        "const text = '/a?\\n<';
+         const request = new Request(text);
+         let conversions = 0;
+         const once = new Request({ toString: () => { conversions++; return text; } });
+         class Own extends Request {}
+         const own = new Own(text);
+         const good = [new URL(text, location.href), new Request(new URL(text, location.href)),
+             new Request('/a?<'), new Request('/a?\\n'), new Request(new Request('/a?\\n'))];
+         const bad = [text, request, new Request(request), request.clone(), once, own];
+         const outcome = async (id, request) => {
+             const fetched = await backgroundFetch.fetch(id, request);
+             const [record] = await fetched.matchAll();
+             return record.responseReady.then((response) => response.status, (error) => error.name);
+         };
+         let id = 0;
+         const outcomes = (requests) =>
+             Promise.all(requests.map((request) => outcome(`${id++}`, request)));
+         return [
+             await outcomes(bad), await outcomes(good), conversions,
+             [Request.name, Request.length, Request.prototype.clone.name],
+             own instanceof Own && own instanceof Request && own.constructor === Own,
+             request.constructor === Request, own.clone() instanceof Request,
+         ];",
+    );
+    let expected = json!([
+        vec!["TypeError"; 6],
+        vec![200; 5],
+        1,
+        ["Request", 1, "clone"],
+        true,
+        true,
+        true,
+    ]);
+    assert_eq!(seen.await, expected);
+}
+
+#[tokio::test]
 async fn a_realm_outlives_its_engine_and_goes_on_with_the_next_one() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_owned();
