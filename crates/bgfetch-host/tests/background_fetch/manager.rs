@@ -324,15 +324,8 @@ async fn dangling_markup_is_seen_in_the_urls_text_and_through_request_objects() 
              request.constructor === Request, own.clone() instanceof Request,
          ];",
     );
-    let expected = json!([
-        vec!["TypeError"; 6],
-        vec![200; 5],
-        1,
-        ["Request", 1, "clone"],
-        true,
-        true,
-        true,
-    ]);
+    let expected =
+        json!([vec!["TypeError"; 6], vec![200; 5], 1, ["Request", 1, "clone"], true, true, true,]);
     assert_eq!(seen.await, expected);
 }
 
