@@ -98,6 +98,15 @@ const behaviours = {
     }
   },
 
+  /** Puts each record into a cache that is named by the fetch's id. */
+  async cache(event) {
+    const cache = await caches.open(event.registration.id);
+    for (const record of await event.registration.matchAll()) {
+      await cache.put(record.request, await record.responseReady);
+    }
+    await send({ type: event.type, id: event.registration.id });
+  },
+
   /** Keeps what can be had in the event, for when it is over. */
   async keep(event) {
     const { registration } = event;
