@@ -47,7 +47,7 @@ background_fetch_test(async ({ manager, id, settled }) => {
 
 background_fetch_test(async ({ manager, id, settled }) => {
   // Nothing listens there, which shows within 2 s.
-  await manager.fetch(id, "https://web-platform.test:443/nobody-listens");
+  await manager.fetch(id, `https://${location.hostname}:443/nobody-listens`);
   const report = await settled();
   assert_equals(report.failureReason, "fetch-error");
   assert_equals(report.records[0].error, "TypeError");
