@@ -11,6 +11,8 @@ use deno_web::{BlobStore, InMemoryBroadcastChannel};
 use serde::Serialize;
 use url::Url;
 
+use crate::network::Network;
+use crate::page::{self, PageState};
 use crate::service_worker::{AtStart, Connection};
 use crate::sources::embed;
 
@@ -62,12 +64,22 @@ pub(crate) struct Description {
     pub(crate) scope: Option<Url>,
     /// How service workers stand for the realm. None where nothing owns them.
     pub(crate) service_workers: Option<AtStart>,
+    /// Whether it is a [secure context](https://html.spec.whatwg.org/multipage/webappapis.html#secure-context).
+    pub(crate) secure_context: bool,
+    /// Whether scripts have the network.
+    pub(crate) has_network: bool,
+    /// Whether it is the window of a page.
+    pub(crate) has_page: bool,
+    /// Whether an embedder's script has a hook.
+    pub(crate) has_hook: bool,
 }
 
 pub(crate) struct HostState {
     pub(crate) description: Description,
     pub(crate) console: Console,
     pub(crate) connection: Option<Connection>,
+    pub(crate) network: Option<Network>,
+    pub(crate) page: Option<Arc<PageState>>,
 }
 
 impl HostState {
@@ -162,11 +174,21 @@ deno_core::extension!(
         op_host_send,
         op_host_receive,
         op_host_import_script,
+        page::op_page_document,
+        page::op_page_load_script,
+        page::op_page_policy,
+        page::op_page_title,
+        page::op_page_loaded,
+        page::op_page_close,
+        page::op_page_is_online,
+        page::op_page_online_changed,
+        page::op_page_hook,
     ],
     esm_entry_point = "ext:bgfetch_host/bootstrap.js",
     esm = [dir "js", "bootstrap.js"],
     lazy_loaded_js = [
         dir "js",
+        "document.js",
         "global_scope.js",
         "patches.js",
         "service_worker_api.js",
@@ -224,9 +246,15 @@ mod tests {
                 href,
                 scope: None,
                 service_workers: None,
+                secure_context: true,
+                has_network: false,
+                has_page: false,
+                has_hook: false,
             },
             console: Arc::new(|_, _, _| ()),
             connection: None,
+            network: None,
+            page: None,
         };
         let background_fetch = bgfetch_deno::Options {
             engine: tokio::sync::watch::channel(None).1,

@@ -10,10 +10,20 @@
 //! hostile pages.
 
 mod extension;
+mod network;
+mod page;
+mod policies;
 mod realm;
+mod script_loader;
 mod service_worker;
 mod sources;
+mod user_agent;
 
 pub use extension::{Console, ConsoleLevel, ConsoleSource, RealmKind, Shared};
+pub use network::{LoadError, Network};
+pub use page::{Page, PageError};
 pub use realm::{Realm, RealmEnded, RealmOptions, ScriptError};
-pub use service_worker::{ScriptLoader, ScriptNotLoaded, ServiceWorkers, ServiceWorkersOptions};
+pub use service_worker::{
+    LoadedScript, ScriptKind, ScriptLoader, ScriptNotLoaded, ServiceWorkers, ServiceWorkersOptions,
+};
+pub use user_agent::{Hook, OpenError, Prelude, UserAgent, UserAgentOptions};

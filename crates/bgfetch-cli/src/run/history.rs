@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bgfetch::{Event, FailureReason, FetchKey, FetchResult, Job, RecordResult, What};
+use bgfetch::{Event, FailureReason, FetchKey, FetchResult, Job, What};
 use indicatif::HumanBytes;
 use serde::Serialize;
 

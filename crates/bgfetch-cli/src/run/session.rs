@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use bgfetch::{Engine, FetchKey, Job};
 use bgfetch_host::{Page, UserAgent};
+use futures_util::FutureExt as _;
 use tokio::signal::ctrl_c;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
@@ -154,7 +155,7 @@ impl<'a> Session<'a> {
         self.history.learn(&jobs);
         let shown: Vec<_> = jobs.into_iter().filter(|job| self.history.has(job)).collect();
         self.output.draw(&shown)?;
-        let page_waits = page.is_none_or(|page| *page.realm().idle().borrow());
+        let page_waits = page.is_none_or(waits);
         let quiet = page_waits && self.agent.service_workers().are_quiet();
         let pending: Vec<_> = shown.iter().filter(|job| !job.display.dismissible).collect();
         self.quiet_looks = if quiet { self.quiet_looks + 1 } else { 0 };
@@ -200,6 +201,11 @@ impl<'a> Session<'a> {
 /// Whether a page made it, and not `get`.
 fn is_of_page(job: &Job) -> bool {
     matches!(job.registration.scope.scheme(), "http" | "https")
+}
+
+/// Whether all that the page's scripts wait for comes from elsewhere.
+fn waits(page: &Page) -> bool {
+    page.loaded().now_or_never().is_some() && *page.realm().idle().borrow()
 }
 
 /// Waits until a script closes the page.

@@ -110,6 +110,7 @@ impl Agent {
                     errors.lock().push(message.to_owned());
                 }
             }),
+            network: None,
         })
         .unwrap()
     }
