@@ -38,6 +38,7 @@ use deno_web::{BlobStore, InMemoryBroadcastChannel};
 use tokio::sync::watch;
 use url::Url;
 
+pub use body::BodyResource;
 pub use events::{Events, EventsSender, functional_events};
 
 /// What a realm is to the engine.

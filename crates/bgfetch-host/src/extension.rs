@@ -41,8 +41,17 @@ pub enum ConsoleLevel {
     Error,
 }
 
-/// Where a realm's console writes to.
-pub type Console = Arc<dyn Fn(ConsoleLevel, &str) + Send + Sync>;
+/// The realm whose console writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsoleSource {
+    /// What its global object is.
+    pub kind: RealmKind,
+    /// The URL of its page or script.
+    pub url: Url,
+}
+
+/// Where the consoles of realms write to.
+pub type Console = Arc<dyn Fn(&ConsoleSource, ConsoleLevel, &str) + Send + Sync>;
 
 /// What the bootstrap script is told.
 #[derive(Serialize)]
@@ -55,7 +64,7 @@ pub(crate) struct Description {
     /// How service workers stand for the realm. None where nothing owns them.
     pub(crate) service_workers: Option<AtStart>,
     /// Whether it is a [secure context](https://html.spec.whatwg.org/multipage/webappapis.html#secure-context).
-    pub(crate) secure_context: bool,
+    pub(crate) is_secure_context: bool,
     /// Whether scripts have the network.
     pub(crate) has_network: bool,
     /// Whether it is the window of a page.
@@ -72,6 +81,14 @@ pub(crate) struct HostState {
     pub(crate) page: Option<Arc<PageState>>,
 }
 
+impl HostState {
+    fn write(&self, level: ConsoleLevel, message: &str) {
+        let Description { kind, href, .. } = &self.description;
+        let source = ConsoleSource { kind: *kind, url: href.clone() };
+        (self.console)(&source, level, message);
+    }
+}
+
 #[op2]
 #[serde]
 fn op_host_realm(state: &mut OpState) -> serde_json::Value {
@@ -86,7 +103,7 @@ fn op_host_console(state: &mut OpState, #[string] message: &str, #[smi] level: u
         2 => ConsoleLevel::Warn,
         _ => ConsoleLevel::Error,
     };
-    (state.borrow::<HostState>().console)(level, message.trim_end());
+    state.borrow::<HostState>().write(level, message.trim_end());
 }
 
 /// Tells the owner of the service workers something.
@@ -213,12 +230,12 @@ mod tests {
                 href,
                 scope: None,
                 service_workers: None,
-                secure_context: true,
+                is_secure_context: true,
                 has_network: false,
                 has_page: false,
                 has_hook: false,
             },
-            console: Arc::new(|_, _| ()),
+            console: Arc::new(|_, _, _| ()),
             connection: None,
             network: None,
             page: None,

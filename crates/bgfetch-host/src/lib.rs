@@ -19,7 +19,7 @@ mod service_worker;
 mod sources;
 mod user_agent;
 
-pub use extension::{Console, ConsoleLevel, RealmKind, Shared};
+pub use extension::{Console, ConsoleLevel, ConsoleSource, RealmKind, Shared};
 pub use network::{LoadError, Network};
 pub use page::{Page, PageError};
 pub use realm::{Realm, RealmEnded, RealmOptions, ScriptError};
