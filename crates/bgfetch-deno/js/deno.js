@@ -65,13 +65,15 @@ function toStoredReferrer(referrer) {
 /** A Request of what the engine kept; its headers are immutable. */
 function fromStoredRequest(stored, bodyResource) {
   const body = bodyResource === null ? null : bodyOf(bodyResource);
-  const headers = () => stored.headers.map(([name, value]) => [name, value]);
+  // What is empty was left out.
+  const { headers: list = [], integrity = "" } = stored;
+  const headers = () => list.map(([name, value]) => [name, value]);
   const inner = request.newInnerRequest(stored.method, stored.url, headers, body, false);
   inner.redirectMode = stored.redirect;
   inner.mode = stored.mode;
   inner.credentialsMode = stored.credentials;
   inner.cacheMode = stored.cache;
-  inner.integrity = stored.integrity;
+  inner.integrity = integrity;
   inner.referrer = stored.referrer.url ?? stored.referrer;
   inner.referrerPolicy = stored.referrer_policy === "empty" ? "" : stored.referrer_policy;
   return request.fromInnerRequest(inner, "immutable");
