@@ -29,11 +29,12 @@ const { Request } = load("deno_fetch/23_request");
 const { Response } = load("deno_fetch/23_response");
 const { install, installServiceWorker } = load("bgfetch_deno/mod");
 const { defineGlobalScope } = load("bgfetch_host/global_scope");
+const { installCaches } = load("bgfetch_host/caches");
 const { patch } = load("bgfetch_host/patches");
 const { installServiceWorkerApi } = load("bgfetch_host/service_worker_api");
 const { installServiceWorkerScope } = load("bgfetch_host/service_worker_scope");
 
-const { kind, href, scope, serviceWorkers } = op_host_realm();
+const { kind, href, isSecureContext, scope, serviceWorkers } = op_host_realm();
 
 // The errors that ops of deno_web and deno_fetch throw.
 for (
@@ -156,6 +157,7 @@ if (kind === "ServiceWorker") {
   installServiceWorker(globalThis);
   installServiceWorkerScope(globalThis);
 }
+if (isSecureContext) installCaches(globalThis);
 
 // Nothing of Deno is left for scripts.
 delete globalThis.Deno;

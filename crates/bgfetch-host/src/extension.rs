@@ -11,6 +11,8 @@ use deno_web::{BlobStore, InMemoryBroadcastChannel};
 use serde::Serialize;
 use url::Url;
 
+use crate::cache::CacheStore;
+use crate::cache::ops::{self as cache, CacheRealm};
 use crate::service_worker::{AtStart, Connection};
 use crate::sources::embed;
 
@@ -49,6 +51,8 @@ pub type Console = Arc<dyn Fn(ConsoleLevel, &str) + Send + Sync>;
 pub(crate) struct Description {
     pub(crate) kind: RealmKind,
     pub(crate) href: Url,
+    /// Whether it is a [secure context](https://w3c.github.io/webappsec-secure-contexts/).
+    pub(crate) is_secure_context: bool,
     /// The scope of the realm's service worker registration.
     pub(crate) scope: Option<Url>,
     /// How service workers stand for the realm. None where nothing owns them.
@@ -145,27 +149,49 @@ deno_core::extension!(
         op_host_send,
         op_host_receive,
         op_host_import_script,
+        cache::op_host_caches_open,
+        cache::op_host_caches_has,
+        cache::op_host_caches_delete,
+        cache::op_host_caches_keys,
+        cache::op_host_caches_match,
+        cache::op_host_cache_match_all,
+        cache::op_host_cache_keys,
+        cache::op_host_cache_delete,
+        cache::op_host_cache_put,
+        cache::op_host_cache_close,
     ],
     esm_entry_point = "ext:bgfetch_host/bootstrap.js",
     esm = [dir "js", "bootstrap.js"],
     lazy_loaded_js = [
         dir "js",
+        "caches.js",
         "global_scope.js",
         "patches.js",
         "service_worker_api.js",
         "service_worker_scope.js",
     ],
-    options = { host: HostState },
+    options = { host: HostState, caches: CacheRealm },
     state = |state, options| {
         state.put(options.host);
+        state.put(options.caches);
     },
 );
 
-/// What the realms of one user agent share: blobs and broadcast channels. Clones are the same.
+/// What the realms of one user agent share: blobs, broadcast channels and caches. Clones are the
+/// same. By default there are no caches: what scripts ask of them is rejected.
 #[derive(Clone, Default)]
 pub struct Shared {
     blobs: Arc<BlobStore>,
     broadcast: InMemoryBroadcastChannel,
+    caches: Option<CacheStore>,
+}
+
+impl Shared {
+    /// With these caches.
+    #[must_use]
+    pub fn with_caches(caches: CacheStore) -> Self {
+        Self { caches: Some(caches), ..Self::default() }
+    }
 }
 
 impl fmt::Debug for Shared {
@@ -181,13 +207,14 @@ pub(crate) fn extensions(
     background_fetch: bgfetch_deno::Options,
 ) -> Vec<Extension> {
     let href = host.description.href.clone();
+    let caches = CacheRealm::new(shared.caches, background_fetch.storage_key.0.clone());
     let extensions = [
         deno_webidl::deno_webidl::init(),
         deno_web::deno_web::init(shared.blobs, Some(href), false, shared.broadcast),
         bgfetch_deno::net::deno_net::init(),
         deno_fetch::deno_fetch::init(deno_fetch::Options::default()),
         bgfetch_deno::bgfetch_deno::init(background_fetch),
-        bgfetch_host::init(host),
+        bgfetch_host::init(host, caches),
     ];
     extensions.into_iter().map(embed).collect()
 }
@@ -205,6 +232,7 @@ mod tests {
             description: Description {
                 kind: RealmKind::Window,
                 href,
+                is_secure_context: true,
                 scope: None,
                 service_workers: None,
             },

@@ -9,11 +9,13 @@
 //! `quickjs` (the default) or `v8` choose deno_core's JavaScript engine. QuickJS is no sandbox for
 //! hostile pages.
 
+mod cache;
 mod extension;
 mod realm;
 mod service_worker;
 mod sources;
 
+pub use cache::{CacheError, CacheStore};
 pub use extension::{Console, ConsoleLevel, RealmKind, Shared};
 pub use realm::{Realm, RealmEnded, RealmOptions, ScriptError};
 pub use service_worker::{ScriptLoader, ScriptNotLoaded, ServiceWorkers, ServiceWorkersOptions};

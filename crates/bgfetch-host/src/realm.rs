@@ -196,7 +196,8 @@ async fn run(
 ) {
     let RealmOptions { kind, url, scope, background_fetch, shared, console } = options;
     let service_workers = connection.as_mut().map(|connection| mem::take(&mut connection.at_start));
-    let description = Description { kind, href: url, scope, service_workers };
+    let is_secure_context = bgfetch::is_potentially_trustworthy(&url);
+    let description = Description { kind, href: url, is_secure_context, scope, service_workers };
     let host = HostState { description, console: Arc::clone(&console), connection };
     let extensions = extensions(shared, host, background_fetch);
     let mut runtime = JsRuntime::new(RuntimeOptions { extensions, ..RuntimeOptions::default() });

@@ -94,6 +94,8 @@ pub use bgfetch_net::connectivity::{ConnectivitySource, ManualConnectivity, Syst
 pub use bgfetch_net::fetch::cookie_jar::CookieJar;
 #[cfg(feature = "hyper")]
 pub use bgfetch_net::fetch::cookies::{CookieContext, CookieStore};
+#[cfg(feature = "hyper")]
+pub use bgfetch_net::fetch::trustworthy::is_potentially_trustworthy;
 pub use bgfetch_net::fetcher::{FetchError, FetchRequest, FetchResponse, Fetcher};
 #[cfg(feature = "hyper")]
 pub use bgfetch_net::hyper::{HyperFetcher, HyperFetcherBuilder, Resolve, ServerLimits};
