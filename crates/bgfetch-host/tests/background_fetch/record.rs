@@ -67,11 +67,12 @@ async fn a_response_is_what_the_server_sent() {
          try { response.headers.set('a', 'b'); } catch (error) { immutable = error instanceof TypeError; }
          return [
              new URL(response.url).pathname, response.redirected, response.status, response.ok,
+             response.statusText,
              response.headers.get('x-own'), response.headers.get('content-type'), immutable,
              record.responseReady === record.responseReady, response instanceof Response,
          ];",
     );
-    let expected = json!(["/a", true, 200, true, "1", "text/x", true, true, true]);
+    let expected = json!(["/a", true, 200, true, "OK", "1", "text/x", true, true, true]);
     assert_eq!(seen.await, expected);
 }
 
@@ -128,7 +129,7 @@ async fn a_record_that_failed_or_was_aborted_rejects() {
          const registration = await backgroundFetch.fetch('id', urls);
          const records = await registration.matchAll();
          const ready = records.map((record) => record.responseReady.then(
-             async (response) => [response.status, await response.text()],
+             async (response) => [response.status, response.statusText, await response.text()],
              (error) => error.name,
          ));
          const first = await Promise.all(ready.slice(0, 2));
@@ -136,5 +137,5 @@ async fn a_record_that_failed_or_was_aborted_rejects() {
          await registration.abort();
          return [...first, await ready[2], markup];",
     );
-    assert_eq!(seen.await, json!(["TypeError", [404, ""], "AbortError", "TypeError"]));
+    assert_eq!(seen.await, json!(["TypeError", [404, "Not Found", ""], "AbortError", "TypeError"]));
 }
