@@ -1,7 +1,7 @@
 // Makes the realm what its kind says: a window or one of the workers, with Deno's Web APIs. Every
 // use of what is private to Deno is here.
 import { core } from "ext:core/mod.js";
-import { op_host_console, op_host_realm } from "ext:core/ops";
+import { op_host_console, op_host_realm, op_page_close, op_page_hook } from "ext:core/ops";
 
 const load = (name) => core.loadExtScript(`ext:${name}.js`);
 const webidl = load("deno_webidl/00_webidl");
@@ -28,13 +28,15 @@ const { FormData } = load("deno_fetch/21_formdata");
 const { Request } = load("deno_fetch/23_request");
 const { Response } = load("deno_fetch/23_response");
 const { install, installServiceWorker } = load("bgfetch_deno/mod");
+const { markingRequest } = load("bgfetch_deno/dangling_markup");
 const { defineGlobalScope } = load("bgfetch_host/global_scope");
 const { installCaches } = load("bgfetch_host/caches");
+const { runPage } = load("bgfetch_host/document");
 const { patch } = load("bgfetch_host/patches");
 const { installServiceWorkerApi } = load("bgfetch_host/service_worker_api");
 const { installServiceWorkerScope } = load("bgfetch_host/service_worker_scope");
 
-const { kind, href, isSecureContext, scope, serviceWorkers } = op_host_realm();
+const { kind, href, scope, serviceWorkers, secureContext, hasPage, hasHook } = op_host_realm();
 
 // The errors that ops of deno_web and deno_fetch throw.
 for (
@@ -90,7 +92,7 @@ const interfaces = {
   ReadableStreamBYOBRequest: streams.ReadableStreamBYOBRequest,
   ReadableStreamDefaultController: streams.ReadableStreamDefaultController,
   ReadableStreamDefaultReader: streams.ReadableStreamDefaultReader,
-  Request,
+  Request: markingRequest(Request),
   Response,
   TextDecoder: encoding.TextDecoder,
   TextDecoderStream: encoding.TextDecoderStream,
@@ -157,7 +159,12 @@ if (kind === "ServiceWorker") {
   installServiceWorker(globalThis);
   installServiceWorkerScope(globalThis);
 }
-if (isSecureContext) installCaches(globalThis);
+if (secureContext) installCaches(globalThis);
+if (hasPage) {
+  define({ close: () => op_page_close() }, true);
+  runPage();
+}
+if (hasHook) define({ hook: (value) => JSON.parse(op_page_hook(JSON.stringify(value))) }, false);
 
 // Nothing of Deno is left for scripts.
 delete globalThis.Deno;

@@ -1,18 +1,19 @@
 //! The extension that boots a realm, and the list of those it stands on.
 
 use std::cell::RefCell;
-use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use bgfetch_deno::Web;
 use deno_core::{Extension, OpState, op2};
 use deno_error::JsErrorBox;
-use deno_web::{BlobStore, InMemoryBroadcastChannel};
 use serde::Serialize;
 use url::Url;
 
 use crate::cache::CacheStore;
 use crate::cache::ops::{self as cache, CacheRealm};
+use crate::network::Network;
+use crate::page::{self, PageState};
 use crate::service_worker::{AtStart, Connection};
 use crate::sources::embed;
 
@@ -51,18 +52,26 @@ pub type Console = Arc<dyn Fn(ConsoleLevel, &str) + Send + Sync>;
 pub(crate) struct Description {
     pub(crate) kind: RealmKind,
     pub(crate) href: Url,
-    /// Whether it is a [secure context](https://w3c.github.io/webappsec-secure-contexts/).
-    pub(crate) is_secure_context: bool,
     /// The scope of the realm's service worker registration.
     pub(crate) scope: Option<Url>,
     /// How service workers stand for the realm. None where nothing owns them.
     pub(crate) service_workers: Option<AtStart>,
+    /// Whether it is a [secure context](https://html.spec.whatwg.org/multipage/webappapis.html#secure-context).
+    pub(crate) secure_context: bool,
+    /// Whether scripts have the network.
+    pub(crate) has_network: bool,
+    /// Whether it is the window of a page.
+    pub(crate) has_page: bool,
+    /// Whether an embedder's script has a hook.
+    pub(crate) has_hook: bool,
 }
 
 pub(crate) struct HostState {
     pub(crate) description: Description,
     pub(crate) console: Console,
     pub(crate) connection: Option<Connection>,
+    pub(crate) network: Option<Network>,
+    pub(crate) page: Option<Arc<PageState>>,
 }
 
 #[op2]
@@ -159,12 +168,22 @@ deno_core::extension!(
         cache::op_host_cache_delete,
         cache::op_host_cache_put,
         cache::op_host_cache_close,
+        page::op_page_document,
+        page::op_page_load_script,
+        page::op_page_policy,
+        page::op_page_title,
+        page::op_page_loaded,
+        page::op_page_close,
+        page::op_page_is_online,
+        page::op_page_online_changed,
+        page::op_page_hook,
     ],
     esm_entry_point = "ext:bgfetch_host/bootstrap.js",
     esm = [dir "js", "bootstrap.js"],
     lazy_loaded_js = [
         dir "js",
         "caches.js",
+        "document.js",
         "global_scope.js",
         "patches.js",
         "service_worker_api.js",
@@ -179,10 +198,9 @@ deno_core::extension!(
 
 /// What the realms of one user agent share: blobs, broadcast channels and caches. Clones are the
 /// same. By default there are no caches: what scripts ask of them is rejected.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Shared {
-    blobs: Arc<BlobStore>,
-    broadcast: InMemoryBroadcastChannel,
+    web: Web,
     caches: Option<CacheStore>,
 }
 
@@ -194,28 +212,16 @@ impl Shared {
     }
 }
 
-impl fmt::Debug for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").finish_non_exhaustive()
-    }
-}
-
 /// All extensions of a realm, in the order of their dependencies.
 pub(crate) fn extensions(
     shared: Shared,
     host: HostState,
     background_fetch: bgfetch_deno::Options,
 ) -> Vec<Extension> {
-    let href = host.description.href.clone();
     let caches = CacheRealm::new(shared.caches, background_fetch.storage_key.0.clone());
-    let extensions = [
-        deno_webidl::deno_webidl::init(),
-        deno_web::deno_web::init(shared.blobs, Some(href), false, shared.broadcast),
-        bgfetch_deno::net::deno_net::init(),
-        deno_fetch::deno_fetch::init(deno_fetch::Options::default()),
-        bgfetch_deno::bgfetch_deno::init(background_fetch),
-        bgfetch_host::init(host, caches),
-    ];
+    let web = Web { location: Some(host.description.href.clone()), ..shared.web };
+    let mut extensions = bgfetch_deno::extensions(web, background_fetch);
+    extensions.push(bgfetch_host::init(host, caches));
     extensions.into_iter().map(embed).collect()
 }
 
@@ -232,12 +238,17 @@ mod tests {
             description: Description {
                 kind: RealmKind::Window,
                 href,
-                is_secure_context: true,
                 scope: None,
                 service_workers: None,
+                secure_context: true,
+                has_network: false,
+                has_page: false,
+                has_hook: false,
             },
             console: Arc::new(|_, _| ()),
             connection: None,
+            network: None,
+            page: None,
         };
         let background_fetch = bgfetch_deno::Options {
             engine: tokio::sync::watch::channel(None).1,

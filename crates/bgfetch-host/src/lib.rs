@@ -11,11 +11,21 @@
 
 mod cache;
 mod extension;
+mod network;
+mod page;
+mod policies;
 mod realm;
+mod script_loader;
 mod service_worker;
 mod sources;
+mod user_agent;
 
 pub use cache::{CacheError, CacheStore};
 pub use extension::{Console, ConsoleLevel, RealmKind, Shared};
+pub use network::{LoadError, Network};
+pub use page::{Page, PageError};
 pub use realm::{Realm, RealmEnded, RealmOptions, ScriptError};
-pub use service_worker::{ScriptLoader, ScriptNotLoaded, ServiceWorkers, ServiceWorkersOptions};
+pub use service_worker::{
+    LoadedScript, ScriptKind, ScriptLoader, ScriptNotLoaded, ServiceWorkers, ServiceWorkersOptions,
+};
+pub use user_agent::{Hook, OpenError, Prelude, UserAgent, UserAgentOptions};

@@ -21,6 +21,8 @@ use url::Url;
 use crate::extension::{
     Console, ConsoleLevel, Description, HostState, RealmKind, Shared, extensions,
 };
+use crate::network::Network;
+use crate::page::PageState;
 use crate::service_worker::Connection;
 
 /// How a realm is made.
@@ -38,6 +40,8 @@ pub struct RealmOptions {
     pub shared: Shared,
     /// Where its console writes to.
     pub console: Console,
+    /// How its scripts reach the network. None where they do not: there is no `fetch()` then.
+    pub network: Option<Network>,
 }
 
 impl fmt::Debug for RealmOptions {
@@ -95,13 +99,14 @@ impl Realm {
     ///
     /// When its thread could not be started.
     pub fn start(options: RealmOptions) -> io::Result<Self> {
-        Self::connected(options, None)
+        Self::connected(options, None, None)
     }
 
-    /// Starts a realm whose service workers have an owner.
+    /// Starts a realm whose service workers have an owner, and which may be the window of a page.
     pub(crate) fn connected(
         options: RealmOptions,
         connection: Option<Connection>,
+        page: Option<Arc<PageState>>,
     ) -> io::Result<Self> {
         let (commands, receiver) = mpsc::unbounded_channel();
         let name = format!("bgfetch {:?}", options.kind);
@@ -111,7 +116,7 @@ impl Realm {
         let (ends, ended) = sync_mpsc::channel();
         let run = move || {
             let _ends: sync_mpsc::Sender<()> = ends;
-            runtime.block_on(run(options, connection, receiver, &theirs));
+            runtime.block_on(run(options, connection, page, receiver, &theirs));
         };
         let thread = thread::Builder::new().name(name).spawn(run)?;
         Ok(Self { commands, isolate, thread: Some(thread), ended: Mutex::new(ended) })
@@ -186,26 +191,44 @@ struct Running {
     commands: mpsc::UnboundedReceiver<Command>,
     pending: FuturesUnordered<Pending>,
     console: Console,
+    page: Option<Arc<PageState>>,
 }
 
 async fn run(
     options: RealmOptions,
     mut connection: Option<Connection>,
+    page: Option<Arc<PageState>>,
     commands: mpsc::UnboundedReceiver<Command>,
     isolate: &OnceLock<v8::IsolateHandle>,
 ) {
-    let RealmOptions { kind, url, scope, background_fetch, shared, console } = options;
+    let RealmOptions { kind, url, scope, background_fetch, shared, console, network } = options;
     let service_workers = connection.as_mut().map(|connection| mem::take(&mut connection.at_start));
-    let is_secure_context = bgfetch::is_potentially_trustworthy(&url);
-    let description = Description { kind, href: url, is_secure_context, scope, service_workers };
-    let host = HostState { description, console: Arc::clone(&console), connection };
+    let description = Description {
+        kind,
+        href: url,
+        scope,
+        service_workers,
+        secure_context: (background_fetch.policies)().secure_context,
+        has_network: network.is_some(),
+        has_page: page.is_some(),
+        has_hook: page.as_ref().is_some_and(|page| page.hook.is_some()),
+    };
+    let console_of_scripts = Arc::clone(&console);
+    let of_scripts = page.clone();
+    let host = HostState {
+        description,
+        console: console_of_scripts,
+        connection,
+        network,
+        page: of_scripts,
+    };
     let extensions = extensions(shared, host, background_fetch);
     let mut runtime = JsRuntime::new(RuntimeOptions { extensions, ..RuntimeOptions::default() });
     isolate.get_or_init(|| runtime.v8_isolate().thread_safe_handle());
-    Running { runtime, commands, pending: FuturesUnordered::new(), console }.await;
+    Running { runtime, commands, pending: FuturesUnordered::new(), console, page }.await;
 }
 
-/// Ends when the realm's handle is dropped.
+/// Ends when the realm's handle is dropped, or a script closed the window.
 impl Future for Running {
     type Output = ();
 
@@ -230,7 +253,10 @@ impl Future for Running {
         while let Poll::Ready(Some((result, value))) = self.pending.poll_next_unpin(cx) {
             self.end_script(result, value);
         }
-        Poll::Pending
+        match &self.page {
+            Some(page) if page.is_closed() => Poll::Ready(()),
+            _ => Poll::Pending,
+        }
     }
 }
 

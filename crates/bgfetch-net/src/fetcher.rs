@@ -34,6 +34,20 @@ pub trait Fetcher: Send + Sync + 'static {
     fn network_changed(&self) {}
 }
 
+/// A fetcher that an embedder shares between engines, or keeps for fetches of its own.
+impl<T: Fetcher + ?Sized> Fetcher for Arc<T> {
+    fn fetch(
+        &self,
+        request: FetchRequest,
+    ) -> BoxFuture<'static, Result<FetchResponse, FetchError>> {
+        (**self).fetch(request)
+    }
+
+    fn network_changed(&self) {
+        (**self).network_changed();
+    }
+}
+
 /// What to fetch.
 #[derive(Clone)]
 pub struct FetchRequest {

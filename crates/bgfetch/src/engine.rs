@@ -143,6 +143,14 @@ impl Engine {
         }
         Ok(())
     }
+
+    /// Ends the engine as a crash would, whoever else has a clone of it. Nothing durable is lost,
+    /// and the store can be opened again once this returns.
+    pub async fn kill(self) {
+        self.shared.send(Message::Close { orderly: None });
+        // The loop lets go of the store before it lets go of its inbox.
+        self.shared.inbox().closed().await;
+    }
 }
 
 /// A service worker registration, as far as background fetch needs it.

@@ -6,7 +6,9 @@ use bgfetch::RegistrationKey;
 use url::Url;
 
 use super::Inner;
+use super::loader::{LoadedScript, ScriptKind};
 use super::message::{Answer, Exception, FromRealm, LifecycleEvent, RealmId, WorkerState};
+use super::stored::Scripts;
 use super::worker::Worker;
 
 impl Inner {
@@ -163,9 +165,11 @@ impl Inner {
         url: Url,
     ) -> Result<Arc<Worker>, Exception> {
         let failed = |error: &dyn ToString| Exception::type_error(error.to_string());
-        let source = self.options.loader.load(url.clone()).await;
-        let source = source.map_err(|error| failed(&error))?;
-        let scripts = [(url.clone(), source)].into();
+        let loaded = self.options.loader.load(ScriptKind::ServiceWorker, url.clone()).await;
+        let LoadedScript { source, service_worker_allowed, policies } =
+            loaded.map_err(|error| failed(&error))?;
+        check_maximum_scope(&url, service_worker_allowed.as_deref(), &key.scope)?;
+        let scripts = Scripts { policies, by_url: [(url.clone(), source)].into() };
         let worker = Worker::new(id, key.clone(), url, WorkerState::Parsed, scripts);
         worker.run(self).await.map_err(|error| failed(&error))?;
         Ok(worker)
@@ -369,11 +373,18 @@ fn check(origin: &str, mut script: Url, scope: Option<Url>) -> Result<(Url, Url)
             return Err(Exception::security(format!("The {what} is of another origin")));
         }
     }
-    // Update, the steps for the maximum scope.
-    if !scope.path().starts_with(folder.path()) {
-        return Err(Exception::security("The scope is not under the script's folder"));
-    }
     Ok((script, scope))
+}
+
+/// [Update](https://w3c.github.io/ServiceWorker/#update-algorithm), the steps for the maximum scope:
+/// the script's folder, or what its response allows.
+fn check_maximum_scope(script: &Url, allowed: Option<&str>, scope: &Url) -> Result<(), Exception> {
+    let maximum = script.join(allowed.unwrap_or("./"));
+    let maximum = maximum.map_err(|error| Exception::type_error(error.to_string()))?;
+    if maximum.origin() == script.origin() && scope.path().starts_with(maximum.path()) {
+        return Ok(());
+    }
+    Err(Exception::security("The scope is not under the script's folder, nor allowed otherwise"))
 }
 
 #[cfg(test)]
@@ -387,8 +398,7 @@ mod tests {
             ("https://a.test/sw.js", None, Ok("https://a.test/")),
             ("https://a.test/x/sw.js?q#f", None, Ok("https://a.test/x/")),
             ("https://a.test/x/sw.js", Some("https://a.test/x/y?q#f"), Ok("https://a.test/x/y?q")),
-            ("https://a.test/x/sw.js", Some("https://a.test/"), Err("SecurityError")),
-            ("https://a.test/x/sw.js", Some("https://a.test/x"), Err("SecurityError")),
+            ("https://a.test/x/sw.js", Some("https://a.test/"), Ok("https://a.test/")),
             ("https://b.test/sw.js", None, Err("SecurityError")),
             ("http://a.test/sw.js", None, Err("SecurityError")),
             ("https://a.test/sw.js", Some("https://b.test/"), Err("SecurityError")),
@@ -400,6 +410,27 @@ mod tests {
             let checked = check("https://a.test", url(script), scope.map(url));
             let seen = checked.map(|(_, scope)| scope).map_err(|exception| exception.name);
             assert_eq!(seen, expected.map(url), "{script} {scope:?}");
+        }
+    }
+
+    #[test]
+    fn a_scope_is_under_the_scripts_folder_or_what_the_response_allows() {
+        let script = "https://a.test/x/sw.js".parse().unwrap();
+        for (allowed, scope, name) in [
+            (None, "https://a.test/x/", None),
+            (None, "https://a.test/x/y?q", None),
+            (None, "https://a.test/", Some("SecurityError")),
+            (None, "https://a.test/x", Some("SecurityError")),
+            (Some("/"), "https://a.test/", None),
+            (Some("../"), "https://a.test/z", None),
+            (Some("y/"), "https://a.test/x/", Some("SecurityError")),
+            (Some("https://a.test/z"), "https://a.test/z/", None),
+            (Some("https://b.test/"), "https://a.test/x/", Some("SecurityError")),
+            (Some("https://["), "https://a.test/x/", Some("TypeError")),
+        ] {
+            let checked = check_maximum_scope(&script, allowed, &scope.parse().unwrap());
+            let seen = checked.map_err(|exception| exception.name).err();
+            assert_eq!(seen, name, "{allowed:?} {scope}");
         }
     }
 }

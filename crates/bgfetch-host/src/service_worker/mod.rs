@@ -23,9 +23,12 @@ use tokio::runtime::Handle;
 use tokio::sync::{Mutex as AsyncMutex, mpsc, watch};
 use url::Url;
 
-pub use loader::{ScriptLoader, ScriptNotLoaded};
+pub use loader::{LoadedScript, ScriptKind, ScriptLoader, ScriptNotLoaded};
 
 use crate::extension::{Console, RealmKind, Shared};
+use crate::network::Network;
+use crate::page::{self, PageState};
+use crate::policies::snapshot;
 use crate::realm::{Realm, RealmOptions};
 pub(crate) use message::{AtStart, Connection};
 use message::{FromRealm, Import, RealmId, ToRealm, WorkerState};
@@ -42,6 +45,8 @@ pub struct ServiceWorkersOptions {
     pub shared: Shared,
     /// Where consoles write to.
     pub console: Console,
+    /// How scripts reach the network. None where they do not: there is no `fetch()` then.
+    pub network: Option<Network>,
     /// How long a worker without events goes on running. Browsers take 30 seconds.
     pub idle_limit: Duration,
     /// How long a worker's script, its `install`, `activate` and `message` events may each take. Browsers
@@ -134,6 +139,12 @@ impl ServiceWorkers {
         Ok(())
     }
 
+    /// The engine that realms have.
+    #[must_use]
+    pub fn engine(&self) -> Option<Engine> {
+        self.0.engine()
+    }
+
     /// Takes the engine away from realms, and gives it back. They go on with the next one that is
     /// [connected](Self::connect).
     #[must_use]
@@ -165,17 +176,26 @@ impl ServiceWorkers {
     ///
     /// When the window's thread could not be started.
     pub fn open_window(&self, url: Url, policies: PolicySnapshot) -> io::Result<Realm> {
+        let online = watch::Sender::new(true).subscribe();
+        let (page, begin) = PageState::new(policies, online, None);
+        page::start(begin, page::no_document());
+        self.open_page_window(url, Arc::new(page))
+    }
+
+    /// Opens the window of a page.
+    pub(crate) fn open_page_window(&self, url: Url, page: Arc<PageState>) -> io::Result<Realm> {
         let (inbox, messages) = mpsc::unbounded_channel();
         let storage_key = storage_key(&url);
         let (realm, at_start) = {
             let mut state = self.0.state.lock();
             let realm = RealmId(state.next_id());
-            let page = url.clone();
-            (realm, state.add_window(realm, storage_key, page, inbox))
+            (realm, state.add_window(realm, storage_key, url.clone(), inbox))
         };
         let connection = self.0.connection(realm, at_start, messages, None);
+        let of_page = Arc::clone(&page);
+        let policies = move || of_page.policies();
         let options = self.0.realm_options(RealmKind::Window, url, policies, None);
-        Realm::connected(options, Some(connection))
+        Realm::connected(options, Some(connection), Some(page))
     }
 
     /// The URL of the script of that registration's active worker.
@@ -249,11 +269,11 @@ impl Inner {
         let import = self.import(worker);
         let connection = self.connection(id, at_start, messages, Some(import));
         let url = worker.script_url.clone();
-        let policies = PolicySnapshot::of(&url);
+        let policies = snapshot(&url, worker.scripts.lock().policies.clone());
         let kind = RealmKind::ServiceWorker;
-        let mut options = self.realm_options(kind, url, policies, Some(incoming));
+        let mut options = self.realm_options(kind, url, move || policies.clone(), Some(incoming));
         options.scope = Some(worker.key.scope.clone());
-        let realm = Realm::connected(options, Some(connection))?;
+        let realm = Realm::connected(options, Some(connection), None)?;
         Ok(StartedRealm { realm, id, events, inbox })
     }
 
@@ -271,13 +291,13 @@ impl Inner {
         &self,
         kind: RealmKind,
         url: Url,
-        policies: PolicySnapshot,
+        policies: impl Fn() -> PolicySnapshot + Send + Sync + 'static,
         events: Option<bgfetch_deno::Events>,
     ) -> RealmOptions {
         let background_fetch = bgfetch_deno::Options {
             engine: self.engine.subscribe(),
             storage_key: storage_key(&url),
-            policies: Arc::new(move || policies.clone()),
+            policies: Arc::new(policies),
             events,
         };
         RealmOptions {
@@ -287,6 +307,7 @@ impl Inner {
             background_fetch,
             shared: self.options.shared.clone(),
             console: Arc::clone(&self.options.console),
+            network: self.options.network.clone(),
         }
     }
 
@@ -298,19 +319,19 @@ impl Inner {
         let (loader, runtime) = (Arc::clone(&self.options.loader), self.runtime.clone());
         Box::new(move |url: Url| {
             let worker = worker.upgrade().ok_or("the worker has ended")?;
-            if let Some(source) = worker.scripts.lock().get(&url) {
+            if let Some(source) = worker.scripts.lock().by_url.get(&url) {
                 return Ok(source.clone());
             }
             if !matches!(worker.state(), WorkerState::Parsed | WorkerState::Installing) {
                 return Err("the script was not imported while the worker was installed".into());
             }
             let (sender, receiver) = sync_mpsc::channel();
-            let loading = loader.load(url.clone());
+            let loading = loader.load(ScriptKind::Imported, url.clone());
             // The script is waited for right below.
             drop(runtime.spawn(async move { drop(sender.send(loading.await)) }));
             let loaded = receiver.recv().map_err(|_| "the user agent ends")?;
-            let source = loaded.map_err(|error| error.to_string())?;
-            worker.scripts.lock().insert(url, source.clone());
+            let source = loaded.map_err(|error| error.to_string())?.source;
+            worker.scripts.lock().by_url.insert(url, source.clone());
             Ok(source)
         })
     }

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use bgfetch::RegistrationKey;
+use bgfetch::{PolicyContainer, RegistrationKey};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -14,8 +14,16 @@ use url::Url;
 pub(crate) struct StoredRegistration {
     pub(crate) key: RegistrationKey,
     pub(crate) script_url: Url,
-    /// The worker's script and those that it imported, so that it starts without the network.
-    pub(crate) scripts: BTreeMap<Url, String>,
+    pub(crate) scripts: Scripts,
+}
+
+/// What a worker starts with, without the network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Scripts {
+    /// The policies that came with its own script.
+    pub(crate) policies: PolicyContainer,
+    /// Its own script and those that it imported.
+    pub(crate) by_url: BTreeMap<Url, String>,
 }
 
 /// Reads the file; one that is not there holds nothing.
@@ -55,7 +63,10 @@ mod tests {
                 scope: "https://app.test/".parse().unwrap(),
             },
             script_url: url.clone(),
-            scripts: [(url, "'use strict';".to_owned())].into(),
+            scripts: Scripts {
+                policies: PolicyContainer::default(),
+                by_url: [(url, "'use strict';".to_owned())].into(),
+            },
         };
         for registrations in [vec![registration], Vec::new()] {
             write(&path, &registrations).unwrap();

@@ -1,6 +1,6 @@
 //! A service worker: its scripts, its state, and its realm while it runs.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use url::Url;
 
 use super::Inner;
 use super::message::{LifecycleEvent, RealmId, Source, ToRealm, WorkerInfo, WorkerState};
+use super::stored::Scripts;
 use crate::realm::Realm;
 
 pub(crate) struct Worker {
@@ -22,7 +23,7 @@ pub(crate) struct Worker {
     pub(crate) script_url: Url,
     pub(crate) state: watch::Sender<WorkerState>,
     pub(crate) skip_waiting: Mutex<bool>,
-    pub(crate) scripts: Mutex<BTreeMap<Url, String>>,
+    pub(crate) scripts: Mutex<Scripts>,
     /// Messages that were posted and wait for the worker's start, in their order.
     pub(crate) messages: Mutex<VecDeque<(String, Source)>>,
     /// Locked while it starts, so that it does so once.
@@ -56,7 +57,7 @@ impl Worker {
         key: RegistrationKey,
         script_url: Url,
         state: WorkerState,
-        scripts: BTreeMap<Url, String>,
+        scripts: Scripts,
     ) -> Arc<Self> {
         Arc::new(Self {
             id,
@@ -106,7 +107,7 @@ impl Worker {
         if self.state() == WorkerState::Redundant {
             return Err("the worker is redundant".into());
         }
-        let source = self.scripts.lock().get(&self.script_url).cloned();
+        let source = self.scripts.lock().by_url.get(&self.script_url).cloned();
         let source = source.ok_or("the worker's script is not stored")?;
         let started = owner.start_worker_realm(self).map_err(|error| error.to_string())?;
         let evaluated = started.realm.evaluate(self.script_url.as_str(), source);

@@ -13,6 +13,7 @@ use deno_core::futures::FutureExt;
 use deno_core::futures::future::BoxFuture;
 use parking_lot::Mutex;
 use serde_json::Value;
+use tempfile::TempDir;
 use tokio::sync::watch;
 
 pub(crate) struct Agent {
@@ -21,6 +22,8 @@ pub(crate) struct Agent {
     errors: Arc<Mutex<Vec<String>>>,
     shared: Shared,
     worker: Arc<Worker>,
+    /// What caches are in, where the test does not say.
+    _folder: Option<TempDir>,
 }
 
 /// Fires events at the worker's realm, where it runs.
@@ -49,7 +52,9 @@ impl Agent {
 
     /// An agent whose engine differs from the usual.
     pub(crate) async fn with(change: impl FnOnce(Builder) -> Builder) -> Self {
-        Self::with_caches(CacheStore::open(None).unwrap(), change).await
+        let folder = tempfile::tempdir().unwrap();
+        let caches = CacheStore::open(folder.path()).unwrap();
+        Self { _folder: Some(folder), ..Self::with_caches(caches, change).await }
     }
 
     /// An agent with these caches.
@@ -68,6 +73,7 @@ impl Agent {
             errors: Arc::default(),
             shared: Shared::with_caches(caches),
             worker,
+            _folder: None,
         }
     }
 
@@ -99,10 +105,17 @@ impl Agent {
         path: &str,
         events: Option<bgfetch_deno::Events>,
     ) -> Realm {
+        let mut options = self.options(kind, path);
+        options.background_fetch.events = events;
+        Realm::start(options).unwrap()
+    }
+
+    /// How a realm of the site is made.
+    pub(crate) fn options(&self, kind: RealmKind, path: &str) -> RealmOptions {
         let url = self.origin.url(path);
         let policies = PolicySnapshot::of(&url);
         let errors = Arc::clone(&self.errors);
-        Realm::start(RealmOptions {
+        RealmOptions {
             kind,
             url,
             scope: Some(self.origin.url("/")),
@@ -110,7 +123,7 @@ impl Agent {
                 engine: self.engine.subscribe(),
                 storage_key: StorageKey(STORAGE_KEY.into()),
                 policies: Arc::new(move || policies.clone()),
-                events,
+                events: None,
             },
             shared: self.shared.clone(),
             console: Arc::new(move |level, message| {
@@ -118,8 +131,8 @@ impl Agent {
                     errors.lock().push(message.to_owned());
                 }
             }),
-        })
-        .unwrap()
+            network: None,
+        }
     }
 }
 

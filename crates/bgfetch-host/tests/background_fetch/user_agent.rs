@@ -8,7 +8,8 @@ use std::time::Duration;
 use bgfetch::embedder::BoxFuture;
 use bgfetch::{Engine, PolicySnapshot, RegistrationKey};
 use bgfetch_host::{
-    Console, Realm, ScriptLoader, ScriptNotLoaded, ServiceWorkers, ServiceWorkersOptions, Shared,
+    Console, LoadedScript, Realm, ScriptKind, ScriptLoader, ScriptNotLoaded, ServiceWorkers,
+    ServiceWorkersOptions, Shared,
 };
 use bgfetch_testkit::Origin;
 use parking_lot::Mutex;
@@ -38,8 +39,12 @@ impl Scripts {
 }
 
 impl ScriptLoader for Scripts {
-    fn load(&self, url: Url) -> BoxFuture<'static, Result<String, ScriptNotLoaded>> {
-        let found = self.0.lock().get(url.path()).cloned();
+    fn load(
+        &self,
+        _: ScriptKind,
+        url: Url,
+    ) -> BoxFuture<'static, Result<LoadedScript, ScriptNotLoaded>> {
+        let found = self.0.lock().get(url.path()).cloned().map(LoadedScript::from);
         Box::pin(async move { found.ok_or_else(|| ScriptNotLoaded(format!("no {url}"))) })
     }
 }
@@ -66,6 +71,7 @@ impl UserAgent {
             file: folder.map(|folder| folder.join("service-workers.json")),
             shared: Shared::default(),
             console: console_of_realms,
+            network: None,
             idle_limit,
             event_limit: Duration::from_secs(60),
         })

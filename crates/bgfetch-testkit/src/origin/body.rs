@@ -93,17 +93,39 @@ impl Sending {
     }
 }
 
-/// Part of a resource, or nothing, as a reader.
+/// Part of a resource, a text, or nothing, as a reader.
 #[derive(Default)]
 pub(super) struct Content {
-    resource: Option<Resource>,
+    source: Option<Source>,
     at: u64,
     end: u64,
 }
 
+enum Source {
+    Resource(Resource),
+    Text(Bytes),
+}
+
+impl Source {
+    fn fill(&self, at: u64, buffer: &mut [u8]) {
+        match self {
+            Self::Resource(resource) => resource.fill(at, buffer),
+            Self::Text(text) => {
+                let at = usize::try_from(at).unwrap();
+                buffer.copy_from_slice(&text[at..at + buffer.len()]);
+            }
+        }
+    }
+}
+
 impl Content {
+    pub(super) fn text(text: Bytes) -> Self {
+        let end = text.len() as u64;
+        Self { source: Some(Source::Text(text)), at: 0, end }
+    }
+
     pub(super) fn new(resource: Resource, part: std::ops::Range<u64>) -> Self {
-        Self { resource: Some(resource), at: part.start, end: part.end }
+        Self { source: Some(Source::Resource(resource)), at: part.start, end: part.end }
     }
 
     pub(super) fn length(&self) -> u64 {
@@ -118,10 +140,10 @@ impl AsyncRead for Content {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if let Some(resource) = &this.resource {
+        if let Some(source) = &this.source {
             let left = usize::try_from(this.end - this.at).unwrap_or(usize::MAX);
             let unfilled = buf.initialize_unfilled_to(buf.remaining().min(left));
-            resource.fill(this.at, unfilled);
+            source.fill(this.at, unfilled);
             let filled = unfilled.len();
             this.at += filled as u64;
             buf.advance(filled);

@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use http::StatusCode;
-use http::header::{HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 
 use crate::gate::Gate;
 use crate::resource::Resource;
@@ -17,6 +18,7 @@ use crate::resource::Resource;
 #[derive(Clone, Debug, Default)]
 pub struct Reply {
     pub(super) resource: Option<Resource>,
+    pub(super) text: Option<Bytes>,
     pub(super) status: Option<StatusCode>,
     pub(super) headers: HeaderMap,
     pub(super) ranges: Ranges,
@@ -111,6 +113,17 @@ impl Reply {
     #[must_use]
     pub fn redirect(status: u16, location: impl Into<String>) -> Self {
         Self::status(status).header(LOCATION.as_str(), location.into())
+    }
+
+    /// This text, of that `Content-Type`.
+    ///
+    /// # Panics
+    ///
+    /// When that is no header value.
+    #[must_use]
+    pub fn text(content_type: &str, text: impl Into<Bytes>) -> Self {
+        let reply = Self { text: Some(text.into()), ..Self::default() };
+        reply.header(CONTENT_TYPE.as_str(), content_type)
     }
 
     /// No response: the connection ends (FIN) when the request's head was read. What still comes of

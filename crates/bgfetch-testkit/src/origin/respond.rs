@@ -121,6 +121,9 @@ fn response(
         headers.extend(content_range.map(|value| (CONTENT_RANGE, value)));
         content = Content::new(resource, bytes);
     }
+    if let Some(text) = reply.text {
+        content = Content::text(text);
+    }
     status = reply.status.unwrap_or(status);
     match coding {
         Some(coding) => {

@@ -1,0 +1,129 @@
+//! The one way to the network: pages, scripts and `fetch()` go through the same [`Fetcher`] as
+//! background fetches, with its DNS, roots and limits.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bgfetch::embedder::BoxFuture;
+use bgfetch::{
+    FetchError, FetchRequest, FetchResponse, Fetcher, Principal, Request, ResponseHead, StorageKey,
+};
+use futures_util::TryStreamExt;
+use thiserror::Error;
+use tokio::runtime::Handle;
+use tokio_util::task::AbortOnDropHandle;
+
+/// The network of a user agent. Clones are the same.
+#[derive(Clone)]
+pub struct Network {
+    fetcher: Arc<dyn Fetcher>,
+    runtime: Handle,
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Network").finish_non_exhaustive()
+    }
+}
+
+/// How long a page or a script may take until it is there.
+const TIME_LIMIT: Duration = Duration::from_secs(60);
+
+/// How large a page or a script may be.
+pub(crate) const SIZE_LIMIT: usize = 64 << 20;
+
+/// Why a page or a script is not there.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// The network, or a rule of the web platform, did not let it come.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The server did not send all of it in time.
+    #[error("it did not come within {} s", TIME_LIMIT.as_secs())]
+    TimedOut,
+    /// The server sent more than is taken.
+    #[error("it is larger than {} MiB", SIZE_LIMIT >> 20)]
+    TooLarge,
+    /// The server has none.
+    #[error("the server answered with status {0}")]
+    Status(u16),
+    /// A secure page does not take it from where it is not secure.
+    #[error("it is mixed content: the page is secure, and where it comes from is not")]
+    MixedContent,
+    /// It is something else.
+    #[error("its MIME type is {0:?}")]
+    MimeType(String),
+}
+
+/// A whole response.
+pub(crate) struct Loaded {
+    pub(crate) head: ResponseHead,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Network {
+    /// To be called in the runtime that connections are to live on.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    #[must_use]
+    pub fn new(fetcher: Arc<dyn Fetcher>) -> Self {
+        Self { fetcher, runtime: Handle::current() }
+    }
+
+    /// Fetches all of a response with an ok status.
+    pub(crate) async fn load(
+        &self,
+        storage_key: StorageKey,
+        principal: Principal,
+        request: Request,
+    ) -> Result<Loaded, LoadError> {
+        let request = to_fetch(storage_key, principal, request);
+        let load = async {
+            let FetchResponse { head, mut body, .. } = self.fetch(request).await?;
+            if !head.is_ok() {
+                return Err(LoadError::Status(head.status));
+            }
+            let mut bytes = Vec::new();
+            while let Some(chunk) = body.try_next().await? {
+                if bytes.len() + chunk.len() > SIZE_LIMIT {
+                    return Err(LoadError::TooLarge);
+                }
+                bytes.extend_from_slice(&chunk);
+            }
+            Ok(Loaded { head, body: bytes })
+        };
+        tokio::time::timeout(TIME_LIMIT, load).await.map_err(|_| LoadError::TimedOut)?
+    }
+}
+
+/// A connection is served by a task of the runtime in which its first fetch ran, and pooled for
+/// later ones. That must be neither the runtime of a realm nor that of an engine, which end.
+impl Fetcher for Network {
+    fn fetch(
+        &self,
+        request: FetchRequest,
+    ) -> BoxFuture<'static, Result<FetchResponse, FetchError>> {
+        let fetching = self.runtime.spawn(self.fetcher.fetch(request));
+        let fetching = AbortOnDropHandle::new(fetching);
+        Box::pin(async move {
+            let ended = |error| FetchError::new(bgfetch::FaultKind::Interrupted, true, error);
+            fetching.await.map_err(ended)?
+        })
+    }
+
+    fn network_changed(&self) {
+        self.fetcher.network_changed();
+    }
+}
+
+/// A plain fetch of a request without a body.
+pub(crate) fn to_fetch(
+    storage_key: StorageKey,
+    principal: Principal,
+    request: Request,
+) -> FetchRequest {
+    FetchRequest::new(storage_key, Arc::new(principal), Arc::new(request), Default::default(), None)
+}

@@ -1,0 +1,155 @@
+//! A page: a window whose scripts come from an HTML document.
+
+mod html;
+mod ops;
+mod state;
+
+use std::io;
+use std::sync::Arc;
+
+use bgfetch::{Principal, Request};
+use thiserror::Error;
+use tokio::sync::{oneshot, watch};
+use url::Url;
+
+use crate::network::{LoadError, Loaded, Network};
+use crate::policies;
+use crate::realm::{Realm, ScriptError};
+use crate::script_loader::{decode, mime_type};
+use crate::service_worker::ServiceWorkers;
+use crate::user_agent::Prelude;
+
+pub(crate) use html::Part;
+pub(crate) use ops::*;
+pub(crate) use state::{PageState, Stage};
+
+/// An open page. Dropping it closes it.
+pub struct Page {
+    url: Url,
+    realm: Realm,
+    state: Arc<PageState>,
+}
+
+impl std::fmt::Debug for Page {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Page").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// Why a page was not opened.
+#[derive(Debug, Error)]
+pub enum PageError {
+    /// It was not loaded.
+    #[error("the page {url} was not loaded: {error}")]
+    NotLoaded {
+        /// Its URL.
+        url: Url,
+        /// Why.
+        error: LoadError,
+    },
+    /// Its window could not be started.
+    #[error("the page's window could not be started: {0}")]
+    Window(#[from] io::Error),
+    /// The embedder's prelude failed.
+    #[error("the prelude failed: {0}")]
+    Prelude(ScriptError),
+}
+
+/// What a page needs of its user agent.
+pub(crate) struct Navigation<'a> {
+    pub(crate) network: &'a Network,
+    pub(crate) service_workers: &'a ServiceWorkers,
+    pub(crate) online: watch::Receiver<bool>,
+    pub(crate) prelude: Option<&'a Prelude>,
+}
+
+impl Page {
+    /// [Navigates](https://html.spec.whatwg.org/multipage/browsing-the-web.html#navigate) a new
+    /// window.
+    pub(crate) async fn open(navigation: Navigation<'_>, url: Url) -> Result<Self, PageError> {
+        let Navigation { network, service_workers, online, prelude } = navigation;
+        let loaded = load(network, url.clone()).await;
+        let document = loaded.map_err(|error| PageError::NotLoaded { url, error })?;
+        let hook = prelude.map(|prelude| Arc::clone(&prelude.hook));
+        let snapshot = policies::snapshot(&document.url, document.policies);
+        let (state, begin) = PageState::new(snapshot, online, hook);
+        let state = Arc::new(state);
+        let realm = service_workers.open_page_window(document.url.clone(), Arc::clone(&state))?;
+        if let Some(prelude) = prelude {
+            let run = realm.evaluate(&prelude.name, &prelude.source);
+            run.await.map_err(PageError::Prelude)?;
+            let forgotten = realm.evaluate("after the prelude", "delete globalThis.hook");
+            forgotten.await.map_err(PageError::Prelude)?;
+        }
+        start(begin, document.parts);
+        Ok(Self { url: document.url, realm, state })
+    }
+
+    /// Its window.
+    #[must_use]
+    pub fn realm(&self) -> &Realm {
+        &self.realm
+    }
+
+    /// Its URL, behind redirects.
+    #[must_use]
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// The document's title, as it is now.
+    #[must_use]
+    pub fn title(&self) -> String {
+        self.state.title()
+    }
+
+    /// Resolves when the `load` event was fired, or a script closed the window.
+    pub async fn loaded(&self) {
+        self.state.reached(Stage::Loaded).await;
+    }
+
+    /// Resolves when a script closed the window.
+    pub async fn closed(&self) {
+        self.state.reached(Stage::Closed).await;
+    }
+}
+
+/// Lets a window parse its document.
+pub(crate) fn start(begin: oneshot::Sender<Vec<Part>>, parts: Vec<Part>) {
+    // A window that is gone by now needs none.
+    drop(begin.send(parts));
+}
+
+/// A document of a window without a page.
+pub(crate) fn no_document() -> Vec<Part> {
+    html::parse("")
+}
+
+/// What was found at a URL.
+struct Document {
+    url: Url,
+    policies: bgfetch::PolicyContainer,
+    parts: Vec<Part>,
+}
+
+/// Loads a page for the user.
+async fn load(network: &Network, url: Url) -> Result<Document, LoadError> {
+    let mut request = Request::get(url.clone());
+    request.headers.append("Accept", "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8");
+    let storage_key = ServiceWorkers::storage_key(&url);
+    let Loaded { head, body } = network.load(storage_key, Principal::User, request).await?;
+    let mime = mime_type(&head.headers);
+    let is_html = mime.as_ref().is_some_and(|m| m.type_ == "text" && m.subtype == "html");
+    if !is_html {
+        return Err(LoadError::MimeType(mime.map(|mime| mime.to_string()).unwrap_or_default()));
+    }
+    let mut last = head.url().unwrap_or(&url).clone();
+    if last.fragment().is_none() {
+        last.set_fragment(url.fragment());
+    }
+    Ok(Document {
+        url: last,
+        policies: policies::of_response(&head.headers),
+        parts: html::parse(&decode(&head.headers, &body)),
+    })
+}

@@ -1,0 +1,131 @@
+//! What a window's scripts ask for: see `js/document.js`.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use deno_core::{OpState, op2};
+use deno_error::JsErrorBox;
+use serde::Serialize;
+use serde_json::Value;
+use url::Url;
+
+use super::html::Part;
+use super::state::{PageState, Stage};
+use crate::extension::HostState;
+use crate::script_loader::load_script;
+
+fn page(state: &OpState) -> Result<Arc<PageState>, JsErrorBox> {
+    let page = state.borrow::<HostState>().page.clone();
+    page.ok_or_else(|| JsErrorBox::new("DOMExceptionNotSupportedError", "This realm has no page"))
+}
+
+/// Waits for the document to be parsed. None when there will be none.
+#[op2]
+#[serde]
+pub(crate) async fn op_page_document(
+    state: Rc<RefCell<OpState>>,
+) -> Result<Option<Vec<Part>>, JsErrorBox> {
+    let document = page(&state.borrow())?.take_document();
+    Ok(match document {
+        Some(document) => document.await.ok(),
+        None => None,
+    })
+}
+
+/// A script of the document.
+#[derive(Default, Serialize)]
+pub(crate) struct PageScript {
+    source: String,
+    /// Why there is none.
+    error: Option<String>,
+}
+
+#[op2]
+#[serde]
+pub(crate) async fn op_page_load_script(
+    state: Rc<RefCell<OpState>>,
+    #[string] url: String,
+) -> Result<PageScript, JsErrorBox> {
+    let page = page(&state.borrow())?;
+    let network = state.borrow().borrow::<HostState>().network.clone();
+    let failed =
+        |error: &dyn ToString| PageScript { error: Some(error.to_string()), ..Default::default() };
+    let Some(network) = network else { return Ok(failed(&"there is no network")) };
+    let url = match Url::parse(&url) {
+        Ok(url) => url,
+        Err(error) => return Ok(failed(&error)),
+    };
+    Ok(match load_script(&network, url, Some(&page.policies())).await {
+        Ok(script) => PageScript { source: script.source, error: None },
+        Err(error) => failed(&error),
+    })
+}
+
+/// A `meta` element has a policy.
+#[op2(fast)]
+pub(crate) fn op_page_policy(
+    state: &mut OpState,
+    #[string] name: &str,
+    #[string] content: &str,
+) -> Result<(), JsErrorBox> {
+    let page = page(state)?;
+    match name {
+        "content-security-policy" => page.add_csp(content.to_owned()),
+        _ => page.set_referrer_policy(content),
+    }
+    Ok(())
+}
+
+#[op2(fast)]
+pub(crate) fn op_page_title(state: &mut OpState, #[string] title: &str) -> Result<(), JsErrorBox> {
+    page(state)?.set_title(title.to_owned());
+    Ok(())
+}
+
+/// The `load` event was fired.
+#[op2(fast)]
+pub(crate) fn op_page_loaded(state: &mut OpState) -> Result<(), JsErrorBox> {
+    page(state)?.reach(Stage::Loaded);
+    Ok(())
+}
+
+/// `window.close()`: the realm ends when the script that runs has.
+#[op2(fast)]
+pub(crate) fn op_page_close(state: &mut OpState) -> Result<(), JsErrorBox> {
+    page(state)?.reach(Stage::Closed);
+    Ok(())
+}
+
+#[op2(fast)]
+pub(crate) fn op_page_is_online(state: &mut OpState) -> Result<bool, JsErrorBox> {
+    Ok(*page(state)?.online.borrow())
+}
+
+/// Waits until the page is online, or is not, other than `online` says. False when it will stay so.
+#[op2]
+pub(crate) async fn op_page_online_changed(
+    state: Rc<RefCell<OpState>>,
+    online: bool,
+) -> Result<bool, JsErrorBox> {
+    let mut watched = page(&state.borrow())?.online.clone();
+    Ok(watched.wait_for(|now| *now != online).await.is_ok())
+}
+
+/// The prelude's `hook()`. Values are JSON texts.
+#[op2]
+#[string]
+pub(crate) fn op_page_hook(
+    state: &mut OpState,
+    #[string] value: &str,
+) -> Result<String, JsErrorBox> {
+    let page = page(state)?;
+    let hook = page.hook.as_ref().ok_or_else(|| JsErrorBox::generic("there is no hook"))?;
+    let value: Value = serde_json::from_str(value).map_err(generic)?;
+    let result = hook(value).map_err(JsErrorBox::generic)?;
+    serde_json::to_string(&result).map_err(generic)
+}
+
+fn generic(error: serde_json::Error) -> JsErrorBox {
+    JsErrorBox::generic(error.to_string())
+}

@@ -1,0 +1,186 @@
+//! Scripts from the network: those of pages and of service workers.
+
+use std::str::FromStr as _;
+
+use bgfetch::embedder::BoxFuture;
+use bgfetch::{
+    HeaderList, PolicySnapshot, Principal, RedirectMode, Request, RequestMode, StorageKey,
+    is_potentially_trustworthy,
+};
+use data_url::mime::Mime;
+use encoding_rs::{Encoding, UTF_8};
+use url::Url;
+
+use crate::network::{LoadError, Loaded, Network};
+use crate::policies;
+use crate::service_worker::{LoadedScript, ScriptKind, ScriptLoader, ScriptNotLoaded};
+
+/// Loads the scripts of service workers:
+/// [Update](https://w3c.github.io/ServiceWorker/#update-algorithm), the steps that fetch.
+pub(crate) struct HttpScriptLoader(pub(crate) Network);
+
+impl ScriptLoader for HttpScriptLoader {
+    fn load(
+        &self,
+        kind: ScriptKind,
+        url: Url,
+    ) -> BoxFuture<'static, Result<LoadedScript, ScriptNotLoaded>> {
+        let network = self.0.clone();
+        Box::pin(async move {
+            let loaded = match kind {
+                ScriptKind::ServiceWorker => load_worker(&network, url).await,
+                ScriptKind::Imported => load_script(&network, url, None).await,
+            };
+            loaded.map_err(|error| ScriptNotLoaded(error.to_string()))
+        })
+    }
+}
+
+async fn load_worker(network: &Network, url: Url) -> Result<LoadedScript, LoadError> {
+    let storage_key = StorageKey(url.origin().ascii_serialization());
+    let principal = Principal::Page(PolicySnapshot::of(&url));
+    let mut request = Request::get(url);
+    request.headers.append("Service-Worker", "script");
+    request.mode = RequestMode::SameOrigin;
+    request.redirect = RedirectMode::Error;
+    let Loaded { head, body } = network.load(storage_key, principal, request).await?;
+    require_javascript(&head.headers)?;
+    Ok(LoadedScript {
+        // Always UTF-8, whatever the response says.
+        source: UTF_8.decode(&body).0.into_owned(),
+        service_worker_allowed: head.headers.get("service-worker-allowed"),
+        policies: policies::of_response(&head.headers),
+    })
+}
+
+/// Loads a classic script for a page or worker. Without CORS: other origins' scripts may run, and
+/// be seen by what they do.
+///
+/// `page` is a page whose scripts must not be changed on their way if it was not, itself
+/// ([mixed content](https://www.w3.org/TR/mixed-content/#should-block-fetch)); its scripts may be of
+/// any MIME type but those that say that it is none.
+pub(crate) async fn load_script(
+    network: &Network,
+    url: Url,
+    page: Option<&PolicySnapshot>,
+) -> Result<LoadedScript, LoadError> {
+    let storage_key = StorageKey(url.origin().ascii_serialization());
+    let loaded = network.load(storage_key, Principal::User, Request::get(url)).await?;
+    let Loaded { head, body } = loaded;
+    match page {
+        Some(page) => {
+            let secure = head.url_list.iter().all(is_potentially_trustworthy);
+            if page.secure_context && !secure {
+                return Err(LoadError::MixedContent);
+            }
+            refuse_other_types(&head.headers)?;
+        }
+        None => require_javascript(&head.headers)?,
+    }
+    Ok(decode(&head.headers, &body).into())
+}
+
+/// The text of a response, in the encoding that it names or else in UTF-8.
+pub(crate) fn decode(headers: &HeaderList, body: &[u8]) -> String {
+    let mime = mime_type(headers);
+    let label = mime.as_ref().and_then(|mime| mime.get_parameter("charset"));
+    let encoding = label.and_then(|label| Encoding::for_label(label.as_bytes()));
+    encoding.unwrap_or(UTF_8).decode(body).0.into_owned()
+}
+
+/// The MIME type of a response, where it has one.
+pub(crate) fn mime_type(headers: &HeaderList) -> Option<Mime> {
+    Mime::from_str(&headers.get("content-type")?).ok()
+}
+
+fn require_javascript(headers: &HeaderList) -> Result<(), LoadError> {
+    let mime = mime_type(headers);
+    if mime.as_ref().is_some_and(is_javascript) {
+        return Ok(());
+    }
+    Err(LoadError::MimeType(mime.map(|mime| mime.to_string()).unwrap_or_default()))
+}
+
+/// [Should response to request be blocked due to its MIME type](https://fetch.spec.whatwg.org/#ref-for-should-response-to-request-be-blocked-due-to-mime-type?),
+/// and [due to nosniff](https://fetch.spec.whatwg.org/#should-response-to-request-be-blocked-due-to-nosniff?):
+/// other types than these are scripts by old custom.
+fn refuse_other_types(headers: &HeaderList) -> Result<(), LoadError> {
+    let nosniff = headers.get("x-content-type-options");
+    let nosniff = nosniff.as_deref().and_then(|value| value.split(',').next());
+    if nosniff.is_some_and(|value| value.trim().eq_ignore_ascii_case("nosniff")) {
+        return require_javascript(headers);
+    }
+    let Some(mime) = mime_type(headers) else { return Ok(()) };
+    let media = matches!(mime.type_.as_str(), "audio" | "image" | "video");
+    if media || (mime.type_ == "text" && mime.subtype == "csv") {
+        return Err(LoadError::MimeType(mime.to_string()));
+    }
+    Ok(())
+}
+
+/// [JavaScript MIME type](https://mimesniff.spec.whatwg.org/#javascript-mime-type)
+fn is_javascript(mime: &Mime) -> bool {
+    let subtype = mime.subtype.as_str();
+    match mime.type_.as_str() {
+        "application" => {
+            matches!(subtype, "ecmascript" | "javascript" | "x-ecmascript" | "x-javascript")
+        }
+        "text" => {
+            let version = subtype.strip_prefix("javascript");
+            let versions = ["", "1.0", "1.1", "1.2", "1.3", "1.4", "1.5"];
+            version.is_some_and(|version| versions.contains(&version))
+                || matches!(
+                    subtype,
+                    "ecmascript" | "jscript" | "livescript" | "x-ecmascript" | "x-javascript"
+                )
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_scripts_are_javascript_and_pages_scripts_are_not_media() {
+        for (content_type, nosniff, javascript, of_page) in [
+            (Some("text/javascript; charset=utf-8"), false, true, true),
+            (Some("Application/JavaScript"), true, true, true),
+            (Some("text/javascript1.5"), true, true, true),
+            (Some("text/javascript1.6"), false, false, true),
+            (Some("text/plain"), false, false, true),
+            (Some("text/plain"), true, false, false),
+            (Some("text/html"), false, false, true),
+            (Some("text/csv"), false, false, false),
+            (Some("image/png"), false, false, false),
+            (Some("nonsense"), false, false, true),
+            (None, false, false, true),
+            (None, true, false, false),
+        ] {
+            let mut headers = HeaderList::default();
+            if let Some(content_type) = content_type {
+                headers.append("Content-Type", content_type);
+            }
+            if nosniff {
+                headers.append("X-Content-Type-Options", "NoSniff");
+            }
+            let what = format!("{content_type:?} {nosniff}");
+            assert_eq!(require_javascript(&headers).is_ok(), javascript, "{what}");
+            assert_eq!(refuse_other_types(&headers).is_ok(), of_page, "{what}");
+        }
+    }
+
+    #[test]
+    fn text_is_decoded_as_its_response_says() {
+        let body = b"\xe4";
+        for (content_type, text) in [
+            ("text/javascript; charset=latin1", "\u{e4}"),
+            ("text/javascript; charset=nonsense", "\u{fffd}"),
+            ("text/javascript", "\u{fffd}"),
+        ] {
+            let headers = HeaderList::from_iter([("content-type", content_type)]);
+            assert_eq!(decode(&headers, body), text, "{content_type}");
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! A whole user agent: pages, service workers, and the engine of their background fetches.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bgfetch::{Builder, Engine, Fetcher};
+use parking_lot::Mutex;
+use serde_json::Value;
+use tempfile::TempDir;
+use thiserror::Error;
+use tokio::sync::{Mutex as AsyncMutex, watch};
+use url::Url;
+
+use crate::cache::{CacheError, CacheStore};
+use crate::extension::{Console, Shared};
+use crate::network::Network;
+use crate::page::{Navigation, Page, PageError};
+use crate::script_loader::HttpScriptLoader;
+use crate::service_worker::{ServiceWorkers, ServiceWorkersOptions};
+
+/// How a user agent is put together.
+pub struct UserAgentOptions {
+    /// Where all that is durable is kept: background fetches, service worker registrations and
+    /// caches. None keeps it for the life of the user agent.
+    pub folder: Option<PathBuf>,
+    /// How pages, scripts, `fetch()` and background fetches reach the network.
+    pub fetcher: Arc<dyn Fetcher>,
+    /// Where consoles write to.
+    pub console: Console,
+    /// How long a service worker without events goes on running. Browsers take 30 seconds.
+    pub idle_limit: Duration,
+    /// How long a service worker's event may take. Browsers take 5 minutes.
+    pub event_limit: Duration,
+    /// Changes the engine's builder: permissions, limits, connectivity. Called at each start of the
+    /// engine.
+    pub configure: Arc<dyn Fn(Builder) -> Builder + Send + Sync>,
+    /// What runs in each window before its page's scripts.
+    pub prelude: Option<Prelude>,
+}
+
+impl fmt::Debug for UserAgentOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UserAgentOptions").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+/// A script of the embedder's that runs in each window before its page's scripts.
+#[derive(Clone)]
+pub struct Prelude {
+    /// What errors call the script.
+    pub name: String,
+    /// The script. While it runs there is a global function `hook`, which it may keep.
+    pub source: String,
+    /// What `hook(value)` does: it is given the value and gives the result, both as JSON. What it
+    /// fails with is thrown as an `Error`. Scripts wait for it.
+    pub hook: Hook,
+}
+
+/// See [`Prelude::hook`].
+pub type Hook = Arc<dyn Fn(Value) -> Result<Value, String> + Send + Sync>;
+
+impl fmt::Debug for Prelude {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prelude").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Why a user agent, or its engine, could not be started.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// What is kept in the folder could not be read.
+    #[error("what is kept cannot be read: {0}")]
+    Io(#[from] io::Error),
+    /// The caches could not be opened.
+    #[error(transparent)]
+    Caches(#[from] CacheError),
+    /// The engine could not be opened.
+    #[error(transparent)]
+    Engine(#[from] bgfetch::Error),
+}
+
+/// A headless user agent. Pages are closed before it is dropped or shut down.
+pub struct UserAgent {
+    service_workers: ServiceWorkers,
+    network: Network,
+    configure: Arc<dyn Fn(Builder) -> Builder + Send + Sync>,
+    prelude: Option<Prelude>,
+    online: watch::Sender<bool>,
+    store: PathBuf,
+    /// Held while the engine is started again.
+    restart: AsyncMutex<()>,
+    /// Ends with the user agent.
+    temporary: Mutex<Option<TempDir>>,
+}
+
+impl fmt::Debug for UserAgent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UserAgent").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+impl UserAgent {
+    /// Starts a user agent: the engine goes on with the fetches that are kept. To be called in a
+    /// tokio runtime of several threads.
+    ///
+    /// # Errors
+    ///
+    /// See [`OpenError`].
+    pub async fn open(options: UserAgentOptions) -> Result<Self, OpenError> {
+        let UserAgentOptions { folder, fetcher, console, idle_limit, event_limit, .. } = options;
+        let (folder, temporary) = match folder {
+            Some(folder) => (folder, None),
+            None => {
+                let temporary = tempfile::tempdir()?;
+                (temporary.path().to_owned(), Some(temporary))
+            }
+        };
+        std::fs::create_dir_all(&folder)?;
+        let network = Network::new(fetcher);
+        let service_workers = ServiceWorkers::open(ServiceWorkersOptions {
+            loader: Arc::new(HttpScriptLoader(network.clone())),
+            file: Some(folder.join("service-workers.json")),
+            shared: Shared::with_caches(CacheStore::open(&folder.join("caches"))?),
+            console,
+            network: Some(network.clone()),
+            idle_limit,
+            event_limit,
+        })?;
+        let user_agent = Self {
+            service_workers,
+            network,
+            configure: options.configure,
+            prelude: options.prelude,
+            online: watch::Sender::new(true),
+            store: folder.join("background-fetch"),
+            restart: AsyncMutex::default(),
+            temporary: Mutex::new(temporary),
+        };
+        user_agent.start_engine().await?;
+        Ok(user_agent)
+    }
+
+    /// Navigates a new window: loads the page and starts its scripts, which go on when this
+    /// returns. The `load` event is fired when those that the page names have run.
+    ///
+    /// # Errors
+    ///
+    /// See [`PageError`].
+    pub async fn open_page(&self, url: Url) -> Result<Page, PageError> {
+        let navigation = Navigation {
+            network: &self.network,
+            service_workers: &self.service_workers,
+            online: self.online.subscribe(),
+            prelude: self.prelude.as_ref(),
+        };
+        Page::open(navigation, url).await
+    }
+
+    /// The service workers.
+    #[must_use]
+    pub fn service_workers(&self) -> &ServiceWorkers {
+        &self.service_workers
+    }
+
+    /// The engine of the background fetches. None while it is started again.
+    #[must_use]
+    pub fn engine(&self) -> Option<Engine> {
+        self.service_workers.engine()
+    }
+
+    /// Ends the engine as a crash would, and opens it again on the same store. Realms go on with
+    /// the new one; clones of the old one are closed.
+    ///
+    /// # Errors
+    ///
+    /// See [`OpenError`]. There is no engine then.
+    pub async fn restart_engine(&self) -> Result<(), OpenError> {
+        let _alone = self.restart.lock().await;
+        if let Some(engine) = self.service_workers.disconnect() {
+            engine.kill().await;
+        }
+        self.start_engine().await
+    }
+
+    async fn start_engine(&self) -> Result<(), OpenError> {
+        let builder = Engine::builder()
+            .directory(&self.store)
+            .fetcher(self.network.clone())
+            .worker_host(self.service_workers.worker_host());
+        let builder = (self.configure)(builder);
+        let opened = tokio::task::spawn_blocking(move || builder.open()).await;
+        let engine = opened.map_err(io::Error::other)??;
+        Ok(self.service_workers.connect(engine).await?)
+    }
+
+    /// Tells pages whether they are online: `navigator.onLine` and its events. The engine is told
+    /// by its connectivity source.
+    pub fn set_online(&self, online: bool) {
+        self.online.send_if_modified(|current| std::mem::replace(current, online) != online);
+    }
+
+    /// Ends the engine in good order, and the service workers.
+    ///
+    /// # Errors
+    ///
+    /// Why the engine had stopped before, or the store could not be closed.
+    pub async fn shutdown(self) -> bgfetch::Result<()> {
+        let Self { service_workers, temporary, .. } = self;
+        let ended = service_workers.shutdown().await;
+        drop(temporary);
+        ended
+    }
+}
