@@ -30,12 +30,13 @@ const { Response } = load("deno_fetch/23_response");
 const { install, installServiceWorker } = load("bgfetch_deno/mod");
 const { markingRequest } = load("bgfetch_deno/dangling_markup");
 const { defineGlobalScope } = load("bgfetch_host/global_scope");
+const { installCaches } = load("bgfetch_host/caches");
 const { runPage } = load("bgfetch_host/document");
 const { patch } = load("bgfetch_host/patches");
 const { installServiceWorkerApi } = load("bgfetch_host/service_worker_api");
 const { installServiceWorkerScope } = load("bgfetch_host/service_worker_scope");
 
-const { kind, href, scope, serviceWorkers, hasPage, hasHook } = op_host_realm();
+const { kind, href, scope, serviceWorkers, secureContext, hasPage, hasHook } = op_host_realm();
 
 // The errors that ops of deno_web and deno_fetch throw.
 for (
@@ -158,6 +159,7 @@ if (kind === "ServiceWorker") {
   installServiceWorker(globalThis);
   installServiceWorkerScope(globalThis);
 }
+if (secureContext) installCaches(globalThis);
 if (hasPage) {
   define({ close: () => op_page_close() }, true);
   runPage();
