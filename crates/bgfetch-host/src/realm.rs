@@ -221,25 +221,24 @@ async fn run(
         href: url,
         scope,
         service_workers,
-        secure_context: (background_fetch.policies)().secure_context,
+        is_secure_context: (background_fetch.policies)().secure_context,
         has_network: network.is_some(),
         has_page: page.is_some(),
         has_hook: page.as_ref().is_some_and(|page| page.hook.is_some()),
     };
-    let console_of_scripts = Arc::clone(&console);
-    let of_scripts = page.clone();
+    let (console_of_scripts, page_of_scripts) = (Arc::clone(&console), page.clone());
     let host = HostState {
         description,
         console: console_of_scripts,
         connection,
         network,
-        page: of_scripts,
+        page: page_of_scripts,
     };
     let extensions = extensions(shared, host, background_fetch);
     let mut runtime = JsRuntime::new(RuntimeOptions { extensions, ..RuntimeOptions::default() });
     isolate.get_or_init(|| runtime.v8_isolate().thread_safe_handle());
     let pending = FuturesUnordered::new();
-    Running { runtime, commands, pending, console, source, idle, page }.await;
+    Running { runtime, commands, pending, console, source, page, idle }.await;
 }
 
 /// Ends when the realm's handle is dropped, or a script closed the window.

@@ -70,6 +70,27 @@ async fn what_is_cloned_and_transferred_is_what_the_standard_says() {
 }
 
 #[tokio::test]
+async fn a_request_has_the_attributes_of_the_standard() {
+    let agent = Agent::start().await;
+    let window = agent.window();
+    let seen = window.run_script(
+        "test.js",
+        "(() => {
+             const names = ['destination', 'duplex', 'isHistoryNavigation', 'isReloadNavigation'];
+             const request = new Request('/a');
+             const checked = names.every((name) => {
+                 const { get, set, enumerable } =
+                     Object.getOwnPropertyDescriptor(Request.prototype, name);
+                 try { get.call({}); return false; }
+                 catch { return get.name === `get ${name}` && enumerable && set === undefined; }
+             });
+             return [names.map((name) => request[name]), checked];
+         })()",
+    );
+    assert_eq!(seen.await.unwrap(), json!([["", "half", false, false], true]));
+}
+
+#[tokio::test]
 async fn exceptions_that_nothing_caught_are_told_and_the_realm_goes_on() {
     let agent = Agent::start().await;
     let window = agent.window();
