@@ -31,11 +31,12 @@ const { install, installServiceWorker } = load("bgfetch_deno/mod");
 const { markingRequest } = load("bgfetch_deno/dangling_markup");
 const { defineGlobalScope } = load("bgfetch_host/global_scope");
 const { runPage } = load("bgfetch_host/document");
+const { installCaches } = load("bgfetch_host/caches");
 const { patch } = load("bgfetch_host/patches");
 const { installServiceWorkerApi } = load("bgfetch_host/service_worker_api");
 const { installServiceWorkerScope } = load("bgfetch_host/service_worker_scope");
 
-const { kind, href, scope, serviceWorkers, hasPage, hasHook } = op_host_realm();
+const { kind, href, isSecureContext, scope, serviceWorkers, hasPage, hasHook } = op_host_realm();
 
 // The errors that ops of deno_web and deno_fetch throw.
 for (
@@ -158,6 +159,7 @@ if (kind === "ServiceWorker") {
   installServiceWorker(globalThis);
   installServiceWorkerScope(globalThis);
 }
+if (isSecureContext) installCaches(globalThis);
 if (hasPage) {
   define({ close: () => op_page_close() }, true);
   runPage();
