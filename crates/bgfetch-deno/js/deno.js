@@ -6,6 +6,7 @@ const { core } = __bootstrap;
 const webidl = core.loadExtScript("ext:deno_webidl/00_webidl.js");
 const { DOMException, QuotaExceededError } = core.loadExtScript("ext:deno_web/01_dom_exception.js");
 const event = core.loadExtScript("ext:deno_web/02_event.js");
+const abortSignal = core.loadExtScript("ext:deno_web/03_abort_signal.js");
 const streams = core.loadExtScript("ext:deno_web/06_streams.js");
 const { headerListFromHeaders } = core.loadExtScript("ext:deno_fetch/20_headers.js");
 const { InnerBody } = core.loadExtScript("ext:deno_fetch/22_body.js");
@@ -134,12 +135,26 @@ function newResponse(head, bodyResource) {
   return response.fromInnerResponse(inner, "immutable");
 }
 
+/** Runs `algorithm` when the signal is aborted, before scripts are told. */
+function onAbort(signal, algorithm) {
+  signal[abortSignal.add](algorithm);
+}
+
+/** Gives what ends a Response's body, read or not, with an error. */
+function bodyErrorer(object) {
+  const stream = response.toInnerResponse(object).body?.stream;
+  return (error) => {
+    if (stream !== undefined) streams.errorReadableStream(stream, error);
+  };
+}
+
 function bodyOf(resource) {
   return new InnerBody(streams.readableStreamForRid(resource));
 }
 
 return {
   afterMicrotasks,
+  bodyErrorer,
   DOMException,
   Event,
   EventTarget,
@@ -147,7 +162,9 @@ return {
   fromStoredRequest,
   isUnusable,
   newResponse,
+  onAbort,
   QuotaExceededError,
+  reportException: event.reportException,
   Request,
   takeBody,
   takeResponseBody,

@@ -11,6 +11,7 @@
 
 mod cache;
 mod extension;
+mod fetch;
 mod network;
 mod page;
 mod policies;
