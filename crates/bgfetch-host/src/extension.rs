@@ -176,6 +176,7 @@ deno_core::extension!(
         "patches.js",
         "service_worker_api.js",
         "service_worker_scope.js",
+        "worker_scope.js",
     ],
     options = { host: HostState },
     state = |state, options| {

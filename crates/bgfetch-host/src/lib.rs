@@ -18,6 +18,7 @@ mod script_loader;
 mod service_worker;
 mod sources;
 mod user_agent;
+mod worker;
 
 pub use extension::{Console, ConsoleLevel, RealmKind, Shared};
 pub use network::{LoadError, Network};
@@ -27,3 +28,4 @@ pub use service_worker::{
     LoadedScript, ScriptKind, ScriptLoader, ScriptNotLoaded, ServiceWorkers, ServiceWorkersOptions,
 };
 pub use user_agent::{Hook, OpenError, Prelude, UserAgent, UserAgentOptions};
+pub use worker::WorkerError;
