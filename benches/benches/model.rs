@@ -69,6 +69,7 @@ impl World {
             now,
             head: ResponseHead {
                 status: 200,
+                status_text: String::new(),
                 headers,
                 url_list: vec![url()],
                 response_type: ResponseType::Basic,

@@ -12,6 +12,7 @@ use libfuzzer_sys::fuzz_target;
 fn head(status: u16, headers: HeaderList) -> ResponseHead {
     ResponseHead {
         status,
+        status_text: String::new(),
         headers,
         url_list: vec!["https://a.test/".parse().unwrap()],
         response_type: ResponseType::Cors,

@@ -230,6 +230,7 @@ fn open_generation(fetch: u64) -> StoreOp {
 fn head() -> ResponseHead {
     ResponseHead {
         status: 200,
+        status_text: String::new(),
         headers: HeaderList::from_iter([("ETag", "\"v1\"")]),
         url_list: vec!["https://a.test/0".parse().unwrap()],
         response_type: ResponseType::Basic,

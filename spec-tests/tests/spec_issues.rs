@@ -131,6 +131,7 @@ impl World {
     fn head(&mut self, record: u32, status: u16, headers: &[(&str, &str)]) {
         let head = ResponseHead {
             status,
+            status_text: String::new(),
             headers: HeaderList::from_iter(headers.iter().copied()),
             url_list: vec![get(record).url],
             response_type: ResponseType::Basic,

@@ -11,6 +11,7 @@ const {
   toStoredRequest,
   webidl,
 } = core.loadExtScript("ext:bgfetch_deno/deno.js");
+const { isDanglingMarkup } = core.loadExtScript("ext:bgfetch_deno/dangling_markup.js");
 const { registrationOf } = core.loadExtScript("ext:bgfetch_deno/background_fetch_registration.js");
 const {
   domString,
@@ -68,16 +69,6 @@ class BackgroundFetchManager {
 }
 
 webidl.configureInterface(BackgroundFetchManager);
-
-/**
- * Whether a URL's text may be swallowed markup, which its parsed form does not show: the rule of
- * `dangling_markup.rs` in bgfetch-model.
- */
-function isDanglingMarkup(request) {
-  if (typeof request !== "string") return false;
-  const inner = request.replace(/^[\0-\x20]+|[\0-\x20]+$/g, "");
-  return /[\t\n\r]/.test(inner) && inner.includes("<");
-}
 
 /** The manager of the service worker registration with that scope. */
 function newManager(scope) {

@@ -85,7 +85,7 @@ function takeBody(object) {
 
 /** A Response with immutable headers, whose body is pulled from a resource. */
 function newResponse(head, bodyResource) {
-  const inner = response.newInnerResponse(head.status, "");
+  const inner = response.newInnerResponse(head.status, head.status_text ?? "");
   inner.type = RESPONSE_TYPES[head.response_type];
   inner.urlList = head.url_list;
   inner.headerList = head.headers.map(([name, value]) => [name, value]);

@@ -28,6 +28,7 @@ const { FormData } = load("deno_fetch/21_formdata");
 const { Request } = load("deno_fetch/23_request");
 const { Response } = load("deno_fetch/23_response");
 const { install, installServiceWorker } = load("bgfetch_deno/mod");
+const { markingRequest } = load("bgfetch_deno/dangling_markup");
 const { defineGlobalScope } = load("bgfetch_host/global_scope");
 const { runPage } = load("bgfetch_host/document");
 const { patch } = load("bgfetch_host/patches");
@@ -91,7 +92,7 @@ const interfaces = {
   ReadableStreamBYOBRequest: streams.ReadableStreamBYOBRequest,
   ReadableStreamDefaultController: streams.ReadableStreamDefaultController,
   ReadableStreamDefaultReader: streams.ReadableStreamDefaultReader,
-  Request,
+  Request: markingRequest(Request),
   Response,
   TextDecoder: encoding.TextDecoder,
   TextDecoderStream: encoding.TextDecoderStream,

@@ -20,7 +20,7 @@ mod sources;
 mod user_agent;
 mod worker;
 
-pub use extension::{Console, ConsoleLevel, RealmKind, Shared};
+pub use extension::{Console, ConsoleLevel, ConsoleSource, RealmKind, Shared};
 pub use network::{LoadError, Network};
 pub use page::{Page, PageError};
 pub use realm::{Realm, RealmEnded, RealmOptions, ScriptError};

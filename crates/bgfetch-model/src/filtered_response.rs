@@ -2,6 +2,7 @@
 //! script may see of a response. The response itself stays whole, because validators and ranges are
 //! needed for resumes whether they are exposed or not.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::header_list::HeaderList;
@@ -43,6 +44,7 @@ impl ResponseHead {
         let opaque = self.response_type == ResponseType::OpaqueRedirect;
         Self {
             status: if opaque { 0 } else { self.status },
+            status_text: if opaque { String::new() } else { self.status_text.clone() },
             headers,
             url_list: self.url_list.clone(),
             response_type: self.response_type,
@@ -81,6 +83,7 @@ mod tests {
         ];
         let head = ResponseHead {
             status: 203,
+            status_text: "Non-Authoritative".into(),
             headers: names.iter().map(|name| (*name, "1")).collect(),
             url_list: vec!["https://a.test/".parse().unwrap()],
             response_type,
@@ -91,6 +94,7 @@ mod tests {
         assert_eq!(filtered.url_list, head.url_list);
         let opaque = response_type == ResponseType::OpaqueRedirect;
         assert_eq!(filtered.status, if opaque { 0 } else { 203 });
+        assert_eq!(filtered.status_text, if opaque { "" } else { "Non-Authoritative" });
         filtered.headers.iter().map(|(name, _)| name.into()).collect()
     }
 

@@ -99,6 +99,10 @@ pub enum ResponseType {
 pub struct ResponseHead {
     /// The status code.
     pub status: u16,
+    /// The [status message](https://fetch.spec.whatwg.org/#concept-response-status-message),
+    /// isomorphically decoded as header values are; empty where the server sent none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub status_text: String,
     /// The header list, those headers included that script may not see.
     #[serde(default)]
     pub headers: HeaderList,

@@ -83,6 +83,7 @@ mod tests {
     fn validator(headers: &[(&str, &str)]) -> Option<String> {
         strong_validator(&ResponseHead {
             status: 200,
+            status_text: alloc::string::String::new(),
             headers: HeaderList::from_iter(headers.iter().copied()),
             url_list: alloc::vec![],
             response_type: Default::default(),

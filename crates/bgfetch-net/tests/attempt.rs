@@ -106,6 +106,7 @@ impl Fetcher for Script {
             Ok(FetchResponse {
                 head: ResponseHead {
                     status: 200,
+                    status_text: String::new(),
                     headers: Default::default(),
                     url_list: vec![request.request.url.clone()],
                     response_type: ResponseType::Default,

@@ -257,6 +257,24 @@ async fn cut_and_reset_bodies_are_interrupted() {
 }
 
 #[tokio::test]
+async fn the_reason_phrase_is_kept_as_it_came() {
+    for (answer, phrase) in [
+        (&b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"[..], "OK"),
+        (b"HTTP/1.1 200 Not really\tOK\r\nContent-Length: 0\r\n\r\n", "Not really\tOK"),
+        (b"HTTP/1.1 404 \r\nContent-Length: 0\r\n\r\n", ""),
+        (b"HTTP/1.1 299\r\nContent-Length: 0\r\n\r\n", ""),
+        (b"HTTP/1.0 404 Not Found\r\nContent-Length: 0\r\n\r\n", "Not Found"),
+    ] {
+        let (address, _) = scripted(answer, Ending::Close).await;
+        let response = fetcher().fetch(get(&format!("http://{address}/"))).await.unwrap();
+        assert_eq!(response.head.status_text, phrase);
+    }
+    let origin = Origin::https(&[b"h2"]).await;
+    let response = trusting(&origin).fetch(get(&origin.url("/bytes/1"))).await.unwrap();
+    assert_eq!(response.head.status_text, "");
+}
+
+#[tokio::test]
 async fn what_is_not_http_is_permanent() {
     let (address, _) = scripted(b"SSH-2.0-OpenSSH_9\r\n\r\n", Ending::Close).await;
     let failed = error(&fetcher(), get(&format!("http://{address}/"))).await;

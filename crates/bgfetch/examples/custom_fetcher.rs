@@ -70,6 +70,7 @@ impl ByHeart {
         Ok(FetchResponse {
             head: ResponseHead {
                 status,
+                status_text: String::new(),
                 headers,
                 url_list: vec![url.clone()],
                 response_type: ResponseType::Basic,

@@ -1,7 +1,7 @@
 //! BackgroundFetchManager.
 
 use bgfetch::{Engine, Permission, RegistrationKey, StorageKey, embedder};
-use bgfetch_testkit::{Resource, Serve};
+use bgfetch_testkit::{Gate, Resource, Serve};
 use deno_core::futures::future::BoxFuture;
 use serde_json::json;
 
@@ -292,11 +292,50 @@ async fn a_body_that_fails_is_a_type_error_and_other_calls_go_on_meanwhile() {
 }
 
 #[tokio::test]
+async fn dangling_markup_is_seen_in_the_urls_text_and_through_request_objects() {
+    let agent = Agent::start().await;
+    for path in ["/", "/a"] {
+        agent.origin.serve(path, Resource::new(1, 1));
+    }
+    let window = agent.window();
+    let seen = run(
+        &window,
+        "const text = '/a?\\n<';
+         const request = new Request(text);
+         let conversions = 0;
+         const once = new Request({ toString: () => { conversions++; return text; } });
+         class Own extends Request {}
+         const own = new Own(text);
+         const good = [new URL(text, location.href), new Request(new URL(text, location.href)),
+             new Request('/a?<'), new Request('/a?\\n'), new Request(new Request('/a?\\n'))];
+         const bad = [text, request, new Request(request), request.clone(), once, own];
+         const outcome = async (id, request) => {
+             const fetched = await backgroundFetch.fetch(id, request);
+             const [record] = await fetched.matchAll();
+             return record.responseReady.then((response) => response.status, (error) => error.name);
+         };
+         let id = 0;
+         const outcomes = (requests) =>
+             Promise.all(requests.map((request) => outcome(`${id++}`, request)));
+         return [
+             await outcomes(bad), await outcomes(good), conversions,
+             [Request.name, Request.length, Request.prototype.clone.name],
+             own instanceof Own && own instanceof Request && own.constructor === Own,
+             request.constructor === Request, own.clone() instanceof Request,
+         ];",
+    );
+    let expected =
+        json!([vec!["TypeError"; 6], vec![200; 5], 1, ["Request", 1, "clone"], true, true, true,]);
+    assert_eq!(seen.await, expected);
+}
+
+#[tokio::test]
 async fn a_realm_outlives_its_engine_and_goes_on_with_the_next_one() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_owned();
     let agent = Agent::with(move |builder| builder.directory(path)).await;
-    agent.origin.serve("/a", hold().then(Resource::new(1, 10)));
+    let gate = Gate::new();
+    agent.origin.serve("/a", hold().then(Resource::new(1, 10).hold_head(&gate)));
     let window = agent.window();
     run(
         &window,
@@ -314,12 +353,10 @@ async fn a_realm_outlives_its_engine_and_goes_on_with_the_next_one() {
     assert_eq!(seen.await, json!("DOMException: AbortError"));
     let engine = Engine::builder().directory(folder.path()).open().unwrap();
     agent.engine.send_replace(Some(engine));
-    let seen = run(
-        &window,
-        "const same = await backgroundFetch.get('id') === self.registration;
-         return [same, await self.settled];",
-    );
-    assert_eq!(seen.await, json!([true, "success"]));
+    let same = run(&window, "return await backgroundFetch.get('id') === self.registration;");
+    assert_eq!(same.await, json!(true));
+    gate.open();
+    assert_eq!(run(&window, "return await self.settled;").await, json!("success"));
 }
 
 #[tokio::test]

@@ -67,11 +67,12 @@ async fn a_response_is_what_the_server_sent() {
          try { response.headers.set('a', 'b'); } catch (error) { immutable = error instanceof TypeError; }
          return [
              new URL(response.url).pathname, response.redirected, response.status, response.ok,
+             response.statusText,
              response.headers.get('x-own'), response.headers.get('content-type'), immutable,
              record.responseReady === record.responseReady, response instanceof Response,
          ];",
     );
-    let expected = json!(["/a", true, 200, true, "1", "text/x", true, true, true]);
+    let expected = json!(["/a", true, 200, true, "OK", "1", "text/x", true, true, true]);
     assert_eq!(seen.await, expected);
 }
 
@@ -114,7 +115,7 @@ async fn a_record_that_failed_or_was_aborted_rejects() {
          const registration = await backgroundFetch.fetch('id', urls);
          const records = await registration.matchAll();
          const ready = records.map((record) => record.responseReady.then(
-             async (response) => [response.status, await response.text()],
+             async (response) => [response.status, response.statusText, await response.text()],
              (error) => error.name,
          ));
          const first = await Promise.all(ready.slice(0, 2));
@@ -122,5 +123,46 @@ async fn a_record_that_failed_or_was_aborted_rejects() {
          await registration.abort();
          return [...first, await ready[2], markup];",
     );
-    assert_eq!(seen.await, json!(["TypeError", [404, ""], "AbortError", "TypeError"]));
+    assert_eq!(seen.await, json!(["TypeError", [404, "Not Found", ""], "AbortError", "TypeError"]));
+}
+
+#[tokio::test]
+async fn a_response_is_asked_for_at_the_first_look_and_no_earlier() {
+    let agent = Agent::start().await;
+    agent.origin.serve("/a", Resource::new(1, 10));
+    agent.origin.serve("/b", Resource::new(2, 20));
+    let worker = agent
+        .service_worker(
+            "const handle = Promise.withResolvers();
+             const matched = new Promise((resolve) => {
+                 onbackgroundfetchfail = (event) => {
+                     event.waitUntil(handle.promise);
+                     resolve(event.registration);
+                 };
+             });",
+        )
+        .await;
+    let window = agent.window();
+    run(
+        &window,
+        "await backgroundFetch.fetch('id', ['/a', '/b', 'strange:scheme']); return null;",
+    )
+    .await;
+    let seen = run(
+        &worker,
+        "const unhandled = [];
+         onunhandledrejection = ({ reason }) => unhandled.push(reason.name);
+         const fetched = await matched;
+         const [looked, late, failed] = await fetched.matchAll();
+         const response = await looked.responseReady;
+         handle.resolve();
+         while (fetched.recordsAvailable) await new Promise((resolve) => setTimeout(resolve, 0));
+         const name = await late.responseReady.then(() => 'resolved', (error) => error.name);
+         // Nobody asked about what failed, so that nobody is told.
+         const told = unhandled.length;
+         failed.responseReady;
+         while (unhandled.length === 0) await new Promise((resolve) => setTimeout(resolve, 0));
+         return [(await response.arrayBuffer()).byteLength, name, told, unhandled];",
+    );
+    assert_eq!(seen.await, json!([10, "AbortError", 0, ["AbortError"]]));
 }

@@ -95,6 +95,7 @@ mod tests {
     fn head(status: u16, headers: &[(&str, &str)]) -> ResponseHead {
         ResponseHead {
             status,
+            status_text: alloc::string::String::new(),
             headers: HeaderList::from_iter(headers.iter().copied()),
             url_list: alloc::vec!["https://a.test/".parse().unwrap()],
             response_type: Default::default(),

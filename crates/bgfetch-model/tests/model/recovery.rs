@@ -225,6 +225,7 @@ fn the_last_generation_is_followed_by_none() {
     });
     let head = ResponseHead {
         status: 200,
+        status_text: String::new(),
         headers: HeaderList::default(),
         url_list: vec![get("/a").url],
         response_type: ResponseType::Basic,

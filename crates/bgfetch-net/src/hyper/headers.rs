@@ -205,14 +205,17 @@ fn header_value(name: &str, value: &str) -> Result<HeaderValue, BadRequest> {
         .ok_or_else(|| BadRequest::Header(name.into()))
 }
 
-/// [Isomorphic decoding](https://infra.spec.whatwg.org/#isomorphic-decode) of a header value.
-fn isomorphic_decode(value: &HeaderValue) -> String {
-    value.as_bytes().iter().copied().map(char::from).collect()
+/// [Isomorphic decoding](https://infra.spec.whatwg.org/#isomorphic-decode) .
+pub(super) fn isomorphic_decode(bytes: &[u8]) -> String {
+    bytes.iter().copied().map(char::from).collect()
 }
 
 /// The header list of a response.
 pub(super) fn to_list(headers: &HeaderMap) -> HeaderList {
-    headers.iter().map(|(name, value)| (name.as_str(), isomorphic_decode(value))).collect()
+    headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), isomorphic_decode(value.as_bytes())))
+        .collect()
 }
 
 /// The value of `Location`, read as UTF-8 as browsers do. Two that differ are not a URL.

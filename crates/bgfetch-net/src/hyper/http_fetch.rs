@@ -162,6 +162,7 @@ impl HttpFetch {
             multiplexed: received.is_multiplexed(),
             head: ResponseHead {
                 status: received.status(),
+                status_text: received.status_text(),
                 headers,
                 url_list: hop.url_list().cloned().collect(),
                 response_type,
@@ -197,6 +198,7 @@ fn opaque_redirect(received: &Received, hop: &Hop) -> FetchResponse {
     FetchResponse {
         head: ResponseHead {
             status: 0,
+            status_text: String::new(),
             headers: HeaderList::default(),
             url_list: hop.url_list().cloned().collect(),
             response_type: ResponseType::OpaqueRedirect,

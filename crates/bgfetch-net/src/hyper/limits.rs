@@ -7,7 +7,8 @@
 //! the model's grants). hyper itself bounds chunk extensions and trailers (16 KiB each), refuses
 //! server push, and drops HTTP/2 connections that send too many continuations or resets.
 
-use http::{HeaderMap, StatusCode};
+use ::hyper::ext::ReasonPhrase;
+use http::{Response, StatusCode};
 
 use super::error;
 use crate::fetcher::FetchError;
@@ -19,8 +20,8 @@ pub struct ServerLimits {
     /// The size of a response's head in bytes, 256 KiB by default: what browsers accept, and many
     /// times the largest head in use. Counted as
     /// [RFC 9113 section 6.5.2](https://www.rfc-editor.org/rfc/rfc9113#section-6.5.2) says, with 32
-    /// for each header. Over HTTP/1.1 also about the most that is read from a socket at once, for
-    /// which hyper wants at least 8 KiB.
+    /// for each header, and the reason phrase with it. Over HTTP/1.1 also about the most that is
+    /// read from a socket at once, for which hyper wants at least 8 KiB.
     pub head_size: u32,
     /// The number of header lines of a response, 256 by default: each costs more memory than its
     /// bytes, and every header is stored with its record.
@@ -60,21 +61,19 @@ impl Default for ServerLimits {
 impl ServerLimits {
     /// Judges a final response's head. hyper has no limit on the number of headers over HTTP/2, and
     /// its buffer may hold up to twice its limit over HTTP/1.1.
-    pub(super) fn check_head(
-        &self,
-        status: StatusCode,
-        headers: &HeaderMap,
-    ) -> Result<(), FetchError> {
+    pub(super) fn check_head<B>(&self, response: &Response<B>) -> Result<(), FetchError> {
+        let headers = response.headers();
         if headers.len() > self.headers {
             return Err(error::protocol("the response has too many headers"));
         }
-        let size: usize =
-            headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
+        let reason = response.extensions().get::<ReasonPhrase>();
+        let lines = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32);
+        let size = reason.map_or(0, |reason| reason.as_bytes().len()) + lines.sum::<usize>();
         if size > self.head_size as usize {
             return Err(error::protocol("the response's head is too large"));
         }
         // Nothing here ever asks for another protocol.
-        if status == StatusCode::SWITCHING_PROTOCOLS {
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(error::protocol("the server switched to another protocol"));
         }
         Ok(())
@@ -112,15 +111,25 @@ mod tests {
     #[test]
     fn repeated_headers_count_each_and_a_switch_of_protocols_is_refused() {
         let limits = ServerLimits { headers: 3, ..ServerLimits::default() };
-        let mut headers = HeaderMap::new();
+        let mut response = Response::new(());
         for _ in 0..3 {
-            headers.append("x", HeaderValue::from_static("1"));
+            response.headers_mut().append("x", HeaderValue::from_static("1"));
         }
-        assert!(limits.check_head(StatusCode::OK, &headers).is_ok());
-        let switched = limits.check_head(StatusCode::SWITCHING_PROTOCOLS, &headers);
-        assert_eq!(switched.unwrap_err().kind(), FaultKind::Protocol);
-        headers.append("x", HeaderValue::from_static("1"));
-        let many = limits.check_head(StatusCode::OK, &headers);
-        assert_eq!(many.unwrap_err().kind(), FaultKind::Protocol);
+        assert!(limits.check_head(&response).is_ok());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        assert_eq!(limits.check_head(&response).unwrap_err().kind(), FaultKind::Protocol);
+        *response.status_mut() = StatusCode::OK;
+        response.headers_mut().append("x", HeaderValue::from_static("1"));
+        assert_eq!(limits.check_head(&response).unwrap_err().kind(), FaultKind::Protocol);
+    }
+
+    #[test]
+    fn a_reason_phrase_counts_as_a_part_of_the_head() {
+        let limits = ServerLimits { head_size: 10, ..ServerLimits::default() };
+        let mut response = Response::new(());
+        response.extensions_mut().insert(ReasonPhrase::from_static(b"0123456789"));
+        assert!(limits.check_head(&response).is_ok());
+        response.extensions_mut().insert(ReasonPhrase::from_static(b"0123456789a"));
+        assert_eq!(limits.check_head(&response).unwrap_err().kind(), FaultKind::Protocol);
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ::hyper::body::Incoming;
+use ::hyper::ext::ReasonPhrase;
 use bgfetch_model::header_list::HeaderList;
 use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
@@ -43,7 +44,7 @@ pub(super) async fn network_fetch(
         }
         response = client.request(message) => response.map_err(failed)?,
     };
-    limits.check_head(response.status(), response.headers())?;
+    limits.check_head(&response)?;
     Ok(Received { response, connection })
 }
 
@@ -64,6 +65,18 @@ impl Received {
     /// The status code.
     pub(super) fn status(&self) -> u16 {
         self.response.status().as_u16()
+    }
+
+    /// The reason phrase; HTTP/2 has none. hyper's parser gives no phrase for one that is not ASCII.
+    pub(super) fn status_text(&self) -> String {
+        if self.is_multiplexed() {
+            return String::new();
+        }
+        // hyper keeps the phrase only where it is not the usual one.
+        match self.response.extensions().get::<ReasonPhrase>() {
+            Some(phrase) => headers::isomorphic_decode(phrase.as_bytes()),
+            None => self.response.status().canonical_reason().unwrap_or_default().to_owned(),
+        }
     }
 
     /// The headers as they came.

@@ -223,6 +223,7 @@ pub(crate) fn ok(request: &FetchRequest, body: &'static str) -> FetchResponse {
     FetchResponse {
         head: ResponseHead {
             status: 200,
+            status_text: String::new(),
             headers: HeaderList::default(),
             url_list: vec![request.request.url.clone()],
             response_type: ResponseType::Basic,

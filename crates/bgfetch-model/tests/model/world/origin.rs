@@ -225,6 +225,7 @@ impl Resource {
         Answer {
             head: ResponseHead {
                 status,
+                status_text: String::new(),
                 headers,
                 url_list: vec![url.clone()],
                 response_type: ResponseType::Cors,
