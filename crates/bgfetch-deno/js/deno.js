@@ -135,14 +135,6 @@ function newResponse(head, bodyResource) {
   return response.fromInnerResponse(inner, "immutable");
 }
 
-const RESPONSE_TYPES = {
-  __proto__: null,
-  "basic": "basic",
-  "cors": "cors",
-  "default": "default",
-  "opaque-redirect": "opaqueredirect",
-};
-
 /** Runs `algorithm` when the signal is aborted, before scripts are told. */
 function onAbort(signal, algorithm) {
   signal[abortSignal.add](algorithm);

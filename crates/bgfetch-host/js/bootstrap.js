@@ -38,6 +38,7 @@ const { installServiceWorkerApi } = load("bgfetch_host/service_worker_api");
 const { installServiceWorkerScope } = load("bgfetch_host/service_worker_scope");
 const { installHook, installWindow } = load("bgfetch_host/window");
 const { installWindowOrWorker } = load("bgfetch_host/window_or_worker");
+const { installWorkerScope } = load("bgfetch_host/worker_scope");
 
 const { kind, href, scope, serviceWorkers, isSecureContext, hasNetwork, hasPage, hasHook } =
   op_host_realm();
@@ -168,6 +169,7 @@ if (isSecureContext) {
   );
   install(globalThis, ServiceWorkerRegistration, scopeOf);
 }
+if (kind !== "Window") installWorkerScope(kind, globalThis);
 if (kind === "ServiceWorker") {
   installServiceWorker(globalThis);
   installServiceWorkerScope(globalThis);

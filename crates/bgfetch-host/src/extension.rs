@@ -229,6 +229,7 @@ deno_core::extension!(
         "service_worker_scope.js",
         "window.js",
         "window_or_worker.js",
+        "worker_scope.js",
     ],
     options = { host: HostState, caches: CacheRealm },
     state = |state, options| {

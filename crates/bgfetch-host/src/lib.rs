@@ -20,6 +20,7 @@ mod script_loader;
 mod service_worker;
 mod sources;
 mod user_agent;
+mod worker;
 
 pub use cache::{CacheError, CacheStore};
 pub use extension::{Console, ConsoleLevel, ConsoleSource, RealmKind, Shared};
@@ -30,3 +31,4 @@ pub use service_worker::{
     LoadedScript, ScriptKind, ScriptLoader, ScriptNotLoaded, ServiceWorkers, ServiceWorkersOptions,
 };
 pub use user_agent::{Hook, OpenError, Prelude, UserAgent, UserAgentOptions};
+pub use worker::WorkerError;
