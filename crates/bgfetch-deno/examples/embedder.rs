@@ -2,17 +2,15 @@
 //!
 //! `cargo run -p bgfetch-deno --example embedder`
 
-use std::sync::Arc;
-
 use bgfetch::{Engine, PolicySnapshot, StorageKey};
-use bgfetch_deno::Options;
+use bgfetch_deno::{Options, Web, extensions};
 use bgfetch_testkit::{MIB, Origin, Resource};
 use deno_core::{JsRuntime, RuntimeOptions};
 
 // The embedder's own globals.
 deno_core::extension!(
     embedder,
-    deps = [deno_webidl, deno_web, deno_fetch, bgfetch_deno],
+    deps = [bgfetch_deno],
     esm_entry_point = "ext:embedder/bootstrap.js",
     esm = [ dir "examples", "bootstrap.js" ],
 );
@@ -25,26 +23,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let engine = Engine::builder().ephemeral().open()?;
     engine.register(site.clone(), url.clone()).await?;
 
-    let policies = PolicySnapshot::of(&url);
-    let options = Options {
-        engine: tokio::sync::watch::channel(Some(engine.clone())).1,
-        storage_key: site,
-        policies: Arc::new(move || policies.clone()),
-        events: None,
-    };
-    let extensions = vec![
-        deno_webidl::deno_webidl::init(),
-        deno_web::deno_web::init(
-            Arc::<deno_web::BlobStore>::default(),
-            None,
-            false,
-            Default::default(),
-        ),
-        bgfetch_deno::net::deno_net::init(),
-        deno_fetch::deno_fetch::init(Default::default()),
-        bgfetch_deno::bgfetch_deno::init(options),
-        embedder::init(),
-    ];
+    let options = Options::page(engine.clone(), site, PolicySnapshot::of(&url));
+    let mut extensions = extensions(Web::default(), options);
+    extensions.push(embedder::init());
     let mut page = JsRuntime::new(RuntimeOptions { extensions, ..Default::default() });
     page.execute_script("start", format!("open('{url}')"))?;
     page.execute_script("page.js", include_str!("page.js"))?;

@@ -2,8 +2,10 @@
 //! asks, and waits for what has not arrived.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::rc::Rc;
 
+use bgfetch::ResponseBody;
 use bytes::Bytes;
 use deno_core::{
     AsyncRefCell, AsyncResult, BufView, CancelHandle, CancelTryFuture, RcRef, Resource,
@@ -11,8 +13,11 @@ use deno_core::{
 use deno_error::JsErrorBox;
 use futures_util::stream::{BoxStream, Stream, StreamExt, TryStreamExt};
 
-/// The resource. Closing it, which the stream does at its end, ends reads that wait.
-pub(crate) struct BodyResource {
+use crate::exceptions::record_failed;
+
+/// A body that scripts read through a stream of Deno's. Closing it, which the stream does at its
+/// end, ends reads that wait.
+pub struct BodyResource {
     unread: AsyncRefCell<Unread>,
     closed: CancelHandle,
 }
@@ -20,15 +25,43 @@ pub(crate) struct BodyResource {
 struct Unread {
     /// What is left of the last chunk.
     rest: Bytes,
-    chunks: BoxStream<'static, Result<Bytes, JsErrorBox>>,
+    chunks: Chunks,
+}
+
+enum Chunks {
+    Record(ResponseBody),
+    Other(BoxStream<'static, Result<Bytes, JsErrorBox>>),
 }
 
 impl BodyResource {
-    pub(crate) fn new(
-        chunks: impl Stream<Item = Result<Bytes, JsErrorBox>> + Send + 'static,
-    ) -> Self {
-        let unread = Unread { rest: Bytes::new(), chunks: chunks.boxed() };
+    /// A body of these chunks.
+    pub fn new(chunks: impl Stream<Item = Result<Bytes, JsErrorBox>> + Send + 'static) -> Self {
+        Self::of(Chunks::Other(chunks.boxed()))
+    }
+
+    /// The body of a record's response.
+    pub(crate) fn of_record(body: ResponseBody) -> Self {
+        Self::of(Chunks::Record(body))
+    }
+
+    fn of(chunks: Chunks) -> Self {
+        let unread = Unread { rest: Bytes::new(), chunks };
         Self { unread: AsyncRefCell::new(unread), closed: CancelHandle::default() }
+    }
+
+    /// The body of a background fetch record's response, where this is one, for hosts that take its
+    /// file over: see [`ResponseBody::export`]. The resource itself in all other cases, and where
+    /// something else holds it.
+    ///
+    /// # Errors
+    ///
+    /// The resource.
+    pub fn into_response_body(self: Rc<Self>) -> Result<ResponseBody, Rc<Self>> {
+        let body = Rc::try_unwrap(self)?;
+        match body.unread.into_inner() {
+            Unread { chunks: Chunks::Record(body), .. } => Ok(body),
+            unread => Err(Rc::new(Self { unread: AsyncRefCell::new(unread), closed: body.closed })),
+        }
     }
 }
 
@@ -36,12 +69,21 @@ impl Unread {
     /// At most `limit` bytes; none at the end.
     async fn read(&mut self, limit: usize) -> Result<Bytes, JsErrorBox> {
         while self.rest.is_empty() {
-            match self.chunks.try_next().await? {
+            match self.chunks.next().await? {
                 Some(chunk) => self.rest = chunk,
                 None => break,
             }
         }
         Ok(self.rest.split_to(limit.min(self.rest.len())))
+    }
+}
+
+impl Chunks {
+    async fn next(&mut self) -> Result<Option<Bytes>, JsErrorBox> {
+        match self {
+            Self::Record(body) => body.try_next().await.map_err(record_failed),
+            Self::Other(chunks) => chunks.try_next().await,
+        }
     }
 }
 
@@ -63,5 +105,11 @@ impl Resource for BodyResource {
 
     fn close(self: Rc<Self>) {
         self.closed.cancel();
+    }
+}
+
+impl fmt::Debug for BodyResource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BodyResource").finish_non_exhaustive()
     }
 }

@@ -6,8 +6,8 @@
 //! own Web APIs (`Request`, `Response`, streams, events). What they act on, the engine and its
 //! store, is one for all realms and lives outside of them.
 //!
-//! An embedder makes its realms with [`bgfetch_deno::init`](bgfetch_deno) among the extensions and
-//! calls, in its bootstrap script, functions of
+//! An embedder makes its realms with [`extensions()`], or with [`bgfetch_deno::init`](bgfetch_deno)
+//! where it has Deno's extensions among its own, and calls, in its bootstrap script, functions of
 //! `Deno.core.loadExtScript("ext:bgfetch_deno/mod.js")`: `install()` in every realm,
 //! `installServiceWorker()` in those of service workers. What they need is said there.
 //! `examples/embedder.rs` is a whole embedder.
@@ -33,8 +33,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use bgfetch::{Engine, PolicySnapshot, StorageKey};
+use deno_core::Extension;
+use deno_web::{BlobStore, InMemoryBroadcastChannel};
 use tokio::sync::watch;
+use url::Url;
 
+pub use body::BodyResource;
 pub use events::{Events, EventsSender, functional_events};
 
 /// What a realm is to the engine.
@@ -49,6 +53,19 @@ pub struct Options {
     pub policies: Arc<dyn Fn() -> PolicySnapshot + Send + Sync>,
     /// Where the realm of a service worker gets its events from. None in other realms.
     pub events: Option<Events>,
+}
+
+impl Options {
+    /// A page whose engine and policies stay the same.
+    #[must_use]
+    pub fn page(engine: Engine, storage_key: StorageKey, policies: PolicySnapshot) -> Self {
+        Self {
+            engine: watch::Sender::new(Some(engine)).subscribe(),
+            storage_key,
+            policies: Arc::new(move || policies.clone()),
+            events: None,
+        }
+    }
 }
 
 impl fmt::Debug for Options {
@@ -101,6 +118,36 @@ deno_core::extension!(
         state.put(realm::Realm::new(options.options));
     },
 );
+
+/// What Deno's Web APIs are given. The default is a realm without a location that shares nothing.
+#[derive(Clone, Default)]
+pub struct Web {
+    /// The URL of the realm's page or script.
+    pub location: Option<Url>,
+    /// The blobs that have URLs.
+    pub blobs: Arc<BlobStore>,
+    /// What goes through `BroadcastChannel`.
+    pub broadcast: InMemoryBroadcastChannel,
+}
+
+impl fmt::Debug for Web {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Web").field("location", &self.location).finish_non_exhaustive()
+    }
+}
+
+/// This crate's extension after those of Deno that it stands on, for embedders that have none of
+/// them in their realms otherwise.
+#[must_use]
+pub fn extensions(web: Web, options: Options) -> Vec<Extension> {
+    vec![
+        deno_webidl::deno_webidl::init(),
+        deno_web::deno_web::init(web.blobs, web.location, false, web.broadcast),
+        net::deno_net::init(),
+        deno_fetch::deno_fetch::init(deno_fetch::Options::default()),
+        bgfetch_deno::init(options),
+    ]
+}
 
 /// A stand-in for Deno's own `deno_net`, of which the JavaScript of `deno_fetch` asks for one
 /// function that only its HTTP client calls. For embedders without `deno_net`.

@@ -29,7 +29,7 @@ pub(crate) async fn op_bgfetch_response_ready(
 ) -> Result<JsResponse, JsErrorBox> {
     let record = with_realm(&state, |realm| realm.record(record).cloned())?;
     let response = record.response_ready().await.map_err(record_failed)?;
-    let body = BodyResource::new(response.body.map(|chunk| chunk.map_err(record_failed)));
+    let body = BodyResource::of_record(response.body);
     Ok(JsResponse { head: response.head, body: state.borrow_mut().resource_table.add(body) })
 }
 

@@ -34,6 +34,7 @@ const { runPage } = load("bgfetch_host/document");
 const { patch } = load("bgfetch_host/patches");
 const { installServiceWorkerApi } = load("bgfetch_host/service_worker_api");
 const { installServiceWorkerScope } = load("bgfetch_host/service_worker_scope");
+const { installWorkerScope } = load("bgfetch_host/worker_scope");
 
 const { kind, href, scope, serviceWorkers, hasPage, hasHook } = op_host_realm();
 
@@ -154,6 +155,7 @@ core.setHandledPromiseRejectionHandler((promise, reason) => {
 
 const { ServiceWorkerRegistration, scopeOf } = installServiceWorkerApi(kind, scope, serviceWorkers);
 install(globalThis, ServiceWorkerRegistration, scopeOf);
+if (kind !== "Window") installWorkerScope(kind, globalThis);
 if (kind === "ServiceWorker") {
   installServiceWorker(globalThis);
   installServiceWorkerScope(globalThis);

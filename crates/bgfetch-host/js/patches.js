@@ -75,18 +75,25 @@ function patchErrors() {
   });
 }
 
-/** A Request has no destination of its own: scripts' requests have the empty one. */
+/** Attributes that Deno's Request lacks: what they say of every request that a script made. */
 function patchRequest(prototype) {
-  const { get } = Object.getOwnPropertyDescriptor(prototype, "mode");
-  const attribute = {
-    get destination() {
-      // Throws for what is not a Request.
-      Reflect.apply(get, this, []);
-      return "";
-    },
+  const { get: mode } = Object.getOwnPropertyDescriptor(prototype, "mode");
+  const values = {
+    destination: "",
+    duplex: "half",
+    isHistoryNavigation: false,
+    isReloadNavigation: false,
   };
-  const descriptor = Object.getOwnPropertyDescriptor(attribute, "destination");
-  Object.defineProperty(prototype, "destination", descriptor);
+  for (const [name, value] of Object.entries(values)) {
+    const attribute = {
+      get [name]() {
+        // Throws for what is not a Request.
+        Reflect.apply(mode, this, []);
+        return value;
+      },
+    };
+    Object.defineProperty(prototype, name, Object.getOwnPropertyDescriptor(attribute, name));
+  }
 }
 
 return { patch };

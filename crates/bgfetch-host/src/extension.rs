@@ -1,13 +1,12 @@
 //! The extension that boots a realm, and the list of those it stands on.
 
 use std::cell::RefCell;
-use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use bgfetch_deno::Web;
 use deno_core::{Extension, OpState, op2};
 use deno_error::JsErrorBox;
-use deno_web::{BlobStore, InMemoryBroadcastChannel};
 use serde::Serialize;
 use url::Url;
 
@@ -42,8 +41,17 @@ pub enum ConsoleLevel {
     Error,
 }
 
-/// Where a realm's console writes to.
-pub type Console = Arc<dyn Fn(ConsoleLevel, &str) + Send + Sync>;
+/// The realm whose console writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsoleSource {
+    /// What its global object is.
+    pub kind: RealmKind,
+    /// The URL of its page or script.
+    pub url: Url,
+}
+
+/// Where the consoles of realms write to.
+pub type Console = Arc<dyn Fn(&ConsoleSource, ConsoleLevel, &str) + Send + Sync>;
 
 /// What the bootstrap script is told.
 #[derive(Serialize)]
@@ -56,7 +64,7 @@ pub(crate) struct Description {
     /// How service workers stand for the realm. None where nothing owns them.
     pub(crate) service_workers: Option<AtStart>,
     /// Whether it is a [secure context](https://html.spec.whatwg.org/multipage/webappapis.html#secure-context).
-    pub(crate) secure_context: bool,
+    pub(crate) is_secure_context: bool,
     /// Whether scripts have the network.
     pub(crate) has_network: bool,
     /// Whether it is the window of a page.
@@ -73,6 +81,14 @@ pub(crate) struct HostState {
     pub(crate) page: Option<Arc<PageState>>,
 }
 
+impl HostState {
+    fn write(&self, level: ConsoleLevel, message: &str) {
+        let Description { kind, href, .. } = &self.description;
+        let source = ConsoleSource { kind: *kind, url: href.clone() };
+        (self.console)(&source, level, message);
+    }
+}
+
 #[op2]
 #[serde]
 fn op_host_realm(state: &mut OpState) -> serde_json::Value {
@@ -87,7 +103,7 @@ fn op_host_console(state: &mut OpState, #[string] message: &str, #[smi] level: u
         2 => ConsoleLevel::Warn,
         _ => ConsoleLevel::Error,
     };
-    (state.borrow::<HostState>().console)(level, message.trim_end());
+    state.borrow::<HostState>().write(level, message.trim_end());
 }
 
 /// Tells the owner of the service workers something.
@@ -176,6 +192,7 @@ deno_core::extension!(
         "patches.js",
         "service_worker_api.js",
         "service_worker_scope.js",
+        "worker_scope.js",
     ],
     options = { host: HostState },
     state = |state, options| {
@@ -184,17 +201,8 @@ deno_core::extension!(
 );
 
 /// What the realms of one user agent share: blobs and broadcast channels. Clones are the same.
-#[derive(Clone, Default)]
-pub struct Shared {
-    blobs: Arc<BlobStore>,
-    broadcast: InMemoryBroadcastChannel,
-}
-
-impl fmt::Debug for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").finish_non_exhaustive()
-    }
-}
+#[derive(Clone, Debug, Default)]
+pub struct Shared(Web);
 
 /// All extensions of a realm, in the order of their dependencies.
 pub(crate) fn extensions(
@@ -202,15 +210,9 @@ pub(crate) fn extensions(
     host: HostState,
     background_fetch: bgfetch_deno::Options,
 ) -> Vec<Extension> {
-    let href = host.description.href.clone();
-    let extensions = [
-        deno_webidl::deno_webidl::init(),
-        deno_web::deno_web::init(shared.blobs, Some(href), false, shared.broadcast),
-        bgfetch_deno::net::deno_net::init(),
-        deno_fetch::deno_fetch::init(deno_fetch::Options::default()),
-        bgfetch_deno::bgfetch_deno::init(background_fetch),
-        bgfetch_host::init(host),
-    ];
+    let web = Web { location: Some(host.description.href.clone()), ..shared.0 };
+    let mut extensions = bgfetch_deno::extensions(web, background_fetch);
+    extensions.push(bgfetch_host::init(host));
     extensions.into_iter().map(embed).collect()
 }
 
@@ -229,12 +231,12 @@ mod tests {
                 href,
                 scope: None,
                 service_workers: None,
-                secure_context: true,
+                is_secure_context: true,
                 has_network: false,
                 has_page: false,
                 has_hook: false,
             },
-            console: Arc::new(|_, _| ()),
+            console: Arc::new(|_, _, _| ()),
             connection: None,
             network: None,
             page: None,

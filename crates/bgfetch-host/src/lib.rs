@@ -18,8 +18,9 @@ mod script_loader;
 mod service_worker;
 mod sources;
 mod user_agent;
+mod worker;
 
-pub use extension::{Console, ConsoleLevel, RealmKind, Shared};
+pub use extension::{Console, ConsoleLevel, ConsoleSource, RealmKind, Shared};
 pub use network::{LoadError, Network};
 pub use page::{Page, PageError};
 pub use realm::{Realm, RealmEnded, RealmOptions, ScriptError};
@@ -27,3 +28,4 @@ pub use service_worker::{
     LoadedScript, ScriptKind, ScriptLoader, ScriptNotLoaded, ServiceWorkers, ServiceWorkersOptions,
 };
 pub use user_agent::{Hook, OpenError, Prelude, UserAgent, UserAgentOptions};
+pub use worker::WorkerError;

@@ -14,11 +14,13 @@ use thiserror::Error;
 use tokio::sync::{Mutex as AsyncMutex, watch};
 use url::Url;
 
-use crate::extension::{Console, Shared};
+use crate::extension::{Console, RealmKind, Shared};
 use crate::network::Network;
 use crate::page::{Navigation, Page, PageError};
+use crate::realm::Realm;
 use crate::script_loader::HttpScriptLoader;
 use crate::service_worker::{ServiceWorkers, ServiceWorkersOptions};
+use crate::worker::{self, WorkerError};
 
 /// How a user agent is put together.
 pub struct UserAgentOptions {
@@ -153,6 +155,15 @@ impl UserAgent {
             prelude: self.prelude.as_ref(),
         };
         Page::open(navigation, url).await
+    }
+
+    /// Starts a dedicated or shared worker that no page made, and runs the script at `url` in it.
+    ///
+    /// # Errors
+    ///
+    /// See [`WorkerError`].
+    pub async fn open_worker(&self, kind: RealmKind, url: Url) -> Result<Realm, WorkerError> {
+        worker::open(&self.network, &self.service_workers, kind, url).await
     }
 
     /// The service workers.

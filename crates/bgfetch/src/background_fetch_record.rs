@@ -170,10 +170,8 @@ impl BackgroundFetchRecord {
         if result != Some(RecordResult::Success) {
             return Err(RecordError::Failed);
         }
-        let (bodies, to) = (Arc::clone(&self.bodies), to.to_owned());
         let key = BodyKey { record: self.key, generation };
-        let export = self.runtime.spawn_blocking(move || bodies.export(key, stored, &to, how));
-        export.await.map_err(|_| RecordError::Aborted)?.map_err(RecordError::Store)
+        export(&self.runtime, &self.bodies, (key, stored), to, how).await
     }
 
     fn body(
@@ -182,9 +180,23 @@ impl BackgroundFetchRecord {
         data: watch::Receiver<ResponseData>,
         key: BodyKey,
     ) -> ResponseBody {
-        let source = Source { reader, data, key, offset: 0, runtime: self.runtime.clone() };
-        ResponseBody { state: State::Idle(source) }
+        let (runtime, bodies) = (self.runtime.clone(), Arc::clone(&self.bodies));
+        let stored = Stored { bodies, data: data.clone(), key, runtime: runtime.clone() };
+        let source = Source { reader, data, key, offset: 0, runtime };
+        ResponseBody { stored, state: State::Idle(source) }
     }
+}
+
+async fn export(
+    runtime: &Handle,
+    bodies: &Arc<dyn Bodies>,
+    (key, length): (BodyKey, u64),
+    to: &Path,
+    how: Handover,
+) -> Result<(), RecordError> {
+    let (bodies, to) = (Arc::clone(bodies), to.to_owned());
+    let export = runtime.spawn_blocking(move || bodies.export(key, length, &to, how));
+    export.await.map_err(|_| RecordError::Aborted)?.map_err(RecordError::Store)
 }
 
 impl fmt::Debug for BackgroundFetchRecord {
@@ -196,7 +208,16 @@ impl fmt::Debug for BackgroundFetchRecord {
 /// A response's body as a stream: what is stored, and then what arrives. It reads only when it is
 /// asked, and keeps its bytes when the fetch is long gone.
 pub struct ResponseBody {
+    stored: Stored,
     state: State,
+}
+
+/// Where the whole body is, whatever was read of it.
+struct Stored {
+    bodies: Arc<dyn Bodies>,
+    data: watch::Receiver<ResponseData>,
+    key: BodyKey,
+    runtime: Handle,
 }
 
 enum State {
@@ -226,6 +247,29 @@ impl ResponseBody {
             all.extend_from_slice(&chunk?);
         }
         Ok(all)
+    }
+
+    /// Waits until the download has ended and puts the whole body at `to`, whatever was read of it:
+    /// see [`BackgroundFetchRecord::export`].
+    ///
+    /// # Errors
+    ///
+    /// As reading it to its end; [`RecordError::Aborted`] too where the records are no longer
+    /// available. Reading may still succeed then.
+    pub async fn export(&self, to: &Path, how: Handover) -> Result<(), RecordError> {
+        let Stored { bodies, data, key, runtime } = &self.stored;
+        let mut data = data.clone();
+        let ended = |data: &ResponseData| data.generation != key.generation || data.result.is_some();
+        let now = data.wait_for(ended).await.map_err(|_| RecordError::Aborted)?.clone();
+        // Once the record is gone its file is, or soon will be.
+        if data.has_changed().is_err() {
+            return Err(RecordError::Aborted);
+        }
+        let exposed = now.result.is_some_and(RecordResult::exposes_response);
+        if now.generation != key.generation || !exposed {
+            return Err(RecordError::Failed);
+        }
+        export(runtime, bodies, (*key, now.stored), to, how).await
     }
 
     /// The next bytes, waiting for them where the download goes on; none at the end.

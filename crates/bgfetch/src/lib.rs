@@ -68,7 +68,9 @@ pub use bgfetch_model::action::{PauseReason, Update};
 pub use bgfetch_model::attempt::{FaultKind, Resume};
 pub use bgfetch_model::background_fetch::display::Display;
 pub use bgfetch_model::background_fetch_manager::fetch::FetchOptions;
-pub use bgfetch_model::background_fetch_registration::match_all::MatchOptions;
+pub use bgfetch_model::background_fetch_registration::match_all::{
+    MatchOptions, request_matches_cached_item,
+};
 pub use bgfetch_model::bad_port::is_bad_port;
 pub use bgfetch_model::complete::retry::{Backoff, RetryPolicy};
 pub use bgfetch_model::config::Config;

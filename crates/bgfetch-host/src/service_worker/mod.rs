@@ -30,8 +30,8 @@ use crate::network::Network;
 use crate::page::{self, PageState};
 use crate::policies::snapshot;
 use crate::realm::{Realm, RealmOptions};
-pub(crate) use message::{AtStart, Connection};
-use message::{FromRealm, Import, RealmId, ToRealm, WorkerState};
+pub(crate) use message::{AtStart, Connection, Import};
+use message::{FromRealm, RealmId, ToRealm, WorkerState};
 use registration::State;
 use worker::Worker;
 
@@ -198,6 +198,22 @@ impl ServiceWorkers {
         Realm::connected(options, Some(connection), Some(page))
     }
 
+    /// Starts the realm of a dedicated or shared worker, which imports scripts by `import`.
+    pub(crate) fn open_worker_realm(
+        &self,
+        kind: RealmKind,
+        url: Url,
+        policies: PolicySnapshot,
+        import: Import,
+    ) -> io::Result<Realm> {
+        // Nothing is sent to it, as it is no client.
+        let (_, messages) = mpsc::unbounded_channel();
+        let realm = RealmId(self.0.state.lock().next_id());
+        let connection = self.0.connection(realm, AtStart::default(), messages, Some(import));
+        let options = self.0.realm_options(kind, url, move || policies.clone(), None);
+        Realm::connected(options, Some(connection), None)
+    }
+
     /// The URL of the script of that registration's active worker.
     #[must_use]
     pub fn active_script(&self, registration: &RegistrationKey) -> Option<Url> {
@@ -211,6 +227,14 @@ impl ServiceWorkers {
             Some(worker) => worker.is_running().await,
             None => false,
         }
+    }
+
+    /// Whether no worker runs, and none is being installed.
+    #[must_use]
+    pub fn are_quiet(&self) -> bool {
+        let jobs = self.0.jobs.lock();
+        let under_way = jobs.values().any(|job| job.try_lock().is_err());
+        !under_way && self.0.state.lock().workers().iter().all(|worker| worker.is_quiet())
     }
 
     /// Stops the active worker of that registration, as the user of a browser's developer tools

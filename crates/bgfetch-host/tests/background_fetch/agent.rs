@@ -91,10 +91,17 @@ impl Agent {
         path: &str,
         events: Option<bgfetch_deno::Events>,
     ) -> Realm {
+        let mut options = self.options(kind, path);
+        options.background_fetch.events = events;
+        Realm::start(options).unwrap()
+    }
+
+    /// How a realm of the site is made.
+    pub(crate) fn options(&self, kind: RealmKind, path: &str) -> RealmOptions {
         let url = self.origin.url(path);
         let policies = PolicySnapshot::of(&url);
         let errors = Arc::clone(&self.errors);
-        Realm::start(RealmOptions {
+        RealmOptions {
             kind,
             url,
             scope: Some(self.origin.url("/")),
@@ -102,17 +109,16 @@ impl Agent {
                 engine: self.engine.subscribe(),
                 storage_key: StorageKey(STORAGE_KEY.into()),
                 policies: Arc::new(move || policies.clone()),
-                events,
+                events: None,
             },
             shared: self.shared.clone(),
-            console: Arc::new(move |level, message| {
+            console: Arc::new(move |_, level, message| {
                 if level == ConsoleLevel::Error {
                     errors.lock().push(message.to_owned());
                 }
             }),
             network: None,
-        })
-        .unwrap()
+        }
     }
 }
 

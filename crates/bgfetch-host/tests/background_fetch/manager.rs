@@ -1,7 +1,7 @@
 //! BackgroundFetchManager.
 
 use bgfetch::{Engine, Permission, RegistrationKey, StorageKey, embedder};
-use bgfetch_testkit::{Resource, Serve};
+use bgfetch_testkit::{Gate, Resource, Serve};
 use deno_core::futures::future::BoxFuture;
 use serde_json::json;
 
@@ -334,7 +334,8 @@ async fn a_realm_outlives_its_engine_and_goes_on_with_the_next_one() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_owned();
     let agent = Agent::with(move |builder| builder.directory(path)).await;
-    agent.origin.serve("/a", hold().then(Resource::new(1, 10)));
+    let gate = Gate::new();
+    agent.origin.serve("/a", hold().then(Resource::new(1, 10).hold_head(&gate)));
     let window = agent.window();
     run(
         &window,
@@ -352,12 +353,10 @@ async fn a_realm_outlives_its_engine_and_goes_on_with_the_next_one() {
     assert_eq!(seen.await, json!("DOMException: AbortError"));
     let engine = Engine::builder().directory(folder.path()).open().unwrap();
     agent.engine.send_replace(Some(engine));
-    let seen = run(
-        &window,
-        "const same = await backgroundFetch.get('id') === self.registration;
-         return [same, await self.settled];",
-    );
-    assert_eq!(seen.await, json!([true, "success"]));
+    let same = run(&window, "return await backgroundFetch.get('id') === self.registration;");
+    assert_eq!(same.await, json!(true));
+    gate.open();
+    assert_eq!(run(&window, "return await self.settled;").await, json!("success"));
 }
 
 #[tokio::test]

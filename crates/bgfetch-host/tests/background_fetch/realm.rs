@@ -70,6 +70,27 @@ async fn what_is_cloned_and_transferred_is_what_the_standard_says() {
 }
 
 #[tokio::test]
+async fn a_request_has_the_attributes_of_the_standard() {
+    let agent = Agent::start().await;
+    let window = agent.window();
+    let seen = window.run_script(
+        "test.js",
+        "(() => {
+             const names = ['destination', 'duplex', 'isHistoryNavigation', 'isReloadNavigation'];
+             const request = new Request('/a');
+             const checked = names.every((name) => {
+                 const { get, set, enumerable } =
+                     Object.getOwnPropertyDescriptor(Request.prototype, name);
+                 try { get.call({}); return false; }
+                 catch { return get.name === `get ${name}` && enumerable && set === undefined; }
+             });
+             return [names.map((name) => request[name]), checked];
+         })()",
+    );
+    assert_eq!(seen.await.unwrap(), json!([["", "half", false, false], true]));
+}
+
+#[tokio::test]
 async fn exceptions_that_nothing_caught_are_told_and_the_realm_goes_on() {
     let agent = Agent::start().await;
     let window = agent.window();
@@ -104,4 +125,16 @@ async fn a_realm_whose_script_never_ends_can_be_dropped() {
     let looping = run(&worker, "setTimeout(() => { for (;;); }, 0); return 'looping';");
     assert_eq!(looping.await, json!("looping"));
     drop(worker);
+}
+
+#[tokio::test]
+async fn a_realm_is_idle_when_its_scripts_wait_for_messages_alone() {
+    let agent = Agent::start().await;
+    let window = agent.window();
+    let mut idle = window.idle();
+    idle.wait_for(|idle| *idle).await.unwrap();
+    let source = "self.ended = []; setTimeout(() => ended.push('timer'), 10); null";
+    window.run_script("test.js", source).await.unwrap();
+    idle.wait_for(|idle| *idle).await.unwrap();
+    assert_eq!(window.run_script("test.js", "ended").await.unwrap(), json!(["timer"]));
 }

@@ -125,3 +125,44 @@ async fn a_record_that_failed_or_was_aborted_rejects() {
     );
     assert_eq!(seen.await, json!(["TypeError", [404, "Not Found", ""], "AbortError", "TypeError"]));
 }
+
+#[tokio::test]
+async fn a_response_is_asked_for_at_the_first_look_and_no_earlier() {
+    let agent = Agent::start().await;
+    agent.origin.serve("/a", Resource::new(1, 10));
+    agent.origin.serve("/b", Resource::new(2, 20));
+    let worker = agent
+        .service_worker(
+            "const handle = Promise.withResolvers();
+             const matched = new Promise((resolve) => {
+                 onbackgroundfetchfail = (event) => {
+                     event.waitUntil(handle.promise);
+                     resolve(event.registration);
+                 };
+             });",
+        )
+        .await;
+    let window = agent.window();
+    run(
+        &window,
+        "await backgroundFetch.fetch('id', ['/a', '/b', 'strange:scheme']); return null;",
+    )
+    .await;
+    let seen = run(
+        &worker,
+        "const unhandled = [];
+         onunhandledrejection = ({ reason }) => unhandled.push(reason.name);
+         const fetched = await matched;
+         const [looked, late, failed] = await fetched.matchAll();
+         const response = await looked.responseReady;
+         handle.resolve();
+         while (fetched.recordsAvailable) await new Promise((resolve) => setTimeout(resolve, 0));
+         const name = await late.responseReady.then(() => 'resolved', (error) => error.name);
+         // Nobody asked about what failed, so that nobody is told.
+         const told = unhandled.length;
+         failed.responseReady;
+         while (unhandled.length === 0) await new Promise((resolve) => setTimeout(resolve, 0));
+         return [(await response.arrayBuffer()).byteLength, name, told, unhandled];",
+    );
+    assert_eq!(seen.await, json!([10, "AbortError", 0, ["AbortError"]]));
+}

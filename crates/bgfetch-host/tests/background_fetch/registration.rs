@@ -1,9 +1,15 @@
 //! BackgroundFetchRegistration.
 
-use bgfetch_testkit::{Gate, Reply, Resource, Serve};
-use serde_json::json;
+use std::sync::{Arc, mpsc as sync_mpsc};
 
-use crate::agent::{Agent, hold, run};
+use bgfetch::{Event, FetchOptions, RegistrationKey, RequestInfo, StorageKey, What};
+use bgfetch_host::{Realm, RealmKind, RealmOptions};
+use bgfetch_testkit::{Gate, Reply, Resource, Serve};
+use parking_lot::Mutex;
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use crate::agent::{Agent, STORAGE_KEY, hold, run};
 
 #[tokio::test]
 async fn a_fetch_has_one_registration_object_in_a_realm() {
@@ -20,23 +26,45 @@ async fn a_fetch_has_one_registration_object_in_a_realm() {
     assert_eq!(same.await, json!([true, true]));
 }
 
-#[tokio::test]
+/// Time is virtual, so that the engine waits for the page no longer than it takes for everything
+/// else to happen.
+#[tokio::test(start_paused = true)]
 async fn records_are_found_right_after_the_call_even_where_they_fail_without_the_network() {
     let agent = Agent::start().await;
+    let mut observer = agent.engine().observe().await.unwrap();
     // Without a listener the event is over at once, and the records with it.
     let worker = agent.service_worker("").await;
-    let window = agent.window();
+    let (reaches, mut reached) = mpsc::unbounded_channel();
+    let (release, released) = sync_mpsc::channel::<()>();
+    let released = Mutex::new(released);
+    // Holds up the page where it writes to its console.
+    let console = Arc::new(move |_, _: &str| {
+        reaches.send(()).unwrap();
+        released.lock().recv().unwrap();
+    });
+    let options = agent.options(RealmKind::Window, "/page.html");
+    let window = Realm::start(RealmOptions { console, ..options }).unwrap();
     let found = run(
         &window,
-        "let found = 0;
-         for (let id = 0; id < 20; id++) {
-             const call = backgroundFetch.fetch(`${id}`, 'strange:scheme');
-             const record = await call.then((registration) => registration.match('strange:scheme'));
-             if (record?.request.url === 'strange:scheme') found++;
-         }
-         return found;",
+        "return backgroundFetch.fetch('held', 'strange:scheme').then((registration) => {
+             console.log('a microtask of the promise');
+             return registration.match('strange:scheme');
+         }).then((record) => record.request.url, (error) => error.name);",
     );
-    assert_eq!(found.await, json!(20));
+    let other = async {
+        reached.recv().await.unwrap();
+        // All of another fetch happens meanwhile.
+        let scope = agent.origin.url("/");
+        let key = RegistrationKey { storage_key: StorageKey(STORAGE_KEY.into()), scope };
+        let manager = agent.engine().registration(key).background_fetch();
+        let request = RequestInfo::new("GET", "strange:scheme".parse().unwrap());
+        manager.fetch("other", [request], FetchOptions::default()).await.unwrap();
+        let ended = |event: &Event| &*event.id == "other" && matches!(event.what, What::EventEnded);
+        while observer.next().await.is_some_and(|event| !ended(&event)) {}
+        release.send(()).unwrap();
+    };
+    let (found, ()) = tokio::join!(found, other);
+    assert_eq!(found, json!("strange:scheme"));
     drop(worker);
 }
 

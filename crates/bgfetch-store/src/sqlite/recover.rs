@@ -1,7 +1,8 @@
 //! Start-up: one pass over records and files that makes them agree.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use bgfetch_model::ids::{BodyKey, FetchKey, Generation, RecordIndex, RecordKey};
@@ -200,12 +201,29 @@ pub(super) fn watermarks(sql: &Connection) -> rusqlite::Result<Vec<(BodyKey, u64
         .collect()
 }
 
+/// Cuts a body. Where it was handed over by a link the receiver's file stays as it is.
 fn truncate(path: &Path, length: u64) -> Result<(), StoreError> {
-    OpenOptions::new()
-        .write(true)
-        .open(path)
-        .and_then(|file| file.set_len(length))
-        .map_err(|error| StoreError::io(path, error))
+    let cut = || {
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        if !is_linked(&file)? {
+            return file.set_len(length);
+        }
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let mut own = tempfile::NamedTempFile::new_in(folder)?;
+        io::copy(&mut file.take(length), own.as_file_mut())?;
+        own.persist(path)?;
+        Ok(())
+    };
+    cut().map_err(|error: io::Error| StoreError::io(path, error))
+}
+
+/// Whether the file has a further name.
+fn is_linked(file: &File) -> io::Result<bool> {
+    #[cfg(unix)]
+    return Ok(std::os::unix::fs::MetadataExt::nlink(&file.metadata()?) > 1);
+    // The standard library does not tell elsewhere: there a body that is cut is always copied.
+    #[cfg(not(unix))]
+    return Ok(true);
 }
 
 /// Deletes what no row knows. What cannot be deleted does no harm but take space.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bgfetch_model::ids::FetchKey;
 use bgfetch_model::response::{FailureReason, RecordResult};
 use bgfetch_model::store_op::{StoreOp, StoredFetch, Sync, Transaction};
-use bgfetch_store::{Durability, Options, SqliteStore, Store};
+use bgfetch_store::{Durability, Handover, Options, SqliteStore, Store};
 use crossbeam_channel::Receiver;
 use tempfile::TempDir;
 
@@ -67,6 +67,21 @@ fn after_a_reboot_only_synced_bytes_count() {
     // The same boot goes on: from here the files tell the length again.
     write(&*bodies, body(0, 2, 1), 0, b"again");
     assert_eq!(loaded(&directory, REBOOTED).records[2].stored, 5);
+}
+
+#[test]
+fn what_is_cut_after_a_reboot_is_whole_where_it_was_handed_over() {
+    let (directory, mut store) = begun(1, Options::default());
+    let bodies = store.bodies();
+    write(&*bodies, body(0, 0, 1), 0, b"0123456789");
+    commit(&mut store, [settle_record(record(0, 0), 10)]);
+    let taken_over = directory.path().join("taken-over");
+    bodies.export(body(0, 0, 1), 10, &taken_over, Handover::Link).unwrap();
+    drop(store);
+    assert_eq!(loaded(&directory, REBOOTED).records[0].stored, 0);
+    assert_eq!(fs::read(&taken_over).unwrap(), b"0123456789");
+    write(&*bodies, body(0, 0, 1), 0, b"again");
+    assert_eq!(fs::read(&taken_over).unwrap(), b"0123456789");
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! The whole engine against a real server: from `fetch()` to the worker's event.
 
 use bgfetch::mock::{Behaviour, ScriptedHost};
-use bgfetch::{EventKind, FailureReason, FetchOptions, Handover, MatchOptions, RequestInfo};
+use bgfetch::{
+    EventKind, FailureReason, FetchOptions, Handover, MatchOptions, RecordError, RequestInfo,
+};
 use bgfetch_testkit::{Gate, MIB, Origin, Reply, Resource, Serve};
 
 use crate::common::{Agent, bodies_of, record_bodies, records_of};
@@ -122,4 +124,31 @@ async fn a_record_can_be_taken_over_as_a_file() {
     }
     // The store keeps its own until the event ended.
     assert!(bodies_of(&fetch).await == [model.bytes()]);
+}
+
+#[tokio::test]
+async fn a_body_can_be_taken_over_before_it_is_whole() {
+    let origin = Origin::start();
+    let gate = Gate::new();
+    let film = Resource::new(7, 2 * MIB);
+    origin.serve("/film", film.clone().hold_at(MIB, &gate));
+    let agent = Agent::start();
+    let engine = agent.open(ScriptedHost::new([Behaviour::NeverSettle]));
+    let manager = agent.manager(&engine).await;
+    let fetch = manager.fetch("film", [origin.url("/film")], FetchOptions::default()).await;
+    let fetch = fetch.unwrap();
+    let record = records_of(&fetch).await.remove(0);
+    let mut body = record.response_ready().await.unwrap().body;
+    body.chunk().await.unwrap().unwrap();
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("film");
+    let mut export = Box::pin(body.export(&file, Handover::Link));
+    assert!(futures_util::poll!(&mut export).is_pending());
+    gate.open();
+    export.await.unwrap();
+    film.matches_file(&file).unwrap();
+    engine.shutdown().await.unwrap();
+    let gone = folder.path().join("gone");
+    assert!(matches!(body.export(&gone, Handover::Link).await, Err(RecordError::Aborted)));
+    assert!(!gone.exists());
 }
