@@ -32,7 +32,7 @@ background_fetch_test(async ({ t, reporter, id }) => {
   })}`;
   const started = reporter.report(id, "started");
   document.body.appendChild(frame);
-  t.add_cleanup(() => frame.remove());
+  t.add_cleanup(async () => frame.remove());
   await started;
   await server.requests(1);
   frame.remove();
