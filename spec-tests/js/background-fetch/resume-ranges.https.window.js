@@ -29,10 +29,6 @@ resumes(
   { ranges: [undefined, undefined] },
 );
 
-const DATES = [
-  ["Date", "Sun, 06 Nov 1994 08:49:37 GMT"],
-  ["Last-Modified", "Sun, 06 Nov 1994 07:49:37 GMT"],
-];
 resumes(
   "Ruling 23: a Last-Modified long before the Date is strong",
   [{ ...half, headers: DATES }, { ...whole, headers: DATES }],

@@ -9,6 +9,12 @@ const other = { size: 50_000, seed: 1, ranges: true, headers: [["ETag", '"b"']] 
 /** What is left of the whole, as a reply that does not look at the request. */
 const rest = (headers) => ({ status: 206, size: 0, headers });
 
+/** A Last-Modified that is strong, because it was long before. */
+const DATES = [
+  ["Date", "Sun, 06 Nov 1994 08:49:37 GMT"],
+  ["Last-Modified", "Sun, 06 Nov 1994 07:49:37 GMT"],
+];
+
 /** A record whose server answers so ends with that body, after requests with those ranges. */
 function resumes(description, replies, { size = WHOLE, seed = 0, ranges }) {
   background_fetch_test(async ({ manager, id, settled }) => {
