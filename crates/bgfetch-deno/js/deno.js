@@ -6,6 +6,7 @@ const { core } = __bootstrap;
 const webidl = core.loadExtScript("ext:deno_webidl/00_webidl.js");
 const { DOMException, QuotaExceededError } = core.loadExtScript("ext:deno_web/01_dom_exception.js");
 const event = core.loadExtScript("ext:deno_web/02_event.js");
+const abortSignal = core.loadExtScript("ext:deno_web/03_abort_signal.js");
 const streams = core.loadExtScript("ext:deno_web/06_streams.js");
 const { headerListFromHeaders } = core.loadExtScript("ext:deno_fetch/20_headers.js");
 const { InnerBody } = core.loadExtScript("ext:deno_fetch/22_body.js");
@@ -83,15 +84,15 @@ function takeBody(object) {
   return body === null ? null : streams.resourceForReadableStream(body.stream);
 }
 
-/** A Response with immutable headers, whose body is pulled from a resource. */
+/** A Response with immutable headers, whose body is pulled from a resource, where it has one. */
 function newResponse(head, bodyResource) {
   const inner = response.newInnerResponse(head.status, head.status_text ?? "");
   inner.type = RESPONSE_TYPES[head.response_type];
   inner.urlList = head.url_list;
   inner.headerList = head.headers.map(([name, value]) => [name, value]);
-  if (response.nullBodyStatus(head.status)) {
+  if (bodyResource !== null && response.nullBodyStatus(head.status)) {
     core.tryClose(bodyResource);
-  } else {
+  } else if (bodyResource !== null) {
     inner.body = bodyOf(bodyResource);
   }
   return response.fromInnerResponse(inner, "immutable");
@@ -105,19 +106,35 @@ const RESPONSE_TYPES = {
   "opaque-redirect": "opaqueredirect",
 };
 
+/** Runs `algorithm` when the signal is aborted, before scripts are told. */
+function onAbort(signal, algorithm) {
+  signal[abortSignal.add](algorithm);
+}
+
+/** Gives what ends a Response's body, read or not, with an error. */
+function bodyErrorer(object) {
+  const stream = response.toInnerResponse(object).body?.stream;
+  return (error) => {
+    if (stream !== undefined) streams.errorReadableStream(stream, error);
+  };
+}
+
 function bodyOf(resource) {
   return new InnerBody(streams.readableStreamForRid(resource));
 }
 
 return {
   afterMicrotasks,
+  bodyErrorer,
   DOMException,
   Event,
   EventTarget,
   fire,
   fromStoredRequest,
   newResponse,
+  onAbort,
   QuotaExceededError,
+  reportException: event.reportException,
   Request,
   takeBody,
   toStoredRequest,

@@ -10,7 +10,7 @@ use deno_error::JsErrorBox;
 use serde::Serialize;
 use url::Url;
 
-use crate::network::Network;
+use crate::fetch::{self, FetchClient};
 use crate::page::{self, PageState};
 use crate::service_worker::{AtStart, Connection};
 use crate::sources::embed;
@@ -77,12 +77,13 @@ pub(crate) struct HostState {
     pub(crate) description: Description,
     pub(crate) console: Console,
     pub(crate) connection: Option<Connection>,
-    pub(crate) network: Option<Network>,
+    /// How scripts reach the network.
+    pub(crate) fetch: Option<FetchClient>,
     pub(crate) page: Option<Arc<PageState>>,
 }
 
 impl HostState {
-    fn write(&self, level: ConsoleLevel, message: &str) {
+    pub(crate) fn write(&self, level: ConsoleLevel, message: &str) {
         let Description { kind, href, .. } = &self.description;
         let source = ConsoleSource { kind: *kind, url: href.clone() };
         (self.console)(&source, level, message);
@@ -104,6 +105,18 @@ fn op_host_console(state: &mut OpState, #[string] message: &str, #[smi] level: u
         _ => ConsoleLevel::Error,
     };
     state.borrow::<HostState>().write(level, message.trim_end());
+}
+
+/// Fills an array with random bytes.
+#[op2(fast)]
+fn op_host_random(#[buffer] bytes: &mut [u8]) -> Result<(), JsErrorBox> {
+    getrandom::fill(bytes).map_err(|error| JsErrorBox::generic(error.to_string()))
+}
+
+#[op2]
+#[string]
+fn op_host_uuid() -> String {
+    uuid::Uuid::new_v4().to_string()
 }
 
 /// Tells the owner of the service workers something.
@@ -173,6 +186,10 @@ deno_core::extension!(
         op_host_send,
         op_host_receive,
         op_host_import_script,
+        op_host_random,
+        op_host_uuid,
+        fetch::op_host_fetch_handle,
+        fetch::op_host_fetch,
         page::op_page_document,
         page::op_page_load_script,
         page::op_page_policy,
@@ -188,10 +205,17 @@ deno_core::extension!(
     lazy_loaded_js = [
         dir "js",
         "document.js",
+        "dom.js",
+        "elements.js",
+        "fetch.js",
         "global_scope.js",
+        "navigator.js",
         "patches.js",
+        "selectors.js",
         "service_worker_api.js",
         "service_worker_scope.js",
+        "window.js",
+        "window_or_worker.js",
         "worker_scope.js",
     ],
     options = { host: HostState },
@@ -238,7 +262,7 @@ mod tests {
             },
             console: Arc::new(|_, _, _| ()),
             connection: None,
-            network: None,
+            fetch: None,
             page: None,
         };
         let background_fetch = bgfetch_deno::Options {

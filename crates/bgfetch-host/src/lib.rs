@@ -10,6 +10,7 @@
 //! hostile pages.
 
 mod extension;
+mod fetch;
 mod network;
 mod page;
 mod policies;

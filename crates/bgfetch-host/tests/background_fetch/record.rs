@@ -143,11 +143,8 @@ async fn a_response_is_asked_for_at_the_first_look_and_no_earlier() {
         )
         .await;
     let window = agent.window();
-    run(
-        &window,
-        "await backgroundFetch.fetch('id', ['/a', '/b', 'strange:scheme']); return null;",
-    )
-    .await;
+    run(&window, "await backgroundFetch.fetch('id', ['/a', '/b', 'strange:scheme']); return null;")
+        .await;
     let seen = run(
         &worker,
         "const unhandled = [];
