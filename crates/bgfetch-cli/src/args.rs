@@ -16,6 +16,12 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Fetch all URLs as one item and write them to a directory
     Get(Get),
+    /// Open a page, run its scripts and its service worker, and show their fetches
+    #[cfg(feature = "js")]
+    Run(Run),
+    /// Run web-platform-tests
+    #[cfg(feature = "js")]
+    Wpt(Wpt),
     /// List the fetches of a store
     List {
         #[command(flatten)]
@@ -66,6 +72,48 @@ pub(crate) struct Get {
     /// Print one JSON event a line instead of progress bars
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[cfg(feature = "js")]
+#[derive(Debug, clap::Args)]
+pub(crate) struct Run {
+    /// URL of a page (http or https), or a folder with an index.html, which is served on loopback
+    #[arg(required_unless_present = "no_page")]
+    pub(crate) app: Option<String>,
+    #[command(flatten)]
+    pub(crate) store: Store,
+    /// Print one JSON event a line instead of a screen
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Open no page: finish what earlier runs began, and tell the service workers
+    #[arg(long)]
+    pub(crate) no_page: bool,
+    /// Bytes of each file of a folder that are sent a second, to try a slow network
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) slow: Option<u64>,
+}
+
+#[cfg(feature = "js")]
+#[derive(Debug, clap::Args)]
+pub(crate) struct Wpt {
+    /// Folders and files of tests, relative to the root
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// The folder of the tests: a checkout of web-platform-tests, or one like it
+    #[arg(long, value_name = "DIR", default_value = "spec-tests/js")]
+    pub(crate) wpt_root: PathBuf,
+    /// A script that runs in each window before the test
+    #[arg(long, value_name = "FILE.js")]
+    pub(crate) prelude: Option<PathBuf>,
+    /// The tests that are known to fail, with reasons
+    #[arg(long, value_name = "FILE")]
+    pub(crate) expectations: Option<PathBuf>,
+    /// Write a report to this file, as wptreport has it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Let a file whose URL names a pipe answer every method, as preflights of tests want it
+    #[arg(long)]
+    pub(crate) pipe_any_method: bool,
 }
 
 /// Which fetch a command is about.
