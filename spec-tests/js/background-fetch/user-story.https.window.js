@@ -108,20 +108,14 @@ background_fetch_test(async ({ manager, reporter, id }) => {
   assert_equals(report.result, "");
 }, "The worker is told that the user clicked on the UI");
 
-background_fetch_test(async ({ t, reporter, id }) => {
+background_fetch_test(async ({ reporter, id }) => {
   const server = new Server([{ size: 5000, hold: 1000 }]);
-  const frame = document.createElement("iframe");
-  frame.src = `resources/closes.html?${new URLSearchParams({
-    scope: reporter.registration.scope,
-    id,
-    url: server.url,
-  })}`;
-  const started = reporter.report(id, "started");
-  document.body.appendChild(frame);
-  t.add_cleanup(async () => frame.remove());
-  await started;
+  const { scope } = reporter.registration;
+  const query = new URLSearchParams({ scope, id, url: server.url });
+  const page = bgfetchTesting.openPage(`resources/starts.html?${query}`);
+  await reporter.report(id, "started");
   await server.requests(1);
-  frame.remove();
+  bgfetchTesting.closePage(page);
   await server.release();
   const report = await reporter.report(id, "backgroundfetchsuccess");
   assert_body(report.records[0], 5000);
