@@ -3,17 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use bgfetch::{Builder, Engine, StoreError};
+use bgfetch::{Builder, Config, Engine, StoreError};
 
 use crate::control::client;
 use crate::control::protocol::{Request, Response};
 use crate::exit::Failure;
 
 /// How long to wait for a store that is being opened or closed by somebody else.
-const PATIENCE: Duration = Duration::from_secs(3);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The pause between two tries.
-const INTERVAL: Duration = Duration::from_millis(50);
+pub(crate) const INTERVAL: Duration = Duration::from_millis(50);
 
 /// Who has the store.
 pub(crate) enum Access {
@@ -55,16 +55,30 @@ pub(crate) fn builder(directory: &Path) -> Builder {
             never_reached.retries = u32::MAX;
             never_reached.cap = Duration::from_secs(3);
             never_reached.budget = Duration::from_secs(15);
-            // Somebody will free the disk or mend the directory some day; until then the bodies
-            // are kept, however often writing them was tried.
-            config.delivery.max_attempts = u32::MAX;
-            config.delivery.time_to_live = Duration::MAX;
+            deliver_until_handled(config);
         })
         .event_timeouts(bgfetch::EventTimeouts {
             // Copying to another disk takes as long as it takes.
             start_and_dispatch: Duration::MAX,
             lifetime: Duration::MAX,
         })
+}
+
+/// Somebody will free the disk, or mend the directory or the service worker, some day; until then
+/// the bodies are kept, however often it was tried. Looking at a store counts as trying, too.
+pub(crate) fn deliver_until_handled(config: &mut Config) {
+    config.delivery.max_attempts = u32::MAX;
+    config.delivery.time_to_live = Duration::MAX;
+}
+
+/// Makes the store's directory where it is missing, for the user alone.
+#[cfg(feature = "js")]
+pub(crate) fn make_private(directory: &Path) -> Result<(), Failure> {
+    let mut builder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    let made = builder.recursive(true).create(directory);
+    made.map_err(|error| Failure(format!("cannot make {}: {error}", directory.display())))
 }
 
 /// Opens the store, or puts a request to the process that has it.

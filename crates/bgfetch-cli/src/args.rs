@@ -16,6 +16,9 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Fetch all URLs as one item and write them to a directory
     Get(Get),
+    /// Open a page, run its scripts and its service worker, and show their fetches
+    #[cfg(feature = "js")]
+    Run(Run),
     /// List the fetches of a store
     List {
         #[command(flatten)]
@@ -66,6 +69,25 @@ pub(crate) struct Get {
     /// Print one JSON event a line instead of progress bars
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[cfg(feature = "js")]
+#[derive(Debug, clap::Args)]
+pub(crate) struct Run {
+    /// URL of a page (http or https), or a folder with an index.html, which is served on loopback
+    #[arg(required_unless_present = "no_page")]
+    pub(crate) app: Option<String>,
+    #[command(flatten)]
+    pub(crate) store: Store,
+    /// Print one JSON event a line instead of a screen
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Open no page: finish what earlier runs began, and tell the service workers
+    #[arg(long)]
+    pub(crate) no_page: bool,
+    /// Bytes of each file of a folder that are sent a second, to try a slow network
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) slow: Option<u64>,
 }
 
 /// Which fetch a command is about.

@@ -21,6 +21,8 @@ use crate::output::Stdout;
 pub(crate) async fn run(command: args::Command) -> Result<Outcome, Failure> {
     let (command, Target { id, store }, json) = match command {
         args::Command::Get(get) => return crate::get::run(get).await,
+        #[cfg(feature = "js")]
+        args::Command::Run(run) => return crate::run::run(run).await,
         args::Command::List { store, json } => (Command::List, Target { id: None, store }, json),
         args::Command::Show { target, json } => (Command::Show, target, json),
         args::Command::Pause(target) => (Command::Pause, target, false),
@@ -91,8 +93,8 @@ fn print(
 fn done(command: Command, id: &str, live: bool) -> String {
     let (verb, stopped) = match command {
         Command::Pause => ("paused", "it stays so until it is resumed"),
-        Command::Resume => ("resumed", "run the same get again to go on"),
-        Command::Abort => ("aborted", "the next get deletes its bytes"),
+        Command::Resume => ("resumed", "run the same command again to go on"),
+        Command::Abort => ("aborted", "the next run deletes its bytes"),
         Command::Click => ("clicked", "no process is at work to notice"),
         Command::Dismiss => return format!("dismissed {id}"),
         Command::List | Command::Show => return id.to_owned(),

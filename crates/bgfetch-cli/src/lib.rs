@@ -10,8 +10,13 @@
 //!
 //! Code map: `args` is the command line; `get` the one command that downloads, `plan` what it was
 //! asked for, `worker` its handler of settling events, `file_names` the names of the files and
-//! `output` what it tells; `commands` are the others, which reach a store through `access`: opened
-//! where nobody has it, and else through the owner's `control` socket. `jobs` is what they show.
+//! `output` what it tells; `run`, with the feature `js`, is a user agent for pages; `commands` are
+//! the others, which reach a store through `access`: opened where nobody has it, and else through
+//! the owner's `control` socket. `jobs` is what they show.
+//!
+//! # Cargo features
+//!
+//! `js` brings `bgfetch run`, and with it a JavaScript engine, which needs cmake to build.
 
 mod access;
 mod args;
@@ -23,6 +28,8 @@ mod get;
 mod jobs;
 mod output;
 mod plan;
+#[cfg(feature = "js")]
+mod run;
 mod text;
 mod worker;
 
@@ -46,6 +53,10 @@ pub fn main() -> ExitCode {
 
 fn run(args: Args) -> Result<Outcome, Failure> {
     // The engine has a thread of its own; this one serves the terminal and the control socket.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(commands::run(args.command))
+    #[cfg(not(feature = "js"))]
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    // Scripts that wait for another must not hold up what they wait for.
+    #[cfg(feature = "js")]
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.enable_all().build()?.block_on(commands::run(args.command))
 }

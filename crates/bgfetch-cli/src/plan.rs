@@ -62,7 +62,7 @@ pub(crate) fn directory_of(registration: &RegistrationKey) -> Option<PathBuf> {
 }
 
 /// The rules of the engine, told with the URL that breaks them, and before the store is touched.
-fn checked_url(text: &str) -> Result<Url, Failure> {
+pub(crate) fn checked_url(text: &str) -> Result<Url, Failure> {
     let refuse = |why: &str| Err(Failure(format!("{text}: {why}")));
     let url = match Url::parse(text) {
         Ok(url) => url,

@@ -30,6 +30,7 @@ const { Response } = load("deno_fetch/23_response");
 const { install, installServiceWorker } = load("bgfetch_deno/mod");
 const { markingRequest } = load("bgfetch_deno/dangling_markup");
 const { defineGlobalScope } = load("bgfetch_host/global_scope");
+const { installCaches } = load("bgfetch_host/caches");
 const { installDocument } = load("bgfetch_host/document");
 const { installNavigator } = load("bgfetch_host/navigator");
 const { patch } = load("bgfetch_host/patches");
@@ -172,6 +173,7 @@ if (kind === "ServiceWorker") {
   installServiceWorker(globalThis);
   installServiceWorkerScope(globalThis);
 }
+if (isSecureContext) installCaches(globalThis);
 if (hasPage) {
   installWindow(globalThis);
   installDocument(globalThis);

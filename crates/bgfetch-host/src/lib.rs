@@ -9,6 +9,7 @@
 //! `quickjs` (the default) or `v8` choose deno_core's JavaScript engine. QuickJS is no sandbox for
 //! hostile pages.
 
+mod cache;
 mod extension;
 mod fetch;
 mod network;
@@ -20,6 +21,7 @@ mod service_worker;
 mod sources;
 mod user_agent;
 
+pub use cache::{CacheError, CacheStore};
 pub use extension::{Console, ConsoleLevel, ConsoleSource, RealmKind, Shared};
 pub use network::{LoadError, Network};
 pub use page::{Page, PageError};

@@ -14,6 +14,7 @@ use thiserror::Error;
 use tokio::sync::{Mutex as AsyncMutex, watch};
 use url::Url;
 
+use crate::cache::{CacheError, CacheStore};
 use crate::extension::{Console, Shared};
 use crate::network::Network;
 use crate::page::{Navigation, Page, PageError};
@@ -73,6 +74,9 @@ pub enum OpenError {
     /// What is kept in the folder could not be read.
     #[error("what is kept cannot be read: {0}")]
     Io(#[from] io::Error),
+    /// The caches could not be opened.
+    #[error(transparent)]
+    Caches(#[from] CacheError),
     /// The engine could not be opened.
     #[error(transparent)]
     Engine(#[from] bgfetch::Error),
@@ -119,7 +123,7 @@ impl UserAgent {
         let service_workers = ServiceWorkers::open(ServiceWorkersOptions {
             loader: Arc::new(HttpScriptLoader(network.clone())),
             file: Some(folder.join("service-workers.json")),
-            shared: Shared::default(),
+            shared: Shared::with_caches(CacheStore::open(Some(&folder.join("caches")))?),
             console,
             network: Some(network.clone()),
             idle_limit,

@@ -338,6 +338,26 @@ async fn names_go_through_the_resolver() {
     assert!(failed.to_string().contains("no such host"), "{failed}");
 }
 
+#[tokio::test]
+async fn a_resolver_s_port_is_taken_where_the_url_names_none() {
+    struct Elsewhere(std::net::SocketAddr);
+    impl Resolve for Elsewhere {
+        fn resolve(&self, _host: &str) -> BoxFuture<'static, io::Result<Vec<std::net::IpAddr>>> {
+            let ip = self.0.ip();
+            Box::pin(async move { Ok(vec![ip]) })
+        }
+        fn port(&self, host: &str) -> Option<u16> {
+            (host == "some.test").then_some(self.0.port())
+        }
+    }
+    let origin = Origin::http().await;
+    let fetcher = HyperFetcher::builder().resolver(Elsewhere(origin.address)).build().unwrap();
+    let headers = text(&fetcher, get("http://some.test/headers")).await;
+    assert!(headers.contains("host: some.test\n"), "{headers}");
+    let url = format!("http://other.test:{}/headers", origin.address.port());
+    assert!(text(&fetcher, get(&url)).await.contains("host: other.test:"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn connecting_has_a_time_limit() {
     struct Never;

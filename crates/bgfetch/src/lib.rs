@@ -98,7 +98,9 @@ pub use bgfetch_net::fetch::cookies::{CookieContext, CookieStore};
 pub use bgfetch_net::fetch::trustworthy::is_potentially_trustworthy;
 pub use bgfetch_net::fetcher::{FetchError, FetchRequest, FetchResponse, Fetcher};
 #[cfg(feature = "hyper")]
-pub use bgfetch_net::hyper::{HyperFetcher, HyperFetcherBuilder, Resolve, ServerLimits};
+pub use bgfetch_net::hyper::{
+    HyperFetcher, HyperFetcherBuilder, Resolve, ServerLimits, SystemResolver,
+};
 pub use bgfetch_net::scheduler::{Limits, Priority};
 #[cfg(feature = "sqlite")]
 pub use bgfetch_store::{Durability, Options as StoreOptions, SqliteStore};

@@ -1,17 +1,18 @@
 //! One JSON object a line, for programs.
 
-use bgfetch::{Event, FetchResult, Job, PauseReason, RecordResult, What};
+use std::collections::HashMap;
+
+use bgfetch::{Event, FetchKey, FetchResult, Job, PauseReason, RecordResult, What};
 use serde::Serialize;
 
 use super::Stdout;
-use crate::worker::Report;
 
 /// Prints events.
 #[derive(Debug, Default)]
 pub(crate) struct Json {
     stdout: Stdout,
-    /// Why the fetch is paused at the moment.
-    paused: Option<PauseReason>,
+    /// Why fetches are paused at the moment.
+    paused: HashMap<FetchKey, PauseReason>,
 }
 
 /// An event. What does not apply is left out.
@@ -51,26 +52,26 @@ struct Line<'a> {
 }
 
 impl Json {
-    pub(super) fn restarted(&mut self, job: &Job) {
+    pub(crate) fn restarted(&mut self, job: &Job) {
         self.print(&Line { reason: Some("restart"), ..line_of_job("resumed", job) });
     }
 
-    pub(super) fn held_back(&mut self, job: &Job, reason: PauseReason) {
-        self.paused = Some(reason);
+    pub(crate) fn held_back(&mut self, job: &Job, reason: PauseReason) {
+        self.paused.insert(job.key, reason);
         self.print(&Line { reason: Some(reason.as_str()), ..line_of_job("paused", job) });
     }
 
-    pub(super) fn event(&mut self, event: &Event) {
+    pub(crate) fn event(&mut self, event: &Event) {
         let line = |name| line_of_event(name, event);
         match &event.what {
             What::Registered => self.print(&line("registered")),
             What::Progress => self.print(&line("progress")),
             What::Paused(reason) => {
-                self.paused = Some(*reason);
+                self.paused.insert(event.fetch, *reason);
                 self.print(&Line { reason: Some(reason.as_str()), ..line("paused") });
             }
             What::Resumed => {
-                let reason = self.paused.take().map(PauseReason::as_str);
+                let reason = self.paused.remove(&event.fetch).map(PauseReason::as_str);
                 self.print(&Line { reason, ..line("resumed") });
             }
             What::Retry { record, url, attempt, delay, message } => self.print(&Line {
@@ -94,16 +95,16 @@ impl Json {
                     ..with_result(line("record-settled"), fetch_result)
                 });
             }
-            // Told when the files are there: see `settled`.
+            // `settled` tells, when it is time.
             _ => {}
         }
     }
 
-    pub(super) fn settled(&mut self, event: &Event, report: &Report) {
-        self.print(&with_result(line_of_event("settled", event), report.result));
+    pub(crate) fn settled(&mut self, event: &Event, result: FetchResult) {
+        self.print(&with_result(line_of_event("settled", event), result));
     }
 
-    fn print(&mut self, line: &Line<'_>) {
+    pub(crate) fn print(&mut self, line: &impl Serialize) {
         // Text and numbers always have a form in JSON.
         if let Ok(line) = serde_json::to_string(line) {
             self.stdout.text(&format!("{line}\n"));

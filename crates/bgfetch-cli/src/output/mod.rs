@@ -1,8 +1,8 @@
 //! What `get` tells while it works: bars on a terminal, plain lines elsewhere, or JSON.
 
 mod bars;
-mod json;
-mod plain;
+pub(crate) mod json;
+pub(crate) mod plain;
 
 use std::io::{IsTerminal as _, Write as _};
 
@@ -93,7 +93,7 @@ impl Output {
                 Plain::new(&report.out).settled(event, report);
             }
             Self::Plain(plain) => plain.settled(event, report),
-            Self::Json(json) => json.settled(event, report),
+            Self::Json(json) => json.settled(event, report.result),
         }
     }
 
@@ -107,7 +107,7 @@ impl Output {
 }
 
 /// How a pause is called on the screen.
-fn pause_text(reason: PauseReason) -> &'static str {
+pub(crate) fn pause_text(reason: PauseReason) -> &'static str {
     match reason {
         PauseReason::User => "paused",
         PauseReason::Offline => "offline – waiting",

@@ -17,13 +17,68 @@ const INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) struct Plain {
     stdout: Stdout,
     out: PathBuf,
+    pace: Pace,
+}
+
+/// Tells what happens to a fetch, and of its progress in good measure.
+#[derive(Debug, Default)]
+pub(crate) struct Pace {
     /// When progress was told last, and the bytes that were there then.
     last: Option<(Instant, u64)>,
 }
 
+impl Pace {
+    /// The line that tells of an event while the fetch is active, if one does.
+    pub(crate) fn line_of(&mut self, event: &Event) -> Option<String> {
+        match &event.what {
+            What::Progress => self.progress(event),
+            What::Paused(reason) => Some(paused(*reason)),
+            What::Resumed => Some("resumed".into()),
+            What::Retry { url, attempt, delay, message, .. } => {
+                let delay = delay.as_secs_f64();
+                Some(format!("retry {attempt} in {delay:.1} s: {url}: {message}"))
+            }
+            What::RecordSettled { url, result: RecordResult::Success, stored, .. } => {
+                Some(format!("done {url}, {}", HumanBytes(*stored)))
+            }
+            What::RecordSettled { url, result: RecordResult::Failure(reason), .. } => {
+                Some(format!("failed {url}: {}", reason.as_str()))
+            }
+            _ => None,
+        }
+    }
+
+    fn progress(&mut self, event: &Event) -> Option<String> {
+        let now = Instant::now();
+        // A rate needs two points in time; the first one is told of by "registered" or "resumed".
+        let (last, before) = *self.last.get_or_insert((now, event.downloaded));
+        let elapsed = now.duration_since(last);
+        if elapsed < INTERVAL {
+            return None;
+        }
+        self.last = Some((now, event.downloaded));
+        let rate = event.downloaded.saturating_sub(before) as f64 / elapsed.as_secs_f64();
+        let (there, rate) = (HumanBytes(event.downloaded), HumanBytes(rate as u64));
+        let of = match event.download_total {
+            0 => String::new(),
+            total => format!(" of {}", HumanBytes(total)),
+        };
+        Some(format!("progress {there}{of}, {rate}/s"))
+    }
+}
+
+/// Tells that a fetch is held back.
+fn paused(reason: PauseReason) -> String {
+    let hint = match reason {
+        PauseReason::User => "; bgfetch resume lets it go on",
+        _ => "",
+    };
+    format!("{}{hint}", pause_text(reason))
+}
+
 impl Plain {
     pub(super) fn new(out: &Path) -> Self {
-        Self { stdout: Stdout::default(), out: out.to_owned(), last: None }
+        Self { stdout: Stdout::default(), out: out.to_owned(), pace: Pace::default() }
     }
 
     pub(super) fn restarted(&mut self, job: &Job) {
@@ -33,11 +88,7 @@ impl Plain {
     }
 
     pub(super) fn paused(&mut self, reason: PauseReason) {
-        let hint = match reason {
-            PauseReason::User => "; bgfetch resume lets it go on",
-            _ => "",
-        };
-        self.stdout.line(&format!("{}{hint}", pause_text(reason)));
+        self.stdout.line(&paused(reason));
     }
 
     pub(super) fn note(&mut self, text: &str) {
@@ -50,41 +101,13 @@ impl Plain {
                 let line = format!("registered {}, saving to {}", event.id, self.out.display());
                 self.stdout.line(&line);
             }
-            What::Progress => self.progress(event),
-            What::Paused(reason) => self.paused(*reason),
-            What::Resumed => self.stdout.line("resumed"),
-            What::Retry { url, attempt, delay, message, .. } => {
-                let delay = delay.as_secs_f64();
-                let line = format!("retry {attempt} in {delay:.1} s: {url}: {message}");
-                self.stdout.line(&line);
-            }
-            What::RecordSettled { url, result: RecordResult::Success, stored, .. } => {
-                self.stdout.line(&format!("done {url}, {}", HumanBytes(*stored)))
-            }
-            What::RecordSettled { url, result: RecordResult::Failure(reason), .. } => {
-                self.stdout.line(&format!("failed {url}: {}", reason.as_str()))
-            }
             // Told when the files are there: see `settled`.
-            _ => {}
+            _ => {
+                if let Some(line) = self.pace.line_of(event) {
+                    self.stdout.line(&line);
+                }
+            }
         }
-    }
-
-    fn progress(&mut self, event: &Event) {
-        let now = Instant::now();
-        // A rate needs two points in time; the first one is told of by "registered" or "resumed".
-        let (last, before) = *self.last.get_or_insert((now, event.downloaded));
-        let elapsed = now.duration_since(last);
-        if elapsed < INTERVAL {
-            return;
-        }
-        self.last = Some((now, event.downloaded));
-        let rate = event.downloaded.saturating_sub(before) as f64 / elapsed.as_secs_f64();
-        let (there, rate) = (HumanBytes(event.downloaded), HumanBytes(rate as u64));
-        let of = match event.download_total {
-            0 => String::new(),
-            total => format!(" of {}", HumanBytes(total)),
-        };
-        self.stdout.line(&format!("progress {there}{of}, {rate}/s"));
     }
 
     pub(super) fn settled(&mut self, event: &Event, report: &Report) {

@@ -7,7 +7,7 @@ use bgfetch::{
     Builder, DispatchError, Engine, FunctionalEvent, PolicySnapshot, StorageKey, WorkerHost,
 };
 use bgfetch_deno::{EventsSender, functional_events};
-use bgfetch_host::{ConsoleLevel, Realm, RealmKind, RealmOptions, Shared};
+use bgfetch_host::{CacheStore, ConsoleLevel, Realm, RealmKind, RealmOptions, Shared};
 use bgfetch_testkit::{Gate, Origin, Reply, Resource, Serve};
 use deno_core::futures::FutureExt;
 use deno_core::futures::future::BoxFuture;
@@ -49,6 +49,14 @@ impl Agent {
 
     /// An agent whose engine differs from the usual.
     pub(crate) async fn with(change: impl FnOnce(Builder) -> Builder) -> Self {
+        Self::with_caches(CacheStore::open(None).unwrap(), change).await
+    }
+
+    /// An agent with these caches.
+    pub(crate) async fn with_caches(
+        caches: CacheStore,
+        change: impl FnOnce(Builder) -> Builder,
+    ) -> Self {
         let worker = Arc::<Worker>::default();
         let builder = Engine::builder().ephemeral().worker_host(Host(Arc::clone(&worker)));
         let origin = Origin::start();
@@ -58,7 +66,7 @@ impl Agent {
             origin,
             engine: watch::channel(Some(engine)).0,
             errors: Arc::default(),
-            shared: Shared::default(),
+            shared: Shared::with_caches(caches),
             worker,
         }
     }

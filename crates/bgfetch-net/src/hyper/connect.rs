@@ -24,6 +24,13 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub trait Resolve: Send + Sync + 'static {
     /// The addresses of `host`, the preferred ones first.
     fn resolve(&self, host: &str) -> BoxFuture<'static, io::Result<Vec<IpAddr>>>;
+
+    /// The port where `host` is reached by URLs that name none, as an
+    /// [HTTPS record](https://www.rfc-editor.org/rfc/rfc9460) of the DNS can tell. By default, and
+    /// where there is none, the port of the URL's scheme.
+    fn port(&self, _host: &str) -> Option<u16> {
+        None
+    }
 }
 
 /// The system's resolver, except that
@@ -157,10 +164,11 @@ impl Service<Name> for Resolver {
 
     fn call(&mut self, name: Name) -> Self::Future {
         let resolving = self.0.resolve(name.as_str());
+        // In place of 0, and where the URL names one, the connector fills in the URL's.
+        let port = self.0.port(name.as_str()).unwrap_or_default();
         Box::pin(async move {
-            // The connector fills in the port.
             let addresses = resolving.await?.into_iter();
-            let addresses: Vec<_> = addresses.map(|ip| SocketAddr::new(ip, 0)).collect();
+            let addresses: Vec<_> = addresses.map(|ip| SocketAddr::new(ip, port)).collect();
             Ok(addresses.into_iter())
         })
     }

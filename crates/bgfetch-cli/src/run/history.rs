@@ -1,0 +1,175 @@
+//! What came of the fetches that were active while the program ran: its summary.
+
+use std::collections::BTreeMap;
+
+use bgfetch::{Event, FailureReason, FetchKey, FetchResult, Job, What};
+use indicatif::HumanBytes;
+use serde::Serialize;
+
+/// The fetches, in the order of their registration.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    fetches: BTreeMap<FetchKey, Fetch>,
+}
+
+#[derive(Debug, Default)]
+struct Fetch {
+    id: String,
+    title: String,
+    origin: String,
+    result: Option<FetchResult>,
+    told: bool,
+    records: BTreeMap<u32, Record>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Record {
+    url: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure_reason: Option<FailureReason>,
+}
+
+/// A fetch as a JSON object.
+#[derive(Debug, Serialize)]
+pub(super) struct Summary<'a> {
+    event: &'static str,
+    id: &'a str,
+    title: &'a str,
+    origin: &'a str,
+    /// None where it is not over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure_reason: Option<FailureReason>,
+    /// The event that its service worker has handled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    handled: Option<&'static str>,
+    /// Those that have ended.
+    records: Vec<Record>,
+}
+
+impl History {
+    /// Whether something happened to the fetch while the program ran.
+    pub(super) fn has(&self, job: &Job) -> bool {
+        self.fetches.contains_key(&job.key)
+    }
+
+    /// How the fetch settled.
+    pub(super) fn result(&self, fetch: FetchKey) -> Option<FetchResult> {
+        self.fetches.get(&fetch)?.result
+    }
+
+    pub(super) fn event(&mut self, event: &Event) {
+        let fetch = self.fetches.entry(event.fetch).or_default();
+        event.id.as_ref().clone_into(&mut fetch.id);
+        match &event.what {
+            What::RecordSettled { record, url, result, status, stored, .. } => {
+                let record_of_it = Record {
+                    url: url.to_string(),
+                    status: *status,
+                    bytes: *stored,
+                    failure_reason: result.failure(),
+                };
+                fetch.records.insert(record.index.0, record_of_it);
+            }
+            What::Settled(result) => fetch.result = Some(*result),
+            What::EventEnded => fetch.told = true,
+            _ => {}
+        }
+    }
+
+    /// Learns what events do not tell, and of what happened before them.
+    pub(super) fn learn(&mut self, jobs: &[Job]) {
+        for job in jobs {
+            if job.display.dismissible && !self.has(job) {
+                // Over before the program ran.
+                continue;
+            }
+            let fetch = self.fetches.entry(job.key).or_default();
+            job.id.clone_into(&mut fetch.id);
+            job.display.title.clone_into(&mut fetch.title);
+            fetch.origin = job.display.origin.ascii_serialization();
+            fetch.result = job.display.result;
+            for (index, record) in (0..).zip(&job.records) {
+                if let Some(result) = record.result {
+                    fetch.records.entry(index).or_insert_with(|| Record {
+                        url: record.url.to_string(),
+                        status: record.status,
+                        bytes: record.stored,
+                        failure_reason: result.failure(),
+                    });
+                }
+            }
+        }
+    }
+
+    /// Each fetch as a JSON object.
+    pub(super) fn summaries(&self) -> impl Iterator<Item = Summary<'_>> {
+        self.fetches.values().map(|fetch| Summary {
+            event: "summary",
+            id: &fetch.id,
+            title: &fetch.title,
+            origin: &fetch.origin,
+            result: fetch.result.map(|result| if result.is_ok() { "success" } else { "failure" }),
+            failure_reason: fetch.result.and_then(Result::err),
+            handled: fetch.handled(),
+            records: fetch.records.values().cloned().collect(),
+        })
+    }
+
+    /// Each fetch for people.
+    pub(super) fn lines(&self) -> Vec<String> {
+        if self.fetches.is_empty() {
+            return vec!["there were no background fetches".into()];
+        }
+        let mut lines = Vec::new();
+        for fetch in self.fetches.values() {
+            let Fetch { id, title, origin, .. } = fetch;
+            let result = match fetch.result {
+                None => "not over yet",
+                Some(Ok(())) => "success",
+                Some(Err(reason)) => reason.as_str(),
+            };
+            lines.push(match title.as_str() {
+                "" => format!("{id} from {origin}: {result}"),
+                title => format!("{title} ({id} from {origin}): {result}"),
+            });
+            lines.extend(fetch.records.values().map(Record::line));
+            if let Some(event) = fetch.handled() {
+                lines.push(format!("  the service worker handled {event}"));
+            }
+        }
+        lines
+    }
+}
+
+impl Fetch {
+    fn handled(&self) -> Option<&'static str> {
+        let result = self.result.filter(|_| self.told)?;
+        Some(event_of(result))
+    }
+}
+
+impl Record {
+    fn line(&self) -> String {
+        let Self { url, .. } = self;
+        let status = self.status.map_or_else(|| "-".into(), |status| status.to_string());
+        let bytes = HumanBytes(self.bytes);
+        match self.failure_reason {
+            None => format!("  {status}  {bytes}  {url}"),
+            Some(reason) => format!("  {status}  {bytes}  {url}: {}", reason.as_str()),
+        }
+    }
+}
+
+/// The event that tells a service worker of a result.
+pub(super) fn event_of(result: FetchResult) -> &'static str {
+    match result {
+        Ok(()) => "backgroundfetchsuccess",
+        Err(FailureReason::Aborted) => "backgroundfetchabort",
+        Err(_) => "backgroundfetchfail",
+    }
+}

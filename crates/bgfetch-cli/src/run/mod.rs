@@ -1,0 +1,137 @@
+//! `bgfetch run`: a page and its service worker, and the user in front of them.
+//!
+//! [`app`] is what is opened. A folder gets a host name of its own ([`folders`]) and is served on
+//! loopback ([`server`]). The [`session`] is what happens between the page, the engine and the user;
+//! it is told through [`output`], on a [`screen`] where there is one, and sums up by [`history`].
+
+mod app;
+mod console;
+mod folders;
+mod history;
+mod output;
+mod screen;
+mod server;
+mod session;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bgfetch::{HyperFetcher, StoreError};
+use bgfetch_host::{Console, OpenError, UserAgent, UserAgentOptions};
+use tokio::signal::ctrl_c;
+use tokio::sync::mpsc;
+
+use self::app::App;
+use self::console::{Said, console};
+use self::folders::{Folders, LocalNames};
+use self::output::Output;
+use self::server::Server as FolderServer;
+use self::session::Session;
+use crate::access;
+use crate::args::Run;
+use crate::control::client;
+use crate::control::protocol::{Command, Request};
+use crate::control::server::Server as ControlServer;
+use crate::exit::{self, Failure, Outcome, complain};
+
+/// How long a service worker without events goes on running. Short, because the program ends when
+/// none runs.
+const IDLE_LIMIT: Duration = Duration::from_secs(1);
+
+/// How long a service worker's event may take, as in browsers.
+const EVENT_LIMIT: Duration = Duration::from_secs(5 * 60);
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// The arguments are wrong, the store cannot be opened, or the page cannot; what earlier runs began
+/// is as it was.
+pub(crate) async fn run(args: Run) -> Result<Outcome, Failure> {
+    let app = args.app.as_deref().map(App::new).transpose()?.filter(|_| !args.no_page);
+    let store = access::directory(args.store.directory)?;
+    access::make_private(&store)?;
+    let folders = Arc::new(Folders::open(&store)?);
+    let server = FolderServer::start(Arc::clone(&folders), args.slow).await?;
+    let names = LocalNames { folders: Arc::clone(&folders), port: server.port() };
+    let fetcher = Arc::new(HyperFetcher::builder().resolver(names).build()?);
+    let (console, said) = console();
+    let agent = open(&store, || options(&store, &fetcher, &console)).await?;
+    let outcome = attend(&agent, app, &store, &folders, Output::choose(args.json), said).await;
+    let closed = tokio::select! {
+        closed = agent.shutdown() => closed,
+        _ = ctrl_c() => exit::immediately(),
+    };
+    if let Ok(Outcome::Interrupted) = outcome {
+        complain("stopped; the same command goes on");
+    }
+    let outcome = outcome?;
+    closed?;
+    Ok(outcome)
+}
+
+fn options(store: &Path, fetcher: &Arc<HyperFetcher>, console: &Console) -> UserAgentOptions {
+    let directory = store.to_owned();
+    UserAgentOptions {
+        folder: Some(store.to_owned()),
+        fetcher: Arc::clone(fetcher) as _,
+        console: Arc::clone(console),
+        idle_limit: IDLE_LIMIT,
+        event_limit: EVENT_LIMIT,
+        // The other commands look for the engine's store in the folder itself.
+        configure: Arc::new(move |builder| {
+            builder.directory(&directory).configure(access::deliver_until_handled)
+        }),
+        prelude: None,
+    }
+}
+
+/// Opens the store, which another command may have for a moment.
+async fn open(store: &Path, options: impl Fn() -> UserAgentOptions) -> Result<UserAgent, Failure> {
+    let started = Instant::now();
+    loop {
+        let error = match UserAgent::open(options()).await {
+            Ok(agent) => return Ok(agent),
+            Err(error) => error,
+        };
+        let may_pass = match &error {
+            OpenError::Engine(error) => error.store_error().is_some_and(StoreError::is_in_use),
+            OpenError::Caches(_) => true,
+            OpenError::Io(_) => false,
+        };
+        let list = Request { command: Command::List, id: None };
+        if client::ask(store, &list).await?.is_some() {
+            // Whoever answers is there to stay.
+            let store = store.display();
+            return Err(Failure(format!("another process is at work on the store in {store}")));
+        }
+        if !may_pass || started.elapsed() > access::PATIENCE {
+            return Err(error.into());
+        }
+        tokio::time::sleep(access::INTERVAL).await;
+    }
+}
+
+/// Opens the page, and stays until there is nothing left to do.
+async fn attend(
+    agent: &UserAgent,
+    app: Option<App>,
+    store: &Path,
+    folders: &Folders,
+    output: Output,
+    said: mpsc::UnboundedReceiver<Said>,
+) -> Result<Outcome, Failure> {
+    let Some(engine) = agent.engine() else {
+        return Err(Failure("the engine has stopped".into()));
+    };
+    let control = ControlServer::start(store, engine.ui());
+    if let Err(error) = &control {
+        complain(&format!("other processes cannot control these fetches: {error}"));
+    }
+    let url = app.map(|app| app.url(folders)).transpose()?;
+    let outcome = Session::new(agent, engine, output).run(url, said).await;
+    // The socket goes before the store does: the next owner binds its own.
+    drop(control);
+    outcome
+}

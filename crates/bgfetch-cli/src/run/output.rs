@@ -1,0 +1,225 @@
+//! What `run` tells while it works: a screen, plain lines elsewhere, or JSON.
+
+use std::collections::HashMap;
+use std::future::pending;
+use std::io::{self, IsTerminal as _};
+
+use bgfetch::{Event, FetchKey, Job, What};
+use bgfetch_host::ConsoleLevel;
+use indicatif::HumanBytes;
+use serde::Serialize;
+
+use super::console::{Said, level_name};
+use super::history::{History, event_of};
+use super::screen::{Command, Screen};
+use crate::exit::complain;
+use crate::output::Stdout;
+use crate::output::json::Json;
+use crate::output::plain::Pace;
+
+/// One of the three forms.
+pub(super) enum Output {
+    Screen(Box<Screen>),
+    Plain(Plain),
+    Json(Json),
+}
+
+/// A message of a console, as a JSON object.
+#[derive(Serialize)]
+struct ConsoleLine<'a> {
+    event: &'static str,
+    source: &'static str,
+    url: &'a str,
+    level: &'static str,
+    message: &'a str,
+}
+
+/// Something about a page or a fetch, as a JSON object.
+#[derive(Serialize)]
+struct Remark<'a> {
+    event: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    handled: Option<&'static str>,
+}
+
+impl Output {
+    /// JSON where it is asked for; a screen where standard output is a terminal that can draw it.
+    pub(super) fn choose(json: bool) -> Self {
+        if json {
+            return Self::Json(Json::default());
+        }
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        if io::stdout().is_terminal() && !dumb {
+            match Screen::open() {
+                Ok(screen) => return Self::Screen(Box::new(screen)),
+                Err(error) => complain(&format!("plain lines, as the terminal fails: {error}")),
+            }
+        }
+        Self::Plain(Plain::default())
+    }
+
+    /// The page is about to be opened.
+    pub(super) fn opening(&mut self, url: &str) {
+        match self {
+            Self::Screen(screen) => screen.opening(url),
+            Self::Plain(plain) => plain.stdout.line(&format!("opening {url}")),
+            Self::Json(json) => {
+                json.print(&Remark { event: "opening", url: Some(url), id: None, handled: None });
+            }
+        }
+    }
+
+    /// A fetch of an earlier run goes on.
+    pub(super) fn restarted(&mut self, job: &Job) {
+        let line = restarted(job);
+        match self {
+            Self::Screen(screen) => screen.remark(&line),
+            Self::Plain(plain) => plain.stdout.line(&line),
+            Self::Json(json) => {
+                json.restarted(job);
+                if let Some(reason) = job.display.pause_reason {
+                    json.held_back(job, reason);
+                }
+            }
+        }
+    }
+
+    /// Something happened to a fetch.
+    pub(super) fn event(&mut self, event: &Event, history: &History) {
+        let handled = history.result(event.fetch).map(event_of);
+        match self {
+            Self::Screen(screen) => {
+                let progress = matches!(event.what, What::Progress);
+                if let Some(line) = screen.line_of(event, handled).filter(|_| !progress) {
+                    screen.remark(&line);
+                }
+            }
+            Self::Plain(plain) => {
+                if let Some(line) = plain.lines.line_of(event, handled) {
+                    plain.stdout.line(&line);
+                }
+            }
+            Self::Json(json) => match event.what {
+                What::Settled(result) => json.settled(event, result),
+                What::EventEnded => json.print(&Remark {
+                    event: "handled",
+                    url: None,
+                    id: Some(&event.id),
+                    handled,
+                }),
+                _ => json.event(event),
+            },
+        }
+    }
+
+    /// A script said something.
+    pub(super) fn said(&mut self, said: &Said) {
+        match self {
+            Self::Screen(screen) => screen.said(said),
+            Self::Plain(plain) => lines_of(said).for_each(|line| plain.stdout.line(&line)),
+            Self::Json(json) => json.print(&ConsoleLine {
+                event: "console",
+                source: said.by,
+                url: said.url.as_str(),
+                level: level_name(said.level),
+                message: &said.text,
+            }),
+        }
+    }
+
+    /// The state of the fetches, for what is drawn anew.
+    pub(super) fn draw(&mut self, jobs: &[Job]) -> io::Result<()> {
+        match self {
+            Self::Screen(screen) => screen.draw(jobs),
+            Self::Plain(_) | Self::Json(_) => Ok(()),
+        }
+    }
+
+    /// What the user wants next.
+    pub(super) async fn command(&mut self) -> Command {
+        match self {
+            Self::Screen(screen) => screen.command().await,
+            Self::Plain(_) | Self::Json(_) => pending().await,
+        }
+    }
+
+    /// How a command of the user's went.
+    pub(super) fn answer(&mut self, text: &str) {
+        if let Self::Screen(screen) = self {
+            screen.remark(text);
+        }
+    }
+
+    /// Tells what came of it all. A screen gives its place to lines before.
+    pub(super) fn end(self, history: &History) {
+        match self {
+            Self::Json(mut json) => history.summaries().for_each(|summary| json.print(&summary)),
+            Self::Plain(plain) => plain.end(history),
+            Self::Screen(screen) => {
+                let mut plain = Plain::default();
+                for line in screen.close() {
+                    plain.stdout.line(&line);
+                }
+                plain.end(history);
+            }
+        }
+    }
+}
+
+/// Lines for logs and pipes.
+#[derive(Default)]
+pub(super) struct Plain {
+    stdout: Stdout,
+    lines: Lines,
+}
+
+impl Plain {
+    fn end(mut self, history: &History) {
+        self.stdout.line("");
+        for line in history.lines() {
+            self.stdout.line(&line);
+        }
+    }
+}
+
+/// What is told of fetches, each line with the id of its fetch before it.
+#[derive(Default)]
+pub(super) struct Lines {
+    paces: HashMap<FetchKey, Pace>,
+}
+
+impl Lines {
+    pub(super) fn line_of(&mut self, event: &Event, handled: Option<&str>) -> Option<String> {
+        let line = match &event.what {
+            What::Registered => "registered".into(),
+            What::Settled(Ok(())) => format!("success, {}", HumanBytes(event.downloaded)),
+            What::Settled(Err(reason)) => format!("over: {}", reason.as_str()),
+            What::EventEnded => format!("the service worker handled {}", handled?),
+            _ => self.paces.entry(event.fetch).or_default().line_of(event)?,
+        };
+        Some(format!("{}: {line}", event.id))
+    }
+}
+
+fn restarted(job: &Job) -> String {
+    let there = HumanBytes(job.display.downloaded);
+    match (job.display.result, job.display.pause_reason) {
+        (Some(_), _) => format!("{}: over already, its service worker is to be told", job.id),
+        (None, Some(reason)) => format!("{}: {}, {there} are there", job.id, reason.as_str()),
+        (None, None) => format!("{}: goes on, {there} are there already", job.id),
+    }
+}
+
+/// A console's message, which may have several lines, with its source before each.
+pub(super) fn lines_of(said: &Said) -> impl Iterator<Item = String> {
+    let level = match said.level {
+        ConsoleLevel::Debug | ConsoleLevel::Info => "",
+        ConsoleLevel::Warn => "warning: ",
+        ConsoleLevel::Error => "error: ",
+    };
+    said.text.lines().map(move |line| format!("{}: {level}{line}", said.by))
+}

@@ -1,0 +1,128 @@
+//! The terminal as a user interface: what is drawn, and what keys mean.
+
+mod view;
+
+use std::io;
+
+use bgfetch::{Event, FetchKey, Job};
+use crossterm::event::{Event as TerminalEvent, EventStream, KeyCode, KeyEvent, KeyModifiers};
+use futures_util::StreamExt as _;
+use ratatui::DefaultTerminal;
+
+use self::view::View;
+use super::console::Said;
+use super::output::{Lines, lines_of};
+use crate::text::printable;
+
+/// What the user wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Command {
+    Pause(FetchKey),
+    Resume(FetchKey),
+    Cancel(FetchKey),
+    Click(FetchKey),
+    /// To look at another fetch, or in another size.
+    Redraw,
+    Quit,
+}
+
+/// The terminal's other screen, until it is dropped.
+pub(super) struct Screen {
+    terminal: DefaultTerminal,
+    keys: EventStream,
+    view: View,
+    lines: Lines,
+}
+
+impl Screen {
+    /// Takes the terminal.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be drawn on.
+    pub(super) fn open() -> io::Result<Self> {
+        let terminal = ratatui::try_init()?;
+        Ok(Self {
+            terminal,
+            keys: EventStream::new(),
+            view: View::default(),
+            lines: Lines::default(),
+        })
+    }
+
+    pub(super) fn opening(&mut self, url: &str) {
+        self.view.page = printable(url);
+    }
+
+    /// See [`Lines::line_of`].
+    pub(super) fn line_of(&mut self, event: &Event, handled: Option<&str>) -> Option<String> {
+        self.lines.line_of(event, handled)
+    }
+
+    /// Adds a line to those of the consoles.
+    pub(super) fn remark(&mut self, line: &str) {
+        self.view.log(printable(line));
+    }
+
+    pub(super) fn said(&mut self, said: &Said) {
+        lines_of(said).for_each(|line| self.remark(&line));
+    }
+
+    pub(super) fn draw(&mut self, jobs: &[Job]) -> io::Result<()> {
+        self.view.update(jobs);
+        self.redraw()
+    }
+
+    fn redraw(&mut self) -> io::Result<()> {
+        self.terminal.draw(|frame| self.view.draw(frame)).map(drop)
+    }
+
+    /// Waits for a key that means something.
+    pub(super) async fn command(&mut self) -> Command {
+        loop {
+            match self.keys.next().await {
+                Some(Ok(TerminalEvent::Key(key))) => {
+                    if let Some(command) = self.view.key(key) {
+                        return command;
+                    }
+                }
+                Some(Ok(TerminalEvent::Resize(..))) => return Command::Redraw,
+                Some(Ok(_)) => {}
+                // The terminal is gone.
+                Some(Err(_)) | None => return Command::Quit,
+            }
+        }
+    }
+
+    /// Gives the terminal back, and what was said on it.
+    pub(super) fn close(mut self) -> Vec<String> {
+        self.view.take_log()
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        ratatui::restore();
+    }
+}
+
+impl View {
+    /// What a key means, to those who wait for it.
+    fn key(&mut self, key: KeyEvent) -> Option<Command> {
+        if key.is_release() {
+            return None;
+        }
+        let control = key.modifiers.contains(KeyModifiers::CONTROL);
+        match key.code {
+            KeyCode::Char('c') if control => Some(Command::Quit),
+            KeyCode::Char('q') => Some(Command::Quit),
+            KeyCode::Up | KeyCode::Char('k') => self.select(-1),
+            KeyCode::Down | KeyCode::Char('j') => self.select(1),
+            KeyCode::Char('p') => self.selected().map(Command::Pause),
+            KeyCode::Char('r') => self.selected().map(Command::Resume),
+            KeyCode::Char('c') => self.selected().map(Command::Cancel),
+            KeyCode::Enter => self.selected().map(Command::Click),
+            _ => None,
+        }
+    }
+}

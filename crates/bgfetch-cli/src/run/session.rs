@@ -1,0 +1,225 @@
+//! The command at work: between the page, the engine and the user.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use bgfetch::{Engine, FetchKey, Job};
+use bgfetch_host::{Page, UserAgent};
+use futures_util::FutureExt as _;
+use tokio::signal::ctrl_c;
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
+use url::Url;
+
+use super::console::Said;
+use super::history::History;
+use super::output::Output;
+use super::screen::Command;
+use crate::exit::{Failure, Outcome};
+
+/// How often the user agent is looked at: to draw, and to notice that nothing is left to do.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How many looks in a row must find nothing to do. What one realm has sent and another has not
+/// got is seen by neither.
+const QUIET_LOOKS: u32 = 2;
+
+/// How long a service worker may fail to handle an event before the program leaves it for the next
+/// run. The engine tries again after about 1, 4 and 16 s.
+const UNHANDLED_LIMIT: Duration = Duration::from_secs(10);
+
+/// A user agent and what is told of it.
+pub(super) struct Session<'a> {
+    agent: &'a UserAgent,
+    engine: Engine,
+    output: Output,
+    history: History,
+    /// Fetches of `get`, which are not for pages' service workers.
+    foreign: HashSet<FetchKey>,
+    /// How many looks in a row have found nothing to do.
+    quiet_looks: u32,
+    /// Since when there is nothing to do but to wait for a service worker that is not there.
+    unhandled_since: Option<Instant>,
+}
+
+/// What a look found.
+enum Found {
+    Work,
+    NothingLeft,
+    /// Fetches whose events no service worker handles.
+    Unhandled(Vec<String>),
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(agent: &'a UserAgent, engine: Engine, output: Output) -> Self {
+        Self {
+            agent,
+            engine,
+            output,
+            history: History::default(),
+            foreign: HashSet::new(),
+            quiet_looks: 0,
+            unhandled_since: None,
+        }
+    }
+
+    /// Opens the page, if there is one, and stays until nothing is left to do.
+    ///
+    /// # Errors
+    ///
+    /// The page cannot be opened; a service worker does not handle its event; the engine or the
+    /// terminal fails.
+    pub(super) async fn run(
+        mut self,
+        url: Option<Url>,
+        mut said: mpsc::UnboundedReceiver<Said>,
+    ) -> Result<Outcome, Failure> {
+        let result = tokio::select! {
+            result = self.work(url, &mut said) => result,
+            pressed = ctrl_c() => pressed.map(|()| Outcome::Interrupted).map_err(Failure::from),
+        };
+        while let Ok(said) = said.try_recv() {
+            self.output.said(&said);
+        }
+        // Where the engine has failed, its shutdown tells why.
+        if let Ok(jobs) = self.engine.ui().jobs().await {
+            self.history.learn(&self.of_pages(jobs));
+        }
+        self.output.end(&self.history);
+        result
+    }
+
+    async fn work(
+        &mut self,
+        url: Option<Url>,
+        said: &mut mpsc::UnboundedReceiver<Said>,
+    ) -> Result<Outcome, Failure> {
+        let mut observer = self.engine.observe().await?;
+        let jobs = self.engine.ui().jobs().await?;
+        self.foreign = jobs.iter().filter(|job| !is_of_page(job)).map(|job| job.key).collect();
+        let jobs = self.of_pages(jobs);
+        self.history.learn(&jobs);
+        for job in jobs.iter().filter(|job| !job.display.dismissible) {
+            self.output.restarted(job);
+        }
+        let mut page = match url {
+            None => None,
+            Some(url) => {
+                self.output.opening(url.as_str());
+                Some(self.agent.open_page(url).await?)
+            }
+        };
+        let mut look = tokio::time::interval(LOOK_INTERVAL);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let outcome = loop {
+            tokio::select! {
+                // What a script said before a change is told before it.
+                biased;
+                Some(said) = said.recv() => self.output.said(&said),
+                event = observer.next() => match event {
+                    // The engine stopped; its shutdown tells why.
+                    None => break Ok(Outcome::Failed),
+                    Some(event) if self.foreign.contains(&event.fetch) => {}
+                    Some(event) => {
+                        self.history.event(&event);
+                        self.output.event(&event, &self.history);
+                    }
+                },
+                command = self.output.command() => match command {
+                    Command::Quit => break Ok(Outcome::Interrupted),
+                    command => self.carry_out(command).await?,
+                },
+                () = closed(page.as_ref()) => close(page.take()).await,
+                _ = look.tick() => match self.look(page.as_ref()).await? {
+                    Found::Work => {}
+                    Found::NothingLeft => break Ok(Outcome::Success),
+                    Found::Unhandled(ids) => break Err(Failure(format!(
+                        "no service worker handles the event of {}; nothing is lost, the next run \
+                         tries again",
+                        ids.join(", ")
+                    ))),
+                },
+            }
+        };
+        close(page).await;
+        outcome
+    }
+
+    /// Draws how things stand, and decides whether to go on.
+    ///
+    /// The program ends when no background fetch waits for anything, the page's scripts wait for
+    /// nothing but messages or have closed the page, and no service worker runs.
+    async fn look(&mut self, page: Option<&Page>) -> Result<Found, Failure> {
+        let jobs = self.engine.ui().jobs().await?;
+        let jobs = self.of_pages(jobs);
+        self.history.learn(&jobs);
+        let shown: Vec<_> = jobs.into_iter().filter(|job| self.history.has(job)).collect();
+        self.output.draw(&shown)?;
+        let page_waits = page.is_none_or(waits);
+        let quiet = page_waits && self.agent.service_workers().are_quiet();
+        let pending: Vec<_> = shown.iter().filter(|job| !job.display.dismissible).collect();
+        self.quiet_looks = if quiet { self.quiet_looks + 1 } else { 0 };
+        if pending.is_empty() && self.quiet_looks >= QUIET_LOOKS {
+            return Ok(Found::NothingLeft);
+        }
+        let settled = pending.iter().all(|job| job.display.result.is_some());
+        if !quiet || pending.is_empty() || !settled {
+            self.unhandled_since = None;
+            return Ok(Found::Work);
+        }
+        let since = *self.unhandled_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < UNHANDLED_LIMIT {
+            return Ok(Found::Work);
+        }
+        Ok(Found::Unhandled(pending.iter().map(|job| job.id.clone()).collect()))
+    }
+
+    /// Does what the user wants of a fetch.
+    async fn carry_out(&mut self, command: Command) -> Result<(), Failure> {
+        let ui = self.engine.ui();
+        let done = match command {
+            Command::Pause(fetch) => ui.pause(fetch).await,
+            Command::Resume(fetch) => ui.resume(fetch).await,
+            Command::Cancel(fetch) => ui.abort(fetch).await.map(drop),
+            Command::Click(fetch) => ui.click(fetch).await,
+            Command::Redraw | Command::Quit => Ok(()),
+        };
+        if let Err(error) = done {
+            self.output.answer(&error.to_string());
+        }
+        let jobs = self.of_pages(ui.jobs().await?);
+        let shown: Vec<_> = jobs.into_iter().filter(|job| self.history.has(job)).collect();
+        Ok(self.output.draw(&shown)?)
+    }
+
+    fn of_pages(&self, mut jobs: Vec<Job>) -> Vec<Job> {
+        jobs.retain(is_of_page);
+        jobs
+    }
+}
+
+/// Whether a page made it, and not `get`.
+fn is_of_page(job: &Job) -> bool {
+    matches!(job.registration.scope.scheme(), "http" | "https")
+}
+
+/// Whether all that the page's scripts wait for comes from elsewhere.
+fn waits(page: &Page) -> bool {
+    let idle = page.realm().idle();
+    let ended = idle.has_changed().is_err();
+    ended || *idle.borrow() && page.loaded().now_or_never().is_some()
+}
+
+/// Waits until a script closes the page.
+async fn closed(page: Option<&Page>) {
+    match page {
+        Some(page) => page.closed().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Closes the page, where waiting for its end holds up nothing.
+async fn close(page: Option<Page>) {
+    // A panic of the page's end was told of already.
+    tokio::task::spawn_blocking(move || drop(page)).await.unwrap_or_default();
+}
