@@ -32,6 +32,7 @@ const { markingRequest } = load("bgfetch_deno/dangling_markup");
 const { defineGlobalScope } = load("bgfetch_host/global_scope");
 const { runPage } = load("bgfetch_host/document");
 const { patch } = load("bgfetch_host/patches");
+const { structuredClone } = load("bgfetch_host/structured_clone");
 const { installServiceWorkerApi } = load("bgfetch_host/service_worker_api");
 const { installServiceWorkerScope } = load("bgfetch_host/service_worker_scope");
 
@@ -115,7 +116,7 @@ const functions = {
   reportError: event.reportError,
   setInterval: timers.setInterval,
   setTimeout: timers.setTimeout,
-  structuredClone: messagePort.structuredClone,
+  structuredClone,
 };
 
 function define(properties, enumerable) {
@@ -136,7 +137,7 @@ performance.setTimeOrigin();
 event.setEventTargetData(globalThis);
 event.saveGlobalThisReference(globalThis);
 defineGlobalScope(kind, { event, globalInterfaces, location, webidl });
-patch(interfaces, messagePort);
+patch(interfaces);
 
 core.setReportExceptionCallback(event.reportException);
 core.setUnhandledPromiseRejectionHandler((promise, reason) => {

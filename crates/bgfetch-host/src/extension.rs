@@ -12,7 +12,7 @@ use url::Url;
 
 use crate::network::Network;
 use crate::page::{self, PageState};
-use crate::service_worker::{AtStart, Connection};
+use crate::service_worker::{AtStart, Connection, FromRealm};
 use crate::sources::embed;
 
 /// What a realm's global object is.
@@ -109,10 +109,17 @@ fn op_host_console(state: &mut OpState, #[string] message: &str, #[smi] level: u
 /// Tells the owner of the service workers something.
 #[op2(fast)]
 fn op_host_send(state: &mut OpState, #[string] message: &str) -> Result<(), JsErrorBox> {
-    let connection = &state.borrow::<HostState>().connection;
-    let connection = connection.as_ref().ok_or_else(no_owner)?;
-    let message = serde_json::from_str(message);
-    connection.send(message.map_err(|error| JsErrorBox::type_error(error.to_string()))?);
+    let wrong = |error: serde_json::Error| JsErrorBox::type_error(error.to_string());
+    let mut message: FromRealm = serde_json::from_str(message).map_err(wrong)?;
+    if state.borrow::<HostState>().connection.is_none() {
+        return Err(no_owner());
+    }
+    if let Some(message) = message.message() {
+        message.leave(state)?;
+    }
+    if let Some(connection) = &state.borrow::<HostState>().connection {
+        connection.send(message);
+    }
     Ok(())
 }
 
@@ -132,11 +139,15 @@ async fn op_host_receive(state: Rc<RefCell<OpState>>) -> Result<Option<String>, 
         };
         inbox
     };
-    let Some(message) = inbox.recv().await else {
+    let Some(mut message) = inbox.recv().await else {
         return Ok(None);
     };
-    if let Some(connection) = &mut state.borrow_mut().borrow_mut::<HostState>().connection {
+    let mut state = state.borrow_mut();
+    if let Some(connection) = &mut state.borrow_mut::<HostState>().connection {
         connection.inbox = Some(inbox);
+    }
+    if let Some(message) = message.message() {
+        message.arrive(&mut state)?;
     }
     serde_json::to_string(&message)
         .map(Some)
@@ -192,6 +203,7 @@ deno_core::extension!(
         "patches.js",
         "service_worker_api.js",
         "service_worker_scope.js",
+        "structured_clone.js",
     ],
     options = { host: HostState },
     state = |state, options| {

@@ -122,6 +122,7 @@ impl UserAgent {
             shared: Shared::default(),
             console,
             network: Some(network.clone()),
+            open_window: None,
             idle_limit,
             event_limit,
         })?;

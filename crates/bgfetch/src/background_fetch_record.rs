@@ -259,7 +259,8 @@ impl ResponseBody {
     pub async fn export(&self, to: &Path, how: Handover) -> Result<(), RecordError> {
         let Stored { bodies, data, key, runtime } = &self.stored;
         let mut data = data.clone();
-        let ended = |data: &ResponseData| data.generation != key.generation || data.result.is_some();
+        let ended =
+            |data: &ResponseData| data.generation != key.generation || data.result.is_some();
         let now = data.wait_for(ended).await.map_err(|_| RecordError::Aborted)?.clone();
         // Once the record is gone its file is, or soon will be.
         if data.has_changed().is_err() {
