@@ -6,6 +6,7 @@ const { core } = __bootstrap;
 const webidl = core.loadExtScript("ext:deno_webidl/00_webidl.js");
 const { DOMException, QuotaExceededError } = core.loadExtScript("ext:deno_web/01_dom_exception.js");
 const event = core.loadExtScript("ext:deno_web/02_event.js");
+const abortSignal = core.loadExtScript("ext:deno_web/03_abort_signal.js");
 const streams = core.loadExtScript("ext:deno_web/06_streams.js");
 const { headerListFromHeaders } = core.loadExtScript("ext:deno_fetch/20_headers.js");
 const { InnerBody } = core.loadExtScript("ext:deno_fetch/22_body.js");
@@ -65,13 +66,15 @@ function toStoredReferrer(referrer) {
 /** A Request of what the engine kept; its headers are immutable. */
 function fromStoredRequest(stored, bodyResource) {
   const body = bodyResource === null ? null : bodyOf(bodyResource);
-  const headers = () => stored.headers.map(([name, value]) => [name, value]);
+  // What is empty was left out.
+  const { headers: list = [], integrity = "" } = stored;
+  const headers = () => list.map(([name, value]) => [name, value]);
   const inner = request.newInnerRequest(stored.method, stored.url, headers, body, false);
   inner.redirectMode = stored.redirect;
   inner.mode = stored.mode;
   inner.credentialsMode = stored.credentials;
   inner.cacheMode = stored.cache;
-  inner.integrity = stored.integrity;
+  inner.integrity = integrity;
   inner.referrer = stored.referrer.url ?? stored.referrer;
   inner.referrerPolicy = stored.referrer_policy === "empty" ? "" : stored.referrer_policy;
   return request.fromInnerRequest(inner, "immutable");
@@ -83,27 +86,67 @@ function takeBody(object) {
   return body === null ? null : streams.resourceForReadableStream(body.stream);
 }
 
-/** A Response with immutable headers, whose body is pulled from a resource. */
+/** What can be kept of a Response but its body, in the form that newResponse() takes. */
+function toStoredResponse(object) {
+  const headers = headerListFromHeaders(object.headers);
+  const inner = response.toInnerResponse(object);
+  return {
+    status: inner.status,
+    status_text: inner.statusMessage,
+    headers,
+    url_list: inner.urlList,
+    response_type: inner.type,
+  };
+}
+
+/** Whether a Response's body was read, or is being read. */
+function isUnusable(object) {
+  return response.toInnerResponse(object).body?.unusable() ?? false;
+}
+
+/**
+ * The resource behind which Rust reads a Response's body, or null. Uses the body up. `onError` is
+ * called with what a script's stream fails with.
+ */
+function takeResponseBody(object, onError) {
+  const { body } = response.toInnerResponse(object);
+  if (body === null) return null;
+  const { stream } = body;
+  const backing = streams.getReadableStreamResourceBacking(stream);
+  if (backing === null) return streams.resourceForReadableStream(stream, undefined, onError);
+  // What comes from Rust goes back there: nothing of it was read, so that all is in the resource.
+  streams.acquireReadableStreamDefaultReader(stream);
+  streams.readableStreamDisturb(stream);
+  streams.readableStreamClose(stream);
+  return backing.rid;
+}
+
+/** A Response with immutable headers, whose body is pulled from a resource, where it has one. */
 function newResponse(head, bodyResource) {
   const inner = response.newInnerResponse(head.status, head.status_text ?? "");
-  inner.type = RESPONSE_TYPES[head.response_type];
+  inner.type = head.response_type === "opaque-redirect" ? "opaqueredirect" : head.response_type;
   inner.urlList = head.url_list;
   inner.headerList = head.headers.map(([name, value]) => [name, value]);
-  if (response.nullBodyStatus(head.status)) {
+  if (bodyResource !== null && response.nullBodyStatus(head.status)) {
     core.tryClose(bodyResource);
-  } else {
+  } else if (bodyResource !== null) {
     inner.body = bodyOf(bodyResource);
   }
   return response.fromInnerResponse(inner, "immutable");
 }
 
-const RESPONSE_TYPES = {
-  __proto__: null,
-  "basic": "basic",
-  "cors": "cors",
-  "default": "default",
-  "opaque-redirect": "opaqueredirect",
-};
+/** Runs `algorithm` when the signal is aborted, before scripts are told. */
+function onAbort(signal, algorithm) {
+  signal[abortSignal.add](algorithm);
+}
+
+/** Gives what ends a Response's body, read or not, with an error. */
+function bodyErrorer(object) {
+  const stream = response.toInnerResponse(object).body?.stream;
+  return (error) => {
+    if (stream !== undefined) streams.errorReadableStream(stream, error);
+  };
+}
 
 function bodyOf(resource) {
   return new InnerBody(streams.readableStreamForRid(resource));
@@ -111,16 +154,22 @@ function bodyOf(resource) {
 
 return {
   afterMicrotasks,
+  bodyErrorer,
   DOMException,
   Event,
   EventTarget,
   fire,
   fromStoredRequest,
+  isUnusable,
   newResponse,
+  onAbort,
   QuotaExceededError,
+  reportException: event.reportException,
   Request,
   takeBody,
+  takeResponseBody,
   toStoredRequest,
+  toStoredResponse,
   webidl,
 };
 })();

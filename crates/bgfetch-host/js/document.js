@@ -129,9 +129,7 @@ function installDocument(global) {
 }
 
 async function parse(document) {
-  const told = op_page_document();
-  core.unrefOpPromise(told);
-  const parts = await told;
+  const parts = await op_page_document();
   if (parts === null) return;
   const open = [document];
   for (const { part, name, attributes, text } of parts) {

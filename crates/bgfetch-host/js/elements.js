@@ -4,7 +4,7 @@
 
 const { core } = __bootstrap;
 const { op_page_load_script, op_page_policy, op_page_title } = core.ops;
-const { Event, fire, reportException, webidl } = core.loadExtScript("ext:bgfetch_deno/deno.js");
+const { DOMException, Event, fire, reportException, webidl } = core.loadExtScript("ext:bgfetch_deno/deno.js");
 const { defineEventHandler } = core.loadExtScript("ext:bgfetch_deno/event_handler.js");
 const { illegalInvocation } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
 const {

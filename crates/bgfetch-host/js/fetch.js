@@ -5,28 +5,30 @@
 const { core } = __bootstrap;
 const { op_host_fetch, op_host_fetch_handle } = core.ops;
 const {
+  bodyErrorer,
   newResponse,
   onAbort,
   Request,
-  errorBodyStream,
   takeBody,
   toStoredRequest,
   webidl,
 } = core.loadExtScript("ext:bgfetch_deno/deno.js");
+const { isDanglingMarkup } = core.loadExtScript("ext:bgfetch_deno/dangling_markup.js");
 
 async function fetch(input, init = {}) {
   webidl.requiredArguments(arguments.length, 1, "Failed to execute 'fetch'");
   const request = new Request(input, init);
   const { signal } = request;
   signal.throwIfAborted();
-  const stored = toStoredRequest(request);
+  const stored = { ...toStoredRequest(request), dangling_markup: isDanglingMarkup(input) };
   const handle = op_host_fetch_handle();
   onAbort(signal, () => core.tryClose(handle));
   try {
     const { head, body } = await op_host_fetch(handle, stored, takeBody(request));
     signal.throwIfAborted();
     const response = newResponse(head, body);
-    onAbort(signal, () => errorBodyStream(response, signal.reason));
+    const endBody = bodyErrorer(response);
+    onAbort(signal, () => endBody(signal.reason));
     return response;
   } catch (error) {
     signal.throwIfAborted();

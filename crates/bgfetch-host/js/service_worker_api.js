@@ -15,6 +15,7 @@ const {
 } = core.loadExtScript("ext:bgfetch_deno/deno.js");
 const { defineEventHandler } = core.loadExtScript("ext:bgfetch_deno/event_handler.js");
 const { illegalInvocation } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
+const { defineServiceWorker } = core.loadExtScript("ext:bgfetch_host/navigator.js");
 
 const { fromMessage, toMessage } = core.loadExtScript("ext:bgfetch_host/structured_clone.js");
 const { MessageEvent } = core.loadExtScript("ext:deno_web/02_event.js");
@@ -233,40 +234,6 @@ for (const type of ["controllerchange", "message", "messageerror"]) {
 }
 webidl.configureInterface(ServiceWorkerContainer);
 
-class Navigator {
-  #serviceWorker;
-
-  constructor(key = null, serviceWorker = null) {
-    if (key !== create) webidl.illegalConstructor();
-    this.#serviceWorker = serviceWorker;
-  }
-
-  get serviceWorker() {
-    return this.#serviceWorker;
-  }
-}
-webidl.configureInterface(Navigator);
-
-class WorkerNavigator {
-  #serviceWorker;
-
-  constructor(key = null, serviceWorker = null) {
-    if (key !== create) webidl.illegalConstructor();
-    this.#serviceWorker = serviceWorker;
-  }
-
-  get serviceWorker() {
-    return this.#serviceWorker;
-  }
-
-  /** False only where it is known that nothing can be reached, which a worker is not told. */
-  get onLine() {
-    this.#serviceWorker;
-    return true;
-  }
-}
-webidl.configureInterface(WorkerNavigator);
-
 const registrationOptions = webidl.createDictionaryConverter("RegistrationOptions", [
   { key: "scope", converter: webidl.converters.USVString },
   {
@@ -362,9 +329,8 @@ function installServiceWorkerApi(kind, scope, atStart) {
   const info = atStart?.registration ?? alone;
   const registration = info && registrationOf(info);
   const container = new ServiceWorkerContainer(create, workerOf(atStart?.controller ?? null));
-  const OwnNavigator = kind === "Window" ? Navigator : WorkerNavigator;
-  expose([OwnNavigator, ServiceWorkerContainer]);
-  define("navigator", new OwnNavigator(create, container));
+  expose([ServiceWorkerContainer]);
+  defineServiceWorker(container);
   if (kind === "Window") {
     if (registration !== null) resolveReady(container, registration);
     receivers.ready = ({ registration }) => resolveReady(container, registrationOf(registration));

@@ -4,7 +4,7 @@
 "use strict";
 
 const { core } = __bootstrap;
-const { op_host_import_script, op_host_send } = core.ops;
+const { op_host_send } = core.ops;
 const {
   afterMicrotasks,
   DOMException,
@@ -157,24 +157,6 @@ class Clients {
 webidl.configureInterface(Clients);
 
 const functions = {
-  importScripts(...urls) {
-    const prefix = "Failed to execute 'importScripts' on 'WorkerGlobalScope'";
-    const parsed = urls.map((url, index) => {
-      const text = webidl.converters.USVString(url, prefix, `Argument ${index + 1}`);
-      try {
-        return new URL(text, location.href).href;
-      } catch {
-        throw new DOMException(`${prefix}: '${text}' is not a URL`, "SyntaxError");
-      }
-    });
-    for (const url of parsed) {
-      const { source, error: failure } = op_host_import_script(url);
-      if (failure) throw new DOMException(`${prefix}: ${url}: ${failure}`, "NetworkError");
-      const [, error] = core.evalContext(source, url);
-      if (error) throw error.thrown;
-    }
-  },
-
   async skipWaiting() {
     await call("skipWaiting");
   },

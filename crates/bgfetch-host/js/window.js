@@ -9,6 +9,8 @@ const { Event, fire } = core.loadExtScript("ext:bgfetch_deno/deno.js");
 const { defineEventHandler } = core.loadExtScript("ext:bgfetch_deno/event_handler.js");
 const { illegalInvocation } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
 
+const { defineOnLine } = core.loadExtScript("ext:bgfetch_host/navigator.js");
+
 const { parse, stringify } = JSON;
 let closed = false;
 
@@ -37,13 +39,7 @@ function installWindow(global) {
     },
   };
   Object.defineProperties(global, Object.getOwnPropertyDescriptors(attributes));
-  // https://html.spec.whatwg.org/multipage/system-state.html#dom-navigator-online
-  const { onLine } = Object.getOwnPropertyDescriptors({
-    get onLine() {
-      return op_page_is_online();
-    },
-  });
-  Object.defineProperty(global.Navigator.prototype, "onLine", onLine);
+  defineOnLine(op_page_is_online);
   followNetwork(global);
 }
 

@@ -45,16 +45,16 @@ class Crypto {
 }
 webidl.configureInterface(Crypto);
 
-function installWindowOrWorker(global, { secureContext, hasNetwork }) {
+function installWindowOrWorker(global, { isSecureContext, hasNetwork }) {
   // [SecureContext]
-  if (!secureContext) delete Crypto.prototype.randomUUID;
+  if (!isSecureContext) delete Crypto.prototype.randomUUID;
   const crypto = new Crypto(create);
   const attributes = {
     get crypto() {
       return crypto;
     },
     get isSecureContext() {
-      return secureContext;
+      return isSecureContext;
     },
     get origin() {
       return location.origin;

@@ -10,7 +10,9 @@ use deno_error::JsErrorBox;
 use serde::Serialize;
 use url::Url;
 
-use crate::network::Network;
+use crate::cache::CacheStore;
+use crate::cache::ops::{self as cache, CacheRealm};
+use crate::fetch::{self, FetchClient};
 use crate::page::{self, PageState};
 use crate::service_worker::{AtStart, Connection, FromRealm};
 use crate::sources::embed;
@@ -77,12 +79,13 @@ pub(crate) struct HostState {
     pub(crate) description: Description,
     pub(crate) console: Console,
     pub(crate) connection: Option<Connection>,
-    pub(crate) network: Option<Network>,
+    /// How scripts reach the network.
+    pub(crate) fetch: Option<FetchClient>,
     pub(crate) page: Option<Arc<PageState>>,
 }
 
 impl HostState {
-    fn write(&self, level: ConsoleLevel, message: &str) {
+    pub(crate) fn write(&self, level: ConsoleLevel, message: &str) {
         let Description { kind, href, .. } = &self.description;
         let source = ConsoleSource { kind: *kind, url: href.clone() };
         (self.console)(&source, level, message);
@@ -104,6 +107,18 @@ fn op_host_console(state: &mut OpState, #[string] message: &str, #[smi] level: u
         _ => ConsoleLevel::Error,
     };
     state.borrow::<HostState>().write(level, message.trim_end());
+}
+
+/// Fills an array with random bytes.
+#[op2(fast)]
+fn op_host_random(#[buffer] bytes: &mut [u8]) -> Result<(), JsErrorBox> {
+    getrandom::fill(bytes).map_err(|error| JsErrorBox::generic(error.to_string()))
+}
+
+#[op2]
+#[string]
+fn op_host_uuid() -> String {
+    uuid::Uuid::new_v4().to_string()
 }
 
 /// Tells the owner of the service workers something.
@@ -184,6 +199,20 @@ deno_core::extension!(
         op_host_send,
         op_host_receive,
         op_host_import_script,
+        cache::op_host_caches_open,
+        cache::op_host_caches_has,
+        cache::op_host_caches_delete,
+        cache::op_host_caches_keys,
+        cache::op_host_caches_match,
+        cache::op_host_cache_match_all,
+        cache::op_host_cache_keys,
+        cache::op_host_cache_delete,
+        cache::op_host_cache_put,
+        cache::op_host_cache_close,
+        op_host_random,
+        op_host_uuid,
+        fetch::op_host_fetch_handle,
+        fetch::op_host_fetch,
         page::op_page_document,
         page::op_page_load_script,
         page::op_page_policy,
@@ -198,22 +227,44 @@ deno_core::extension!(
     esm = [dir "js", "bootstrap.js"],
     lazy_loaded_js = [
         dir "js",
+        "caches.js",
         "document.js",
+        "dom.js",
+        "elements.js",
+        "fetch.js",
         "global_scope.js",
+        "navigator.js",
         "patches.js",
+        "selectors.js",
         "service_worker_api.js",
         "service_worker_scope.js",
         "structured_clone.js",
+        "window.js",
+        "window_or_worker.js",
+        "worker_scope.js",
     ],
-    options = { host: HostState },
+    options = { host: HostState, caches: CacheRealm },
     state = |state, options| {
         state.put(options.host);
+        state.put(options.caches);
     },
 );
 
-/// What the realms of one user agent share: blobs and broadcast channels. Clones are the same.
+/// What the realms of one user agent share: blobs, broadcast channels and caches. Clones are the
+/// same. By default there are no caches: what scripts ask of them is rejected.
 #[derive(Clone, Debug, Default)]
-pub struct Shared(Web);
+pub struct Shared {
+    web: Web,
+    caches: Option<CacheStore>,
+}
+
+impl Shared {
+    /// With these caches.
+    #[must_use]
+    pub fn with_caches(caches: CacheStore) -> Self {
+        Self { caches: Some(caches), ..Self::default() }
+    }
+}
 
 /// All extensions of a realm, in the order of their dependencies.
 pub(crate) fn extensions(
@@ -221,9 +272,10 @@ pub(crate) fn extensions(
     host: HostState,
     background_fetch: bgfetch_deno::Options,
 ) -> Vec<Extension> {
-    let web = Web { location: Some(host.description.href.clone()), ..shared.0 };
+    let caches = CacheRealm::new(shared.caches, background_fetch.storage_key.0.clone());
+    let web = Web { location: Some(host.description.href.clone()), ..shared.web };
     let mut extensions = bgfetch_deno::extensions(web, background_fetch);
-    extensions.push(bgfetch_host::init(host));
+    extensions.push(bgfetch_host::init(host, caches));
     extensions.into_iter().map(embed).collect()
 }
 
@@ -249,7 +301,7 @@ mod tests {
             },
             console: Arc::new(|_, _, _| ()),
             connection: None,
-            network: None,
+            fetch: None,
             page: None,
         };
         let background_fetch = bgfetch_deno::Options {

@@ -9,7 +9,9 @@
 //! `quickjs` (the default) or `v8` choose deno_core's JavaScript engine. QuickJS is no sandbox for
 //! hostile pages.
 
+mod cache;
 mod extension;
+mod fetch;
 mod network;
 mod page;
 mod policies;
@@ -18,7 +20,9 @@ mod script_loader;
 mod service_worker;
 mod sources;
 mod user_agent;
+mod worker;
 
+pub use cache::{CacheError, CacheStore};
 pub use extension::{Console, ConsoleLevel, ConsoleSource, RealmKind, Shared};
 pub use network::{LoadError, Network};
 pub use page::{Page, PageError};
@@ -28,3 +32,4 @@ pub use service_worker::{
     ServiceWorkersOptions,
 };
 pub use user_agent::{Hook, OpenError, Prelude, UserAgent, UserAgentOptions};
+pub use worker::WorkerError;

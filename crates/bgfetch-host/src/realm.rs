@@ -21,6 +21,7 @@ use url::Url;
 use crate::extension::{
     Console, ConsoleLevel, ConsoleSource, Description, HostState, RealmKind, Shared, extensions,
 };
+use crate::fetch::FetchClient;
 use crate::network::Network;
 use crate::page::PageState;
 use crate::service_worker::{ClientId, Connection};
@@ -234,12 +235,17 @@ async fn run(
         has_page: page.is_some(),
         has_hook: page.as_ref().is_some_and(|page| page.hook.is_some()),
     };
+    let fetch = network.map(|network| FetchClient {
+        network,
+        storage_key: background_fetch.storage_key.clone(),
+        policies: Arc::clone(&background_fetch.policies),
+    });
     let (console_of_scripts, page_of_scripts) = (Arc::clone(&console), page.clone());
     let host = HostState {
         description,
         console: console_of_scripts,
         connection,
-        network,
+        fetch,
         page: page_of_scripts,
     };
     let extensions = extensions(shared, host, background_fetch);

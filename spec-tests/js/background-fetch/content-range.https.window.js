@@ -12,7 +12,7 @@ function begins(works, ...values) {
     const report = await settled();
     assert_equals(report.failureReason, works ? "" : "fetch-error");
     if (works) assert_body(report.records[0], 10);
-  }, `A 206 with Content-Range ${values.join(" and ") || "left out"} is ${works ? "" : "in"}valid`);
+  }, `A 206 with Content-Range ${JSON.stringify(values)} is ${works ? "" : "in"}valid`);
 }
 
 begins(true, "bytes 0-9/10");

@@ -34,8 +34,8 @@ use crate::network::Network;
 use crate::page::{self, PageState};
 use crate::policies::snapshot;
 use crate::realm::{Realm, RealmOptions};
-pub(crate) use message::{AtStart, Connection, FromRealm};
-use message::{Import, RealmId, ToRealm, WorkerState};
+pub(crate) use message::{AtStart, Connection, FromRealm, Import};
+use message::{RealmId, ToRealm, WorkerState};
 use registration::State;
 use worker::Worker;
 
@@ -207,6 +207,22 @@ impl ServiceWorkers {
         let policies = move || of_page.policies();
         let options = self.0.realm_options(RealmKind::Window, url, policies, None);
         Realm::connected(options, Some(connection), Some(page))
+    }
+
+    /// Starts the realm of a dedicated or shared worker, which imports scripts by `import`.
+    pub(crate) fn open_worker_realm(
+        &self,
+        kind: RealmKind,
+        url: Url,
+        policies: PolicySnapshot,
+        import: Import,
+    ) -> io::Result<Realm> {
+        // Nothing is sent to it, as it is no client.
+        let (_, messages) = mpsc::unbounded_channel();
+        let realm = RealmId(self.0.state.lock().next_id());
+        let connection = self.0.connection(realm, AtStart::default(), messages, Some(import));
+        let options = self.0.realm_options(kind, url, move || policies.clone(), None);
+        Realm::connected(options, Some(connection), None)
     }
 
     /// The URL of the script of that registration's active worker.

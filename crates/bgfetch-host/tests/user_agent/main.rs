@@ -5,3 +5,5 @@
 
 mod agent;
 mod background_fetch;
+mod fetch;
+mod page;

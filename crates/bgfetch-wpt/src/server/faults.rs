@@ -317,10 +317,14 @@ fn sending(reply: &Reply, mut rest: Bytes, mut watch: Watch) -> Body {
         rest
     };
     let pieces = stream::iter([first]).chain(stream::once(later)).map(Ok);
-    let end = is_cut.then(|| Err(io::Error::other("cut as the script says")));
+    let end = is_cut.then_some(async {
+        // What was sent before leaves when the body has no more for now.
+        tokio::task::yield_now().await;
+        Err(io::Error::other("cut as the script says"))
+    });
     // No frame is empty: some servers end a body there.
     let frames = pieces
-        .chain(stream::iter(end))
+        .chain(stream::iter(end).then(|end| end))
         .try_filter(|bytes| ready(!bytes.is_empty()))
         .map_ok(Frame::data);
     StreamBody::new(frames).boxed_unsync()
