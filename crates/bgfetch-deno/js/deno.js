@@ -6,6 +6,7 @@ const { core } = __bootstrap;
 const webidl = core.loadExtScript("ext:deno_webidl/00_webidl.js");
 const { DOMException, QuotaExceededError } = core.loadExtScript("ext:deno_web/01_dom_exception.js");
 const event = core.loadExtScript("ext:deno_web/02_event.js");
+const { AbortController, AbortSignal } = core.loadExtScript("ext:deno_web/03_abort_signal.js");
 const streams = core.loadExtScript("ext:deno_web/06_streams.js");
 const { headerListFromHeaders } = core.loadExtScript("ext:deno_fetch/20_headers.js");
 const { InnerBody } = core.loadExtScript("ext:deno_fetch/22_body.js");
@@ -139,6 +140,8 @@ function bodyOf(resource) {
 }
 
 return {
+  AbortController,
+  AbortSignal,
   afterMicrotasks,
   DOMException,
   Event,

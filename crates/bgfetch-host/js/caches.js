@@ -16,6 +16,8 @@ const {
   op_host_caches_open,
 } = core.ops;
 const {
+  AbortController,
+  AbortSignal,
   fromStoredRequest,
   isUnusable,
   newResponse,
@@ -66,6 +68,20 @@ class Cache {
     return freeze(all.map(toResponse));
   }
 
+  async add(request) {
+    const cache = this.#cache;
+    const prefix = "Failed to execute 'add' on 'Cache'";
+    requiredArguments(arguments.length, 1, prefix);
+    await addAll(cache, [requestInfo(request, prefix, "Argument 1")], prefix);
+  }
+
+  async addAll(requests) {
+    const cache = this.#cache;
+    const prefix = "Failed to execute 'addAll' on 'Cache'";
+    requiredArguments(arguments.length, 1, prefix);
+    await addAll(cache, requestInfos(requests, prefix, "Argument 1"), prefix);
+  }
+
   async put(request, response) {
     const cache = this.#cache;
     const prefix = "Failed to execute 'put' on 'Cache'";
@@ -96,6 +112,8 @@ class Cache {
   }
 }
 webidl.configureInterface(Cache);
+
+const requestInfos = webidl.createSequenceConverter(requestInfo);
 
 const multiOptions = webidl.createDictionaryConverter("MultiCacheQueryOptions", [
   { key: "cacheName", converter: webidl.converters.DOMString },
@@ -194,6 +212,42 @@ function checkResponse(response, prefix) {
   return response;
 }
 
+/** Fetches all of the requests and puts what comes; nothing where one of them fails. */
+async function addAll(cache, requests, prefix) {
+  // Steps 3 and 5.3, before anything is fetched.
+  for (const request of requests) {
+    if (typeof request !== "string") checkRequest(toQuery(request), prefix);
+  }
+  const controller = new AbortController();
+  requests = requests.map((request) => {
+    const ends = typeof request === "string" ? [] : [request.signal];
+    const signal = AbortSignal.any([controller.signal, ...ends]);
+    return new Request(request, { signal });
+  });
+  const stored = requests.map((request) => toStoredRequest(request));
+  stored.forEach((request) => checkRequest(request, prefix));
+  try {
+    const responses = requests.map((request) => fetchWhole(request, prefix));
+    const entries = (await Promise.all(responses)).map((response, index) => ({
+      request: stored[index],
+      response,
+    }));
+    await putAll(cache, entries);
+  } catch (error) {
+    controller.abort();
+    throw error;
+  }
+}
+
+async function fetchWhole(request, prefix) {
+  const response = await fetch(request);
+  const { status, response_type } = toStoredResponse(response);
+  if (response_type === "error" || status < 200 || status > 299) {
+    throw new TypeError(`${prefix}: the status is ${status}`);
+  }
+  return checkResponse(response, prefix);
+}
+
 /** Puts all of the entries, whose bodies are used up, or none. */
 async function putAll(cache, entries) {
   let failure = null;
@@ -211,8 +265,12 @@ async function putAll(cache, entries) {
   }
 }
 
-/** Brings the interfaces and `caches` to a realm. */
+/** The realm's `fetch()`, whatever scripts make of it. */
+let fetch;
+
+/** Brings the interfaces and `caches` to a realm whose `fetch()` is there. */
 function installCaches(global) {
+  fetch = global.fetch;
   exposeInterface(global, Cache);
   exposeInterface(global, CacheStorage);
   const storage = new CacheStorage(create);
