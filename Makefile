@@ -40,6 +40,7 @@ doc: ## Build the API documentation; a broken link fails
 # The crates with a JavaScript engine inside have a file of their own, and do not count for the rest.
 deny: setup ## Check the dependencies' licences, sources and bans
 	$(TOOLS)/bin/cargo-deny --locked --exclude bgfetch-deno --exclude bgfetch-host \
+		--exclude bgfetch-wpt \
 		check --hide-inclusion-graph bans licenses sources
 	$(TOOLS)/bin/cargo-deny --locked --config crates/bgfetch-deno/deny.toml \
 		check --hide-inclusion-graph bans licenses sources

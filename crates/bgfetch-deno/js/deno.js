@@ -6,7 +6,7 @@ const { core } = __bootstrap;
 const webidl = core.loadExtScript("ext:deno_webidl/00_webidl.js");
 const { DOMException, QuotaExceededError } = core.loadExtScript("ext:deno_web/01_dom_exception.js");
 const event = core.loadExtScript("ext:deno_web/02_event.js");
-const { AbortController, AbortSignal } = core.loadExtScript("ext:deno_web/03_abort_signal.js");
+const abortSignal = core.loadExtScript("ext:deno_web/03_abort_signal.js");
 const streams = core.loadExtScript("ext:deno_web/06_streams.js");
 const { headerListFromHeaders } = core.loadExtScript("ext:deno_fetch/20_headers.js");
 const { InnerBody } = core.loadExtScript("ext:deno_fetch/22_body.js");
@@ -113,7 +113,9 @@ function takeResponseBody(object, onError) {
   if (body === null) return null;
   const { stream } = body;
   const backing = streams.getReadableStreamResourceBacking(stream);
-  if (backing === null) return streams.resourceForReadableStream(stream, undefined, onError);
+  if (backing === null || endable.has(stream)) {
+    return streams.resourceForReadableStream(stream, undefined, onError);
+  }
   // What comes from Rust goes back there: nothing of it was read, so that all is in the resource.
   streams.acquireReadableStreamDefaultReader(stream);
   streams.readableStreamDisturb(stream);
@@ -135,14 +137,32 @@ function newResponse(head, bodyResource) {
   return response.fromInnerResponse(inner, "immutable");
 }
 
+/** Runs `algorithm` when the signal is aborted, before scripts are told. */
+function onAbort(signal, algorithm) {
+  signal[abortSignal.add](algorithm);
+}
+
+/** Streams that may be ended with an error, which whoever reads them must see. */
+const endable = new WeakSet();
+
+/** Gives what ends a Response's body, read or not, with an error. */
+function bodyErrorer(object) {
+  const stream = response.toInnerResponse(object).body?.stream;
+  if (stream !== undefined) endable.add(stream);
+  return (error) => {
+    if (stream !== undefined) streams.errorReadableStream(stream, error);
+  };
+}
+
 function bodyOf(resource) {
   return new InnerBody(streams.readableStreamForRid(resource));
 }
 
 return {
-  AbortController,
-  AbortSignal,
+  AbortController: abortSignal.AbortController,
+  AbortSignal: abortSignal.AbortSignal,
   afterMicrotasks,
+  bodyErrorer,
   DOMException,
   Event,
   EventTarget,
@@ -150,7 +170,9 @@ return {
   fromStoredRequest,
   isUnusable,
   newResponse,
+  onAbort,
   QuotaExceededError,
+  reportException: event.reportException,
   Request,
   takeBody,
   takeResponseBody,

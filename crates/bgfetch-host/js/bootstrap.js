@@ -1,7 +1,7 @@
 // Makes the realm what its kind says: a window or one of the workers, with Deno's Web APIs. Every
 // use of what is private to Deno is here.
 import { core } from "ext:core/mod.js";
-import { op_host_console, op_host_realm, op_page_close, op_page_hook } from "ext:core/ops";
+import { op_host_console, op_host_realm } from "ext:core/ops";
 
 const load = (name) => core.loadExtScript(`ext:${name}.js`);
 const webidl = load("deno_webidl/00_webidl");
@@ -31,12 +31,16 @@ const { install, installServiceWorker } = load("bgfetch_deno/mod");
 const { markingRequest } = load("bgfetch_deno/dangling_markup");
 const { defineGlobalScope } = load("bgfetch_host/global_scope");
 const { installCaches } = load("bgfetch_host/caches");
-const { runPage } = load("bgfetch_host/document");
+const { installDocument } = load("bgfetch_host/document");
+const { installNavigator } = load("bgfetch_host/navigator");
 const { patch } = load("bgfetch_host/patches");
 const { installServiceWorkerApi } = load("bgfetch_host/service_worker_api");
 const { installServiceWorkerScope } = load("bgfetch_host/service_worker_scope");
+const { installHook, installWindow } = load("bgfetch_host/window");
+const { installWindowOrWorker } = load("bgfetch_host/window_or_worker");
 
-const { kind, href, scope, serviceWorkers, secureContext, hasPage, hasHook } = op_host_realm();
+const { kind, href, scope, serviceWorkers, isSecureContext, hasNetwork, hasPage, hasHook } =
+  op_host_realm();
 
 // The errors that ops of deno_web and deno_fetch throw.
 for (
@@ -153,18 +157,26 @@ core.setHandledPromiseRejectionHandler((promise, reason) => {
   );
 });
 
-const { ServiceWorkerRegistration, scopeOf } = installServiceWorkerApi(kind, scope, serviceWorkers);
-install(globalThis, ServiceWorkerRegistration, scopeOf);
+installWindowOrWorker(globalThis, { isSecureContext, hasNetwork });
+if (kind === "Window") installNavigator(globalThis);
+if (isSecureContext) {
+  const { ServiceWorkerRegistration, scopeOf } = installServiceWorkerApi(
+    kind,
+    scope,
+    serviceWorkers,
+  );
+  install(globalThis, ServiceWorkerRegistration, scopeOf);
+}
 if (kind === "ServiceWorker") {
   installServiceWorker(globalThis);
   installServiceWorkerScope(globalThis);
 }
-if (secureContext) installCaches(globalThis);
+if (isSecureContext) installCaches(globalThis);
 if (hasPage) {
-  define({ close: () => op_page_close() }, true);
-  runPage();
+  installWindow(globalThis);
+  installDocument(globalThis);
 }
-if (hasHook) define({ hook: (value) => JSON.parse(op_page_hook(JSON.stringify(value))) }, false);
+if (hasHook) installHook(globalThis);
 
 // Nothing of Deno is left for scripts.
 delete globalThis.Deno;

@@ -35,6 +35,7 @@ const {
   requestInfo,
   requiredArguments,
 } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
+const { fetch } = core.loadExtScript("ext:bgfetch_host/fetch.js");
 
 const { parse, stringify } = JSON;
 const { freeze } = Object;
@@ -265,12 +266,8 @@ async function putAll(cache, entries) {
   }
 }
 
-/** The realm's `fetch()`, whatever scripts make of it. */
-let fetch;
-
-/** Brings the interfaces and `caches` to a realm whose `fetch()` is there. */
+/** Brings the interfaces and `caches` to a realm. */
 function installCaches(global) {
-  fetch = global.fetch;
   exposeInterface(global, Cache);
   exposeInterface(global, CacheStorage);
   const storage = new CacheStorage(create);

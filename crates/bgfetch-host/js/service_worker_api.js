@@ -15,6 +15,7 @@ const {
 } = core.loadExtScript("ext:bgfetch_deno/deno.js");
 const { defineEventHandler } = core.loadExtScript("ext:bgfetch_deno/event_handler.js");
 const { illegalInvocation } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
+const { defineServiceWorker } = core.loadExtScript("ext:bgfetch_host/navigator.js");
 
 const {
   deserializeMessageData,
@@ -221,20 +222,6 @@ for (const type of ["controllerchange", "message"]) {
 }
 webidl.configureInterface(ServiceWorkerContainer);
 
-class Navigator {
-  #serviceWorker;
-
-  constructor(key = null, serviceWorker = null) {
-    if (key !== create) webidl.illegalConstructor();
-    this.#serviceWorker = serviceWorker;
-  }
-
-  get serviceWorker() {
-    return this.#serviceWorker;
-  }
-}
-webidl.configureInterface(Navigator);
-
 const registrationOptions = webidl.createDictionaryConverter("RegistrationOptions", [
   { key: "scope", converter: webidl.converters.USVString },
 ]);
@@ -331,11 +318,11 @@ function installServiceWorkerApi(kind, scope, atStart) {
   const info = atStart?.registration ?? alone;
   const registration = info && registrationOf(info);
   if (kind === "Window") {
-    expose([Navigator, ServiceWorkerContainer]);
+    expose([ServiceWorkerContainer]);
     const controller = workerOf(atStart?.controller ?? null);
     const container = new ServiceWorkerContainer(create, controller);
     if (registration !== null) resolveReady(container, registration);
-    define("navigator", new Navigator(create, container));
+    defineServiceWorker(container);
     receivers.ready = ({ registration }) => resolveReady(container, registrationOf(registration));
     receivers.clientMessage = (message) => {
       const init = messageInit(message, ({ worker }) => workerOf(worker));

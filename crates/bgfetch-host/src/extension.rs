@@ -12,7 +12,7 @@ use url::Url;
 
 use crate::cache::CacheStore;
 use crate::cache::ops::{self as cache, CacheRealm};
-use crate::network::Network;
+use crate::fetch::{self, FetchClient};
 use crate::page::{self, PageState};
 use crate::service_worker::{AtStart, Connection};
 use crate::sources::embed;
@@ -43,8 +43,17 @@ pub enum ConsoleLevel {
     Error,
 }
 
-/// Where a realm's console writes to.
-pub type Console = Arc<dyn Fn(ConsoleLevel, &str) + Send + Sync>;
+/// The realm whose console writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsoleSource {
+    /// What its global object is.
+    pub kind: RealmKind,
+    /// The URL of its page or script.
+    pub url: Url,
+}
+
+/// Where the consoles of realms write to.
+pub type Console = Arc<dyn Fn(&ConsoleSource, ConsoleLevel, &str) + Send + Sync>;
 
 /// What the bootstrap script is told.
 #[derive(Serialize)]
@@ -57,7 +66,7 @@ pub(crate) struct Description {
     /// How service workers stand for the realm. None where nothing owns them.
     pub(crate) service_workers: Option<AtStart>,
     /// Whether it is a [secure context](https://html.spec.whatwg.org/multipage/webappapis.html#secure-context).
-    pub(crate) secure_context: bool,
+    pub(crate) is_secure_context: bool,
     /// Whether scripts have the network.
     pub(crate) has_network: bool,
     /// Whether it is the window of a page.
@@ -70,8 +79,17 @@ pub(crate) struct HostState {
     pub(crate) description: Description,
     pub(crate) console: Console,
     pub(crate) connection: Option<Connection>,
-    pub(crate) network: Option<Network>,
+    /// How scripts reach the network.
+    pub(crate) fetch: Option<FetchClient>,
     pub(crate) page: Option<Arc<PageState>>,
+}
+
+impl HostState {
+    pub(crate) fn write(&self, level: ConsoleLevel, message: &str) {
+        let Description { kind, href, .. } = &self.description;
+        let source = ConsoleSource { kind: *kind, url: href.clone() };
+        (self.console)(&source, level, message);
+    }
 }
 
 #[op2]
@@ -88,7 +106,19 @@ fn op_host_console(state: &mut OpState, #[string] message: &str, #[smi] level: u
         2 => ConsoleLevel::Warn,
         _ => ConsoleLevel::Error,
     };
-    (state.borrow::<HostState>().console)(level, message.trim_end());
+    state.borrow::<HostState>().write(level, message.trim_end());
+}
+
+/// Fills an array with random bytes.
+#[op2(fast)]
+fn op_host_random(#[buffer] bytes: &mut [u8]) -> Result<(), JsErrorBox> {
+    getrandom::fill(bytes).map_err(|error| JsErrorBox::generic(error.to_string()))
+}
+
+#[op2]
+#[string]
+fn op_host_uuid() -> String {
+    uuid::Uuid::new_v4().to_string()
 }
 
 /// Tells the owner of the service workers something.
@@ -168,6 +198,10 @@ deno_core::extension!(
         cache::op_host_cache_delete,
         cache::op_host_cache_put,
         cache::op_host_cache_close,
+        op_host_random,
+        op_host_uuid,
+        fetch::op_host_fetch_handle,
+        fetch::op_host_fetch,
         page::op_page_document,
         page::op_page_load_script,
         page::op_page_policy,
@@ -184,10 +218,17 @@ deno_core::extension!(
         dir "js",
         "caches.js",
         "document.js",
+        "dom.js",
+        "elements.js",
+        "fetch.js",
         "global_scope.js",
+        "navigator.js",
         "patches.js",
+        "selectors.js",
         "service_worker_api.js",
         "service_worker_scope.js",
+        "window.js",
+        "window_or_worker.js",
     ],
     options = { host: HostState, caches: CacheRealm },
     state = |state, options| {
@@ -240,14 +281,14 @@ mod tests {
                 href,
                 scope: None,
                 service_workers: None,
-                secure_context: true,
+                is_secure_context: true,
                 has_network: false,
                 has_page: false,
                 has_hook: false,
             },
-            console: Arc::new(|_, _| ()),
+            console: Arc::new(|_, _, _| ()),
             connection: None,
-            network: None,
+            fetch: None,
             page: None,
         };
         let background_fetch = bgfetch_deno::Options {

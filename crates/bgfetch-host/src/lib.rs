@@ -11,6 +11,7 @@
 
 mod cache;
 mod extension;
+mod fetch;
 mod network;
 mod page;
 mod policies;
@@ -21,7 +22,7 @@ mod sources;
 mod user_agent;
 
 pub use cache::{CacheError, CacheStore};
-pub use extension::{Console, ConsoleLevel, RealmKind, Shared};
+pub use extension::{Console, ConsoleLevel, ConsoleSource, RealmKind, Shared};
 pub use network::{LoadError, Network};
 pub use page::{Page, PageError};
 pub use realm::{Realm, RealmEnded, RealmOptions, ScriptError};

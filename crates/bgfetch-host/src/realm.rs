@@ -15,12 +15,13 @@ use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use parking_lot::Mutex;
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use url::Url;
 
 use crate::extension::{
-    Console, ConsoleLevel, Description, HostState, RealmKind, Shared, extensions,
+    Console, ConsoleLevel, ConsoleSource, Description, HostState, RealmKind, Shared, extensions,
 };
+use crate::fetch::FetchClient;
 use crate::network::Network;
 use crate::page::PageState;
 use crate::service_worker::Connection;
@@ -63,6 +64,7 @@ pub struct Realm {
     /// Ends scripts that would not end by themselves. Set once the realm is there.
     isolate: Arc<OnceLock<v8::IsolateHandle>>,
     thread: Option<thread::JoinHandle<()>>,
+    idle: watch::Receiver<bool>,
     /// Its other end goes with the thread.
     ended: Mutex<sync_mpsc::Receiver<()>>,
 }
@@ -113,13 +115,21 @@ impl Realm {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let isolate = Arc::<OnceLock<_>>::default();
         let theirs = Arc::clone(&isolate);
+        let (tells_idle, idle) = watch::channel(false);
         let (ends, ended) = sync_mpsc::channel();
         let run = move || {
             let _ends: sync_mpsc::Sender<()> = ends;
-            runtime.block_on(run(options, connection, page, receiver, &theirs));
+            runtime.block_on(run(options, connection, page, receiver, &theirs, tells_idle));
         };
         let thread = thread::Builder::new().name(name).spawn(run)?;
-        Ok(Self { commands, isolate, thread: Some(thread), ended: Mutex::new(ended) })
+        Ok(Self { commands, isolate, thread: Some(thread), idle, ended: Mutex::new(ended) })
+    }
+
+    /// Whether its scripts wait for nothing but events from outside: messages, and what background
+    /// fetches do. Where it is false they run, or wait for timers, answers or the network.
+    #[must_use]
+    pub fn idle(&self) -> watch::Receiver<bool> {
+        self.idle.clone()
     }
 
     /// Runs a classic script and gives its completion value, the value of its promise where it is
@@ -191,6 +201,8 @@ struct Running {
     commands: mpsc::UnboundedReceiver<Command>,
     pending: FuturesUnordered<Pending>,
     console: Console,
+    source: ConsoleSource,
+    idle: watch::Sender<bool>,
     page: Option<Arc<PageState>>,
 }
 
@@ -200,32 +212,39 @@ async fn run(
     page: Option<Arc<PageState>>,
     commands: mpsc::UnboundedReceiver<Command>,
     isolate: &OnceLock<v8::IsolateHandle>,
+    idle: watch::Sender<bool>,
 ) {
     let RealmOptions { kind, url, scope, background_fetch, shared, console, network } = options;
     let service_workers = connection.as_mut().map(|connection| mem::take(&mut connection.at_start));
+    let source = ConsoleSource { kind, url: url.clone() };
     let description = Description {
         kind,
         href: url,
         scope,
         service_workers,
-        secure_context: (background_fetch.policies)().secure_context,
+        is_secure_context: (background_fetch.policies)().secure_context,
         has_network: network.is_some(),
         has_page: page.is_some(),
         has_hook: page.as_ref().is_some_and(|page| page.hook.is_some()),
     };
-    let console_of_scripts = Arc::clone(&console);
-    let of_scripts = page.clone();
+    let fetch = network.map(|network| FetchClient {
+        network,
+        storage_key: background_fetch.storage_key.clone(),
+        policies: Arc::clone(&background_fetch.policies),
+    });
+    let (console_of_scripts, page_of_scripts) = (Arc::clone(&console), page.clone());
     let host = HostState {
         description,
         console: console_of_scripts,
         connection,
-        network,
-        page: of_scripts,
+        fetch,
+        page: page_of_scripts,
     };
     let extensions = extensions(shared, host, background_fetch);
     let mut runtime = JsRuntime::new(RuntimeOptions { extensions, ..RuntimeOptions::default() });
     isolate.get_or_init(|| runtime.v8_isolate().thread_safe_handle());
-    Running { runtime, commands, pending: FuturesUnordered::new(), console, page }.await;
+    let pending = FuturesUnordered::new();
+    Running { runtime, commands, pending, console, source, page, idle }.await;
 }
 
 /// Ends when the realm's handle is dropped, or a script closed the window.
@@ -240,11 +259,14 @@ impl Future for Running {
                 Poll::Pending => break,
             }
         }
-        match self.runtime.poll_event_loop(cx, PollEventLoopOptions::default()) {
+        let turn = self.runtime.poll_event_loop(cx, PollEventLoopOptions::default());
+        let idle = matches!(turn, Poll::Ready(Ok(()))) && self.pending.is_empty();
+        self.idle.send_if_modified(|before| mem::replace(before, idle) != idle);
+        match turn {
             // Not an exception of its own: the end interrupted it.
             Poll::Ready(Err(_)) if self.commands.is_closed() => return Poll::Ready(()),
             Poll::Ready(Err(error)) => {
-                (self.console)(ConsoleLevel::Error, &format!("Uncaught {error}"));
+                (self.console)(&self.source, ConsoleLevel::Error, &format!("Uncaught {error}"));
                 // The next turn goes on after the exception.
                 cx.waker().wake_by_ref();
             }

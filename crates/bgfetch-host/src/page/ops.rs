@@ -48,7 +48,7 @@ pub(crate) async fn op_page_load_script(
     #[string] url: String,
 ) -> Result<PageScript, JsErrorBox> {
     let page = page(&state.borrow())?;
-    let network = state.borrow().borrow::<HostState>().network.clone();
+    let network = state.borrow().borrow::<HostState>().fetch.clone().map(|client| client.network);
     let failed =
         |error: &dyn ToString| PageScript { error: Some(error.to_string()), ..Default::default() };
     let Some(network) = network else { return Ok(failed(&"there is no network")) };

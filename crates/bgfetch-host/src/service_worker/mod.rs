@@ -213,6 +213,14 @@ impl ServiceWorkers {
         }
     }
 
+    /// Whether no worker runs, and none is being installed.
+    #[must_use]
+    pub fn are_quiet(&self) -> bool {
+        let jobs = self.0.jobs.lock();
+        let under_way = jobs.values().any(|job| job.try_lock().is_err());
+        !under_way && self.0.state.lock().workers().iter().all(|worker| worker.is_quiet())
+    }
+
     /// Stops the active worker of that registration, as the user of a browser's developer tools
     /// can. Events that it handles are over, and fired again later.
     pub async fn stop(&self, registration: &RegistrationKey) {

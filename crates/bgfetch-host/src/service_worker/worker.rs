@@ -96,6 +96,11 @@ impl Worker {
         self.running.lock().await.is_some()
     }
 
+    /// Whether it does not run, and nothing is about to start it.
+    pub(crate) fn is_quiet(&self) -> bool {
+        *self.busy.borrow() == 0 && self.running.try_lock().is_ok_and(|running| running.is_none())
+    }
+
     /// [Run Service Worker](https://w3c.github.io/ServiceWorker/#run-service-worker-algorithm):
     /// starts the realm and runs the script there, where it does not run.
     pub(crate) async fn run(self: &Arc<Self>, owner: &Arc<Inner>) -> Result<Arc<Running>, String> {

@@ -126,7 +126,7 @@ impl Agent {
                 events: None,
             },
             shared: self.shared.clone(),
-            console: Arc::new(move |level, message| {
+            console: Arc::new(move |_, level, message| {
                 if level == ConsoleLevel::Error {
                     errors.lock().push(message.to_owned());
                 }

@@ -126,3 +126,15 @@ async fn a_realm_whose_script_never_ends_can_be_dropped() {
     assert_eq!(looping.await, json!("looping"));
     drop(worker);
 }
+
+#[tokio::test]
+async fn a_realm_is_idle_when_its_scripts_wait_for_messages_alone() {
+    let agent = Agent::start().await;
+    let window = agent.window();
+    let mut idle = window.idle();
+    idle.wait_for(|idle| *idle).await.unwrap();
+    let source = "self.ended = []; setTimeout(() => ended.push('timer'), 10); null";
+    window.run_script("test.js", source).await.unwrap();
+    idle.wait_for(|idle| *idle).await.unwrap();
+    assert_eq!(window.run_script("test.js", "ended").await.unwrap(), json!(["timer"]));
+}

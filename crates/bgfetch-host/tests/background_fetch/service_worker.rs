@@ -87,6 +87,7 @@ async fn the_worker_is_told_of_a_fetch_whose_page_is_gone() {
     .await;
     drop(page);
     assert_eq!(agent.next_line().await, "started");
+    assert!(!agent.workers.are_quiet());
     // Stopped, it is started again for the event.
     agent.workers.stop(&registration(&origin)).await;
     assert!(!agent.workers.is_running(&registration(&origin)).await);
@@ -106,7 +107,7 @@ async fn a_worker_without_events_stops_and_starts_for_the_next() {
                     return null;";
     run(&page, register).await;
     for (id, bytes) in [("a", 10), ("b", 20)] {
-        while agent.workers.is_running(&registration(&origin)).await {
+        while !agent.workers.are_quiet() {
             tokio::task::yield_now().await;
         }
         origin.serve(format!("/{id}"), Resource::new(1, bytes));

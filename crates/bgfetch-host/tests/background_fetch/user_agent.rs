@@ -65,7 +65,7 @@ impl UserAgent {
     ) -> Self {
         let (sender, console) = mpsc::unbounded_channel();
         let console_of_realms: Console =
-            Arc::new(move |_, message| drop(sender.send(message.to_owned())));
+            Arc::new(move |_, _, message| drop(sender.send(message.to_owned())));
         let workers = ServiceWorkers::open(ServiceWorkersOptions {
             loader: Arc::new(scripts.clone()),
             file: folder.map(|folder| folder.join("service-workers.json")),

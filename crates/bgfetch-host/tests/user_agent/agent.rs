@@ -1,9 +1,13 @@
 //! A user agent, a server, and what scripts write to their consoles.
 
+use std::fmt::Display;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bgfetch::HyperFetcher;
+use bgfetch::embedder::BoxFuture;
+use bgfetch::{HyperFetcher, Resolve};
 use bgfetch_host::{Page, Prelude, UserAgent, UserAgentOptions};
 use bgfetch_testkit::{Origin, Reply};
 use parking_lot::Mutex;
@@ -16,17 +20,35 @@ pub(crate) struct Agent {
     lines: Mutex<mpsc::UnboundedReceiver<String>>,
 }
 
+struct ToLoopback;
+
+impl Resolve for ToLoopback {
+    fn resolve(&self, _: &str) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
+        Box::pin(async { Ok(vec![Ipv4Addr::LOCALHOST.into()]) })
+    }
+}
+
 impl Agent {
     pub(crate) async fn start() -> Self {
         Self::with(None).await
     }
 
     pub(crate) async fn with(prelude: Option<Prelude>) -> Self {
+        Self::over(HyperFetcher::new().unwrap(), prelude).await
+    }
+
+    /// An agent for which each name is the server's.
+    pub(crate) async fn insecure() -> Self {
+        let fetcher = HyperFetcher::builder().resolver(ToLoopback).build().unwrap();
+        Self::over(fetcher, None).await
+    }
+
+    async fn over(fetcher: HyperFetcher, prelude: Option<Prelude>) -> Self {
         let (sender, lines) = mpsc::unbounded_channel();
         let user_agent = UserAgent::open(UserAgentOptions {
             folder: None,
-            fetcher: Arc::new(HyperFetcher::new().unwrap()),
-            console: Arc::new(move |_, message| drop(sender.send(message.to_owned()))),
+            fetcher: Arc::new(fetcher),
+            console: Arc::new(move |_, _, message| drop(sender.send(message.to_owned()))),
             idle_limit: Duration::from_secs(3600),
             event_limit: Duration::from_secs(60),
             configure: Arc::new(|builder| builder),
@@ -34,6 +56,11 @@ impl Agent {
         });
         let user_agent = user_agent.await.unwrap();
         Self { user_agent, origin: Origin::start(), lines: Mutex::new(lines) }
+    }
+
+    /// Whether there is nothing more on the consoles by now.
+    pub(crate) fn no_line(&self) -> bool {
+        self.lines.lock().try_recv().is_err()
     }
 
     pub(crate) fn serve_html(&self, path: &str, html: &str) {
@@ -73,7 +100,7 @@ pub(crate) fn script_reply(source: &str) -> Reply {
 }
 
 /// Runs the body of an async function in a page and gives what it returns.
-pub(crate) async fn run(page: &Page, body: &str) -> Value {
+pub(crate) async fn run(page: &Page, body: impl Display) -> Value {
     let source = format!("(async () => {{ {body} }})()");
     let value = page.realm().run_script("test.js", source).await;
     value.unwrap_or_else(|error| panic!("{error}"))

@@ -40,10 +40,11 @@ async fn a_page_from_a_server_fetches_and_its_worker_is_told() {
 async fn fetches_go_on_in_order_when_the_engine_is_started_again_and_resume_by_range() {
     let agent = Agent::start().await;
     agent.serve_script("/sw.js", TELLING);
-    let gate = Gate::new();
+    let (gate, asked) = (Gate::new(), Gate::new());
     for id in ["c", "a", "b"] {
         let film = Resource::new(1, 5000).etag("\"1\"");
-        agent.origin.serve(format!("/{id}"), film.clone().hold_at(2000, &gate).then(film));
+        let rest = film.clone().hold_head(&asked);
+        agent.origin.serve(format!("/{id}"), film.hold_at(2000, &gate).then(rest));
     }
     let page = agent.page("").await;
     let ids = run(
@@ -60,6 +61,7 @@ async fn fetches_go_on_in_order_when_the_engine_is_started_again_and_resume_by_r
     agent.user_agent.restart_engine().await.unwrap();
     let ids = run(&page, "return await manager.getIds();").await;
     assert_eq!(ids, json!(["c", "a", "b"]));
+    asked.open();
     let mut told = [agent.next_line().await, agent.next_line().await, agent.next_line().await];
     told.sort();
     assert_eq!(told, ["a: 5000", "b: 5000", "c: 5000"]);

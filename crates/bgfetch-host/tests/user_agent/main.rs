@@ -5,3 +5,6 @@
 
 mod agent;
 mod background_fetch;
+mod cache;
+mod fetch;
+mod page;

@@ -1,0 +1,60 @@
+// https://html.spec.whatwg.org/multipage/system-state.html#the-navigator-object
+(function () {
+"use strict";
+
+const { core } = __bootstrap;
+const { webidl } = core.loadExtScript("ext:bgfetch_deno/deno.js");
+
+const create = Symbol("create");
+
+class Navigator {
+  #checked = true;
+
+  constructor(key = null) {
+    if (key !== create) webidl.illegalConstructor();
+  }
+
+  static check(navigator) {
+    navigator.#checked;
+  }
+}
+const { check } = Navigator;
+delete Navigator.check;
+webidl.configureInterface(Navigator);
+
+function define(attribute) {
+  const [[name, descriptor]] = Object.entries(Object.getOwnPropertyDescriptors(attribute));
+  Object.defineProperty(Navigator.prototype, name, descriptor);
+}
+
+function installNavigator(global) {
+  for (const [name, value] of [["Navigator", Navigator], ["navigator", new Navigator(create)]]) {
+    const enumerable = name === "navigator";
+    const writable = true;
+    const configurable = true;
+    Object.defineProperty(global, name, { value, writable, enumerable, configurable });
+  }
+}
+
+/** `navigator.serviceWorker`, where it is a secure context's. */
+function defineServiceWorker(container) {
+  define({
+    get serviceWorker() {
+      check(this);
+      return container;
+    },
+  });
+}
+
+/** `navigator.onLine` */
+function defineOnLine(isOnline) {
+  define({
+    get onLine() {
+      check(this);
+      return isOnline();
+    },
+  });
+}
+
+return { defineOnLine, defineServiceWorker, installNavigator };
+})();

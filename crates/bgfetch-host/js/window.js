@@ -1,0 +1,67 @@
+// https://html.spec.whatwg.org/multipage/nav-history-apis.html#the-window-object: what a window has
+// beside its document. It is at the top level, and nothing opened it.
+(function () {
+"use strict";
+
+const { core } = __bootstrap;
+const { op_page_close, op_page_hook, op_page_is_online, op_page_online_changed } = core.ops;
+const { Event, fire } = core.loadExtScript("ext:bgfetch_deno/deno.js");
+const { defineEventHandler } = core.loadExtScript("ext:bgfetch_deno/event_handler.js");
+const { illegalInvocation } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
+
+const { defineOnLine } = core.loadExtScript("ext:bgfetch_host/navigator.js");
+
+const { parse, stringify } = JSON;
+let closed = false;
+
+function installWindow(global) {
+  const toWindow = (object) => {
+    if ((object ?? global) !== global) throw illegalInvocation();
+    return global;
+  };
+  for (const type of ["online", "offline"]) defineEventHandler(global, type, toWindow);
+  const attributes = {
+    get closed() {
+      return closed;
+    },
+    get parent() {
+      return global;
+    },
+    get top() {
+      return global;
+    },
+    get opener() {
+      return null;
+    },
+    close() {
+      closed = true;
+      op_page_close();
+    },
+  };
+  Object.defineProperties(global, Object.getOwnPropertyDescriptors(attributes));
+  defineOnLine(op_page_is_online);
+  followNetwork(global);
+}
+
+/** Tells the window when it goes on or off line. */
+async function followNetwork(global) {
+  for (;;) {
+    const online = op_page_is_online();
+    const changed = op_page_online_changed(online);
+    core.unrefOpPromise(changed);
+    if (!await changed) return;
+    fire(global, new Event(online ? "offline" : "online"));
+  }
+}
+
+/** Gives an embedder's script its `hook`. */
+function installHook(global) {
+  Object.defineProperty(global, "hook", {
+    value: (value) => parse(op_page_hook(stringify(value ?? null))),
+    writable: true,
+    configurable: true,
+  });
+}
+
+return { installHook, installWindow };
+})();

@@ -1,0 +1,214 @@
+//! The test server: what upstream's `wptserve` is to tests, inside this program.
+//!
+//! It listens on loopback, on ports that the system chooses. The names of its hosts and its
+//! certificate are known to the fetcher that it gives, and to nothing else.
+
+mod content_type;
+mod files;
+mod handlers;
+mod message;
+mod pipes;
+mod site;
+mod substitute;
+mod wrappers;
+
+use std::convert::Infallible;
+use std::io;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bgfetch::HyperFetcher;
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rustls::crypto::ring;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use url::Url;
+
+use self::files::Files;
+use self::message::{Body, Reply, Request};
+use self::site::{Resolver, Site};
+
+/// The largest body of a request that is read.
+const LONGEST_REQUEST: usize = 64 << 20;
+
+/// What the server serves.
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    /// The folder of the tests.
+    pub root: PathBuf,
+    /// Whether a file whose URL names a pipe answers every method. Upstream's server does not, by
+    /// which it fails preflights that tests mean to succeed.
+    pub pipe_any_method: bool,
+}
+
+/// A running server, which ends when this is dropped.
+#[derive(Debug)]
+pub struct Server {
+    site: Site,
+    root_certificate: CertificateDer<'static>,
+    _listeners: JoinSet<()>,
+}
+
+impl Server {
+    /// Starts the server on this runtime.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no ports, or a certificate cannot be made.
+    pub async fn start(options: ServerOptions) -> io::Result<Self> {
+        let ServerOptions { root, pipe_any_method } = options;
+        let Certificates { root: root_certificate, server } =
+            Certificates::make().map_err(io::Error::other)?;
+        let tls = TlsAcceptor::from(Arc::new(server));
+        let sockets = [listen().await?, listen().await?, listen().await?, listen().await?];
+        let mut ports = [0; 4];
+        for (port, socket) in ports.iter_mut().zip(&sockets) {
+            *port = socket.local_addr()?.port();
+        }
+        let [http, http2, https, https2] = ports;
+        let site = Site { http: [http, http2], https: [https, https2] };
+        let shared = Arc::new(Shared { site, files: Files { root, pipe_any_method } });
+        let mut listeners = JoinSet::new();
+        for (socket, tls) in sockets.into_iter().zip([None, None, Some(&tls), Some(&tls)]) {
+            listeners.spawn(accept(Arc::clone(&shared), socket, tls.cloned()));
+        }
+        Ok(Self { site, root_certificate, _listeners: listeners })
+    }
+
+    /// The URL of a path, a query and a fragment that tests are loaded from.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be part of a URL.
+    pub fn url(&self, path: &str) -> Result<Url, url::ParseError> {
+        self.site.url(path)
+    }
+
+    /// A network stack that knows the server's names and trusts its certificate.
+    ///
+    /// # Errors
+    ///
+    /// When TLS cannot be set up.
+    pub fn fetcher(&self) -> Result<HyperFetcher, rustls::Error> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.root_certificate.clone())?;
+        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        HyperFetcher::builder().tls(tls).resolver(Resolver::new()).build()
+    }
+}
+
+async fn listen() -> io::Result<TcpListener> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await
+}
+
+/// What connections share.
+struct Shared {
+    site: Site,
+    files: Files,
+}
+
+/// A certificate authority for one run, and what the server shows of it.
+struct Certificates {
+    root: CertificateDer<'static>,
+    server: ServerConfig,
+}
+
+impl Certificates {
+    fn make() -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let mut authority = CertificateParams::default();
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        authority.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        let authority_key = KeyPair::generate()?;
+        let root = authority.self_signed(&authority_key)?.der().clone();
+        let key = KeyPair::generate()?;
+        let names: Vec<String> =
+            site::names().into_iter().chain(["localhost".into(), "127.0.0.1".into()]).collect();
+        let issuer = Issuer::new(authority, authority_key);
+        let certificate = CertificateParams::new(names)?.signed_by(&key, &issuer)?;
+        let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+        let server = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key)?;
+        Ok(Self { root, server })
+    }
+}
+
+/// Serves the connections of a port. They end with it.
+async fn accept(shared: Arc<Shared>, socket: TcpListener, tls: Option<TlsAcceptor>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = socket.accept() => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(connection(Arc::clone(&shared), stream, tls.clone()));
+                }
+                Err(error) => tracing::warn!(%error, "a connection was not accepted"),
+            },
+            Some(ended) = connections.join_next() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a connection's task failed");
+                }
+            }
+        }
+    }
+}
+
+async fn connection(shared: Arc<Shared>, stream: TcpStream, tls: Option<TlsAcceptor>) {
+    let served = match tls {
+        None => serve(shared, "http", stream).await,
+        Some(tls) => match tls.accept(stream).await {
+            Ok(stream) => serve(shared, "https", stream).await,
+            Err(error) => Err(error.into()),
+        },
+    };
+    // Clients leave as they like.
+    if let Err(error) = served {
+        tracing::debug!(%error, "a connection ended");
+    }
+}
+
+async fn serve(
+    shared: Arc<Shared>,
+    scheme: &'static str,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let service = service_fn(|request| {
+        let shared = Arc::clone(&shared);
+        async move { Ok::<_, Infallible>(answer(&shared, scheme, request).await) }
+    });
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await?;
+    Ok(())
+}
+
+async fn answer(shared: &Shared, scheme: &str, request: http::Request<Incoming>) -> Response<Body> {
+    let (head, body) = request.into_parts();
+    let body: Bytes = match Limited::new(body, LONGEST_REQUEST).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) => return Reply::error(StatusCode::BAD_REQUEST, error).into_response(),
+    };
+    let reply = match Request::new(scheme, head, body) {
+        None => Reply::error(StatusCode::BAD_REQUEST, "the request names no URL"),
+        Some(request) => match handlers::respond(&request) {
+            Some(reply) => reply,
+            None => shared.files.respond(&request, &shared.site).await,
+        },
+    };
+    reply.into_response()
+}

@@ -1,0 +1,11 @@
+// What testdriver.js asks of a browser's driver, as far as it is there.
+"use strict";
+
+window.test_driver_internal.in_automation = true;
+
+window.test_driver_internal.set_permission = async ({ descriptor, state }) => {
+  if (descriptor.name !== "background-fetch") {
+    throw new Error(`There is no permission "${descriptor.name}"`);
+  }
+  bgfetchTesting.setPermission(state);
+};

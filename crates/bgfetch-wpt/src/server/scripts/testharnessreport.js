@@ -1,0 +1,18 @@
+// Gives the runner the results: it waits for the promise `testResults`.
+"use strict";
+
+if ("document" in self) setup({ output: false });
+
+globalThis.testResults = new Promise((resolve) => {
+  add_completion_callback((tests, harness) => {
+    resolve({
+      status: harness.status,
+      message: harness.message ?? null,
+      subtests: tests.map(({ name, status, message }) => ({
+        name,
+        status,
+        message: message ?? null,
+      })),
+    });
+  });
+});

@@ -1,0 +1,161 @@
+//! The pages and worker scripts that stand around `.window.js` and `.any.js` test scripts.
+
+use http::StatusCode;
+
+use super::message::Reply;
+use super::substitute::escape_html;
+use crate::metadata::Metadata;
+
+/// What stands around a test script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wrapper {
+    /// The page of a `.window.js` script.
+    Window,
+    /// The page of an `.any.js` script.
+    Any,
+    /// The page that registers a service worker with an `.any.js` script.
+    ServiceWorker,
+    /// The script of a worker with an `.any.js` script.
+    Worker,
+}
+
+/// The ends of URLs, what they are, and the ends of the scripts' URLs.
+const WRAPPERS: [(&str, Wrapper, &str); 4] = [
+    (".window.html", Wrapper::Window, ".window.js"),
+    (".any.html", Wrapper::Any, ".any.js"),
+    (".any.serviceworker.html", Wrapper::ServiceWorker, ".any.js"),
+    (".any.worker.js", Wrapper::Worker, ".any.js"),
+];
+
+/// What the URL's path stands for, and the path of the test script.
+pub(super) fn wrapper(path: &str) -> Option<(Wrapper, String)> {
+    WRAPPERS.iter().find_map(|(end, wrapper, script)| {
+        let name = path.strip_suffix(end)?;
+        Some((*wrapper, format!("{name}{script}")))
+    })
+}
+
+/// Makes the wrapper of the script at `script`, which `source` is the text of. The script has the
+/// query of the page's URL.
+pub(super) fn wrap(wrapper: Wrapper, script: &str, source: &str) -> Reply {
+    let metadata = Metadata::parse(source);
+    match wrapper {
+        Wrapper::Worker => Reply::new(StatusCode::OK, "text/javascript", worker(script, &metadata)),
+        _ => {
+            Reply::new(StatusCode::OK, "text/html; charset=utf-8", page(wrapper, script, &metadata))
+        }
+    }
+}
+
+fn page(wrapper: Wrapper, script: &str, metadata: &Metadata) -> String {
+    let mut page = String::from("<!DOCTYPE html>\n<html>\n<head>\n<meta charset=\"utf-8\">\n");
+    if let Some(title) = &metadata.title {
+        page += &format!("<title>{}</title>\n", escape_html(title));
+    }
+    if metadata.long {
+        page += "<meta name=\"timeout\" content=\"long\">\n";
+    }
+    page += "</head>\n<body>\n";
+    let mut scripts = vec!["/resources/testharness.js", "/resources/testharnessreport.js"];
+    if wrapper == Wrapper::ServiceWorker {
+        page += &tags(&scripts);
+        let worker = literal(&script.replace(".any.js", ".any.worker.js"));
+        page += &format!("<script>\n{}</script>\n", service_worker(&worker));
+    } else {
+        scripts.extend(metadata.scripts.iter().map(String::as_str));
+        scripts.push(script);
+        if wrapper == Wrapper::Any {
+            page += &format!("<script>\n{}</script>\n", global(true));
+        }
+        page += &tags(&scripts);
+    }
+    page += "</body>\n</html>\n";
+    page
+}
+
+fn tags(scripts: &[&str]) -> String {
+    scripts.iter().map(|url| format!("<script src=\"{}\"></script>\n", escape_html(url))).collect()
+}
+
+/// Registers the worker in a scope that no page is in, and takes its results over. A page has a user
+/// agent of its own, so there is no earlier registration.
+fn service_worker(worker: &str) -> String {
+    format!(
+        "(async () => {{\n\
+         const script = {worker} + location.search;\n\
+         const options = {{ scope: \"no-page/\" }};\n\
+         const registration = await navigator.serviceWorker.register(script, options);\n\
+         fetch_tests_from_worker(registration.installing);\n\
+         }})().catch((error) => {{ setup(() => {{ throw error; }}); }});\n"
+    )
+}
+
+fn worker(script: &str, metadata: &Metadata) -> String {
+    let mut worker = global(false);
+    if let Some(title) = &metadata.title {
+        worker += &format!("self.META_TITLE = {};\n", literal(title));
+    }
+    let harness = ["/resources/testharness.js", "/resources/testharnessreport.js"];
+    let all =
+        harness.into_iter().chain(metadata.scripts.iter().map(String::as_str)).chain([script]);
+    for url in all {
+        worker += &format!("importScripts({});\n", literal(url));
+    }
+    worker + "done();\n"
+}
+
+/// What `.any.js` scripts ask for the kind of their global object.
+fn global(window: bool) -> String {
+    let worker = !window;
+    format!(
+        "self.GLOBAL = {{\n\
+         isWindow() {{ return {window}; }},\n\
+         isWorker() {{ return {worker}; }},\n\
+         isShadowRealm() {{ return false; }},\n\
+         }};\n"
+    )
+}
+
+/// A string of JavaScript that may also stand in a page.
+fn literal(text: &str) -> String {
+    serde_json::Value::from(text).to_string().replace('<', "\\u003c")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_stand_for_wrappers_of_scripts() {
+        let of = |path| wrapper(path).map(|(wrapper, script)| (wrapper, script.leak() as &str));
+        assert_eq!(of("/a.https.window.html"), Some((Wrapper::Window, "/a.https.window.js")));
+        assert_eq!(of("/a.any.html"), Some((Wrapper::Any, "/a.any.js")));
+        assert_eq!(of("/a.any.serviceworker.html"), Some((Wrapper::ServiceWorker, "/a.any.js")));
+        assert_eq!(of("/a.any.worker.js"), Some((Wrapper::Worker, "/a.any.js")));
+        assert_eq!(of("/a.html"), None);
+    }
+
+    #[test]
+    fn a_page_has_the_scripts_in_their_order() {
+        let metadata = Metadata::parse(
+            "// META: script=b.js?a&b\n// META: title=1 < 2\n// META: timeout=long",
+        );
+        let page = page(Wrapper::Window, "/a.window.js", &metadata);
+        assert!(page.contains("<title>1 &lt; 2</title>"), "{page}");
+        assert!(page.contains("<meta name=\"timeout\" content=\"long\">"), "{page}");
+        let sources: Vec<_> =
+            page.split("src=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+        let harness = ["/resources/testharness.js", "/resources/testharnessreport.js"];
+        assert_eq!(sources[..2], harness);
+        assert_eq!(sources[2..], ["b.js?a&amp;b", "/a.window.js"]);
+    }
+
+    #[test]
+    fn a_worker_imports_the_scripts_and_is_done() {
+        let metadata = Metadata::parse("// META: script=b.js");
+        let worker = worker("/a.any.js", &metadata);
+        let end = "importScripts(\"b.js\");\nimportScripts(\"/a.any.js\");\ndone();\n";
+        assert!(worker.ends_with(end), "{worker}");
+        assert!(worker.contains("isWorker() { return true; }"), "{worker}");
+    }
+}

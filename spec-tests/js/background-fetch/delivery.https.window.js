@@ -1,0 +1,84 @@
+// META: script=resources/server.sub.js
+// META: script=resources/helper.js
+// Perform a background fetch: the settling event is delivered at least once (ruling 7), and the
+// records can be read until it is over (ruling 19).
+"use strict";
+
+background_fetch_test(async ({ manager, reporter, id, settled }) => {
+  await manager.fetch(id, new Server([{ size: 1000 }]).url);
+  assert_equals((await settled()).type, "backgroundfetchsuccess");
+  bgfetchTesting.restartEngine();
+  const again = await settled();
+  assert_equals(again.type, "backgroundfetchsuccess");
+  assert_equals(again.recordsAvailable, true);
+  assert_body(again.records[0], 1000);
+  await reporter.ask({ question: "goOn" });
+}, "Ruling 7: an event that a crash interrupted is delivered again, with its records", { behaviour: "wait" });
+
+background_fetch_test(async ({ manager, reporter, id, settled }) => {
+  const registration = await manager.fetch(id, new Server([{ size: 1000 }]).url);
+  await settled();
+  await over(registration);
+  bgfetchTesting.restartEngine();
+  const other = `${id}-other`;
+  await manager.fetch(other, new Server([{ size: 1000 }]).url);
+  await reporter.report(other);
+  assert_array_equals(reporter.left(id), [], "it was delivered once");
+}, "Ruling 7: a handler whose promise rejected has handled the event", { behaviour: "reject" });
+
+background_fetch_test(async ({ manager, id, settled }) => {
+  const server = new Server([{ size: 1000, holdHead: true }]);
+  await manager.fetch(id, server.url);
+  await server.requests(1);
+  bgfetchTesting.restartEngine();
+  assert_array_equals(await manager.getIds(), [id]);
+  const registration = await manager.get(id);
+  assert_equals(registration.result, "");
+  await server.release();
+  await server.release();
+  const report = await settled();
+  assert_equals(report.type, "backgroundfetchsuccess");
+  assert_body(report.records[0], 1000);
+}, "A fetch survives a crash of the user agent");
+
+background_fetch_test(async ({ manager, id, settled }) => {
+  const whole = { size: WHOLE, ranges: true, headers: [["ETag", '"a"']] };
+  const server = new Server([{ ...whole, hold: HALF }, whole]);
+  const registration = await manager.fetch(id, server.url);
+  await until(registration, ({ downloaded }) => downloaded === HALF);
+  bgfetchTesting.restartEngine();
+  const report = await settled();
+  assert_body(report.records[0], WHOLE);
+  const [, { headers }] = await server.requests(2);
+  assert_regexp_match(headers.range, /^bytes=[1-9]\d*-$/, "what was stored is not asked for again");
+}, "A download goes on after a crash where it was");
+
+background_fetch_test(async ({ manager, reporter, id, settled }) => {
+  const registration = await manager.fetch(id, new Server([{ size: 1000 }]).url);
+  const during = await settled();
+  assert_equals(during.recordsAvailable, true);
+  assert_body(during.records[0], 1000);
+  await over(registration);
+  const after = await reporter.ask({ question: "kept", id });
+  assert_equals(after.recordsAvailable, false);
+  assert_equals(after.match, "InvalidStateError");
+  assert_equals(after.matchAll, "InvalidStateError");
+}, "Ruling 19: records are available until the event ended", { behaviour: "keep" });
+
+background_fetch_test(async ({ manager, reporter, id, settled }) => {
+  const registration = await manager.fetch(id, new Server([{ size: 1000 }]).url);
+  await settled();
+  await over(registration);
+  assert_equals((await reporter.ask({ question: "kept", id })).size, 1000);
+}, "Ruling 19: a body that was opened before keeps its bytes", { behaviour: "keep" });
+
+background_fetch_test(async ({ manager, id, settled }) => {
+  const registration = await manager.fetch(id, new Server([{ size: 1000 }]).url);
+  const record = await registration.match("/nothing-fits");
+  assert_equals(record, undefined);
+  await settled();
+  await over(registration);
+  const rejection = await registration.matchAll().catch((error) => error);
+  assert_equals(rejection.name, "InvalidStateError");
+  assert_equals(registration.downloaded, 1000, "what was counted stays");
+}, "Ruling 19: the page's registration follows");

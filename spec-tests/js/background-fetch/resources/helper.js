@@ -1,0 +1,123 @@
+// What the tests of this folder share. A page has one service worker registration for each behaviour
+// of service_workers/reporter.js; the worker tells the page of its events.
+"use strict";
+
+/** Resolves with the registration once its worker is activated. */
+async function activated(registration) {
+  const worker = registration.installing ?? registration.waiting ?? registration.active;
+  while (worker.state !== "activated") {
+    await new Promise((resolve) => {
+      worker.addEventListener("statechange", resolve, { once: true });
+    });
+  }
+  return registration;
+}
+
+/** A registration of service_workers/reporter.js, and what its worker told. */
+class Reporter {
+  #reports = [];
+  #waiting = new Set();
+
+  constructor(registration) {
+    this.registration = registration;
+    navigator.serviceWorker.addEventListener("message", ({ data }) => {
+      if (data.scope !== registration.scope) return;
+      this.#reports.push(data);
+      for (const wake of this.#waiting) wake();
+      this.#waiting.clear();
+    });
+    navigator.serviceWorker.startMessages();
+  }
+
+  static async start(behaviour, scope = behaviour) {
+    const registration = await navigator.serviceWorker.register(
+      `service_workers/reporter.js?behaviour=${behaviour}`,
+      { scope: `service_workers/${scope}` },
+    );
+    return new Reporter(await activated(registration));
+  }
+
+  /** The next report with that id and, where it is given, of that type; each is given out once. */
+  async report(id, type = undefined) {
+    const fits = (report) => report.id === id && (type === undefined || report.type === type);
+    for (;;) {
+      const index = this.#reports.findIndex(fits);
+      if (index >= 0) return this.#reports.splice(index, 1)[0];
+      await new Promise((resolve) => this.#waiting.add(resolve));
+    }
+  }
+
+  /** The types of the reports with that id that nobody took so far. */
+  left(id) {
+    return this.#reports.filter((report) => report.id === id).map(({ type }) => type);
+  }
+
+  /** Sends the worker a message and resolves with its answer. */
+  async ask(message) {
+    const id = newToken();
+    this.registration.active.postMessage({ ...message, answer: id });
+    const { value, error } = await this.report(id);
+    if (error !== undefined) throw error;
+    return value;
+  }
+}
+
+const reporters = new Map();
+
+function reporterOf(behaviour) {
+  if (!reporters.has(behaviour)) reporters.set(behaviour, Reporter.start(behaviour));
+  return reporters.get(behaviour);
+}
+
+/**
+ * A promise_test with a registration. `run` is given the test, the reporter, its registration's
+ * manager, an id that no other test uses, and `settled()` for the report of that id's end.
+ */
+function background_fetch_test(run, description, { behaviour = "report" } = {}) {
+  promise_test(async (t) => {
+    const reporter = await reporterOf(behaviour);
+    const { backgroundFetch: manager } = reporter.registration;
+    const id = newToken();
+    t.add_cleanup(async () => {
+      bgfetchTesting.setOffline(false);
+      for (const active of await manager.getIds()) {
+        const registration = await manager.get(active);
+        await registration?.abort();
+      }
+    });
+    const settled = async () => {
+      for (;;) {
+        const report = await reporter.report(id);
+        if (report.type !== "backgroundfetchclick") return report;
+      }
+    };
+    await run({ t, reporter, manager, id, settled });
+  }, description);
+}
+
+/** Resolves at the next event of that type. */
+function once(target, type) {
+  return new Promise((resolve) => target.addEventListener(type, resolve, { once: true }));
+}
+
+/** Resolves when progress made the registration fulfil the condition. */
+async function until(registration, condition) {
+  while (!condition(registration)) await once(registration, "progress");
+}
+
+/** Resolves when the settling event is over and the records are gone, which no event tells. */
+async function over(registration) {
+  while (registration.recordsAvailable) await registration.match("/").catch(() => {});
+}
+
+/** Asserts what became of a record, as a report has it. */
+function assert_body(record, size, seed = 0) {
+  assert_equals(record.error, undefined, "the record has a response");
+  assert_equals(record.size, size, "length of the body");
+  assert_equals(record.seed, seed, "representation of the body");
+}
+
+/** A reply with a strong validator whose body breaks after half of it. */
+const HALF = 30_000;
+const WHOLE = 60_000;
+const cutInHalf = { size: WHOLE, ranges: true, cut: HALF, headers: [["ETag", '"a"']] };

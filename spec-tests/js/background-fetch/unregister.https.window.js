@@ -1,0 +1,58 @@
+// META: script=resources/server.sub.js
+// META: script=resources/helper.js
+// A registration that goes (ruling 31).
+"use strict";
+
+function with_own_registration(run, description) {
+  promise_test(async (t) => {
+    const reporter = await Reporter.start("report", newToken());
+    t.add_cleanup(() => reporter.registration.unregister());
+    await run(t, reporter, reporter.registration.backgroundFetch, newToken());
+  }, description);
+}
+
+with_own_registration(async (t, reporter, manager, id) => {
+  const server = new Server([{ size: 5000, hold: 1000 }]);
+  const registration = await manager.fetch(id, server.url);
+  const record = await registration.match(server.url);
+  const response = await record.responseReady;
+  await until(registration, ({ downloaded }) => downloaded === 1000);
+  assert_true(await reporter.registration.unregister());
+  const [{ ended }] = await server.requests(1, 1);
+  assert_equals(ended, "given-up", "nothing is under way");
+  assert_equals((await response.arrayBuffer().catch((error) => error)).name, "AbortError");
+  assert_array_equals(await manager.getIds(), []);
+  assert_array_equals(reporter.left(id), [], "no event is fired");
+}, "Unregistering aborts without an event");
+
+with_own_registration(async (t, reporter, manager, id) => {
+  const { url } = new Server([{ holdHead: true }]);
+  await manager.fetch(id, url);
+  await reporter.registration.unregister();
+  await promise_rejects_js(t, TypeError, manager.fetch(`${id}-2`, url));
+}, "fetch() rejects with TypeError when its registration is gone");
+
+with_own_registration(async (t, reporter, manager, id) => {
+  const { scope } = reporter.registration;
+  await manager.fetch(id, new Server([{ holdHead: true }]).url);
+  await reporter.registration.unregister();
+  bgfetchTesting.restartEngine();
+  const again = await Reporter.start("report", new URL(scope).pathname.split("/").at(-1));
+  t.add_cleanup(() => again.registration.unregister());
+  assert_equals(again.registration.scope, scope);
+  assert_array_equals(await again.registration.backgroundFetch.getIds(), []);
+  assert_equals(await again.registration.backgroundFetch.get(id), undefined);
+  assert_array_equals(reporter.left(id), []);
+}, "A later registration of the scope inherits nothing");
+
+with_own_registration(async (t, reporter, manager, id) => {
+  const request = (server) => {
+    const never = new ReadableStream({ pull: () => new Promise(() => {}) });
+    return new Request(server.url, { method: "POST", body: never, duplex: "half" });
+  };
+  const server = new Server([{ size: 10 }]);
+  const call = manager.fetch(id, request(server));
+  await reporter.registration.unregister();
+  await promise_rejects_js(t, TypeError, call);
+  assert_equals((await server.requests()).length, 0);
+}, "A call that still reads its bodies rejects");

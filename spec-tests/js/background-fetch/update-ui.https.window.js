@@ -1,0 +1,47 @@
+// META: script=resources/server.sub.js
+// META: script=resources/helper.js
+// BackgroundFetchUpdateUIEvent updateUI() (ruling 20), and the events' interfaces.
+"use strict";
+
+const behaviour = (name) => ({ behaviour: name });
+
+background_fetch_test(async ({ manager, reporter, id }) => {
+  await manager.fetch(id, new Server([{ size: 10 }]).url, { title: "First" });
+  assert_equals(bgfetchTesting.state(id).title, "First");
+  const report = await reporter.report(id, "backgroundfetchsuccess");
+  assert_equals(report.name, "BackgroundFetchUpdateUIEvent");
+  assert_equals(report.first, "none", "it resolves");
+  assert_equals(bgfetchTesting.state(id).title, "Changed");
+  assert_equals(report.second, "InvalidStateError", "once");
+  assert_equals((await reporter.report(id, "late")).late, "InvalidStateError", "while it is active");
+  bgfetchTesting.restartEngine();
+  assert_equals(bgfetchTesting.state(id).title, "Changed", "the title is durable");
+}, "updateUI() changes the title once, while a success event is active", behaviour("update"));
+
+background_fetch_test(async ({ manager, reporter, id }) => {
+  await manager.fetch(id, new Server([{ status: 404 }]).url, { title: "First" });
+  const report = await reporter.report(id, "backgroundfetchfail");
+  assert_equals(report.name, "BackgroundFetchUpdateUIEvent");
+  assert_equals(report.first, "none");
+  assert_equals(bgfetchTesting.state(id).title, "Changed");
+}, "updateUI() changes the title in a fail event", behaviour("update"));
+
+background_fetch_test(async ({ manager, reporter, id }) => {
+  const registration = await manager.fetch(id, new Server([{ holdHead: true }]).url);
+  await registration.abort();
+  const report = await reporter.report(id, "backgroundfetchabort");
+  assert_equals(report.name, "BackgroundFetchEvent");
+  assert_false(report.canUpdateUI);
+}, "An abort event has no updateUI()", behaviour("update"));
+
+background_fetch_test(async ({ manager, reporter, id }) => {
+  await manager.fetch(id, new Server([{ size: 10 }]).url, { title: "First" });
+  const report = await reporter.report(id, "backgroundfetchsuccess");
+  assert_equals(report.first, "none");
+  assert_equals(bgfetchTesting.state(id).title, "First");
+}, "updateUI() with nothing to change resolves", behaviour("updateNothing"));
+
+background_fetch_test(async ({ manager, reporter, id }) => {
+  await manager.fetch(id, new Server([{ holdHead: true }]).url);
+  assert_equals(await reporter.ask({ question: "untrusted", id }), "InvalidStateError");
+}, "updateUI() of an event that a script made rejects");

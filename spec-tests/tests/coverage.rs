@@ -1,0 +1,157 @@
+//! That docs/conformance-coverage.md names a test for each algorithm of the spec, each ruling and
+//! each statement of the API's overview page, and that the tests are there.
+
+// A panic in a test's helper is a failed test, which is what it is for.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const FOLDER: &str = "spec-tests/js/background-fetch";
+const LAST_RULING: u32 = 34;
+/// How many statements of the overview page there are.
+const STATEMENTS: usize = 11;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// A test that a row names.
+struct Test {
+    /// What the link says; with backticks it is the name of a test.
+    text: String,
+    /// Relative to the root.
+    path: String,
+}
+
+impl Test {
+    /// The text of its file; comments that go on in the next line are one line.
+    fn file(&self) -> String {
+        read(&self.path).replace("\n// ", " ")
+    }
+
+    /// Checks that the named test exists. Whether a test was named.
+    fn is_by_name(&self) -> bool {
+        let name = self.text.strip_prefix('`').and_then(|text| text.strip_suffix('`'));
+        let Some(name) = name else { return false };
+        let text = if self.path.ends_with(".rs") { format!("fn {name}(") } else { name.to_owned() };
+        assert!(self.file().contains(&text), "{} has no test {name}", self.path);
+        true
+    }
+}
+
+/// The rows of the table below that heading: the first cell, and the tests of the last.
+fn table(heading: &str) -> Vec<(String, Vec<Test>)> {
+    let document = read("docs/conformance-coverage.md");
+    let (_, section) = document.split_once(&format!("\n## {heading}\n")).expect("the heading");
+    let section = section.split("\n## ").next().unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| ")).skip(1);
+    let rows: Vec<_> = rows.map(row).collect();
+    assert!(!rows.is_empty(), "{heading} has no table");
+    rows
+}
+
+fn row(line: &str) -> (String, Vec<Test>) {
+    let mut cells = line.trim_matches(['|', ' ']).split(" | ");
+    let first = cells.next().unwrap().to_owned();
+    let tests: Vec<_> = links(cells.next_back().unwrap());
+    assert!(!tests.is_empty(), "{first} has no test");
+    (first, tests)
+}
+
+/// The links of a cell, `[text](../path)`.
+fn links(cell: &str) -> Vec<Test> {
+    cell.split("](../")
+        .collect::<Vec<_>>()
+        .windows(2)
+        .map(|around| {
+            let [before, after] = around else { panic!("two parts") };
+            let text = before.rsplit_once('[').expect("a link's text").1.to_owned();
+            let path = after.split_once(')').expect("a link's end").0.to_owned();
+            Test { text, path }
+        })
+        .collect()
+}
+
+#[test]
+fn every_algorithm_has_tests_that_name_it() {
+    let algorithms = read("crates/bgfetch-model/src/lib.rs");
+    let algorithms: Vec<&str> = algorithms
+        .lines()
+        .filter_map(|line| line.strip_prefix("//! | ")?.split(" |").next())
+        .skip(1)
+        .collect();
+    let rows = table("The spec's algorithms");
+    let covered: Vec<&str> = rows.iter().map(|(algorithm, _)| algorithm.as_str()).collect();
+    assert_eq!(covered, algorithms);
+    for (algorithm, tests) in rows {
+        for test in tests {
+            let names_it = test.file().to_lowercase().contains(&algorithm.to_lowercase());
+            assert!(test.is_by_name() || names_it, "{} does not name {algorithm}", test.path);
+        }
+    }
+}
+
+#[test]
+fn every_ruling_has_tests_that_name_it() {
+    let rows = table("Rulings");
+    let numbers: Vec<&str> = rows.iter().map(|(number, _)| number.as_str()).collect();
+    let whole: Vec<String> =
+        numbers.iter().filter(|it| it.parse::<u32>().is_ok()).map(ToString::to_string).collect();
+    assert_eq!(whole, (1..=LAST_RULING).map(|number| number.to_string()).collect::<Vec<_>>());
+    for (number, tests) in &rows {
+        for test in tests {
+            let names_it = names_ruling(&test.file(), number);
+            assert!(test.is_by_name() || names_it, "{} does not name ruling {number}", test.path);
+        }
+    }
+}
+
+/// Whether the text speaks of "ruling 7" or of "rulings 5, 6, 7".
+fn names_ruling(text: &str, number: &str) -> bool {
+    let text = text.to_lowercase();
+    text.split("ruling").skip(1).any(|after| {
+        let list = after.trim_start_matches('s').trim_start();
+        let end = list.find(|character: char| !is_in_list(character)).unwrap_or(list.len());
+        list.get(..end).unwrap().split(", ").any(|found| found.trim() == number)
+    })
+}
+
+fn is_in_list(character: char) -> bool {
+    character.is_ascii_digit() || matches!(character, 'b' | ',' | ' ')
+}
+
+#[test]
+fn every_statement_of_the_overview_page_has_a_test() {
+    let rows = table("The overview page");
+    assert_eq!(rows.len(), STATEMENTS);
+    for (statement, tests) in rows {
+        for test in tests {
+            assert!(test.is_by_name(), "{statement}: which test of {}?", test.path);
+        }
+    }
+}
+
+#[test]
+fn every_test_file_is_named_and_says_what_it_shows() {
+    let document = read("docs/conformance-coverage.md");
+    let entries = fs::read_dir(root().join(FOLDER)).unwrap();
+    let files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    let tests: Vec<&PathBuf> = files
+        .iter()
+        .filter(|path| path.extension().is_some_and(|extension| extension == "js"))
+        .collect();
+    assert!(!tests.is_empty());
+    for test in tests {
+        let name = test.file_name().unwrap().to_str().unwrap();
+        assert!(document.contains(&format!("{FOLDER}/{name})")), "{name} is not in the document");
+        let text = fs::read_to_string(test).unwrap();
+        let first = text.lines().find(|line| !line.starts_with("// META: ")).unwrap();
+        assert!(first.starts_with("// "), "{name} does not begin with what it shows");
+    }
+}
