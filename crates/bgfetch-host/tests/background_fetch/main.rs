@@ -13,4 +13,5 @@ mod realm;
 mod record;
 mod registration;
 mod service_worker;
+mod time_limits;
 mod user_agent;

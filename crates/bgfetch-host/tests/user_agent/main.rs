@@ -7,4 +7,5 @@ mod agent;
 mod background_fetch;
 mod cache;
 mod fetch;
+mod killed;
 mod page;
