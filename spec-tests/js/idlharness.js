@@ -29,7 +29,10 @@ async function objects() {
   self.serviceWorkerRegistration = registration;
   self.fetchRegistration = await manager.fetch("idlharness", "/pending");
   self.record = await fetchRegistration.match("/pending");
+  self.cache = await caches.open("idlharness");
   const found = {
+    Cache: ["cache"],
+    CacheStorage: ["caches"],
     BackgroundFetchManager: ["manager"],
     BackgroundFetchRecord: ["record"],
     BackgroundFetchRegistration: ["fetchRegistration"],
@@ -47,6 +50,7 @@ async function objects() {
 promise_test(async () => {
   const array = new IdlArray();
   array.add_idls(idls["background-fetch"]);
+  array.add_idls(idls["service-workers"], { only: ["Cache", "CacheStorage"] });
   for (const name of ["service-workers", "fetch", "html", "dom", "image-resource"]) {
     array.add_dependency_idls(idls[name]);
   }

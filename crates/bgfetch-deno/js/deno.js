@@ -113,7 +113,9 @@ function takeResponseBody(object, onError) {
   if (body === null) return null;
   const { stream } = body;
   const backing = streams.getReadableStreamResourceBacking(stream);
-  if (backing === null) return streams.resourceForReadableStream(stream, undefined, onError);
+  if (backing === null || endable.has(stream)) {
+    return streams.resourceForReadableStream(stream, undefined, onError);
+  }
   // What comes from Rust goes back there: nothing of it was read, so that all is in the resource.
   streams.acquireReadableStreamDefaultReader(stream);
   streams.readableStreamDisturb(stream);
@@ -140,9 +142,13 @@ function onAbort(signal, algorithm) {
   signal[abortSignal.add](algorithm);
 }
 
+/** Streams that may be ended with an error, which whoever reads them must see. */
+const endable = new WeakSet();
+
 /** Gives what ends a Response's body, read or not, with an error. */
 function bodyErrorer(object) {
   const stream = response.toInnerResponse(object).body?.stream;
+  if (stream !== undefined) endable.add(stream);
   return (error) => {
     if (stream !== undefined) streams.errorReadableStream(stream, error);
   };
@@ -153,6 +159,8 @@ function bodyOf(resource) {
 }
 
 return {
+  AbortController: abortSignal.AbortController,
+  AbortSignal: abortSignal.AbortSignal,
   afterMicrotasks,
   bodyErrorer,
   DOMException,

@@ -16,6 +16,8 @@ const {
   op_host_caches_open,
 } = core.ops;
 const {
+  AbortController,
+  AbortSignal,
   fromStoredRequest,
   isUnusable,
   newResponse,
@@ -33,6 +35,7 @@ const {
   requestInfo,
   requiredArguments,
 } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
+const { fetch } = core.loadExtScript("ext:bgfetch_host/fetch.js");
 
 const { parse, stringify } = JSON;
 const { freeze } = Object;
@@ -66,6 +69,20 @@ class Cache {
     return freeze(all.map(toResponse));
   }
 
+  async add(request) {
+    const cache = this.#cache;
+    const prefix = "Failed to execute 'add' on 'Cache'";
+    requiredArguments(arguments.length, 1, prefix);
+    await addAll(cache, [requestInfo(request, prefix, "Argument 1")], prefix);
+  }
+
+  async addAll(requests) {
+    const cache = this.#cache;
+    const prefix = "Failed to execute 'addAll' on 'Cache'";
+    requiredArguments(arguments.length, 1, prefix);
+    await addAll(cache, requestInfos(requests, prefix, "Argument 1"), prefix);
+  }
+
   async put(request, response) {
     const cache = this.#cache;
     const prefix = "Failed to execute 'put' on 'Cache'";
@@ -96,6 +113,8 @@ class Cache {
   }
 }
 webidl.configureInterface(Cache);
+
+const requestInfos = webidl.createSequenceConverter(requestInfo);
 
 const multiOptions = webidl.createDictionaryConverter("MultiCacheQueryOptions", [
   { key: "cacheName", converter: webidl.converters.DOMString },
@@ -192,6 +211,42 @@ function checkResponse(response, prefix) {
   }
   if (isUnusable(response)) throw new TypeError(`${prefix}: the response's body is used already`);
   return response;
+}
+
+/** Fetches all of the requests and puts what comes; nothing where one of them fails. */
+async function addAll(cache, requests, prefix) {
+  // Steps 3 and 5.3, before anything is fetched.
+  for (const request of requests) {
+    if (typeof request !== "string") checkRequest(toQuery(request), prefix);
+  }
+  const controller = new AbortController();
+  requests = requests.map((request) => {
+    const ends = typeof request === "string" ? [] : [request.signal];
+    const signal = AbortSignal.any([controller.signal, ...ends]);
+    return new Request(request, { signal });
+  });
+  const stored = requests.map((request) => toStoredRequest(request));
+  stored.forEach((request) => checkRequest(request, prefix));
+  try {
+    const responses = requests.map((request) => fetchWhole(request, prefix));
+    const entries = (await Promise.all(responses)).map((response, index) => ({
+      request: stored[index],
+      response,
+    }));
+    await putAll(cache, entries);
+  } catch (error) {
+    controller.abort();
+    throw error;
+  }
+}
+
+async function fetchWhole(request, prefix) {
+  const response = await fetch(request);
+  const { status, response_type } = toStoredResponse(response);
+  if (response_type === "error" || status < 200 || status > 299) {
+    throw new TypeError(`${prefix}: the status is ${status}`);
+  }
+  return checkResponse(response, prefix);
 }
 
 /** Puts all of the entries, whose bodies are used up, or none. */

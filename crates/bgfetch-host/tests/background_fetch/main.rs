@@ -13,6 +13,7 @@ mod realm;
 mod record;
 mod registration;
 mod service_worker;
+mod time_limits;
 mod update;
 mod user_agent;
 mod window_client;

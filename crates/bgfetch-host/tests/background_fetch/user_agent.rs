@@ -74,6 +74,16 @@ impl UserAgent {
         folder: Option<&Path>,
         idle_limit: Duration,
     ) -> Self {
+        Self::with_limits(scripts, folder, idle_limit, Duration::from_secs(60)).await
+    }
+
+    /// A user agent that lets events take so long at most, and the start of a worker too.
+    pub(crate) async fn with_limits(
+        scripts: &Scripts,
+        folder: Option<&Path>,
+        idle_limit: Duration,
+        event_limit: Duration,
+    ) -> Self {
         let (sender, console) = mpsc::unbounded_channel();
         let console_of_realms: Console =
             Arc::new(move |_, _, message| drop(sender.send(message.to_owned())));
@@ -92,7 +102,7 @@ impl UserAgent {
                 Box::pin(async move { client })
             })),
             idle_limit,
-            event_limit: Duration::from_secs(60),
+            event_limit,
         })
         .unwrap();
         let builder = Engine::builder().worker_host(workers.worker_host());

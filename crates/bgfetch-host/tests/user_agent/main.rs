@@ -5,5 +5,7 @@
 
 mod agent;
 mod background_fetch;
+mod cache;
 mod fetch;
+mod killed;
 mod page;
