@@ -149,6 +149,10 @@ impl Realm {
     fn keep(&mut self, registration: BackgroundFetchRegistration) -> FetchKey {
         let key = registration.key();
         let early = self.lookups.updates.remove(&key);
+        // An engine may have followed another whose registrations are still known.
+        if self.registrations.get(&key).is_some_and(BackgroundFetchRegistration::is_closed) {
+            self.replace(key, registration.clone());
+        }
         let registration = self.registrations.entry(key).or_insert(registration);
         // Progress that is older than the answer would lead back; newer progress will follow.
         if let Some(update) = early.filter(|early| early.update.result.is_some()) {

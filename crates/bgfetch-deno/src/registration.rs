@@ -70,9 +70,11 @@ pub(crate) async fn op_bgfetch_next_update(state: Rc<RefCell<OpState>>) -> Optio
             with_realm(&state, |realm| realm.client = client);
             return changed;
         }
-        let mut client = match client {
-            Some(client) => client,
-            None => connect(&state).await?,
+        let Some(mut client) = client else {
+            // To connect may change registrations.
+            let connected = connect(&state).await?;
+            with_realm(&state, |realm| realm.client = Some(connected));
+            continue;
         };
         // Where the engine is closed another may follow.
         if let Some(update) = client.next().await {
