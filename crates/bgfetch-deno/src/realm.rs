@@ -162,6 +162,24 @@ impl Realm {
     }
 }
 
+/// The registration with that key, of the engine that there is now: the realm's inbox may not be
+/// connected to it yet.
+pub(crate) async fn registration(
+    state: &Rc<RefCell<OpState>>,
+    key: FetchKey,
+) -> Result<BackgroundFetchRegistration, JsErrorBox> {
+    let known = with_realm(state, |realm| realm.registration(key).cloned())?;
+    if !known.is_closed() {
+        return Ok(known);
+    }
+    let engine = with_realm(state, |realm| realm.engine())?;
+    let Some(found) = engine.fetch(key).await.map_err(call_failed)? else {
+        return Ok(known);
+    };
+    with_realm(state, |realm| realm.replace(key, found.clone()));
+    Ok(found)
+}
+
 pub(crate) fn with_realm<T>(state: &Rc<RefCell<OpState>>, run: impl FnOnce(&mut Realm) -> T) -> T {
     run(state.borrow_mut().borrow_mut::<Realm>())
 }

@@ -9,7 +9,7 @@ use deno_error::JsErrorBox;
 use serde::{Deserialize, Serialize};
 
 use crate::exceptions::call_failed;
-use crate::realm::{Realm, connect, with_realm};
+use crate::realm::{Realm, connect, registration, with_realm};
 
 /// The attributes as they are now. Counts of bytes are Numbers to scripts, whatever their size.
 #[derive(Serialize)]
@@ -95,7 +95,7 @@ pub(crate) async fn op_bgfetch_abort(
     state: Rc<RefCell<OpState>>,
     #[number] key: u64,
 ) -> Result<bool, JsErrorBox> {
-    let registration = with_realm(&state, |realm| realm.registration(FetchKey(key)).cloned())?;
+    let registration = registration(&state, FetchKey(key)).await?;
     registration.abort().await.map_err(call_failed)
 }
 
@@ -127,7 +127,7 @@ pub(crate) async fn op_bgfetch_match_all(
     #[serde] options: JsMatchOptions,
     first: bool,
 ) -> Result<Vec<Matched>, JsErrorBox> {
-    let registration = with_realm(&state, |realm| realm.registration(FetchKey(key)).cloned())?;
+    let registration = registration(&state, FetchKey(key)).await?;
     let JsMatchOptions { ignore_method, ignore_search, ignore_vary } = options;
     let options = MatchOptions { ignore_search, ignore_method, ignore_vary };
     let matched = registration.match_all(query.map(RequestInfo::from), options).await;
