@@ -30,6 +30,7 @@ const { Response } = load("deno_fetch/23_response");
 const { install, installServiceWorker } = load("bgfetch_deno/mod");
 const { markingRequest } = load("bgfetch_deno/dangling_markup");
 const { defineGlobalScope } = load("bgfetch_host/global_scope");
+const { installCaches } = load("bgfetch_host/caches");
 const { installDocument } = load("bgfetch_host/document");
 const { installNavigator } = load("bgfetch_host/navigator");
 const { patch } = load("bgfetch_host/patches");
@@ -160,6 +161,7 @@ core.setHandledPromiseRejectionHandler((promise, reason) => {
 installWindowOrWorker(globalThis, { isSecureContext, hasNetwork });
 if (kind === "Window") installNavigator(globalThis);
 if (isSecureContext) {
+  installCaches(globalThis);
   const { ServiceWorkerRegistration, scopeOf } = installServiceWorkerApi(
     kind,
     scope,

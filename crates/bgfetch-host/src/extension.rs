@@ -10,6 +10,8 @@ use deno_error::JsErrorBox;
 use serde::Serialize;
 use url::Url;
 
+use crate::cache::CacheStore;
+use crate::cache::ops::{self as cache, CacheRealm};
 use crate::fetch::{self, FetchClient};
 use crate::page::{self, PageState};
 use crate::service_worker::{AtStart, Connection};
@@ -186,6 +188,16 @@ deno_core::extension!(
         op_host_send,
         op_host_receive,
         op_host_import_script,
+        cache::op_host_caches_open,
+        cache::op_host_caches_has,
+        cache::op_host_caches_delete,
+        cache::op_host_caches_keys,
+        cache::op_host_caches_match,
+        cache::op_host_cache_match_all,
+        cache::op_host_cache_keys,
+        cache::op_host_cache_delete,
+        cache::op_host_cache_put,
+        cache::op_host_cache_close,
         op_host_random,
         op_host_uuid,
         fetch::op_host_fetch_handle,
@@ -204,6 +216,7 @@ deno_core::extension!(
     esm = [dir "js", "bootstrap.js"],
     lazy_loaded_js = [
         dir "js",
+        "caches.js",
         "document.js",
         "dom.js",
         "elements.js",
@@ -218,15 +231,28 @@ deno_core::extension!(
         "window_or_worker.js",
         "worker_scope.js",
     ],
-    options = { host: HostState },
+    options = { host: HostState, caches: CacheRealm },
     state = |state, options| {
         state.put(options.host);
+        state.put(options.caches);
     },
 );
 
-/// What the realms of one user agent share: blobs and broadcast channels. Clones are the same.
+/// What the realms of one user agent share: blobs, broadcast channels and caches. Clones are the
+/// same. By default there are no caches: what scripts ask of them is rejected.
 #[derive(Clone, Debug, Default)]
-pub struct Shared(Web);
+pub struct Shared {
+    web: Web,
+    caches: Option<CacheStore>,
+}
+
+impl Shared {
+    /// With these caches.
+    #[must_use]
+    pub fn with_caches(caches: CacheStore) -> Self {
+        Self { caches: Some(caches), ..Self::default() }
+    }
+}
 
 /// All extensions of a realm, in the order of their dependencies.
 pub(crate) fn extensions(
@@ -234,9 +260,10 @@ pub(crate) fn extensions(
     host: HostState,
     background_fetch: bgfetch_deno::Options,
 ) -> Vec<Extension> {
-    let web = Web { location: Some(host.description.href.clone()), ..shared.0 };
+    let caches = CacheRealm::new(shared.caches, background_fetch.storage_key.0.clone());
+    let web = Web { location: Some(host.description.href.clone()), ..shared.web };
     let mut extensions = bgfetch_deno::extensions(web, background_fetch);
-    extensions.push(bgfetch_host::init(host));
+    extensions.push(bgfetch_host::init(host, caches));
     extensions.into_iter().map(embed).collect()
 }
 

@@ -9,6 +9,7 @@
 //! `quickjs` (the default) or `v8` choose deno_core's JavaScript engine. QuickJS is no sandbox for
 //! hostile pages.
 
+mod cache;
 mod extension;
 mod fetch;
 mod network;
@@ -21,6 +22,7 @@ mod sources;
 mod user_agent;
 mod worker;
 
+pub use cache::{CacheError, CacheStore};
 pub use extension::{Console, ConsoleLevel, ConsoleSource, RealmKind, Shared};
 pub use network::{LoadError, Network};
 pub use page::{Page, PageError};

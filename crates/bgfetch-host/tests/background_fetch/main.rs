@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod agent;
+mod cache;
+mod cache_store;
 mod event;
 mod idl;
 mod manager;
