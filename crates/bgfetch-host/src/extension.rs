@@ -5,7 +5,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bgfetch_deno::Web;
-use deno_core::{Extension, OpState, op2};
+use deno_core::error::JsError;
+use deno_core::{Extension, OpDecl, OpState, op2, v8};
 use deno_error::JsErrorBox;
 use serde::Serialize;
 use url::Url;
@@ -14,7 +15,7 @@ use crate::cache::CacheStore;
 use crate::cache::ops::{self as cache, CacheRealm};
 use crate::fetch::{self, FetchClient};
 use crate::page::{self, PageState};
-use crate::service_worker::{AtStart, Connection};
+use crate::service_worker::{AtStart, Connection, FromRealm};
 use crate::sources::embed;
 
 /// What a realm's global object is.
@@ -109,6 +110,28 @@ fn op_host_console(state: &mut OpState, #[string] message: &str, #[smi] level: u
     state.borrow::<HostState>().write(level, message.trim_end());
 }
 
+/// Tells of an exception that nothing caught. Deno's own op would end the script that runs, as an
+/// exception ends its process.
+#[op2(fast, reentrant)]
+fn op_host_uncaught<'s>(
+    state: Rc<RefCell<OpState>>,
+    scope: &mut v8::PinScope<'s, '_>,
+    exception: v8::Local<'s, v8::Value>,
+    _in_promise: bool,
+) {
+    let error = JsError::from_v8_exception(scope, exception).to_string();
+    let message = format!("Uncaught {}", error.strip_prefix("Uncaught ").unwrap_or(&error));
+    state.borrow().borrow::<HostState>().write(ConsoleLevel::Error, &message);
+}
+
+/// Puts this crate's op where Deno's is.
+fn replace_op(op: OpDecl) -> OpDecl {
+    match op.name {
+        "op_dispatch_exception" => op.with_implementation_from(&op_host_uncaught()),
+        _ => op,
+    }
+}
+
 /// Fills an array with random bytes.
 #[op2(fast)]
 fn op_host_random(#[buffer] bytes: &mut [u8]) -> Result<(), JsErrorBox> {
@@ -124,10 +147,17 @@ fn op_host_uuid() -> String {
 /// Tells the owner of the service workers something.
 #[op2(fast)]
 fn op_host_send(state: &mut OpState, #[string] message: &str) -> Result<(), JsErrorBox> {
-    let connection = &state.borrow::<HostState>().connection;
-    let connection = connection.as_ref().ok_or_else(no_owner)?;
-    let message = serde_json::from_str(message);
-    connection.send(message.map_err(|error| JsErrorBox::type_error(error.to_string()))?);
+    let wrong = |error: serde_json::Error| JsErrorBox::type_error(error.to_string());
+    let mut message: FromRealm = serde_json::from_str(message).map_err(wrong)?;
+    if state.borrow::<HostState>().connection.is_none() {
+        return Err(no_owner());
+    }
+    if let Some(message) = message.message() {
+        message.leave(state)?;
+    }
+    if let Some(connection) = &state.borrow::<HostState>().connection {
+        connection.send(message);
+    }
     Ok(())
 }
 
@@ -147,11 +177,15 @@ async fn op_host_receive(state: Rc<RefCell<OpState>>) -> Result<Option<String>, 
         };
         inbox
     };
-    let Some(message) = inbox.recv().await else {
+    let Some(mut message) = inbox.recv().await else {
         return Ok(None);
     };
-    if let Some(connection) = &mut state.borrow_mut().borrow_mut::<HostState>().connection {
+    let mut state = state.borrow_mut();
+    if let Some(connection) = &mut state.borrow_mut::<HostState>().connection {
         connection.inbox = Some(inbox);
+    }
+    if let Some(message) = message.message() {
+        message.arrive(&mut state)?;
     }
     serde_json::to_string(&message)
         .map(Some)
@@ -227,11 +261,13 @@ deno_core::extension!(
         "selectors.js",
         "service_worker_api.js",
         "service_worker_scope.js",
+        "structured_clone.js",
         "window.js",
         "window_or_worker.js",
         "worker_scope.js",
     ],
     options = { host: HostState, caches: CacheRealm },
+    middleware = replace_op,
     state = |state, options| {
         state.put(options.host);
         state.put(options.caches);

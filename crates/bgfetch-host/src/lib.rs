@@ -28,7 +28,8 @@ pub use network::{LoadError, Network};
 pub use page::{Page, PageError};
 pub use realm::{Realm, RealmEnded, RealmOptions, ScriptError};
 pub use service_worker::{
-    LoadedScript, ScriptKind, ScriptLoader, ScriptNotLoaded, ServiceWorkers, ServiceWorkersOptions,
+    ClientId, LoadedScript, OpenWindow, ScriptKind, ScriptLoader, ScriptNotLoaded, ServiceWorkers,
+    ServiceWorkersOptions,
 };
 pub use user_agent::{Hook, OpenError, Prelude, UserAgent, UserAgentOptions};
 pub use worker::WorkerError;

@@ -128,6 +128,7 @@ impl UserAgent {
             shared: Shared::with_caches(CacheStore::open(&folder.join("caches"))?),
             console,
             network: Some(network.clone()),
+            open_window: None,
             idle_limit,
             event_limit,
         })?;

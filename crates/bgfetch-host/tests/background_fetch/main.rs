@@ -15,3 +15,4 @@ mod registration;
 mod service_worker;
 mod update;
 mod user_agent;
+mod window_client;
