@@ -160,12 +160,12 @@ core.setHandledPromiseRejectionHandler((promise, reason) => {
 installWindowOrWorker(globalThis, { isSecureContext, hasNetwork });
 if (kind === "Window") installNavigator(globalThis);
 if (isSecureContext) {
-  const { ServiceWorkerRegistration, scopeOf } = installServiceWorkerApi(
+  const { ServiceWorkerRegistration, scopeOf, hasActiveWorker } = installServiceWorkerApi(
     kind,
     scope,
     serviceWorkers,
   );
-  install(globalThis, ServiceWorkerRegistration, scopeOf);
+  install(globalThis, ServiceWorkerRegistration, scopeOf, hasActiveWorker);
 }
 if (kind !== "Window") installWorkerScope(kind, globalThis);
 if (kind === "ServiceWorker") {

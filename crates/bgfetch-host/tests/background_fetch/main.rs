@@ -5,7 +5,6 @@
 
 mod agent;
 mod event;
-mod idl;
 mod manager;
 mod realm;
 mod record;
