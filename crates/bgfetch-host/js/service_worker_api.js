@@ -89,7 +89,7 @@ class ServiceWorkerRegistration extends EventTarget {
   constructor(key = null, info = null) {
     if (key !== create) webidl.illegalConstructor();
     super();
-    this.#info = info;
+    updateRegistration(this, info);
   }
 
   get scope() {
@@ -108,6 +108,15 @@ class ServiceWorkerRegistration extends EventTarget {
     return workerOf(this.#info.active);
   }
 
+  get updateViaCache() {
+    return this.#info.updateViaCache;
+  }
+
+  async update() {
+    const { registrations: [registration] } = await call("update", { registration: this.#info.id });
+    return registrationOf(registration);
+  }
+
   async unregister() {
     const { bool } = await call("unregister", { registration: this.#info.id });
     return bool;
@@ -115,6 +124,8 @@ class ServiceWorkerRegistration extends EventTarget {
 
   static update(registration, info) {
     registration.#info = info;
+    // Objects of workers are there before they are told of their next states.
+    [info.installing, info.waiting, info.active].forEach(workerOf);
   }
 
   static check(object) {
@@ -176,9 +187,12 @@ class ServiceWorkerContainer extends EventTarget {
     this.#controller;
     webidl.requiredArguments(arguments.length, 1, prefix);
     const script = parseUrl(webidl.converters.USVString(scriptURL, prefix, "Argument 1"));
-    const { scope } = registrationOptions(options, prefix, "Argument 2");
-    const urls = { script, scope: scope === undefined ? null : parseUrl(scope) };
-    const { registrations: [registration] } = await call("register", urls);
+    const { scope, updateViaCache } = registrationOptions(options, prefix, "Argument 2");
+    const { registrations: [registration] } = await call("register", {
+      script,
+      scope: scope === undefined ? null : parseUrl(scope),
+      updateViaCache,
+    });
     return registrationOf(registration);
   }
 
@@ -230,6 +244,11 @@ webidl.configureInterface(ServiceWorkerContainer);
 
 const registrationOptions = webidl.createDictionaryConverter("RegistrationOptions", [
   { key: "scope", converter: webidl.converters.USVString },
+  {
+    key: "updateViaCache",
+    converter: webidl.createEnumConverter("ServiceWorkerUpdateViaCache", ["imports", "all", "none"]),
+    defaultValue: "imports",
+  },
 ]);
 
 function parseUrl(text) {
@@ -320,7 +339,8 @@ function expose(interfaces) {
  */
 function installServiceWorkerApi(kind, scope, atStart) {
   expose([ServiceWorker, ServiceWorkerRegistration]);
-  const alone = scope && { id: 0, scope, installing: null, waiting: null, active: null };
+  const none = { updateViaCache: "imports", installing: null, waiting: null, active: null };
+  const alone = scope && { id: 0, scope, ...none };
   const info = atStart?.registration ?? alone;
   const registration = info && registrationOf(info);
   if (kind === "Window") {

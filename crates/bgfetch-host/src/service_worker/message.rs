@@ -22,6 +22,17 @@ pub(crate) enum WorkerState {
     Redundant,
 }
 
+/// [Whether the HTTP cache is asked for scripts](https://w3c.github.io/ServiceWorker/#dfn-update-via-cache).
+/// There is none here, so that scripts alone see the difference.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum UpdateViaCache {
+    #[default]
+    Imports,
+    All,
+    None,
+}
+
 /// What a `ServiceWorker` object is made of.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -34,9 +45,11 @@ pub(crate) struct WorkerInfo {
 
 /// What a `ServiceWorkerRegistration` object is made of.
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct RegistrationInfo {
     pub(crate) id: u32,
     pub(crate) scope: Url,
+    pub(crate) update_via_cache: UpdateViaCache,
     pub(crate) installing: Option<WorkerInfo>,
     pub(crate) waiting: Option<WorkerInfo>,
     pub(crate) active: Option<WorkerInfo>,
@@ -123,6 +136,10 @@ impl Exception {
         Self { name: "TypeError", message: message.into() }
     }
 
+    pub(crate) fn invalid_state(message: impl Into<String>) -> Self {
+        Self { name: "InvalidStateError", message: message.into() }
+    }
+
     pub(crate) fn security(message: impl Into<String>) -> Self {
         Self { name: "SecurityError", message: message.into() }
     }
@@ -133,7 +150,10 @@ impl Exception {
 #[serde(tag = "kind", rename_all = "camelCase")]
 pub(crate) enum FromRealm {
     /// `register()`, its URLs parsed.
-    Register { call: u32, script: Url, scope: Option<Url> },
+    #[serde(rename_all = "camelCase")]
+    Register { call: u32, script: Url, scope: Option<Url>, update_via_cache: UpdateViaCache },
+    /// `update()`
+    Update { call: u32, registration: u32 },
     /// `getRegistration()`
     GetRegistration { call: u32, url: Url },
     /// `getRegistrations()`

@@ -7,6 +7,7 @@ mod loader;
 mod message;
 mod registration;
 mod stored;
+mod update;
 mod worker;
 
 use std::collections::HashMap;
@@ -95,11 +96,12 @@ impl ServiceWorkers {
     pub fn open(options: ServiceWorkersOptions) -> io::Result<Self> {
         let stored = options.file.as_deref().map(stored::read).transpose()?.unwrap_or_default();
         let mut state = State::default();
-        for stored::StoredRegistration { key, script_url, scripts } in stored {
-            let id = state.next_id();
-            let activated = WorkerState::Activated;
-            let worker = Worker::new(id, key.clone(), script_url, activated, scripts);
-            state.create(key).active = Some(worker);
+        let mut waiting = Vec::new();
+        for stored in stored {
+            if stored.waiting.is_some() {
+                waiting.push(stored.key.clone());
+            }
+            state.restore(stored);
         }
         let (outbox, messages) = mpsc::unbounded_channel();
         let inner = Arc::new(Inner {
@@ -112,6 +114,10 @@ impl ServiceWorkers {
             file: AsyncMutex::default(),
         });
         inner.runtime.spawn(receive(Arc::downgrade(&inner), messages));
+        // No window is there that a waiting worker would wait for.
+        for key in waiting {
+            inner.spawn(Arc::clone(&inner).try_activate(key));
+        }
         Ok(Self(inner))
     }
 
@@ -130,9 +136,8 @@ impl ServiceWorkers {
     ///
     /// When the engine is closed.
     pub async fn connect(&self, engine: Engine) -> bgfetch::Result<()> {
-        let stored = self.0.state.lock().to_store();
-        for registration in stored {
-            let RegistrationKey { storage_key, scope } = registration.key;
+        let active = self.0.state.lock().active_keys();
+        for RegistrationKey { storage_key, scope } in active {
             engine.register(storage_key, scope).await?;
         }
         self.0.engine.send_replace(Some(engine));
@@ -186,6 +191,7 @@ impl ServiceWorkers {
     pub(crate) fn open_page_window(&self, url: Url, page: Arc<PageState>) -> io::Result<Realm> {
         let (inbox, messages) = mpsc::unbounded_channel();
         let storage_key = storage_key(&url);
+        self.0.soft_update(&storage_key, &url);
         let (realm, at_start) = {
             let mut state = self.0.state.lock();
             let realm = RealmId(state.next_id());
@@ -360,7 +366,7 @@ impl Inner {
         })
     }
 
-    /// Keeps the registrations that have an active worker.
+    /// Keeps the registrations that have a worker which is installed.
     async fn store(&self) {
         let Some(path) = self.options.file.clone() else {
             return;

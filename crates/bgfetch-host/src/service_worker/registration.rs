@@ -8,16 +8,17 @@ use tokio::sync::mpsc;
 use url::Url;
 
 use super::message::{
-    Answer, AtStart, ClientInfo, Exception, RealmId, RegistrationInfo, Source, ToRealm, WorkerInfo,
-    WorkerState,
+    Answer, AtStart, ClientInfo, Exception, RealmId, RegistrationInfo, Source, ToRealm,
+    UpdateViaCache, WorkerInfo, WorkerState,
 };
-use super::stored::StoredRegistration;
+use super::stored::{StoredRegistration, StoredWorker};
 use super::worker::Worker;
 
 /// A [service worker registration](https://w3c.github.io/ServiceWorker/#dfn-service-worker-registration).
 pub(crate) struct Registration {
     pub(crate) id: u32,
     pub(crate) key: RegistrationKey,
+    pub(crate) update_via_cache: UpdateViaCache,
     pub(crate) installing: Option<Arc<Worker>>,
     pub(crate) waiting: Option<Arc<Worker>>,
     pub(crate) active: Option<Arc<Worker>>,
@@ -51,6 +52,7 @@ impl Registration {
         RegistrationInfo {
             id: self.id,
             scope: self.key.scope.clone(),
+            update_via_cache: self.update_via_cache,
             installing: info(&self.installing),
             waiting: info(&self.waiting),
             active: info(&self.active),
@@ -80,6 +82,7 @@ impl State {
         self.registrations.push(Registration {
             id,
             key,
+            update_via_cache: UpdateViaCache::default(),
             installing: None,
             waiting: None,
             active: None,
@@ -87,6 +90,20 @@ impl State {
         let last = self.registrations.len() - 1;
         #[expect(clippy::indexing_slicing, reason = "one was just pushed")]
         &mut self.registrations[last]
+    }
+
+    /// A registration as it was kept.
+    pub(crate) fn restore(&mut self, stored: StoredRegistration) {
+        let StoredRegistration { key, update_via_cache, waiting, active } = stored;
+        let mut worker = |stored: Option<StoredWorker>, state| {
+            let StoredWorker { script_url, scripts } = stored?;
+            Some(Worker::new(self.next_id(), key.clone(), script_url, state, scripts))
+        };
+        let waiting = worker(waiting, WorkerState::Installed);
+        let active = worker(active, WorkerState::Activated);
+        let registration = self.create(key);
+        (registration.waiting, registration.active) = (waiting, active);
+        registration.update_via_cache = update_via_cache;
     }
 
     pub(crate) fn get(&self, key: &RegistrationKey) -> Option<&Registration> {
@@ -118,6 +135,12 @@ impl State {
         self.registrations.iter().filter(of_key).map(Registration::info).collect()
     }
 
+    /// The keys of the registrations that have an active worker.
+    pub(crate) fn active_keys(&self) -> Vec<RegistrationKey> {
+        let active = self.registrations.iter().filter(|registration| registration.active.is_some());
+        active.map(|registration| registration.key.clone()).collect()
+    }
+
     /// The workers of all registrations.
     pub(crate) fn workers(&self) -> Vec<Arc<Worker>> {
         let all = self.registrations.iter().chain(&self.unregistered);
@@ -126,15 +149,20 @@ impl State {
     }
 
     pub(crate) fn to_store(&self) -> Vec<StoredRegistration> {
-        let store = |registration: &Registration| {
-            let worker = registration.active.as_ref()?;
-            Some(StoredRegistration {
-                key: registration.key.clone(),
+        let worker = |worker: &Option<Arc<Worker>>| {
+            worker.as_ref().map(|worker| StoredWorker {
                 script_url: worker.script_url.clone(),
                 scripts: worker.scripts.lock().clone(),
             })
         };
-        self.registrations.iter().filter_map(store).collect()
+        let store = |registration: &Registration| StoredRegistration {
+            key: registration.key.clone(),
+            update_via_cache: registration.update_via_cache,
+            waiting: worker(&registration.waiting),
+            active: worker(&registration.active),
+        };
+        let stored = self.registrations.iter().map(store);
+        stored.filter(|stored| stored.waiting.is_some() || stored.active.is_some()).collect()
     }
 
     /// Takes a registration out of the list. Gives the workers to be cleared, which are none while

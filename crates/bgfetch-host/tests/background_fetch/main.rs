@@ -10,4 +10,5 @@ mod realm;
 mod record;
 mod registration;
 mod service_worker;
+mod update;
 mod user_agent;

@@ -1,6 +1,7 @@
 //! A user agent with service workers of its own: a real server, a real engine, scripts in memory.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +32,14 @@ impl Scripts {
     pub(crate) fn of(scripts: &[(&str, &str)]) -> Self {
         let owned = |(path, source): &(&str, &str)| (path.to_string(), source.to_string());
         Self(Arc::new(Mutex::new(scripts.iter().map(owned).collect())))
+    }
+
+    pub(crate) fn set(&self, path: &str, source: &str) {
+        self.0.lock().insert(path.to_owned(), source.to_owned());
+    }
+
+    pub(crate) fn remove(&self, path: &str) {
+        self.0.lock().remove(path);
     }
 
     pub(crate) fn remove_all(&self) {
@@ -89,6 +98,13 @@ impl UserAgent {
         self.workers.open_window(url.clone(), PolicySnapshot::of(url)).unwrap()
     }
 
+    /// Ends as a crash would, with a window that is open.
+    pub(crate) async fn crash(self, window: Realm) {
+        self.workers.disconnect().unwrap().kill().await;
+        drop(self);
+        drop(window);
+    }
+
     /// The next line that a script writes to its console.
     pub(crate) async fn next_line(&mut self) -> String {
         self.console.recv().await.unwrap()
@@ -102,7 +118,7 @@ pub(crate) fn registration(origin: &Origin) -> RegistrationKey {
 }
 
 /// Runs the body of an async function and gives what it returns.
-pub(crate) async fn run(realm: &Realm, body: &str) -> Value {
+pub(crate) async fn run(realm: &Realm, body: impl fmt::Display) -> Value {
     let source = format!(
         "(async () => {{
              const container = navigator.serviceWorker;

@@ -141,7 +141,8 @@ async fn test(
     let results = match Test::start(server, &agent, page).await {
         Ok(test) => {
             let results = tokio::time::timeout(limit, test.results()).await;
-            test.end().await;
+            drop_realm(test).await;
+            testing.close_pages().await;
             results.unwrap_or_else(|_| {
                 let message = format!("there were no results within {} s", limit.as_secs());
                 Err((Status::Timeout, message))
@@ -190,12 +191,12 @@ impl Test {
         serde_json::from_value(told)
             .map_err(|error| failed(format!("the harness told no results: {error}")))
     }
+}
 
-    /// Ends its realm where waiting for that holds up nothing.
-    async fn end(self) {
-        if tokio::task::spawn_blocking(move || drop(self)).await.is_err() {
-            tracing::error!("the end of a realm panicked");
-        }
+/// Ends realms where waiting for that holds up nothing.
+async fn drop_realm(realm: impl Send + 'static) {
+    if tokio::task::spawn_blocking(move || drop(realm)).await.is_err() {
+        tracing::error!("the end of a realm panicked");
     }
 }
 

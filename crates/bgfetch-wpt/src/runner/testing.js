@@ -15,6 +15,8 @@
     setOffline: (offline) => command("setOffline", Boolean(offline)),
     setPermission: (state) => command("setPermission", String(state)),
     restartEngine: () => command("restartEngine"),
+    openPage: (url) => command("openPage", new URL(url, location.href).href),
+    closePage: (page) => command("closePage", page),
   });
   delete globalThis.hook;
 }

@@ -1,5 +1,6 @@
 //! What `bgfetchTesting` does.
 
+use std::collections::BTreeMap;
 use std::future::ready;
 use std::sync::{Arc, OnceLock, Weak, mpsc};
 use std::time::Duration;
@@ -9,12 +10,13 @@ use bgfetch::{
     Builder, Connectivity, ConnectivitySource, Job, ManualConnectivity, Permission, Reachable,
     RegistrationKey, StorageKey, Ui,
 };
-use bgfetch_host::{Prelude, UserAgent};
+use bgfetch_host::{Page, Prelude, UserAgent};
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+use url::Url;
 
 /// How long a call may take: far longer than any does, so that a mistake does not hang the page.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -32,6 +34,8 @@ struct Inner {
     agent: OnceLock<Weak<UserAgent>>,
     connectivity: ManualConnectivity,
     permission: Mutex<Permission>,
+    /// The pages that scripts opened beside the test's own, by the numbers that they were given.
+    pages: Mutex<BTreeMap<usize, Page>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -46,6 +50,8 @@ enum Command {
     SetOffline(bool),
     SetPermission(State),
     RestartEngine,
+    OpenPage(Url),
+    ClosePage(usize),
 }
 
 /// A [permission state](https://w3c.github.io/permissions/#dfn-permission-state).
@@ -64,12 +70,19 @@ impl Testing {
             agent: OnceLock::new(),
             connectivity: ManualConnectivity::default(),
             permission: Mutex::new(Permission::Granted),
+            pages: Mutex::default(),
         }))
     }
 
     /// Commands are about this user agent.
     pub(super) fn attach(&self, agent: &Arc<UserAgent>) {
         self.0.agent.get_or_init(|| Arc::downgrade(agent));
+    }
+
+    /// Closes the pages that scripts opened.
+    pub(super) async fn close_pages(&self) {
+        let pages = std::mem::take(&mut *self.0.pages.lock());
+        super::drop_realm(pages).await;
     }
 
     /// The user agent's engine asks here.
@@ -143,6 +156,17 @@ impl Testing {
                     State::Denied => Permission::Denied,
                     State::Prompt => Permission::StartPaused,
                 };
+            }
+            Command::OpenPage(url) => {
+                let page = agent.open_page(url).await.map_err(text)?;
+                let mut pages = self.0.pages.lock();
+                let number = pages.last_key_value().map_or(0, |(last, _)| last + 1);
+                pages.insert(number, page);
+                return Ok(number.into());
+            }
+            Command::ClosePage(number) => {
+                let page = self.0.pages.lock().remove(&number);
+                super::drop_realm(page.ok_or("there is no such page")?).await;
             }
             Command::RestartEngine => agent.restart_engine().await.map_err(text)?,
         }
