@@ -25,10 +25,12 @@ const create = Symbol("create");
 class BackgroundFetchManager {
   /** The scope of the service worker registration. */
   #scope;
+  #hasActiveWorker;
 
-  constructor(key = null, scope = null) {
+  constructor(key = null, scope = null, hasActiveWorker = null) {
     if (key !== create) webidl.illegalConstructor();
     this.#scope = scope;
+    this.#hasActiveWorker = hasActiveWorker;
   }
 
   async fetch(id, requests, options = {}) {
@@ -48,6 +50,11 @@ class BackgroundFetchManager {
       },
       body: takeBody(request),
     }));
+    // The worker may be activated by now, unknown to this realm: what a script sees when it calls
+    // is what counts, not how fast the worker is.
+    if (!this.#hasActiveWorker()) {
+      throw new TypeError(`${prefix}: The registration has no active service worker`);
+    }
     const key = await op_bgfetch_fetch(scope, id, stored, options);
     // Ruling 8b, the work begins when whoever waits for this promise has run.
     afterMicrotasks(() => op_bgfetch_start(key));
@@ -71,8 +78,8 @@ class BackgroundFetchManager {
 webidl.configureInterface(BackgroundFetchManager);
 
 /** The manager of the service worker registration with that scope. */
-function newManager(scope) {
-  return new BackgroundFetchManager(create, scope);
+function newManager(scope, hasActiveWorker) {
+  return new BackgroundFetchManager(create, scope, hasActiveWorker);
 }
 
 return { BackgroundFetchManager, newManager };

@@ -24,8 +24,14 @@ const { exposeInterface } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
  * Brings Background Fetch to a realm: the interfaces on `global` and the attribute
  * `backgroundFetch` on `ServiceWorkerRegistration`. `scopeOf` gives the scope URL of a
  * ServiceWorkerRegistration as a string, and throws a TypeError for any other value.
+ * `hasActiveWorker` says whether the realm has seen that its worker is active.
  */
-function install(global, ServiceWorkerRegistration, scopeOf) {
+function install(
+  global,
+  ServiceWorkerRegistration,
+  scopeOf,
+  hasActiveWorker = () => true,
+) {
   exposeInterface(global, BackgroundFetchManager);
   exposeInterface(global, BackgroundFetchRecord);
   exposeInterface(global, BackgroundFetchRegistration);
@@ -36,7 +42,10 @@ function install(global, ServiceWorkerRegistration, scopeOf) {
     get backgroundFetch() {
       const scope = scopeOf(this);
       let manager = managers.get(this);
-      if (manager === undefined) managers.set(this, manager = newManager(scope));
+      if (manager === undefined) {
+        manager = newManager(scope, () => hasActiveWorker(this));
+        managers.set(this, manager);
+      }
       return manager;
     },
   };

@@ -165,12 +165,12 @@ installWindowOrWorker(globalThis, { isSecureContext, hasNetwork });
 installNavigator(globalThis, kind);
 if (isSecureContext) {
   installCaches(globalThis);
-  const { ServiceWorkerRegistration, scopeOf } = installServiceWorkerApi(
+  const { ServiceWorkerRegistration, scopeOf, hasActiveWorker } = installServiceWorkerApi(
     kind,
     scope,
     serviceWorkers,
   );
-  install(globalThis, ServiceWorkerRegistration, scopeOf);
+  install(globalThis, ServiceWorkerRegistration, scopeOf, hasActiveWorker);
 }
 if (kind !== "Window") installWorkerScope(kind, globalThis);
 if (kind === "ServiceWorker") {

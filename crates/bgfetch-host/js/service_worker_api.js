@@ -134,13 +134,19 @@ class ServiceWorkerRegistration extends EventTarget {
   static scopeOf(registration) {
     return registration.#info.scope;
   }
+
+  static hasActiveWorker(registration) {
+    return registration.#info.active !== null;
+  }
 }
 const {
   check: checkRegistration,
+  hasActiveWorker,
   scopeOf,
   update: updateRegistration,
 } = ServiceWorkerRegistration;
 delete ServiceWorkerRegistration.check;
+delete ServiceWorkerRegistration.hasActiveWorker;
 delete ServiceWorkerRegistration.scopeOf;
 delete ServiceWorkerRegistration.update;
 defineEventHandler(ServiceWorkerRegistration.prototype, "updatefound", checkRegistration);
@@ -345,7 +351,12 @@ function installServiceWorkerApi(kind, scope, atStart) {
   }
   if (atStart !== null) receive();
   const checkedScope = (object) => scopeOf(checkRegistration(object));
-  return { ServiceWorkerRegistration, scopeOf: checkedScope };
+  return {
+    ServiceWorkerRegistration,
+    scopeOf: checkedScope,
+    // Where nothing owns service workers, no realm sees their workers.
+    hasActiveWorker: atStart === null ? undefined : hasActiveWorker,
+  };
 }
 
 function define(name, value) {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use bgfetch_host::RealmKind;
 use thiserror::Error;
@@ -169,8 +169,14 @@ impl Suite {
 
 /// The URL's path of a file below the root.
 fn url_path(relative: &Path) -> String {
-    let segments = relative.components().map(|segment| segment.as_os_str().to_string_lossy());
-    segments.fold(String::new(), |path, segment| path + "/" + &segment)
+    let mut path = String::new();
+    for component in relative.components() {
+        if let Component::Normal(segment) = component {
+            path.push('/');
+            path.push_str(&segment.to_string_lossy());
+        }
+    }
+    path
 }
 
 #[cfg(test)]
@@ -202,8 +208,10 @@ mod tests {
             ("a/resources/d.window.js", ""),
             ("a/e/f.window.js", ""),
         ];
+        let all = ["/a/b.html", "/a/c.https.window.html", "/a/e/f.window.html"];
+        assert_eq!(ids(&suite(&files, &["."]).unwrap()), all);
         let suite = suite(&files, &["a"]).unwrap();
-        assert_eq!(ids(&suite), ["/a/b.html", "/a/c.https.window.html", "/a/e/f.window.html"]);
+        assert_eq!(ids(&suite), all);
         assert!(suite.covers("/a/g.window.html") && !suite.covers("/ab/g.window.html"));
     }
 

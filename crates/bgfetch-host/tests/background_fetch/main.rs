@@ -7,7 +7,6 @@ mod agent;
 mod cache;
 mod cache_store;
 mod event;
-mod idl;
 mod manager;
 mod realm;
 mod record;

@@ -1,0 +1,1 @@
+// A service worker that has nothing to say.

@@ -1,0 +1,2 @@
+"use strict";
+var helper = "helper.js ran";

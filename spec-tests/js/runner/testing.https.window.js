@@ -1,0 +1,100 @@
+// `bgfetchTesting`: what the user does, and what a crash does.
+"use strict";
+
+async function registration() {
+  const made = await navigator.serviceWorker.register("resources/worker.js", {
+    scope: "resources/",
+  });
+  const worker = made.installing ?? made.active;
+  while (worker.state !== "activated") {
+    await new Promise((resolve) => {
+      worker.addEventListener("statechange", resolve, { once: true });
+    });
+  }
+  return made;
+}
+
+const ready = registration();
+const forever = "/common/slow.py?delay=600000";
+
+function background_fetch_test(run, description) {
+  promise_test(async (t) => {
+    const { backgroundFetch } = await ready;
+    const id = description;
+    await backgroundFetch.fetch(id, forever, { title: "A title" });
+    t.add_cleanup(async () => {
+      const fetch = await backgroundFetch.get(id);
+      await fetch?.abort();
+    });
+    // The work begins when the microtasks of the promise have run.
+    await new Promise((resolve) => setTimeout(resolve));
+    await run(id);
+  }, description);
+}
+
+test(() => {
+  for (const name of ["state", "pause", "resume", "abort", "click"]) {
+    assert_throws_js(Error, () => bgfetchTesting[name]("there is none"), name);
+  }
+  assert_throws_js(Error, () => bgfetchTesting.setPermission("perhaps"));
+}, "What is not there is an error");
+
+background_fetch_test((id) => {
+  const expected = {
+    id,
+    scope: new URL("resources/", location).href,
+    title: "A title",
+    downloaded: 0,
+    downloadTotal: 0,
+    uploaded: 0,
+    uploadTotal: 0,
+    paused: false,
+    pauseReason: null,
+    result: "",
+    failureReason: "",
+  };
+  const state = bgfetchTesting.state(id);
+  assert_object_equals(state, expected);
+  assert_object_equals(bgfetchTesting.list().find((it) => it.id === id), expected);
+}, "A fetch is shown as the user sees it");
+
+background_fetch_test((id) => {
+  bgfetchTesting.pause(id);
+  assert_equals(bgfetchTesting.state(id).pauseReason, "user");
+  bgfetchTesting.resume(id);
+  assert_false(bgfetchTesting.state(id).paused);
+}, "A pause and its end are seen at once");
+
+background_fetch_test((id) => {
+  assert_true(bgfetchTesting.abort(id));
+  const { result, failureReason } = bgfetchTesting.state(id);
+  assert_array_equals([result, failureReason], ["failure", "aborted"]);
+  assert_false(bgfetchTesting.abort(id));
+}, "An abort is seen at once");
+
+background_fetch_test(async (id) => {
+  const offline = new Promise((resolve) => addEventListener("offline", resolve, { once: true }));
+  bgfetchTesting.setOffline(true);
+  assert_equals(bgfetchTesting.state(id).pauseReason, "offline");
+  await offline;
+  assert_false(navigator.onLine);
+  const online = new Promise((resolve) => addEventListener("online", resolve, { once: true }));
+  bgfetchTesting.setOffline(false);
+  assert_false(bgfetchTesting.state(id).paused);
+  await online;
+  assert_true(navigator.onLine);
+}, "Being offline is seen at once, and told to the page");
+
+background_fetch_test(async (id) => {
+  bgfetchTesting.restartEngine();
+  assert_equals(bgfetchTesting.state(id).result, "", "it goes on");
+  const { backgroundFetch } = await ready;
+  assert_array_equals(await backgroundFetch.getIds(), [id]);
+}, "A crash of the engine loses nothing");
+
+promise_test(async (t) => {
+  const { backgroundFetch } = await ready;
+  bgfetchTesting.setPermission("denied");
+  t.add_cleanup(() => bgfetchTesting.setPermission("granted"));
+  await promise_rejects_dom(t, "NotAllowedError", backgroundFetch.fetch("denied", forever));
+}, "A permission is taken away");
