@@ -95,8 +95,8 @@ fn print(
 fn done(command: Command, id: &str, live: bool) -> String {
     let (verb, stopped) = match command {
         Command::Pause => ("paused", "it stays so until it is resumed"),
-        Command::Resume => ("resumed", "run the same get again to go on"),
-        Command::Abort => ("aborted", "the next get deletes its bytes"),
+        Command::Resume => ("resumed", "run the same command again to go on"),
+        Command::Abort => ("aborted", "the next run deletes its bytes"),
         Command::Click => ("clicked", "no process is at work to notice"),
         Command::Dismiss => return format!("dismissed {id}"),
         Command::List | Command::Show => return id.to_owned(),

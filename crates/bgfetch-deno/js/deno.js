@@ -66,13 +66,15 @@ function toStoredReferrer(referrer) {
 /** A Request of what the engine kept; its headers are immutable. */
 function fromStoredRequest(stored, bodyResource) {
   const body = bodyResource === null ? null : bodyOf(bodyResource);
-  const headers = () => stored.headers.map(([name, value]) => [name, value]);
+  // What is empty was left out.
+  const { headers: list = [], integrity = "" } = stored;
+  const headers = () => list.map(([name, value]) => [name, value]);
   const inner = request.newInnerRequest(stored.method, stored.url, headers, body, false);
   inner.redirectMode = stored.redirect;
   inner.mode = stored.mode;
   inner.credentialsMode = stored.credentials;
   inner.cacheMode = stored.cache;
-  inner.integrity = stored.integrity;
+  inner.integrity = integrity;
   inner.referrer = stored.referrer.url ?? stored.referrer;
   inner.referrerPolicy = stored.referrer_policy === "empty" ? "" : stored.referrer_policy;
   return request.fromInnerRequest(inner, "immutable");
@@ -84,10 +86,45 @@ function takeBody(object) {
   return body === null ? null : streams.resourceForReadableStream(body.stream);
 }
 
+/** What can be kept of a Response but its body, in the form that newResponse() takes. */
+function toStoredResponse(object) {
+  const headers = headerListFromHeaders(object.headers);
+  const inner = response.toInnerResponse(object);
+  return {
+    status: inner.status,
+    status_text: inner.statusMessage,
+    headers,
+    url_list: inner.urlList,
+    response_type: inner.type,
+  };
+}
+
+/** Whether a Response's body was read, or is being read. */
+function isUnusable(object) {
+  return response.toInnerResponse(object).body?.unusable() ?? false;
+}
+
+/**
+ * The resource behind which Rust reads a Response's body, or null. Uses the body up. `onError` is
+ * called with what a script's stream fails with.
+ */
+function takeResponseBody(object, onError) {
+  const { body } = response.toInnerResponse(object);
+  if (body === null) return null;
+  const { stream } = body;
+  const backing = streams.getReadableStreamResourceBacking(stream);
+  if (backing === null) return streams.resourceForReadableStream(stream, undefined, onError);
+  // What comes from Rust goes back there: nothing of it was read, so that all is in the resource.
+  streams.acquireReadableStreamDefaultReader(stream);
+  streams.readableStreamDisturb(stream);
+  streams.readableStreamClose(stream);
+  return backing.rid;
+}
+
 /** A Response with immutable headers, whose body is pulled from a resource, where it has one. */
 function newResponse(head, bodyResource) {
   const inner = response.newInnerResponse(head.status, head.status_text ?? "");
-  inner.type = RESPONSE_TYPES[head.response_type];
+  inner.type = head.response_type === "opaque-redirect" ? "opaqueredirect" : head.response_type;
   inner.urlList = head.url_list;
   inner.headerList = head.headers.map(([name, value]) => [name, value]);
   if (bodyResource !== null && response.nullBodyStatus(head.status)) {
@@ -97,14 +134,6 @@ function newResponse(head, bodyResource) {
   }
   return response.fromInnerResponse(inner, "immutable");
 }
-
-const RESPONSE_TYPES = {
-  __proto__: null,
-  "basic": "basic",
-  "cors": "cors",
-  "default": "default",
-  "opaque-redirect": "opaqueredirect",
-};
 
 /** Runs `algorithm` when the signal is aborted, before scripts are told. */
 function onAbort(signal, algorithm) {
@@ -131,13 +160,16 @@ return {
   EventTarget,
   fire,
   fromStoredRequest,
+  isUnusable,
   newResponse,
   onAbort,
   QuotaExceededError,
   reportException: event.reportException,
   Request,
   takeBody,
+  takeResponseBody,
   toStoredRequest,
+  toStoredResponse,
   webidl,
 };
 })();

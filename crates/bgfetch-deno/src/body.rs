@@ -3,9 +3,10 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::path::Path;
 use std::rc::Rc;
 
-use bgfetch::ResponseBody;
+use bgfetch::{Handover, RecordError, ResponseBody};
 use bytes::Bytes;
 use deno_core::{
     AsyncRefCell, AsyncResult, BufView, CancelHandle, CancelTryFuture, RcRef, Resource,
@@ -49,18 +50,18 @@ impl BodyResource {
         Self { unread: AsyncRefCell::new(unread), closed: CancelHandle::default() }
     }
 
-    /// The body of a background fetch record's response, where this is one, for hosts that take its
-    /// file over: see [`ResponseBody::export`]. The resource itself in all other cases, and where
-    /// something else holds it.
-    ///
-    /// # Errors
-    ///
-    /// The resource.
-    pub fn into_response_body(self: Rc<Self>) -> Result<ResponseBody, Rc<Self>> {
-        let body = Rc::try_unwrap(self)?;
-        match body.unread.into_inner() {
-            Unread { chunks: Chunks::Record(body), .. } => Ok(body),
-            unread => Err(Rc::new(Self { unread: AsyncRefCell::new(unread), closed: body.closed })),
+    /// Hands the whole body over as a file, without reading it, where it is that of a background
+    /// fetch record: see [`ResponseBody::export`]. None where it is another. It can be read then,
+    /// and after an error too.
+    pub async fn export(
+        self: Rc<Self>,
+        to: &Path,
+        how: Handover,
+    ) -> Option<Result<(), RecordError>> {
+        let unread = RcRef::map(&self, |body| &body.unread).borrow_mut().await;
+        match &unread.chunks {
+            Chunks::Record(body) => Some(body.export(to, how).await),
+            Chunks::Other(_) => None,
         }
     }
 }

@@ -149,6 +149,10 @@ impl Realm {
     fn keep(&mut self, registration: BackgroundFetchRegistration) -> FetchKey {
         let key = registration.key();
         let early = self.lookups.updates.remove(&key);
+        // An engine may have followed another whose registrations are still known.
+        if self.registrations.get(&key).is_some_and(BackgroundFetchRegistration::is_closed) {
+            self.replace(key, registration.clone());
+        }
         let registration = self.registrations.entry(key).or_insert(registration);
         // Progress that is older than the answer would lead back; newer progress will follow.
         if let Some(update) = early.filter(|early| early.update.result.is_some()) {
@@ -156,6 +160,24 @@ impl Realm {
         }
         key
     }
+}
+
+/// The registration with that key, of the engine that there is now: the realm's inbox may not be
+/// connected to it yet.
+pub(crate) async fn registration(
+    state: &Rc<RefCell<OpState>>,
+    key: FetchKey,
+) -> Result<BackgroundFetchRegistration, JsErrorBox> {
+    let known = with_realm(state, |realm| realm.registration(key).cloned())?;
+    if !known.is_closed() {
+        return Ok(known);
+    }
+    let engine = with_realm(state, |realm| realm.engine())?;
+    let Some(found) = engine.fetch(key).await.map_err(call_failed)? else {
+        return Ok(known);
+    };
+    with_realm(state, |realm| realm.replace(key, found.clone()));
+    Ok(found)
 }
 
 pub(crate) fn with_realm<T>(state: &Rc<RefCell<OpState>>, run: impl FnOnce(&mut Realm) -> T) -> T {

@@ -9,7 +9,7 @@ use deno_error::JsErrorBox;
 use serde::{Deserialize, Serialize};
 
 use crate::exceptions::call_failed;
-use crate::realm::{Realm, connect, with_realm};
+use crate::realm::{Realm, connect, registration, with_realm};
 
 /// The attributes as they are now. Counts of bytes are Numbers to scripts, whatever their size.
 #[derive(Serialize)]
@@ -70,9 +70,11 @@ pub(crate) async fn op_bgfetch_next_update(state: Rc<RefCell<OpState>>) -> Optio
             with_realm(&state, |realm| realm.client = client);
             return changed;
         }
-        let mut client = match client {
-            Some(client) => client,
-            None => connect(&state).await?,
+        let Some(mut client) = client else {
+            // To connect may change registrations.
+            let connected = connect(&state).await?;
+            with_realm(&state, |realm| realm.client = Some(connected));
+            continue;
         };
         // Where the engine is closed another may follow.
         if let Some(update) = client.next().await {
@@ -93,7 +95,7 @@ pub(crate) async fn op_bgfetch_abort(
     state: Rc<RefCell<OpState>>,
     #[number] key: u64,
 ) -> Result<bool, JsErrorBox> {
-    let registration = with_realm(&state, |realm| realm.registration(FetchKey(key)).cloned())?;
+    let registration = registration(&state, FetchKey(key)).await?;
     registration.abort().await.map_err(call_failed)
 }
 
@@ -125,7 +127,7 @@ pub(crate) async fn op_bgfetch_match_all(
     #[serde] options: JsMatchOptions,
     first: bool,
 ) -> Result<Vec<Matched>, JsErrorBox> {
-    let registration = with_realm(&state, |realm| realm.registration(FetchKey(key)).cloned())?;
+    let registration = registration(&state, FetchKey(key)).await?;
     let JsMatchOptions { ignore_method, ignore_search, ignore_vary } = options;
     let options = MatchOptions { ignore_search, ignore_method, ignore_vary };
     let matched = registration.match_all(query.map(RequestInfo::from), options).await;

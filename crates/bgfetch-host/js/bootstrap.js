@@ -22,7 +22,7 @@ const messagePort = load("deno_web/13_message_port");
 const compression = load("deno_web/14_compression");
 const performance = load("deno_web/15_performance");
 const broadcastChannel = load("deno_web/01_broadcast_channel");
-const { Console } = load("deno_web/01_console");
+const { Console, setNoColorFns } = load("deno_web/01_console");
 const { Headers } = load("deno_fetch/20_headers");
 const { FormData } = load("deno_fetch/21_formdata");
 const { Request } = load("deno_fetch/23_request");
@@ -30,9 +30,11 @@ const { Response } = load("deno_fetch/23_response");
 const { install, installServiceWorker } = load("bgfetch_deno/mod");
 const { markingRequest } = load("bgfetch_deno/dangling_markup");
 const { defineGlobalScope } = load("bgfetch_host/global_scope");
+const { installCaches } = load("bgfetch_host/caches");
 const { installDocument } = load("bgfetch_host/document");
 const { installNavigator } = load("bgfetch_host/navigator");
 const { patch } = load("bgfetch_host/patches");
+const { structuredClone } = load("bgfetch_host/structured_clone");
 const { installServiceWorkerApi } = load("bgfetch_host/service_worker_api");
 const { installServiceWorkerScope } = load("bgfetch_host/service_worker_scope");
 const { installHook, installWindow } = load("bgfetch_host/window");
@@ -62,6 +64,8 @@ for (
   );
 }
 
+// Where it is written to may be no terminal.
+setNoColorFns(() => true, () => true);
 const console = new Console((message, level) => op_host_console(message, level));
 
 const interfaces = {
@@ -120,7 +124,7 @@ const functions = {
   reportError: event.reportError,
   setInterval: timers.setInterval,
   setTimeout: timers.setTimeout,
-  structuredClone: messagePort.structuredClone,
+  structuredClone,
 };
 
 function define(properties, enumerable) {
@@ -141,7 +145,7 @@ performance.setTimeOrigin();
 event.setEventTargetData(globalThis);
 event.saveGlobalThisReference(globalThis);
 defineGlobalScope(kind, { event, globalInterfaces, location, webidl });
-patch(interfaces, messagePort);
+patch(interfaces);
 
 core.setReportExceptionCallback(event.reportException);
 core.setUnhandledPromiseRejectionHandler((promise, reason) => {
@@ -158,8 +162,9 @@ core.setHandledPromiseRejectionHandler((promise, reason) => {
 });
 
 installWindowOrWorker(globalThis, { isSecureContext, hasNetwork });
-if (kind === "Window") installNavigator(globalThis);
+installNavigator(globalThis, kind);
 if (isSecureContext) {
+  installCaches(globalThis);
   const { ServiceWorkerRegistration, scopeOf, hasActiveWorker } = installServiceWorkerApi(
     kind,
     scope,

@@ -6,7 +6,7 @@
 const { core } = __bootstrap;
 const { op_host_import_script } = core.ops;
 const { DOMException, webidl } = core.loadExtScript("ext:bgfetch_deno/deno.js");
-const { structuredClone } = core.loadExtScript("ext:deno_web/13_message_port.js");
+const { structuredClone } = core.loadExtScript("ext:bgfetch_host/structured_clone.js");
 
 function importScripts(...urls) {
   const prefix = "Failed to execute 'importScripts' on 'WorkerGlobalScope'";
@@ -33,7 +33,7 @@ function postMessage(message, options = {}) {
     1,
     "Failed to execute 'postMessage' on 'DedicatedWorkerGlobalScope'",
   );
-  structuredClone(message, Array.isArray(options) ? { transfer: options } : options);
+  structuredClone(message, options);
 }
 
 function installWorkerScope(kind, global) {

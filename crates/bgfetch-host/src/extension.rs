@@ -5,14 +5,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bgfetch_deno::Web;
-use deno_core::{Extension, OpState, op2};
+use deno_core::error::JsError;
+use deno_core::{Extension, OpDecl, OpState, op2, v8};
 use deno_error::JsErrorBox;
 use serde::Serialize;
 use url::Url;
 
+use crate::cache::CacheStore;
+use crate::cache::ops::{self as cache, CacheRealm};
 use crate::fetch::{self, FetchClient};
 use crate::page::{self, PageState};
-use crate::service_worker::{AtStart, Connection};
+use crate::service_worker::{AtStart, Connection, FromRealm};
 use crate::sources::embed;
 
 /// What a realm's global object is.
@@ -107,6 +110,28 @@ fn op_host_console(state: &mut OpState, #[string] message: &str, #[smi] level: u
     state.borrow::<HostState>().write(level, message.trim_end());
 }
 
+/// Tells of an exception that nothing caught. Deno's own op would end the script that runs, as an
+/// exception ends its process.
+#[op2(fast, reentrant)]
+fn op_host_uncaught<'s>(
+    state: Rc<RefCell<OpState>>,
+    scope: &mut v8::PinScope<'s, '_>,
+    exception: v8::Local<'s, v8::Value>,
+    _in_promise: bool,
+) {
+    let error = JsError::from_v8_exception(scope, exception).to_string();
+    let message = format!("Uncaught {}", error.strip_prefix("Uncaught ").unwrap_or(&error));
+    state.borrow().borrow::<HostState>().write(ConsoleLevel::Error, &message);
+}
+
+/// Puts this crate's op where Deno's is.
+fn replace_op(op: OpDecl) -> OpDecl {
+    match op.name {
+        "op_dispatch_exception" => op.with_implementation_from(&op_host_uncaught()),
+        _ => op,
+    }
+}
+
 /// Fills an array with random bytes.
 #[op2(fast)]
 fn op_host_random(#[buffer] bytes: &mut [u8]) -> Result<(), JsErrorBox> {
@@ -122,10 +147,17 @@ fn op_host_uuid() -> String {
 /// Tells the owner of the service workers something.
 #[op2(fast)]
 fn op_host_send(state: &mut OpState, #[string] message: &str) -> Result<(), JsErrorBox> {
-    let connection = &state.borrow::<HostState>().connection;
-    let connection = connection.as_ref().ok_or_else(no_owner)?;
-    let message = serde_json::from_str(message);
-    connection.send(message.map_err(|error| JsErrorBox::type_error(error.to_string()))?);
+    let wrong = |error: serde_json::Error| JsErrorBox::type_error(error.to_string());
+    let mut message: FromRealm = serde_json::from_str(message).map_err(wrong)?;
+    if state.borrow::<HostState>().connection.is_none() {
+        return Err(no_owner());
+    }
+    if let Some(message) = message.message() {
+        message.leave(state)?;
+    }
+    if let Some(connection) = &state.borrow::<HostState>().connection {
+        connection.send(message);
+    }
     Ok(())
 }
 
@@ -145,11 +177,15 @@ async fn op_host_receive(state: Rc<RefCell<OpState>>) -> Result<Option<String>, 
         };
         inbox
     };
-    let Some(message) = inbox.recv().await else {
+    let Some(mut message) = inbox.recv().await else {
         return Ok(None);
     };
-    if let Some(connection) = &mut state.borrow_mut().borrow_mut::<HostState>().connection {
+    let mut state = state.borrow_mut();
+    if let Some(connection) = &mut state.borrow_mut::<HostState>().connection {
         connection.inbox = Some(inbox);
+    }
+    if let Some(message) = message.message() {
+        message.arrive(&mut state)?;
     }
     serde_json::to_string(&message)
         .map(Some)
@@ -186,6 +222,16 @@ deno_core::extension!(
         op_host_send,
         op_host_receive,
         op_host_import_script,
+        cache::op_host_caches_open,
+        cache::op_host_caches_has,
+        cache::op_host_caches_delete,
+        cache::op_host_caches_keys,
+        cache::op_host_caches_match,
+        cache::op_host_cache_match_all,
+        cache::op_host_cache_keys,
+        cache::op_host_cache_delete,
+        cache::op_host_cache_put,
+        cache::op_host_cache_close,
         op_host_random,
         op_host_uuid,
         fetch::op_host_fetch_handle,
@@ -204,6 +250,7 @@ deno_core::extension!(
     esm = [dir "js", "bootstrap.js"],
     lazy_loaded_js = [
         dir "js",
+        "caches.js",
         "document.js",
         "dom.js",
         "elements.js",
@@ -214,19 +261,34 @@ deno_core::extension!(
         "selectors.js",
         "service_worker_api.js",
         "service_worker_scope.js",
+        "structured_clone.js",
         "window.js",
         "window_or_worker.js",
         "worker_scope.js",
     ],
-    options = { host: HostState },
+    options = { host: HostState, caches: CacheRealm },
+    middleware = replace_op,
     state = |state, options| {
         state.put(options.host);
+        state.put(options.caches);
     },
 );
 
-/// What the realms of one user agent share: blobs and broadcast channels. Clones are the same.
+/// What the realms of one user agent share: blobs, broadcast channels and caches. Clones are the
+/// same. By default there are no caches: what scripts ask of them is rejected.
 #[derive(Clone, Debug, Default)]
-pub struct Shared(Web);
+pub struct Shared {
+    web: Web,
+    caches: Option<CacheStore>,
+}
+
+impl Shared {
+    /// With these caches.
+    #[must_use]
+    pub fn with_caches(caches: CacheStore) -> Self {
+        Self { caches: Some(caches), ..Self::default() }
+    }
+}
 
 /// All extensions of a realm, in the order of their dependencies.
 pub(crate) fn extensions(
@@ -234,9 +296,10 @@ pub(crate) fn extensions(
     host: HostState,
     background_fetch: bgfetch_deno::Options,
 ) -> Vec<Extension> {
-    let web = Web { location: Some(host.description.href.clone()), ..shared.0 };
+    let caches = CacheRealm::new(shared.caches, background_fetch.storage_key.0.clone());
+    let web = Web { location: Some(host.description.href.clone()), ..shared.web };
     let mut extensions = bgfetch_deno::extensions(web, background_fetch);
-    extensions.push(bgfetch_host::init(host));
+    extensions.push(bgfetch_host::init(host, caches));
     extensions.into_iter().map(embed).collect()
 }
 

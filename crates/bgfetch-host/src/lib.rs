@@ -9,6 +9,7 @@
 //! `quickjs` (the default) or `v8` choose deno_core's JavaScript engine. QuickJS is no sandbox for
 //! hostile pages.
 
+mod cache;
 mod extension;
 mod fetch;
 mod network;
@@ -21,12 +22,14 @@ mod sources;
 mod user_agent;
 mod worker;
 
+pub use cache::{CacheError, CacheStore};
 pub use extension::{Console, ConsoleLevel, ConsoleSource, RealmKind, Shared};
 pub use network::{LoadError, Network};
 pub use page::{Page, PageError};
 pub use realm::{Realm, RealmEnded, RealmOptions, ScriptError};
 pub use service_worker::{
-    LoadedScript, ScriptKind, ScriptLoader, ScriptNotLoaded, ServiceWorkers, ServiceWorkersOptions,
+    ClientId, LoadedScript, OpenWindow, ScriptKind, ScriptLoader, ScriptNotLoaded, ServiceWorkers,
+    ServiceWorkersOptions,
 };
 pub use user_agent::{Hook, OpenError, Prelude, UserAgent, UserAgentOptions};
 pub use worker::WorkerError;

@@ -14,6 +14,7 @@ use thiserror::Error;
 use tokio::sync::{Mutex as AsyncMutex, watch};
 use url::Url;
 
+use crate::cache::{CacheError, CacheStore};
 use crate::extension::{Console, RealmKind, Shared};
 use crate::network::Network;
 use crate::page::{Navigation, Page, PageError};
@@ -24,8 +25,8 @@ use crate::worker::{self, WorkerError};
 
 /// How a user agent is put together.
 pub struct UserAgentOptions {
-    /// Where all that is durable is kept: background fetches and service worker registrations.
-    /// None keeps it for the life of the user agent.
+    /// Where all that is durable is kept: background fetches, service worker registrations and
+    /// caches. None keeps it for the life of the user agent.
     pub folder: Option<PathBuf>,
     /// How pages, scripts, `fetch()` and background fetches reach the network.
     pub fetcher: Arc<dyn Fetcher>,
@@ -75,6 +76,9 @@ pub enum OpenError {
     /// What is kept in the folder could not be read.
     #[error("what is kept cannot be read: {0}")]
     Io(#[from] io::Error),
+    /// The caches could not be opened.
+    #[error(transparent)]
+    Caches(#[from] CacheError),
     /// The engine could not be opened.
     #[error(transparent)]
     Engine(#[from] bgfetch::Error),
@@ -121,9 +125,10 @@ impl UserAgent {
         let service_workers = ServiceWorkers::open(ServiceWorkersOptions {
             loader: Arc::new(HttpScriptLoader(network.clone())),
             file: Some(folder.join("service-workers.json")),
-            shared: Shared::default(),
+            shared: Shared::with_caches(CacheStore::open(&folder.join("caches"))?),
             console,
             network: Some(network.clone()),
+            open_window: None,
             idle_limit,
             event_limit,
         })?;

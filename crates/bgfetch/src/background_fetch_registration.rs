@@ -49,6 +49,12 @@ impl BackgroundFetchRegistration {
         }
     }
 
+    /// Whether its engine is gone, so that its methods fail. The store's next engine has another.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.shared.inbox().is_closed()
+    }
+
     /// The identity of its background fetch.
     #[must_use]
     pub fn key(&self) -> FetchKey {

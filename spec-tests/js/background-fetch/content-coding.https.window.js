@@ -5,6 +5,8 @@
 
 const headers = [["ETag", '"a"']];
 const coded = { size: WHOLE, gzip: true, headers };
+/** Breaks when the test has seen that decoded bytes were stored. */
+const codedCut = { ...coded, hold: 1000, cut: 1100 };
 const plain = { size: WHOLE, ranges: true, headers };
 
 background_fetch_test(async ({ manager, id, settled }) => {
@@ -18,8 +20,10 @@ background_fetch_test(async ({ manager, id, settled }) => {
 }, "A coded response is decoded");
 
 background_fetch_test(async ({ manager, id, settled }) => {
-  const server = new Server([{ ...coded, cut: 200 }, plain]);
-  await manager.fetch(id, server.url);
+  const server = new Server([codedCut, plain]);
+  const registration = await manager.fetch(id, server.url);
+  await until(registration, ({ downloaded }) => downloaded > 0);
+  await server.release();
   assert_body((await settled()).records[0], WHOLE);
   const [, second] = await server.requests();
   assert_equals(second.headers.range, undefined);
@@ -27,8 +31,10 @@ background_fetch_test(async ({ manager, id, settled }) => {
 }, "A coded response that was cut restarts, and asks for the plain representation");
 
 background_fetch_test(async ({ manager, id, settled }) => {
-  const server = new Server([{ ...coded, cut: 200 }, { ...plain, cut: HALF }, plain]);
-  await manager.fetch(id, server.url);
+  const server = new Server([codedCut, { ...plain, cut: HALF }, plain]);
+  const registration = await manager.fetch(id, server.url);
+  await until(registration, ({ downloaded }) => downloaded > 0);
+  await server.release();
   assert_body((await settled()).records[0], WHOLE);
   const [, , third] = await server.requests();
   assert_equals(third.headers.range, `bytes=${HALF}-`);

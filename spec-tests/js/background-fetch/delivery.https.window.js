@@ -42,6 +42,17 @@ background_fetch_test(async ({ manager, id, settled }) => {
 }, "A fetch survives a crash of the user agent");
 
 background_fetch_test(async ({ manager, id, settled }) => {
+  const server = new Server([{ size: 1000, holdHead: true }]);
+  const registration = await manager.fetch(id, server.url);
+  bgfetchTesting.restartEngine();
+  assert_not_equals(await registration.match(server.url), undefined);
+  assert_equals(await manager.get(id), registration);
+  assert_true(await registration.abort());
+  assert_equals((await settled()).type, "backgroundfetchabort");
+  assert_equals(registration.failureReason, "aborted");
+}, "After a crash a page's registration objects go on");
+
+background_fetch_test(async ({ manager, id, settled }) => {
   const whole = { size: WHOLE, ranges: true, headers: [["ETag", '"a"']] };
   const server = new Server([{ ...whole, hold: HALF }, whole]);
   const registration = await manager.fetch(id, server.url);

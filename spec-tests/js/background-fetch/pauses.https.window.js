@@ -70,8 +70,9 @@ background_fetch_test(async ({ manager, id, settled }) => {
   bgfetchTesting.setOffline(true);
   const server = new Server([whole]);
   const registration = await manager.fetch(id, server.url);
+  // The user sees that it waits.
+  while (!bgfetchTesting.state(id).paused) await manager.getIds();
   assert_equals((await server.requests()).length, 0, "loopback is held back as well");
-  assert_true(bgfetchTesting.state(id).paused, "the user sees that it waits");
   assert_equals(registration.failureReason, "");
   bgfetchTesting.setOffline(false);
   await settled();
@@ -98,8 +99,8 @@ background_fetch_test(async ({ t, manager, id, settled }) => {
   t.add_cleanup(async () => bgfetchTesting.setPermission("granted"));
   const server = new Server([whole]);
   await manager.fetch(id, server.url);
-  assert_equals((await server.requests()).length, 0);
   assert_true(bgfetchTesting.state(id).paused);
+  assert_equals((await server.requests()).length, 0);
   bgfetchTesting.resume(id);
   assert_equals((await settled()).type, "backgroundfetchsuccess");
 }, "Display: with the permission on prompt a fetch starts paused, for the user to accept");

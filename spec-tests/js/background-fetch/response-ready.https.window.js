@@ -87,9 +87,9 @@ background_fetch_test(async ({ t, manager, id, settled }) => {
 background_fetch_test(async ({ manager, id, settled }) => {
   const server = new Server([{ text: "abc", holdHead: true }]);
   const registration = await manager.fetch(id, new Request(server.url, { integrity: OF_ABC }));
-  const record = await registration.match(server.url);
+  const { responseReady } = await registration.match(server.url);
   await server.release();
-  assert_equals(await (await record.responseReady).text(), "abc");
+  assert_equals(await (await responseReady).text(), "abc");
   assert_equals((await settled()).type, "backgroundfetchsuccess");
 }, "Ruling 17: a body that its integrity metadata names is exposed");
 
@@ -128,9 +128,9 @@ background_fetch_test(async ({ manager, id, settled }) => {
     { size: 10, seed: 1 },
   ]);
   const registration = await manager.fetch(id, server.url);
-  const record = await registration.match(server.url);
+  const { responseReady } = await registration.match(server.url);
   await server.release();
-  const response = await record.responseReady;
+  const response = await responseReady;
   assert_equals(response.status, 200);
   await settled();
 }, "Ruling 18: a record object that had no response follows its record");

@@ -95,14 +95,18 @@ async fn open(store: &Path, options: impl Fn() -> UserAgentOptions) -> Result<Us
             Ok(agent) => return Ok(agent),
             Err(error) => error,
         };
-        let in_use = match &error {
+        let may_pass = match &error {
             OpenError::Engine(error) => error.store_error().is_some_and(StoreError::is_in_use),
+            OpenError::Caches(_) => true,
             OpenError::Io(_) => false,
         };
-        // Whoever answers is there to stay.
         let list = Request { command: Command::List, id: None };
-        let passes = in_use && client::ask(store, &list).await?.is_none();
-        if !passes || started.elapsed() > access::PATIENCE {
+        if client::ask(store, &list).await?.is_some() {
+            // Whoever answers is there to stay.
+            let store = store.display();
+            return Err(Failure(format!("another process is at work on the store in {store}")));
+        }
+        if !may_pass || started.elapsed() > access::PATIENCE {
             return Err(error.into());
         }
         tokio::time::sleep(access::INTERVAL).await;

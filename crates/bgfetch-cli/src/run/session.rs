@@ -205,7 +205,9 @@ fn is_of_page(job: &Job) -> bool {
 
 /// Whether all that the page's scripts wait for comes from elsewhere.
 fn waits(page: &Page) -> bool {
-    page.loaded().now_or_never().is_some() && *page.realm().idle().borrow()
+    let idle = page.realm().idle();
+    let ended = idle.has_changed().is_err();
+    ended || *idle.borrow() && page.loaded().now_or_never().is_some()
 }
 
 /// Waits until a script closes the page.

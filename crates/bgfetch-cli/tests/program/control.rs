@@ -147,7 +147,7 @@ fn resuming_a_stopped_fetch_clears_the_pause() {
     let midway = Midway::stopped();
     midway.place.run(&["pause", "x"]).success();
     let resumed = midway.place.run(&["resume", "x"]);
-    assert_eq!(resumed.success(), ["resumed x; run the same get again to go on"]);
+    assert_eq!(resumed.success(), ["resumed x; run the same command again to go on"]);
     assert_eq!(midway.show()["state"], "stopped");
     let ended = midway.get().end();
     ended.success();
@@ -159,7 +159,7 @@ fn an_abort_of_a_stopped_fetch_lasts_and_the_same_command_begins_anew() {
     let midway = Midway::stopped();
     let place = &midway.place;
     let aborted = place.run(&["abort", "x"]);
-    assert_eq!(aborted.success(), ["aborted x; the next get deletes its bytes"]);
+    assert_eq!(aborted.success(), ["aborted x; the next run deletes its bytes"]);
     assert_eq!(midway.show()["state"], "aborted");
     assert_eq!(place.run(&["abort", "x"]).refusal(1), "x has ended already");
     assert_eq!(place.run(&["resume", "x"]).refusal(1), "x has ended and cannot go on");

@@ -57,20 +57,27 @@ impl Inner {
             FromRealm::GetClient { call, id } => {
                 let Some(worker) = self.worker_of(realm) else { return };
                 let state = self.state.lock();
-                let mut clients = state.clients_of(&worker, true);
-                clients.retain(|client| client.id == id);
-                state.answer(realm, call, Answer::Clients(clients));
+                let found = state.client_of(&worker, &id).into_iter().collect();
+                state.answer(realm, call, Answer::Clients(found));
             }
-            FromRealm::PostToWorker { worker, data } => {
+            FromRealm::OpenWindow { call, url } => {
+                let Some(worker) = self.worker_of(realm) else { return };
+                Arc::clone(&self).spawn(self.open_window(Asker { realm, call }, worker, url));
+            }
+            FromRealm::Focus { call, client } => {
+                let Some(worker) = self.worker_of(realm) else { return };
+                Arc::clone(&self).spawn(self.focus(Asker { realm, call }, worker, client));
+            }
+            FromRealm::PostToWorker { worker, message } => {
                 let found = self.state.lock().worker_for(realm, worker);
                 // A worker that is redundant gets none.
                 let Some((worker, source)) = found else { return };
-                worker.messages.lock().push_back((data, source));
+                worker.messages.lock().push_back((message, source));
                 Arc::clone(&self).spawn(async move { self.post(&worker).await });
             }
-            FromRealm::PostToClient { client, data } => {
+            FromRealm::PostToClient { client, message } => {
                 let Some(worker) = self.worker_of(realm) else { return };
-                self.state.lock().post_to_client(&worker, &client, data);
+                self.state.lock().post_to_client(&worker, &client, message);
             }
             FromRealm::Fired { event, rejected } => {
                 let Some(worker) = self.worker_of(realm) else { return };

@@ -8,6 +8,7 @@ mod message;
 mod registration;
 mod stored;
 mod update;
+mod windows;
 mod worker;
 
 use std::collections::HashMap;
@@ -25,14 +26,16 @@ use tokio::sync::{Mutex as AsyncMutex, mpsc, watch};
 use url::Url;
 
 pub use loader::{LoadedScript, ScriptKind, ScriptLoader, ScriptNotLoaded};
+pub use message::ClientId;
+pub use windows::OpenWindow;
 
 use crate::extension::{Console, RealmKind, Shared};
 use crate::network::Network;
 use crate::page::{self, PageState};
 use crate::policies::snapshot;
 use crate::realm::{Realm, RealmOptions};
-pub(crate) use message::{AtStart, Connection, Import};
-use message::{FromRealm, RealmId, ToRealm, WorkerState};
+pub(crate) use message::{AtStart, Connection, FromRealm, Import};
+use message::{RealmId, ToRealm, WorkerState};
 use registration::State;
 use worker::Worker;
 
@@ -48,6 +51,8 @@ pub struct ServiceWorkersOptions {
     pub console: Console,
     /// How scripts reach the network. None where they do not: there is no `fetch()` then.
     pub network: Option<Network>,
+    /// Opens windows for workers. None where they cannot.
+    pub open_window: Option<OpenWindow>,
     /// How long a worker without events goes on running. Browsers take 30 seconds.
     pub idle_limit: Duration,
     /// How long a worker's script, its `install`, `activate` and `message` events may each take. Browsers

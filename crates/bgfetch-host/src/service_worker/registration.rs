@@ -1,5 +1,6 @@
 //! The registrations and who is told of their changes.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use tokio::sync::mpsc;
 use url::Url;
 
 use super::message::{
-    Answer, AtStart, ClientInfo, Exception, RealmId, RegistrationInfo, Source, ToRealm,
+    Answer, AtStart, ClientInfo, Exception, Message, RealmId, RegistrationInfo, Source, ToRealm,
     UpdateViaCache, WorkerInfo, WorkerState,
 };
 use super::stored::{StoredRegistration, StoredWorker};
@@ -32,6 +33,8 @@ pub(crate) struct Client {
     /// The worker that it is of, where it is a service worker.
     pub(crate) worker: Option<Arc<Worker>>,
     controller: Option<Arc<Worker>>,
+    /// When it was focused, on the clock of `next_id`. Windows are when they are opened.
+    focused: u32,
     inbox: mpsc::UnboundedSender<ToRealm>,
 }
 
@@ -220,7 +223,9 @@ impl State {
             controller: controller.as_ref().map(|worker| worker.info()),
             worker: None,
         };
-        let client = Client { storage_key, page: Some(page), worker: None, controller, inbox };
+        let focused = realm.0;
+        let page = Some(page);
+        let client = Client { storage_key, page, worker: None, controller, focused, inbox };
         self.clients.insert(realm, client);
         at_start
     }
@@ -241,7 +246,8 @@ impl State {
             worker: Some(worker.info()),
         };
         let worker = Some(Arc::clone(worker));
-        let client = Client { storage_key, page: None, worker, controller: None, inbox };
+        let (page, controller, focused) = (None, None, 0);
+        let client = Client { storage_key, page, worker, controller, focused, inbox };
         self.clients.insert(realm, client);
         at_start
     }
@@ -323,13 +329,38 @@ impl State {
         self.clear_unused()
     }
 
-    /// The windows that the worker controls, or `all` of its site.
+    /// The windows that the worker controls, or `all` of its site: the one that was focused last
+    /// comes first.
     pub(crate) fn clients_of(&self, worker: &Worker, all: bool) -> Vec<ClientInfo> {
         let windows = self.clients.iter().filter(|(_, client)| {
             let controls = client.controller.as_ref().is_some_and(|found| found.id == worker.id);
             client.storage_key == worker.key.storage_key && (all || controls)
         });
-        windows.filter_map(|(realm, client)| client.info(*realm)).collect()
+        let mut windows: Vec<_> = windows.collect();
+        windows.sort_by_key(|(_, client)| Reverse(client.focused));
+        windows.into_iter().filter_map(|(realm, client)| self.info(*realm, client)).collect()
+    }
+
+    /// The window of that id, where it is of the worker's site.
+    pub(crate) fn client_of(&self, worker: &Worker, id: &str) -> Option<ClientInfo> {
+        self.clients_of(worker, true).into_iter().find(|client| client.id == id)
+    }
+
+    /// Brings a window of the worker's site to the front.
+    pub(crate) fn focus(&mut self, worker: &Worker, id: &str) -> Option<ClientInfo> {
+        let client = self.client_of(worker, id)?;
+        let focused = self.next_id();
+        let mut all = self.clients.iter_mut();
+        let (_, found) = all.find(|(realm, _)| realm.0.to_string() == client.id)?;
+        found.focused = focused;
+        self.client_of(worker, id)
+    }
+
+    fn info(&self, realm: RealmId, client: &Client) -> Option<ClientInfo> {
+        let url = client.page.clone()?;
+        let last = self.clients.values().map(|client| client.focused).max();
+        let focused = last == Some(client.focused);
+        Some(ClientInfo { id: realm.0.to_string(), url, focused })
     }
 
     /// The worker of that number, where the realm is of its site, and the realm as a source.
@@ -340,18 +371,18 @@ impl State {
         let same_site = worker.key.storage_key == client.storage_key;
         let source = match &client.worker {
             Some(worker) => Source::Worker(worker.info()),
-            None => Source::Client(client.info(realm)?),
+            None => Source::Client(self.info(realm, client)?),
         };
         same_site.then_some((worker, source))
     }
 
     /// Posts a message of a worker to a window.
-    pub(crate) fn post_to_client(&self, worker: &Worker, id: &str, data: String) {
+    pub(crate) fn post_to_client(&self, worker: &Worker, id: &str, message: Message) {
         let known = self.clients.iter().find(|(realm, _)| realm.0.to_string() == id);
         // A window that is closed gets none.
         if let Some((_, client)) = known.filter(|(_, to)| to.storage_key == worker.key.storage_key)
         {
-            client.tell(ToRealm::ClientMessage { data, source: Source::Worker(worker.info()) });
+            client.tell(ToRealm::ClientMessage { message, source: Source::Worker(worker.info()) });
         }
     }
 
@@ -380,11 +411,6 @@ impl State {
 }
 
 impl Client {
-    fn info(&self, realm: RealmId) -> Option<ClientInfo> {
-        let url = self.page.clone()?;
-        Some(ClientInfo { id: realm.0.to_string(), url })
-    }
-
     fn control(&mut self, worker: &Arc<Worker>) {
         self.controller = Some(Arc::clone(worker));
         let worker: WorkerInfo = worker.info();

@@ -215,7 +215,7 @@ impl Inner {
         false
     }
 
-    fn reject(&self, asker: Option<Asker>, exception: Exception) {
+    pub(super) fn reject(&self, asker: Option<Asker>, exception: Exception) {
         match asker {
             Some(Asker { realm, call }) => {
                 self.state.lock().answer(realm, call, Answer::Error(exception));

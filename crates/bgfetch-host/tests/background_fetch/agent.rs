@@ -7,12 +7,13 @@ use bgfetch::{
     Builder, DispatchError, Engine, FunctionalEvent, PolicySnapshot, StorageKey, WorkerHost,
 };
 use bgfetch_deno::{EventsSender, functional_events};
-use bgfetch_host::{ConsoleLevel, Realm, RealmKind, RealmOptions, Shared};
+use bgfetch_host::{CacheStore, ConsoleLevel, Realm, RealmKind, RealmOptions, Shared};
 use bgfetch_testkit::{Gate, Origin, Reply, Resource, Serve};
 use deno_core::futures::FutureExt;
 use deno_core::futures::future::BoxFuture;
 use parking_lot::Mutex;
 use serde_json::Value;
+use tempfile::TempDir;
 use tokio::sync::watch;
 
 pub(crate) struct Agent {
@@ -21,6 +22,8 @@ pub(crate) struct Agent {
     errors: Arc<Mutex<Vec<String>>>,
     shared: Shared,
     worker: Arc<Worker>,
+    /// What caches are in, where the test does not say.
+    _folder: Option<TempDir>,
 }
 
 /// Fires events at the worker's realm, where it runs.
@@ -49,6 +52,16 @@ impl Agent {
 
     /// An agent whose engine differs from the usual.
     pub(crate) async fn with(change: impl FnOnce(Builder) -> Builder) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let caches = CacheStore::open(folder.path()).unwrap();
+        Self { _folder: Some(folder), ..Self::with_caches(caches, change).await }
+    }
+
+    /// An agent with these caches.
+    pub(crate) async fn with_caches(
+        caches: CacheStore,
+        change: impl FnOnce(Builder) -> Builder,
+    ) -> Self {
         let worker = Arc::<Worker>::default();
         let builder = Engine::builder().ephemeral().worker_host(Host(Arc::clone(&worker)));
         let origin = Origin::start();
@@ -58,8 +71,9 @@ impl Agent {
             origin,
             engine: watch::channel(Some(engine)).0,
             errors: Arc::default(),
-            shared: Shared::default(),
+            shared: Shared::with_caches(caches),
             worker,
+            _folder: None,
         }
     }
 

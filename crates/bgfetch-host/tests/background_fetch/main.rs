@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod agent;
+mod cache;
+mod cache_store;
 mod event;
 mod manager;
 mod realm;
@@ -12,3 +14,4 @@ mod registration;
 mod service_worker;
 mod update;
 mod user_agent;
+mod window_client;

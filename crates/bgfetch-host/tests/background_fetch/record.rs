@@ -104,6 +104,20 @@ async fn a_request_is_what_the_page_asked_for_and_its_body_can_be_read() {
 }
 
 #[tokio::test]
+async fn a_request_of_a_url_alone_has_no_headers() {
+    let agent = Agent::start().await;
+    agent.origin.serve("/a", hold());
+    let window = agent.window();
+    let seen = run(
+        &window,
+        "const registration = await backgroundFetch.fetch('id', '/a');
+         const { request } = await registration.match('/a');
+         return [[...request.headers], request.integrity, [...new Request(request).headers]];",
+    );
+    assert_eq!(seen.await, json!([[], "", []]));
+}
+
+#[tokio::test]
 async fn a_record_that_failed_or_was_aborted_rejects() {
     let agent = Agent::start().await;
     agent.origin.serve("/held", hold());

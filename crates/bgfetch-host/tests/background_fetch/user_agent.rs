@@ -20,6 +20,8 @@ use url::Url;
 
 pub(crate) struct UserAgent {
     pub(crate) workers: ServiceWorkers,
+    /// The windows that workers opened.
+    windows: Arc<Mutex<Vec<Realm>>>,
     /// What scripts write to their consoles.
     console: mpsc::UnboundedReceiver<String>,
 }
@@ -75,12 +77,20 @@ impl UserAgent {
         let (sender, console) = mpsc::unbounded_channel();
         let console_of_realms: Console =
             Arc::new(move |_, _, message| drop(sender.send(message.to_owned())));
+        let windows = Arc::<Mutex<Vec<Realm>>>::default();
+        let opened_by_workers = Arc::clone(&windows);
         let workers = ServiceWorkers::open(ServiceWorkersOptions {
             loader: Arc::new(scripts.clone()),
             file: folder.map(|folder| folder.join("service-workers.json")),
             shared: Shared::default(),
             console: console_of_realms,
             network: None,
+            open_window: Some(Arc::new(move |workers: ServiceWorkers, url: Url| {
+                let opened = workers.open_window(url.clone(), PolicySnapshot::of(&url)).unwrap();
+                let client = opened.client_id();
+                opened_by_workers.lock().push(opened);
+                Box::pin(async move { client })
+            })),
             idle_limit,
             event_limit: Duration::from_secs(60),
         })
@@ -91,11 +101,16 @@ impl UserAgent {
             None => builder.ephemeral(),
         };
         workers.connect(builder.open().unwrap()).await.unwrap();
-        Self { workers, console }
+        Self { workers, windows, console }
     }
 
     pub(crate) fn window(&self, url: &Url) -> Realm {
         self.workers.open_window(url.clone(), PolicySnapshot::of(url)).unwrap()
+    }
+
+    /// How many windows workers opened.
+    pub(crate) fn opened(&self) -> usize {
+        self.windows.lock().len()
     }
 
     /// Ends as a crash would, with a window that is open.

@@ -39,18 +39,21 @@ impl BackgroundFetch {
     /// What a UI shows of this fetch now.
     #[must_use]
     pub fn display(&self) -> Display {
+        // A fetch that is to start paused is so before its work begins, too.
+        let is_paused = self.paused && self.result.is_none();
+        let pause_reason = if is_paused { Some(PauseReason::User) } else { self.pause_reason };
         Display {
             // The origin is prominent.
             origin: self.registration.scope.origin(),
             title: self.title.clone(),
             // SPEC-ISSUE(4): the spec says "result is not the empty string", which would show
             // bandwidth in use only after the fetch ended.
-            uses_bandwidth: self.result.is_none() && self.pause_reason.is_none(),
+            uses_bandwidth: self.result.is_none() && pause_reason.is_none(),
             // The spec allows it from the result on; here also the worker must have been told, so
             // that dismissing never loses an event.
             dismissible: self.stage == Stage::Finished,
             pausable: self.is_pausable(),
-            pause_reason: self.pause_reason,
+            pause_reason,
             downloaded: self.stored_body_bytes_total(),
             download_total: self.download_total,
             uploaded: self.uploaded(),

@@ -1,6 +1,6 @@
 //! The call of `fetch()`: its errors, its order, its id and its quota (rulings 9, 11 and 15).
 
-use bgfetch_model::action::{Action, Reply};
+use bgfetch_model::action::{Action, PauseReason, Reply};
 use bgfetch_model::background_fetch_manager::fetch::FetchOptions;
 use bgfetch_model::config::Config;
 use bgfetch_model::error::{CallError, DomException};
@@ -230,9 +230,15 @@ fn a_prompt_may_start_a_fetch_paused() {
     let mut world = World::new();
     let request = world.serve_planned("/a", []);
     world.permission = Permission::StartPaused;
+    world.hold(Hold::Caller);
     let fetch = world.fetch([request]);
     world.run();
     assert!(world.bgfetch(fetch).is_paused());
+    let display = world.bgfetch(fetch).display();
+    assert_eq!(display.pause_reason, Some(PauseReason::User), "the user sees it at once");
+    assert!(!display.uses_bandwidth);
+    world.let_go(Hold::Caller);
+    world.run();
     assert_eq!(world.seen("/a").len(), 0);
     world.crash(0, |length| length);
     world.run();

@@ -22,8 +22,9 @@ const LOG: usize = 1000;
 /// The most records that are shown.
 const RECORDS: u16 = 8;
 
-/// Characters of a bar.
-const BAR: usize = 24;
+/// The most characters of a bar, and what else a line needs before there is room for one.
+const BAR: u16 = 24;
+const BESIDE_BAR: u16 = 50;
 
 const KEYS: [(&str, &str); 6] = [
     ("↑↓", "select"),
@@ -92,15 +93,19 @@ impl View {
     }
 
     pub(super) fn draw(&mut self, frame: &mut Frame<'_>) {
+        let bar = Bar::of(frame.area().width);
         let selected = self.list.selected().and_then(|place| self.jobs.get(place));
-        let records: Vec<Line<'_>> =
-            selected.map_or_else(Vec::new, |job| job.records.iter().map(record).collect());
-        let shown = u16::try_from(records.len()).unwrap_or(u16::MAX).min(RECORDS);
+        let records: Vec<Line<'_>> = selected.map_or_else(Vec::new, |job| {
+            job.records.iter().map(|record| record_line(record, bar)).collect()
+        });
+        // A small terminal shows less.
+        let height = frame.area().height;
+        let shown = u16::try_from(records.len()).unwrap_or(u16::MAX);
+        let shown = shown.min(RECORDS).min((height / 2).saturating_sub(5));
         let fetches = u16::try_from(self.jobs.len() * 2).unwrap_or(u16::MAX).max(1);
         let [heading, list, below, console, keys] = Layout::vertical([
             Constraint::Length(1),
-            // Of a small terminal the console gives way first.
-            Constraint::Max(fetches.saturating_add(2).min(frame.area().height / 2)),
+            Constraint::Max(fetches.saturating_add(2).min((height / 2).max(4))),
             Constraint::Max(if shown == 0 { 0 } else { shown + 2 }),
             Constraint::Fill(1),
             Constraint::Length(1),
@@ -109,7 +114,7 @@ impl View {
         let title =
             Line::from_iter([" bgfetch ".bold().reversed(), format!(" {}", self.page).into()]);
         frame.render_widget(title, heading);
-        self.draw_list(frame, list);
+        self.draw_list(frame, list, bar);
         if shown > 0 {
             let records = Paragraph::new(records).block(Block::bordered().title(" Records "));
             frame.render_widget(records, below);
@@ -121,13 +126,13 @@ impl View {
         frame.render_widget(Line::from_iter(help), keys);
     }
 
-    fn draw_list(&mut self, frame: &mut Frame<'_>, area: Rect) {
+    fn draw_list(&mut self, frame: &mut Frame<'_>, area: Rect, bar: Bar) {
         let block = Block::bordered().title(" Background fetches ");
         if self.jobs.is_empty() {
             frame.render_widget(Paragraph::new(" none yet".dark_gray()).block(block), area);
             return;
         }
-        let items = self.jobs.iter().map(|job| item(job, self.rates.get(&job.key)));
+        let items = self.jobs.iter().map(|job| item(job, self.rates.get(&job.key), bar));
         let list = List::new(items).block(block).highlight_symbol("> ");
         frame.render_stateful_widget(list, area, &mut self.list);
     }
@@ -166,7 +171,7 @@ fn expected(job: &Job) -> Option<u64> {
 }
 
 /// A fetch, in two lines: what it is, and how far it is.
-fn item<'a>(job: &Job, rate: Option<&Rate>) -> ListItem<'a> {
+fn item<'a>(job: &Job, rate: Option<&Rate>, bar: Bar) -> ListItem<'a> {
     let title = match job.display.title.as_str() {
         "" => &job.id,
         title => title,
@@ -176,9 +181,9 @@ fn item<'a>(job: &Job, rate: Option<&Rate>) -> ListItem<'a> {
     let (done, total) = (moved(job), expected(job));
     let mut progress = match total {
         Some(total) => {
-            format!("{} {} of {}", bar(done, total), HumanBytes(done), HumanBytes(total))
+            format!("{}{} of {}", bar.text(done, total), HumanBytes(done), HumanBytes(total))
         }
-        None => format!("{} {}", bar(0, 1), HumanBytes(done)),
+        None => format!("{}{}", bar.text(0, 1), HumanBytes(done)),
     };
     let (state, colour) = state(job);
     if let Some(rate) = rate.and_then(|rate| rate.per_second).filter(|_| job.display.uses_bandwidth)
@@ -199,7 +204,7 @@ fn state(job: &Job) -> (&'static str, Color) {
     }
 }
 
-fn record<'a>(record: &JobRecord) -> Line<'a> {
+fn record_line<'a>(record: &JobRecord, bar: Bar) -> Line<'a> {
     let length = match (record.result, record.length) {
         (Some(_), _) => Some(record.stored),
         (None, length) => length,
@@ -207,9 +212,9 @@ fn record<'a>(record: &JobRecord) -> Line<'a> {
     let bytes = match length {
         Some(length) => {
             let bytes = format!("{}/{}", HumanBytes(record.stored), HumanBytes(length));
-            format!("{} {bytes:23}", bar(record.stored, length))
+            format!("{}{bytes:23}", bar.text(record.stored, length))
         }
-        None => format!("{} {:23}", bar(0, 1), HumanBytes(record.stored).to_string()),
+        None => format!("{}{:23}", bar.text(0, 1), HumanBytes(record.stored).to_string()),
     };
     let state = match (record.result, record.status) {
         (Some(RecordResult::Success), _) => "done".to_owned().green(),
@@ -225,11 +230,128 @@ fn record<'a>(record: &JobRecord) -> Line<'a> {
     Line::from_iter([format!("{bytes} ").into(), format!("{method}{path}  ").into(), state])
 }
 
-/// A bar of fixed width.
-fn bar(done: u64, total: u64) -> String {
-    let share = if total == 0 { 1.0 } else { (done as f64 / total as f64).min(1.0) };
-    let full = (share * BAR as f64) as usize;
-    let head = if full < BAR && full > 0 { ">" } else { "" };
-    let body = "=".repeat(full - head.len());
-    format!("[{:BAR$}]", format!("{body}{head}"))
+/// How wide bars are.
+#[derive(Clone, Copy)]
+struct Bar(usize);
+
+impl Bar {
+    /// Those of a terminal of that width.
+    fn of(width: u16) -> Self {
+        Self(width.saturating_sub(BESIDE_BAR).min(BAR).into())
+    }
+
+    /// A bar and a space; nothing where there is no room.
+    fn text(self, done: u64, total: u64) -> String {
+        let Self(width) = self;
+        if width == 0 {
+            return String::new();
+        }
+        let share = if total == 0 { 1.0 } else { (done as f64 / total as f64).min(1.0) };
+        let full = (share * width as f64) as usize;
+        let head = if full < width && full > 0 { ">" } else { "" };
+        let body = "=".repeat(full - head.len());
+        format!("[{:width$}] ", format!("{body}{head}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bgfetch::{Display, RegistrationKey, StorageKey};
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+    use url::Url;
+
+    use super::*;
+
+    fn job(key: u64, title: &str) -> Job {
+        let scope: Url = "http://a.test/".parse().unwrap();
+        let record = |path: &str, stored, result: Option<RecordResult>| JobRecord {
+            method: "GET".into(),
+            url: scope.join(path).unwrap(),
+            in_flight: result.is_none(),
+            stored,
+            length: Some(1000),
+            status: Some(200),
+            result,
+        };
+        Job {
+            key: FetchKey(key),
+            id: format!("id-{key}"),
+            registration: RegistrationKey {
+                storage_key: StorageKey("http://a.test".into()),
+                scope: scope.clone(),
+            },
+            display: Display {
+                origin: scope.origin(),
+                title: title.into(),
+                uses_bandwidth: true,
+                dismissible: false,
+                pausable: true,
+                pause_reason: None,
+                downloaded: 1500,
+                download_total: 2000,
+                uploaded: 0,
+                upload_total: 0,
+                result: None,
+            },
+            records: vec![record("x", 500, None), record("y", 1000, Some(RecordResult::Success))],
+        }
+    }
+
+    fn drawn(view: &mut View, width: u16, height: u16) -> Vec<String> {
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+        terminal.draw(|frame| view.draw(frame)).unwrap();
+        let buffer = terminal.backend().buffer();
+        let row = |y| (0..width).map(|x| buffer[(x, y)].symbol()).collect::<String>();
+        (0..height).map(|y| row(y).trim_end().to_owned()).collect()
+    }
+
+    #[test]
+    fn fetches_their_records_and_the_newest_lines_are_shown() {
+        let mut view = View { page: "http://a.test/".into(), ..View::default() };
+        view.update(&[job(1, "A film"), job(2, "")]);
+        for line in 0..50 {
+            view.log(format!("page: line {line}"));
+        }
+        let rows = drawn(&mut view, 80, 24);
+        let has = |part: &str| rows.iter().any(|row| row.contains(part));
+        for part in [
+            "bgfetch  http://a.test/",
+            "  A film  http://a.test",
+            "> id-2  http://a.test",
+            "[=================>      ] 1.46 KiB of 1.95 KiB  running",
+            "[===========>            ] 500 B/1000 B            /x",
+            "/y  done",
+            "page: line 49",
+            "Enter  click",
+        ] {
+            assert!(has(part), "{part} in {rows:#?}");
+        }
+        assert!(!has("page: line 30"), "{rows:#?}");
+    }
+
+    #[test]
+    fn the_selection_stays_with_its_fetch() {
+        let mut view = View::default();
+        view.update(&[job(1, "a"), job(2, "b")]);
+        assert_eq!(view.selected(), Some(FetchKey(2)));
+        assert_eq!(view.select(-1), Some(Command::Redraw));
+        assert_eq!(view.select(-1), Some(Command::Redraw));
+        assert_eq!(view.selected(), Some(FetchKey(1)));
+        view.update(&[job(0, "c"), job(1, "a")]);
+        assert_eq!(view.selected(), Some(FetchKey(1)));
+        view.update(&[]);
+        assert_eq!((view.selected(), view.select(1)), (None, None));
+    }
+
+    #[test]
+    fn no_terminal_is_too_small() {
+        let mut view = View::default();
+        view.update(&[job(1, "a\u{1b}[2J")]);
+        view.log("x".repeat(200));
+        for (width, height) in [(1, 1), (5, 3), (20, 6), (40, 12), (300, 100)] {
+            let rows = drawn(&mut view, width, height);
+            assert!(rows.iter().all(|row| !row.contains('\u{1b}')), "{rows:#?}");
+        }
+    }
 }

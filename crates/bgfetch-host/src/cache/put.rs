@@ -1,0 +1,74 @@
+//! Bringing a response's body to its file.
+
+use std::rc::Rc;
+
+use bgfetch::Handover;
+use bgfetch_deno::BodyResource;
+use deno_core::{Resource, ResourceId, ResourceTable};
+use deno_error::JsErrorBox;
+use tokio::fs::File;
+use tokio::io::AsyncWriteExt as _;
+
+use super::bodies::BodyFile;
+use super::ops::thrown;
+use super::{CacheError, CacheStore};
+
+/// How many bytes of a body are taken from the script at once, at most.
+const CHUNK: usize = 64 << 10;
+
+/// A response's body of which nothing was read. Dropping it cancels the script's stream.
+pub(super) struct Body {
+    resource: Rc<dyn Resource>,
+    /// The same, where it may be a background fetch record's.
+    record: Option<Rc<BodyResource>>,
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        Rc::clone(&self.resource).close();
+    }
+}
+
+impl Body {
+    /// Takes the body out of a realm's table.
+    pub(super) fn take(table: &mut ResourceTable, body: ResourceId) -> Result<Self, JsErrorBox> {
+        let record = table.get(body).ok();
+        let resource = table.take_any(body).map_err(JsErrorBox::from_err)?;
+        Ok(Self { resource, record })
+    }
+
+    /// Brings all of the body to a new file, as fast as it comes. Gives its length in bytes.
+    pub(super) async fn store(self, store: &CacheStore) -> Result<(BodyFile, u64), JsErrorBox> {
+        let file = BodyFile::new(store);
+        // The file of a record's body gets a further name, once it is whole. It stays when the
+        // background fetch is gone.
+        let taken_over = match &self.record {
+            Some(record) => Rc::clone(record).export(&file.path(), Handover::Link).await,
+            None => None,
+        };
+        if let Some(Err(error)) = &taken_over {
+            // Reading it does the same, or else says why not.
+            tracing::debug!(%error, "a record's body is copied into a cache");
+        }
+        if !matches!(taken_over, Some(Ok(()))) {
+            self.copy(&file).await?;
+        }
+        let synced = file.clone();
+        let length = tokio::task::spawn_blocking(move || synced.sync()).await;
+        let length = length.map_err(|error| JsErrorBox::generic(error.to_string()))?;
+        let length = length.map_err(|error| thrown(CacheError::file(file.path(), error)))?;
+        Ok((file, length))
+    }
+
+    async fn copy(&self, file: &BodyFile) -> Result<(), JsErrorBox> {
+        let failed = |error| thrown(CacheError::file(file.path(), error));
+        let mut file = File::create(file.path()).await.map_err(failed)?;
+        loop {
+            let chunk = Rc::clone(&self.resource).read(CHUNK).await?;
+            if chunk.is_empty() {
+                return file.flush().await.map_err(failed);
+            }
+            file.write_all(&chunk).await.map_err(failed)?;
+        }
+    }
+}
