@@ -4,7 +4,7 @@
 
 {
   const { hook } = globalThis;
-  const command = (name, argument = null) => hook({ [name]: argument });
+  const command = (name, argument = null) => hook({ [name]: argument }) ?? undefined;
   globalThis.bgfetchTesting = Object.freeze({
     list: () => command("list"),
     state: (id) => command("state", String(id)),
