@@ -22,7 +22,7 @@ const messagePort = load("deno_web/13_message_port");
 const compression = load("deno_web/14_compression");
 const performance = load("deno_web/15_performance");
 const broadcastChannel = load("deno_web/01_broadcast_channel");
-const { Console } = load("deno_web/01_console");
+const { Console, setNoColorFns } = load("deno_web/01_console");
 const { Headers } = load("deno_fetch/20_headers");
 const { FormData } = load("deno_fetch/21_formdata");
 const { Request } = load("deno_fetch/23_request");
@@ -62,6 +62,8 @@ for (
   );
 }
 
+// What is written goes to logs and to other programs.
+setNoColorFns(() => true, () => true);
 const console = new Console((message, level) => op_host_console(message, level));
 
 const interfaces = {
