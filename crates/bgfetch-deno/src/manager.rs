@@ -33,7 +33,8 @@ pub(crate) async fn op_bgfetch_fetch(
     #[serde] options: JsOptions,
 ) -> Result<Option<u64>, JsErrorBox> {
     let (requests, pump) = into_request_infos(&mut state.borrow_mut(), requests)?;
-    let manager = with_realm(&state, |realm| realm.manager(&scope))?;
+    // The realm may end right after the call, as when a script closes its window.
+    let manager = with_realm(&state, |realm| realm.manager(&scope))?.with_calls_that_go_on();
     let JsOptions { title, icons, download_total } = options;
     let options = FetchOptions { title, icons, download_total: download_total as u64 };
     let fetch = async {

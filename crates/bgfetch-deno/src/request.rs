@@ -9,7 +9,7 @@ use bytes::Bytes;
 use deno_core::{OpState, Resource, ResourceId};
 use deno_error::JsErrorBox;
 use futures_util::future::{LocalBoxFuture, join_all, pending};
-use futures_util::stream;
+use futures_util::stream::{self, Stream};
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
@@ -52,9 +52,7 @@ pub(crate) fn into_request_infos(
                 .map_err(|_| misuse("a request's body is gone"))?;
             let (sender, receiver) = mpsc::channel(1);
             pumps.push(Box::pin(pump(ScriptBody(body), sender)) as LocalBoxFuture<'static, ()>);
-            info = info.body_stream(stream::unfold(receiver, |mut receiver| async {
-                Some((receiver.recv().await?, receiver))
-            }));
+            info = info.body_stream(pumped(receiver));
         }
         infos.push(info);
     }
@@ -70,12 +68,29 @@ impl Drop for ScriptBody {
     }
 }
 
+/// What a pump sends, up to an empty chunk. A pump that ends before did so with its realm, and the
+/// body is not whole.
+fn pumped(
+    receiver: mpsc::Receiver<io::Result<Bytes>>,
+) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+    stream::try_unfold(receiver, |mut receiver| async {
+        let cut = || Err(io::Error::other("the script that made it has ended"));
+        let chunk = receiver.recv().await.unwrap_or_else(cut)?;
+        Ok((!chunk.is_empty()).then_some((chunk, receiver)))
+    })
+}
+
 async fn pump(body: ScriptBody, engine: mpsc::Sender<io::Result<Bytes>>) {
     // Room first: a script's stream is not read before its bytes can go somewhere.
     while let Ok(room) = engine.reserve().await {
         match Rc::clone(&body.0).read(CHUNK).await {
-            Ok(chunk) if chunk.is_empty() => break,
-            Ok(chunk) => room.send(Ok(Bytes::copy_from_slice(&chunk))),
+            Ok(chunk) => {
+                let is_end = chunk.is_empty();
+                room.send(Ok(Bytes::copy_from_slice(&chunk)));
+                if is_end {
+                    break;
+                }
+            }
             Err(error) => {
                 room.send(Err(io::Error::other(error.to_string())));
                 break;

@@ -62,7 +62,7 @@ for (
   );
 }
 
-// What is written goes to logs and to other programs.
+// Where it is written to may be no terminal.
 setNoColorFns(() => true, () => true);
 const console = new Console((message, level) => op_host_console(message, level));
 

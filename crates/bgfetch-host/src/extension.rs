@@ -5,7 +5,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bgfetch_deno::Web;
-use deno_core::{Extension, OpState, op2};
+use deno_core::error::JsError;
+use deno_core::{Extension, OpDecl, OpState, op2, v8};
 use deno_error::JsErrorBox;
 use serde::Serialize;
 use url::Url;
@@ -107,6 +108,28 @@ fn op_host_console(state: &mut OpState, #[string] message: &str, #[smi] level: u
         _ => ConsoleLevel::Error,
     };
     state.borrow::<HostState>().write(level, message.trim_end());
+}
+
+/// Tells of an exception that nothing caught. Deno's own op would end the script that runs, as an
+/// exception ends its process.
+#[op2(fast, reentrant)]
+fn op_host_uncaught<'s>(
+    state: Rc<RefCell<OpState>>,
+    scope: &mut v8::PinScope<'s, '_>,
+    exception: v8::Local<'s, v8::Value>,
+    _in_promise: bool,
+) {
+    let error = JsError::from_v8_exception(scope, exception).to_string();
+    let message = format!("Uncaught {}", error.strip_prefix("Uncaught ").unwrap_or(&error));
+    state.borrow().borrow::<HostState>().write(ConsoleLevel::Error, &message);
+}
+
+/// Puts this crate's op where Deno's is.
+fn replace_op(op: OpDecl) -> OpDecl {
+    match op.name {
+        "op_dispatch_exception" => op.with_implementation_from(&op_host_uncaught()),
+        _ => op,
+    }
 }
 
 /// Fills an array with random bytes.
@@ -231,6 +254,7 @@ deno_core::extension!(
         "window_or_worker.js",
     ],
     options = { host: HostState, caches: CacheRealm },
+    middleware = replace_op,
     state = |state, options| {
         state.put(options.host);
         state.put(options.caches);

@@ -19,12 +19,13 @@ pub struct BackgroundFetchManager {
     shared: Shared,
     registration: RegistrationKey,
     principal: Arc<Principal>,
+    calls_go_on: bool,
 }
 
 impl BackgroundFetchManager {
     pub(crate) fn new(shared: Shared, registration: RegistrationKey) -> Self {
         let principal = Arc::new(Principal::Page(PolicySnapshot::of(&registration.scope)));
-        Self { shared, registration, principal }
+        Self { shared, registration, principal, calls_go_on: false }
     }
 
     /// The manager as another principal has it: a page with its policies, or the user, for whom
@@ -35,6 +36,14 @@ impl BackgroundFetchManager {
     #[must_use]
     pub fn acting_for(self, principal: Principal) -> Self {
         Self { principal: Arc::new(principal), ..self }
+    }
+
+    /// The manager whose calls of `fetch()` go on where the future is dropped after it was polled, as
+    /// those of a page go on that is closed. A body that is read from a stream must then fail where
+    /// it cannot be read to its end.
+    #[must_use]
+    pub fn with_calls_that_go_on(self) -> Self {
+        Self { calls_go_on: true, ..self }
     }
 
     /// The `fetch()` method. Resolves once the fetch is durable; work on it starts then.
@@ -86,7 +95,7 @@ impl BackgroundFetchManager {
         let principal = Arc::clone(&self.principal);
         let requests = model_requests;
         let call = |call| FetchCall { call, registration, principal, id, requests, options };
-        self.shared.fetch(call, bodies).await
+        self.shared.fetch(call, bodies, self.calls_go_on).await
     }
 
     /// The `get()` method: the active fetch of that id.

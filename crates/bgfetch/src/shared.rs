@@ -75,15 +75,16 @@ impl Shared {
         self.send(Message::Call { call, input: input(call), reply });
     }
 
-    /// Makes a call of `fetch()`. It is withdrawn when the future is dropped.
+    /// Makes a call of `fetch()`. It is withdrawn when the future is dropped, unless it `goes_on`.
     pub(crate) async fn fetch(
         &self,
         call: impl FnOnce(CallId) -> FetchCall,
         bodies: Vec<Option<RequestBody>>,
+        goes_on: bool,
     ) -> Result<(BackgroundFetchRegistration, StartHold)> {
         let (reply, answer) = oneshot::channel();
         let id = self.next_call();
-        let withdraw = Withdraw { shared: self, call: id, armed: true };
+        let withdraw = Withdraw { shared: self, call: id, armed: !goes_on };
         self.send(Message::Fetch { call: Box::new(call(id)), bodies, reply });
         let answer = answer.await;
         withdraw.disarm();

@@ -78,9 +78,10 @@ impl Page {
         if let Some(prelude) = prelude {
             let run = realm.evaluate(&prelude.name, &prelude.source);
             run.await.map_err(PageError::Prelude)?;
-            let forgotten = realm.evaluate("after the prelude", "delete globalThis.hook");
-            forgotten.await.map_err(PageError::Prelude)?;
         }
+        // Also lets the realm come up: what ends its scripts is there only then.
+        let forgotten = realm.evaluate("after the prelude", "delete globalThis.hook");
+        forgotten.await.map_err(PageError::Prelude)?;
         start(begin, document.parts);
         Ok(Self { url: document.url, realm, state })
     }
