@@ -10,15 +10,24 @@ HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 SECONDS ?= 3600
 JOBS ?= 2
 SANITIZER ?= none
+# Everything, with one set of features for all steps: with others, dependencies would be built again.
+ALL := --workspace --features bgfetch-cli/js
 EXAMPLES := $(basename $(notdir $(wildcard crates/*/examples/*.rs)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint doc deny arrows examples unit fuzz fuzz-smoke test bench compare
+.PHONY: help demo setup fmt lint doc deny arrows examples unit fuzz fuzz-smoke test bench compare
 # The steps of `test` would only wait for each other's lock on the build folder.
 .NOTPARALLEL:
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# Needs less than the tests do, and so has features of its own.
+demo: ## Run examples/podcast: a page, its service worker and their background fetch
+	@.ci/setup
+	cargo build --locked -p bgfetch-cli --features js
+	@store=$$(mktemp -d) && trap 'rm -rf "$$store"' EXIT && \
+		"$(TARGET)/debug/bgfetch" run examples/podcast --store "$$store" --slow 40000
 
 setup: ## Install what the checks need and this machine lacks (Debian packages, cargo-deny, cargo-fuzz)
 	@.ci/setup $(TOOLS)
@@ -30,12 +39,13 @@ fmt: ## Format the code
 lint: ## Check the format; clippy, also without default features
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
-	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy $(ALL) --all-targets -- -D warnings
+	cargo clippy -p bgfetch-cli -- -D warnings
 	cargo clippy -p bgfetch-net --no-default-features -- -D warnings
 	cargo clippy -p bgfetch --no-default-features -- -D warnings
 
 doc: ## Build the API documentation; a broken link fails
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+	RUSTDOCFLAGS="-D warnings" cargo doc $(ALL) --no-deps
 
 # The crates with a JavaScript engine inside have a file of their own, and do not count for the rest.
 deny: setup ## Check the dependencies' licences, sources and bans
@@ -48,20 +58,20 @@ deny: setup ## Check the dependencies' licences, sources and bans
 # The whole workspace, though only one test runs: with -p, dependencies would be built once more
 # with other features.
 arrows: ## Check the crate arrows, markers, file sizes and links against docs/
-	cargo test --workspace --test architecture
+	cargo test $(ALL) --test architecture
 
 # Every example ends by itself and needs no argument. They are run as built, because `cargo run`
 # would build dependencies once more with other features.
 examples: ## Run every example
-	cargo build --workspace --examples
+	cargo build $(ALL) --examples
 	@set -e; for example in $(EXAMPLES); do \
 		echo "example $$example"; "$(TARGET)/debug/examples/$$example"; \
 	done
 
 # The time limit is for a test that hangs: it takes a few minutes at most.
 unit: ## Run the tests alone, `arrows` included
-	cargo test --workspace --no-run
-	timeout --kill-after=10 1200 cargo test --workspace
+	cargo test $(ALL) --no-run
+	timeout --kill-after=10 1200 cargo test $(ALL)
 
 # Sanitizers are not among stable Rust's options, but work with it.
 fuzz: setup ## Fuzz all targets: SECONDS=3600 in all, JOBS=2 at a time, SANITIZER=none

@@ -19,6 +19,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 use tower_http::services::ServeDir;
+use tower_service::Service as _;
 
 use super::folders::Folders;
 
@@ -110,14 +111,11 @@ async fn answer(
 async fn file(folder: &Path, slow: Option<u64>, request: Request<Incoming>) -> Response<BoxBody> {
     let each = slow.map(|bytes| (bytes / SENDS_PER_SECOND).max(1));
     let chunk = each.and_then(|each| usize::try_from(each).ok()).unwrap_or(CHUNK).min(CHUNK);
-    let served = ServeDir::new(folder).with_buf_chunk_size(chunk).try_call(request).await;
-    match served {
-        Ok(response) => response.map(|body| match slow {
-            Some(bytes_per_second) => slowed(body, bytes_per_second),
-            None => body.boxed_unsync(),
-        }),
-        Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
-    }
+    let Ok(response) = ServeDir::new(folder).with_buf_chunk_size(chunk).call(request).await;
+    response.map(|body| match slow {
+        Some(bytes_per_second) => slowed(body, bytes_per_second),
+        None => body.boxed_unsync(),
+    })
 }
 
 /// The body, each part of it after the time that it takes.
@@ -155,4 +153,89 @@ fn plain(status: StatusCode, text: &str) -> Response<BoxBody> {
     let text = HeaderValue::from_static("text/plain;charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, text);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    const CONTENT: &[u8] = b"0123456789";
+
+    /// A server of one folder, in which there is a file `x.mp3`.
+    async fn start(slow: Option<u64>) -> (TempDir, Server) {
+        let place = tempfile::tempdir().unwrap();
+        std::fs::create_dir(place.path().join("app")).unwrap();
+        std::fs::write(place.path().join("app/x.mp3"), CONTENT).unwrap();
+        std::fs::write(place.path().join("secret"), "secret").unwrap();
+        let folders = Folders::open(place.path()).unwrap();
+        assert_eq!(folders.host_of(&place.path().join("app")).unwrap(), "app.localhost");
+        let server = Server::start(Arc::new(folders), slow).await.unwrap();
+        (place, server)
+    }
+
+    /// The head, in lower case, and the body of the answer to a request.
+    async fn ask(server: &Server, request: &str) -> (String, Vec<u8>) {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+        let head = String::from_utf8(answer[..end].to_vec()).unwrap().to_ascii_lowercase();
+        (head, answer.split_off(end + 4))
+    }
+
+    fn request(line: &str, headers: &str) -> String {
+        format!("{line} HTTP/1.1\r\nHost: app.localhost\r\nConnection: close\r\n{headers}\r\n")
+    }
+
+    #[tokio::test]
+    async fn a_part_of_a_file_comes_with_the_strong_validator_of_the_whole() {
+        let (_place, server) = start(None).await;
+        let (whole, body) = ask(&server, &request("GET /x.mp3", "")).await;
+        assert!(whole.starts_with("http/1.1 200") && whole.contains("content-type: audio/mpeg"));
+        assert_eq!(body, CONTENT);
+        let etag = whole.lines().find(|line| line.starts_with("etag: \"")).unwrap();
+        let (part, body) = ask(&server, &request("GET /x.mp3", "Range: bytes=4-\r\n")).await;
+        assert!(part.starts_with("http/1.1 206"), "{part}");
+        assert!(part.contains("content-range: bytes 4-9/10") && part.contains(etag), "{part}");
+        assert_eq!(body, b"456789");
+    }
+
+    #[tokio::test]
+    async fn nothing_but_the_folder_of_the_host_is_served() {
+        let (_place, server) = start(None).await;
+        for (line, status) in [
+            ("GET /y.mp3", "404"),
+            ("GET /../secret", "404"),
+            ("GET /%2e%2e/secret", "404"),
+            ("DELETE /x.mp3", "405"),
+        ] {
+            let (head, _) = ask(&server, &request(line, "")).await;
+            assert!(head.starts_with(&format!("http/1.1 {status}")), "{line}: {head}");
+        }
+        let other = request("GET /x.mp3", "").replace("app.localhost", "evil.test");
+        let (head, _) = ask(&server, &other).await;
+        assert!(head.starts_with("http/1.1 421"), "{head}");
+    }
+
+    #[tokio::test]
+    async fn an_upload_is_answered_with_its_length() {
+        let (_place, server) = start(None).await;
+        for method in ["POST", "PUT"] {
+            let upload = request(&format!("{method} /any"), "Content-Length: 3\r\n") + "abc";
+            let (head, body) = ask(&server, &upload).await;
+            assert!(head.starts_with("http/1.1 200") && head.contains("application/json"));
+            assert_eq!(body, b"{\"received\":3}\n");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_slowed_file_is_whole() {
+        let (_place, server) = start(Some(1000)).await;
+        let (_, body) = ask(&server, &request("GET /x.mp3", "")).await;
+        assert_eq!(body, CONTENT);
+    }
 }

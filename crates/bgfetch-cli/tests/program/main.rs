@@ -13,3 +13,5 @@ mod network;
 mod output;
 mod refusals;
 mod resume;
+#[cfg(feature = "js")]
+mod run;
