@@ -41,7 +41,7 @@ const { installHook, installWindow } = load("bgfetch_host/window");
 const { installWindowOrWorker } = load("bgfetch_host/window_or_worker");
 const { installWorkerScope } = load("bgfetch_host/worker_scope");
 
-const { kind, href, scope, serviceWorkers, isSecureContext, hasNetwork, hasPage, hasHook } =
+const { kind, href, scope, serviceWorkers, isSecureContext, hasNetwork, hasPage, hasHook, isFrame } =
   op_host_realm();
 
 // The errors that ops of deno_web and deno_fetch throw.
@@ -178,7 +178,7 @@ if (kind === "ServiceWorker") {
   installServiceWorkerScope(globalThis);
 }
 if (hasPage) {
-  installWindow(globalThis);
+  installWindow(globalThis, isFrame);
   installDocument(globalThis);
 }
 if (hasHook) installHook(globalThis);

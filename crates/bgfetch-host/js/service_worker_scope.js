@@ -36,8 +36,7 @@ class Client {
   }
 
   get frameType() {
-    this.#info;
-    return "top-level";
+    return this.#info.isFrame ? "nested" : "top-level";
   }
 
   get id() {

@@ -74,6 +74,8 @@ pub(crate) struct Description {
     pub(crate) has_page: bool,
     /// Whether an embedder's script has a hook.
     pub(crate) has_hook: bool,
+    /// Whether it is the window of a frame.
+    pub(crate) is_frame: bool,
 }
 
 pub(crate) struct HostState {
@@ -238,6 +240,7 @@ deno_core::extension!(
         fetch::op_host_fetch,
         page::op_page_document,
         page::op_page_load_script,
+        page::op_page_open_frame,
         page::op_page_policy,
         page::op_page_title,
         page::op_page_loaded,
@@ -322,6 +325,7 @@ mod tests {
                 has_network: false,
                 has_page: false,
                 has_hook: false,
+                is_frame: false,
             },
             console: Arc::new(|_, _, _| ()),
             connection: None,

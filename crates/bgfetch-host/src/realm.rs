@@ -233,7 +233,8 @@ async fn run(
         is_secure_context: (background_fetch.policies)().secure_context,
         has_network: network.is_some(),
         has_page: page.is_some(),
-        has_hook: page.as_ref().is_some_and(|page| page.hook.is_some()),
+        has_hook: page.as_ref().is_some_and(|page| page.hook().is_some()),
+        is_frame: page.as_ref().is_some_and(|page| page.is_frame()),
     };
     let fetch = network.map(|network| FetchClient {
         network,

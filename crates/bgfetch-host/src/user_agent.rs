@@ -154,10 +154,11 @@ impl UserAgent {
     /// See [`PageError`].
     pub async fn open_page(&self, url: Url) -> Result<Page, PageError> {
         let navigation = Navigation {
-            network: &self.network,
-            service_workers: &self.service_workers,
+            network: self.network.clone(),
+            service_workers: self.service_workers.downgrade(),
             online: self.online.subscribe(),
-            prelude: self.prelude.as_ref(),
+            prelude: self.prelude.clone(),
+            parent: None,
         };
         Page::open(navigation, url).await
     }

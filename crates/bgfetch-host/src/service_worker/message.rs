@@ -81,6 +81,8 @@ pub(crate) struct ClientInfo {
     pub(crate) id: String,
     pub(crate) url: Url,
     pub(crate) focused: bool,
+    #[serde(rename = "isFrame")]
+    pub(crate) is_frame: bool,
 }
 
 /// A [client](https://w3c.github.io/ServiceWorker/#dfn-service-worker-client): a window.

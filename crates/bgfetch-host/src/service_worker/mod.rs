@@ -72,6 +72,16 @@ impl fmt::Debug for ServiceWorkersOptions {
 #[derive(Clone)]
 pub struct ServiceWorkers(Arc<Inner>);
 
+/// Service workers that end with their user agent. What belongs to a realm must not keep them.
+#[derive(Clone)]
+pub(crate) struct WeakServiceWorkers(Weak<Inner>);
+
+impl WeakServiceWorkers {
+    pub(crate) fn upgrade(&self) -> Option<ServiceWorkers> {
+        self.0.upgrade().map(ServiceWorkers)
+    }
+}
+
 impl fmt::Debug for ServiceWorkers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("ServiceWorkers").finish_non_exhaustive()
@@ -187,9 +197,13 @@ impl ServiceWorkers {
     /// When the window's thread could not be started.
     pub fn open_window(&self, url: Url, policies: PolicySnapshot) -> io::Result<Realm> {
         let online = watch::Sender::new(true).subscribe();
-        let (page, begin) = PageState::new(policies, online, None);
+        let (page, begin) = PageState::new(policies, online);
         page::start(begin, page::no_document());
         self.open_page_window(url, Arc::new(page))
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakServiceWorkers {
+        WeakServiceWorkers(Arc::downgrade(&self.0))
     }
 
     /// Opens the window of a page.
@@ -200,7 +214,7 @@ impl ServiceWorkers {
         let (realm, at_start) = {
             let mut state = self.0.state.lock();
             let realm = RealmId(state.next_id());
-            (realm, state.add_window(realm, storage_key, url.clone(), inbox))
+            (realm, state.add_window(realm, storage_key, url.clone(), page.is_frame(), inbox))
         };
         let connection = self.0.connection(realm, at_start, messages, None);
         let of_page = Arc::clone(&page);

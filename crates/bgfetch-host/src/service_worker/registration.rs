@@ -30,6 +30,7 @@ pub(crate) struct Client {
     pub(crate) storage_key: StorageKey,
     /// The URL of its page. None for a service worker, which nothing controls.
     page: Option<Url>,
+    is_frame: bool,
     /// The worker that it is of, where it is a service worker.
     pub(crate) worker: Option<Arc<Worker>>,
     controller: Option<Arc<Worker>>,
@@ -213,6 +214,7 @@ impl State {
         realm: RealmId,
         storage_key: StorageKey,
         page: Url,
+        is_frame: bool,
         inbox: mpsc::UnboundedSender<ToRealm>,
     ) -> AtStart {
         let registration =
@@ -225,7 +227,8 @@ impl State {
         };
         let focused = realm.0;
         let page = Some(page);
-        let client = Client { storage_key, page, worker: None, controller, focused, inbox };
+        let worker = None;
+        let client = Client { storage_key, page, is_frame, worker, controller, focused, inbox };
         self.clients.insert(realm, client);
         at_start
     }
@@ -247,7 +250,8 @@ impl State {
         };
         let worker = Some(Arc::clone(worker));
         let (page, controller, focused) = (None, None, 0);
-        let client = Client { storage_key, page, worker, controller, focused, inbox };
+        let is_frame = false;
+        let client = Client { storage_key, page, is_frame, worker, controller, focused, inbox };
         self.clients.insert(realm, client);
         at_start
     }
@@ -360,7 +364,7 @@ impl State {
         let url = client.page.clone()?;
         let last = self.clients.values().map(|client| client.focused).max();
         let focused = last == Some(client.focused);
-        Some(ClientInfo { id: realm.0.to_string(), url, focused })
+        Some(ClientInfo { id: realm.0.to_string(), url, focused, is_frame: client.is_frame })
     }
 
     /// The worker of that number, where the realm is of its site, and the realm as a source.
