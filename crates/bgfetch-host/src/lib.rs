@@ -2,7 +2,7 @@
 //! [Background Fetch](https://wicg.github.io/background-fetch/), in Deno's Web APIs on deno_core.
 //!
 //! A [`Realm`] is a JavaScript global on a thread of its own. What goes on in it is told to it from
-//! outside by messages; dropping it ends it.
+//! outside by messages; dropping it ends it. What its `caches` hold is in a [`CacheStore`].
 //!
 //! # Cargo features
 //!

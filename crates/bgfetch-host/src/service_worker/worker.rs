@@ -28,6 +28,8 @@ pub(crate) struct Worker {
     pub(crate) messages: Mutex<VecDeque<(Message, Source)>>,
     /// Locked while it starts, so that it does so once.
     running: AsyncMutex<Option<Arc<Running>>>,
+    /// Changes when it is told to stop, for a start that is under way.
+    stops: watch::Sender<()>,
     /// What keeps it alive: events that are not over.
     busy: watch::Sender<usize>,
 }
@@ -68,6 +70,7 @@ impl Worker {
             scripts: Mutex::new(scripts),
             messages: Mutex::default(),
             running: AsyncMutex::new(None),
+            stops: watch::Sender::new(()),
             busy: watch::Sender::new(0),
         })
     }
@@ -114,13 +117,17 @@ impl Worker {
         }
         let source = self.scripts.lock().by_url.get(&self.script_url).cloned();
         let source = source.ok_or("the worker's script is not stored")?;
+        let mut stops = self.stops.subscribe();
         let started = owner.start_worker_realm(self).map_err(|error| error.to_string())?;
         let evaluated = started.realm.evaluate(self.script_url.as_str(), source);
-        let evaluated = timeout(owner.options.event_limit, evaluated).await;
-        let failed = match evaluated {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(error.to_string()),
-            Err(_) => Some("the script took too long".into()),
+        let failed = tokio::select! {
+            evaluated = timeout(owner.options.event_limit, evaluated) => match evaluated {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(error.to_string()),
+                Err(_) => Some("the script took too long".into()),
+            },
+            // The sender is here, so that waiting does not fail.
+            _ = stops.changed() => Some("the worker was stopped".into()),
         };
         if let Some(error) = failed {
             end(started.realm).await;
@@ -149,6 +156,7 @@ impl Worker {
     /// [Terminate Service Worker](https://w3c.github.io/ServiceWorker/#terminate-service-worker):
     /// its events are over, and not handled.
     pub(crate) async fn terminate(&self) {
+        self.stops.send_replace(());
         let running = self.running.lock().await.take();
         if let Some(running) = running {
             running.terminate().await;

@@ -100,3 +100,22 @@ async fn a_worker_whose_message_event_never_ends_is_stopped_and_the_next_message
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_is_stopped_while_its_script_begins() {
+    let origin = Origin::start();
+    let script = "if (registration.active !== null) { console.log('loops'); for (;;); }";
+    let scripts = Scripts::of(&[("/sw.js", script)]);
+    let mut agent = UserAgent::with_limits(&scripts, None, NEVER_IDLE, NEVER_IDLE).await;
+    let page = agent.window(&origin.url("/"));
+    let ready = "const { installing } = self.registration = await container.register('sw.js');
+                 await until(installing, 'activated');
+                 return null;";
+    run(&page, ready).await;
+    agent.workers.stop(&registration(&origin)).await;
+    run(&page, "registration.active.postMessage(''); return null;").await;
+    assert_eq!(agent.next_line().await, "loops");
+    let key = registration(&origin);
+    let stopped = tokio::time::timeout(LIMIT * 10, agent.workers.stop(&key));
+    stopped.await.expect("it waits for the end of the script");
+}
