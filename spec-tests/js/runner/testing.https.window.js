@@ -22,9 +22,8 @@ function background_fetch_test(run, description) {
     const { backgroundFetch } = await ready;
     const id = description;
     await backgroundFetch.fetch(id, forever, { title: "A title" });
-    t.add_cleanup(async () => {
-      const fetch = await backgroundFetch.get(id);
-      await fetch?.abort();
+    t.add_cleanup(() => {
+      bgfetchTesting.abort(id);
     });
     // The work begins when the microtasks of the promise have run.
     await new Promise((resolve) => setTimeout(resolve));

@@ -1,10 +1,10 @@
 // `bgfetchTesting`: what tests may do as the user does, and as a crash. Each call waits until its
-// effect can be seen.
+// effect can be seen. docs/conformance.md has a table of them.
 "use strict";
 
 {
   const { hook } = globalThis;
-  const command = (name, argument = null) => hook({ [name]: argument });
+  const command = (name, argument = null) => hook({ [name]: argument }) ?? undefined;
   globalThis.bgfetchTesting = Object.freeze({
     list: () => command("list"),
     state: (id) => command("state", String(id)),
