@@ -59,7 +59,7 @@ fn table(heading: &str) -> Vec<(String, Vec<Test>)> {
 fn row(line: &str) -> (String, Vec<Test>) {
     let mut cells = line.trim_matches(['|', ' ']).split(" | ");
     let first = cells.next().unwrap().to_owned();
-    let tests: Vec<_> = links(cells.next_back().unwrap());
+    let tests: Vec<_> = links(cells.last().unwrap());
     assert!(!tests.is_empty(), "{first} has no test");
     (first, tests)
 }

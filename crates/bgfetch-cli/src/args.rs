@@ -19,6 +19,9 @@ pub(crate) enum Command {
     /// Open a page, run its scripts and its service worker, and show their fetches
     #[cfg(feature = "js")]
     Run(Run),
+    /// Run web-platform-tests
+    #[cfg(feature = "js")]
+    Wpt(Wpt),
     /// List the fetches of a store
     List {
         #[command(flatten)]
@@ -88,6 +91,29 @@ pub(crate) struct Run {
     /// Bytes of each file of a folder that are sent a second, to try a slow network
     #[arg(long, value_name = "BYTES")]
     pub(crate) slow: Option<u64>,
+}
+
+#[cfg(feature = "js")]
+#[derive(Debug, clap::Args)]
+pub(crate) struct Wpt {
+    /// Folders and files of tests, relative to the root
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// The folder of the tests: a checkout of web-platform-tests, or one like it
+    #[arg(long, value_name = "DIR", default_value = "spec-tests/js")]
+    pub(crate) wpt_root: PathBuf,
+    /// A script that runs in each window before the test
+    #[arg(long, value_name = "FILE.js")]
+    pub(crate) prelude: Option<PathBuf>,
+    /// The tests that are known to fail, with reasons
+    #[arg(long, value_name = "FILE")]
+    pub(crate) expectations: Option<PathBuf>,
+    /// Write a report to this file, as wptreport has it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Let a file whose URL names a pipe answer every method, as preflights of tests want it
+    #[arg(long)]
+    pub(crate) pipe_any_method: bool,
 }
 
 /// Which fetch a command is about.

@@ -23,6 +23,8 @@ pub(crate) async fn run(command: args::Command) -> Result<Outcome, Failure> {
         args::Command::Get(get) => return crate::get::run(get).await,
         #[cfg(feature = "js")]
         args::Command::Run(run) => return crate::run::run(run).await,
+        #[cfg(feature = "js")]
+        args::Command::Wpt(wpt) => return crate::wpt::run(wpt).await,
         args::Command::List { store, json } => (Command::List, Target { id: None, store }, json),
         args::Command::Show { target, json } => (Command::Show, target, json),
         args::Command::Pause(target) => (Command::Pause, target, false),

@@ -10,13 +10,13 @@
 //!
 //! Code map: `args` is the command line; `get` the one command that downloads, `plan` what it was
 //! asked for, `worker` its handler of settling events, `file_names` the names of the files and
-//! `output` what it tells; `run`, with the feature `js`, is a user agent for pages; `commands` are
+//! `output` what it tells; `run`, with the feature `js`, is a user agent for pages, `wpt` one for tests; `commands` are
 //! the others, which reach a store through `access`: opened where nobody has it, and else through
 //! the owner's `control` socket. `jobs` is what they show.
 //!
 //! # Cargo features
 //!
-//! `js` brings `bgfetch run`, and with it a JavaScript engine, which needs cmake to build.
+//! `js` brings `bgfetch run` and `bgfetch wpt`, and with them a JavaScript engine, which needs cmake to build.
 
 mod access;
 mod args;
@@ -32,6 +32,8 @@ mod plan;
 mod run;
 mod text;
 mod worker;
+#[cfg(feature = "js")]
+mod wpt;
 
 use std::process::ExitCode;
 

@@ -34,12 +34,14 @@ const { installCaches } = load("bgfetch_host/caches");
 const { installDocument } = load("bgfetch_host/document");
 const { installNavigator } = load("bgfetch_host/navigator");
 const { patch } = load("bgfetch_host/patches");
+const { structuredClone } = load("bgfetch_host/structured_clone");
 const { installServiceWorkerApi } = load("bgfetch_host/service_worker_api");
 const { installServiceWorkerScope } = load("bgfetch_host/service_worker_scope");
 const { installHook, installWindow } = load("bgfetch_host/window");
 const { installWindowOrWorker } = load("bgfetch_host/window_or_worker");
+const { installWorkerScope } = load("bgfetch_host/worker_scope");
 
-const { kind, href, scope, serviceWorkers, isSecureContext, hasNetwork, hasPage, hasHook } =
+const { kind, href, scope, serviceWorkers, isSecureContext, hasNetwork, hasPage, hasHook, isFrame } =
   op_host_realm();
 
 // The errors that ops of deno_web and deno_fetch throw.
@@ -122,7 +124,7 @@ const functions = {
   reportError: event.reportError,
   setInterval: timers.setInterval,
   setTimeout: timers.setTimeout,
-  structuredClone: messagePort.structuredClone,
+  structuredClone,
 };
 
 function define(properties, enumerable) {
@@ -143,7 +145,7 @@ performance.setTimeOrigin();
 event.setEventTargetData(globalThis);
 event.saveGlobalThisReference(globalThis);
 defineGlobalScope(kind, { event, globalInterfaces, location, webidl });
-patch(interfaces, messagePort);
+patch(interfaces);
 
 core.setReportExceptionCallback(event.reportException);
 core.setUnhandledPromiseRejectionHandler((promise, reason) => {
@@ -160,8 +162,9 @@ core.setHandledPromiseRejectionHandler((promise, reason) => {
 });
 
 installWindowOrWorker(globalThis, { isSecureContext, hasNetwork });
-if (kind === "Window") installNavigator(globalThis);
+installNavigator(globalThis, kind);
 if (isSecureContext) {
+  installCaches(globalThis);
   const { ServiceWorkerRegistration, scopeOf } = installServiceWorkerApi(
     kind,
     scope,
@@ -169,13 +172,13 @@ if (isSecureContext) {
   );
   install(globalThis, ServiceWorkerRegistration, scopeOf);
 }
+if (kind !== "Window") installWorkerScope(kind, globalThis);
 if (kind === "ServiceWorker") {
   installServiceWorker(globalThis);
   installServiceWorkerScope(globalThis);
 }
-if (isSecureContext) installCaches(globalThis);
 if (hasPage) {
-  installWindow(globalThis);
+  installWindow(globalThis, isFrame);
   installDocument(globalThis);
 }
 if (hasHook) installHook(globalThis);

@@ -109,6 +109,7 @@ function installDocument(global) {
     Element: dom.Element,
     HTMLCollection: dom.HTMLCollection,
     HTMLElement: dom.HTMLElement,
+    HTMLIFrameElement: elements.HTMLIFrameElement,
     HTMLMetaElement: elements.HTMLMetaElement,
     HTMLScriptElement: elements.HTMLScriptElement,
     HTMLTitleElement: elements.HTMLTitleElement,

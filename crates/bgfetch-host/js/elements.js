@@ -3,14 +3,16 @@
 "use strict";
 
 const { core } = __bootstrap;
-const { op_page_load_script, op_page_policy, op_page_title } = core.ops;
+const { op_page_load_script, op_page_open_frame, op_page_policy, op_page_title } = core.ops;
 const { DOMException, Event, fire, reportException, webidl } = core.loadExtScript("ext:bgfetch_deno/deno.js");
 const { defineEventHandler } = core.loadExtScript("ext:bgfetch_deno/event_handler.js");
 const { illegalInvocation } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
 const {
+  attributeChanged,
   childrenChanged,
   connected,
   create,
+  disconnected,
   Document,
   HTMLElement,
   parserAppend,
@@ -226,8 +228,59 @@ class HTMLTitleElement extends HTMLElement {
 }
 webidl.configureInterface(HTMLTitleElement);
 
+/**
+ * https://html.spec.whatwg.org/multipage/iframe-embed-object.html#the-iframe-element. Its window is in
+ * a realm of its own, and is a client of service workers; other windows cannot reach it.
+ */
+class HTMLIFrameElement extends HTMLElement {
+  /** Numbers the navigations: the last one counts. */
+  #navigation = 0;
+  #frame = null;
+
+  [connected]() {
+    this.#navigate();
+  }
+
+  [disconnected]() {
+    this.#close();
+  }
+
+  [attributeChanged](name) {
+    if (name === "src" && this.isConnected) this.#navigate();
+  }
+
+  #close() {
+    this.#navigation++;
+    if (this.#frame !== null) core.tryClose(this.#frame);
+    this.#frame = null;
+  }
+
+  #navigate() {
+    if (this.ownerDocument.defaultView === null) return;
+    this.#close();
+    delayLoad(this.#open(this.#navigation));
+  }
+
+  async #open(navigation) {
+    const { src } = this;
+    try {
+      // Without a page there is no window.
+      const frame = src === "" ? await null : await op_page_open_frame(src);
+      if (navigation !== this.#navigation) return frame === null || core.tryClose(frame);
+      this.#frame = frame;
+    } catch (error) {
+      console.error(`The frame has no page: ${error.message}`);
+    }
+    // Also for a page that was not loaded: a browser has an error page then.
+    if (navigation === this.#navigation) fire(this, new Event("load"));
+  }
+}
+reflect(HTMLIFrameElement, { strings: { name: "name" }, urls: ["src"] });
+webidl.configureInterface(HTMLIFrameElement);
+
 const ELEMENTS = {
   __proto__: null,
+  iframe: HTMLIFrameElement,
   meta: HTMLMetaElement,
   script: HTMLScriptElement,
   title: HTMLTitleElement,
@@ -270,6 +323,7 @@ return {
   completeParsed,
   currentScript: () => currentScript,
   deferred,
+  HTMLIFrameElement,
   HTMLMetaElement,
   HTMLScriptElement,
   HTMLTitleElement,

@@ -1,4 +1,5 @@
-// https://html.spec.whatwg.org/multipage/system-state.html#the-navigator-object
+// https://html.spec.whatwg.org/multipage/system-state.html#the-navigator-object, which is a
+// WorkerNavigator in workers (https://html.spec.whatwg.org/multipage/workers.html#the-workernavigator-object).
 (function () {
 "use strict";
 
@@ -20,15 +21,19 @@ class Navigator {
 }
 const { check } = Navigator;
 delete Navigator.check;
-webidl.configureInterface(Navigator);
 
 function define(attribute) {
   const [[name, descriptor]] = Object.entries(Object.getOwnPropertyDescriptors(attribute));
   Object.defineProperty(Navigator.prototype, name, descriptor);
 }
 
-function installNavigator(global) {
-  for (const [name, value] of [["Navigator", Navigator], ["navigator", new Navigator(create)]]) {
+function installNavigator(global, kind) {
+  const own = kind === "Window" ? "Navigator" : "WorkerNavigator";
+  Object.defineProperty(Navigator, "name", { value: own });
+  webidl.configureInterface(Navigator);
+  // False only where nothing can be reached for sure, which workers are not told.
+  if (kind !== "Window") defineOnLine(() => true);
+  for (const [name, value] of [[own, Navigator], ["navigator", new Navigator(create)]]) {
     const enumerable = name === "navigator";
     const writable = true;
     const configurable = true;

@@ -4,44 +4,9 @@
 
 const { core } = __bootstrap;
 
-function patch({ MessagePort, DOMException, Request }, { structuredClone }) {
-  patchTransfer(structuredClone, MessagePort.prototype, DOMException);
+function patch({ Request }) {
   patchErrors();
   patchRequest(Request.prototype);
-}
-
-/** The backend cannot transfer an ArrayBuffer: it is copied, and then detached. */
-function patchTransfer(structuredClone, portPrototype, DOMException) {
-  const { postMessage } = portPrototype;
-  const listOf = (options) => {
-    if (options === undefined || options === null) return [];
-    return Symbol.iterator in options ? [...options] : [...(options.transfer ?? [])];
-  };
-  const split = (options) => {
-    const transfer = listOf(options);
-    const isBuffer = (object) => object instanceof ArrayBuffer;
-    const buffers = transfer.filter(isBuffer);
-    if (buffers.some((buffer) => buffer.detached)) {
-      throw new DOMException("An ArrayBuffer is detached", "DataCloneError");
-    }
-    return { buffers, others: transfer.filter((object) => !isBuffer(object)) };
-  };
-  const detach = (buffers) => buffers.forEach((buffer) => buffer.transfer());
-  const patched = {
-    structuredClone(value, options = undefined) {
-      const { buffers, others } = split(options);
-      const clone = structuredClone(value, { transfer: others });
-      detach(buffers);
-      return clone;
-    },
-    postMessage(message, options = undefined) {
-      const { buffers, others } = split(options);
-      Reflect.apply(postMessage, this, [message, others]);
-      detach(buffers);
-    },
-  };
-  globalThis.structuredClone = patched.structuredClone;
-  portPrototype.postMessage = patched.postMessage;
 }
 
 /**

@@ -17,11 +17,7 @@ const { defineEventHandler } = core.loadExtScript("ext:bgfetch_deno/event_handle
 const { illegalInvocation } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
 const { defineServiceWorker } = core.loadExtScript("ext:bgfetch_host/navigator.js");
 
-const {
-  deserializeMessageData,
-  serializeMessageData,
-  structuredClone,
-} = core.loadExtScript("ext:deno_web/13_message_port.js");
+const { fromMessage, toMessage } = core.loadExtScript("ext:bgfetch_host/structured_clone.js");
 const { MessageEvent } = core.loadExtScript("ext:deno_web/02_event.js");
 
 const { parse, stringify } = JSON;
@@ -72,7 +68,9 @@ class ServiceWorker extends EventTarget {
 const { check: checkWorker, update: updateWorker } = ServiceWorker;
 delete ServiceWorker.check;
 delete ServiceWorker.update;
-defineEventHandler(ServiceWorker.prototype, "statechange", checkWorker);
+for (const type of ["error", "statechange"]) {
+  defineEventHandler(ServiceWorker.prototype, type, checkWorker);
+}
 webidl.configureInterface(ServiceWorker);
 
 /** The object of a worker, or null. */
@@ -89,7 +87,7 @@ class ServiceWorkerRegistration extends EventTarget {
   constructor(key = null, info = null) {
     if (key !== create) webidl.illegalConstructor();
     super();
-    this.#info = info;
+    updateRegistration(this, info);
   }
 
   get scope() {
@@ -108,6 +106,15 @@ class ServiceWorkerRegistration extends EventTarget {
     return workerOf(this.#info.active);
   }
 
+  get updateViaCache() {
+    return this.#info.updateViaCache;
+  }
+
+  async update() {
+    const { registrations: [registration] } = await call("update", { registration: this.#info.id });
+    return registrationOf(registration);
+  }
+
   async unregister() {
     const { bool } = await call("unregister", { registration: this.#info.id });
     return bool;
@@ -115,6 +122,8 @@ class ServiceWorkerRegistration extends EventTarget {
 
   static update(registration, info) {
     registration.#info = info;
+    // Objects of workers are there before they are told of their next states.
+    [info.installing, info.waiting, info.active].forEach(workerOf);
   }
 
   static check(object) {
@@ -170,9 +179,12 @@ class ServiceWorkerContainer extends EventTarget {
     this.#controller;
     webidl.requiredArguments(arguments.length, 1, prefix);
     const script = parseUrl(webidl.converters.USVString(scriptURL, prefix, "Argument 1"));
-    const { scope } = registrationOptions(options, prefix, "Argument 2");
-    const urls = { script, scope: scope === undefined ? null : parseUrl(scope) };
-    const { registrations: [registration] } = await call("register", urls);
+    const { scope, updateViaCache } = registrationOptions(options, prefix, "Argument 2");
+    const { registrations: [registration] } = await call("register", {
+      script,
+      scope: scope === undefined ? null : parseUrl(scope),
+      updateViaCache,
+    });
     return registrationOf(registration);
   }
 
@@ -191,7 +203,7 @@ class ServiceWorkerContainer extends EventTarget {
   async getRegistrations() {
     this.#controller;
     const { registrations } = await call("getRegistrations");
-    return registrations.map(registrationOf);
+    return Object.freeze(registrations.map(registrationOf));
   }
 
   /** Messages are fired as they come: a realm has no document that is still being parsed. */
@@ -217,13 +229,18 @@ const { check: checkContainer, resolveReady, setController } = ServiceWorkerCont
 delete ServiceWorkerContainer.check;
 delete ServiceWorkerContainer.resolveReady;
 delete ServiceWorkerContainer.setController;
-for (const type of ["controllerchange", "message"]) {
+for (const type of ["controllerchange", "message", "messageerror"]) {
   defineEventHandler(ServiceWorkerContainer.prototype, type, checkContainer);
 }
 webidl.configureInterface(ServiceWorkerContainer);
 
 const registrationOptions = webidl.createDictionaryConverter("RegistrationOptions", [
   { key: "scope", converter: webidl.converters.USVString },
+  {
+    key: "updateViaCache",
+    converter: webidl.createEnumConverter("ServiceWorkerUpdateViaCache", ["imports", "all", "none"]),
+    defaultValue: "imports",
+  },
 ]);
 
 function parseUrl(text) {
@@ -239,22 +256,15 @@ function call(kind, options = {}) {
   return promise;
 }
 
-/** Sends a message with a copy of `data`, of which nothing is transferred. */
+/** Sends a message with a copy of `data`. */
 function post(message, data, options) {
-  const transfer = Array.isArray(options) ? options : options?.transfer ?? [];
-  if (transfer.length > 0) {
-    throw new DOMException("Nothing can be transferred to or from a worker", "DataCloneError");
-  }
-  // Cloned first, because serializing throws TypeErrors on QuickJS where cloning does what it must.
-  // A byte in each character is what JSON can carry.
-  const text = core.encodeBinaryString(serializeMessageData(structuredClone(data)));
-  op_host_send(stringify({ __proto__: null, ...message, data: text }));
+  const serialized = toMessage(data, options);
+  op_host_send(stringify({ __proto__: null, ...message, message: serialized }));
 }
 
-/** The members that a message event has: a copy of the data, and who sent it. */
-function messageInit({ data, source }, sourceOf) {
-  const bytes = Uint8Array.from(data, (character) => character.charCodeAt(0));
-  return { data: deserializeMessageData(bytes), origin: location.origin, source: sourceOf(source) };
+/** The members that a message event has: a copy of the data, the ports, and who sent it. */
+function messageInit({ message, source }, sourceOf) {
+  return { ...fromMessage(message), origin: location.origin, source: sourceOf(source) };
 }
 
 function answered({ call, answer }) {
@@ -314,15 +324,15 @@ function expose(interfaces) {
  */
 function installServiceWorkerApi(kind, scope, atStart) {
   expose([ServiceWorker, ServiceWorkerRegistration]);
-  const alone = scope && { id: 0, scope, installing: null, waiting: null, active: null };
+  const none = { updateViaCache: "imports", installing: null, waiting: null, active: null };
+  const alone = scope && { id: 0, scope, ...none };
   const info = atStart?.registration ?? alone;
   const registration = info && registrationOf(info);
+  const container = new ServiceWorkerContainer(create, workerOf(atStart?.controller ?? null));
+  expose([ServiceWorkerContainer]);
+  defineServiceWorker(container);
   if (kind === "Window") {
-    expose([ServiceWorkerContainer]);
-    const controller = workerOf(atStart?.controller ?? null);
-    const container = new ServiceWorkerContainer(create, controller);
     if (registration !== null) resolveReady(container, registration);
-    defineServiceWorker(container);
     receivers.ready = ({ registration }) => resolveReady(container, registrationOf(registration));
     receivers.clientMessage = (message) => {
       const init = messageInit(message, ({ worker }) => workerOf(worker));

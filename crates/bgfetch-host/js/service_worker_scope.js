@@ -4,7 +4,7 @@
 "use strict";
 
 const { core } = __bootstrap;
-const { op_host_import_script, op_host_send } = core.ops;
+const { op_host_send } = core.ops;
 const {
   afterMicrotasks,
   DOMException,
@@ -36,8 +36,7 @@ class Client {
   }
 
   get frameType() {
-    this.#info;
-    return "top-level";
+    return this.#info.isFrame ? "nested" : "top-level";
   }
 
   get id() {
@@ -57,6 +56,53 @@ class Client {
   }
 }
 webidl.configureInterface(Client);
+
+class WindowClient extends Client {
+  #info;
+
+  constructor(key = null, info = null) {
+    super(key, info);
+    this.#info = info;
+  }
+
+  get visibilityState() {
+    this.#info;
+    return "visible";
+  }
+
+  get focused() {
+    return this.#info.focused;
+  }
+
+  get ancestorOrigins() {
+    this.#info;
+    return NO_ORIGINS;
+  }
+
+  async focus() {
+    const { clients: [focused] } = await call("focus", { client: this.#info.id });
+    return new WindowClient(create, focused);
+  }
+
+  async navigate(url) {
+    const prefix = "Failed to execute 'navigate' on 'WindowClient'";
+    this.#info;
+    webidl.requiredArguments(arguments.length, 1, prefix);
+    windowUrl(webidl.converters.USVString(url, prefix, "Argument 1"));
+    throw new DOMException("Windows of this user agent do not navigate", "NotSupportedError");
+  }
+}
+webidl.configureInterface(WindowClient);
+
+/** Windows are at the top level. */
+const NO_ORIGINS = Object.freeze([]);
+
+/** The URL of a window that is to be opened or navigated. */
+function windowUrl(text) {
+  const url = new URL(text, location.href);
+  if (url.href === "about:blank") throw new TypeError("A window at about:blank is nobody's client");
+  return url.href;
+}
 
 const queryOptions = webidl.createDictionaryConverter("ClientQueryOptions", [
   { key: "includeUncontrolled", converter: webidl.converters.boolean, defaultValue: false },
@@ -80,7 +126,7 @@ class Clients {
     webidl.requiredArguments(arguments.length, 1, prefix);
     const text = webidl.converters.DOMString(id, prefix, "Argument 1");
     const { clients: [found] } = await call("getClient", { id: text });
-    return found && new Client(create, found);
+    return found && new WindowClient(create, found);
   }
 
   async matchAll(options = {}) {
@@ -88,9 +134,18 @@ class Clients {
     this.#checked;
     const { includeUncontrolled, type } = queryOptions(options, prefix, "Argument 1");
     // Windows are the only clients that there are.
-    if (type !== "window" && type !== "all") return [];
+    if (type !== "window" && type !== "all") return Object.freeze([]);
     const { clients } = await call("matchClients", { includeUncontrolled });
-    return clients.map((info) => new Client(create, info));
+    return Object.freeze(clients.map((info) => new WindowClient(create, info)));
+  }
+
+  async openWindow(url) {
+    const prefix = "Failed to execute 'openWindow' on 'Clients'";
+    this.#checked;
+    webidl.requiredArguments(arguments.length, 1, prefix);
+    const text = webidl.converters.USVString(url, prefix, "Argument 1");
+    const { clients: [opened] } = await call("openWindow", { url: windowUrl(text) });
+    return opened === undefined ? null : new WindowClient(create, opened);
   }
 
   async claim() {
@@ -101,28 +156,27 @@ class Clients {
 webidl.configureInterface(Clients);
 
 const functions = {
-  importScripts(...urls) {
-    const prefix = "Failed to execute 'importScripts' on 'WorkerGlobalScope'";
-    const parsed = urls.map((url, index) => {
-      const text = webidl.converters.USVString(url, prefix, `Argument ${index + 1}`);
-      try {
-        return new URL(text, location.href).href;
-      } catch {
-        throw new DOMException(`${prefix}: '${text}' is not a URL`, "SyntaxError");
-      }
-    });
-    for (const url of parsed) {
-      const { source, error: failure } = op_host_import_script(url);
-      if (failure) throw new DOMException(`${prefix}: ${url}: ${failure}`, "NetworkError");
-      const [, error] = core.evalContext(source, url);
-      if (error) throw error.thrown;
-    }
-  },
-
   async skipWaiting() {
     await call("skipWaiting");
   },
 };
+
+class InstallEvent extends ExtendableEvent {
+  #checked = true;
+
+  constructor(type, eventInitDict = {}) {
+    webidl.requiredArguments(arguments.length, 1, "Failed to construct 'InstallEvent'");
+    super(type, eventInitDict);
+  }
+
+  async addRoutes(rules) {
+    this.#checked;
+    webidl.requiredArguments(arguments.length, 1, "Failed to execute 'addRoutes' on 'InstallEvent'");
+    // Requests do not go through service workers here: there is nothing to route.
+    throw new DOMException("Routes are not supported", "NotSupportedError");
+  }
+}
+webidl.configureInterface(InstallEvent);
 
 class ExtendableMessageEvent extends ExtendableEvent {
   #init;
@@ -164,7 +218,7 @@ webidl.configureInterface(ExtendableMessageEvent);
 
 function fireMessage({ event, ...message }) {
   const sourceOf = ({ client, worker }) =>
-    client === undefined ? workerOf(worker) : new Client(create, client);
+    client === undefined ? workerOf(worker) : new WindowClient(create, client);
   const init = messageInit(message, sourceOf);
   fireExtendable(event, new ExtendableMessageEvent("message", init));
 }
@@ -195,8 +249,10 @@ function installServiceWorkerScope(global) {
     if ((object ?? global) !== global) throw illegalInvocation();
     return global;
   };
-  for (const type of ["install", "activate"]) defineEventHandler(global, type, toTarget);
-  expose([Client, Clients, ExtendableMessageEvent]);
+  for (const type of ["install", "activate", "messageerror"]) {
+    defineEventHandler(global, type, toTarget);
+  }
+  expose([Client, Clients, ExtendableMessageEvent, InstallEvent, WindowClient]);
   for (const [name, value] of Object.entries({ clients: new Clients(create), ...functions })) {
     Object.defineProperty(global, name, {
       value,
@@ -205,7 +261,10 @@ function installServiceWorkerScope(global) {
       configurable: true,
     });
   }
-  receivers.fire = ({ event, name }) => fireExtendable(event, new ExtendableEvent(name));
+  receivers.fire = ({ event, name }) => {
+    const Interface = name === "install" ? InstallEvent : ExtendableEvent;
+    fireExtendable(event, new Interface(name));
+  };
   receivers.workerMessage = fireMessage;
 }
 

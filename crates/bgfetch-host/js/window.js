@@ -1,5 +1,5 @@
 // https://html.spec.whatwg.org/multipage/nav-history-apis.html#the-window-object: what a window has
-// beside its document. It is at the top level, and nothing opened it.
+// beside its document. Other windows cannot be reached from it.
 (function () {
 "use strict";
 
@@ -14,7 +14,7 @@ const { defineOnLine } = core.loadExtScript("ext:bgfetch_host/navigator.js");
 const { parse, stringify } = JSON;
 let closed = false;
 
-function installWindow(global) {
+function installWindow(global, isFrame) {
   const toWindow = (object) => {
     if ((object ?? global) !== global) throw illegalInvocation();
     return global;
@@ -23,12 +23,6 @@ function installWindow(global) {
   const attributes = {
     get closed() {
       return closed;
-    },
-    get parent() {
-      return global;
-    },
-    get top() {
-      return global;
     },
     get opener() {
       return null;
@@ -39,6 +33,18 @@ function installWindow(global) {
     },
   };
   Object.defineProperties(global, Object.getOwnPropertyDescriptors(attributes));
+  // The window of a frame has others, which are in other realms.
+  if (!isFrame) {
+    const topLevel = {
+      get parent() {
+        return global;
+      },
+      get top() {
+        return global;
+      },
+    };
+    Object.defineProperties(global, Object.getOwnPropertyDescriptors(topLevel));
+  }
   defineOnLine(op_page_is_online);
   followNetwork(global);
 }

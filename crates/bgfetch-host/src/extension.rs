@@ -15,7 +15,7 @@ use crate::cache::CacheStore;
 use crate::cache::ops::{self as cache, CacheRealm};
 use crate::fetch::{self, FetchClient};
 use crate::page::{self, PageState};
-use crate::service_worker::{AtStart, Connection};
+use crate::service_worker::{AtStart, Connection, FromRealm};
 use crate::sources::embed;
 
 /// What a realm's global object is.
@@ -74,6 +74,8 @@ pub(crate) struct Description {
     pub(crate) has_page: bool,
     /// Whether an embedder's script has a hook.
     pub(crate) has_hook: bool,
+    /// Whether it is the window of a frame.
+    pub(crate) is_frame: bool,
 }
 
 pub(crate) struct HostState {
@@ -147,10 +149,17 @@ fn op_host_uuid() -> String {
 /// Tells the owner of the service workers something.
 #[op2(fast)]
 fn op_host_send(state: &mut OpState, #[string] message: &str) -> Result<(), JsErrorBox> {
-    let connection = &state.borrow::<HostState>().connection;
-    let connection = connection.as_ref().ok_or_else(no_owner)?;
-    let message = serde_json::from_str(message);
-    connection.send(message.map_err(|error| JsErrorBox::type_error(error.to_string()))?);
+    let wrong = |error: serde_json::Error| JsErrorBox::type_error(error.to_string());
+    let mut message: FromRealm = serde_json::from_str(message).map_err(wrong)?;
+    if state.borrow::<HostState>().connection.is_none() {
+        return Err(no_owner());
+    }
+    if let Some(message) = message.message() {
+        message.leave(state)?;
+    }
+    if let Some(connection) = &state.borrow::<HostState>().connection {
+        connection.send(message);
+    }
     Ok(())
 }
 
@@ -170,11 +179,15 @@ async fn op_host_receive(state: Rc<RefCell<OpState>>) -> Result<Option<String>, 
         };
         inbox
     };
-    let Some(message) = inbox.recv().await else {
+    let Some(mut message) = inbox.recv().await else {
         return Ok(None);
     };
-    if let Some(connection) = &mut state.borrow_mut().borrow_mut::<HostState>().connection {
+    let mut state = state.borrow_mut();
+    if let Some(connection) = &mut state.borrow_mut::<HostState>().connection {
         connection.inbox = Some(inbox);
+    }
+    if let Some(message) = message.message() {
+        message.arrive(&mut state)?;
     }
     serde_json::to_string(&message)
         .map(Some)
@@ -211,19 +224,6 @@ deno_core::extension!(
         op_host_send,
         op_host_receive,
         op_host_import_script,
-        op_host_random,
-        op_host_uuid,
-        fetch::op_host_fetch_handle,
-        fetch::op_host_fetch,
-        page::op_page_document,
-        page::op_page_load_script,
-        page::op_page_policy,
-        page::op_page_title,
-        page::op_page_loaded,
-        page::op_page_close,
-        page::op_page_is_online,
-        page::op_page_online_changed,
-        page::op_page_hook,
         cache::op_host_caches_open,
         cache::op_host_caches_has,
         cache::op_host_caches_delete,
@@ -234,6 +234,20 @@ deno_core::extension!(
         cache::op_host_cache_delete,
         cache::op_host_cache_put,
         cache::op_host_cache_close,
+        op_host_random,
+        op_host_uuid,
+        fetch::op_host_fetch_handle,
+        fetch::op_host_fetch,
+        page::op_page_document,
+        page::op_page_load_script,
+        page::op_page_open_frame,
+        page::op_page_policy,
+        page::op_page_title,
+        page::op_page_loaded,
+        page::op_page_close,
+        page::op_page_is_online,
+        page::op_page_online_changed,
+        page::op_page_hook,
     ],
     esm_entry_point = "ext:bgfetch_host/bootstrap.js",
     esm = [dir "js", "bootstrap.js"],
@@ -250,8 +264,10 @@ deno_core::extension!(
         "selectors.js",
         "service_worker_api.js",
         "service_worker_scope.js",
+        "structured_clone.js",
         "window.js",
         "window_or_worker.js",
+        "worker_scope.js",
     ],
     options = { host: HostState, caches: CacheRealm },
     middleware = replace_op,
@@ -283,8 +299,8 @@ pub(crate) fn extensions(
     host: HostState,
     background_fetch: bgfetch_deno::Options,
 ) -> Vec<Extension> {
-    let web = Web { location: Some(host.description.href.clone()), ..shared.web };
     let caches = CacheRealm::new(shared.caches, background_fetch.storage_key.0.clone());
+    let web = Web { location: Some(host.description.href.clone()), ..shared.web };
     let mut extensions = bgfetch_deno::extensions(web, background_fetch);
     extensions.push(bgfetch_host::init(host, caches));
     extensions.into_iter().map(embed).collect()
@@ -309,6 +325,7 @@ mod tests {
                 has_network: false,
                 has_page: false,
                 has_hook: false,
+                is_frame: false,
             },
             console: Arc::new(|_, _, _| ()),
             connection: None,

@@ -20,6 +20,7 @@ mod script_loader;
 mod service_worker;
 mod sources;
 mod user_agent;
+mod worker;
 
 pub use cache::{CacheError, CacheStore};
 pub use extension::{Console, ConsoleLevel, ConsoleSource, RealmKind, Shared};
@@ -27,6 +28,8 @@ pub use network::{LoadError, Network};
 pub use page::{Page, PageError};
 pub use realm::{Realm, RealmEnded, RealmOptions, ScriptError};
 pub use service_worker::{
-    LoadedScript, ScriptKind, ScriptLoader, ScriptNotLoaded, ServiceWorkers, ServiceWorkersOptions,
+    ClientId, LoadedScript, OpenWindow, ScriptKind, ScriptLoader, ScriptNotLoaded, ServiceWorkers,
+    ServiceWorkersOptions,
 };
 pub use user_agent::{Hook, OpenError, Prelude, UserAgent, UserAgentOptions};
+pub use worker::WorkerError;

@@ -51,6 +51,10 @@ pub enum LoadError {
     /// A secure page does not take it from where it is not secure.
     #[error("it is mixed content: the page is secure, and where it comes from is not")]
     MixedContent,
+    /// A frame's page is of another origin than the page: such frames are not supported, as they
+    /// would need a storage of their own.
+    #[error("frames of other origins are not supported")]
+    OtherOrigin,
     /// It is something else.
     #[error("its MIME type is {0:?}")]
     MimeType(String),

@@ -24,7 +24,7 @@ use crate::extension::{
 use crate::fetch::FetchClient;
 use crate::network::Network;
 use crate::page::PageState;
-use crate::service_worker::Connection;
+use crate::service_worker::{ClientId, Connection};
 
 /// How a realm is made.
 pub struct RealmOptions {
@@ -63,6 +63,7 @@ pub struct Realm {
     commands: mpsc::UnboundedSender<Command>,
     /// Ends scripts that would not end by themselves. Set once the realm is there.
     isolate: Arc<OnceLock<v8::IsolateHandle>>,
+    client: Option<ClientId>,
     thread: Option<thread::JoinHandle<()>>,
     idle: watch::Receiver<bool>,
     /// Its other end goes with the thread.
@@ -116,13 +117,14 @@ impl Realm {
         let isolate = Arc::<OnceLock<_>>::default();
         let theirs = Arc::clone(&isolate);
         let (tells_idle, idle) = watch::channel(false);
+        let client = connection.as_ref().map(|connection| ClientId(connection.realm));
         let (ends, ended) = sync_mpsc::channel();
         let run = move || {
             let _ends: sync_mpsc::Sender<()> = ends;
             runtime.block_on(run(options, connection, page, receiver, &theirs, tells_idle));
         };
         let thread = thread::Builder::new().name(name).spawn(run)?;
-        Ok(Self { commands, isolate, thread: Some(thread), idle, ended: Mutex::new(ended) })
+        Ok(Self { commands, isolate, client, thread: Some(thread), idle, ended: Mutex::new(ended) })
     }
 
     /// Whether its scripts wait for nothing but events from outside: messages, and what background
@@ -130,6 +132,12 @@ impl Realm {
     #[must_use]
     pub fn idle(&self) -> watch::Receiver<bool> {
         self.idle.clone()
+    }
+
+    /// What it is to the service workers that it was opened with, if it was.
+    #[must_use]
+    pub fn client_id(&self) -> Option<ClientId> {
+        self.client
     }
 
     /// Runs a classic script and gives its completion value, the value of its promise where it is
@@ -225,7 +233,8 @@ async fn run(
         is_secure_context: (background_fetch.policies)().secure_context,
         has_network: network.is_some(),
         has_page: page.is_some(),
-        has_hook: page.as_ref().is_some_and(|page| page.hook.is_some()),
+        has_hook: page.as_ref().is_some_and(|page| page.hook().is_some()),
+        is_frame: page.as_ref().is_some_and(|page| page.is_frame()),
     };
     let fetch = network.map(|network| FetchClient {
         network,

@@ -15,16 +15,18 @@ use tokio::sync::{Mutex as AsyncMutex, watch};
 use url::Url;
 
 use crate::cache::{CacheError, CacheStore};
-use crate::extension::{Console, Shared};
+use crate::extension::{Console, RealmKind, Shared};
 use crate::network::Network;
 use crate::page::{Navigation, Page, PageError};
+use crate::realm::Realm;
 use crate::script_loader::HttpScriptLoader;
 use crate::service_worker::{ServiceWorkers, ServiceWorkersOptions};
+use crate::worker::{self, WorkerError};
 
 /// How a user agent is put together.
 pub struct UserAgentOptions {
-    /// Where all that is durable is kept: background fetches and service worker registrations.
-    /// None keeps it for the life of the user agent.
+    /// Where all that is durable is kept: background fetches, service worker registrations and
+    /// caches. None keeps it for the life of the user agent.
     pub folder: Option<PathBuf>,
     /// How pages, scripts, `fetch()` and background fetches reach the network.
     pub fetcher: Arc<dyn Fetcher>,
@@ -123,9 +125,10 @@ impl UserAgent {
         let service_workers = ServiceWorkers::open(ServiceWorkersOptions {
             loader: Arc::new(HttpScriptLoader(network.clone())),
             file: Some(folder.join("service-workers.json")),
-            shared: Shared::with_caches(CacheStore::open(Some(&folder.join("caches")))?),
+            shared: Shared::with_caches(CacheStore::open(&folder.join("caches"))?),
             console,
             network: Some(network.clone()),
+            open_window: None,
             idle_limit,
             event_limit,
         })?;
@@ -151,12 +154,22 @@ impl UserAgent {
     /// See [`PageError`].
     pub async fn open_page(&self, url: Url) -> Result<Page, PageError> {
         let navigation = Navigation {
-            network: &self.network,
-            service_workers: &self.service_workers,
+            network: self.network.clone(),
+            service_workers: self.service_workers.downgrade(),
             online: self.online.subscribe(),
-            prelude: self.prelude.as_ref(),
+            prelude: self.prelude.clone(),
+            parent: None,
         };
         Page::open(navigation, url).await
+    }
+
+    /// Starts a dedicated or shared worker that no page made, and runs the script at `url` in it.
+    ///
+    /// # Errors
+    ///
+    /// See [`WorkerError`].
+    pub async fn open_worker(&self, kind: RealmKind, url: Url) -> Result<Realm, WorkerError> {
+        worker::open(&self.network, &self.service_workers, kind, url).await
     }
 
     /// The service workers.

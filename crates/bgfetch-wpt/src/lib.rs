@@ -2,9 +2,17 @@
 //! user agent: those of an upstream checkout, unmodified, and this project's own.
 //!
 //! A test server and the user agent are one program, so nothing has to be set up: no hosts file, no
-//! certificates, no browser.
+//! certificates, no browser. [`run`] is the door.
 
+mod expectations;
 mod metadata;
+mod report;
+mod runner;
 mod server;
+mod suite;
 
+pub use expectations::{Expectations, ExpectationsError};
+pub use report::{PageResult, Report, Status, Subtest};
+pub use runner::{RunError, RunOptions, UserPrelude, run};
 pub use server::{Server, ServerOptions};
+pub use suite::SuiteError;

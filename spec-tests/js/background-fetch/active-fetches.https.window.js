@@ -17,7 +17,7 @@ background_fetch_test(async ({ t, manager }) => {
 }, "Ruling 9: get() refuses an empty id");
 
 background_fetch_test(async ({ manager, id }) => {
-  const ids = [`${id}-b`, `${id}-a`, `${id}-\u{1F600}\uD800`, "constructor", "1"];
+  const ids = [`${id}-b`, `${id}-a`, `${id}-\u{1F600}`, "constructor", "1"];
   for (const each of ids) await manager.fetch(each, held());
   assert_array_equals(await manager.getIds(), ids, "in the order of their registration");
   for (const each of ids) assert_equals((await manager.get(each)).id, each);

@@ -20,10 +20,10 @@ background_fetch_test(async ({ manager, reporter, id, settled }) => {
   await settled();
   await over(registration);
   bgfetchTesting.click(id);
-  const report = await reporter.report(id, "clicked");
+  const report = await reporter.report(id, "backgroundfetchclick");
   assert_equals(report.result, "success");
   assert_false(report.recordsAvailable);
-}, "Ruling 8: a click reaches the worker after the end, too", { behaviour: "clicked" });
+}, "Ruling 8: a click reaches the worker after the end, too");
 
 background_fetch_test(async ({ manager, reporter, id, settled }) => {
   const first = await manager.fetch(id, new Server([{ size: 10 }]).url);
@@ -33,8 +33,8 @@ background_fetch_test(async ({ manager, reporter, id, settled }) => {
   await settled();
   await over(second);
   bgfetchTesting.click(id);
-  assert_equals((await reporter.report(id, "clicked")).result, "failure");
-}, "Ruling 8: of several fetches of an id the newest is clicked", { behaviour: "clicked" });
+  assert_equals((await reporter.report(id, "backgroundfetchclick")).result, "failure");
+}, "Ruling 8: of several fetches of an id the newest is clicked");
 
 background_fetch_test(async ({ manager, reporter, id, settled }) => {
   const registration = await manager.fetch(id, new Server([{ size: 10 }]).url);
@@ -42,8 +42,8 @@ background_fetch_test(async ({ manager, reporter, id, settled }) => {
   await over(registration);
   bgfetchTesting.restartEngine();
   bgfetchTesting.click(id);
-  assert_equals((await reporter.report(id, "clicked")).result, "success");
-}, "Ruling 8: finished fetches are kept over a restart", { behaviour: "clicked" });
+  assert_equals((await reporter.report(id, "backgroundfetchclick")).result, "success");
+}, "Ruling 8: finished fetches are kept over a restart");
 
 test(() => {
   assert_throws_js(Error, () => bgfetchTesting.click("there is no such fetch"));

@@ -52,7 +52,7 @@ background_fetch_test(async ({ t, manager, id }) => {
 
 background_fetch_test(async ({ t, manager, id }) => {
   bgfetchTesting.setPermission("denied");
-  t.add_cleanup(() => bgfetchTesting.setPermission("granted"));
+  t.add_cleanup(async () => bgfetchTesting.setPermission("granted"));
   await promise_rejects_dom(t, "NotAllowedError", manager.fetch(id, "/"));
   await promise_rejects_js(t, TypeError, manager.fetch(id, []), "arguments are looked at first");
 }, "fetch() rejects with NotAllowedError where the permission is denied");
@@ -84,7 +84,6 @@ promise_test(async (t) => {
     "service_workers/never-installed.js",
     { scope: "service_workers/never-installed" },
   );
-  t.add_cleanup(() => registration.unregister());
   assert_equals(registration.active, null);
   const { backgroundFetch: manager } = registration;
   await promise_rejects_js(t, TypeError, manager.fetch("id", "/"));

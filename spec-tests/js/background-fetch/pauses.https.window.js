@@ -70,9 +70,9 @@ background_fetch_test(async ({ manager, id, settled }) => {
   bgfetchTesting.setOffline(true);
   const server = new Server([whole]);
   const registration = await manager.fetch(id, server.url);
+  assert_equals((await server.requests()).length, 0, "loopback is held back as well");
   assert_true(bgfetchTesting.state(id).paused, "the user sees that it waits");
   assert_equals(registration.failureReason, "");
-  assert_equals((await server.requests()).length, 0, "loopback is held back as well");
   bgfetchTesting.setOffline(false);
   await settled();
 }, "Ruling 34: what the embedder calls offline holds back every request");
@@ -95,11 +95,11 @@ background_fetch_test(async ({ manager, id, settled }) => {
 
 background_fetch_test(async ({ t, manager, id, settled }) => {
   bgfetchTesting.setPermission("prompt");
-  t.add_cleanup(() => bgfetchTesting.setPermission("granted"));
+  t.add_cleanup(async () => bgfetchTesting.setPermission("granted"));
   const server = new Server([whole]);
   await manager.fetch(id, server.url);
-  assert_true(bgfetchTesting.state(id).paused);
   assert_equals((await server.requests()).length, 0);
+  assert_true(bgfetchTesting.state(id).paused);
   bgfetchTesting.resume(id);
   assert_equals((await settled()).type, "backgroundfetchsuccess");
 }, "Display: with the permission on prompt a fetch starts paused, for the user to accept");

@@ -41,22 +41,15 @@ background_fetch_test(async ({ manager, id, settled }) => {
 
 background_fetch_test(async ({ manager, id, settled }) => {
   const slow = new Server([{ size: 5000, hold: 1000 }]);
-  const large = new Server([{ size: 5000 }]);
-  const registration = await manager.fetch(id, slow.url);
+  const large = new Server([{ size: 5000, holdHead: true }]);
+  const urls = [slow.url, large.url];
+  const registration = await manager.fetch(id, urls, { downloadTotal: 4000 });
   await until(registration, ({ downloaded }) => downloaded === 1000);
-  assert_equals(registration.result, "");
-  const other = await manager.fetch(`${id}-too-large`, [slow.urlOf("other"), large.url], {
-    downloadTotal: 4000,
-  });
-  await until(other, ({ result }) => result === "failure");
-  assert_equals(other.failureReason, "download-total-exceeded");
-  const [record] = await other.matchAll(slow.urlOf("other"));
-  if (record !== undefined) {
-    const rejection = await record.responseReady.then((it) => it.text()).catch((it) => it);
-    assert_equals(rejection.name, "AbortError", "the sibling was aborted");
-  }
-  await registration.abort();
-  await settled();
+  await large.release();
+  const report = await settled();
+  assert_equals(report.type, "backgroundfetchfail");
+  assert_equals(report.failureReason, "download-total-exceeded");
+  assert_array_equals(report.records.map(({ error }) => error), ["AbortError", "TypeError"]);
 }, "Ruling 3: after an immediate failure siblings are aborted, and the first cause is the reason");
 
 background_fetch_test(async ({ manager, id, settled }) => {

@@ -46,13 +46,11 @@ with_own_registration(async (t, reporter, manager, id) => {
 }, "A later registration of the scope inherits nothing");
 
 with_own_registration(async (t, reporter, manager, id) => {
-  const request = (server) => {
-    const never = new ReadableStream({ pull: () => new Promise(() => {}) });
-    return new Request(server.url, { method: "POST", body: never, duplex: "half" });
-  };
   const server = new Server([{ size: 10 }]);
-  const call = manager.fetch(id, request(server));
+  const never = new ReadableStream({ pull: () => new Promise(() => {}) });
+  const request = new Request(server.url, { method: "POST", body: never, duplex: "half" });
+  const call = promise_rejects_js(t, TypeError, manager.fetch(id, request));
   await reporter.registration.unregister();
-  await promise_rejects_js(t, TypeError, call);
+  await call;
   assert_equals((await server.requests()).length, 0);
 }, "A call that still reads its bodies rejects");

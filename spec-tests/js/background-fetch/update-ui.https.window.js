@@ -13,10 +13,17 @@ background_fetch_test(async ({ manager, reporter, id }) => {
   assert_equals(report.first, "none", "it resolves");
   assert_equals(bgfetchTesting.state(id).title, "Changed");
   assert_equals(report.second, "InvalidStateError", "once");
-  assert_equals((await reporter.report(id, "late")).late, "InvalidStateError", "while it is active");
   bgfetchTesting.restartEngine();
   assert_equals(bgfetchTesting.state(id).title, "Changed", "the title is durable");
-}, "updateUI() changes the title once, while a success event is active", behaviour("update"));
+}, "updateUI() changes the title once, in a success event", behaviour("update"));
+
+background_fetch_test(async ({ manager, reporter, id, settled }) => {
+  const registration = await manager.fetch(id, new Server([{ size: 10 }]).url, { title: "First" });
+  await settled();
+  await over(registration);
+  assert_equals((await reporter.ask({ question: "kept", id })).updateUI, "InvalidStateError");
+  assert_equals(bgfetchTesting.state(id).title, "First");
+}, "updateUI() rejects when the event is over", behaviour("keep"));
 
 background_fetch_test(async ({ manager, reporter, id }) => {
   await manager.fetch(id, new Server([{ status: 404 }]).url, { title: "First" });

@@ -22,25 +22,6 @@ background_fetch_test(async ({ manager, id, settled }) => {
   assert_body(report.records[1], 300, 1);
 }, "A page fetches several files as one item");
 
-background_fetch_test(async ({ t, reporter, id }) => {
-  const server = new Server([{ size: 5000, hold: 1000 }]);
-  const frame = document.createElement("iframe");
-  frame.src = `resources/closes.html?${new URLSearchParams({
-    scope: reporter.registration.scope,
-    id,
-    url: server.url,
-  })}`;
-  const started = reporter.report(id, "started");
-  document.body.appendChild(frame);
-  t.add_cleanup(() => frame.remove());
-  await started;
-  await server.requests(1);
-  frame.remove();
-  await server.release();
-  const report = await reporter.report(id, "backgroundfetchsuccess");
-  assert_body(report.records[0], 5000);
-}, "The fetch goes on when its page was closed");
-
 background_fetch_test(async ({ manager, id, settled }) => {
   const server = new Server([{ size: 5000, hold: 1000 }]);
   const registration = await manager.fetch(id, server.url, { downloadTotal: 5000 });
@@ -126,3 +107,22 @@ background_fetch_test(async ({ manager, reporter, id }) => {
   const report = await reporter.report(id, "backgroundfetchclick");
   assert_equals(report.result, "");
 }, "The worker is told that the user clicked on the UI");
+
+background_fetch_test(async ({ t, reporter, id }) => {
+  const server = new Server([{ size: 5000, hold: 1000 }]);
+  const frame = document.createElement("iframe");
+  frame.src = `resources/closes.html?${new URLSearchParams({
+    scope: reporter.registration.scope,
+    id,
+    url: server.url,
+  })}`;
+  const started = reporter.report(id, "started");
+  document.body.appendChild(frame);
+  t.add_cleanup(async () => frame.remove());
+  await started;
+  await server.requests(1);
+  frame.remove();
+  await server.release();
+  const report = await reporter.report(id, "backgroundfetchsuccess");
+  assert_body(report.records[0], 5000);
+}, "The fetch goes on when its page was closed");

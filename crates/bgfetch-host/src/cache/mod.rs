@@ -17,7 +17,6 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use rusqlite::Connection;
-use tempfile::TempDir;
 use thiserror::Error;
 
 use bodies::Bodies;
@@ -32,8 +31,6 @@ pub struct CacheStore(Arc<Inner>);
 struct Inner {
     state: Mutex<State>,
     bodies: PathBuf,
-    /// Goes with the store, after its files were closed.
-    _temporary: Option<TempDir>,
 }
 
 /// One lock for rows and files, so that no file goes that a row was just read of.
@@ -96,21 +93,12 @@ impl CacheError {
 }
 
 impl CacheStore {
-    /// Opens the caches in a folder, which is made where it is missing; or in a temporary one, which
-    /// goes when the last clone is dropped.
+    /// Opens the caches in a folder, which is made where it is missing.
     ///
     /// # Errors
     ///
     /// When the folder cannot be used, or another store has it open.
-    pub fn open(folder: Option<&Path>) -> Result<Self, CacheError> {
-        let temporary = match folder {
-            Some(_) => None,
-            None => {
-                let made = tempfile::Builder::new().prefix("bgfetch-caches-").tempdir();
-                Some(made.map_err(|error| CacheError::file(std::env::temp_dir(), error))?)
-            }
-        };
-        let folder = folder.or(temporary.as_ref().map(TempDir::path)).unwrap_or(Path::new("."));
+    pub fn open(folder: &Path) -> Result<Self, CacheError> {
         let bodies = folder.join("bodies");
         std::fs::create_dir_all(&bodies).map_err(|error| CacheError::file(&bodies, error))?;
         let mut sql = schema::open(&folder.join(DATABASE))?;
@@ -120,8 +108,7 @@ impl CacheStore {
             bodies: Bodies::new(bodies.clone(), next),
             open_caches: database::OpenCaches::default(),
         };
-        let inner = Inner { state: Mutex::new(state), bodies, _temporary: temporary };
-        Ok(Self(Arc::new(inner)))
+        Ok(Self(Arc::new(Inner { state: Mutex::new(state), bodies })))
     }
 }
 

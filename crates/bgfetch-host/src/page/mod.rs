@@ -7,7 +7,7 @@ mod state;
 use std::io;
 use std::sync::Arc;
 
-use bgfetch::{Principal, Request};
+use bgfetch::{Origin, PolicySnapshot, Principal, Request, RequestMode};
 use thiserror::Error;
 use tokio::sync::{oneshot, watch};
 use url::Url;
@@ -16,7 +16,7 @@ use crate::network::{LoadError, Loaded, Network};
 use crate::policies;
 use crate::realm::{Realm, ScriptError};
 use crate::script_loader::{decode, mime_type};
-use crate::service_worker::ServiceWorkers;
+use crate::service_worker::{ServiceWorkers, WeakServiceWorkers};
 use crate::user_agent::Prelude;
 
 pub(crate) use html::Part;
@@ -56,25 +56,31 @@ pub enum PageError {
 }
 
 /// What a page needs of its user agent.
-pub(crate) struct Navigation<'a> {
-    pub(crate) network: &'a Network,
-    pub(crate) service_workers: &'a ServiceWorkers,
+#[derive(Clone)]
+pub(crate) struct Navigation {
+    pub(crate) network: Network,
+    pub(crate) service_workers: WeakServiceWorkers,
     pub(crate) online: watch::Receiver<bool>,
-    pub(crate) prelude: Option<&'a Prelude>,
+    pub(crate) prelude: Option<Prelude>,
+    /// The origin of the page that it is a frame of.
+    pub(crate) parent: Option<Origin>,
 }
 
 impl Page {
     /// [Navigates](https://html.spec.whatwg.org/multipage/browsing-the-web.html#navigate) a new
     /// window.
-    pub(crate) async fn open(navigation: Navigation<'_>, url: Url) -> Result<Self, PageError> {
-        let Navigation { network, service_workers, online, prelude } = navigation;
-        let loaded = load(network, url.clone()).await;
+    pub(crate) async fn open(navigation: Navigation, url: Url) -> Result<Self, PageError> {
+        let loaded = load(&navigation, url.clone()).await;
         let document = loaded.map_err(|error| PageError::NotLoaded { url, error })?;
-        let hook = prelude.map(|prelude| Arc::clone(&prelude.hook));
         let snapshot = policies::snapshot(&document.url, document.policies);
-        let (state, begin) = PageState::new(snapshot, online, hook);
+        let service_workers = navigation.service_workers.upgrade();
+        let prelude = navigation.prelude.clone();
+        let (state, begin) = PageState::of(snapshot, navigation);
         let state = Arc::new(state);
-        let realm = service_workers.open_page_window(document.url.clone(), Arc::clone(&state))?;
+        let ended = || io::Error::other("the user agent has ended");
+        let realm = service_workers
+            .ok_or_else(ended)?
+            .open_page_window(document.url.clone(), Arc::clone(&state))?;
         if let Some(prelude) = prelude {
             let run = realm.evaluate(&prelude.name, &prelude.source);
             run.await.map_err(PageError::Prelude)?;
@@ -134,11 +140,21 @@ struct Document {
 }
 
 /// Loads a page for the user.
-async fn load(network: &Network, url: Url) -> Result<Document, LoadError> {
+async fn load(navigation: &Navigation, url: Url) -> Result<Document, LoadError> {
+    let Navigation { network, parent, .. } = navigation;
     let mut request = Request::get(url.clone());
     request.headers.append("Accept", "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8");
     let storage_key = ServiceWorkers::storage_key(&url);
-    let Loaded { head, body } = network.load(storage_key, Principal::User, request).await?;
+    let principal = match parent {
+        None => Principal::User,
+        Some(parent) if !parent.is_same_origin(&url) => return Err(LoadError::OtherOrigin),
+        // Redirects must not lead to another origin either.
+        Some(_) => {
+            request.mode = RequestMode::SameOrigin;
+            Principal::Page(PolicySnapshot { referrer: None, ..PolicySnapshot::of(&url) })
+        }
+    };
+    let Loaded { head, body } = network.load(storage_key, principal, request).await?;
     let mime = mime_type(&head.headers);
     let is_html = mime.as_ref().is_some_and(|m| m.type_ == "text" && m.subtype == "html");
     if !is_html {

@@ -1,10 +1,11 @@
 //! What a window's scripts ask for: see `js/document.js`.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use deno_core::{OpState, op2};
+use deno_core::{OpState, Resource, ResourceId, op2};
 use deno_error::JsErrorBox;
 use serde::Serialize;
 use serde_json::Value;
@@ -12,6 +13,7 @@ use url::Url;
 
 use super::html::Part;
 use super::state::{PageState, Stage};
+use super::{Navigation, Page};
 use crate::extension::HostState;
 use crate::script_loader::load_script;
 
@@ -60,6 +62,40 @@ pub(crate) async fn op_page_load_script(
         Ok(script) => PageScript { source: script.source, error: None },
         Err(error) => failed(&error),
     })
+}
+
+/// The page of a frame. Closing it closes the page.
+struct Frame(RefCell<Option<Page>>);
+
+impl Resource for Frame {
+    fn name(&self) -> Cow<'_, str> {
+        "frame".into()
+    }
+
+    fn close(self: Rc<Self>) {
+        let page = self.0.borrow_mut().take();
+        // The end of its thread holds up nothing.
+        drop(tokio::task::spawn_blocking(move || drop(page)));
+    }
+}
+
+/// Opens the page of a frame: a window in a realm of its own. Gives the resource of the frame when
+/// the page's `load` event was fired.
+#[op2]
+#[smi]
+pub(crate) async fn op_page_open_frame(
+    state: Rc<RefCell<OpState>>,
+    #[string] url: String,
+) -> Result<ResourceId, JsErrorBox> {
+    let page = page(&state.borrow())?;
+    let navigation = page.navigation.clone();
+    let navigation = navigation.ok_or_else(|| JsErrorBox::generic("this window has no page"))?;
+    let url = Url::parse(&url).map_err(|error| JsErrorBox::generic(error.to_string()))?;
+    let parent = Some(page.policies().origin);
+    let frame = Page::open(Navigation { parent, ..navigation }, url).await;
+    let frame = frame.map_err(|error| JsErrorBox::generic(error.to_string()))?;
+    frame.loaded().await;
+    Ok(state.borrow_mut().resource_table.add(Frame(RefCell::new(Some(frame)))))
 }
 
 /// A `meta` element has a policy.
@@ -120,7 +156,7 @@ pub(crate) fn op_page_hook(
     #[string] value: &str,
 ) -> Result<String, JsErrorBox> {
     let page = page(state)?;
-    let hook = page.hook.as_ref().ok_or_else(|| JsErrorBox::generic("there is no hook"))?;
+    let hook = page.hook().ok_or_else(|| JsErrorBox::generic("there is no hook"))?;
     let value: Value = serde_json::from_str(value).map_err(generic)?;
     let result = hook(value).map_err(JsErrorBox::generic)?;
     serde_json::to_string(&result).map_err(generic)

@@ -4,6 +4,7 @@ use bgfetch::PolicySnapshot;
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
+use super::Navigation;
 use super::html::Part;
 use crate::policies::{parse_referrer_policy, upgrades_insecure_requests};
 use crate::user_agent::Hook;
@@ -15,7 +16,8 @@ pub(crate) struct PageState {
     document: Mutex<Option<oneshot::Receiver<Vec<Part>>>>,
     stage: watch::Sender<Stage>,
     pub(crate) online: watch::Receiver<bool>,
-    pub(crate) hook: Option<Hook>,
+    /// How it came about, where it was loaded. Its frames are opened likewise.
+    pub(crate) navigation: Option<Navigation>,
 }
 
 /// How far a page has come.
@@ -30,10 +32,18 @@ pub(crate) enum Stage {
 
 impl PageState {
     /// A page whose document is still to be told.
+    pub(crate) fn of(
+        policies: PolicySnapshot,
+        navigation: Navigation,
+    ) -> (Self, oneshot::Sender<Vec<Part>>) {
+        let (state, begin) = Self::new(policies, navigation.online.clone());
+        (Self { navigation: Some(navigation), ..state }, begin)
+    }
+
+    /// A window without a page.
     pub(crate) fn new(
         policies: PolicySnapshot,
         online: watch::Receiver<bool>,
-        hook: Option<Hook>,
     ) -> (Self, oneshot::Sender<Vec<Part>>) {
         let (begin, document) = oneshot::channel();
         let state = Self {
@@ -42,7 +52,7 @@ impl PageState {
             document: Mutex::new(Some(document)),
             stage: watch::Sender::new(Stage::Loading),
             online,
-            hook,
+            navigation: None,
         };
         (state, begin)
     }
@@ -63,6 +73,16 @@ impl PageState {
         if let Some(policy) = parse_referrer_policy(value) {
             self.policies.lock().policy_container.referrer_policy = policy;
         }
+    }
+
+    /// The hook of the embedder's prelude.
+    pub(crate) fn hook(&self) -> Option<&Hook> {
+        Some(&self.navigation.as_ref()?.prelude.as_ref()?.hook)
+    }
+
+    /// Whether it is the page of a frame.
+    pub(crate) fn is_frame(&self) -> bool {
+        self.navigation.as_ref().is_some_and(|navigation| navigation.parent.is_some())
     }
 
     pub(crate) fn title(&self) -> String {

@@ -3,19 +3,20 @@
 use std::sync::Arc;
 
 use bgfetch::RegistrationKey;
-use url::Url;
 
 use super::Inner;
-use super::loader::{LoadedScript, ScriptKind};
 use super::message::{Answer, Exception, FromRealm, LifecycleEvent, RealmId, WorkerState};
-use super::stored::Scripts;
+use super::update::Asker;
 use super::worker::Worker;
 
 impl Inner {
     pub(super) fn receive(self: Arc<Self>, realm: RealmId, message: FromRealm) {
         match message {
-            FromRealm::Register { call, script, scope } => {
-                self.start_register(realm, call, script, scope);
+            FromRealm::Register { call, script, scope, update_via_cache } => {
+                self.start_register(Asker { realm, call }, script, scope, update_via_cache);
+            }
+            FromRealm::Update { call, registration } => {
+                self.start_update(Asker { realm, call }, registration);
             }
             FromRealm::GetRegistration { call, url } => {
                 let state = self.state.lock();
@@ -56,20 +57,27 @@ impl Inner {
             FromRealm::GetClient { call, id } => {
                 let Some(worker) = self.worker_of(realm) else { return };
                 let state = self.state.lock();
-                let mut clients = state.clients_of(&worker, true);
-                clients.retain(|client| client.id == id);
-                state.answer(realm, call, Answer::Clients(clients));
+                let found = state.client_of(&worker, &id).into_iter().collect();
+                state.answer(realm, call, Answer::Clients(found));
             }
-            FromRealm::PostToWorker { worker, data } => {
+            FromRealm::OpenWindow { call, url } => {
+                let Some(worker) = self.worker_of(realm) else { return };
+                Arc::clone(&self).spawn(self.open_window(Asker { realm, call }, worker, url));
+            }
+            FromRealm::Focus { call, client } => {
+                let Some(worker) = self.worker_of(realm) else { return };
+                Arc::clone(&self).spawn(self.focus(Asker { realm, call }, worker, client));
+            }
+            FromRealm::PostToWorker { worker, message } => {
                 let found = self.state.lock().worker_for(realm, worker);
                 // A worker that is redundant gets none.
                 let Some((worker, source)) = found else { return };
-                worker.messages.lock().push_back((data, source));
+                worker.messages.lock().push_back((message, source));
                 Arc::clone(&self).spawn(async move { self.post(&worker).await });
             }
-            FromRealm::PostToClient { client, data } => {
+            FromRealm::PostToClient { client, message } => {
                 let Some(worker) = self.worker_of(realm) else { return };
-                self.state.lock().post_to_client(&worker, &client, data);
+                self.state.lock().post_to_client(&worker, &client, message);
             }
             FromRealm::Fired { event, rejected } => {
                 let Some(worker) = self.worker_of(realm) else { return };
@@ -91,92 +99,12 @@ impl Inner {
         }
     }
 
-    fn worker_of(&self, realm: RealmId) -> Option<Arc<Worker>> {
+    pub(super) fn worker_of(&self, realm: RealmId) -> Option<Arc<Worker>> {
         self.state.lock().client(realm)?.worker.clone()
     }
 
-    fn start_register(self: Arc<Self>, realm: RealmId, call: u32, script: Url, scope: Option<Url>) {
-        let storage_key = self.state.lock().client(realm).map(|client| client.storage_key.clone());
-        let Some(storage_key) = storage_key else { return };
-        match check(&storage_key.0, script, scope) {
-            Ok((script, scope)) => {
-                let key = RegistrationKey { storage_key, scope };
-                Arc::clone(&self).spawn(self.register(realm, call, key, script));
-            }
-            Err(exception) => {
-                self.state.lock().answer(realm, call, Answer::Error(exception));
-            }
-        }
-    }
-
-    /// [Register](https://w3c.github.io/ServiceWorker/#register-algorithm), and then
-    /// [Update](https://w3c.github.io/ServiceWorker/#update-algorithm). The page that asked may be
-    /// gone before it ends.
-    async fn register(self: Arc<Self>, realm: RealmId, call: u32, key: RegistrationKey, url: Url) {
-        let queue = self.job_queue(&key);
-        let job = queue.lock_owned().await;
-        let id = {
-            let mut state = self.state.lock();
-            // Register, step 5: it is registered already.
-            let newest = state.get(&key).and_then(|registration| registration.newest());
-            if newest.is_some_and(|newest| newest.script_url == url) {
-                return state.answer_with(realm, call, &key);
-            }
-            if newest.is_none() && state.get(&key).is_none() {
-                state.create(key.clone());
-            }
-            state.next_id()
-        };
-        let worker = match self.evaluate(id, &key, url).await {
-            Ok(worker) => worker,
-            Err(exception) => {
-                let mut state = self.state.lock();
-                state.answer(realm, call, Answer::Error(exception));
-                if state.get(&key).is_some_and(|found| found.newest().is_none()) {
-                    // It was never there for scripts, so that there is nothing to clear.
-                    drop(state.unregister(&key));
-                }
-                return;
-            }
-        };
-        {
-            // Install, steps 1 to 9.
-            let mut state = self.state.lock();
-            let Some(registration) = state.get_mut(&key) else {
-                state.answer_with(realm, call, &key);
-                return self.clear_later(vec![worker]);
-            };
-            registration.installing = Some(Arc::clone(&worker));
-            state.tell_registration(&key);
-            state.set_state(&worker, WorkerState::Installing);
-            state.answer_with(realm, call, &key);
-            state.tell_update_found(&key);
-        }
-        self.install(&key, worker).await;
-        drop(job);
-        self.try_activate(key).await;
-    }
-
-    /// A worker whose script was loaded and ran.
-    async fn evaluate(
-        self: &Arc<Self>,
-        id: u32,
-        key: &RegistrationKey,
-        url: Url,
-    ) -> Result<Arc<Worker>, Exception> {
-        let failed = |error: &dyn ToString| Exception::type_error(error.to_string());
-        let loaded = self.options.loader.load(ScriptKind::ServiceWorker, url.clone()).await;
-        let LoadedScript { source, service_worker_allowed, policies } =
-            loaded.map_err(|error| failed(&error))?;
-        check_maximum_scope(&url, service_worker_allowed.as_deref(), &key.scope)?;
-        let scripts = Scripts { policies, by_url: [(url.clone(), source)].into() };
-        let worker = Worker::new(id, key.clone(), url, WorkerState::Parsed, scripts);
-        worker.run(self).await.map_err(|error| failed(&error))?;
-        Ok(worker)
-    }
-
     /// [Install](https://w3c.github.io/ServiceWorker/#installation-algorithm) from the event on.
-    async fn install(self: &Arc<Self>, key: &RegistrationKey, worker: Arc<Worker>) {
+    pub(super) async fn install(self: &Arc<Self>, key: &RegistrationKey, worker: Arc<Worker>) {
         let installed = self.fire(&worker, LifecycleEvent::Install).await;
         let mut cleared = Vec::new();
         {
@@ -201,12 +129,13 @@ impl Inner {
                 (_, None) => {}
             }
         }
+        self.store().await;
         self.clear(cleared).await;
     }
 
     /// [Try Activate](https://w3c.github.io/ServiceWorker/#try-activate-algorithm), and
     /// [Activate](https://w3c.github.io/ServiceWorker/#activation-algorithm).
-    async fn try_activate(self: Arc<Self>, key: RegistrationKey) {
+    pub(super) async fn try_activate(self: Arc<Self>, key: RegistrationKey) {
         let job = self.job_queue(&key).lock_owned().await;
         let before = {
             let state = self.state.lock();
@@ -332,8 +261,7 @@ impl Inner {
             state.answer(realm, call, Answer::Done);
             cleared
         } else {
-            let message = "The worker is not the active one".to_owned();
-            let exception = Exception { name: "InvalidStateError", message };
+            let exception = Exception::invalid_state("The worker is not the active one");
             state.answer(realm, call, Answer::Error(exception));
             Vec::new()
         };
@@ -349,88 +277,8 @@ impl Inner {
         }
     }
 
-    fn clear_later(self: &Arc<Self>, workers: Vec<Arc<Worker>>) {
+    pub(super) fn clear_later(self: &Arc<Self>, workers: Vec<Arc<Worker>>) {
         let inner = Arc::clone(self);
         self.spawn(async move { inner.clear(workers).await });
-    }
-}
-
-/// [`register()`](https://w3c.github.io/ServiceWorker/#start-register-algorithm)'s checks of the
-/// script's URL and the scope, which by default is the script's folder.
-fn check(origin: &str, mut script: Url, scope: Option<Url>) -> Result<(Url, Url), Exception> {
-    let folder = script.join("./").map_err(|error| Exception::type_error(error.to_string()))?;
-    let mut scope = scope.unwrap_or_else(|| folder.clone());
-    for (url, what) in [(&mut script, "script"), (&mut scope, "scope")] {
-        url.set_fragment(None);
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(Exception::type_error(format!("The {what}'s URL is not an HTTP one")));
-        }
-        let path = url.path().to_ascii_lowercase();
-        if path.contains("%2f") || path.contains("%5c") {
-            return Err(Exception::type_error(format!("The {what}'s path has an escaped slash")));
-        }
-        if url.origin().ascii_serialization() != origin {
-            return Err(Exception::security(format!("The {what} is of another origin")));
-        }
-    }
-    Ok((script, scope))
-}
-
-/// [Update](https://w3c.github.io/ServiceWorker/#update-algorithm), the steps for the maximum scope:
-/// the script's folder, or what its response allows.
-fn check_maximum_scope(script: &Url, allowed: Option<&str>, scope: &Url) -> Result<(), Exception> {
-    let maximum = script.join(allowed.unwrap_or("./"));
-    let maximum = maximum.map_err(|error| Exception::type_error(error.to_string()))?;
-    if maximum.origin() == script.origin() && scope.path().starts_with(maximum.path()) {
-        return Ok(());
-    }
-    Err(Exception::security("The scope is not under the script's folder, nor allowed otherwise"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn scripts_and_scopes_are_checked() {
-        let url = |text: &str| text.parse::<Url>().unwrap();
-        for (script, scope, expected) in [
-            ("https://a.test/sw.js", None, Ok("https://a.test/")),
-            ("https://a.test/x/sw.js?q#f", None, Ok("https://a.test/x/")),
-            ("https://a.test/x/sw.js", Some("https://a.test/x/y?q#f"), Ok("https://a.test/x/y?q")),
-            ("https://a.test/x/sw.js", Some("https://a.test/"), Ok("https://a.test/")),
-            ("https://b.test/sw.js", None, Err("SecurityError")),
-            ("http://a.test/sw.js", None, Err("SecurityError")),
-            ("https://a.test/sw.js", Some("https://b.test/"), Err("SecurityError")),
-            ("data:text/javascript,", Some("https://a.test/"), Err("TypeError")),
-            ("https://a.test/sw.js", Some("about:blank"), Err("TypeError")),
-            ("https://a.test/x%2Fsw.js", None, Err("TypeError")),
-            ("https://a.test/sw.js", Some("https://a.test/x%5cy"), Err("TypeError")),
-        ] {
-            let checked = check("https://a.test", url(script), scope.map(url));
-            let seen = checked.map(|(_, scope)| scope).map_err(|exception| exception.name);
-            assert_eq!(seen, expected.map(url), "{script} {scope:?}");
-        }
-    }
-
-    #[test]
-    fn a_scope_is_under_the_scripts_folder_or_what_the_response_allows() {
-        let script = "https://a.test/x/sw.js".parse().unwrap();
-        for (allowed, scope, name) in [
-            (None, "https://a.test/x/", None),
-            (None, "https://a.test/x/y?q", None),
-            (None, "https://a.test/", Some("SecurityError")),
-            (None, "https://a.test/x", Some("SecurityError")),
-            (Some("/"), "https://a.test/", None),
-            (Some("../"), "https://a.test/z", None),
-            (Some("y/"), "https://a.test/x/", Some("SecurityError")),
-            (Some("https://a.test/z"), "https://a.test/z/", None),
-            (Some("https://b.test/"), "https://a.test/x/", Some("SecurityError")),
-            (Some("https://["), "https://a.test/x/", Some("TypeError")),
-        ] {
-            let checked = check_maximum_scope(&script, allowed, &scope.parse().unwrap());
-            let seen = checked.map_err(|exception| exception.name).err();
-            assert_eq!(seen, name, "{allowed:?} {scope}");
-        }
     }
 }

@@ -1,7 +1,16 @@
 //! What realms and the owner of the service workers tell each other. Each realm has one ordered
 //! inbox, which answers to its calls go through as well: no answer overtakes a change of state.
 
+use std::fmt;
+use std::mem;
+use std::sync::Arc;
+
+use deno_core::OpState;
+use deno_error::JsErrorBox;
+use deno_web::{Transferable, deserialize_js_transferables, serialize_transferables};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::sync::mpsc;
 use url::Url;
 
@@ -22,6 +31,17 @@ pub(crate) enum WorkerState {
     Redundant,
 }
 
+/// [Whether the HTTP cache is asked for scripts](https://w3c.github.io/ServiceWorker/#dfn-update-via-cache).
+/// There is none here, so that scripts alone see the difference.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum UpdateViaCache {
+    #[default]
+    Imports,
+    All,
+    None,
+}
+
 /// What a `ServiceWorker` object is made of.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -34,9 +54,11 @@ pub(crate) struct WorkerInfo {
 
 /// What a `ServiceWorkerRegistration` object is made of.
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct RegistrationInfo {
     pub(crate) id: u32,
     pub(crate) scope: Url,
+    pub(crate) update_via_cache: UpdateViaCache,
     pub(crate) installing: Option<WorkerInfo>,
     pub(crate) waiting: Option<WorkerInfo>,
     pub(crate) active: Option<WorkerInfo>,
@@ -53,12 +75,19 @@ pub(crate) struct AtStart {
     pub(crate) worker: Option<WorkerInfo>,
 }
 
-/// What a `Client` object is made of: a window, as nothing else is a client yet.
+/// What a `WindowClient` object is made of. Windows are the only clients, and all are visible.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct ClientInfo {
     pub(crate) id: String,
     pub(crate) url: Url,
+    pub(crate) focused: bool,
+    #[serde(rename = "isFrame")]
+    pub(crate) is_frame: bool,
 }
+
+/// A [client](https://w3c.github.io/ServiceWorker/#dfn-service-worker-client): a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ClientId(pub(crate) RealmId);
 
 /// Who sent a message.
 #[derive(Clone, Debug, Serialize)]
@@ -66,6 +95,47 @@ pub(crate) struct ClientInfo {
 pub(crate) enum Source {
     Client(ClientInfo),
     Worker(WorkerInfo),
+}
+
+/// What is posted from one realm to another.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Message {
+    /// The serialized value, a byte in each character.
+    data: String,
+    /// What is transferred, as resources of the realm that the message is in.
+    transferables: Value,
+    #[serde(skip)]
+    transferred: Transferred,
+}
+
+/// What is transferred, while the message is in no realm. Dropping it closes ports.
+#[derive(Clone, Default)]
+struct Transferred(Arc<Mutex<Vec<Transferable>>>);
+
+impl fmt::Debug for Transferred {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Transferred").field(&self.0.lock().len()).finish()
+    }
+}
+
+impl Message {
+    /// Takes what is transferred out of the realm.
+    pub(crate) fn leave(&mut self, state: &mut OpState) -> Result<(), JsErrorBox> {
+        let wrong = |error: serde_json::Error| JsErrorBox::type_error(error.to_string());
+        let transferables = serde_json::from_value(self.transferables.take()).map_err(wrong)?;
+        let transferred = deserialize_js_transferables(state, transferables);
+        *self.transferred.0.lock() = transferred.map_err(JsErrorBox::from_err)?;
+        Ok(())
+    }
+
+    /// Brings what is transferred to the realm.
+    pub(crate) fn arrive(&mut self, state: &mut OpState) -> Result<(), JsErrorBox> {
+        let transferred = mem::take(&mut *self.transferred.0.lock());
+        let transferables = serde_json::to_value(serialize_transferables(state, transferred));
+        let wrong = |error: serde_json::Error| JsErrorBox::generic(error.to_string());
+        self.transferables = transferables.map_err(wrong)?;
+        Ok(())
+    }
 }
 
 /// The events that an installation consists of.
@@ -94,10 +164,21 @@ pub(crate) enum ToRealm {
     Controller { worker: WorkerInfo },
     /// Fire this event.
     Fire { event: u32, name: LifecycleEvent },
-    /// Fire a `message` event at this worker. `data` is serialized, a byte in each character.
-    WorkerMessage { event: u32, data: String, source: Source },
+    /// Fire a `message` event at this worker.
+    WorkerMessage { event: u32, message: Message, source: Source },
     /// Fire a `message` event at `navigator.serviceWorker`.
-    ClientMessage { data: String, source: Source },
+    ClientMessage { message: Message, source: Source },
+}
+
+impl ToRealm {
+    pub(crate) fn message(&mut self) -> Option<&mut Message> {
+        match self {
+            Self::WorkerMessage { message, .. } | Self::ClientMessage { message, .. } => {
+                Some(message)
+            }
+            _ => None,
+        }
+    }
 }
 
 /// What a call comes to.
@@ -123,6 +204,16 @@ impl Exception {
         Self { name: "TypeError", message: message.into() }
     }
 
+    /// No event says that the user wants a window now.
+    pub(crate) fn no_activation() -> Self {
+        let message = "This is allowed while a click is handled".to_owned();
+        Self { name: "InvalidAccessError", message }
+    }
+
+    pub(crate) fn invalid_state(message: impl Into<String>) -> Self {
+        Self { name: "InvalidStateError", message: message.into() }
+    }
+
     pub(crate) fn security(message: impl Into<String>) -> Self {
         Self { name: "SecurityError", message: message.into() }
     }
@@ -133,7 +224,10 @@ impl Exception {
 #[serde(tag = "kind", rename_all = "camelCase")]
 pub(crate) enum FromRealm {
     /// `register()`, its URLs parsed.
-    Register { call: u32, script: Url, scope: Option<Url> },
+    #[serde(rename_all = "camelCase")]
+    Register { call: u32, script: Url, scope: Option<Url>, update_via_cache: UpdateViaCache },
+    /// `update()`
+    Update { call: u32, registration: u32 },
     /// `getRegistration()`
     GetRegistration { call: u32, url: Url },
     /// `getRegistrations()`
@@ -149,15 +243,30 @@ pub(crate) enum FromRealm {
     MatchClients { call: u32, include_uncontrolled: bool },
     /// `clients.get()`
     GetClient { call: u32, id: String },
+    /// `clients.openWindow()`
+    OpenWindow { call: u32, url: Url },
+    /// `WindowClient.focus()`
+    Focus { call: u32, client: String },
     /// `ServiceWorker.postMessage()`
-    PostToWorker { worker: u32, data: String },
+    PostToWorker { worker: u32, message: Message },
     /// `Client.postMessage()`
-    PostToClient { client: String, data: String },
+    PostToClient { client: String, message: Message },
     /// The event is over: its dispatch, and what its lifetime was extended by.
     Fired { event: u32, rejected: Option<String> },
     /// The realm has ended.
     #[serde(skip)]
     Ended,
+}
+
+impl FromRealm {
+    pub(crate) fn message(&mut self) -> Option<&mut Message> {
+        match self {
+            Self::PostToWorker { message, .. } | Self::PostToClient { message, .. } => {
+                Some(message)
+            }
+            _ => None,
+        }
+    }
 }
 
 /// A realm's line to the owner of the service workers.

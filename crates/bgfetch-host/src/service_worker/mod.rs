@@ -7,6 +7,8 @@ mod loader;
 mod message;
 mod registration;
 mod stored;
+mod update;
+mod windows;
 mod worker;
 
 use std::collections::HashMap;
@@ -24,14 +26,16 @@ use tokio::sync::{Mutex as AsyncMutex, mpsc, watch};
 use url::Url;
 
 pub use loader::{LoadedScript, ScriptKind, ScriptLoader, ScriptNotLoaded};
+pub use message::ClientId;
+pub use windows::OpenWindow;
 
 use crate::extension::{Console, RealmKind, Shared};
 use crate::network::Network;
 use crate::page::{self, PageState};
 use crate::policies::snapshot;
 use crate::realm::{Realm, RealmOptions};
-pub(crate) use message::{AtStart, Connection};
-use message::{FromRealm, Import, RealmId, ToRealm, WorkerState};
+pub(crate) use message::{AtStart, Connection, FromRealm, Import};
+use message::{RealmId, ToRealm, WorkerState};
 use registration::State;
 use worker::Worker;
 
@@ -47,6 +51,8 @@ pub struct ServiceWorkersOptions {
     pub console: Console,
     /// How scripts reach the network. None where they do not: there is no `fetch()` then.
     pub network: Option<Network>,
+    /// Opens windows for workers. None where they cannot.
+    pub open_window: Option<OpenWindow>,
     /// How long a worker without events goes on running. Browsers take 30 seconds.
     pub idle_limit: Duration,
     /// How long a worker's script, its `install`, `activate` and `message` events may each take. Browsers
@@ -65,6 +71,16 @@ impl fmt::Debug for ServiceWorkersOptions {
 /// When the last is dropped the workers end. It must not be dropped by one of its own realms.
 #[derive(Clone)]
 pub struct ServiceWorkers(Arc<Inner>);
+
+/// Service workers that end with their user agent. What belongs to a realm must not keep them.
+#[derive(Clone)]
+pub(crate) struct WeakServiceWorkers(Weak<Inner>);
+
+impl WeakServiceWorkers {
+    pub(crate) fn upgrade(&self) -> Option<ServiceWorkers> {
+        self.0.upgrade().map(ServiceWorkers)
+    }
+}
 
 impl fmt::Debug for ServiceWorkers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -95,11 +111,12 @@ impl ServiceWorkers {
     pub fn open(options: ServiceWorkersOptions) -> io::Result<Self> {
         let stored = options.file.as_deref().map(stored::read).transpose()?.unwrap_or_default();
         let mut state = State::default();
-        for stored::StoredRegistration { key, script_url, scripts } in stored {
-            let id = state.next_id();
-            let activated = WorkerState::Activated;
-            let worker = Worker::new(id, key.clone(), script_url, activated, scripts);
-            state.create(key).active = Some(worker);
+        let mut waiting = Vec::new();
+        for stored in stored {
+            if stored.waiting.is_some() {
+                waiting.push(stored.key.clone());
+            }
+            state.restore(stored);
         }
         let (outbox, messages) = mpsc::unbounded_channel();
         let inner = Arc::new(Inner {
@@ -112,6 +129,10 @@ impl ServiceWorkers {
             file: AsyncMutex::default(),
         });
         inner.runtime.spawn(receive(Arc::downgrade(&inner), messages));
+        // No window is there that a waiting worker would wait for.
+        for key in waiting {
+            inner.spawn(Arc::clone(&inner).try_activate(key));
+        }
         Ok(Self(inner))
     }
 
@@ -130,9 +151,8 @@ impl ServiceWorkers {
     ///
     /// When the engine is closed.
     pub async fn connect(&self, engine: Engine) -> bgfetch::Result<()> {
-        let stored = self.0.state.lock().to_store();
-        for registration in stored {
-            let RegistrationKey { storage_key, scope } = registration.key;
+        let active = self.0.state.lock().active_keys();
+        for RegistrationKey { storage_key, scope } in active {
             engine.register(storage_key, scope).await?;
         }
         self.0.engine.send_replace(Some(engine));
@@ -177,25 +197,46 @@ impl ServiceWorkers {
     /// When the window's thread could not be started.
     pub fn open_window(&self, url: Url, policies: PolicySnapshot) -> io::Result<Realm> {
         let online = watch::Sender::new(true).subscribe();
-        let (page, begin) = PageState::new(policies, online, None);
+        let (page, begin) = PageState::new(policies, online);
         page::start(begin, page::no_document());
         self.open_page_window(url, Arc::new(page))
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakServiceWorkers {
+        WeakServiceWorkers(Arc::downgrade(&self.0))
     }
 
     /// Opens the window of a page.
     pub(crate) fn open_page_window(&self, url: Url, page: Arc<PageState>) -> io::Result<Realm> {
         let (inbox, messages) = mpsc::unbounded_channel();
         let storage_key = storage_key(&url);
+        self.0.soft_update(&storage_key, &url);
         let (realm, at_start) = {
             let mut state = self.0.state.lock();
             let realm = RealmId(state.next_id());
-            (realm, state.add_window(realm, storage_key, url.clone(), inbox))
+            (realm, state.add_window(realm, storage_key, url.clone(), page.is_frame(), inbox))
         };
         let connection = self.0.connection(realm, at_start, messages, None);
         let of_page = Arc::clone(&page);
         let policies = move || of_page.policies();
         let options = self.0.realm_options(RealmKind::Window, url, policies, None);
         Realm::connected(options, Some(connection), Some(page))
+    }
+
+    /// Starts the realm of a dedicated or shared worker, which imports scripts by `import`.
+    pub(crate) fn open_worker_realm(
+        &self,
+        kind: RealmKind,
+        url: Url,
+        policies: PolicySnapshot,
+        import: Import,
+    ) -> io::Result<Realm> {
+        // Nothing is sent to it, as it is no client.
+        let (_, messages) = mpsc::unbounded_channel();
+        let realm = RealmId(self.0.state.lock().next_id());
+        let connection = self.0.connection(realm, AtStart::default(), messages, Some(import));
+        let options = self.0.realm_options(kind, url, move || policies.clone(), None);
+        Realm::connected(options, Some(connection), None)
     }
 
     /// The URL of the script of that registration's active worker.
@@ -344,7 +385,7 @@ impl Inner {
         })
     }
 
-    /// Keeps the registrations that have an active worker.
+    /// Keeps the registrations that have a worker which is installed.
     async fn store(&self) {
         let Some(path) = self.options.file.clone() else {
             return;

@@ -1,5 +1,6 @@
 //! The registrations and who is told of their changes.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -8,16 +9,17 @@ use tokio::sync::mpsc;
 use url::Url;
 
 use super::message::{
-    Answer, AtStart, ClientInfo, Exception, RealmId, RegistrationInfo, Source, ToRealm, WorkerInfo,
-    WorkerState,
+    Answer, AtStart, ClientInfo, Exception, Message, RealmId, RegistrationInfo, Source, ToRealm,
+    UpdateViaCache, WorkerInfo, WorkerState,
 };
-use super::stored::StoredRegistration;
+use super::stored::{StoredRegistration, StoredWorker};
 use super::worker::Worker;
 
 /// A [service worker registration](https://w3c.github.io/ServiceWorker/#dfn-service-worker-registration).
 pub(crate) struct Registration {
     pub(crate) id: u32,
     pub(crate) key: RegistrationKey,
+    pub(crate) update_via_cache: UpdateViaCache,
     pub(crate) installing: Option<Arc<Worker>>,
     pub(crate) waiting: Option<Arc<Worker>>,
     pub(crate) active: Option<Arc<Worker>>,
@@ -28,9 +30,12 @@ pub(crate) struct Client {
     pub(crate) storage_key: StorageKey,
     /// The URL of its page. None for a service worker, which nothing controls.
     page: Option<Url>,
+    is_frame: bool,
     /// The worker that it is of, where it is a service worker.
     pub(crate) worker: Option<Arc<Worker>>,
     controller: Option<Arc<Worker>>,
+    /// When it was focused, on the clock of `next_id`. Windows are when they are opened.
+    focused: u32,
     inbox: mpsc::UnboundedSender<ToRealm>,
 }
 
@@ -51,6 +56,7 @@ impl Registration {
         RegistrationInfo {
             id: self.id,
             scope: self.key.scope.clone(),
+            update_via_cache: self.update_via_cache,
             installing: info(&self.installing),
             waiting: info(&self.waiting),
             active: info(&self.active),
@@ -80,6 +86,7 @@ impl State {
         self.registrations.push(Registration {
             id,
             key,
+            update_via_cache: UpdateViaCache::default(),
             installing: None,
             waiting: None,
             active: None,
@@ -87,6 +94,20 @@ impl State {
         let last = self.registrations.len() - 1;
         #[expect(clippy::indexing_slicing, reason = "one was just pushed")]
         &mut self.registrations[last]
+    }
+
+    /// A registration as it was kept.
+    pub(crate) fn restore(&mut self, stored: StoredRegistration) {
+        let StoredRegistration { key, update_via_cache, waiting, active } = stored;
+        let mut worker = |stored: Option<StoredWorker>, state| {
+            let StoredWorker { script_url, scripts } = stored?;
+            Some(Worker::new(self.next_id(), key.clone(), script_url, state, scripts))
+        };
+        let waiting = worker(waiting, WorkerState::Installed);
+        let active = worker(active, WorkerState::Activated);
+        let registration = self.create(key);
+        (registration.waiting, registration.active) = (waiting, active);
+        registration.update_via_cache = update_via_cache;
     }
 
     pub(crate) fn get(&self, key: &RegistrationKey) -> Option<&Registration> {
@@ -118,6 +139,12 @@ impl State {
         self.registrations.iter().filter(of_key).map(Registration::info).collect()
     }
 
+    /// The keys of the registrations that have an active worker.
+    pub(crate) fn active_keys(&self) -> Vec<RegistrationKey> {
+        let active = self.registrations.iter().filter(|registration| registration.active.is_some());
+        active.map(|registration| registration.key.clone()).collect()
+    }
+
     /// The workers of all registrations.
     pub(crate) fn workers(&self) -> Vec<Arc<Worker>> {
         let all = self.registrations.iter().chain(&self.unregistered);
@@ -126,15 +153,20 @@ impl State {
     }
 
     pub(crate) fn to_store(&self) -> Vec<StoredRegistration> {
-        let store = |registration: &Registration| {
-            let worker = registration.active.as_ref()?;
-            Some(StoredRegistration {
-                key: registration.key.clone(),
+        let worker = |worker: &Option<Arc<Worker>>| {
+            worker.as_ref().map(|worker| StoredWorker {
                 script_url: worker.script_url.clone(),
                 scripts: worker.scripts.lock().clone(),
             })
         };
-        self.registrations.iter().filter_map(store).collect()
+        let store = |registration: &Registration| StoredRegistration {
+            key: registration.key.clone(),
+            update_via_cache: registration.update_via_cache,
+            waiting: worker(&registration.waiting),
+            active: worker(&registration.active),
+        };
+        let stored = self.registrations.iter().map(store);
+        stored.filter(|stored| stored.waiting.is_some() || stored.active.is_some()).collect()
     }
 
     /// Takes a registration out of the list. Gives the workers to be cleared, which are none while
@@ -182,6 +214,7 @@ impl State {
         realm: RealmId,
         storage_key: StorageKey,
         page: Url,
+        is_frame: bool,
         inbox: mpsc::UnboundedSender<ToRealm>,
     ) -> AtStart {
         let registration =
@@ -192,7 +225,10 @@ impl State {
             controller: controller.as_ref().map(|worker| worker.info()),
             worker: None,
         };
-        let client = Client { storage_key, page: Some(page), worker: None, controller, inbox };
+        let focused = realm.0;
+        let page = Some(page);
+        let worker = None;
+        let client = Client { storage_key, page, is_frame, worker, controller, focused, inbox };
         self.clients.insert(realm, client);
         at_start
     }
@@ -213,7 +249,9 @@ impl State {
             worker: Some(worker.info()),
         };
         let worker = Some(Arc::clone(worker));
-        let client = Client { storage_key, page: None, worker, controller: None, inbox };
+        let (page, controller, focused) = (None, None, 0);
+        let is_frame = false;
+        let client = Client { storage_key, page, is_frame, worker, controller, focused, inbox };
         self.clients.insert(realm, client);
         at_start
     }
@@ -295,13 +333,38 @@ impl State {
         self.clear_unused()
     }
 
-    /// The windows that the worker controls, or `all` of its site.
+    /// The windows that the worker controls, or `all` of its site: the one that was focused last
+    /// comes first.
     pub(crate) fn clients_of(&self, worker: &Worker, all: bool) -> Vec<ClientInfo> {
         let windows = self.clients.iter().filter(|(_, client)| {
             let controls = client.controller.as_ref().is_some_and(|found| found.id == worker.id);
             client.storage_key == worker.key.storage_key && (all || controls)
         });
-        windows.filter_map(|(realm, client)| client.info(*realm)).collect()
+        let mut windows: Vec<_> = windows.collect();
+        windows.sort_by_key(|(_, client)| Reverse(client.focused));
+        windows.into_iter().filter_map(|(realm, client)| self.info(*realm, client)).collect()
+    }
+
+    /// The window of that id, where it is of the worker's site.
+    pub(crate) fn client_of(&self, worker: &Worker, id: &str) -> Option<ClientInfo> {
+        self.clients_of(worker, true).into_iter().find(|client| client.id == id)
+    }
+
+    /// Brings a window of the worker's site to the front.
+    pub(crate) fn focus(&mut self, worker: &Worker, id: &str) -> Option<ClientInfo> {
+        let client = self.client_of(worker, id)?;
+        let focused = self.next_id();
+        let mut all = self.clients.iter_mut();
+        let (_, found) = all.find(|(realm, _)| realm.0.to_string() == client.id)?;
+        found.focused = focused;
+        self.client_of(worker, id)
+    }
+
+    fn info(&self, realm: RealmId, client: &Client) -> Option<ClientInfo> {
+        let url = client.page.clone()?;
+        let last = self.clients.values().map(|client| client.focused).max();
+        let focused = last == Some(client.focused);
+        Some(ClientInfo { id: realm.0.to_string(), url, focused, is_frame: client.is_frame })
     }
 
     /// The worker of that number, where the realm is of its site, and the realm as a source.
@@ -312,18 +375,18 @@ impl State {
         let same_site = worker.key.storage_key == client.storage_key;
         let source = match &client.worker {
             Some(worker) => Source::Worker(worker.info()),
-            None => Source::Client(client.info(realm)?),
+            None => Source::Client(self.info(realm, client)?),
         };
         same_site.then_some((worker, source))
     }
 
     /// Posts a message of a worker to a window.
-    pub(crate) fn post_to_client(&self, worker: &Worker, id: &str, data: String) {
+    pub(crate) fn post_to_client(&self, worker: &Worker, id: &str, message: Message) {
         let known = self.clients.iter().find(|(realm, _)| realm.0.to_string() == id);
         // A window that is closed gets none.
         if let Some((_, client)) = known.filter(|(_, to)| to.storage_key == worker.key.storage_key)
         {
-            client.tell(ToRealm::ClientMessage { data, source: Source::Worker(worker.info()) });
+            client.tell(ToRealm::ClientMessage { message, source: Source::Worker(worker.info()) });
         }
     }
 
@@ -352,11 +415,6 @@ impl State {
 }
 
 impl Client {
-    fn info(&self, realm: RealmId) -> Option<ClientInfo> {
-        let url = self.page.clone()?;
-        Some(ClientInfo { id: realm.0.to_string(), url })
-    }
-
     fn control(&mut self, worker: &Arc<Worker>) {
         self.controller = Some(Arc::clone(worker));
         let worker: WorkerInfo = worker.info();

@@ -9,10 +9,20 @@ use bgfetch::{PolicyContainer, RegistrationKey};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-/// A registration with an active worker.
+use super::message::UpdateViaCache;
+
+/// A registration with a worker that is installed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StoredRegistration {
     pub(crate) key: RegistrationKey,
+    pub(crate) update_via_cache: UpdateViaCache,
+    pub(crate) waiting: Option<StoredWorker>,
+    pub(crate) active: Option<StoredWorker>,
+}
+
+/// A worker. Its state is told by where it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StoredWorker {
     pub(crate) script_url: Url,
     pub(crate) scripts: Scripts,
 }
@@ -62,11 +72,15 @@ mod tests {
                 storage_key: StorageKey("app".into()),
                 scope: "https://app.test/".parse().unwrap(),
             },
-            script_url: url.clone(),
-            scripts: Scripts {
-                policies: PolicyContainer::default(),
-                by_url: [(url, "'use strict';".to_owned())].into(),
-            },
+            update_via_cache: UpdateViaCache::None,
+            waiting: None,
+            active: Some(StoredWorker {
+                script_url: url.clone(),
+                scripts: Scripts {
+                    policies: PolicyContainer::default(),
+                    by_url: [(url, "'use strict';".to_owned())].into(),
+                },
+            }),
         };
         for registrations in [vec![registration], Vec::new()] {
             write(&path, &registrations).unwrap();

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bgfetch::embedder::BoxFuture;
-use bgfetch::{FunctionalEvent, RegistrationKey};
+use bgfetch::{EventKind, FunctionalEvent, RegistrationKey};
 use bgfetch_deno::EventsSender;
 use parking_lot::Mutex;
 use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot, watch};
@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::Inner;
-use super::message::{LifecycleEvent, RealmId, Source, ToRealm, WorkerInfo, WorkerState};
+use super::message::{LifecycleEvent, Message, RealmId, Source, ToRealm, WorkerInfo, WorkerState};
 use super::stored::Scripts;
 use crate::realm::Realm;
 
@@ -25,7 +25,7 @@ pub(crate) struct Worker {
     pub(crate) skip_waiting: Mutex<bool>,
     pub(crate) scripts: Mutex<Scripts>,
     /// Messages that were posted and wait for the worker's start, in their order.
-    pub(crate) messages: Mutex<VecDeque<(String, Source)>>,
+    pub(crate) messages: Mutex<VecDeque<(Message, Source)>>,
     /// Locked while it starts, so that it does so once.
     running: AsyncMutex<Option<Arc<Running>>>,
     /// What keeps it alive: events that are not over.
@@ -138,6 +138,14 @@ impl Worker {
         Ok(running)
     }
 
+    /// Whether the user wants something of the worker right now: an event tells it of a click.
+    pub(crate) async fn has_user_activation(&self) -> bool {
+        let running = self.running.lock().await;
+        let Some(running) = &*running else { return false };
+        let functional = running.functional.lock();
+        functional.iter().any(|event| event.kind() == EventKind::Click && event.is_active())
+    }
+
     /// [Terminate Service Worker](https://w3c.github.io/ServiceWorker/#terminate-service-worker):
     /// its events are over, and not handled.
     pub(crate) async fn terminate(&self) {
@@ -192,10 +200,10 @@ impl Running {
         let over = {
             // The messages are sent in the order of the queue.
             let mut messages = worker.messages.lock();
-            let Some((data, source)) = messages.pop_front() else {
+            let Some((message, source)) = messages.pop_front() else {
                 return Ok(());
             };
-            self.begin(|event| ToRealm::WorkerMessage { event, data, source })
+            self.begin(|event| ToRealm::WorkerMessage { event, message, source })
         };
         over.await
     }

@@ -13,6 +13,7 @@ use deno_core::futures::FutureExt;
 use deno_core::futures::future::BoxFuture;
 use parking_lot::Mutex;
 use serde_json::Value;
+use tempfile::TempDir;
 use tokio::sync::watch;
 
 pub(crate) struct Agent {
@@ -21,6 +22,8 @@ pub(crate) struct Agent {
     errors: Arc<Mutex<Vec<String>>>,
     shared: Shared,
     worker: Arc<Worker>,
+    /// What caches are in, where the test does not say.
+    _folder: Option<TempDir>,
 }
 
 /// Fires events at the worker's realm, where it runs.
@@ -49,7 +52,9 @@ impl Agent {
 
     /// An agent whose engine differs from the usual.
     pub(crate) async fn with(change: impl FnOnce(Builder) -> Builder) -> Self {
-        Self::with_caches(CacheStore::open(None).unwrap(), change).await
+        let folder = tempfile::tempdir().unwrap();
+        let caches = CacheStore::open(folder.path()).unwrap();
+        Self { _folder: Some(folder), ..Self::with_caches(caches, change).await }
     }
 
     /// An agent with these caches.
@@ -68,6 +73,7 @@ impl Agent {
             errors: Arc::default(),
             shared: Shared::with_caches(caches),
             worker,
+            _folder: None,
         }
     }
 

@@ -1,9 +1,10 @@
 //! `caches` and Cache as scripts see them.
 
+use std::sync::Arc;
+
 use bgfetch::{PolicySnapshot, StorageKey};
 use bgfetch_host::{Realm, RealmKind, RealmOptions, Shared};
 use serde_json::{Value, json};
-use std::sync::Arc;
 
 use crate::agent::{Agent, run};
 
@@ -203,9 +204,9 @@ async fn realms_of_a_storage_key_have_the_same_caches() {
 #[tokio::test]
 async fn only_secure_contexts_have_caches() {
     let agent = Agent::start().await;
-    for (url, expected) in [("http://app.test/", false), ("https://app.test/", true)] {
-        let url: url::Url = url.parse().unwrap();
-        let policies = PolicySnapshot::of(&url);
+    for expected in [false, true] {
+        let url = agent.origin.url("/page.html");
+        let policies = PolicySnapshot { secure_context: expected, ..PolicySnapshot::of(&url) };
         let realm = Realm::start(RealmOptions {
             kind: RealmKind::Window,
             url,
@@ -218,6 +219,7 @@ async fn only_secure_contexts_have_caches() {
             },
             shared: Shared::default(),
             console: Arc::new(|_, _| ()),
+            network: None,
         })
         .unwrap();
         let names = "['caches', 'Cache', 'CacheStorage'].map((name) => name in self)";

@@ -14,7 +14,7 @@ use crate::agent::{Agent, hold, run};
 
 /// An agent that keeps everything in a folder.
 async fn in_folder(folder: &TempDir) -> Agent {
-    let caches = CacheStore::open(Some(&folder.path().join("caches"))).unwrap();
+    let caches = CacheStore::open(&folder.path().join("caches")).unwrap();
     let store = folder.path().join("store");
     Agent::with_caches(caches, |builder| builder.directory(store)).await
 }
@@ -55,7 +55,7 @@ async fn caches_are_there_after_a_restart() {
     .await;
     assert_eq!(bodies(&folder).len(), 4);
     // Nobody else may write there meanwhile.
-    CacheStore::open(Some(&folder.path().join("caches"))).unwrap_err();
+    CacheStore::open(&folder.path().join("caches")).unwrap_err();
     drop(agent);
     // What a crash or somebody's hands may leave.
     let [_, _, gone, cut] = <[PathBuf; 4]>::try_from(bodies(&folder)).unwrap();

@@ -13,4 +13,6 @@ mod realm;
 mod record;
 mod registration;
 mod service_worker;
+mod update;
 mod user_agent;
+mod window_client;

@@ -38,7 +38,7 @@ async fn records_are_found_right_after_the_call_even_where_they_fail_without_the
     let (release, released) = sync_mpsc::channel::<()>();
     let released = Mutex::new(released);
     // Holds up the page where it writes to its console.
-    let console = Arc::new(move |_, _: &str| {
+    let console = Arc::new(move |_: &_, _, _: &str| {
         reaches.send(()).unwrap();
         released.lock().recv().unwrap();
     });

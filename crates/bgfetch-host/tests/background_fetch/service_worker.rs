@@ -67,7 +67,7 @@ async fn a_page_registers_a_worker_fetches_and_the_worker_is_told() {
     ]);
     assert_eq!(seen.await, expected);
     let lines = [agent.next_line().await, agent.next_line().await, agent.next_line().await];
-    let noted = "install,installing,ExtendableEvent,true,activate,activating,ExtendableEvent,true";
+    let noted = "install,installing,InstallEvent,true,activate,activating,ExtendableEvent,true";
     assert_eq!(lines, ["started", noted, "film: 5000"]);
 }
 
@@ -359,4 +359,54 @@ async fn a_worker_whose_script_never_ends_is_stopped_and_the_next_event_starts_i
     agent.workers.stop(&registration(&origin)).await;
     run(&page, "await registration.backgroundFetch.fetch('film', '/film'); return null;").await;
     while agent.next_line().await != "told" {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ports_and_buffers_are_transferred_between_pages_and_workers() {
+    let origin = Origin::start();
+    let script = "
+        onactivate = (event) => event.waitUntil(clients.claim());
+        onmessage = ({ data, ports, source }) => {
+            const [port] = ports;
+            port.onmessage = (event) => port.postMessage(`${event.data} back`);
+            const { port1, port2 } = new MessageChannel();
+            port1.onmessage = (event) => port1.postMessage(`${event.data} again`);
+            source.postMessage([data.port === port, data.buffer.byteLength, port2],
+                { transfer: [port2] });
+        };";
+    let agent = UserAgent::start(&Scripts::of(&[("/sw.js", script)])).await;
+    let page = agent.window(&origin.url("/"));
+    let seen = run(
+        &page,
+        "const changed = new Promise((resolve) => container.oncontrollerchange = resolve);
+         await container.register('sw.js');
+         await changed;
+         const { controller } = container;
+         const answered = new Promise((resolve) => container.onmessage = resolve);
+         const { port1, port2 } = new MessageChannel();
+         const buffer = new ArrayBuffer(8);
+         controller.postMessage({ port: port2, buffer }, [port2, buffer]);
+         const { data: [same, length, port], ports } = await answered;
+         const say = (port, text) => new Promise((resolve) => {
+             port.onmessage = ({ data }) => resolve(data);
+             port.postMessage(text);
+         });
+         const name = (act) => { try { act(); return 'done'; } catch (error) { return error.name; } };
+         const said = [await say(port1, 'there and'), await say(port, 'and')];
+         const refused = [
+             name(() => controller.postMessage(null, [port2])),
+             name(() => controller.postMessage(null, [buffer])),
+             name(() => controller.postMessage(() => {})),
+             name(() => port1.postMessage(() => {})),
+             name(() => port1.postMessage({ nested: [Symbol()] })),
+             name(() => port1.postMessage(null, [port1])),
+             name(() => port1.postMessage()),
+         ];
+         port1.close();
+         port.close();
+         return [same, length, ports[0] === port, buffer.byteLength, said, refused];",
+    );
+    let refused = [&["DataCloneError"; 6][..], &["TypeError"]].concat();
+    let said = ["there and back", "and again"];
+    assert_eq!(seen.await, json!([true, 8, true, 0, said, refused]));
 }

@@ -1,6 +1,7 @@
 //! A user agent with service workers of its own: a real server, a real engine, scripts in memory.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,8 @@ use url::Url;
 
 pub(crate) struct UserAgent {
     pub(crate) workers: ServiceWorkers,
+    /// The windows that workers opened.
+    windows: Arc<Mutex<Vec<Realm>>>,
     /// What scripts write to their consoles.
     console: mpsc::UnboundedReceiver<String>,
 }
@@ -31,6 +34,14 @@ impl Scripts {
     pub(crate) fn of(scripts: &[(&str, &str)]) -> Self {
         let owned = |(path, source): &(&str, &str)| (path.to_string(), source.to_string());
         Self(Arc::new(Mutex::new(scripts.iter().map(owned).collect())))
+    }
+
+    pub(crate) fn set(&self, path: &str, source: &str) {
+        self.0.lock().insert(path.to_owned(), source.to_owned());
+    }
+
+    pub(crate) fn remove(&self, path: &str) {
+        self.0.lock().remove(path);
     }
 
     pub(crate) fn remove_all(&self) {
@@ -66,12 +77,20 @@ impl UserAgent {
         let (sender, console) = mpsc::unbounded_channel();
         let console_of_realms: Console =
             Arc::new(move |_, _, message| drop(sender.send(message.to_owned())));
+        let windows = Arc::<Mutex<Vec<Realm>>>::default();
+        let opened_by_workers = Arc::clone(&windows);
         let workers = ServiceWorkers::open(ServiceWorkersOptions {
             loader: Arc::new(scripts.clone()),
             file: folder.map(|folder| folder.join("service-workers.json")),
             shared: Shared::default(),
             console: console_of_realms,
             network: None,
+            open_window: Some(Arc::new(move |workers: ServiceWorkers, url: Url| {
+                let opened = workers.open_window(url.clone(), PolicySnapshot::of(&url)).unwrap();
+                let client = opened.client_id();
+                opened_by_workers.lock().push(opened);
+                Box::pin(async move { client })
+            })),
             idle_limit,
             event_limit: Duration::from_secs(60),
         })
@@ -82,11 +101,23 @@ impl UserAgent {
             None => builder.ephemeral(),
         };
         workers.connect(builder.open().unwrap()).await.unwrap();
-        Self { workers, console }
+        Self { workers, windows, console }
     }
 
     pub(crate) fn window(&self, url: &Url) -> Realm {
         self.workers.open_window(url.clone(), PolicySnapshot::of(url)).unwrap()
+    }
+
+    /// How many windows workers opened.
+    pub(crate) fn opened(&self) -> usize {
+        self.windows.lock().len()
+    }
+
+    /// Ends as a crash would, with a window that is open.
+    pub(crate) async fn crash(self, window: Realm) {
+        self.workers.disconnect().unwrap().kill().await;
+        drop(self);
+        drop(window);
     }
 
     /// The next line that a script writes to its console.
@@ -102,7 +133,7 @@ pub(crate) fn registration(origin: &Origin) -> RegistrationKey {
 }
 
 /// Runs the body of an async function and gives what it returns.
-pub(crate) async fn run(realm: &Realm, body: &str) -> Value {
+pub(crate) async fn run(realm: &Realm, body: impl fmt::Display) -> Value {
     let source = format!(
         "(async () => {{
              const container = navigator.serviceWorker;

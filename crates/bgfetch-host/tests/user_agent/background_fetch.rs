@@ -131,6 +131,10 @@ async fn policies_bind_the_records_of_pages_and_workers() {
             navigator.serviceWorker.onmessage = ({ data }) => resolve(data);
         });
         const { installing } = await navigator.serviceWorker.register('strict.js', { scope: '/x' });
+        while (installing.state !== 'activated') {
+            await new Promise((resolve) =>
+                installing.addEventListener('statechange', resolve, { once: true }));
+        }
         installing.postMessage(null);
         return await told;";
     assert_eq!(run(&agent.page("").await, of_worker).await, json!("TypeError"));

@@ -263,3 +263,52 @@ async fn a_script_closes_its_window() {
     drop(page);
     assert!(agent.no_line());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frame_is_a_window_of_its_own_and_a_client_until_it_is_removed() {
+    let agent = Agent::start().await;
+    agent.serve_script(
+        "/sw.js",
+        "onactivate = (event) => event.waitUntil(clients.claim());
+         onmessage = async ({ source }) => {
+             const all = await clients.matchAll();
+             source.postMessage(all.map(({ frameType, url }) => `${frameType} ${url}`).sort());
+         };",
+    );
+    let frame = "<script>console.log([typeof parent, self.x, location.pathname].join());</script>";
+    agent.serve_html("/frame.html", frame);
+    agent.origin.serve("/away.html", Reply::redirect(302, "http://other.test/"));
+    let page = agent.page("<script>self.x = 1;</script>").await;
+    let seen = run(
+        &page,
+        "const { serviceWorker } = navigator;
+         const claimed = new Promise((resolve) => serviceWorker.oncontrollerchange = resolve);
+         await serviceWorker.register('sw.js');
+         await claimed;
+         const clients = () => new Promise((resolve) => {
+             serviceWorker.onmessage = ({ data }) => resolve(data);
+             serviceWorker.controller.postMessage(null);
+         });
+         const open = (src) => new Promise((resolve) => {
+             const frame = document.createElement('iframe');
+             frame.src = src;
+             frame.onload = () => resolve(frame);
+             document.body.append(frame);
+         });
+         const frame = await open('frame.html');
+         const during = await clients();
+         frame.remove();
+         let after = await clients();
+         while (after.length > 1) after = await clients();
+         await open('http://other.test/');
+         await open('away.html');
+         return [during, after, 'contentWindow' in frame];",
+    );
+    let own = format!("top-level {}", page.url());
+    let nested = format!("nested {}", agent.origin.url("/frame.html"));
+    assert_eq!(seen.await, json!([[nested, own], [own], false]));
+    assert_eq!(agent.next_line().await, "undefined,,/frame.html");
+    for _ in ["http://other.test/", "away.html"] {
+        assert!(agent.next_line().await.contains("The frame has no page"));
+    }
+}

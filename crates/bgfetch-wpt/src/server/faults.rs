@@ -21,18 +21,17 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use http::request::Parts;
 use http::{HeaderMap, Method, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
+use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Frame;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{Semaphore, watch};
 
-/// The paths that [`respond`] answers begin so.
-pub const PREFIX: &str = "/bgfetch/";
+use super::message::Body;
 
-/// A response's body, which may break.
-pub type Body = UnsyncBoxBody<Bytes, io::Error>;
+/// The paths that [`respond`] answers begin so.
+pub(super) const PREFIX: &str = "/bgfetch/";
 
 /// What one request gets.
 #[derive(Clone, Debug, Deserialize)]
@@ -122,7 +121,7 @@ fn token(name: &str) -> Arc<Token> {
 }
 
 /// Answers a request whose path begins with [`PREFIX`].
-pub async fn respond(request: &Parts, body: Bytes) -> Response<Body> {
+pub(super) async fn respond(request: &Parts, body: Bytes) -> Response<Body> {
     let query: HashMap<String, String> =
         url::form_urlencoded::parse(request.uri.query().unwrap_or_default().as_bytes())
             .into_owned()
@@ -156,8 +155,7 @@ fn scripted(
         return serde_json::from_str(preflight).map_err(|error| error.to_string());
     }
     let script = query.get("script").ok_or("no script")?;
-    let mut script: Vec<Reply> =
-        serde_json::from_str(script).map_err(|error| error.to_string())?;
+    let mut script: Vec<Reply> = serde_json::from_str(script).map_err(|error| error.to_string())?;
     let asked = token.log.borrow().iter().filter(|logged| logged.method != "OPTIONS").count();
     let last = script.len().checked_sub(1).ok_or("an empty script")?;
     Ok(script.swap_remove(asked.min(last)))
@@ -184,6 +182,12 @@ struct Watch {
     ending: Ending,
 }
 
+impl Watch {
+    fn sent(&mut self) {
+        self.ending = Ending::Sent;
+    }
+}
+
 impl Drop for Watch {
     fn drop(&mut self) {
         self.token.log.send_modify(|log| {
@@ -194,12 +198,7 @@ impl Drop for Watch {
     }
 }
 
-async fn faulty(
-    reply: Reply,
-    token: Arc<Token>,
-    request: &Parts,
-    body: Bytes,
-) -> Response<Body> {
+async fn faulty(reply: Reply, token: Arc<Token>, request: &Parts, body: Bytes) -> Response<Body> {
     let mut index = 0;
     token.log.send_modify(|log| {
         index = log.len();
@@ -228,7 +227,8 @@ async fn faulty(
             Err(error) => return text(500, &error.to_string()),
         };
     }
-    let has_length = reply.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    let has_length =
+        reply.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-length"));
     if !reply.chunked && !has_length {
         response = response.header(header::CONTENT_LENGTH, bytes.len());
     }
@@ -272,7 +272,8 @@ fn select(reply: &Reply, headers: &HeaderMap, whole: Vec<u8>) -> (u16, Option<St
     };
     let is_current = value(header::IF_RANGE)
         .is_none_or(|it| Some(it) == validator("etag") || Some(it) == validator("last-modified"));
-    let asked = value(header::RANGE).and_then(|range| range.strip_prefix("bytes=")?.split_once('-'));
+    let asked =
+        value(header::RANGE).and_then(|range| range.strip_prefix("bytes=")?.split_once('-'));
     let (true, true, Some((first, last))) = (reply.ranges, is_current, asked) else {
         return (reply.status, None, whole);
     };
@@ -312,22 +313,110 @@ fn sending(reply: &Reply, mut rest: Bytes, mut watch: Watch) -> Body {
         if hold.is_some() {
             released(&watch.token).await;
         }
-        watch.ending = Ending::Sent;
+        watch.sent();
         rest
     };
     let pieces = stream::iter([first]).chain(stream::once(later)).map(Ok);
-    let end = is_cut.then(|| Err(io::Error::other("cut as the script says")));
+    let end = is_cut.then_some(async {
+        // What was sent before leaves when the body has no more for now.
+        tokio::task::yield_now().await;
+        Err(io::Error::other("cut as the script says"))
+    });
     // No frame is empty: some servers end a body there.
     let frames = pieces
-        .chain(stream::iter(end))
+        .chain(stream::iter(end).then(|end| end))
         .try_filter(|bytes| ready(!bytes.is_empty()))
         .map_ok(Frame::data);
-    UnsyncBoxBody::new(StreamBody::new(frames))
+    StreamBody::new(frames).boxed_unsync()
 }
 
 fn text(status: u16, text: &str) -> Response<Body> {
     let body = Full::new(Bytes::from(text.to_owned())).map_err(|never: Infallible| match never {});
-    let mut response = Response::new(UnsyncBoxBody::new(body));
+    let mut response = Response::new(body.boxed_unsync());
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Asks for a path whose token is `name` and whose script is the rest of the query.
+    async fn ask(path: &str, name: &str, query: &str, headers: &[(&str, &str)]) -> Response<Body> {
+        let uri = format!("/bgfetch/{path}?token={name}&{query}");
+        let mut request = http::Request::get(uri);
+        for (header, value) in headers {
+            request = request.header(*header, *value);
+        }
+        let (head, ()) = request.body(()).unwrap().into_parts();
+        respond(&head, Bytes::new()).await
+    }
+
+    fn script(replies: serde_json::Value) -> String {
+        let query = [("script", replies.to_string())];
+        url::form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish()
+    }
+
+    async fn bytes(response: Response<Body>) -> Bytes {
+        response.into_body().collect().await.unwrap().to_bytes()
+    }
+
+    #[tokio::test]
+    async fn each_request_gets_its_reply_and_those_after_the_last_get_the_last() {
+        let script = script(serde_json::json!([{ "status": 503 }, { "text": "found" }]));
+        assert_eq!(ask("faults/a", "replies", &script, &[]).await.status(), 503);
+        for _ in 0..2 {
+            let response = ask("faults/b", "replies", &script, &[]).await;
+            assert_eq!(response.status(), 200);
+            assert_eq!(bytes(response).await, "found");
+        }
+    }
+
+    #[tokio::test]
+    async fn ranges_are_honoured_for_the_current_representation_alone() {
+        let reply = serde_json::json!({ "text": "0123456789", "ranges": true, "headers": [["ETag", "\"a\""]] });
+        let script = script(serde_json::json!([reply]));
+        let range = ("range", "bytes=4-");
+        let response = ask("faults", "ranges", &script, &[range, ("if-range", "\"a\"")]).await;
+        assert_eq!(response.status(), 206);
+        assert_eq!(response.headers()["content-range"], "bytes 4-9/10");
+        assert_eq!(bytes(response).await, "456789");
+        let response = ask("faults", "ranges", &script, &[range, ("if-range", "\"b\"")]).await;
+        assert_eq!(response.status(), 200);
+        let response = ask("faults", "ranges", &script, &[("range", "bytes=10-")]).await;
+        assert_eq!(response.status(), 416);
+        assert_eq!(response.headers()["content-range"], "bytes */10");
+    }
+
+    #[tokio::test]
+    async fn a_cut_body_breaks_after_so_many_bytes_of_its_length() {
+        let script = script(serde_json::json!([{ "text": "0123456789", "cut": 4 }]));
+        let response = ask("faults", "cut", &script, &[]).await;
+        assert_eq!(response.headers()["content-length"], "10");
+        let mut body = response.into_body();
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "0123");
+        assert!(body.frame().await.unwrap().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_held_body_waits_for_its_release_and_the_log_tells_how_it_ended() {
+        let script = script(serde_json::json!([{ "text": "0123456789", "hold": 4 }]));
+        let mut held = ask("faults", "held", &script, &[]).await.into_body();
+        assert_eq!(held.frame().await.unwrap().unwrap().into_data().unwrap(), "0123");
+        let given_up = ask("faults", "held", &script, &[]).await;
+        drop(given_up);
+        ask("release", "held", "", &[]).await;
+        assert_eq!(held.collect().await.unwrap().to_bytes(), "456789");
+        let log = bytes(ask("log", "held", "requests=2&ended=2", &[]).await).await;
+        let log: Vec<serde_json::Value> = serde_json::from_slice(&log).unwrap();
+        let ended: Vec<_> = log.iter().map(|logged| logged["ended"].as_str().unwrap()).collect();
+        assert_eq!(ended, ["sent", "given-up"]);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_script_is_refused() {
+        for query in ["", "script=[]", "script=x", "script=%5B%7B%22oops%22%3A1%7D%5D"] {
+            assert_eq!(ask("faults", "refused", query, &[]).await.status(), 400, "{query}");
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! certificate are known to the fetcher that it gives, and to nothing else.
 
 mod content_type;
+mod faults;
 mod files;
 mod handlers;
 mod message;
@@ -203,6 +204,9 @@ async fn answer(shared: &Shared, scheme: &str, request: http::Request<Incoming>)
         Ok(body) => body.to_bytes(),
         Err(error) => return Reply::error(StatusCode::BAD_REQUEST, error).into_response(),
     };
+    if head.uri.path().starts_with(faults::PREFIX) {
+        return faults::respond(&head, body).await;
+    }
     let reply = match Request::new(scheme, head, body) {
         None => Reply::error(StatusCode::BAD_REQUEST, "the request names no URL"),
         Some(request) => match handlers::respond(&request) {

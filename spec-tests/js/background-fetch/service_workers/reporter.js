@@ -37,7 +37,8 @@ async function send(message) {
 
 async function report(event, more = {}) {
   const { id, result, failureReason, recordsAvailable, downloaded, uploaded } = event.registration;
-  const records = await event.registration.matchAll();
+  // At a click they may be under way, or gone.
+  const records = event.type === "backgroundfetchclick" ? [] : await event.registration.matchAll();
   await send({
     type: event.type,
     name: event.constructor.name,
@@ -71,13 +72,6 @@ async function nameOfRejection(promise) {
 const behaviours = {
   report,
 
-  /** Reports a click as an event of its own name, without records: they may be gone. */
-  async clicked(event) {
-    if (event.type !== "backgroundfetchclick") return await report(event);
-    const { id, result, recordsAvailable } = event.registration;
-    await send({ type: "clicked", id, result, recordsAvailable });
-  },
-
   /** Ends when the page says so. */
   async wait(event) {
     await report(event);
@@ -89,17 +83,12 @@ const behaviours = {
     throw new Error("the handler's promise rejects");
   },
 
-  /** Changes the UI in the event, again, and when it is over. */
+  /** Changes the UI, and again. */
   async update(event) {
     if (!("updateUI" in event)) return await report(event);
     const icons = [{ src: "/icon.png", sizes: "64x64", type: "image/png", label: "An icon" }];
     const first = await nameOfRejection(event.updateUI({ title: "Changed", icons }));
     const second = await nameOfRejection(event.updateUI({ title: "Changed again" }));
-    const { id } = event.registration;
-    // Behind the event's end.
-    setTimeout(async () => {
-      await send({ id, type: "late", late: await nameOfRejection(event.updateUI({ title: "Late" })) });
-    });
     await report(event, { first, second });
   },
 
@@ -109,14 +98,23 @@ const behaviours = {
     }
   },
 
-  /** Reads a record's body and matches again when the event is over. */
+  /** Puts each record into a cache that is named by the fetch's id. */
+  async cache(event) {
+    const cache = await caches.open(event.registration.id);
+    for (const record of await event.registration.matchAll()) {
+      await cache.put(record.request, await record.responseReady);
+    }
+    await send({ type: event.type, id: event.registration.id });
+  },
+
+  /** Keeps what can be had in the event, for when it is over. */
   async keep(event) {
     const { registration } = event;
     const { id } = registration;
     const [record] = await registration.matchAll();
     const response = await record.responseReady;
     await report(event);
-    kept.set(id, { registration, record, response });
+    kept.set(id, { event, registration, response });
   },
 };
 
@@ -142,9 +140,10 @@ const questions = {
 
   /** What of an event is left when it is over. */
   kept: async ({ id }) => {
-    const { registration, response } = kept.get(id);
+    const { event, registration, response } = kept.get(id);
     return {
       recordsAvailable: registration.recordsAvailable,
+      updateUI: await nameOfRejection(event.updateUI({ title: "Late" })),
       match: await nameOfRejection(registration.match("/")),
       matchAll: await nameOfRejection(registration.matchAll()),
       size: (await response.arrayBuffer()).byteLength,

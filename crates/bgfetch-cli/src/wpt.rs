@@ -1,0 +1,54 @@
+//! `bgfetch wpt`: runs web-platform-tests, and tells where they do not do what is expected.
+
+use std::fmt::Display;
+use std::fs;
+use std::path::Path;
+
+use bgfetch_wpt::{Expectations, RunOptions, ServerOptions, UserPrelude};
+
+use crate::args::Wpt;
+use crate::exit::{Failure, Outcome};
+use crate::output::Stdout;
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// A file cannot be read or written, or there are no tests at a path.
+pub(crate) async fn run(args: Wpt) -> Result<Outcome, Failure> {
+    let prelude = args.prelude.as_deref().map(|path| {
+        Ok::<_, Failure>(UserPrelude { name: path.display().to_string(), source: read(path)? })
+    });
+    let expectations = match args.expectations.as_deref() {
+        Some(path) => Expectations::parse(&read(path)?).map_err(|error| about(path, error))?,
+        None => Expectations::default(),
+    };
+    let options = RunOptions {
+        server: ServerOptions { root: args.wpt_root, pipe_any_method: args.pipe_any_method },
+        paths: args.paths,
+        prelude: prelude.transpose()?,
+        expectations,
+    };
+    let mut stdout = Stdout::default();
+    let report = bgfetch_wpt::run(options, |page| print(&mut stdout, page)).await?;
+    print(&mut stdout, &report);
+    if let Some(path) = args.json.as_deref() {
+        let json = serde_json::to_string_pretty(&report.to_json())?;
+        fs::write(path, json).map_err(|error| about(path, error))?;
+    }
+    Ok(if report.surprises.is_empty() { Outcome::Success } else { Outcome::Failed })
+}
+
+fn print(stdout: &mut Stdout, what: &impl Display) {
+    for line in what.to_string().lines() {
+        stdout.line(line);
+    }
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    fs::read_to_string(path).map_err(|error| about(path, error))
+}
+
+fn about(path: &Path, error: impl Display) -> Failure {
+    Failure(format!("{}: {error}", path.display()))
+}

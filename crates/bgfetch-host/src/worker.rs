@@ -1,0 +1,67 @@
+//! Dedicated and shared workers:
+//! [run a worker](https://html.spec.whatwg.org/multipage/workers.html#run-a-worker), without the page
+//! that would make them.
+
+use std::io;
+use std::sync::mpsc;
+
+use thiserror::Error;
+use tokio::runtime::Handle;
+use url::Url;
+
+use crate::extension::RealmKind;
+use crate::network::{LoadError, Network};
+use crate::policies::snapshot;
+use crate::realm::{Realm, ScriptError};
+use crate::script_loader::load_script;
+use crate::service_worker::{Import, ServiceWorkers};
+
+/// Why a worker was not started.
+#[derive(Debug, Error)]
+pub enum WorkerError {
+    /// Its script was not loaded.
+    #[error("the script {url} was not loaded: {error}")]
+    NotLoaded {
+        /// The script's URL.
+        url: Url,
+        /// Why.
+        error: LoadError,
+    },
+    /// Its realm could not be started.
+    #[error("the worker could not be started: {0}")]
+    Realm(#[from] io::Error),
+    /// Its script failed.
+    #[error("the worker's script failed: {0}")]
+    Script(#[from] ScriptError),
+}
+
+pub(crate) async fn open(
+    network: &Network,
+    service_workers: &ServiceWorkers,
+    kind: RealmKind,
+    url: Url,
+) -> Result<Realm, WorkerError> {
+    let loaded = load_script(network, url.clone(), None).await;
+    let script = loaded.map_err(|error| WorkerError::NotLoaded { url: url.clone(), error })?;
+    let policies = snapshot(&url, script.policies);
+    let import = import(network.clone());
+    let realm = service_workers.open_worker_realm(kind, url.clone(), policies, import)?;
+    realm.evaluate(url.as_str(), script.source).await?;
+    Ok(realm)
+}
+
+/// [`importScripts()`](https://html.spec.whatwg.org/multipage/workers.html#importing-scripts-and-libraries):
+/// the worker waits for the script.
+fn import(network: Network) -> Import {
+    let runtime = Handle::current();
+    Box::new(move |url| {
+        let network = network.clone();
+        let (sender, loaded) = mpsc::channel();
+        // The script is waited for right below.
+        drop(runtime.spawn(async move {
+            drop(sender.send(load_script(&network, url, None).await));
+        }));
+        let loaded = loaded.recv().map_err(|_| "the user agent ends")?;
+        loaded.map(|script| script.source).map_err(|error| error.to_string())
+    })
+}

@@ -1,0 +1,201 @@
+//! Known failures, each with its reason.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::report::{PageResult, Status};
+
+/// What is expected of pages and sub-tests that do not pass; the others are expected to.
+///
+/// A JSON object: the ids of pages, in them `subtests` by their names, and for each `expected` (its
+/// status) and `reason`. A page whose harness fails has an `expected` and a `reason` itself.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(transparent)]
+pub struct Expectations(BTreeMap<String, Page>);
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Page {
+    expected: Option<Status>,
+    reason: Option<String>,
+    #[serde(default)]
+    subtests: BTreeMap<String, Subtest>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Subtest {
+    expected: Status,
+    reason: String,
+}
+
+/// An expectations file is not one.
+#[derive(Debug, Error)]
+pub enum ExpectationsError {
+    /// It is not of that form.
+    #[error("the expectations cannot be read: {0}")]
+    Form(#[from] serde_json::Error),
+    /// An entry does not say why.
+    #[error("the expectation for {0} has no reason")]
+    NoReason(String),
+}
+
+impl Expectations {
+    /// Reads an expectations file.
+    ///
+    /// # Errors
+    ///
+    /// When it has another form, or an entry has no reason.
+    pub fn parse(text: &str) -> Result<Self, ExpectationsError> {
+        let expectations: Self = serde_json::from_str(text)?;
+        for (test, page) in &expectations.0 {
+            let unreasoned =
+                |reason: Option<&str>| reason.is_none_or(|text| text.trim().is_empty());
+            if page.expected.is_some() && unreasoned(page.reason.as_deref()) {
+                return Err(ExpectationsError::NoReason(test.clone()));
+            }
+            for (name, subtest) in &page.subtests {
+                if unreasoned(Some(&subtest.reason)) {
+                    return Err(ExpectationsError::NoReason(format!("{test}: {name}")));
+                }
+            }
+        }
+        Ok(expectations)
+    }
+
+    /// Where results are not as expected: a failure that is not listed, another result than the
+    /// listed one, a listed test that did not run although its page was asked for.
+    pub(crate) fn surprises(
+        &self,
+        results: &[PageResult],
+        was_asked_for: impl Fn(&str) -> bool,
+    ) -> Vec<String> {
+        let mut surprises = Vec::new();
+        for result in results {
+            self.compare(result, &mut surprises);
+        }
+        for test in self.0.keys() {
+            if was_asked_for(test) && !results.iter().any(|result| result.test == *test) {
+                surprises.push(format!("{test} did not run"));
+            }
+        }
+        surprises
+    }
+
+    fn compare(&self, result: &PageResult, surprises: &mut Vec<String>) {
+        let test = &result.test;
+        let page = self.0.get(test);
+        let expected = page.and_then(|page| page.expected).unwrap_or(Status::Ok);
+        if result.status != expected {
+            surprises.push(format!("{test} is {}, not {expected}", result.status));
+        }
+        let listed = page.map(|page| &page.subtests);
+        for subtest in &result.subtests {
+            let known = listed.and_then(|listed| listed.get(&subtest.name));
+            let expected = known.map_or(Status::Pass, |known| known.expected);
+            if subtest.status != expected {
+                let (name, status) = (&subtest.name, subtest.status);
+                surprises.push(format!("{test}: \"{name}\" is {status}, not {expected}"));
+            }
+        }
+        for name in listed.into_iter().flat_map(BTreeMap::keys) {
+            if !result.subtests.iter().any(|subtest| subtest.name == *name) {
+                surprises.push(format!("{test}: \"{name}\" did not run"));
+            }
+        }
+        if result.status == Status::Ok && result.subtests.is_empty() {
+            surprises.push(format!("{test} has no sub-tests"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report;
+    use std::time::Duration;
+
+    const KNOWN: &str = r#"{
+        "/a.window.html": {
+            "subtests": { "fails": { "expected": "FAIL", "reason": "It cannot pass." } }
+        }
+    }"#;
+
+    fn page(test: &str, subtests: &[(&str, Status)]) -> PageResult {
+        let subtest = |(name, status): &(&str, Status)| report::Subtest {
+            name: (*name).into(),
+            status: *status,
+            message: None,
+        };
+        PageResult {
+            test: test.into(),
+            status: Status::Ok,
+            message: None,
+            duration: Duration::ZERO,
+            subtests: subtests.iter().map(subtest).collect(),
+            errors: Vec::new(),
+        }
+    }
+
+    fn surprises(results: &[PageResult]) -> Vec<String> {
+        Expectations::parse(KNOWN).unwrap().surprises(results, |_| true)
+    }
+
+    #[test]
+    fn known_failures_are_no_surprise() {
+        let results =
+            [page("/a.window.html", &[("passes", Status::Pass), ("fails", Status::Fail)])];
+        assert_eq!(surprises(&results), [] as [String; 0]);
+    }
+
+    #[test]
+    fn what_is_not_as_listed_is_a_surprise() {
+        for (subtests, expected) in [
+            (&[("fails", Status::Pass)][..], "\"fails\" is PASS, not FAIL"),
+            (&[("fails", Status::Timeout)], "\"fails\" is TIMEOUT, not FAIL"),
+            (
+                &[("fails", Status::Fail), ("other", Status::NotRun)],
+                "\"other\" is NOTRUN, not PASS",
+            ),
+            (&[("other", Status::Pass)], "\"fails\" did not run"),
+        ] {
+            let found = surprises(&[page("/a.window.html", subtests)]);
+            assert_eq!(found, [format!("/a.window.html: {expected}")]);
+        }
+    }
+
+    #[test]
+    fn a_harness_that_fails_is_a_surprise() {
+        let mut failed = page("/b.html", &[]);
+        failed.status = Status::Error;
+        let found = Expectations::default().surprises(&[failed.clone()], |_| true);
+        assert_eq!(found, ["/b.html is ERROR, not OK"]);
+        let known = r#"{"/b.html": {"expected": "ERROR", "reason": "It has no scripts."}}"#;
+        let known = Expectations::parse(known).unwrap();
+        assert_eq!(known.surprises(&[failed], |_| true), [] as [String; 0]);
+    }
+
+    #[test]
+    fn a_page_without_results_is_a_surprise() {
+        let found = Expectations::default().surprises(&[page("/b.html", &[])], |_| true);
+        assert_eq!(found, ["/b.html has no sub-tests"]);
+    }
+
+    #[test]
+    fn a_listed_page_must_run_where_it_was_asked_for() {
+        assert_eq!(surprises(&[]), ["/a.window.html did not run"]);
+        let other = Expectations::parse(KNOWN).unwrap().surprises(&[], |_| false);
+        assert_eq!(other, [] as [String; 0]);
+    }
+
+    #[test]
+    fn each_expectation_has_a_reason() {
+        let subtest = r#"{"/a": {"subtests": {"b": {"expected": "FAIL", "reason": " "}}}}"#;
+        let failed = Expectations::parse(subtest).unwrap_err().to_string();
+        assert_eq!(failed, "the expectation for /a: b has no reason");
+        assert!(Expectations::parse(r#"{"/a": {"expected": "ERROR"}}"#).is_err());
+        assert!(Expectations::parse(r#"{"/a": {"unknown": 1}}"#).is_err());
+    }
+}

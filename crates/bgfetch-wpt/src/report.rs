@@ -1,0 +1,255 @@
+//! What came of the tests: lines for people, and wptreport's JSON.
+
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// How a page or a sub-test ended, by upstream's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Status {
+    /// A page whose harness ran to its end, whatever its sub-tests did.
+    Ok,
+    /// A page whose harness did not.
+    Error,
+    /// A sub-test that passed.
+    Pass,
+    /// A sub-test that failed.
+    Fail,
+    /// It did not end in time.
+    Timeout,
+    /// A sub-test that another one's time-out left no time for.
+    #[serde(rename = "NOTRUN")]
+    NotRun,
+    /// It needs something that is optional, and not there.
+    PreconditionFailed,
+}
+
+impl Status {
+    /// A page's status by the harness's number.
+    pub(crate) fn of_harness(number: u64) -> Self {
+        match number {
+            0 => Self::Ok,
+            2 => Self::Timeout,
+            3 => Self::PreconditionFailed,
+            _ => Self::Error,
+        }
+    }
+
+    /// A sub-test's status by the harness's number.
+    pub(crate) fn of_subtest(number: u64) -> Self {
+        match number {
+            0 => Self::Pass,
+            2 => Self::Timeout,
+            3 => Self::NotRun,
+            4 => Self::PreconditionFailed,
+            _ => Self::Fail,
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Ok => "OK",
+            Self::Error => "ERROR",
+            Self::Pass => "PASS",
+            Self::Fail => "FAIL",
+            Self::Timeout => "TIMEOUT",
+            Self::NotRun => "NOTRUN",
+            Self::PreconditionFailed => "PRECONDITION_FAILED",
+        })
+    }
+}
+
+/// What came of a page.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PageResult {
+    /// The path and query of its URL.
+    pub test: String,
+    /// What came of its harness.
+    pub status: Status,
+    /// What the harness says of that.
+    pub message: Option<String>,
+    /// How long it took.
+    pub duration: Duration,
+    /// Its sub-tests, in their order.
+    pub subtests: Vec<Subtest>,
+    /// What the consoles of its realms said is wrong.
+    pub errors: Vec<String>,
+}
+
+/// What came of a sub-test.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subtest {
+    /// Its name.
+    pub name: String,
+    /// What came of it.
+    pub status: Status,
+    /// Why, where it failed.
+    pub message: Option<String>,
+}
+
+impl PageResult {
+    /// A page without results.
+    pub(crate) fn without_results(test: String, status: Status, message: String) -> Self {
+        let (duration, subtests, errors) = (Duration::ZERO, Vec::new(), Vec::new());
+        Self { test, status, message: Some(message), duration, subtests, errors }
+    }
+
+    /// How many of its sub-tests passed.
+    #[must_use]
+    pub fn passed(&self) -> usize {
+        self.subtests.iter().filter(|subtest| subtest.status == Status::Pass).count()
+    }
+}
+
+/// The lines of a page: its own, one for each sub-test, and what they say where they failed.
+impl fmt::Display for PageResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.duration.as_secs_f64();
+        writeln!(f, "{:8}{} ({seconds:.1} s)", self.status, self.test)?;
+        write_message(f, self.message.as_deref())?;
+        for subtest in &self.subtests {
+            writeln!(f, "  {:8}{}", subtest.status, subtest.name)?;
+            if subtest.status != Status::Pass {
+                write_message(f, subtest.message.as_deref())?;
+            }
+        }
+        let failed = self.status != Status::Ok || self.passed() < self.subtests.len();
+        for error in self.errors.iter().filter(|_| failed) {
+            write_message(f, Some(&format!("console: {error}")))?;
+        }
+        Ok(())
+    }
+}
+
+fn write_message(f: &mut fmt::Formatter<'_>, message: Option<&str>) -> fmt::Result {
+    message.into_iter().flat_map(str::lines).try_for_each(|line| writeln!(f, "          {line}"))
+}
+
+/// What came of a run.
+#[derive(Clone, Debug)]
+pub struct Report {
+    pub(crate) started: SystemTime,
+    pub(crate) ended: SystemTime,
+    /// The pages, in the order of their run.
+    pub pages: Vec<PageResult>,
+    /// What was asked for and is not run, with the reason.
+    pub not_run: Vec<String>,
+    /// Where the results are not as expected, in words. None: the run is a success.
+    pub surprises: Vec<String>,
+}
+
+impl Report {
+    /// The report as [wptreport](https://github.com/web-platform-tests/wpt/tree/master/tools/wptrunner)
+    /// has it.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let version = env!("CARGO_PKG_VERSION");
+        json!({
+            "run_info": { "product": "bgfetch", "browser_version": version, "os": std::env::consts::OS },
+            "time_start": milliseconds(self.started),
+            "time_end": milliseconds(self.ended),
+            "results": self.pages.iter().map(page_json).collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// The sums, and what is not as expected.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for not_run in &self.not_run {
+            writeln!(f, "not run: {not_run}")?;
+        }
+        for surprise in &self.surprises {
+            writeln!(f, "unexpected: {surprise}")?;
+        }
+        let all: usize = self.pages.iter().map(|page| page.subtests.len()).sum();
+        let passed: usize = self.pages.iter().map(PageResult::passed).sum();
+        let pages = self.pages.len();
+        let surprises = self.surprises.len();
+        writeln!(f, "{passed} of {all} sub-tests passed in {pages} pages; {surprises} unexpected")
+    }
+}
+
+fn page_json(page: &PageResult) -> Value {
+    let subtest = |subtest: &Subtest| {
+        json!({
+            "name": subtest.name,
+            "status": subtest.status,
+            "message": subtest.message,
+            "known_intermittent": [],
+        })
+    };
+    json!({
+        "test": page.test,
+        "status": page.status,
+        "message": page.message,
+        "duration": u64::try_from(page.duration.as_millis()).unwrap_or(u64::MAX),
+        "known_intermittent": [],
+        "subtests": page.subtests.iter().map(subtest).collect::<Vec<_>>(),
+    })
+}
+
+fn milliseconds(time: SystemTime) -> u64 {
+    let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page() -> PageResult {
+        let subtest = |name: &str, status, message: Option<&str>| Subtest {
+            name: name.into(),
+            status,
+            message: message.map(str::to_owned),
+        };
+        PageResult {
+            test: "/a.window.html".into(),
+            status: Status::Ok,
+            message: None,
+            duration: Duration::from_millis(1500),
+            subtests: vec![
+                subtest("first", Status::Pass, None),
+                subtest("second", Status::Fail, Some("assert_true: no\ngot false")),
+                subtest("third", Status::NotRun, None),
+            ],
+            errors: vec!["Uncaught Error".into()],
+        }
+    }
+
+    #[test]
+    fn each_page_and_subtest_has_a_line() {
+        let expected = "OK      /a.window.html (1.5 s)\n  PASS    first\n  FAIL    second\n          \
+                        assert_true: no\n          got false\n  NOTRUN  third\n          \
+                        console: Uncaught Error\n";
+        assert_eq!(page().to_string(), expected);
+    }
+
+    #[test]
+    fn the_report_is_wptreports() {
+        let report = Report {
+            started: UNIX_EPOCH + Duration::from_secs(1),
+            ended: UNIX_EPOCH + Duration::from_secs(3),
+            pages: vec![page()],
+            not_run: Vec::new(),
+            surprises: vec!["one".into()],
+        };
+        let json = report.to_json();
+        assert_eq!(
+            (json["time_start"].as_u64(), json["time_end"].as_u64()),
+            (Some(1000), Some(3000))
+        );
+        let result = &json["results"][0];
+        assert_eq!(result["test"], "/a.window.html");
+        assert_eq!((&result["status"], &result["duration"]), (&json!("OK"), &json!(1500)));
+        let names: Vec<_> = (0..3).map(|i| &result["subtests"][i]["status"]).collect();
+        assert_eq!(names, ["PASS", "FAIL", "NOTRUN"]);
+        assert!(report.to_string().contains("1 of 3 sub-tests passed in 1 pages; 1 unexpected"));
+    }
+}

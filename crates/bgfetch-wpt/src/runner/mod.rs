@@ -1,0 +1,233 @@
+//! Running tests: one fresh user agent for each page.
+
+mod testing;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use bgfetch::HyperFetcher;
+use bgfetch_host::{ConsoleLevel, Page, Realm, UserAgent, UserAgentOptions};
+use parking_lot::Mutex;
+use serde::Deserialize;
+use thiserror::Error;
+
+use self::testing::Testing;
+use crate::expectations::Expectations;
+use crate::report::{PageResult, Report, Status, Subtest};
+use crate::server::{Server, ServerOptions};
+use crate::suite::{Start, Suite, SuiteError, TestPage};
+
+/// How long a page may take, by the harness's own clock; and one that says that it is long.
+const LIMIT: Duration = Duration::from_secs(10);
+const LONG_LIMIT: Duration = Duration::from_secs(60);
+
+/// How much longer the runner waits, for pages whose harness has no clock or does not run.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// What is run, and how.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// Where the tests are, and how they are served.
+    pub server: ServerOptions,
+    /// Folders and files of tests, relative to the root.
+    pub paths: Vec<PathBuf>,
+    /// A script that runs in each window before the test, and has `bgfetchTesting`.
+    pub prelude: Option<UserPrelude>,
+    /// What is known not to pass.
+    pub expectations: Expectations,
+}
+
+/// A script of the user's.
+#[derive(Clone, Debug)]
+pub struct UserPrelude {
+    /// What errors call it.
+    pub name: String,
+    /// Its text.
+    pub source: String,
+}
+
+/// Why nothing was run.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// No tests were found.
+    #[error(transparent)]
+    Suite(#[from] SuiteError),
+    /// The test server did not start.
+    #[error("the test server did not start: {0}")]
+    Server(#[from] std::io::Error),
+    /// TLS could not be set up.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[from] rustls::Error),
+}
+
+/// Runs tests one after the other, and tells of each when it is over. To be called in a tokio
+/// runtime of several threads.
+///
+/// # Errors
+///
+/// See [`RunError`]. A test that cannot be run is part of the report.
+pub async fn run(
+    options: RunOptions,
+    mut over: impl FnMut(&PageResult),
+) -> Result<Report, RunError> {
+    let RunOptions { server, paths, prelude, expectations } = options;
+    let started = SystemTime::now();
+    let suite = Suite::find(&server.root, &paths)?;
+    let server = Server::start(server).await?;
+    let mut pages = Vec::new();
+    for page in &suite.pages {
+        let begun = Instant::now();
+        let mut result = run_page(&server, server.fetcher()?, prelude.as_ref(), page).await;
+        result.duration = begun.elapsed();
+        over(&result);
+        pages.push(result);
+    }
+    let surprises = expectations.surprises(&pages, |test| suite.covers(test));
+    let ended = SystemTime::now();
+    Ok(Report { started, ended, pages, not_run: suite.not_run, surprises })
+}
+
+async fn run_page(
+    server: &Server,
+    fetcher: HyperFetcher,
+    prelude: Option<&UserPrelude>,
+    page: &TestPage,
+) -> PageResult {
+    let errors = Arc::<Mutex<Vec<String>>>::default();
+    let tested = test(server, fetcher, prelude, page, &errors).await;
+    let mut result = match tested {
+        Ok(results) => results.into_page(page.id.clone()),
+        Err((status, message)) => PageResult::without_results(page.id.clone(), status, message),
+    };
+    result.errors = std::mem::take(&mut *errors.lock());
+    result
+}
+
+/// Why there are no results, for people.
+type NoResults = (Status, String);
+
+fn failed(error: impl ToString) -> NoResults {
+    (Status::Error, error.to_string())
+}
+
+/// Opens a user agent with the test in it, and waits for the results.
+async fn test(
+    server: &Server,
+    fetcher: HyperFetcher,
+    prelude: Option<&UserPrelude>,
+    page: &TestPage,
+    errors: &Arc<Mutex<Vec<String>>>,
+) -> Result<Results, NoResults> {
+    let testing = Testing::new();
+    let configure = testing.clone();
+    let console = Arc::clone(errors);
+    let agent = UserAgent::open(UserAgentOptions {
+        folder: None,
+        fetcher: Arc::new(fetcher),
+        console: Arc::new(move |source, level, message| {
+            if level == ConsoleLevel::Error {
+                console.lock().push(format!("{}: {message}", source.url.path()));
+            }
+        }),
+        idle_limit: Duration::from_secs(30),
+        event_limit: LONG_LIMIT,
+        configure: Arc::new(move |builder| configure.configure(builder)),
+        prelude: Some(testing.prelude(prelude)),
+    });
+    let agent = Arc::new(agent.await.map_err(failed)?);
+    testing.attach(&agent);
+    let limit = if page.long { LONG_LIMIT } else { LIMIT } + GRACE;
+    let results = match Test::start(server, &agent, page).await {
+        Ok(test) => {
+            let results = tokio::time::timeout(limit, test.results()).await;
+            test.end().await;
+            results.unwrap_or_else(|_| {
+                let message = format!("there were no results within {} s", limit.as_secs());
+                Err((Status::Timeout, message))
+            })
+        }
+        Err(error) => Err(error),
+    };
+    // A command that took too long may still have it, and drops it.
+    if let Some(agent) = Arc::into_inner(agent)
+        && let Err(error) = agent.shutdown().await
+    {
+        errors.lock().push(format!("the user agent did not end well: {error}"));
+    }
+    results
+}
+
+/// A test that runs.
+enum Test {
+    Page(Page),
+    Worker(Realm),
+}
+
+impl Test {
+    async fn start(server: &Server, agent: &UserAgent, page: &TestPage) -> Result<Self, NoResults> {
+        match &page.start {
+            Start::Page => {
+                let url = server.url(&page.id).map_err(failed)?;
+                Ok(Self::Page(agent.open_page(url).await.map_err(failed)?))
+            }
+            Start::Worker(kind, script) => {
+                let url = server.url(script).map_err(failed)?;
+                Ok(Self::Worker(agent.open_worker(*kind, url).await.map_err(failed)?))
+            }
+        }
+    }
+
+    async fn results(&self) -> Result<Results, NoResults> {
+        let realm = match self {
+            Self::Page(page) => {
+                page.loaded().await;
+                page.realm()
+            }
+            Self::Worker(realm) => realm,
+        };
+        let told = realm.run_script("the runner", "testResults").await.map_err(failed)?;
+        serde_json::from_value(told)
+            .map_err(|error| failed(format!("the harness told no results: {error}")))
+    }
+
+    /// Ends its realm where waiting for that holds up nothing.
+    async fn end(self) {
+        if tokio::task::spawn_blocking(move || drop(self)).await.is_err() {
+            tracing::error!("the end of a realm panicked");
+        }
+    }
+}
+
+/// What testharnessreport.js tells.
+#[derive(Debug, Deserialize)]
+struct Results {
+    status: u64,
+    message: Option<String>,
+    subtests: Vec<SubtestResult>,
+}
+
+#[derive(Debug, Deserialize)]
+struct SubtestResult {
+    name: String,
+    status: u64,
+    message: Option<String>,
+}
+
+impl Results {
+    fn into_page(self, test: String) -> PageResult {
+        let subtest = |subtest: SubtestResult| Subtest {
+            name: subtest.name,
+            status: Status::of_subtest(subtest.status),
+            message: subtest.message,
+        };
+        PageResult {
+            test,
+            status: Status::of_harness(self.status),
+            message: self.message,
+            duration: Duration::ZERO,
+            subtests: self.subtests.into_iter().map(subtest).collect(),
+            errors: Vec::new(),
+        }
+    }
+}

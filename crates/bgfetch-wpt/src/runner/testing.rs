@@ -1,0 +1,203 @@
+//! What `bgfetchTesting` does.
+
+use std::future::ready;
+use std::sync::{Arc, OnceLock, Weak, mpsc};
+use std::time::Duration;
+
+use bgfetch::embedder::{BoxFuture, Permissions, Quota};
+use bgfetch::{
+    Builder, Connectivity, ConnectivitySource, Job, ManualConnectivity, Permission, Reachable,
+    RegistrationKey, StorageKey, Ui,
+};
+use bgfetch_host::{Prelude, UserAgent};
+use parking_lot::Mutex;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+/// How long a call may take: far longer than any does, so that a mistake does not hang the page.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// What background fetches may store. Upstream's tests expect that there is a limit.
+const QUOTA: u64 = 1 << 30;
+
+/// The user, and the circumstances, of one user agent. Clones are the same.
+#[derive(Clone)]
+pub(super) struct Testing(Arc<Inner>);
+
+struct Inner {
+    runtime: Handle,
+    /// Set once it is open.
+    agent: OnceLock<Weak<UserAgent>>,
+    connectivity: ManualConnectivity,
+    permission: Mutex<Permission>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Command {
+    List,
+    State(String),
+    Pause(String),
+    Resume(String),
+    Abort(String),
+    Click(String),
+    SetOffline(bool),
+    SetPermission(State),
+    RestartEngine,
+}
+
+/// A [permission state](https://w3c.github.io/permissions/#dfn-permission-state).
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    Granted,
+    Denied,
+    Prompt,
+}
+
+impl Testing {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Inner {
+            runtime: Handle::current(),
+            agent: OnceLock::new(),
+            connectivity: ManualConnectivity::default(),
+            permission: Mutex::new(Permission::Granted),
+        }))
+    }
+
+    /// Commands are about this user agent.
+    pub(super) fn attach(&self, agent: &Arc<UserAgent>) {
+        self.0.agent.get_or_init(|| Arc::downgrade(agent));
+    }
+
+    /// The user agent's engine asks here.
+    pub(super) fn configure(&self, builder: Builder) -> Builder {
+        builder.connectivity(self.clone()).permissions(self.clone()).quota(self.clone())
+    }
+
+    /// Makes `bgfetchTesting`, and runs the user's own prelude after it.
+    pub(super) fn prelude(&self, own: Option<&super::UserPrelude>) -> Prelude {
+        let (name, rest) = match own {
+            Some(own) => (own.name.clone(), own.source.as_str()),
+            None => ("bgfetchTesting".to_owned(), ""),
+        };
+        let source = format!("{}{rest}", include_str!("testing.js"));
+        let testing = self.clone();
+        Prelude { name, source, hook: Arc::new(move |command| testing.call(command)) }
+    }
+
+    /// Does what a script says. Blocks the thread of the script's realm.
+    fn call(&self, command: Value) -> Result<Value, String> {
+        let command: Command =
+            serde_json::from_value(command).map_err(|error| error.to_string())?;
+        let agent = self.0.agent.get().and_then(Weak::upgrade);
+        let agent = agent.ok_or("the user agent ends")?;
+        let (sender, done) = mpsc::channel();
+        let testing = self.clone();
+        let work = self.0.runtime.spawn(async move {
+            let result = testing.execute(&agent, command).await;
+            // The last user agent is not dropped by a realm of its own.
+            drop(agent);
+            // The script waits no longer where it took too long.
+            drop(sender.send(result));
+        });
+        let result = done.recv_timeout(LIMIT);
+        if result.is_err() {
+            work.abort();
+        }
+        result.map_err(|_| "it took too long".to_owned())?
+    }
+
+    async fn execute(&self, agent: &UserAgent, command: Command) -> Result<Value, String> {
+        let engine = agent.engine().ok_or("there is no engine")?;
+        let ui = engine.ui();
+        drop(engine);
+        match command {
+            Command::List => {
+                let jobs = ui.jobs().await.map_err(text)?;
+                return Ok(jobs.iter().map(state).collect());
+            }
+            Command::State(id) => return Ok(state(&newest(&ui, &id).await?)),
+            Command::Pause(id) => ui.pause(newest(&ui, &id).await?.key).await.map_err(text)?,
+            Command::Resume(id) => ui.resume(newest(&ui, &id).await?.key).await.map_err(text)?,
+            Command::Click(id) => ui.click(newest(&ui, &id).await?.key).await.map_err(text)?,
+            Command::Abort(id) => {
+                let aborted = ui.abort(newest(&ui, &id).await?.key).await.map_err(text)?;
+                return Ok(aborted.into());
+            }
+            Command::SetOffline(offline) => {
+                let offline = offline.then(|| Connectivity::Offline(Reachable::default()));
+                agent.set_online(offline.is_none());
+                self.0.connectivity.set(offline.unwrap_or(Connectivity::Online));
+                // The engine may be about to answer the first of these; it takes the change before
+                // it answers the second.
+                for _ in 0..2 {
+                    ui.jobs().await.map_err(text)?;
+                }
+            }
+            Command::SetPermission(state) => {
+                *self.0.permission.lock() = match state {
+                    State::Granted => Permission::Granted,
+                    State::Denied => Permission::Denied,
+                    State::Prompt => Permission::StartPaused,
+                };
+            }
+            Command::RestartEngine => agent.restart_engine().await.map_err(text)?,
+        }
+        Ok(Value::Null)
+    }
+}
+
+fn text(error: impl ToString) -> String {
+    error.to_string()
+}
+
+/// The newest fetch of that id, finished ones included.
+async fn newest(ui: &Ui, id: &str) -> Result<Job, String> {
+    let jobs = ui.jobs().await.map_err(text)?;
+    let newest = jobs.into_iter().rev().find(|job| job.id == id);
+    newest.ok_or_else(|| format!("there is no background fetch \"{id}\""))
+}
+
+/// What a script sees of a fetch.
+fn state(job: &Job) -> Value {
+    let display = &job.display;
+    let (result, failure_reason) = match display.result {
+        None => ("", ""),
+        Some(Ok(())) => ("success", ""),
+        Some(Err(reason)) => ("failure", reason.as_str()),
+    };
+    json!({
+        "id": job.id,
+        "scope": job.registration.scope,
+        "title": display.title,
+        "downloaded": display.downloaded,
+        "downloadTotal": display.download_total,
+        "uploaded": display.uploaded,
+        "uploadTotal": display.upload_total,
+        "paused": display.pause_reason.is_some(),
+        "pauseReason": display.pause_reason.map(bgfetch::PauseReason::as_str),
+        "result": result,
+        "failureReason": failure_reason,
+    })
+}
+
+impl ConnectivitySource for Testing {
+    fn watch(&self) -> watch::Receiver<Connectivity> {
+        self.0.connectivity.watch()
+    }
+}
+
+impl Permissions for Testing {
+    fn query(&self, _: &RegistrationKey) -> BoxFuture<'static, Permission> {
+        Box::pin(ready(*self.0.permission.lock()))
+    }
+}
+
+impl Quota for Testing {
+    fn limit(&self, _: &StorageKey) -> BoxFuture<'static, u64> {
+        Box::pin(ready(QUOTA))
+    }
+}
