@@ -52,6 +52,10 @@ pub(super) struct Summary<'a> {
 }
 
 impl History {
+    pub(super) fn is_empty(&self) -> bool {
+        self.fetches.is_empty()
+    }
+
     /// Whether something happened to the fetch while the program ran.
     pub(super) fn has(&self, job: &Job) -> bool {
         self.fetches.contains_key(&job.key)

@@ -85,7 +85,10 @@ impl<'a> Session<'a> {
         if let Ok(jobs) = self.engine.ui().jobs().await {
             self.history.learn(&self.of_pages(jobs));
         }
-        self.output.end(&self.history);
+        // What failed to begin has nothing to sum up.
+        if result.is_ok() || !self.history.is_empty() {
+            self.output.end(&self.history);
+        }
         result
     }
 
