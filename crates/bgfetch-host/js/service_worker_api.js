@@ -331,8 +331,8 @@ function installServiceWorkerApi(kind, scope, atStart) {
   const container = new ServiceWorkerContainer(create, workerOf(atStart?.controller ?? null));
   expose([ServiceWorkerContainer]);
   defineServiceWorker(container);
+  if (kind !== "ServiceWorker" && registration !== null) resolveReady(container, registration);
   if (kind === "Window") {
-    if (registration !== null) resolveReady(container, registration);
     receivers.ready = ({ registration }) => resolveReady(container, registrationOf(registration));
     receivers.clientMessage = (message) => {
       const init = messageInit(message, ({ worker }) => workerOf(worker));

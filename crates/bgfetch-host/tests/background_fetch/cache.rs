@@ -218,7 +218,7 @@ async fn only_secure_contexts_have_caches() {
                 events: None,
             },
             shared: Shared::default(),
-            console: Arc::new(|_, _| ()),
+            console: Arc::new(|_, _, _| ()),
             network: None,
         })
         .unwrap();

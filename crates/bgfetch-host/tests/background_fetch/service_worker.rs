@@ -398,7 +398,7 @@ async fn ports_and_buffers_are_transferred_between_pages_and_workers() {
              name(() => controller.postMessage(null, [buffer])),
              name(() => controller.postMessage(() => {})),
              name(() => port1.postMessage(() => {})),
-             name(() => port1.postMessage({ nested: [Symbol()] })),
+             name(() => port1.postMessage({ nested: [() => {}] })),
              name(() => port1.postMessage(null, [port1])),
              name(() => port1.postMessage()),
          ];
