@@ -1,6 +1,9 @@
 //! The realms of a headless user agent: windows and workers with
 //! [Background Fetch](https://wicg.github.io/background-fetch/), in Deno's Web APIs on deno_core.
 //!
+//! A [`UserAgent`] has all of it: pages from the network, their service workers, and the engine of
+//! their background fetches.
+//!
 //! A [`Realm`] is a JavaScript global on a thread of its own. What goes on in it is told to it from
 //! outside by messages; dropping it ends it. What its `caches` hold is in a [`CacheStore`].
 //!
