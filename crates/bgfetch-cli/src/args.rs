@@ -114,6 +114,9 @@ pub(crate) struct Wpt {
     /// Let a file whose URL names a pipe answer every method, as preflights of tests want it
     #[arg(long)]
     pub(crate) pipe_any_method: bool,
+    /// How many times longer than usual pages may take, on a slow machine
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) timeout_multiplier: u32,
 }
 
 /// Which fetch a command is about.

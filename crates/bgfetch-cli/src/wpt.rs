@@ -24,7 +24,11 @@ pub(crate) async fn run(args: Wpt) -> Result<Outcome, Failure> {
         None => Expectations::default(),
     };
     let options = RunOptions {
-        server: ServerOptions { root: args.wpt_root, pipe_any_method: args.pipe_any_method },
+        server: ServerOptions {
+            root: args.wpt_root,
+            pipe_any_method: args.pipe_any_method,
+            timeout_multiplier: args.timeout_multiplier,
+        },
         paths: args.paths,
         prelude: prelude.transpose()?,
         expectations,

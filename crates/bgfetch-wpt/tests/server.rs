@@ -56,7 +56,8 @@ impl Client {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
         }
-        let options = ServerOptions { root: root.path().to_owned(), pipe_any_method };
+        let options =
+            ServerOptions { root: root.path().to_owned(), pipe_any_method, timeout_multiplier: 1 };
         let server = Server::start(options).await.unwrap();
         let fetcher = server.fetcher().unwrap();
         Self { server, fetcher, root }
@@ -264,7 +265,9 @@ async fn the_harness_is_the_roots_or_the_packages() {
     assert_eq!(client.get("/resources/testharness.js").await.text, "root");
     // What reports to the runner is this program's.
     std::fs::write(folder.join("testharnessreport.js"), "root").unwrap();
-    assert!(client.get("/resources/testharnessreport.js").await.text.contains("testResults"));
+    let report = client.get("/resources/testharnessreport.js").await.text;
+    assert!(report.contains("testResults"), "{report}");
+    assert!(report.contains("setup({ timeout_multiplier: 1 });"), "{report}");
 }
 
 #[tokio::test]

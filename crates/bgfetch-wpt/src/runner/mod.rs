@@ -74,11 +74,13 @@ pub async fn run(
     let RunOptions { server, paths, prelude, expectations } = options;
     let started = SystemTime::now();
     let suite = Suite::find(&server.root, &paths)?;
+    let multiplier = server.timeout_multiplier.max(1);
     let server = Server::start(server).await?;
     let mut pages = Vec::new();
     for page in &suite.pages {
         let begun = Instant::now();
-        let mut result = run_page(&server, server.fetcher()?, prelude.as_ref(), page).await;
+        let limit = multiplier * if page.long { LONG_LIMIT } else { LIMIT } + GRACE;
+        let mut result = run_page(&server, server.fetcher()?, prelude.as_ref(), page, limit).await;
         result.duration = begun.elapsed();
         over(&result);
         pages.push(result);
@@ -93,9 +95,10 @@ async fn run_page(
     fetcher: HyperFetcher,
     prelude: Option<&UserPrelude>,
     page: &TestPage,
+    limit: Duration,
 ) -> PageResult {
     let errors = Arc::<Mutex<Vec<String>>>::default();
-    let tested = test(server, fetcher, prelude, page, &errors).await;
+    let tested = test(server, fetcher, prelude, page, limit, &errors).await;
     let mut result = match tested {
         Ok(results) => results.into_page(page.id.clone()),
         Err((status, message)) => PageResult::without_results(page.id.clone(), status, message),
@@ -117,6 +120,7 @@ async fn test(
     fetcher: HyperFetcher,
     prelude: Option<&UserPrelude>,
     page: &TestPage,
+    limit: Duration,
     errors: &Arc<Mutex<Vec<String>>>,
 ) -> Result<Results, NoResults> {
     let testing = Testing::new();
@@ -137,7 +141,6 @@ async fn test(
     });
     let agent = Arc::new(agent.await.map_err(failed)?);
     testing.attach(&agent);
-    let limit = if page.long { LONG_LIMIT } else { LIMIT } + GRACE;
     let results = match Test::start(server, &agent, page).await {
         Ok(test) => {
             let results = tokio::time::timeout(limit, test.results()).await;

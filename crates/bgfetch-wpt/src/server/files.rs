@@ -35,6 +35,8 @@ pub(super) struct Files {
     /// Whether a file whose URL names a pipe answers every method, as its pipe's headers may say of
     /// it. Upstream's server answers `GET` and `HEAD` alone.
     pub(super) pipe_any_method: bool,
+    /// What the harness is told to multiply times with.
+    pub(super) timeout_multiplier: u32,
 }
 
 impl Files {
@@ -46,7 +48,9 @@ impl Files {
         }
         let path = request.url.path();
         if let Some((_, script)) = OWN.iter().find(|(own, _)| *own == path) {
-            return Reply::new(StatusCode::OK, "text/javascript", *script);
+            let setup = format!("setup({{ timeout_multiplier: {} }});\n", self.timeout_multiplier);
+            let script = script.replace("// SETUP\n", &setup);
+            return Reply::new(StatusCode::OK, "text/javascript", script);
         }
         match self.file(request, site, pipe).await {
             Ok(reply) => reply,

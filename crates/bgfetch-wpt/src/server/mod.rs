@@ -52,6 +52,8 @@ pub struct ServerOptions {
     /// Whether a file whose URL names a pipe answers every method. Upstream's server does not, by
     /// which it fails preflights that tests mean to succeed.
     pub pipe_any_method: bool,
+    /// How many times longer than usual pages may take, for slow machines.
+    pub timeout_multiplier: u32,
 }
 
 /// A running server, which ends when this is dropped.
@@ -69,7 +71,7 @@ impl Server {
     ///
     /// When the system has no ports, or a certificate cannot be made.
     pub async fn start(options: ServerOptions) -> io::Result<Self> {
-        let ServerOptions { root, pipe_any_method } = options;
+        let ServerOptions { root, pipe_any_method, timeout_multiplier } = options;
         let Certificates { root: root_certificate, server } =
             Certificates::make().map_err(io::Error::other)?;
         let tls = TlsAcceptor::from(Arc::new(server));
@@ -80,7 +82,8 @@ impl Server {
         }
         let [http, http2, https, https2] = ports;
         let site = Site { http: [http, http2], https: [https, https2] };
-        let shared = Arc::new(Shared { site, files: Files { root, pipe_any_method } });
+        let shared =
+            Arc::new(Shared { site, files: Files { root, pipe_any_method, timeout_multiplier } });
         let mut listeners = JoinSet::new();
         for (socket, tls) in sockets.into_iter().zip([None, None, Some(&tls), Some(&tls)]) {
             listeners.spawn(accept(Arc::clone(&shared), socket, tls.cloned()));

@@ -2,6 +2,8 @@
 "use strict";
 
 if ("document" in self) setup({ output: false });
+// The server puts what it was told in place of the next line.
+// SETUP
 
 globalThis.testResults = new Promise((resolve) => {
   add_completion_callback((tests, harness) => {
