@@ -39,5 +39,10 @@ addEventListener("backgroundfetchabort", (event) => {
 });
 
 addEventListener("backgroundfetchclick", (event) => {
-  event.waitUntil(clients.openWindow("/"));
+  const show = async () => {
+    const [page] = await clients.matchAll({ type: "window" });
+    await (page ? page.focus() : clients.openWindow("/"));
+    await tellPages(`${event.type}: here it is.`);
+  };
+  event.waitUntil(show());
 });

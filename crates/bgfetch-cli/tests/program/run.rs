@@ -174,10 +174,14 @@ fn a_live_fetch_is_controlled_from_another_process() {
     assert_eq!(running.event("paused")["reason"], "user");
     assert_eq!(place.run(&["resume"]).success(), ["resumed my-fetch"]);
     assert_eq!(running.event("resumed")["reason"], "user");
+    assert_eq!(place.run(&["click"]).success(), ["clicked my-fetch"]);
+    let clicked = "backgroundfetchclick: here it is.";
+    running.line(|line| line.contains(clicked));
     assert_eq!(place.run(&["abort"]).success(), ["aborted my-fetch"]);
     let ended = running.end();
     ended.success();
-    assert_eq!(said(&ended, "worker"), ["backgroundfetchabort: the download was cancelled."]);
+    let aborted = "backgroundfetchabort: the download was cancelled.";
+    assert_eq!(said(&ended, "worker"), [clicked, aborted]);
     let summary = &ended.events("summary")[0];
     assert_eq!(summary["failure_reason"], "aborted");
     assert_eq!(summary["handled"], "backgroundfetchabort");
