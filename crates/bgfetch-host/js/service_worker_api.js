@@ -171,7 +171,8 @@ class ServiceWorkerContainer extends EventTarget {
   }
 
   get ready() {
-    return this.#ready.promise;
+    // An attribute whose type is a promise does not throw.
+    return #ready in this ? this.#ready.promise : Promise.reject(illegalInvocation());
   }
 
   async register(scriptURL, options = {}) {
