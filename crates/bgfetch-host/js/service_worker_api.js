@@ -172,7 +172,11 @@ class ServiceWorkerContainer extends EventTarget {
 
   get ready() {
     // An attribute whose type is a promise does not throw.
-    return #ready in this ? this.#ready.promise : Promise.reject(illegalInvocation());
+    try {
+      return this.#ready.promise;
+    } catch {
+      return Promise.reject(illegalInvocation());
+    }
   }
 
   async register(scriptURL, options = {}) {
