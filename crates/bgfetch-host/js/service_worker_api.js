@@ -177,7 +177,12 @@ class ServiceWorkerContainer extends EventTarget {
   }
 
   get ready() {
-    return this.#ready.promise;
+    // An attribute whose type is a promise does not throw.
+    try {
+      return this.#ready.promise;
+    } catch {
+      return Promise.reject(illegalInvocation());
+    }
   }
 
   async register(scriptURL, options = {}) {
