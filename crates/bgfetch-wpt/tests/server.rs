@@ -295,7 +295,7 @@ async fn a_trickle_is_resumed_by_its_validator() {
     let etag = client.get(path).await.header("etag").unwrap();
     let from = async |first: u32, validator: &str| {
         let mut request = Request::get(client.url(path));
-        request.headers.append("Range", &format!("bytes={first}-"));
+        request.headers.append("Range", format!("bytes={first}-"));
         request.headers.append("If-Range", validator);
         client.fetch(request, None).await.unwrap()
     };

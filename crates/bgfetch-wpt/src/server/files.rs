@@ -42,8 +42,9 @@ pub(super) struct Files {
 impl Files {
     pub(super) async fn respond(&self, request: &Request, site: &Site) -> Reply {
         let pipe = pipe(request);
-        let read = matches!(request.method, Method::GET | Method::HEAD);
-        if !read && !(self.pipe_any_method && pipe.is_some()) {
+        let answers = matches!(request.method, Method::GET | Method::HEAD)
+            || (self.pipe_any_method && pipe.is_some());
+        if !answers {
             return Reply::not_found();
         }
         let path = request.url.path();
