@@ -27,7 +27,7 @@ pub(crate) fn of_response(headers: &HeaderList) -> PolicyContainer {
 /// The last policy that is known, of a list: unknown ones are for newer user agents.
 pub(crate) fn parse_referrer_policy(value: &str) -> Option<ReferrerPolicy> {
     let tokens = value.split(',').map(|token| token.trim().to_ascii_lowercase());
-    tokens.filter_map(|token| ReferrerPolicy::from_token(&token)).last()
+    tokens.filter_map(|token| ReferrerPolicy::from_token(&token)).next_back()
 }
 
 /// Whether serialized policies have the directive

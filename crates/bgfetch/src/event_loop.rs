@@ -225,7 +225,7 @@ impl EventLoop {
     async fn close(mut self, orderly: Option<oneshot::Sender<()>>) {
         self.tasks.shutdown().await;
         let Some(done) = orderly else { return };
-        let Self { store, shared, .. } = self;
+        let Self { store, shared, watchers, .. } = self;
         match shared.runtime().spawn_blocking(move || store.shutdown()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
@@ -234,6 +234,8 @@ impl EventLoop {
             }
             Err(error) => tracing::error!(%error, "closing the store was cut short"),
         }
+        // Records that scripts still have are over before the end is told.
+        drop(watchers);
         // Whoever shut the engine down may not wait for it.
         done.send(()).unwrap_or_default();
     }
