@@ -289,3 +289,39 @@ fn a_store_has_one_run_at_a_time() {
     running.signal("INT");
     assert_eq!(running.end().code, Some(130));
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_gibibyte_is_read_while_it_is_downloaded_and_memory_stays_small() {
+    let place = Place::new();
+    let script = "
+        (async () => {
+            await navigator.serviceWorker.register('sw.js');
+            const { backgroundFetch } = await navigator.serviceWorker.ready;
+            const fetch = await backgroundFetch.fetch('film', ['film.bin']);
+            const record = await fetch.match('film.bin');
+            const { body } = await record.responseReady;
+            let bytes = 0;
+            let before = false;
+            for await (const chunk of body) {
+                before ||= fetch.result === '';
+                bytes += chunk.length;
+            }
+            console.log(`${bytes} bytes, ${before ? 'some before' : 'all after'} the end`);
+            // The process is looked at while it goes on.
+            setInterval(() => undefined, 1e6);
+        })();
+    ";
+    let app = place.page(script);
+    std::fs::write(app.join("sw.js"), "").unwrap();
+    let film = std::fs::File::create(app.join("film.bin")).unwrap();
+    film.set_len(1 << 30).unwrap();
+    let running = place.app(&app, &["--json"]);
+    let said = running.event("console");
+    assert_eq!(said["message"], format!("{} bytes, some before the end", 1 << 30));
+    let status = std::fs::read_to_string(format!("/proc/{}/status", running.pid())).unwrap();
+    running.kill();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let kibibytes: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(kibibytes < 200_000, "{peak}");
+}
