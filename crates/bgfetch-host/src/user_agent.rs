@@ -20,7 +20,7 @@ use crate::network::Network;
 use crate::page::{Navigation, Page, PageError};
 use crate::realm::Realm;
 use crate::script_loader::HttpScriptLoader;
-use crate::service_worker::{ServiceWorkers, ServiceWorkersOptions};
+use crate::service_worker::{OpenWindow, ServiceWorkers, ServiceWorkersOptions};
 use crate::worker::{self, WorkerError};
 
 /// How a user agent is put together.
@@ -41,6 +41,8 @@ pub struct UserAgentOptions {
     pub configure: Arc<dyn Fn(Builder) -> Builder + Send + Sync>,
     /// What runs in each window before its page's scripts.
     pub prelude: Option<Prelude>,
+    /// Opens windows for service workers. None where they cannot.
+    pub open_window: Option<OpenWindow>,
 }
 
 impl fmt::Debug for UserAgentOptions {
@@ -128,7 +130,7 @@ impl UserAgent {
             shared: Shared::with_caches(CacheStore::open(&folder.join("caches"))?),
             console,
             network: Some(network.clone()),
-            open_window: None,
+            open_window: options.open_window,
             idle_limit,
             event_limit,
         })?;

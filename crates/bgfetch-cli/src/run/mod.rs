@@ -12,13 +12,14 @@ mod output;
 mod screen;
 mod server;
 mod session;
+mod windows;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bgfetch::{HyperFetcher, StoreError};
-use bgfetch_host::{Console, OpenError, UserAgent, UserAgentOptions};
+use bgfetch_host::{Console, OpenError, OpenWindow, UserAgent, UserAgentOptions};
 use tokio::signal::ctrl_c;
 use tokio::sync::mpsc;
 
@@ -28,6 +29,7 @@ use self::folders::{Folders, LocalNames};
 use self::output::Output;
 use self::server::Server as FolderServer;
 use self::session::Session;
+use self::windows::{Wanted, windows};
 use crate::access;
 use crate::args::Run;
 use crate::control::client;
@@ -41,6 +43,12 @@ const IDLE_LIMIT: Duration = Duration::from_secs(1);
 
 /// How long a service worker's event may take, as in browsers.
 const EVENT_LIMIT: Duration = Duration::from_secs(5 * 60);
+
+/// What scripts tell the session.
+struct Told {
+    said: mpsc::UnboundedReceiver<Said>,
+    wanted: mpsc::UnboundedReceiver<Wanted>,
+}
 
 /// Runs the command.
 ///
@@ -57,8 +65,10 @@ pub(crate) async fn run(args: Run) -> Result<Outcome, Failure> {
     let names = LocalNames { folders: Arc::clone(&folders), port: server.port() };
     let fetcher = Arc::new(HyperFetcher::builder().resolver(names).build()?);
     let (console, said) = console();
-    let agent = open(&store, || options(&store, &fetcher, &console)).await?;
-    let outcome = attend(&agent, app, &store, &folders, Output::choose(args.json), said).await;
+    let (open_window, wanted) = windows();
+    let agent = open(&store, || options(&store, &fetcher, &console, &open_window)).await?;
+    let told = Told { said, wanted };
+    let outcome = attend(&agent, app, &store, &folders, Output::choose(args.json), told).await;
     let closed = tokio::select! {
         closed = agent.shutdown() => closed,
         _ = ctrl_c() => exit::immediately(),
@@ -71,7 +81,12 @@ pub(crate) async fn run(args: Run) -> Result<Outcome, Failure> {
     Ok(outcome)
 }
 
-fn options(store: &Path, fetcher: &Arc<HyperFetcher>, console: &Console) -> UserAgentOptions {
+fn options(
+    store: &Path,
+    fetcher: &Arc<HyperFetcher>,
+    console: &Console,
+    open_window: &OpenWindow,
+) -> UserAgentOptions {
     let directory = store.to_owned();
     UserAgentOptions {
         folder: Some(store.to_owned()),
@@ -84,6 +99,7 @@ fn options(store: &Path, fetcher: &Arc<HyperFetcher>, console: &Console) -> User
             builder.directory(&directory).configure(access::deliver_until_handled)
         }),
         prelude: None,
+        open_window: Some(Arc::clone(open_window)),
     }
 }
 
@@ -120,7 +136,7 @@ async fn attend(
     store: &Path,
     folders: &Folders,
     output: Output,
-    said: mpsc::UnboundedReceiver<Said>,
+    told: Told,
 ) -> Result<Outcome, Failure> {
     let Some(engine) = agent.engine() else {
         return Err(Failure("the engine has stopped".into()));
@@ -130,7 +146,7 @@ async fn attend(
         complain(&format!("other processes cannot control these fetches: {error}"));
     }
     let url = app.map(|app| app.url(folders)).transpose()?;
-    let outcome = Session::new(agent, engine, output).run(url, said).await;
+    let outcome = Session::new(agent, engine, output).run(url, told).await;
     // The socket goes before the store does: the next owner binds its own.
     drop(control);
     outcome

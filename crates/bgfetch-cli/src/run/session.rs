@@ -6,15 +6,16 @@ use std::time::{Duration, Instant};
 use bgfetch::{Engine, FetchKey, Job};
 use bgfetch_host::{Page, UserAgent};
 use futures_util::FutureExt as _;
+use futures_util::future::select_all;
 use tokio::signal::ctrl_c;
-use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 use url::Url;
 
-use super::console::Said;
+use super::Told;
 use super::history::History;
 use super::output::Output;
 use super::screen::Command;
+use super::windows::Wanted;
 use crate::exit::{Failure, Outcome};
 
 /// How often the user agent is looked at: to draw, and to notice that nothing is left to do.
@@ -72,13 +73,13 @@ impl<'a> Session<'a> {
     pub(super) async fn run(
         mut self,
         url: Option<Url>,
-        mut said: mpsc::UnboundedReceiver<Said>,
+        mut told: Told,
     ) -> Result<Outcome, Failure> {
         let result = tokio::select! {
-            result = self.work(url, &mut said) => result,
+            result = self.work(url, &mut told) => result,
             pressed = ctrl_c() => pressed.map(|()| Outcome::Interrupted).map_err(Failure::from),
         };
-        while let Ok(said) = said.try_recv() {
+        while let Ok(said) = told.said.try_recv() {
             self.output.said(&said);
         }
         // Where the engine has failed, its shutdown tells why.
@@ -92,11 +93,7 @@ impl<'a> Session<'a> {
         result
     }
 
-    async fn work(
-        &mut self,
-        url: Option<Url>,
-        said: &mut mpsc::UnboundedReceiver<Said>,
-    ) -> Result<Outcome, Failure> {
+    async fn work(&mut self, url: Option<Url>, told: &mut Told) -> Result<Outcome, Failure> {
         let mut observer = self.engine.observe().await?;
         let jobs = self.engine.ui().jobs().await?;
         self.foreign = jobs.iter().filter(|job| !is_of_page(job)).map(|job| job.key).collect();
@@ -105,20 +102,19 @@ impl<'a> Session<'a> {
         for job in jobs.iter().filter(|job| !job.display.dismissible) {
             self.output.restarted(job);
         }
-        let mut page = match url {
-            None => None,
-            Some(url) => {
-                self.output.opening(url.as_str());
-                Some(self.agent.open_page(url).await?)
-            }
-        };
+        let mut pages = Vec::new();
+        if let Some(url) = url {
+            self.output.opening(url.as_str());
+            pages.push(self.agent.open_page(url).await?);
+        }
         let mut look = tokio::time::interval(LOOK_INTERVAL);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let outcome = loop {
             tokio::select! {
                 // What a script said before a change is told before it.
                 biased;
-                Some(said) = said.recv() => self.output.said(&said),
+                Some(said) = told.said.recv() => self.output.said(&said),
+                Some(wanted) = told.wanted.recv() => pages.extend(self.open(wanted).await),
                 event = observer.next() => match event {
                     // The engine stopped; its shutdown tells why.
                     None => break Ok(Outcome::Failed),
@@ -132,8 +128,8 @@ impl<'a> Session<'a> {
                     Command::Quit => break Ok(Outcome::Interrupted),
                     command => self.carry_out(command).await?,
                 },
-                () = closed(page.as_ref()) => close(page.take()).await,
-                _ = look.tick() => match self.look(page.as_ref()).await? {
+                index = closed(&pages) => close([pages.swap_remove(index)]).await,
+                _ = look.tick() => match self.look(&pages).await? {
                     Found::Work => {}
                     Found::NothingLeft => break Ok(Outcome::Success),
                     Found::Unhandled(ids) => break Err(Failure(format!(
@@ -144,22 +140,39 @@ impl<'a> Session<'a> {
                 },
             }
         };
-        close(page).await;
+        close(pages).await;
         outcome
+    }
+
+    /// Opens a window for a service worker.
+    async fn open(&mut self, wanted: Wanted) -> Option<Page> {
+        self.output.opening(wanted.url.as_str());
+        match self.agent.open_page(wanted.url).await {
+            Ok(page) => {
+                if let Some(client) = page.realm().client_id() {
+                    // The worker may have ended.
+                    wanted.opened.send(client).unwrap_or_default();
+                }
+                Some(page)
+            }
+            Err(error) => {
+                self.output.answer(&error.to_string());
+                None
+            }
+        }
     }
 
     /// Draws how things stand, and decides whether to go on.
     ///
-    /// The program ends when no background fetch waits for anything, the page's scripts wait for
-    /// nothing but messages or have closed the page, and no service worker runs.
-    async fn look(&mut self, page: Option<&Page>) -> Result<Found, Failure> {
+    /// The program ends when no background fetch waits for anything, the pages' scripts wait for
+    /// nothing but messages or have closed their page, and no service worker runs.
+    async fn look(&mut self, pages: &[Page]) -> Result<Found, Failure> {
         let jobs = self.engine.ui().jobs().await?;
         let jobs = self.of_pages(jobs);
         self.history.learn(&jobs);
         let shown: Vec<_> = jobs.into_iter().filter(|job| self.history.has(job)).collect();
         self.output.draw(&shown)?;
-        let page_waits = page.is_none_or(waits);
-        let quiet = page_waits && self.agent.service_workers().are_quiet();
+        let quiet = pages.iter().all(waits) && self.agent.service_workers().are_quiet();
         let pending: Vec<_> = shown.iter().filter(|job| !job.display.dismissible).collect();
         self.quiet_looks = if quiet { self.quiet_looks + 1 } else { 0 };
         if pending.is_empty() && self.quiet_looks >= QUIET_LOOKS {
@@ -213,16 +226,16 @@ fn waits(page: &Page) -> bool {
     ended || *idle.borrow() && page.loaded().now_or_never().is_some()
 }
 
-/// Waits until a script closes the page.
-async fn closed(page: Option<&Page>) {
-    match page {
-        Some(page) => page.closed().await,
-        None => std::future::pending().await,
+/// Waits until a script closes one of the pages, and gives its index.
+async fn closed(pages: &[Page]) -> usize {
+    if pages.is_empty() {
+        return std::future::pending().await;
     }
+    select_all(pages.iter().map(|page| Box::pin(page.closed()))).await.1
 }
 
-/// Closes the page, where waiting for its end holds up nothing.
-async fn close(page: Option<Page>) {
-    // A panic of the page's end was told of already.
-    tokio::task::spawn_blocking(move || drop(page)).await.unwrap_or_default();
+/// Closes pages, where waiting for their end holds up nothing.
+async fn close(pages: impl IntoIterator<Item = Page> + Send + 'static) {
+    // A panic of a page's end was told of already.
+    tokio::task::spawn_blocking(move || pages.into_iter().for_each(drop)).await.unwrap_or_default();
 }

@@ -325,3 +325,31 @@ fn a_gibibyte_is_read_while_it_is_downloaded_and_memory_stays_small() {
     let kibibytes: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
     assert!(kibibytes < 200_000, "{peak}");
 }
+
+#[test]
+fn a_click_without_a_page_opens_the_window_that_the_worker_wants() {
+    let place = Place::new();
+    let app = place.page(
+        "if (location.search === '?clicked') console.log('opened');
+         else navigator.serviceWorker.register('sw.js').then(async () => {
+             const found = await navigator.serviceWorker.ready;
+             await found.backgroundFetch.fetch('film', 'film.bin');
+             close();
+         });",
+    );
+    let worker = "onbackgroundfetchclick = (event) => event.waitUntil(
+            clients.openWindow('/?clicked').then(({ url }) => console.log(url)));
+        onbackgroundfetchabort = () => {};";
+    std::fs::write(app.join("sw.js"), worker).unwrap();
+    std::fs::write(app.join("film.bin"), [0; 400_000]).unwrap();
+    let running = place.app(&app, &["--json", SLOW[0], SLOW[1]]);
+    running.event("progress");
+    assert_eq!(place.run(&["click"]).success(), ["clicked film"]);
+    let url = "http://app.localhost/?clicked";
+    running.line(|line| line.contains(url) && line.contains("\"console\""));
+    assert_eq!(place.run(&["abort"]).success(), ["aborted film"]);
+    let ended = running.end();
+    ended.success();
+    assert_eq!(said(&ended, "worker"), [url]);
+    assert_eq!(said(&ended, "page"), ["opened"]);
+}

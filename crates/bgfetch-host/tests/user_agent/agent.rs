@@ -46,6 +46,7 @@ impl Agent {
     async fn over(fetcher: HyperFetcher, prelude: Option<Prelude>) -> Self {
         let (sender, lines) = mpsc::unbounded_channel();
         let user_agent = UserAgent::open(UserAgentOptions {
+            open_window: None,
             folder: None,
             fetcher: Arc::new(fetcher),
             console: Arc::new(move |_, _, message| drop(sender.send(message.to_owned()))),

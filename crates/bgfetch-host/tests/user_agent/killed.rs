@@ -38,6 +38,7 @@ const HTML: &str = "<!doctype html><script>
 async fn open(folder: &Path) -> (UserAgent, mpsc::UnboundedReceiver<String>) {
     let (sender, lines) = mpsc::unbounded_channel();
     let user_agent = UserAgent::open(UserAgentOptions {
+        open_window: None,
         folder: Some(folder.to_owned()),
         fetcher: Arc::new(HyperFetcher::new().unwrap()),
         console: Arc::new(move |_, _, message| drop(sender.send(message.to_owned()))),

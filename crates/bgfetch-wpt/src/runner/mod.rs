@@ -127,6 +127,7 @@ async fn test(
     let configure = testing.clone();
     let console = Arc::clone(errors);
     let agent = UserAgent::open(UserAgentOptions {
+        open_window: None,
         folder: None,
         fetcher: Arc::new(fetcher),
         console: Arc::new(move |source, level, message| {
