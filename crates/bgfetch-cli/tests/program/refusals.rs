@@ -97,7 +97,8 @@ fn a_store_in_use_names_its_owner() {
 fn an_id_means_one_fetch() {
     let origin = Origin::start();
     let (film, gate) = held_film(2);
-    origin.serve("/film", film.clone().hold_at(MIB, &gate).then(film.clone()));
+    // Whoever opens the store goes on with the film, which must not end before its id was looked at.
+    origin.serve("/film", film.clone().hold_at(MIB, &gate).then(film.clone().hold_head(&gate)));
     origin.serve("/other", Resource::new(9, KIB));
     let place = Place::new();
     let (url, other) = (origin.url("/film").to_string(), origin.url("/other").to_string());
@@ -119,6 +120,7 @@ fn an_id_means_one_fetch() {
     let ended = Running::spawn(place.get([&url, "--id", ""])).end();
     assert_eq!(ended.refusal(1), "the id must not be empty");
 
+    gate.open();
     Running::spawn(place.get([&url, "--id", "x"])).end().success();
     film.matches_file(place.out("film")).unwrap();
 }
