@@ -152,6 +152,53 @@ fn no_source_file_has_more_than_one_subject() {
     assert_none(&problems);
 }
 
+/// Crates whose modules can be read from the bottom up: those right below `src` use each other in one
+/// direction.
+const LAYERED: [&str; 5] =
+    ["bgfetch-cli", "bgfetch-host", "bgfetch-net", "bgfetch-sw", "bgfetch-wpt"];
+
+/// What the modules right below a crate's `src` name of each other by `crate::`, tests aside.
+fn module_arrows(crate_name: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let folder = Path::new("crates").join(crate_name).join("src");
+    let mut arrows = BTreeMap::<String, BTreeSet<String>>::new();
+    for (path, text) in sources() {
+        let Ok(below) = path.strip_prefix(&folder) else { continue };
+        let module = below.iter().next().and_then(|name| name.to_str()).unwrap();
+        let module = module.trim_end_matches(".rs");
+        let (code, _) = text.split_once("#[cfg(test)]\nmod tests").unwrap_or((&text, ""));
+        let code = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+        for after in code.flat_map(|line| line.split("crate::").skip(1)) {
+            let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let name = after.split(|c| !is_name(c)).next().unwrap_or_default();
+            if name != module && !["lib", "main"].contains(&module) {
+                arrows.entry(module.to_owned()).or_default().insert(name.to_owned());
+            }
+        }
+    }
+    assert!(!arrows.is_empty(), "{crate_name} has no modules");
+    arrows
+}
+
+#[test]
+fn modules_of_layered_crates_use_each_other_in_one_direction() {
+    let mut problems = Vec::new();
+    for crate_name in LAYERED {
+        let mut arrows = module_arrows(crate_name);
+        // What uses nothing that is left is below the rest.
+        loop {
+            let left: BTreeSet<String> = arrows.keys().cloned().collect();
+            arrows.retain(|_, used| !used.is_disjoint(&left));
+            if arrows.len() == left.len() {
+                break;
+            }
+        }
+        if !arrows.is_empty() {
+            problems.push(format!("a circle in {crate_name}: {arrows:?}"));
+        }
+    }
+    assert_none(&problems);
+}
+
 /// The entries of docs/spec-issues.md (`## n. Title`, deviations `## Dn. Title`) by their names.
 fn entries(text: &str) -> BTreeMap<String, &str> {
     text.split("\n## ")

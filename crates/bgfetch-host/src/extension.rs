@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use bgfetch_deno::Web;
 use deno_core::error::JsError;
@@ -13,87 +12,12 @@ use url::Url;
 
 use crate::cache::CacheStore;
 use crate::cache::ops::{self as cache, CacheRealm};
-use crate::fetch::{self, FetchClient};
-use crate::page::{self, PageState};
-use crate::service_worker::{AtStart, Connection, FromRealm};
+use crate::console::ConsoleLevel;
+use crate::document;
+use crate::fetch;
+use crate::host_state::HostState;
+use crate::message::FromRealm;
 use crate::sources::embed;
-
-/// What a realm's global object is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub enum RealmKind {
-    /// A `Window`.
-    Window,
-    /// A `DedicatedWorkerGlobalScope`.
-    DedicatedWorker,
-    /// A `SharedWorkerGlobalScope`.
-    SharedWorker,
-    /// A `ServiceWorkerGlobalScope`.
-    ServiceWorker,
-}
-
-/// How grave a message of the console is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConsoleLevel {
-    /// `console.debug()`
-    Debug,
-    /// `console.log()`, `console.info()`
-    Info,
-    /// `console.warn()`
-    Warn,
-    /// `console.error()`, and exceptions that nothing caught.
-    Error,
-}
-
-/// The realm whose console writes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConsoleSource {
-    /// What its global object is.
-    pub kind: RealmKind,
-    /// The URL of its page or script.
-    pub url: Url,
-}
-
-/// Where the consoles of realms write to.
-pub type Console = Arc<dyn Fn(&ConsoleSource, ConsoleLevel, &str) + Send + Sync>;
-
-/// What the bootstrap script is told.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Description {
-    pub(crate) kind: RealmKind,
-    pub(crate) href: Url,
-    /// The scope of the realm's service worker registration.
-    pub(crate) scope: Option<Url>,
-    /// How service workers stand for the realm. None where nothing owns them.
-    pub(crate) service_workers: Option<AtStart>,
-    /// Whether it is a [secure context](https://html.spec.whatwg.org/multipage/webappapis.html#secure-context).
-    pub(crate) is_secure_context: bool,
-    /// Whether scripts have the network.
-    pub(crate) has_network: bool,
-    /// Whether it is the window of a page.
-    pub(crate) has_page: bool,
-    /// Whether an embedder's script has a hook.
-    pub(crate) has_hook: bool,
-    /// Whether it is the window of a frame.
-    pub(crate) is_frame: bool,
-}
-
-pub(crate) struct HostState {
-    pub(crate) description: Description,
-    pub(crate) console: Console,
-    pub(crate) connection: Option<Connection>,
-    /// How scripts reach the network.
-    pub(crate) fetch: Option<FetchClient>,
-    pub(crate) page: Option<Arc<PageState>>,
-}
-
-impl HostState {
-    pub(crate) fn write(&self, level: ConsoleLevel, message: &str) {
-        let Description { kind, href, .. } = &self.description;
-        let source = ConsoleSource { kind: *kind, url: href.clone() };
-        (self.console)(&source, level, message);
-    }
-}
 
 #[op2]
 #[serde]
@@ -238,16 +162,16 @@ deno_core::extension!(
         op_host_uuid,
         fetch::op_host_fetch_handle,
         fetch::op_host_fetch,
-        page::op_page_document,
-        page::op_page_load_script,
-        page::op_page_open_frame,
-        page::op_page_policy,
-        page::op_page_title,
-        page::op_page_loaded,
-        page::op_page_close,
-        page::op_page_is_online,
-        page::op_page_online_changed,
-        page::op_page_hook,
+        document::op_page_document,
+        document::op_page_load_script,
+        document::op_page_open_frame,
+        document::op_page_policy,
+        document::op_page_title,
+        document::op_page_loaded,
+        document::op_page_close,
+        document::op_page_is_online,
+        document::op_page_online_changed,
+        document::op_page_hook,
     ],
     esm_entry_point = "ext:bgfetch_host/bootstrap.js",
     esm = [dir "js", "bootstrap.js"],
@@ -280,12 +204,12 @@ deno_core::extension!(
 /// What the realms of one user agent share: blobs, broadcast channels and caches. Clones are the
 /// same. By default there are no caches: what scripts ask of them is rejected.
 #[derive(Clone, Debug, Default)]
-pub struct Shared {
+pub struct AgentResources {
     web: Web,
     caches: Option<CacheStore>,
 }
 
-impl Shared {
+impl AgentResources {
     /// With these caches.
     #[must_use]
     pub fn with_caches(caches: CacheStore) -> Self {
@@ -295,12 +219,12 @@ impl Shared {
 
 /// All extensions of a realm, in the order of their dependencies.
 pub(crate) fn extensions(
-    shared: Shared,
+    resources: AgentResources,
     host: HostState,
     background_fetch: bgfetch_deno::Options,
 ) -> Vec<Extension> {
-    let caches = CacheRealm::new(shared.caches, background_fetch.storage_key.0.clone());
-    let web = Web { location: Some(host.description.href.clone()), ..shared.web };
+    let caches = CacheRealm::new(resources.caches, background_fetch.storage_key.0.clone());
+    let web = Web { location: Some(host.description.href.clone()), ..resources.web };
     let mut extensions = bgfetch_deno::extensions(web, background_fetch);
     extensions.push(bgfetch_host::init(host, caches));
     extensions.into_iter().map(embed).collect()
@@ -309,7 +233,12 @@ pub(crate) fn extensions(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
+
     use bgfetch::{PolicySnapshot, StorageKey};
+
+    use crate::console::RealmKind;
+    use crate::host_state::Description;
 
     #[test]
     fn every_script_is_inside_the_program() {
@@ -338,7 +267,7 @@ mod tests {
             policies: Arc::new(move || policies.clone()),
             events: None,
         };
-        for extension in extensions(Shared::default(), host, background_fetch) {
+        for extension in extensions(AgentResources::default(), host, background_fetch) {
             let files = [
                 &extension.js_files,
                 &extension.esm_files,

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use bgfetch::embedder::RequestBody;
 use bgfetch::{
-    FetchRequest, FetchResponse, Fetcher as _, PolicySnapshot, Principal, Request, RequestMode,
-    ResponseHead, ResponseType, StorageKey,
+    FetchRequest, FetchResponse, Fetcher as _, Principal, Request, RequestMode, ResponseHead,
+    ResponseType,
 };
 use bgfetch_deno::BodyResource;
 use bytes::Bytes;
@@ -19,16 +19,9 @@ use deno_error::JsErrorBox;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use serde::Serialize;
 
-use crate::extension::{ConsoleLevel, HostState};
-use crate::network::{Network, to_fetch};
-
-/// On whose behalf a realm fetches.
-#[derive(Clone)]
-pub(crate) struct FetchClient {
-    pub(crate) network: Network,
-    pub(crate) storage_key: StorageKey,
-    pub(crate) policies: Arc<dyn Fn() -> PolicySnapshot + Send + Sync>,
-}
+use crate::console::ConsoleLevel;
+use crate::host_state::{FetchClient, HostState};
+use crate::network::to_fetch;
 
 /// How large the body of a request may be, which is read before it is sent.
 const BODY_LIMIT: usize = 64 << 20;

@@ -13,10 +13,16 @@
 //! hostile pages.
 
 mod cache;
+mod console;
+mod document;
 mod extension;
 mod fetch;
+mod host_state;
+mod html;
+mod message;
 mod network;
 mod page;
+mod page_state;
 mod policies;
 mod realm;
 mod script_loader;
@@ -26,13 +32,14 @@ mod user_agent;
 mod worker;
 
 pub use cache::{CacheError, CacheStore};
-pub use extension::{Console, ConsoleLevel, ConsoleSource, RealmKind, Shared};
+pub use console::{Console, ConsoleLevel, ConsoleSource, RealmKind};
+pub use extension::AgentResources;
+pub use message::ClientId;
 pub use network::{LoadError, Network};
-pub use page::{Page, PageError};
+pub use page::{Page, PageError, Prelude};
+pub use page_state::Hook;
 pub use realm::{Realm, RealmEnded, RealmOptions, ScriptError};
-pub use service_worker::{
-    ClientId, LoadedScript, OpenWindow, ScriptKind, ScriptLoader, ScriptNotLoaded, ServiceWorkers,
-    ServiceWorkersOptions,
-};
-pub use user_agent::{Hook, OpenError, Prelude, UserAgent, UserAgentOptions};
+pub use script_loader::{LoadedScript, ScriptKind, ScriptLoader, ScriptNotLoaded};
+pub use service_worker::{OpenWindow, ServiceWorkers, ServiceWorkersOptions};
+pub use user_agent::{OpenError, UserAgent, UserAgentOptions};
 pub use worker::WorkerError;

@@ -18,13 +18,12 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 use url::Url;
 
-use crate::extension::{
-    Console, ConsoleLevel, ConsoleSource, Description, HostState, RealmKind, Shared, extensions,
-};
-use crate::fetch::FetchClient;
+use crate::console::{Console, ConsoleLevel, ConsoleSource, RealmKind};
+use crate::extension::{AgentResources, extensions};
+use crate::host_state::{Description, FetchClient, HostState};
+use crate::message::{ClientId, Connection};
 use crate::network::Network;
-use crate::page::PageState;
-use crate::service_worker::{ClientId, Connection};
+use crate::page_state::PageState;
 
 /// How a realm is made.
 pub struct RealmOptions {
@@ -38,7 +37,7 @@ pub struct RealmOptions {
     /// Its part in background fetches.
     pub background_fetch: bgfetch_deno::Options,
     /// What it shares with the other realms of its user agent.
-    pub shared: Shared,
+    pub resources: AgentResources,
     /// Where its console writes to.
     pub console: Console,
     /// How its scripts reach the network. None where they do not: there is no `fetch()` then.
@@ -60,7 +59,7 @@ impl fmt::Debug for RealmOptions {
 /// more than some hundreds of them.
 #[derive(Debug)]
 pub struct Realm {
-    commands: mpsc::UnboundedSender<Command>,
+    scripts: mpsc::UnboundedSender<Script>,
     /// Ends scripts that would not end by themselves. Set once the realm is there.
     isolate: Arc<OnceLock<v8::IsolateHandle>>,
     client: Option<ClientId>,
@@ -87,7 +86,7 @@ pub enum ScriptError {
 }
 
 #[derive(Debug)]
-struct Command {
+struct Script {
     name: String,
     source: String,
     /// Whether to wait for the value, where it is a promise, and to give it.
@@ -111,7 +110,7 @@ impl Realm {
         connection: Option<Connection>,
         page: Option<Arc<PageState>>,
     ) -> io::Result<Self> {
-        let (commands, receiver) = mpsc::unbounded_channel();
+        let (scripts, receiver) = mpsc::unbounded_channel();
         let name = format!("bgfetch {:?}", options.kind);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let isolate = Arc::<OnceLock<_>>::default();
@@ -124,7 +123,7 @@ impl Realm {
             runtime.block_on(run(options, connection, page, receiver, &theirs, tells_idle));
         };
         let thread = thread::Builder::new().name(name).spawn(run)?;
-        Ok(Self { commands, isolate, client, thread: Some(thread), idle, ended: Mutex::new(ended) })
+        Ok(Self { scripts, isolate, client, thread: Some(thread), idle, ended: Mutex::new(ended) })
     }
 
     /// Whether its scripts wait for nothing but events from outside: messages, and what background
@@ -170,16 +169,16 @@ impl Realm {
         wants_value: bool,
     ) -> Result<serde_json::Value, ScriptError> {
         let (result, done) = oneshot::channel();
-        let command = Command { name, source, wants_value, result };
-        self.commands.send(command).map_err(|_| RealmEnded)?;
+        let command = Script { name, source, wants_value, result };
+        self.scripts.send(command).map_err(|_| RealmEnded)?;
         done.await.map_err(|_| RealmEnded)?
     }
 }
 
 impl Drop for Realm {
     fn drop(&mut self) {
-        let (commands, _) = mpsc::unbounded_channel();
-        self.commands = commands;
+        let (scripts, _) = mpsc::unbounded_channel();
+        self.scripts = scripts;
         // An interruption ends the script that runs now, and the thread may be about to run another.
         loop {
             if let Some(isolate) = self.isolate.get() {
@@ -206,7 +205,7 @@ type ScriptResult = oneshot::Sender<Result<serde_json::Value, ScriptError>>;
 
 struct Running {
     runtime: JsRuntime,
-    commands: mpsc::UnboundedReceiver<Command>,
+    scripts: mpsc::UnboundedReceiver<Script>,
     pending: FuturesUnordered<Pending>,
     console: Console,
     source: ConsoleSource,
@@ -218,11 +217,11 @@ async fn run(
     options: RealmOptions,
     mut connection: Option<Connection>,
     page: Option<Arc<PageState>>,
-    commands: mpsc::UnboundedReceiver<Command>,
+    scripts: mpsc::UnboundedReceiver<Script>,
     isolate: &OnceLock<v8::IsolateHandle>,
     idle: watch::Sender<bool>,
 ) {
-    let RealmOptions { kind, url, scope, background_fetch, shared, console, network } = options;
+    let RealmOptions { kind, url, scope, background_fetch, resources, console, network } = options;
     let service_workers = connection.as_mut().map(|connection| mem::take(&mut connection.at_start));
     let source = ConsoleSource { kind, url: url.clone() };
     let description = Description {
@@ -233,8 +232,8 @@ async fn run(
         is_secure_context: (background_fetch.policies)().secure_context,
         has_network: network.is_some(),
         has_page: page.is_some(),
-        has_hook: page.as_ref().is_some_and(|page| page.hook().is_some()),
-        is_frame: page.as_ref().is_some_and(|page| page.is_frame()),
+        has_hook: page.as_ref().is_some_and(|page| page.loaded.hook.is_some()),
+        is_frame: page.as_ref().is_some_and(|page| page.loaded.is_frame),
     };
     let fetch = network.map(|network| FetchClient {
         network,
@@ -249,11 +248,11 @@ async fn run(
         fetch,
         page: page_of_scripts,
     };
-    let extensions = extensions(shared, host, background_fetch);
+    let extensions = extensions(resources, host, background_fetch);
     let mut runtime = JsRuntime::new(RuntimeOptions { extensions, ..RuntimeOptions::default() });
     isolate.get_or_init(|| runtime.v8_isolate().thread_safe_handle());
     let pending = FuturesUnordered::new();
-    Running { runtime, commands, pending, console, source, page, idle }.await;
+    Running { runtime, scripts, pending, console, source, page, idle }.await;
 }
 
 /// Ends when the realm's handle is dropped, or a script closed the window.
@@ -262,7 +261,7 @@ impl Future for Running {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            match self.commands.poll_recv(cx) {
+            match self.scripts.poll_recv(cx) {
                 Poll::Ready(Some(command)) => self.start_script(command),
                 Poll::Ready(None) => return Poll::Ready(()),
                 Poll::Pending => break,
@@ -273,7 +272,7 @@ impl Future for Running {
         self.idle.send_if_modified(|before| mem::replace(before, idle) != idle);
         match turn {
             // Not an exception of its own: the end interrupted it.
-            Poll::Ready(Err(_)) if self.commands.is_closed() => return Poll::Ready(()),
+            Poll::Ready(Err(_)) if self.scripts.is_closed() => return Poll::Ready(()),
             Poll::Ready(Err(error)) => {
                 (self.console)(&self.source, ConsoleLevel::Error, &format!("Uncaught {error}"));
                 // The next turn goes on after the exception.
@@ -292,7 +291,7 @@ impl Future for Running {
 }
 
 impl Running {
-    fn start_script(&mut self, Command { name, source, wants_value, result }: Command) {
+    fn start_script(&mut self, Script { name, source, wants_value, result }: Script) {
         match self.runtime.execute_script(name, source) {
             // Whoever wanted to know may be gone.
             Ok(_) if !wants_value => drop(result.send(Ok(serde_json::Value::Null))),

@@ -1,19 +1,72 @@
-//! Scripts from the network: those of pages and of service workers.
+//! Where the scripts of pages and of service workers come from: the network, where the embedder
+//! brings no loader of its own.
 
 use std::str::FromStr as _;
 
 use bgfetch::embedder::BoxFuture;
 use bgfetch::{
-    HeaderList, PolicySnapshot, Principal, RedirectMode, Request, RequestMode, StorageKey,
-    is_potentially_trustworthy,
+    HeaderList, PolicyContainer, PolicySnapshot, Principal, RedirectMode, Request, RequestMode,
+    StorageKey, is_potentially_trustworthy,
 };
 use data_url::mime::Mime;
 use encoding_rs::{Encoding, UTF_8};
+use thiserror::Error;
 use url::Url;
 
 use crate::network::{LoadError, Loaded, Network};
 use crate::policies;
-use crate::service_worker::{LoadedScript, ScriptKind, ScriptLoader, ScriptNotLoaded};
+
+/// Loads the scripts of service workers.
+pub trait ScriptLoader: Send + Sync + 'static {
+    /// Loads a script. It is loaded once, while the worker is installed, and kept for the worker's
+    /// later starts.
+    ///
+    /// What the standards ask of the response is the loader's part: an ok status, a JavaScript MIME
+    /// type, no redirect for the worker's own script. It should end in bounded time, as the script
+    /// that imports another one waits for it.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no script. `register()` rejects then, or `importScripts()` throws.
+    fn load(
+        &self,
+        kind: ScriptKind,
+        url: Url,
+    ) -> BoxFuture<'static, Result<LoadedScript, ScriptNotLoaded>>;
+}
+
+/// What a script is to a service worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScriptKind {
+    /// Its own script.
+    ServiceWorker,
+    /// One that it imports with `importScripts()`.
+    Imported,
+}
+
+/// A script as it was loaded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoadedScript {
+    /// The script.
+    pub source: String,
+    /// The value of the header
+    /// [`Service-Worker-Allowed`](https://w3c.github.io/ServiceWorker/#service-worker-allowed), for
+    /// a worker's own script.
+    pub service_worker_allowed: Option<String>,
+    /// The policies that the response sets for the worker whose own script it is.
+    pub policies: PolicyContainer,
+}
+
+impl From<String> for LoadedScript {
+    fn from(source: String) -> Self {
+        Self { source, ..Self::default() }
+    }
+}
+
+/// A script could not be loaded; the text is for people.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("the script was not loaded: {0}")]
+pub struct ScriptNotLoaded(pub String);
 
 /// Loads the scripts of service workers:
 /// [Update](https://w3c.github.io/ServiceWorker/#update-algorithm), the steps that fetch.

@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use bgfetch::{Builder, Engine, Fetcher};
 use parking_lot::Mutex;
-use serde_json::Value;
 use tempfile::TempDir;
 use thiserror::Error;
 use tokio::sync::{Mutex as AsyncMutex, watch};
 use url::Url;
 
 use crate::cache::{CacheError, CacheStore};
-use crate::extension::{Console, RealmKind, Shared};
+use crate::console::{Console, RealmKind};
+use crate::extension::AgentResources;
 use crate::network::Network;
-use crate::page::{Navigation, Page, PageError};
+use crate::page::{Navigation, Page, PageError, Prelude};
 use crate::realm::Realm;
 use crate::script_loader::HttpScriptLoader;
 use crate::service_worker::{OpenWindow, ServiceWorkers, ServiceWorkersOptions};
@@ -48,27 +48,6 @@ pub struct UserAgentOptions {
 impl fmt::Debug for UserAgentOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UserAgentOptions").field("folder", &self.folder).finish_non_exhaustive()
-    }
-}
-
-/// A script of the embedder's that runs in each window before its page's scripts.
-#[derive(Clone)]
-pub struct Prelude {
-    /// What errors call the script.
-    pub name: String,
-    /// The script. While it runs there is a global function `hook`, which it may keep.
-    pub source: String,
-    /// What `hook(value)` does: it is given the value and gives the result, both as JSON. What it
-    /// fails with is thrown as an `Error`. Scripts wait for it.
-    pub hook: Hook,
-}
-
-/// See [`Prelude::hook`].
-pub type Hook = Arc<dyn Fn(Value) -> Result<Value, String> + Send + Sync>;
-
-impl fmt::Debug for Prelude {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Prelude").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -127,7 +106,7 @@ impl UserAgent {
         let service_workers = ServiceWorkers::open(ServiceWorkersOptions {
             loader: Arc::new(HttpScriptLoader(network.clone())),
             file: Some(folder.join("service-workers.json")),
-            shared: Shared::with_caches(CacheStore::open(&folder.join("caches"))?),
+            resources: AgentResources::with_caches(CacheStore::open(&folder.join("caches"))?),
             console,
             network: Some(network.clone()),
             open_window: options.open_window,

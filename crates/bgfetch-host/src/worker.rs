@@ -9,12 +9,13 @@ use thiserror::Error;
 use tokio::runtime::Handle;
 use url::Url;
 
-use crate::extension::RealmKind;
+use crate::console::RealmKind;
+use crate::message::Import;
 use crate::network::{LoadError, Network};
 use crate::policies::snapshot;
 use crate::realm::{Realm, ScriptError};
 use crate::script_loader::load_script;
-use crate::service_worker::{Import, ServiceWorkers};
+use crate::service_worker::ServiceWorkers;
 
 /// Why a worker was not started.
 #[derive(Debug, Error)]

@@ -6,7 +6,7 @@ use bgfetch::embedder::BoxFuture;
 use bgfetch::{DispatchError, FunctionalEvent, NotHandledReason, Outcome, WorkerHost};
 
 use super::Inner;
-use super::message::WorkerState;
+use crate::message::WorkerState;
 
 /// Does not keep the workers: the engine, which has it, is kept by them.
 pub(super) struct Host(pub(super) Weak<Inner>);

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use bgfetch::RegistrationKey;
 
 use super::Inner;
-use super::message::{Answer, Exception, FromRealm, LifecycleEvent, RealmId, WorkerState};
 use super::update::Asker;
 use super::worker::Worker;
+use crate::message::{Answer, Exception, FromRealm, LifecycleEvent, RealmId, WorkerState};
 
 impl Inner {
     pub(super) fn receive(self: Arc<Self>, realm: RealmId, message: FromRealm) {

@@ -3,8 +3,6 @@
 
 mod host;
 mod job;
-mod loader;
-mod message;
 mod registration;
 mod stored;
 mod update;
@@ -25,17 +23,16 @@ use tokio::runtime::Handle;
 use tokio::sync::{Mutex as AsyncMutex, mpsc, watch};
 use url::Url;
 
-pub use loader::{LoadedScript, ScriptKind, ScriptLoader, ScriptNotLoaded};
-pub use message::ClientId;
 pub use windows::OpenWindow;
 
-use crate::extension::{Console, RealmKind, Shared};
+use crate::console::{Console, RealmKind};
+use crate::extension::AgentResources;
+use crate::message::{AtStart, Connection, FromRealm, Import, RealmId, ToRealm, WorkerState};
 use crate::network::Network;
-use crate::page::{self, PageState};
+use crate::page_state::PageState;
 use crate::policies::snapshot;
 use crate::realm::{Realm, RealmOptions};
-pub(crate) use message::{AtStart, Connection, FromRealm, Import};
-use message::{RealmId, ToRealm, WorkerState};
+use crate::script_loader::{ScriptKind, ScriptLoader};
 use registration::State;
 use worker::Worker;
 
@@ -46,7 +43,7 @@ pub struct ServiceWorkersOptions {
     /// The file that the registrations are kept in. None keeps them for the life of the process.
     pub file: Option<PathBuf>,
     /// What the realms of the user agent share.
-    pub shared: Shared,
+    pub resources: AgentResources,
     /// Where consoles write to.
     pub console: Console,
     /// How scripts reach the network. None where they do not: there is no `fetch()` then.
@@ -196,10 +193,7 @@ impl ServiceWorkers {
     ///
     /// When the window's thread could not be started.
     pub fn open_window(&self, url: Url, policies: PolicySnapshot) -> io::Result<Realm> {
-        let online = watch::Sender::new(true).subscribe();
-        let (page, begin) = PageState::new(policies, online);
-        page::start(begin, page::no_document());
-        self.open_page_window(url, Arc::new(page))
+        self.open_page_window(url, Arc::new(PageState::empty(policies)))
     }
 
     pub(crate) fn downgrade(&self) -> WeakServiceWorkers {
@@ -214,7 +208,7 @@ impl ServiceWorkers {
         let (realm, at_start) = {
             let mut state = self.0.state.lock();
             let realm = RealmId(state.next_id());
-            (realm, state.add_window(realm, storage_key, url.clone(), page.is_frame(), inbox))
+            (realm, state.add_window(realm, storage_key, url.clone(), page.loaded.is_frame, inbox))
         };
         let connection = self.0.connection(realm, at_start, messages, None);
         let of_page = Arc::clone(&page);
@@ -354,7 +348,7 @@ impl Inner {
             url,
             scope: None,
             background_fetch,
-            shared: self.options.shared.clone(),
+            resources: self.options.resources.clone(),
             console: Arc::clone(&self.options.console),
             network: self.options.network.clone(),
         }

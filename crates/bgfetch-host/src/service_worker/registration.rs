@@ -8,12 +8,12 @@ use bgfetch::{RegistrationKey, StorageKey};
 use tokio::sync::mpsc;
 use url::Url;
 
-use super::message::{
+use super::stored::{StoredRegistration, StoredWorker};
+use super::worker::Worker;
+use crate::message::{
     Answer, AtStart, ClientInfo, Exception, Message, RealmId, RegistrationInfo, Source, ToRealm,
     UpdateViaCache, WorkerInfo, WorkerState,
 };
-use super::stored::{StoredRegistration, StoredWorker};
-use super::worker::Worker;
 
 /// A [service worker registration](https://w3c.github.io/ServiceWorker/#dfn-service-worker-registration).
 pub(crate) struct Registration {

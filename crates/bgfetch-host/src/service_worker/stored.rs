@@ -9,7 +9,7 @@ use bgfetch::{PolicyContainer, RegistrationKey};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::message::UpdateViaCache;
+use crate::message::UpdateViaCache;
 
 /// A registration with a worker that is installed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,10 +8,10 @@ use tokio::sync::OwnedMutexGuard;
 use url::Url;
 
 use super::Inner;
-use super::loader::{LoadedScript, ScriptKind};
-use super::message::{Answer, Exception, RealmId, UpdateViaCache, WorkerState};
 use super::stored::Scripts;
 use super::worker::Worker;
+use crate::message::{Answer, Exception, RealmId, UpdateViaCache, WorkerState};
+use crate::script_loader::{LoadedScript, ScriptKind};
 
 /// Whose promise a job is to settle. The realm may be gone before the job ends.
 #[derive(Clone, Copy)]

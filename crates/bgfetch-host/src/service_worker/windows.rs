@@ -5,10 +5,10 @@ use std::sync::Arc;
 use bgfetch::embedder::BoxFuture;
 use url::Url;
 
-use super::message::{Answer, ClientId, Exception};
 use super::update::Asker;
 use super::worker::Worker;
 use super::{Inner, ServiceWorkers};
+use crate::message::{Answer, ClientId, Exception};
 
 /// Opens a window for a service worker, and gives its client: see
 /// [`Realm::client_id`](crate::Realm::client_id). None where it could not be opened. Whoever opens the

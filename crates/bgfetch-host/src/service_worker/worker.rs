@@ -13,8 +13,8 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::Inner;
-use super::message::{LifecycleEvent, Message, RealmId, Source, ToRealm, WorkerInfo, WorkerState};
 use super::stored::Scripts;
+use crate::message::{LifecycleEvent, Message, RealmId, Source, ToRealm, WorkerInfo, WorkerState};
 use crate::realm::Realm;
 
 pub(crate) struct Worker {

@@ -7,7 +7,7 @@ use bgfetch::{
     Builder, DispatchError, Engine, FunctionalEvent, PolicySnapshot, StorageKey, WorkerHost,
 };
 use bgfetch_deno::{EventsSender, functional_events};
-use bgfetch_host::{CacheStore, ConsoleLevel, Realm, RealmKind, RealmOptions, Shared};
+use bgfetch_host::{AgentResources, CacheStore, ConsoleLevel, Realm, RealmKind, RealmOptions};
 use bgfetch_testkit::{Gate, Origin, Reply, Resource, Serve};
 use deno_core::futures::FutureExt;
 use deno_core::futures::future::BoxFuture;
@@ -20,7 +20,7 @@ pub(crate) struct Agent {
     pub(crate) origin: Origin,
     pub(crate) engine: watch::Sender<Option<Engine>>,
     errors: Arc<Mutex<Vec<String>>>,
-    shared: Shared,
+    resources: AgentResources,
     worker: Arc<Worker>,
     /// What caches are in, where the test does not say.
     _folder: Option<TempDir>,
@@ -71,7 +71,7 @@ impl Agent {
             origin,
             engine: watch::channel(Some(engine)).0,
             errors: Arc::default(),
-            shared: Shared::with_caches(caches),
+            resources: AgentResources::with_caches(caches),
             worker,
             _folder: None,
         }
@@ -125,7 +125,7 @@ impl Agent {
                 policies: Arc::new(move || policies.clone()),
                 events: None,
             },
-            shared: self.shared.clone(),
+            resources: self.resources.clone(),
             console: Arc::new(move |_, level, message| {
                 if level == ConsoleLevel::Error {
                     errors.lock().push(message.to_owned());

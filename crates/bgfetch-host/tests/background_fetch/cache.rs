@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bgfetch::{PolicySnapshot, StorageKey};
-use bgfetch_host::{Realm, RealmKind, RealmOptions, Shared};
+use bgfetch_host::{AgentResources, Realm, RealmKind, RealmOptions};
 use serde_json::{Value, json};
 
 use crate::agent::{Agent, run};
@@ -217,7 +217,7 @@ async fn only_secure_contexts_have_caches() {
                 policies: Arc::new(move || policies.clone()),
                 events: None,
             },
-            shared: Shared::default(),
+            resources: AgentResources::default(),
             console: Arc::new(|_, _, _| ()),
             network: None,
         })

@@ -9,8 +9,8 @@ use std::time::Duration;
 use bgfetch::embedder::BoxFuture;
 use bgfetch::{Engine, PolicySnapshot, RegistrationKey};
 use bgfetch_host::{
-    Console, LoadedScript, Realm, ScriptKind, ScriptLoader, ScriptNotLoaded, ServiceWorkers,
-    ServiceWorkersOptions, Shared,
+    AgentResources, Console, LoadedScript, Realm, ScriptKind, ScriptLoader, ScriptNotLoaded,
+    ServiceWorkers, ServiceWorkersOptions,
 };
 use bgfetch_testkit::Origin;
 use parking_lot::Mutex;
@@ -92,7 +92,7 @@ impl UserAgent {
         let workers = ServiceWorkers::open(ServiceWorkersOptions {
             loader: Arc::new(scripts.clone()),
             file: folder.map(|folder| folder.join("service-workers.json")),
-            shared: Shared::default(),
+            resources: AgentResources::default(),
             console: console_of_realms,
             network: None,
             open_window: Some(Arc::new(move |workers: ServiceWorkers, url: Url| {

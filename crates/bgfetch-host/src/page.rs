@@ -1,27 +1,40 @@
 //! A page: a window whose scripts come from an HTML document.
 
-mod html;
-mod ops;
-mod state;
-
+use std::any::Any;
 use std::io;
 use std::sync::Arc;
 
+use bgfetch::embedder::BoxFuture;
 use bgfetch::{Origin, PolicySnapshot, Principal, Request, RequestMode};
 use thiserror::Error;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use url::Url;
 
+use crate::html::{self, Part};
 use crate::network::{LoadError, Loaded, Network};
+use crate::page_state::{Hook, LoadedPage, PageState, Stage, start};
 use crate::policies;
 use crate::realm::{Realm, ScriptError};
 use crate::script_loader::{decode, mime_type};
 use crate::service_worker::{ServiceWorkers, WeakServiceWorkers};
-use crate::user_agent::Prelude;
 
-pub(crate) use html::Part;
-pub(crate) use ops::*;
-pub(crate) use state::{PageState, Stage};
+/// A script of the embedder's that runs in each window before its page's scripts.
+#[derive(Clone)]
+pub struct Prelude {
+    /// What errors call the script.
+    pub name: String,
+    /// The script. While it runs there is a global function `hook`, which it may keep.
+    pub source: String,
+    /// What `hook(value)` does: it is given the value and gives the result, both as JSON. What it
+    /// fails with is thrown as an `Error`. Scripts wait for it.
+    pub hook: Hook,
+}
+
+impl std::fmt::Debug for Prelude {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Prelude").field("name", &self.name).finish_non_exhaustive()
+    }
+}
 
 /// An open page. Dropping it closes it.
 pub struct Page {
@@ -75,7 +88,17 @@ impl Page {
         let snapshot = policies::snapshot(&document.url, document.policies);
         let service_workers = navigation.service_workers.upgrade();
         let prelude = navigation.prelude.clone();
-        let (state, begin) = PageState::of(snapshot, navigation);
+        let online = navigation.online.clone();
+        let loaded = LoadedPage {
+            hook: prelude.as_ref().map(|prelude| Arc::clone(&prelude.hook)),
+            is_frame: navigation.parent.is_some(),
+            open_frame: Some({
+                let parent = Some(snapshot.origin.clone());
+                let navigation = Navigation { parent, ..navigation };
+                Arc::new(move |url| open_frame(navigation.clone(), url))
+            }),
+        };
+        let (state, begin) = PageState::new(snapshot, online, loaded);
         let state = Arc::new(state);
         let ended = || io::Error::other("the user agent has ended");
         let realm = service_workers
@@ -121,15 +144,16 @@ impl Page {
     }
 }
 
-/// Lets a window parse its document.
-pub(crate) fn start(begin: oneshot::Sender<Vec<Part>>, parts: Vec<Part>) {
-    // A window that is gone by now needs none.
-    drop(begin.send(parts));
-}
-
-/// A document of a window without a page.
-pub(crate) fn no_document() -> Vec<Part> {
-    html::parse("")
+/// Opens the page of a frame, until its `load` event was fired.
+fn open_frame(
+    navigation: Navigation,
+    url: Url,
+) -> BoxFuture<'static, Result<Box<dyn Any + Send>, String>> {
+    Box::pin(async move {
+        let page = Page::open(navigation, url).await.map_err(|error| error.to_string())?;
+        page.loaded().await;
+        Ok(Box::new(page) as Box<dyn Any + Send>)
+    })
 }
 
 /// What was found at a URL.

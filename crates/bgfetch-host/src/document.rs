@@ -1,5 +1,6 @@
 //! What a window's scripts ask for: see `js/document.js`.
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -11,10 +12,9 @@ use serde::Serialize;
 use serde_json::Value;
 use url::Url;
 
-use super::html::Part;
-use super::state::{PageState, Stage};
-use super::{Navigation, Page};
-use crate::extension::HostState;
+use crate::host_state::HostState;
+use crate::html::Part;
+use crate::page_state::{PageState, Stage};
 use crate::script_loader::load_script;
 
 fn page(state: &OpState) -> Result<Arc<PageState>, JsErrorBox> {
@@ -65,7 +65,7 @@ pub(crate) async fn op_page_load_script(
 }
 
 /// The page of a frame. Closing it closes the page.
-struct Frame(RefCell<Option<Page>>);
+struct Frame(RefCell<Option<Box<dyn Any + Send>>>);
 
 impl Resource for Frame {
     fn name(&self) -> Cow<'_, str> {
@@ -88,13 +88,10 @@ pub(crate) async fn op_page_open_frame(
     #[string] url: String,
 ) -> Result<ResourceId, JsErrorBox> {
     let page = page(&state.borrow())?;
-    let navigation = page.navigation.clone();
-    let navigation = navigation.ok_or_else(|| JsErrorBox::generic("this window has no page"))?;
+    let open = page.loaded.open_frame.clone();
+    let open = open.ok_or_else(|| JsErrorBox::generic("this window has no page"))?;
     let url = Url::parse(&url).map_err(|error| JsErrorBox::generic(error.to_string()))?;
-    let parent = Some(page.policies().origin);
-    let frame = Page::open(Navigation { parent, ..navigation }, url).await;
-    let frame = frame.map_err(|error| JsErrorBox::generic(error.to_string()))?;
-    frame.loaded().await;
+    let frame = open(url).await.map_err(JsErrorBox::generic)?;
     Ok(state.borrow_mut().resource_table.add(Frame(RefCell::new(Some(frame)))))
 }
 
@@ -156,7 +153,7 @@ pub(crate) fn op_page_hook(
     #[string] value: &str,
 ) -> Result<String, JsErrorBox> {
     let page = page(state)?;
-    let hook = page.hook().ok_or_else(|| JsErrorBox::generic("there is no hook"))?;
+    let hook = page.loaded.hook.as_ref().ok_or_else(|| JsErrorBox::generic("there is no hook"))?;
     let value: Value = serde_json::from_str(value).map_err(generic)?;
     let result = hook(value).map_err(JsErrorBox::generic)?;
     serde_json::to_string(&result).map_err(generic)

@@ -1,13 +1,25 @@
 //! What a page's window and its holder share.
 
-use bgfetch::PolicySnapshot;
-use parking_lot::Mutex;
-use tokio::sync::{oneshot, watch};
+use std::any::Any;
+use std::sync::Arc;
 
-use super::Navigation;
-use super::html::Part;
+use bgfetch::PolicySnapshot;
+use bgfetch::embedder::BoxFuture;
+use parking_lot::Mutex;
+use serde_json::Value;
+use tokio::sync::{oneshot, watch};
+use url::Url;
+
+use crate::html::{self, Part};
 use crate::policies::{parse_referrer_policy, upgrades_insecure_requests};
-use crate::user_agent::Hook;
+
+/// See [`Prelude::hook`](crate::Prelude::hook).
+pub type Hook = Arc<dyn Fn(Value) -> Result<Value, String> + Send + Sync>;
+
+/// Opens the page of a frame. Resolves when its `load` event was fired; dropping what it gives
+/// closes the page.
+pub(crate) type OpenFrame =
+    Arc<dyn Fn(Url) -> BoxFuture<'static, Result<Box<dyn Any + Send>, String>> + Send + Sync>;
 
 pub(crate) struct PageState {
     policies: Mutex<PolicySnapshot>,
@@ -16,8 +28,19 @@ pub(crate) struct PageState {
     document: Mutex<Option<oneshot::Receiver<Vec<Part>>>>,
     stage: watch::Sender<Stage>,
     pub(crate) online: watch::Receiver<bool>,
-    /// How it came about, where it was loaded. Its frames are opened likewise.
-    pub(crate) navigation: Option<Navigation>,
+    /// The rest, which a window without a page lacks.
+    pub(crate) loaded: LoadedPage,
+}
+
+/// What a page has that was loaded from a URL.
+#[derive(Default)]
+pub(crate) struct LoadedPage {
+    /// None where it can have no frames.
+    pub(crate) open_frame: Option<OpenFrame>,
+    /// The hook of the embedder's prelude.
+    pub(crate) hook: Option<Hook>,
+    /// Whether it is the page of a frame.
+    pub(crate) is_frame: bool,
 }
 
 /// How far a page has come.
@@ -30,20 +53,26 @@ pub(crate) enum Stage {
     Closed,
 }
 
+/// Lets a window parse its document.
+pub(crate) fn start(begin: oneshot::Sender<Vec<Part>>, parts: Vec<Part>) {
+    // A window that is gone by now needs none.
+    drop(begin.send(parts));
+}
+
 impl PageState {
-    /// A page whose document is still to be told.
-    pub(crate) fn of(
-        policies: PolicySnapshot,
-        navigation: Navigation,
-    ) -> (Self, oneshot::Sender<Vec<Part>>) {
-        let (state, begin) = Self::new(policies, navigation.online.clone());
-        (Self { navigation: Some(navigation), ..state }, begin)
+    /// A window without a page: its document is empty.
+    pub(crate) fn empty(policies: PolicySnapshot) -> Self {
+        let online = watch::Sender::new(true).subscribe();
+        let (state, begin) = Self::new(policies, online, LoadedPage::default());
+        start(begin, html::parse(""));
+        state
     }
 
-    /// A window without a page.
+    /// A page whose document is told by [`start`].
     pub(crate) fn new(
         policies: PolicySnapshot,
         online: watch::Receiver<bool>,
+        loaded: LoadedPage,
     ) -> (Self, oneshot::Sender<Vec<Part>>) {
         let (begin, document) = oneshot::channel();
         let state = Self {
@@ -52,7 +81,7 @@ impl PageState {
             document: Mutex::new(Some(document)),
             stage: watch::Sender::new(Stage::Loading),
             online,
-            navigation: None,
+            loaded,
         };
         (state, begin)
     }
@@ -73,16 +102,6 @@ impl PageState {
         if let Some(policy) = parse_referrer_policy(value) {
             self.policies.lock().policy_container.referrer_policy = policy;
         }
-    }
-
-    /// The hook of the embedder's prelude.
-    pub(crate) fn hook(&self) -> Option<&Hook> {
-        Some(&self.navigation.as_ref()?.prelude.as_ref()?.hook)
-    }
-
-    /// Whether it is the page of a frame.
-    pub(crate) fn is_frame(&self) -> bool {
-        self.navigation.as_ref().is_some_and(|navigation| navigation.parent.is_some())
     }
 
     pub(crate) fn title(&self) -> String {

@@ -1,0 +1,59 @@
+//! What the operations of a realm act on.
+
+use std::sync::Arc;
+
+use bgfetch::{PolicySnapshot, StorageKey};
+use serde::Serialize;
+use url::Url;
+
+use crate::console::{Console, ConsoleLevel, ConsoleSource, RealmKind};
+use crate::message::{AtStart, Connection};
+use crate::network::Network;
+use crate::page_state::PageState;
+
+/// What the bootstrap script is told.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Description {
+    pub(crate) kind: RealmKind,
+    pub(crate) href: Url,
+    /// The scope of the realm's service worker registration.
+    pub(crate) scope: Option<Url>,
+    /// How service workers stand for the realm. None where nothing owns them.
+    pub(crate) service_workers: Option<AtStart>,
+    /// Whether it is a [secure context](https://html.spec.whatwg.org/multipage/webappapis.html#secure-context).
+    pub(crate) is_secure_context: bool,
+    /// Whether scripts have the network.
+    pub(crate) has_network: bool,
+    /// Whether it is the window of a page.
+    pub(crate) has_page: bool,
+    /// Whether an embedder's script has a hook.
+    pub(crate) has_hook: bool,
+    /// Whether it is the window of a frame.
+    pub(crate) is_frame: bool,
+}
+
+pub(crate) struct HostState {
+    pub(crate) description: Description,
+    pub(crate) console: Console,
+    pub(crate) connection: Option<Connection>,
+    /// How scripts reach the network.
+    pub(crate) fetch: Option<FetchClient>,
+    pub(crate) page: Option<Arc<PageState>>,
+}
+
+impl HostState {
+    pub(crate) fn write(&self, level: ConsoleLevel, message: &str) {
+        let Description { kind, href, .. } = &self.description;
+        let source = ConsoleSource { kind: *kind, url: href.clone() };
+        (self.console)(&source, level, message);
+    }
+}
+
+/// On whose behalf a realm fetches.
+#[derive(Clone)]
+pub(crate) struct FetchClient {
+    pub(crate) network: Network,
+    pub(crate) storage_key: StorageKey,
+    pub(crate) policies: Arc<dyn Fn() -> PolicySnapshot + Send + Sync>,
+}
