@@ -271,6 +271,18 @@ async fn the_harness_is_the_roots_or_the_packages() {
 }
 
 #[tokio::test]
+async fn the_parser_of_idl_is_served_where_upstreams_server_rewrites_its_path() {
+    let parser = "resources/webidl2/lib/webidl2.js";
+    let headers = "Content-Type: text/javascript; charset=utf-8\nX-Of: the parser\n";
+    let client = Client::with(&[(parser, "parser"), (&format!("{parser}.headers"), headers)]).await;
+    let answer = client.get("/resources/WebIDLParser.js").await;
+    assert_eq!((answer.status, answer.text.as_str()), (200, "parser"));
+    assert_eq!(answer.header("content-type").unwrap(), "text/javascript; charset=utf-8");
+    assert_eq!(answer.header("x-of").unwrap(), "the parser");
+    assert_eq!(client.get("/resources/webidl2/lib/webidl2.js").await.text, "parser");
+}
+
+#[tokio::test]
 async fn scripts_in_python_have_stand_ins() {
     let client = Client::with(&[]).await;
     assert_eq!(client.get("/common/slow.py?delay=1").await.text, "");

@@ -22,8 +22,13 @@ const OWN: [(&str, &str); 2] = [
     ("/resources/testdriver-vendor.js", include_str!("scripts/testdriver-vendor.js")),
 ];
 
+/// Paths for which upstream's server serves the file at another one.
+const REWRITES: [(&str, &str); 1] =
+    [("/resources/WebIDLParser.js", "/resources/webidl2/lib/webidl2.js")];
+
 /// Folders that npm packages stand in for, where the root has no such file.
-const PACKAGES: [(&str, &str); 2] = [
+const PACKAGES: [(&str, &str); 3] = [
+    ("/resources/webidl2/lib/", "node_modules/wpt-runner/testharness"),
     ("/resources/", "node_modules/wpt-runner/testharness"),
     ("/interfaces/", "node_modules/@webref/idl"),
 ];
@@ -66,7 +71,7 @@ impl Files {
         site: &Site,
         pipe: Option<String>,
     ) -> Result<Reply, FileError> {
-        let url_path = request.url.path();
+        let url_path = rewritten(request.url.path());
         if let Some((wrapper, script)) = wrappers::wrapper(url_path) {
             let path = self.path(&script).await?;
             let source = tokio::fs::read_to_string(&path).await?;
@@ -104,8 +109,6 @@ impl Files {
         }
         for (folder, package) in PACKAGES {
             if let Some(file) = url_path.strip_prefix(folder) {
-                // The parser of the IDL has another name upstream.
-                let file = if file == "WebIDLParser.js" { "webidl2.js" } else { file };
                 return Ok(self.root.join(package).join(self::below(file)?));
             }
         }
@@ -119,6 +122,12 @@ enum FileError {
     Io(#[from] io::Error),
     #[error(transparent)]
     Pipe(#[from] PipeError),
+}
+
+/// The path of the file that is served for a URL's path.
+fn rewritten(url_path: &str) -> &str {
+    let rewrite = REWRITES.iter().find(|(from, _)| *from == url_path);
+    rewrite.map_or(url_path, |(_, to)| to)
 }
 
 /// The last `pipe` of the URL.

@@ -82,11 +82,11 @@ impl Server {
         }
         let [http, http2, https, https2] = ports;
         let site = Site { http: [http, http2], https: [https, https2] };
-        let shared =
-            Arc::new(Shared { site, files: Files { root, pipe_any_method, timeout_multiplier } });
+        let content =
+            Arc::new(Content { site, files: Files { root, pipe_any_method, timeout_multiplier } });
         let mut listeners = JoinSet::new();
         for (socket, tls) in sockets.into_iter().zip([None, None, Some(&tls), Some(&tls)]) {
-            listeners.spawn(accept(Arc::clone(&shared), socket, tls.cloned()));
+            listeners.spawn(accept(Arc::clone(&content), socket, tls.cloned()));
         }
         Ok(Self { site, root_certificate, _listeners: listeners })
     }
@@ -120,8 +120,8 @@ async fn listen() -> io::Result<TcpListener> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await
 }
 
-/// What connections share.
-struct Shared {
+/// What is served.
+struct Content {
     site: Site,
     files: Files,
 }
@@ -154,13 +154,13 @@ impl Certificates {
 }
 
 /// Serves the connections of a port. They end with it.
-async fn accept(shared: Arc<Shared>, socket: TcpListener, tls: Option<TlsAcceptor>) {
+async fn accept(content: Arc<Content>, socket: TcpListener, tls: Option<TlsAcceptor>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = socket.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(connection(Arc::clone(&shared), stream, tls.clone()));
+                    connections.spawn(connection(Arc::clone(&content), stream, tls.clone()));
                 }
                 Err(error) => tracing::warn!(%error, "a connection was not accepted"),
             },
@@ -173,11 +173,11 @@ async fn accept(shared: Arc<Shared>, socket: TcpListener, tls: Option<TlsAccepto
     }
 }
 
-async fn connection(shared: Arc<Shared>, stream: TcpStream, tls: Option<TlsAcceptor>) {
+async fn connection(content: Arc<Content>, stream: TcpStream, tls: Option<TlsAcceptor>) {
     let served = match tls {
-        None => serve(shared, "http", stream).await,
+        None => serve(content, "http", stream).await,
         Some(tls) => match tls.accept(stream).await {
-            Ok(stream) => serve(shared, "https", stream).await,
+            Ok(stream) => serve(content, "https", stream).await,
             Err(error) => Err(error.into()),
         },
     };
@@ -188,20 +188,24 @@ async fn connection(shared: Arc<Shared>, stream: TcpStream, tls: Option<TlsAccep
 }
 
 async fn serve(
-    shared: Arc<Shared>,
+    content: Arc<Content>,
     scheme: &'static str,
     stream: impl AsyncRead + AsyncWrite + Unpin,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let service = service_fn(|request| {
-        let shared = Arc::clone(&shared);
-        async move { Ok::<_, Infallible>(answer(&shared, scheme, request).await) }
+        let content = Arc::clone(&content);
+        async move { Ok::<_, Infallible>(answer(&content, scheme, request).await) }
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await?;
     Ok(())
 }
 
-async fn answer(shared: &Shared, scheme: &str, request: http::Request<Incoming>) -> Response<Body> {
+async fn answer(
+    content: &Content,
+    scheme: &str,
+    request: http::Request<Incoming>,
+) -> Response<Body> {
     let (head, body) = request.into_parts();
     let body: Bytes = match Limited::new(body, LONGEST_REQUEST).collect().await {
         Ok(body) => body.to_bytes(),
@@ -214,7 +218,7 @@ async fn answer(shared: &Shared, scheme: &str, request: http::Request<Incoming>)
         None => Reply::error(StatusCode::BAD_REQUEST, "the request names no URL"),
         Some(request) => match handlers::respond(&request) {
             Some(reply) => reply,
-            None => shared.files.respond(&request, &shared.site).await,
+            None => content.files.respond(&request, &content.site).await,
         },
     };
     reply.into_response()
