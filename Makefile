@@ -42,6 +42,7 @@ lint: ## Check the format; clippy, also without default features
 	cargo clippy $(ALL) --all-targets -- -D warnings
 	cargo clippy -p bgfetch-cli -- -D warnings
 	cargo clippy -p bgfetch-net --no-default-features -- -D warnings
+	cargo clippy -p bgfetch-net --no-default-features --features fetch --lib --tests -- -D warnings
 	cargo clippy -p bgfetch --no-default-features -- -D warnings
 
 doc: ## Build the API documentation; a broken link fails

@@ -13,7 +13,7 @@ use bgfetch_model::policy::Principal;
 use bgfetch_model::request::{RedirectMode, Request};
 use bgfetch_model::response::ResponseHead;
 use bgfetch_net::attempt::{BodySink, Timeouts, run};
-use bgfetch_net::fetcher::{FetchRequest, Fetcher, RequestBody};
+use bgfetch_net::fetcher::{BodySource, FetchRequest, Fetcher};
 use bgfetch_net::hyper::{HyperFetcher, Resolve};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -118,7 +118,7 @@ impl Bench {
     async fn run(&self, principal: Principal, spec: AttemptSpec, request: Request) -> Outcome {
         let start = spec.resume.as_ref().map_or(0, |resume| resume.start);
         let body = request.body_length.map(|length| {
-            let body: Arc<dyn RequestBody> = Arc::new(Zeros(length));
+            let body: Arc<dyn BodySource> = Arc::new(Zeros(length));
             body
         });
         let (key, principal) = (StorageKey("https://page.test".into()), Arc::new(principal));
@@ -239,7 +239,7 @@ impl Resolve for Here {
 /// A request's body.
 struct Zeros(u64);
 
-impl RequestBody for Zeros {
+impl BodySource for Zeros {
     fn length(&self) -> u64 {
         self.0
     }

@@ -7,7 +7,7 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bgfetch::embedder::RequestBody;
+use bgfetch::embedder::BodySource;
 use bgfetch::{
     FetchRequest, FetchResponse, Fetcher as _, Principal, Request, RequestMode, ResponseHead,
     ResponseType,
@@ -113,9 +113,9 @@ async fn run(
         Some(body) => Some(read(body).await?),
         None => None,
     };
-    request.body_length = body.as_ref().map(RequestBody::length);
+    request.body_length = body.as_ref().map(BodySource::length);
     let request = FetchRequest {
-        body: body.map(|body| Arc::new(body) as Arc<dyn RequestBody>),
+        body: body.map(|body| Arc::new(body) as Arc<dyn BodySource>),
         ..to_fetch(storage_key, Principal::Page(policies), request)
     };
     network.fetch(request).await.map_err(|error| error.to_string())
@@ -124,7 +124,7 @@ async fn run(
 /// The body of a request, read.
 struct Body(Vec<Bytes>);
 
-impl RequestBody for Body {
+impl BodySource for Body {
     fn length(&self) -> u64 {
         self.0.iter().map(|chunk| chunk.len() as u64).sum()
     }

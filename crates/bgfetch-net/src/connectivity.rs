@@ -8,26 +8,9 @@ mod manual;
 #[cfg(target_os = "linux")]
 mod netlink;
 pub mod routing_table;
+mod source;
 mod system;
 
-use bgfetch_model::connectivity::Connectivity;
-use tokio::sync::watch;
-
 pub use manual::ManualConnectivity;
+pub use source::ConnectivitySource;
 pub use system::SystemConnectivity;
-
-/// Tells the engine what can be reached.
-pub trait ConnectivitySource: Send + Sync {
-    /// The current state, and a wake-up each time it changes.
-    ///
-    /// Receivers outlive the source: once it is dropped their channel is closed and its last value
-    /// stands.
-    fn watch(&self) -> watch::Receiver<Connectivity>;
-}
-
-/// An embedder keeps its own handle to a source that the engine watches.
-impl<T: ConnectivitySource + ?Sized> ConnectivitySource for std::sync::Arc<T> {
-    fn watch(&self) -> watch::Receiver<Connectivity> {
-        (**self).watch()
-    }
-}

@@ -65,7 +65,7 @@ pub struct FetchRequest {
     /// applied a coding.
     pub identity: bool,
     /// The request's body, where it has one.
-    pub body: Option<Arc<dyn RequestBody>>,
+    pub body: Option<Arc<dyn BodySource>>,
     /// Where the fetcher tells how much of the body it has sent. Visible to the page from the start
     /// where it has the page's origin or is made for the user, else withheld.
     pub uploaded: UploadProgress,
@@ -79,7 +79,7 @@ impl FetchRequest {
         principal: Arc<Principal>,
         request: Arc<Request>,
         spec: AttemptSpec,
-        body: Option<Arc<dyn RequestBody>>,
+        body: Option<Arc<dyn BodySource>>,
     ) -> Self {
         let uploaded = UploadProgress::default();
         if let Principal::Page(policies) = &*principal
@@ -111,7 +111,7 @@ impl fmt::Debug for FetchRequest {
 }
 
 /// A request's stored body, which can be read more than once: a 307 or 308 sends it again.
-pub trait RequestBody: Send + Sync + 'static {
+pub trait BodySource: Send + Sync + 'static {
     /// The length in bytes.
     fn length(&self) -> u64;
 

@@ -6,8 +6,8 @@
 //!   is there.
 //! - `hyper` (feature `hyper`) is the default [`Fetcher`](fetcher::Fetcher): hyper and rustls,
 //!   HTTP/1.1 and HTTP/2.
-//! - `fetch` (feature `hyper`) is what the Fetch standard checks before a request is sent and before
-//!   a byte of its response counts: pure functions, one file each.
+//! - `fetch` (feature `fetch`, a part of `hyper`) is what the Fetch standard checks before a request
+//!   is sent and before a byte of its response counts: pure functions, one file each.
 //! - [`integrity`] compares a whole body with a request's integrity metadata.
 //!
 //! Nothing here decides on retries, ranges or order; that is the model's part. Nothing here knows
@@ -15,7 +15,7 @@
 
 pub mod attempt;
 pub mod connectivity;
-#[cfg(feature = "hyper")]
+#[cfg(feature = "fetch")]
 pub mod fetch;
 pub mod fetcher;
 #[cfg(feature = "hyper")]

@@ -17,7 +17,7 @@ use std::time::Duration;
 use bgfetch_model::attempt::{FaultKind, Resume};
 use bgfetch_model::request::RedirectMode;
 use bgfetch_model::response::ResponseType;
-use bgfetch_net::fetcher::{FetchError, FetchRequest, Fetcher, RequestBody};
+use bgfetch_net::fetcher::{BodySource, FetchError, FetchRequest, Fetcher};
 use bgfetch_net::hyper::{HyperFetcher, Resolve};
 use bytes::Bytes;
 use common::requests::{Stored, body, error, fetcher, get, post, with};
@@ -208,7 +208,7 @@ async fn a_307_sends_the_body_again_and_counts_it_once() {
 #[tokio::test]
 async fn a_body_that_cannot_be_read_is_a_storage_fault() {
     struct Broken;
-    impl RequestBody for Broken {
+    impl BodySource for Broken {
         fn length(&self) -> u64 {
             1_000_000
         }
@@ -218,7 +218,7 @@ async fn a_body_that_cannot_be_read_is_a_storage_fault() {
         }
     }
     struct Short;
-    impl RequestBody for Short {
+    impl BodySource for Short {
         fn length(&self) -> u64 {
             1_000_000
         }
@@ -229,7 +229,7 @@ async fn a_body_that_cannot_be_read_is_a_storage_fault() {
     let plain = Origin::http().await;
     let h2 = Origin::https(&[b"h2"]).await;
     for (origin, fetcher) in [(&plain, fetcher()), (&h2, trusting(&h2))] {
-        let bodies: [(Arc<dyn RequestBody>, &str); 2] =
+        let bodies: [(Arc<dyn BodySource>, &str); 2] =
             [(Arc::new(Broken), "bad sector"), (Arc::new(Short), "too short")];
         for (body, reason) in bodies {
             let failed = error(&fetcher, post(&origin.url("/bytes/1"), body)).await;

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bgfetch_model::attempt::FaultKind;
 use bgfetch_model::policy::{PolicySnapshot, Principal};
-use bgfetch_net::fetcher::{FetchRequest, Fetcher, RequestBody};
+use bgfetch_net::fetcher::{BodySource, FetchRequest, Fetcher};
 use bgfetch_net::hyper::HyperFetcher;
 use bytes::Bytes;
 use common::http2::{GOAWAY, Http2, frame, read_all};
@@ -36,7 +36,7 @@ struct Endless {
 
 const CHUNK: usize = 64 << 10;
 
-impl RequestBody for Endless {
+impl BodySource for Endless {
     fn length(&self) -> u64 {
         self.length
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bgfetch::embedder::BoxFuture;
 use bgfetch::{Fetcher, HeaderList, HyperFetcher, Principal, Request, StorageKey};
 use bgfetch_model::attempt::AttemptSpec;
-use bgfetch_net::fetcher::{FetchRequest, RequestBody};
+use bgfetch_net::fetcher::{BodySource, FetchRequest};
 use bgfetch_wpt::{Server, ServerOptions};
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
@@ -34,7 +34,7 @@ impl Answer {
 
 struct Body(&'static str);
 
-impl RequestBody for Body {
+impl BodySource for Body {
     fn length(&self) -> u64 {
         self.0.len() as u64
     }
@@ -82,7 +82,7 @@ impl Client {
         request: Request,
         body: Option<Body>,
     ) -> BoxFuture<'_, Result<Answer, bgfetch::FetchError>> {
-        let body = body.map(|body| Arc::new(body) as Arc<dyn RequestBody>);
+        let body = body.map(|body| Arc::new(body) as Arc<dyn BodySource>);
         let (user, request) = (Arc::new(Principal::User), Arc::new(request));
         let key = StorageKey("tests".into());
         let request = FetchRequest::new(key, user, request, AttemptSpec::default(), body);

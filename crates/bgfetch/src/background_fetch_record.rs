@@ -12,7 +12,7 @@ use bgfetch_model::error::DomException;
 use bgfetch_model::ids::{BodyKey, RecordKey};
 use bgfetch_model::request::Request;
 use bgfetch_model::response::{FailureReason, RecordResult, ResponseData, ResponseHead};
-use bgfetch_net::fetcher::RequestBody as _;
+use bgfetch_net::fetcher::BodySource as _;
 use bgfetch_store::{Bodies, BodyReader, Handover, StoreError};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;

@@ -19,7 +19,7 @@ pub use bgfetch_model::ids::{BodyKey, Generation};
 pub use bgfetch_model::store_op::{
     Snapshot, StoreOp, StoredFetch, StoredRecord, Sync as StoreSync, Transaction,
 };
-pub use bgfetch_net::fetcher::RequestBody;
+pub use bgfetch_net::fetcher::BodySource;
 pub use bgfetch_store::{Bodies, BodyReader, BodyWriter};
 pub use bgfetch_sw::BoxFuture;
 

@@ -100,7 +100,7 @@ pub(crate) struct StoredBody {
     pub(crate) runtime: Handle,
 }
 
-impl fetcher::RequestBody for StoredBody {
+impl fetcher::BodySource for StoredBody {
     fn length(&self) -> u64 {
         self.length
     }

@@ -10,7 +10,7 @@ use bgfetch_model::attempt::{
 use bgfetch_model::ids::{AttemptId, BodyKey, Generation, RecordKey};
 use bgfetch_model::input::Input;
 use bgfetch_net::attempt::{self, BodySink, Reporter};
-use bgfetch_net::fetcher::{FetchRequest, RequestBody};
+use bgfetch_net::fetcher::{BodySource, FetchRequest};
 use bgfetch_net::scheduler::HostKey;
 use bgfetch_store::BodyWriter;
 use bytes::Bytes;
@@ -43,7 +43,7 @@ impl EventLoop {
             shared: self.shared.clone(),
             ended: false,
         };
-        let body = request.body_length.map(|length| -> Arc<dyn RequestBody> {
+        let body = request.body_length.map(|length| -> Arc<dyn BodySource> {
             let (bodies, runtime) = (Arc::clone(&self.bodies), self.shared.runtime().clone());
             Arc::new(StoredBody { record: key, length, bodies, runtime })
         });

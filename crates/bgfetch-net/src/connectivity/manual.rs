@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::ConnectivitySource;
+use super::source::ConnectivitySource;
 
 /// Connectivity that the embedder sets, alone or over another source.
 ///
@@ -25,7 +25,7 @@ use super::ConnectivitySource;
 /// ```
 #[derive(Debug)]
 pub struct ManualConnectivity {
-    shared: Arc<Shared>,
+    layered: Arc<Layered>,
     /// Ends with this source; none where there is nothing below.
     _follower: Option<AbortOnDropHandle<()>>,
 }
@@ -39,8 +39,8 @@ impl ManualConnectivity {
     #[must_use]
     pub fn over(below: impl ConnectivitySource + 'static) -> Self {
         let mut changes = below.watch();
-        let shared = Arc::new(Shared::new(changes.borrow_and_update().clone()));
-        let publisher = Arc::clone(&shared);
+        let layered = Arc::new(Layered::new(changes.borrow_and_update().clone()));
+        let publisher = Arc::clone(&layered);
         let follower = tokio::spawn(async move {
             while changes.changed().await.is_ok() {
                 let state = changes.borrow_and_update().clone();
@@ -49,7 +49,7 @@ impl ManualConnectivity {
             // A source may stop watching when it is dropped, so it lives as long as this task.
             drop(below);
         });
-        Self { shared, _follower: Some(AbortOnDropHandle::new(follower)) }
+        Self { layered, _follower: Some(AbortOnDropHandle::new(follower)) }
     }
 
     /// Sets the manual state; watchers see the result before this returns.
@@ -58,30 +58,30 @@ impl ManualConnectivity {
     /// below, an offline source below overrides everything but that, and otherwise a manual
     /// `Metered` or `CaptivePortal` stands. So `Online` means "follow the source below".
     pub fn set(&self, state: Connectivity) {
-        self.shared.update(|layers| layers.manual = state);
+        self.layered.update(|layers| layers.manual = state);
     }
 }
 
 impl Default for ManualConnectivity {
     /// Online, over nothing.
     fn default() -> Self {
-        Self { shared: Arc::new(Shared::new(Connectivity::Online)), _follower: None }
+        Self { layered: Arc::new(Layered::new(Connectivity::Online)), _follower: None }
     }
 }
 
 impl ConnectivitySource for ManualConnectivity {
     fn watch(&self) -> watch::Receiver<Connectivity> {
-        self.shared.published.subscribe()
+        self.layered.published.subscribe()
     }
 }
 
 #[derive(Debug)]
-struct Shared {
+struct Layered {
     layers: Mutex<Layers>,
     published: watch::Sender<Connectivity>,
 }
 
-impl Shared {
+impl Layered {
     fn new(below: Connectivity) -> Self {
         Self {
             published: watch::Sender::new(below.clone()),

@@ -6,7 +6,7 @@ use bgfetch_model::connectivity::Connectivity;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::ConnectivitySource;
+use super::source::ConnectivitySource;
 
 /// Follows the operating system's links and routes.
 ///

@@ -11,37 +11,50 @@ use bgfetch_model::policy::{PolicySnapshot, Principal};
 use bgfetch_model::request::CredentialsMode;
 use bgfetch_model::response::{ResponseHead, ResponseType};
 use futures_util::stream::{self, StreamExt};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::limits::ServerLimits;
 use super::network_fetch::{Received, network_fetch};
-use super::{Shared, decode, error, headers};
+use super::pools::Pools;
+use super::{decode, error, headers};
+use crate::fetch::cookies::CookieStore;
 use crate::fetch::cors::preflight::Preflight;
-use crate::fetch::cors::{self, CacheKey};
+use crate::fetch::cors::{self, CacheKey, PreflightCache};
 use crate::fetch::redirect::{self, Next};
 use crate::fetch::{
     Blocked, Hop, ResponseTainting, credentials, main_fetch, referrer, retry_after,
 };
 use crate::fetcher::{FetchError, FetchRequest, FetchResponse};
 
+/// What fetches have in common, the running ones included when the network changes.
+pub(super) struct Network {
+    pub(super) pools: Pools,
+    pub(super) cookies: Option<Arc<dyn CookieStore>>,
+    pub(super) preflights: Mutex<PreflightCache>,
+    pub(super) user_agent: String,
+    pub(super) limits: ServerLimits,
+}
+
 /// Fetches once.
 pub(super) async fn http_fetch(
-    shared: Arc<Shared>,
+    network: Arc<Network>,
     request: FetchRequest,
 ) -> Result<FetchResponse, FetchError> {
     let mut hop = Hop::first(&request.request);
-    let fetch = HttpFetch { shared, request };
+    let fetch = HttpFetch { network, request };
     let fetched = fetch.follow(&mut hop).await;
     // Main fetch: after a network error a server is asked again what it allows.
     if fetched.is_err()
         && let Principal::Page(page) = &*fetch.request.principal
     {
-        fetch.shared.preflights.lock().clear(&fetch.cache_key(&hop, page));
+        fetch.network.preflights.lock().clear(&fetch.cache_key(&hop, page));
     }
     fetched
 }
 
 struct HttpFetch {
-    shared: Arc<Shared>,
+    network: Arc<Network>,
     request: FetchRequest,
 }
 
@@ -77,16 +90,16 @@ impl HttpFetch {
     /// kept whatever is then thought of the response.
     async fn network_or_cache_fetch(&self, hop: &Hop, sent: bool) -> Result<Received, FetchError> {
         let fetch = &self.request;
-        let (mut message, upload) = headers::request(hop, fetch, &self.shared.user_agent)
+        let (mut message, upload) = headers::request(hop, fetch, &self.network.user_agent)
             .map_err(|cause| error::blocked(sent, cause))?;
         let credentials = credentials::included(&fetch.request, &fetch.principal, hop);
-        let cookies = self.shared.cookies.as_deref().filter(|_| credentials);
+        let cookies = self.network.cookies.as_deref().filter(|_| credentials);
         if let Some(store) = cookies {
             headers::add_cookies(message.headers_mut(), store, fetch, hop);
         }
-        let client = self.shared.pools.client(fetch, credentials);
+        let client = self.network.pools.client(fetch, credentials);
         let failed = |cause| upload.failure().unwrap_or_else(|| error::from_client(cause, sent));
-        let received = network_fetch(&client, &self.shared.limits, message, failed).await?;
+        let received = network_fetch(&client, &self.network.limits, message, failed).await?;
         if let Some(store) = cookies {
             headers::store_cookies(received.header_map(), store, fetch, hop);
         }
@@ -104,20 +117,20 @@ impl HttpFetch {
         };
         let (key, credentials) = (self.cache_key(hop, page), self.credentials());
         let now = Instant::now().into_std();
-        if self.shared.preflights.lock().covers(&key, credentials, &preflight, now) {
+        if self.network.preflights.lock().covers(&key, credentials, &preflight, now) {
             return Ok(true);
         }
         // Whatever happens here, nothing of this hop's own request has been sent.
         let sent = hop.redirect_count() > 0;
-        let message = headers::preflight(&preflight, hop, &self.request, &self.shared.user_agent)
+        let message = headers::preflight(&preflight, hop, &self.request, &self.network.user_agent)
             .map_err(|cause| error::blocked(sent, cause))?;
-        let client = self.shared.pools.client(&self.request, false);
+        let client = self.network.pools.client(&self.request, false);
         let failed = |cause| error::from_preflight(cause, sent);
-        let received = network_fetch(&client, &self.shared.limits, message, failed).await?;
+        let received = network_fetch(&client, &self.network.limits, message, failed).await?;
         match preflight.judge(&key.origin, credentials, received.status(), &received.headers()) {
             Ok(permission) => {
                 let now = Instant::now().into_std();
-                self.shared.preflights.lock().store(&key, credentials, &permission, now);
+                self.network.preflights.lock().store(&key, credentials, &permission, now);
                 Ok(true)
             }
             Err(cause) => Err(received.refuse(cause)),
@@ -144,7 +157,7 @@ impl HttpFetch {
     /// The response, its body not read yet. Its header list is whole but for cookies: the model
     /// needs validators and ranges that script may not see.
     fn response(&self, received: Received, hop: &Hop) -> Result<FetchResponse, FetchError> {
-        let limits = &self.shared.limits;
+        let limits = &self.network.limits;
         let codings = decode::codings(received.header_map(), limits.codings)?;
         let mut headers = received.headers();
         let (response_type, cors_exposed_header_names) =

@@ -20,50 +20,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use parking_lot::Mutex;
 use rustls::ClientConfig;
 
-use self::connect::{ConnectSettings, Connector};
+use self::connect::ConnectSettings;
 pub use self::connect::{Resolve, SystemResolver};
+use self::http_fetch::Network;
 pub use self::limits::ServerLimits;
 use self::pools::Pools;
-use self::upload::UploadBody;
 use crate::fetch::cookies::CookieStore;
-use crate::fetch::cors::PreflightCache;
 use crate::fetcher::{FetchError, FetchRequest, FetchResponse, Fetcher};
-
-type HttpClient = Client<Connector, UploadBody>;
-
-/// Idle connections are closed after this time: servers commonly wait a little longer, so that a
-/// request rarely meets a connection the server is about to close.
-const IDLE: Duration = Duration::from_secs(50);
-
-/// How much an HTTP/2 server may send ahead on one stream and on one connection. Large enough for
-/// fast links with a long way (2 MiB every 20 ms is 100 MB/s), small enough for bounded memory.
-const STREAM_WINDOW: u32 = 2 << 20;
-const CONNECTION_WINDOW: u32 = 16 << 20;
-
-/// An HTTP/2 connection with streams on it that is silent for this long is asked for a sign of
-/// life, and given up when none comes for as long again: before its streams' stall time-out, so
-/// that a retry does not meet the dead connection again.
-const PING: Duration = Duration::from_secs(12);
 
 /// The default network stack. Cheap to share behind an [`Arc`].
 ///
 /// Connections and TLS sessions are shared by the fetches of one storage key whose credentials are
 /// alike included or not, and by those of the user; never between these.
-pub struct HyperFetcher(Arc<Shared>);
-
-/// What fetches have in common, the running ones included when the network changes.
-struct Shared {
-    pools: Pools,
-    cookies: Option<Arc<dyn CookieStore>>,
-    preflights: Mutex<PreflightCache>,
-    user_agent: String,
-    limits: ServerLimits,
-}
+pub struct HyperFetcher(Arc<Network>);
 
 /// Configures a [`HyperFetcher`].
 pub struct HyperFetcherBuilder {
@@ -133,7 +105,7 @@ impl HyperFetcherBuilder {
             Some(config) => config,
             None => connect::default_tls()?,
         };
-        Ok(HyperFetcher(Arc::new(Shared {
+        Ok(HyperFetcher(Arc::new(Network {
             pools: Pools::new(tls, self.connect, self.limits),
             cookies: self.cookies,
             preflights: Mutex::default(),
@@ -177,25 +149,4 @@ impl Fetcher for HyperFetcher {
     fn network_changed(&self) {
         self.0.pools.clear();
     }
-}
-
-fn client(connector: Connector, limits: &ServerLimits) -> HttpClient {
-    /// hyper panics below it.
-    const LEAST_BUFFER: usize = 8 << 10;
-    let head_size = limits.head_size as usize;
-    Client::builder(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(IDLE)
-        .http1_max_buf_size(head_size.max(LEAST_BUFFER))
-        .http1_max_headers(limits.headers)
-        .http2_max_header_list_size(limits.head_size)
-        .http2_initial_stream_window_size(STREAM_WINDOW)
-        .http2_initial_connection_window_size(CONNECTION_WINDOW)
-        .http2_keep_alive_interval(PING)
-        .http2_keep_alive_timeout(PING)
-        // The retry repeats only requests that hyper handed back unwritten from a pooled connection
-        // that had just closed, so nothing is ever sent twice.
-        .retry_canceled_requests(true)
-        .build(connector)
 }

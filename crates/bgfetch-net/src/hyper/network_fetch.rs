@@ -16,8 +16,9 @@ use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection}
 use tokio::sync::Notify;
 
 use super::limits::ServerLimits;
+use super::pools::HttpClient;
 use super::upload::UploadBody;
-use super::{HttpClient, error, headers};
+use super::{error, headers};
 use crate::fetch::Blocked;
 use crate::fetcher::FetchError;
 

@@ -2,9 +2,12 @@
 //! must not share connections.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bgfetch_model::ids::StorageKey;
 use bgfetch_model::policy::Principal;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use parking_lot::Mutex;
 use rustls::ClientConfig;
 use rustls::client::{ResolvesClientCert, Resumption};
@@ -12,8 +15,25 @@ use rustls::sign::CertifiedKey;
 
 use super::connect::{ConnectSettings, Connector};
 use super::limits::ServerLimits;
-use super::{HttpClient, client};
+use super::upload::UploadBody;
 use crate::fetcher::FetchRequest;
+
+/// Sends requests by the connections of one part.
+pub(super) type HttpClient = Client<Connector, UploadBody>;
+
+/// Idle connections are closed after this time: servers commonly wait a little longer, so that a
+/// request rarely meets a connection the server is about to close.
+const IDLE: Duration = Duration::from_secs(50);
+
+/// How much an HTTP/2 server may send ahead on one stream and on one connection. Large enough for
+/// fast links with a long way (2 MiB every 20 ms is 100 MB/s), small enough for bounded memory.
+const STREAM_WINDOW: u32 = 2 << 20;
+const CONNECTION_WINDOW: u32 = 16 << 20;
+
+/// An HTTP/2 connection with streams on it that is silent for this long is asked for a sign of
+/// life, and given up when none comes for as long again: before its streams' stall time-out, so
+/// that a retry does not meet the dead connection again.
+const PING: Duration = Duration::from_secs(12);
 
 /// The most parts at a time. Each costs little but its idle connections, which close by themselves;
 /// the number is there so that many sites cannot make it grow without end.
@@ -89,6 +109,27 @@ impl Pools {
         }
         tls
     }
+}
+
+fn client(connector: Connector, limits: &ServerLimits) -> HttpClient {
+    /// hyper panics below it.
+    const LEAST_BUFFER: usize = 8 << 10;
+    let head_size = limits.head_size as usize;
+    Client::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE)
+        .http1_max_buf_size(head_size.max(LEAST_BUFFER))
+        .http1_max_headers(limits.headers)
+        .http2_max_header_list_size(limits.head_size)
+        .http2_initial_stream_window_size(STREAM_WINDOW)
+        .http2_initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_keep_alive_interval(PING)
+        .http2_keep_alive_timeout(PING)
+        // The retry repeats only requests that hyper handed back unwritten from a pooled connection
+        // that had just closed, so nothing is ever sent twice.
+        .retry_canceled_requests(true)
+        .build(connector)
 }
 
 /// Shows no client certificate.

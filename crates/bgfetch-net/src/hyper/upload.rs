@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt};
 use http_body::{Body, Frame, SizeHint};
 
-use crate::fetcher::{FetchError, RequestBody, UploadProgress};
+use crate::fetcher::{BodySource, FetchError, UploadProgress};
 
 /// The body of one message; of none for most of them.
 pub(super) struct UploadBody {
@@ -34,12 +34,12 @@ impl Upload {
 }
 
 impl UploadBody {
-    pub(super) fn new(body: Option<&dyn RequestBody>, progress: UploadProgress) -> (Self, Upload) {
+    pub(super) fn new(body: Option<&dyn BodySource>, progress: UploadProgress) -> (Self, Upload) {
         let failure = Arc::new(OnceLock::new());
         let upload = Upload(Arc::clone(&failure));
         let body = Self {
-            source: body.map(RequestBody::open),
-            length: body.map_or(0, RequestBody::length),
+            source: body.map(BodySource::open),
+            length: body.map_or(0, BodySource::length),
             taken: 0,
             progress,
             failure,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bgfetch_model::attempt::AttemptSpec;
 use bgfetch_model::request::Request;
-use bgfetch_net::fetcher::{FetchError, FetchRequest, FetchResponse, Fetcher, RequestBody};
+use bgfetch_net::fetcher::{BodySource, FetchError, FetchRequest, FetchResponse, Fetcher};
 use bgfetch_net::hyper::HyperFetcher;
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
@@ -27,7 +27,7 @@ impl Stored {
     }
 }
 
-impl RequestBody for Stored {
+impl BodySource for Stored {
     fn length(&self) -> u64 {
         self.bytes.len() as u64
     }
@@ -49,7 +49,7 @@ pub(crate) fn with(url: &str, change: impl FnOnce(&mut Request)) -> FetchRequest
     user_request(request, AttemptSpec::default())
 }
 
-pub(crate) fn post(url: &str, body: Arc<dyn RequestBody>) -> FetchRequest {
+pub(crate) fn post(url: &str, body: Arc<dyn BodySource>) -> FetchRequest {
     let mut fetch = with(url, |request| {
         request.method = "POST".into();
         request.body_length = Some(body.length());

@@ -14,7 +14,7 @@ use bgfetch_model::policy::{PolicySnapshot, Principal};
 use bgfetch_model::request::Request;
 use bgfetch_model::response::{ResponseHead, ResponseType};
 use bgfetch_net::fetch::cookie_jar::CookieJar;
-use bgfetch_net::fetcher::{FetchRequest, FetchResponse, Fetcher, RequestBody};
+use bgfetch_net::fetcher::{BodySource, FetchRequest, FetchResponse, Fetcher};
 use bgfetch_net::hyper::{HyperFetcher, Resolve};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -237,7 +237,7 @@ fn request(fetch: &Fetch, places: &Places) -> FetchRequest {
     request.referrer_policy = fetch.referrer_policy;
     let body = fetch.body.as_ref().map(|text| Bytes::copy_from_slice(text.as_bytes()));
     request.body_length = body.as_ref().map(|bytes| bytes.len() as u64);
-    let body = body.map(|bytes| Arc::new(Stored(bytes)) as Arc<dyn RequestBody>);
+    let body = body.map(|bytes| Arc::new(Stored(bytes)) as Arc<dyn BodySource>);
     let (key, principal) = match fetch.page.url.as_str() {
         "user" => (String::from("user"), Principal::User),
         _ => {
@@ -253,7 +253,7 @@ fn request(fetch: &Fetch, places: &Places) -> FetchRequest {
 
 struct Stored(Bytes);
 
-impl RequestBody for Stored {
+impl BodySource for Stored {
     fn length(&self) -> u64 {
         self.0.len() as u64
     }

@@ -3,7 +3,35 @@
 use bgfetch_model::header_list::HeaderList;
 use bgfetch_model::request::CredentialsMode;
 
-use super::BadCors;
+use thiserror::Error;
+
+use crate::fetch::header_values::Malformed;
+
+/// Why a server's answer does not allow what a page asked.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum BadCors {
+    /// `Access-Control-Allow-Origin` is missing.
+    #[error("CORS: the response has no Access-Control-Allow-Origin")]
+    NoOrigin,
+    /// It is there, and stands for somebody else.
+    #[error("CORS: Access-Control-Allow-Origin does not name the page's origin")]
+    OtherOrigin,
+    /// The request's credentials mode is `include`, which the response does not allow.
+    #[error("CORS: Access-Control-Allow-Credentials is not `true`")]
+    Credentials,
+    /// The preflight's response does not have an ok status.
+    #[error("CORS: the preflight was answered with status {0}")]
+    PreflightStatus(u16),
+    /// A header of the preflight's response cannot be read.
+    #[error("CORS: {0}")]
+    Malformed(#[from] Malformed),
+    /// The preflight's response does not allow the method.
+    #[error("CORS: the preflight does not allow the method {0}")]
+    Method(String),
+    /// The preflight's response does not allow the header.
+    #[error("CORS: the preflight does not allow the header {0}")]
+    Header(String),
+}
 
 /// Whether a response with `headers` may be shared with the page whose serialized origin is
 /// `origin` (`null` where the redirect chain tainted it). Run for every response, redirects and

@@ -6,7 +6,8 @@ use std::time::Duration;
 use bgfetch_model::header_list::HeaderList;
 use bgfetch_model::request::CredentialsMode;
 
-use super::{BadCors, check, safelist};
+use super::check::{BadCors, check};
+use super::safelist;
 use crate::fetch::{Hop, header_values};
 
 /// How long an answer holds that does not say so.
