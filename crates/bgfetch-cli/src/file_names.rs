@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 use crate::text::is_printable;
@@ -48,7 +49,7 @@ pub(crate) fn file_name(url: &Url) -> String {
     let segment = url.path_segments().and_then(|mut segments| segments.next_back());
     let segment = segment.unwrap_or_default();
     // What is not text in UTF-8 stays percent-encoded.
-    let decoded = String::from_utf8(percent_decoded(segment)).unwrap_or_else(|_| segment.into());
+    let decoded = percent_decode_str(segment).decode_utf8().unwrap_or(segment.into());
     let safe = |c: char| {
         if UNSAFE.contains(&c) || !is_printable(c) { '_' } else { c }
     };
@@ -61,29 +62,6 @@ pub(crate) fn file_name(url: &Url) -> String {
         name.replace_range(..1, "_");
     }
     cut(name)
-}
-
-fn percent_decoded(text: &str) -> Vec<u8> {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        (decoded, rest) = match (byte, after) {
-            (b'%', [high, low, after @ ..]) if let Some(byte) = hex_byte(*high, *low) => {
-                decoded.push(byte);
-                (decoded, after)
-            }
-            _ => {
-                decoded.push(byte);
-                (decoded, after)
-            }
-        };
-    }
-    decoded
-}
-
-fn hex_byte(high: u8, low: u8) -> Option<u8> {
-    let digit = |digit| char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    Some(digit(high)? << 4 | digit(low)?)
 }
 
 /// Shortens the stem of a name that is too long; its extension stays.
