@@ -94,9 +94,16 @@ impl Context {
         self.act(Action::Reply(call, reply));
     }
 
-    /// Adds a step to the transaction of the current input.
+    /// Adds a step to the transaction of the current input, with the sync that every such step
+    /// needs.
     pub(crate) fn store(&mut self, op: StoreOp) {
+        self.transaction.syncs.extend(op.sync());
         self.transaction.ops.push(op);
+    }
+
+    /// Adds what the transaction of the current input brings to disk.
+    pub(crate) fn sync(&mut self, sync: Sync) {
+        self.transaction.syncs.push(sync);
     }
 
     /// Does something once the steps stored so far are durable.
@@ -104,12 +111,11 @@ impl Context {
         self.effects.push(effect);
     }
 
-    /// Ends the transaction of the current input with the steps stored so far, synced as asked.
-    pub(crate) fn commit(&mut self, sync: Sync) {
+    /// Ends the transaction of the current input with the steps stored so far.
+    pub(crate) fn commit(&mut self) {
         if self.transaction.ops.is_empty() && self.effects.is_empty() {
             return;
         }
-        self.transaction.sync = sync;
         let id = CommitId(self.next_commit);
         self.next_commit += 1;
         self.commits.push_back((id, mem::take(&mut self.effects)));

@@ -11,7 +11,7 @@ use crate::error::CallError;
 use crate::ids::{CallId, CommitId, FetchKey, RecordKey, RegistrationKey};
 use crate::input::Input;
 use crate::registration::Registration;
-use crate::store_op::{Snapshot, StoreOp, Sync};
+use crate::store_op::{Snapshot, StoreOp};
 use crate::time::{Instant, Now};
 use crate::timers::Timer;
 
@@ -47,7 +47,7 @@ impl Model {
             next_fetch: snapshot.next_fetch,
         };
         model.recover(snapshot);
-        model.ctx.commit(Sync::Process);
+        model.ctx.commit();
         model
     }
 
@@ -58,7 +58,7 @@ impl Model {
         while let Some(timer) = self.ctx.timers.pop(now.monotonic) {
             self.timer_ended(timer);
         }
-        self.ctx.commit(Sync::Process);
+        self.ctx.commit();
     }
 
     /// The next action, or none until another input was handled.

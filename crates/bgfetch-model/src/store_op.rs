@@ -177,21 +177,47 @@ pub enum StoreOp {
 pub struct Transaction {
     /// The steps, applied in order.
     pub ops: Vec<StoreOp>,
-    /// What must be safe on disk, and not only in the operating system's hands, before the
-    /// transaction is acknowledged.
-    pub sync: Sync,
+    /// What must be on disk, and not only in the operating system's hands, before the transaction
+    /// is acknowledged, where the store's durability asks for that. Where this is empty it
+    /// survives the death of the process; the next synced transaction carries it to disk.
+    pub syncs: Vec<Sync>,
 }
 
-/// How far a transaction must be synced.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What a transaction brings to disk with itself, and with every transaction before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sync {
-    /// It survives the death of the process; the next synced one carries it to disk.
-    #[default]
-    Process,
-    /// The request bodies of this new fetch and the transaction itself survive a power loss,
-    /// where the store's durability asks for that.
+    /// Nothing else: the transaction alone.
+    Steps,
+    /// The request bodies of this new fetch.
     RequestBodies(FetchKey),
-    /// The response bodies of this fetch and the transaction itself survive a power loss, where
-    /// the store's durability asks for that.
+    /// The response body of this record, which has ended.
+    ResponseBody(RecordKey),
+    /// The response bodies of all records of this fetch that have ended.
     ResponseBodies(FetchKey),
+}
+
+impl StoreOp {
+    /// What must be on disk before anybody is told that this step was made, or before what it makes
+    /// superfluous is deleted. None where a step that a power loss undoes is made again, or where
+    /// that depends on more than the step.
+    #[must_use]
+    pub fn sync(&self) -> Option<Sync> {
+        match self {
+            Self::InsertFetch(fetch) => Some(Sync::RequestBodies(fetch.key)),
+            Self::Settle(fetch, ..) => Some(Sync::ResponseBodies(*fetch)),
+            // A request may have been sent, a promise was given to the user or the page.
+            Self::BeginUpload(_) | Self::SetAbortAll(_) | Self::SetPaused(..) => Some(Sync::Steps),
+            // Files are deleted next. Were this undone and the deletions not, the fetch would be
+            // back without its bytes and start again.
+            Self::EndDelivery(_) | Self::Forget(_) | Self::RemoveRegistration(_) => {
+                Some(Sync::Steps)
+            }
+            Self::PutRegistration(_)
+            | Self::SetUi(..)
+            | Self::OpenGeneration(..)
+            | Self::SettleRecord { .. }
+            | Self::SetCause(..)
+            | Self::SetDeliveryAttempts(..) => None,
+        }
+    }
 }

@@ -21,7 +21,7 @@ use crate::context::{Context, Effect};
 use crate::ids::{AttemptId, BodyKey, Generation, RecordIndex};
 use crate::record::{Attempt, Phase, RecordState, Then};
 use crate::response::{FailureReason, RecordResult, ResponseHead};
-use crate::store_op::StoreOp;
+use crate::store_op::{StoreOp, Sync};
 use crate::timers::Timer;
 use crate::validator::strong_validator;
 
@@ -393,12 +393,16 @@ impl BackgroundFetch {
         let key = self.record_key(index);
         let ended = self.change(index, |record| {
             record.state = RecordState::Settled(result);
-            (record.data.stored, record.uploaded)
+            (record.data.stored, record.uploaded, record.request.is_get())
         });
-        let Some((stored, uploaded)) = ended else {
+        let Some((stored, uploaded, repeatable)) = ended else {
             return;
         };
         ctx.store(StoreOp::SettleRecord { record: key, result, stored, uploaded });
+        if !repeatable {
+            // It is never sent again: a power loss that took the result would leave none.
+            ctx.sync(Sync::ResponseBody(key));
+        }
         let account = ctx.account(&self.registration.storage_key);
         self.budget.give_back(account);
         ctx.after_commit(Effect::RecordSettled(key));

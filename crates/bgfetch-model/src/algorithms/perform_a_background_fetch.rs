@@ -8,7 +8,7 @@ use crate::background_fetch::{BackgroundFetch, Stage};
 use crate::context::{Context, Effect};
 use crate::delivery::Redelivery;
 use crate::response::{FailureReason, RecordResult};
-use crate::store_op::{FetchResult, StoreOp, Sync};
+use crate::store_op::{FetchResult, StoreOp};
 use crate::timers::Timer;
 
 impl BackgroundFetch {
@@ -70,7 +70,6 @@ impl BackgroundFetch {
         self.settled_at = Some(ctx.now.wall);
         ctx.store(StoreOp::Settle(self.key, result, ctx.now.wall));
         ctx.after_commit(Effect::Settled(self.key, result));
-        ctx.commit(Sync::ResponseBodies(self.key));
     }
 
     fn outcome(&self, ctx: &Context) -> FetchResult {

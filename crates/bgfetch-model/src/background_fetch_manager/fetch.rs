@@ -22,7 +22,7 @@ use crate::input::{BodyError, Permission};
 use crate::model::Model;
 use crate::policy::Principal;
 use crate::request::{CacheMode, Request, RequestMode};
-use crate::store_op::{ImageResource, StoreOp, StoredFetch, StoredRecord, Sync, Totals};
+use crate::store_op::{ImageResource, StoreOp, StoredFetch, StoredRecord, Totals};
 
 /// A call of `fetch()`, its arguments converted.
 #[derive(Clone, Debug)]
@@ -278,7 +278,6 @@ impl Model {
         self.registering.insert(key, BackgroundFetch::from_stored(stored.clone()));
         self.ctx.store(StoreOp::InsertFetch(Box::new(stored)));
         self.ctx.after_commit(Effect::Registered(call, key));
-        self.ctx.commit(Sync::RequestBodies(key));
     }
 
     /// Steps 8.12 to 8.15, the fetch is durable: it is active, and the promise is resolved.

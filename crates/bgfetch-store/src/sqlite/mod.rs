@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bgfetch_model::ids::{BodyKey, FetchKey, Generation, RecordIndex, RecordKey};
-use bgfetch_model::store_op::{Snapshot, StoreOp, Sync, Transaction};
+use bgfetch_model::store_op::{Snapshot, Sync, Transaction};
 use crossbeam_channel::Receiver;
 use rusqlite::{Connection, params};
 
@@ -167,7 +167,8 @@ impl Store for SqliteStore {
             return Ok(());
         }
         self.snapshot = None;
-        let mut wanted = Wanted::default();
+        // A watermark vouches for bytes, and the commit of their generation for whose they are.
+        let mut wanted = Wanted { log: !synced.is_empty(), ..Wanted::default() };
         if self.durability == Durability::Power {
             batch.iter().for_each(|transaction| wanted.add(transaction));
         }
@@ -225,37 +226,29 @@ impl Store for SqliteStore {
 #[derive(Default)]
 struct Wanted {
     requests: BTreeSet<FetchKey>,
-    responses: BTreeSet<FetchKey>,
+    /// The finished bodies of a fetch, all of them or that of one record.
+    responses: BTreeSet<(FetchKey, Option<RecordIndex>)>,
     /// The write-ahead log.
     log: bool,
 }
 
 impl Wanted {
     fn add(&mut self, transaction: &Transaction) {
-        match transaction.sync {
-            Sync::Process => {}
-            Sync::RequestBodies(fetch) => {
-                self.requests.insert(fetch);
-                self.log = true;
-            }
-            Sync::ResponseBodies(fetch) => {
-                self.responses.insert(fetch);
-                self.log = true;
+        self.log |= !transaction.syncs.is_empty();
+        for sync in &transaction.syncs {
+            match *sync {
+                Sync::Steps => {}
+                Sync::RequestBodies(fetch) => {
+                    self.requests.insert(fetch);
+                }
+                Sync::ResponseBody(RecordKey { fetch, index }) => {
+                    self.responses.insert((fetch, Some(index)));
+                }
+                Sync::ResponseBodies(fetch) => {
+                    self.responses.insert((fetch, None));
+                }
             }
         }
-        // Files are deleted after the first three. Were the log lost and the deletions not, the
-        // fetch would be back without its bytes and start again. The others say what must not be
-        // unsaid: an upload may have been sent, an abort was promised.
-        self.log |= transaction.ops.iter().any(|op| {
-            matches!(
-                op,
-                StoreOp::EndDelivery(_)
-                    | StoreOp::Forget(_)
-                    | StoreOp::RemoveRegistration(_)
-                    | StoreOp::BeginUpload(_)
-                    | StoreOp::SetAbortAll(_)
-            )
-        });
     }
 }
 
@@ -287,12 +280,13 @@ fn sync_bodies(
 ) -> Result<(), StoreError> {
     let mut responses = Vec::new();
     let mut stored = Vec::new();
-    for fetch in &wanted.responses {
+    for (fetch, index) in &wanted.responses {
         let mut statement = sql.prepare_cached(
             "SELECT position, generation, stored FROM record \
-             WHERE fetch = ? AND result IS NOT NULL AND stored > synced",
+             WHERE fetch = ?1 AND (?2 IS NULL OR position = ?2) \
+             AND result IS NOT NULL AND stored > synced",
         )?;
-        let mut rows = statement.query([key(*fetch)])?;
+        let mut rows = statement.query(params![key(*fetch), index.map(|index| index.0)])?;
         while let Some(row) = rows.next()? {
             responses.push(BodyKey {
                 record: RecordKey { fetch: *fetch, index: RecordIndex(row.get(0)?) },
@@ -327,26 +321,5 @@ fn remove(bodies: &dyn BodyStorage, removal: Removal) {
     };
     if let Err(error) = removed {
         tracing::warn!(%error, "bytes that are no longer needed were not deleted");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_said_to_the_page_or_the_network_is_synced() {
-        let log = |op| {
-            let mut wanted = Wanted::default();
-            let (ops, sync) = (vec![op], Sync::Process);
-            wanted.add(&Transaction { ops, sync });
-            wanted.log
-        };
-        let fetch = FetchKey(1);
-        let index = RecordIndex(0);
-        assert!(log(StoreOp::BeginUpload(RecordKey { fetch, index })));
-        assert!(log(StoreOp::SetAbortAll(fetch)));
-        assert!(log(StoreOp::EndDelivery(fetch)));
-        assert!(!log(StoreOp::SetPaused(fetch, true)));
     }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use bgfetch_model::ids::{CommitId, FetchKey};
-use bgfetch_model::store_op::{StoreOp, Sync, Transaction};
+use bgfetch_model::store_op::{StoreOp, Transaction};
 use bgfetch_store::{Ack, Options, SqliteStore, Store, StoreThread};
 use proptest::prelude::*;
 
@@ -28,23 +28,19 @@ struct Moment {
 
 /// The life of a fetch of three records, one transaction a step; bytes come between them.
 fn history() -> Vec<Transaction> {
-    let plain = |ops: Vec<StoreOp>| Transaction { ops, sync: Sync::Process };
     let open = |n, generation| StoreOp::OpenGeneration(body(0, n, generation), head(200));
     vec![
-        Transaction { ops: insert(0, 3).into(), sync: Sync::RequestBodies(FetchKey(0)) },
-        plain(vec![open(0, 1), open(1, 1)]),
-        plain(vec![open(2, 1)]),
-        plain(vec![open(1, 2)]),
-        plain(vec![settle_record(record(0, 0), 10)]),
-        plain(vec![settle_record(record(0, 1), 10)]),
-        Transaction {
-            ops: vec![settle_record(record(0, 2), 10), settle(0, Ok(()))],
-            sync: Sync::ResponseBodies(FetchKey(0)),
-        },
-        plain(insert(1, 1).into()),
-        plain(vec![StoreOp::SetDeliveryAttempts(FetchKey(0), 1)]),
-        plain(vec![StoreOp::EndDelivery(FetchKey(0))]),
-        plain(vec![StoreOp::Forget(FetchKey(0))]),
+        transaction(insert(0, 3)),
+        transaction([open(0, 1), open(1, 1)]),
+        transaction([open(2, 1)]),
+        transaction([open(1, 2)]),
+        transaction([settle_record(record(0, 0), 10)]),
+        transaction([settle_record(record(0, 1), 10)]),
+        transaction([settle_record(record(0, 2), 10), settle(0, Ok(()))]),
+        transaction(insert(1, 1)),
+        transaction([StoreOp::SetDeliveryAttempts(FetchKey(0), 1)]),
+        transaction([StoreOp::EndDelivery(FetchKey(0))]),
+        transaction([StoreOp::Forget(FetchKey(0))]),
     ]
 }
 
@@ -71,11 +67,7 @@ fn run() -> (Vec<Moment>, Vec<Oracle>) {
         oracle.commit(&transaction);
         store.commit(std::slice::from_ref(&transaction)).unwrap();
         oracles.push(oracle.clone());
-        let ends = transaction
-            .ops
-            .iter()
-            .any(|op| matches!(op, StoreOp::EndDelivery(_) | StoreOp::Forget(_)));
-        if ends || transaction.sync != Sync::Process {
+        if !transaction.syncs.is_empty() {
             synced = acknowledged;
         }
         take(synced, acknowledged);

@@ -123,22 +123,25 @@ pub(crate) fn settle(fetch: u64, result: FetchResult) -> StoreOp {
     StoreOp::Settle(FetchKey(fetch), result, UnixTime(1_800_000_000_000))
 }
 
+/// As the model makes it.
 pub(crate) fn transaction(ops: impl IntoIterator<Item = StoreOp>) -> Transaction {
-    Transaction { ops: ops.into_iter().collect(), sync: Sync::Process }
+    let ops: Vec<StoreOp> = ops.into_iter().collect();
+    let syncs = ops.iter().filter_map(StoreOp::sync).collect();
+    Transaction { ops, syncs }
 }
 
 pub(crate) fn commit(store: &mut dyn Store, ops: impl IntoIterator<Item = StoreOp>) {
     store.commit(&[transaction(ops)]).unwrap();
 }
 
-/// Commits nothing but the sync of the fetch's response bodies.
+/// Commits with the sync of the fetch's response bodies.
 pub(crate) fn commit_synced(
     store: &mut dyn Store,
     fetch: u64,
     ops: impl IntoIterator<Item = StoreOp>,
 ) {
     let mut transaction = transaction(ops);
-    transaction.sync = Sync::ResponseBodies(FetchKey(fetch));
+    transaction.syncs.push(Sync::ResponseBodies(FetchKey(fetch)));
     store.commit(&[transaction]).unwrap();
 }
 

@@ -22,11 +22,11 @@ impl Oracle {
         for op in &transaction.ops {
             self.apply(op);
         }
-        if let Sync::ResponseBodies(fetch) = transaction.sync {
-            for (body, record) in self.current() {
-                if body.record.fetch == fetch && record.result.is_some() {
-                    self.sync(body, record.stored as usize);
-                }
+        for (body, record) in self.current() {
+            let key = body.record;
+            let wanted = [Sync::ResponseBody(key), Sync::ResponseBodies(key.fetch)];
+            if record.result.is_some() && transaction.syncs.iter().any(|s| wanted.contains(s)) {
+                self.sync(body, record.stored as usize);
             }
         }
     }

@@ -114,17 +114,17 @@ impl World<'_> {
     }
 
     fn op(&mut self, op: StoreOp) {
-        self.oracle.commit(&transaction([op.clone()]));
+        self.oracle.commit(&Transaction { ops: vec![op.clone()], syncs: Vec::new() });
         self.gathered.push(op);
     }
 
-    fn commit(&mut self, sync: Sync) {
-        let synced = Transaction { ops: Vec::new(), sync };
-        self.oracle.commit(&synced);
-        // Several transactions in one group, the last one synced.
+    fn commit(&mut self, sync: Option<Sync>) {
+        // Several transactions in one group, which is synced when all of it was applied.
         let ops = std::mem::take(&mut self.gathered).into_iter();
         let mut batch: Vec<_> = ops.map(|op| transaction([op])).collect();
-        batch.push(synced);
+        batch.push(Transaction { ops: Vec::new(), syncs: sync.into_iter().collect() });
+        let syncs = batch.iter().flat_map(|transaction| transaction.syncs.clone()).collect();
+        self.oracle.commit(&Transaction { ops: Vec::new(), syncs });
         self.store.as_mut().unwrap().commit(&batch).unwrap();
     }
 
@@ -165,7 +165,7 @@ impl World<'_> {
             }
             Step::Commit(at) => {
                 let fetch = at.and_then(|at| self.fetch_at(&at));
-                self.commit(fetch.map_or(Sync::Process, Sync::ResponseBodies));
+                self.commit(fetch.map(Sync::ResponseBodies));
             }
             Step::End(end) => self.end(end),
         }
@@ -196,7 +196,7 @@ impl World<'_> {
                 let next = BodyKey { record, generation };
                 self.op(StoreOp::OpenGeneration(next, head(200)));
                 // Its bytes count only once its head is committed.
-                self.commit(Sync::Process);
+                self.commit(None);
             }
             RecordStep::Write(bytes) => {
                 if body.generation != Generation::default() {
@@ -218,7 +218,7 @@ impl World<'_> {
     }
 
     fn end(&mut self, end: End) {
-        self.commit(Sync::Process);
+        self.commit(None);
         if matches!(end, End::Close | End::CloseAndReboot) {
             self.store.as_mut().unwrap().close().unwrap();
             self.oracle.close();

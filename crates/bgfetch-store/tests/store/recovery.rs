@@ -92,14 +92,12 @@ fn a_fetch_that_settled_without_a_sync_goes_on_after_a_reboot() {
         write(&*bodies, body(0, n, 1), 0, b"0123456789");
     }
     commit_synced(&mut store, 0, [settle_record(record(0, 0), 10)]);
-    commit(
-        &mut store,
-        [
-            settle_record(record(0, 1), 10),
-            settle(0, Ok(())),
-            StoreOp::SetDeliveryAttempts(FetchKey(0), 2),
-        ],
-    );
+    let ops = vec![
+        settle_record(record(0, 1), 10),
+        settle(0, Ok(())),
+        StoreOp::SetDeliveryAttempts(FetchKey(0), 2),
+    ];
+    store.commit(&[Transaction { ops, syncs: Vec::new() }]).unwrap();
     drop(store);
     assert_eq!(loaded(&directory, BOOT).result, Some(Ok(())));
 
@@ -171,8 +169,8 @@ fn request_bodies_survive_a_reboot_once_they_were_synced() {
         let bodies = store.bodies();
         bodies.create_request_body(record(0, 0)).unwrap().write(b"upload").unwrap();
         let mut transaction = transaction(insert(0, 1));
-        if synced {
-            transaction.sync = Sync::RequestBodies(FetchKey(0));
+        if !synced {
+            transaction.syncs.clear();
         }
         store.commit(&[transaction]).unwrap();
         drop((store, bodies));
@@ -228,7 +226,7 @@ fn a_settled_length_that_is_not_stored_is_refused() {
     let error = store
         .commit(&[Transaction {
             ops: vec![settle_record(record(0, 0), 5)],
-            sync: Sync::ResponseBodies(FetchKey(0)),
+            syncs: vec![Sync::ResponseBodies(FetchKey(0))],
         }])
         .unwrap_err();
     assert!(error.to_string().contains("5 bytes where 4"), "{error}");
