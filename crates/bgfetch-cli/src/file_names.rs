@@ -1,9 +1,9 @@
 //! Under which names the bodies of a fetch are written.
 //!
-//! The names depend on the URLs and their order alone, so that every process that finishes or
-//! repeats a job writes the same files.
+//! The names depend on the URLs, their order and the files that are there already, so that every
+//! process that finishes or repeats a job finds what an earlier one wrote.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use percent_encoding::percent_decode_str;
 use url::Url;
@@ -16,26 +16,50 @@ const INDEX: &str = "index.html";
 /// The most bytes of a name; file systems allow 255, and a number may be added.
 const MAX_LENGTH: usize = 200;
 
+/// An extension is shorter than this, with its dot.
+const MAX_EXTENSION: usize = 20;
+
 /// Characters that separate paths somewhere, or that some file system refuses.
 const UNSAFE: [char; 9] = ['/', '\\', ':', '*', '?', '"', '<', '>', '|'];
 
-/// One name for each URL, in their order and all different.
-pub(crate) fn file_names<'a>(urls: impl IntoIterator<Item = &'a Url>) -> Vec<String> {
-    // Every name given out, with the number that its next namesake tries.
-    let mut taken: HashMap<String, u32> = HashMap::new();
-    let mut unique = |url| {
+/// Gives out the names of one fetch's files, none of them twice.
+#[derive(Debug, Default)]
+pub(crate) struct FileNames {
+    given: HashSet<String>,
+    /// How often each name without a number was asked for.
+    asked: HashMap<String, u32>,
+}
+
+impl FileNames {
+    /// A name for the URL's body: at first its own, then `name (1).ext` and so on, whenever it is
+    /// asked for again, be it for another URL of the same name or because somebody has the file.
+    pub(crate) fn next(&mut self, url: &Url) -> String {
         let plain = file_name(url);
-        let mut name = plain.clone();
-        let mut number = taken.get(&folded(&plain)).copied().unwrap_or(1);
-        while taken.contains_key(&folded(&name)) {
-            name = format!("{plain}.{number}");
-            number += 1;
+        let asked = self.asked.entry(folded(&plain)).or_default();
+        loop {
+            let name = if *asked == 0 { plain.clone() } else { numbered(&plain, *asked) };
+            *asked = asked.saturating_add(1);
+            if self.given.insert(folded(&name)) {
+                return name;
+            }
         }
-        taken.insert(folded(&plain), number);
-        taken.entry(folded(&name)).or_insert(1);
-        name
+    }
+}
+
+/// The name with a number before its extension.
+fn numbered(name: &str, number: u32) -> String {
+    let (stem, extension) = split_extension(name);
+    format!("{stem} ({number}){extension}")
+}
+
+/// A name's stem and its extension, with the dot; `.tar.gz` and its like are one extension.
+fn split_extension(name: &str) -> (&str, &str) {
+    let Some(dot) = name.rfind('.').filter(|dot| *dot > 0 && name.len() - dot < MAX_EXTENSION)
+    else {
+        return (name, "");
     };
-    urls.into_iter().map(&mut unique).collect()
+    let dot = name.get(..dot).and_then(|stem| stem.strip_suffix(".tar")).map_or(dot, str::len);
+    name.split_at(dot)
 }
 
 /// The name as the file system compares it.
@@ -69,12 +93,9 @@ fn cut(name: String) -> String {
     if name.len() <= MAX_LENGTH {
         return name;
     }
-    let extension = match name.rsplit_once('.') {
-        Some((_, extension)) if extension.len() < 20 => format!(".{extension}"),
-        _ => String::new(),
-    };
-    let stem = name.floor_char_boundary(MAX_LENGTH - extension.len());
-    format!("{}{extension}", name.get(..stem).unwrap_or_default())
+    let (stem, extension) = split_extension(&name);
+    let length = stem.floor_char_boundary(MAX_LENGTH - extension.len());
+    format!("{}{extension}", stem.get(..length).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -119,8 +140,24 @@ mod tests {
 
     #[test]
     fn equal_names_are_numbered_and_never_collide() {
-        let urls = ["a/x", "b/x", "c/x.1", "d/x", "e/x.1"]
-            .map(|path| Url::parse("http://a.test/").unwrap().join(path).unwrap());
-        assert_eq!(file_names(&urls), ["x", "x.1", "x.1.1", "x.2", "x.1.2"]);
+        let mut names = FileNames::default();
+        let given = ["a/x.bin", "b/x.bin", "c/x (1).bin", "d/x.bin", "e/y", "f/y"].map(|path| {
+            let url = Url::parse("http://a.test/").unwrap().join(path).unwrap();
+            names.next(&url)
+        });
+        assert_eq!(given, ["x.bin", "x (1).bin", "x (1) (1).bin", "x (2).bin", "y", "y (1)"]);
+    }
+
+    #[test]
+    fn a_number_stands_before_the_extension() {
+        for (name, expected) in [
+            ("film.mp4", "film (1).mp4"),
+            ("data.tar.gz", "data (1).tar.gz"),
+            ("_.tar.gz", "_ (1).tar.gz"),
+            ("README", "README (1)"),
+            ("1. A sentence with a dot in it", "1. A sentence with a dot in it (1)"),
+        ] {
+            assert_eq!(numbered(name, 1), expected);
+        }
     }
 }

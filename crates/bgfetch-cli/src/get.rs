@@ -236,7 +236,7 @@ impl Session<'_> {
             Delivered::Written(report) => self.output.note(&match report.result {
                 Err(FailureReason::Aborted) => format!("the bytes of {id} were deleted"),
                 _ => {
-                    let (written, out) = (report.written, report.out.display());
+                    let (written, out) = (report.saved.len(), report.out.display());
                     format!("{id} has ended too: {written} saved to {out}")
                 }
             }),

@@ -1,17 +1,20 @@
 //! The service worker of the program: what happens when a fetch has settled.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bgfetch::{
     BackgroundFetchRecord, DispatchError, Engine, EventKind, FailureReason, FetchKey, FetchResult,
-    FunctionalEvent, Handover, MatchOptions, RecordIndex, RecordResult, WorkerHost,
+    FunctionalEvent, Handover, MatchOptions, RecordError, RecordIndex, RecordResult, StoreError,
+    WorkerHost,
 };
 use futures_util::future::BoxFuture;
 use tokio::sync::{SetOnce, mpsc};
+use tokio::task::spawn_blocking;
 use url::Url;
 
-use crate::file_names::file_names;
+use crate::file_names::{FileNames, file_name};
 use crate::plan::directory_of;
 
 /// Writes the good bodies of settled fetches to the directory that their registration stands for.
@@ -48,8 +51,23 @@ pub(crate) struct Report {
     pub(crate) result: FetchResult,
     /// Where the files are.
     pub(crate) out: PathBuf,
-    pub(crate) written: usize,
+    pub(crate) saved: Vec<SavedRecord>,
     pub(crate) failed: Vec<FailedRecord>,
+}
+
+/// A record whose body is in a file.
+#[derive(Debug)]
+pub(crate) struct SavedRecord {
+    pub(crate) url: Url,
+    /// The file's name in the output directory.
+    pub(crate) name: String,
+}
+
+impl SavedRecord {
+    /// Whether the file has another name than its URL gives it.
+    pub(crate) fn is_renamed(&self) -> bool {
+        self.name != file_name(&self.url)
+    }
 }
 
 /// A record without a body to write.
@@ -103,25 +121,53 @@ async fn write_bodies(engine: &Engine, event: &FunctionalEvent) -> Result<Report
     let result = fetch.result().ok_or_else(gone)?;
     let all = fetch.match_all(None, MatchOptions::default()).await;
     let records = all.map_err(sentence)?;
-    let mut report = Report { result, out, written: 0, failed: Vec::new() };
+    let mut report = Report { result, out, saved: Vec::new(), failed: Vec::new() };
     // What was given up is not wanted any more.
     if result == Err(FailureReason::Aborted) {
         return Ok(report);
     }
-    let names = file_names(records.iter().map(|record| &record.request().url));
-    for (record, name) in records.iter().zip(names) {
+    let out = report.out.clone();
+    let removed = spawn_blocking(move || bgfetch::remove_interrupted_copies(&out)).await;
+    removed.map_err(|error| error.to_string())?;
+    let mut names = FileNames::default();
+    for record in &records {
         match record.result() {
             Some(RecordResult::Success) => {
-                // Nobody reads the record after this, so that the file can be the body itself.
-                let written = record.export(&report.out.join(&name), Handover::Link).await;
-                written.map_err(|error| format!("{name} was not saved: {error}"))?;
-                report.written += 1;
+                report.saved.push(save(record, &report.out, &mut names).await?);
             }
             Some(RecordResult::Failure(reason)) => report.failed.push(failed(record, reason)),
             None => {}
         }
     }
     Ok(report)
+}
+
+/// Puts the body into the directory under the first of its names that nobody has. A file of that
+/// name with these very bytes is the one that an earlier run wrote.
+async fn save(
+    record: &BackgroundFetchRecord,
+    out: &Path,
+    names: &mut FileNames,
+) -> Result<SavedRecord, String> {
+    let url = &record.request().url;
+    loop {
+        let name = names.next(url);
+        let path = out.join(&name);
+        // Nobody reads the record after this, so that the file can be the body itself.
+        let saved = match record.export(&path, Handover::Link).await {
+            Err(RecordError::Store(StoreError::Io { source, .. }))
+                if source.kind() == io::ErrorKind::AlreadyExists =>
+            {
+                record.is_exported_at(&path).await
+            }
+            exported => exported.map(|()| true),
+        };
+        match saved {
+            Ok(true) => return Ok(SavedRecord { url: url.clone(), name }),
+            Ok(false) => {}
+            Err(error) => return Err(format!("{name} was not saved: {error}")),
+        }
+    }
 }
 
 fn failed(record: &BackgroundFetchRecord, reason: FailureReason) -> FailedRecord {

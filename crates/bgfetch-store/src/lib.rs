@@ -49,4 +49,6 @@ pub use store::{Bodies, BodyReader, BodyWriter, Handover, Store};
 pub use thread::{Ack, StoreThread};
 
 #[cfg(feature = "sqlite")]
+pub use bodies::export::remove_interrupted_copies;
+#[cfg(feature = "sqlite")]
 pub use sqlite::{Durability, Options, SqliteStore};

@@ -91,14 +91,15 @@ pub trait Bodies: Send + Sync {
     /// [`StoreError::Io`], of the kind `NotFound` when there is none.
     fn open_request_body(&self, record: RecordKey) -> Result<Box<dyn BodyReader>, StoreError>;
 
-    /// Puts a finished body of `length` bytes at the path `to`, replacing a file there in one
-    /// step: a reader of `to` sees the old file or the whole new one. The store keeps the body.
+    /// Puts a finished body of `length` bytes at the path `to`, in one step: a reader of `to` sees
+    /// nothing or the whole file. What is there already is never replaced. The store keeps the body.
     /// When this returns the bytes are on disk if the record's were; the name `to` is left to the
     /// operating system.
     ///
     /// # Errors
-    /// [`StoreError::Io`], of the kind `UnexpectedEof` when the body is shorter than `length`;
-    /// [`StoreError::DiskFull`]. Nothing is left behind at `to`.
+    /// [`StoreError::Io`], of the kind `AlreadyExists` when there is anything at `to`, and
+    /// `UnexpectedEof` when the body is shorter than `length`; [`StoreError::DiskFull`]. Nothing is
+    /// left behind at `to`.
     fn export(
         &self,
         body: BodyKey,

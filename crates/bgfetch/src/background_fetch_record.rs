@@ -158,13 +158,14 @@ impl BackgroundFetchRecord {
         Some(StoredBody { record, length, bodies, runtime }.open())
     }
 
-    /// Puts the finished body at `to` (a file path), replacing a file there in one step; see
-    /// [`Handover`] for what that costs. (Ruling 21: a host can take a record's bytes over.)
+    /// Puts the finished body at `to` (a file path) in one step; see [`Handover`] for what that
+    /// costs.
     ///
     /// # Errors
     ///
     /// [`RecordError::Failed`] when the record has not succeeded, [`RecordError::Store`] when the
-    /// file could not be made.
+    /// file could not be made. What is at `to` already is not replaced: the store's error is then a
+    /// [`StoreError::Io`] of the kind [`AlreadyExists`](io::ErrorKind::AlreadyExists).
     pub async fn export(&self, to: &Path, how: Handover) -> Result<(), RecordError> {
         let ResponseData { generation, stored, result, .. } = self.data.borrow().clone();
         if result != Some(RecordResult::Success) {
@@ -172,6 +173,28 @@ impl BackgroundFetchRecord {
         }
         let key = BodyKey { record: self.key, generation };
         export(&self.runtime, &self.bodies, (key, stored), to, how).await
+    }
+
+    /// Whether the file at `path` has the bytes of the finished body and no others: the one that an
+    /// earlier [`export`](Self::export) made, whose end was never noted. False where there is no
+    /// such file.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError::Failed`] when the record has not succeeded, [`RecordError::Store`] when either
+    /// could not be read.
+    pub async fn is_exported_at(&self, path: &Path) -> Result<bool, RecordError> {
+        let ResponseData { generation, stored, result, .. } = self.data.borrow().clone();
+        if result != Some(RecordResult::Success) {
+            return Err(RecordError::Failed);
+        }
+        let key = BodyKey { record: self.key, generation };
+        let (bodies, path) = (Arc::clone(&self.bodies), path.to_owned());
+        let compare = self.runtime.spawn_blocking(move || {
+            let body = bodies.open_reader(key)?;
+            same_bytes(&*body, stored, &path)
+        });
+        compare.await.map_err(|_| RecordError::Aborted)?.map_err(RecordError::Store)
     }
 
     fn body(
@@ -197,6 +220,38 @@ async fn export(
     let (bodies, to) = (Arc::clone(bodies), to.to_owned());
     let export = runtime.spawn_blocking(move || bodies.export(key, length, &to, how));
     export.await.map_err(|_| RecordError::Aborted)?.map_err(RecordError::Store)
+}
+
+/// Whether the file at `path` has the first `length` bytes of `body` and no others.
+fn same_bytes(body: &dyn BodyReader, length: u64, path: &Path) -> Result<bool, StoreError> {
+    let failed = |error| StoreError::io(path, error);
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_file() && found.len() == length => {}
+        Ok(_) => return Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(failed(error)),
+    }
+    let mut file = std::fs::File::open(path).map_err(failed)?;
+    let mut stored = vec![0; CHUNK as usize];
+    let mut found = stored.clone();
+    let mut offset = 0;
+    while offset < length {
+        let wanted = usize::try_from(length - offset).unwrap_or(usize::MAX).min(stored.len());
+        let read = body.read_at(offset, stored.get_mut(..wanted).unwrap_or_default())?;
+        let (Some(stored), Some(found)) = (stored.get(..read), found.get_mut(..read)) else {
+            return Ok(false);
+        };
+        match io::Read::read_exact(&mut file, found) {
+            // It became shorter in the meantime.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+            read => read.map_err(failed)?,
+        }
+        if read == 0 || stored != found {
+            return Ok(false);
+        }
+        offset += read as u64;
+    }
+    Ok(true)
 }
 
 impl fmt::Debug for BackgroundFetchRecord {

@@ -103,7 +103,9 @@ pub use bgfetch_net::hyper::{
 };
 pub use bgfetch_net::scheduler::{Limits, Priority};
 #[cfg(feature = "sqlite")]
-pub use bgfetch_store::{Durability, Options as StoreOptions, SqliteStore};
+pub use bgfetch_store::{
+    Durability, Options as StoreOptions, SqliteStore, remove_interrupted_copies,
+};
 pub use bgfetch_store::{Handover, Store, StoreError};
 pub use bgfetch_sw::{
     DispatchError, EventInterface, EventKind, FunctionalEvent, LifetimeExtension, NotActive,

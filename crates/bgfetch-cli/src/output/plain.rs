@@ -111,14 +111,17 @@ impl Plain {
     }
 
     pub(super) fn settled(&mut self, event: &Event, report: &Report) {
-        let files = match report.written {
+        for saved in report.saved.iter().filter(|saved| saved.is_renamed()) {
+            self.stdout.line(&format!("saved {} as {}", saved.url, saved.name));
+        }
+        let files = match report.saved.len() {
             1 => String::from("1 file"),
-            written => format!("{written} files"),
+            saved => format!("{saved} files"),
         };
         let (bytes, out) = (HumanBytes(event.downloaded), report.out.display());
         let line = match report.result {
             Ok(()) => format!("saved {files}, {bytes}, to {out}"),
-            Err(reason) if report.written > 0 => {
+            Err(reason) if !report.saved.is_empty() => {
                 format!("{}; saved {files} that succeeded to {out}", reason.as_str())
             }
             Err(reason) => reason.as_str().into(),

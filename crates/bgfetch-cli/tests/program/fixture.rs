@@ -36,6 +36,15 @@ impl Place {
         self.path("out").join(file)
     }
 
+    /// The names in the output directory.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.path("out")).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
+    }
+
     /// `get` with this place's directories, with JSON events.
     pub(crate) fn get<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
         let mut command = self.get_plain(arguments);

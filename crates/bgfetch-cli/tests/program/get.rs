@@ -34,7 +34,25 @@ fn urls_of_the_same_name_do_not_overwrite_each_other() {
     let urls = [origin.url("/1/x"), origin.url("/2/x")].map(String::from);
     Running::spawn(place.get(&urls)).end().success();
     one.matches_file(place.out("x")).unwrap();
-    two.matches_file(place.out("x.1")).unwrap();
+    two.matches_file(place.out("x (1)")).unwrap();
+}
+
+#[test]
+fn what_is_in_the_directory_is_never_replaced() {
+    let origin = Origin::start();
+    let film = Resource::new(1, KIB);
+    origin.serve("/film.mp4", film.clone());
+    let place = Place::new();
+    // A file of the same length, a directory, and a link to nowhere.
+    std::fs::create_dir_all(place.out("film (1).mp4")).unwrap();
+    std::fs::write(place.out("film.mp4"), vec![7; 1024]).unwrap();
+    std::os::unix::fs::symlink("nowhere", place.out("film (2).mp4")).unwrap();
+    let ended = Running::spawn(place.get_plain([origin.url("/film.mp4").as_str()])).end();
+    let line = format!("saved {} as film (3).mp4", origin.url("/film.mp4"));
+    assert!(ended.success().contains(&line), "{ended:#?}");
+    film.matches_file(place.out("film (3).mp4")).unwrap();
+    assert_eq!(std::fs::read(place.out("film.mp4")).unwrap(), vec![7; 1024]);
+    assert_eq!(place.names(), ["film (1).mp4", "film (2).mp4", "film (3).mp4", "film.mp4"]);
 }
 
 #[test]

@@ -101,6 +101,28 @@ fn bodies_that_could_not_be_written_are_kept_for_the_same_command() {
 }
 
 #[test]
+fn a_run_that_goes_on_knows_the_files_that_an_earlier_one_wrote() {
+    let origin = Origin::start();
+    let (film, gate) = held_film(6);
+    origin.serve("/film", film.clone().hold_at(MIB, &gate));
+    let place = Place::new();
+    let url = origin.url("/film").to_string();
+    let first = Running::spawn(place.get([&url]));
+    gate.blocking_reached();
+    std::fs::remove_dir(place.path("out")).unwrap();
+    gate.open();
+    assert_eq!(first.end().code, Some(1));
+    // As a crash leaves it after the file was written and before that was noted.
+    std::fs::create_dir(place.path("out")).unwrap();
+    std::fs::write(place.out("film"), film.bytes()).unwrap();
+    std::fs::write(place.out(".bgfetch-a1b2c3"), "half a copy").unwrap();
+
+    Running::spawn(place.get([&url])).end().success();
+    assert_eq!(place.names(), ["film"]);
+    assert_eq!(origin.requests().len(), 1, "nothing was fetched again");
+}
+
+#[test]
 fn a_job_that_was_left_behind_is_finished_by_the_next_get_of_anything() {
     let origin = Origin::start();
     let (film, gate) = held_film(4);

@@ -1,18 +1,49 @@
 //! Handing a finished body over as a file of its own.
 
-use std::fs::{self, File};
+use std::fs::{self, DirEntry, File, TryLockError};
 use std::io::{self, Write};
 use std::path::Path;
 
-use tempfile::{Builder, NamedTempFile, TempPath};
+use tempfile::{Builder, NamedTempFile};
 
 use crate::{BodyReader, Handover, StoreError};
 
 /// How much is copied at once where the operating system cannot copy by itself.
 const COPY_BUFFER: usize = 256 * 1024;
 
-/// Puts the first `length` bytes that `body` reads at `to`, under a temporary name first. `file` is
-/// the body's own file with its path, where it has one.
+/// How the temporary names of copies begin.
+const TEMPORARY: &str = ".bgfetch-";
+
+/// Removes what an export that was killed in the middle of a copy left in `folder`: its temporary
+/// file. The files of copies that are at work, in this process or another, stay.
+///
+/// Call it before the records of an earlier run are exported to a folder again. It reads the whole
+/// folder, so once for each fetch is enough. A file that cannot be removed takes space and does no
+/// other harm.
+pub fn remove_interrupted_copies(folder: &Path) {
+    let remove = |entry: io::Result<DirEntry>| remove_interrupted_copy(&entry?);
+    let removed = fs::read_dir(folder).and_then(|mut entries| entries.try_for_each(remove));
+    if let Err(error) = removed {
+        tracing::debug!(%error, "temporary files were not removed");
+    }
+}
+
+fn remove_interrupted_copy(entry: &DirEntry) -> io::Result<()> {
+    let temporary = entry.file_name().as_encoded_bytes().starts_with(TEMPORARY.as_bytes());
+    // Opening anything but a file could wait for ever, or lead elsewhere.
+    if !temporary || !entry.file_type()?.is_file() {
+        return Ok(());
+    }
+    // Whoever is at work on a copy holds its lock: see `copy`.
+    match File::open(entry.path())?.try_lock() {
+        Ok(()) => fs::remove_file(entry.path()),
+        Err(TryLockError::WouldBlock) => Ok(()),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Puts the first `length` bytes that `body` reads at `to`. `file` is the body's own file with its
+/// path, where it has one.
 pub(super) fn export(
     body: &dyn BodyReader,
     file: Option<(&File, &Path)>,
@@ -32,7 +63,7 @@ pub(super) fn export(
     };
     if let (Handover::Link, Some((_, path))) = (how, file)
         && stored == length
-        && link(path, folder, to)?
+        && link(path, to)?
     {
         return Ok(());
     }
@@ -40,25 +71,19 @@ pub(super) fn export(
 }
 
 /// Gives the file at `from` the further name `to`, or returns false where that cannot be.
-fn link(from: &Path, folder: &Path, to: &Path) -> Result<bool, StoreError> {
-    let linked = names().make_in(folder, |path| fs::hard_link(from, path));
-    let temporary: TempPath = match linked {
-        Ok(temporary) => temporary.into_temp_path(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(StoreError::io(to, error));
+fn link(from: &Path, to: &Path) -> Result<bool, StoreError> {
+    match fs::hard_link(from, to) {
+        Ok(()) => Ok(true),
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists) =>
+        {
+            Err(StoreError::io(to, error))
         }
         // Another file system, or one without links, or too many of them: a copy can still do it.
         Err(error) => {
             tracing::debug!(%error, "a body is copied because it cannot be linked");
-            return Ok(false);
+            Ok(false)
         }
-    };
-    let name = temporary.to_path_buf();
-    temporary.persist(to).map_err(|error| StoreError::io(to, error.error))?;
-    // Renaming onto a name of the same file does nothing, by POSIX, and keeps both names.
-    match fs::remove_file(&name) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::io(name, error)),
-        _ => Ok(true),
     }
 }
 
@@ -70,7 +95,15 @@ fn copy(
     to: &Path,
 ) -> Result<(), StoreError> {
     let failed = |error| StoreError::io(to, error);
+    // Spares the copy of what cannot get its name in the end.
+    if is_there(to) {
+        return Err(failed(io::ErrorKind::AlreadyExists.into()));
+    }
     let mut temporary: NamedTempFile = names().tempfile_in(folder).map_err(failed)?;
+    // Tells `remove_interrupted_copies` that somebody is at work. Without locks it removes nothing.
+    if let Err(error) = temporary.as_file().try_lock() {
+        tracing::debug!(%error, "a temporary file was not locked");
+    }
     match file {
         // OPTIMIZATION: between two files the standard library lets the system copy, which shares
         // the blocks where the file system can.
@@ -96,14 +129,29 @@ fn copy(
     // The bytes must be on disk before the name is, or a power loss could leave an empty file
     // where a whole one was.
     temporary.as_file().sync_data().map_err(failed)?;
-    temporary.persist(to).map_err(|error| failed(error.error))?;
-    Ok(())
+    rename(temporary, to).map_err(failed)
+}
+
+/// Gives a file its name, where nothing has it.
+fn rename(file: NamedTempFile, to: &Path) -> io::Result<()> {
+    match file.persist_noclobber(to) {
+        Ok(_) => Ok(()),
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Err(error.error),
+        Err(_) if is_there(to) => Err(io::ErrorKind::AlreadyExists.into()),
+        // Some file systems have neither links nor a rename that leaves what is there.
+        Err(error) => error.file.persist(to).map(drop).map_err(|error| error.error),
+    }
+}
+
+/// Whether anything has this name, be it a link to nowhere.
+fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
 }
 
 /// Temporary names, for files with the permissions that a file of the user's usually has.
 fn names() -> Builder<'static, 'static> {
     let mut builder = Builder::new();
-    builder.prefix(".bgfetch-");
+    builder.prefix(TEMPORARY);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;

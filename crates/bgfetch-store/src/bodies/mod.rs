@@ -1,7 +1,7 @@
 //! Where the bytes are: one file a body ([`files`]), or one nameless file for all ([`arena`]).
 
 pub(crate) mod arena;
-mod export;
+pub(crate) mod export;
 pub(crate) mod files;
 pub(crate) mod folder;
 

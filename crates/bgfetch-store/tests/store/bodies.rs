@@ -5,7 +5,7 @@ use std::io;
 
 use bgfetch_model::ids::FetchKey;
 use bgfetch_model::store_op::StoreOp;
-use bgfetch_store::{Bodies, Handover, SqliteStore, Store, StoreError};
+use bgfetch_store::{Bodies, Handover, SqliteStore, Store, StoreError, remove_interrupted_copies};
 
 use crate::fixture::*;
 
@@ -144,13 +144,13 @@ fn a_body_is_handed_over_whole_under_its_name() {
         let key = body(1, 0, 1);
         let bytes: Vec<u8> = (0..600_000u32).map(|n| n as u8).collect();
         write(bodies, key, 0, &bytes);
-        for how in [Handover::Copy, Handover::Link, Handover::Link] {
-            let to = out.path().join("a.bin");
+        for (count, how) in [(1, Handover::Copy), (2, Handover::Link), (3, Handover::Link)] {
+            let to = out.path().join(count.to_string());
             bodies.export(key, 600_000, &to, how).unwrap();
             assert_eq!(fs::read(&to).unwrap(), bytes);
             assert_eq!(read(bodies, key), bytes, "the store keeps the body");
             let names = fs::read_dir(out.path()).unwrap().count();
-            assert_eq!(names, 1, "no temporary file is left");
+            assert_eq!(names, count, "no temporary file is left");
         }
         let absent = out.path().join("absent/a.bin");
         for how in [Handover::Copy, Handover::Link] {
@@ -161,6 +161,51 @@ fn a_body_is_handed_over_whole_under_its_name() {
         assert_eq!(io::Error::from(error).kind(), io::ErrorKind::UnexpectedEof);
         assert!(!out.path().join("b").exists());
     });
+}
+
+#[test]
+fn what_has_the_name_already_is_never_replaced() {
+    with_both(|bodies| {
+        let out = tempfile::tempdir().unwrap();
+        let (file, folder) = (out.path().join("file"), out.path().join("folder"));
+        fs::write(&file, b"the user's own").unwrap();
+        fs::create_dir(&folder).unwrap();
+        let mut there = vec![file.clone(), folder];
+        #[cfg(unix)]
+        {
+            let nowhere = out.path().join("nowhere");
+            std::os::unix::fs::symlink(out.path().join("absent"), &nowhere).unwrap();
+            there.push(nowhere);
+        }
+        let key = body(1, 0, 1);
+        write(bodies, key, 0, b"bytes");
+        for (to, how) in
+            there.iter().flat_map(|to| [Handover::Copy, Handover::Link].map(|how| (to, how)))
+        {
+            let error = bodies.export(key, 5, to, how).unwrap_err();
+            let kind = io::Error::from(error).kind();
+            assert_eq!(kind, io::ErrorKind::AlreadyExists, "{} {how:?}", to.display());
+        }
+        assert_eq!(fs::read(&file).unwrap(), b"the user's own");
+        assert_eq!(fs::read_dir(out.path()).unwrap().count(), there.len(), "nothing is left");
+    });
+}
+
+#[test]
+fn what_killed_copies_left_is_removed_and_a_copy_at_work_stays() {
+    let out = tempfile::tempdir().unwrap();
+    let (left, held) = (out.path().join(".bgfetch-left"), out.path().join(".bgfetch-held"));
+    let other = out.path().join("bgfetch-notes");
+    for path in [&left, &held, &other] {
+        fs::write(path, b"bytes").unwrap();
+    }
+    let at_work = fs::File::open(&held).unwrap();
+    at_work.lock().unwrap();
+    remove_interrupted_copies(out.path());
+    assert!(!left.exists() && held.exists() && other.exists());
+    drop(at_work);
+    remove_interrupted_copies(out.path());
+    assert!(!held.exists() && other.exists());
 }
 
 #[cfg(unix)]
