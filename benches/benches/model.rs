@@ -134,15 +134,15 @@ impl World {
                 self.fetch = Some(fetch);
                 return;
             }
-            Action::Enqueue(record) => return self.queued.push_back(record),
+            Action::Enqueue { record, .. } => return self.queued.push_back(record),
             Action::ReleaseSlot(_) => {
                 self.running -= 1;
                 return;
             }
             Action::StartAttempt { attempt, .. } => {
                 self.attempts.push(attempt);
-                let (head, retry_after) = (self.head.clone(), None);
-                Input::Attempt(attempt, AttemptEvent::Head { head, retry_after })
+                let (head, retry_after, multiplexes) = (self.head.clone(), None, false);
+                Input::Attempt(attempt, AttemptEvent::Head { head, retry_after, multiplexes })
             }
             Action::Command(id, command) => return self.obey(id, command),
             Action::UpdateClients { fetch, settled: true, .. } => Input::ClientsApplied(fetch),

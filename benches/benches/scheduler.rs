@@ -12,8 +12,8 @@
 use std::collections::VecDeque;
 use std::hint::black_box;
 
-use bgfetch_model::ids::{FetchKey, RecordIndex, RecordKey, RegistrationKey, StorageKey};
-use bgfetch_net::scheduler::{HostKey, Job, Limits, Priority, Scheduler};
+use bgfetch_model::ids::{FetchKey, HostKey, RecordIndex, RecordKey, RegistrationKey, StorageKey};
+use bgfetch_net::scheduler::{Candidate, Limits, Priority, Scheduler};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use url::Url;
 
@@ -48,8 +48,10 @@ impl Work {
     fn scheduler(&self) -> Scheduler {
         let mut scheduler = Scheduler::new(Limits::default());
         if self.multiplexing {
-            for host in &self.hosts {
-                scheduler.learned_multiplexing(host);
+            for registration in &self.registrations {
+                for host in &self.hosts {
+                    scheduler.host_answered(&registration.storage_key, host, true);
+                }
             }
         }
         scheduler
@@ -60,7 +62,7 @@ impl Work {
         for (fetch, registration) in (0..self.fetches).zip(sites) {
             let hosts = self.hosts.iter().cycle().skip(fetch as usize % self.hosts.len());
             for (index, host) in (0..self.records / self.fetches).zip(hosts) {
-                scheduler.enqueue(Job {
+                scheduler.enqueue(Candidate {
                     record: RecordKey { fetch: FetchKey(fetch.into()), index: RecordIndex(index) },
                     registration,
                     priority: Priority::Normal,

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bgfetch_model::attempt::{AttemptCommand, AttemptEnd, AttemptEvent, AttemptSpec};
-use bgfetch_model::ids::StorageKey;
+use bgfetch_model::ids::{BodyKey, FetchKey, Generation, RecordIndex, RecordKey, StorageKey};
 use bgfetch_model::policy::Principal;
 use bgfetch_model::request::{RedirectMode, Request};
 use bgfetch_model::response::ResponseHead;
@@ -138,8 +138,8 @@ impl Bench {
             &self.fetcher,
             request,
             Timeouts::default(),
-            move |offset| {
-                assert_eq!(offset, start);
+            move |body, offset| {
+                assert_eq!((body, offset), (BODY, start));
                 Ok(Box::new(Sink(sink)) as Box<dyn BodySink>)
             },
             receiver,
@@ -161,6 +161,12 @@ impl Bench {
         Outcome { head, stored, end }
     }
 }
+
+/// The body that is written.
+const BODY: BodyKey = BodyKey {
+    record: RecordKey { fetch: FetchKey(0), index: RecordIndex(0) },
+    generation: Generation(1),
+};
 
 /// What an attempt said so far.
 struct Protocol {
@@ -201,7 +207,7 @@ impl Protocol {
         let grant = self.start + length;
         let command = match self.granted {
             _ if length > LIMIT => AttemptCommand::Cancel,
-            None => AttemptCommand::Receive { offset: self.start, grant },
+            None => AttemptCommand::Receive { body: BODY, offset: self.start, grant },
             Some(_) => AttemptCommand::Grant(grant),
         };
         if length <= LIMIT {

@@ -138,9 +138,10 @@ fn answers(action: Action) -> Vec<Input> {
         }
         Action::Commit(id, _) => vec![Input::Committed(id)],
         Action::Reply(_, Ok(Reply::Fetch(fetch))) => vec![Input::CallerReady(fetch)],
-        Action::Enqueue(record) => vec![Input::SlotGranted(record)],
+        Action::Enqueue { record, .. } => vec![Input::SlotGranted(record)],
         Action::StartAttempt { attempt, .. } => {
-            vec![Input::Attempt(attempt, AttemptEvent::Head { head: head(), retry_after: None })]
+            let (head, retry_after, multiplexes) = (head(), None, false);
+            vec![Input::Attempt(attempt, AttemptEvent::Head { head, retry_after, multiplexes })]
         }
         Action::Command(attempt, AttemptCommand::Receive { offset, .. }) => {
             let end = AttemptEnd::Complete;

@@ -104,7 +104,9 @@ impl World {
                     }
                     self.model.handle(self.now, Input::Committed(commit));
                 }
-                Action::Enqueue(record) => self.model.handle(self.now, Input::SlotGranted(record)),
+                Action::Enqueue { record, .. } => {
+                    self.model.handle(self.now, Input::SlotGranted(record));
+                }
                 Action::StartAttempt { attempt, record: RecordKey { index, .. }, .. } => {
                     self.attempts.push((index.0, attempt));
                 }
@@ -137,7 +139,7 @@ impl World {
             response_type: ResponseType::Basic,
             cors_exposed_header_names: Vec::new(),
         };
-        self.report(record, AttemptEvent::Head { head, retry_after: None });
+        self.report(record, AttemptEvent::Head { head, retry_after: None, multiplexes: false });
     }
 
     /// The record's attempt ends with so many bytes stored, if it was told to receive any.

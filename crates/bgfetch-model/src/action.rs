@@ -1,11 +1,16 @@
 //! The one door out of the model.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use core::time::Duration;
 
 use crate::attempt::{AttemptCommand, AttemptSpec};
+use crate::background_fetch::FetchInfo;
 use crate::error::CallError;
-use crate::ids::{AttemptId, BodyKey, CallId, CommitId, FetchKey, RecordKey, RegistrationKey};
+use crate::ids::{
+    AttemptId, BodyKey, CallId, CommitId, FetchKey, HostKey, RecordKey, RegistrationKey,
+};
+use crate::request::Request;
 use crate::response::RecordResult;
 use crate::store_op::{FetchResult, Transaction};
 
@@ -39,7 +44,14 @@ pub enum Action {
     Reply(CallId, Result<Reply, CallError>),
     /// The record wants a slot; answered by [`Input::SlotGranted`](crate::input::Input::SlotGranted)
     /// when it gets one.
-    Enqueue(RecordKey),
+    Enqueue {
+        /// Which record.
+        record: RecordKey,
+        /// Its fetch.
+        fetch: Arc<FetchInfo>,
+        /// The server that is asked first.
+        host: HostKey,
+    },
     /// The record no longer wants a slot.
     Withdraw(RecordKey),
     /// The record's slot is free again.
@@ -50,8 +62,22 @@ pub enum Action {
         attempt: AttemptId,
         /// What it fetches.
         record: RecordKey,
+        /// The record's fetch, with its storage key and principal.
+        fetch: Arc<FetchInfo>,
+        /// The record's request.
+        request: Arc<Request>,
         /// How it asks for it.
         spec: AttemptSpec,
+    },
+    /// A response came: the scheduler learns whether requests of this storage key to this server
+    /// share a connection.
+    HostAnswered {
+        /// For which fetch.
+        fetch: Arc<FetchInfo>,
+        /// The server that sent the response, after all redirects.
+        host: HostKey,
+        /// Whether its connection carries other requests at the same time.
+        multiplexes: bool,
     },
     /// Tell a running attempt.
     Command(AttemptId, AttemptCommand),

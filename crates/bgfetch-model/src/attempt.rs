@@ -4,6 +4,7 @@
 use alloc::string::String;
 use core::time::Duration;
 
+use crate::ids::BodyKey;
 use crate::response::ResponseHead;
 
 /// How an attempt asks for its record.
@@ -29,6 +30,8 @@ pub struct Resume {
 pub enum AttemptCommand {
     /// The head was judged: write the body from `offset` on, up to `grant` and no further.
     Receive {
+        /// The body to write.
+        body: BodyKey,
         /// Where the first byte of this response's body goes.
         offset: u64,
         /// The offset that must not be passed without another grant.
@@ -58,6 +61,9 @@ pub enum AttemptEvent {
         head: ResponseHead,
         /// How long its `Retry-After` asks to wait; a date is turned into a duration by the shell.
         retry_after: Option<Duration>,
+        /// Whether the connection that the response came over carries other requests at the same
+        /// time. The server at its end is that of the last URL.
+        multiplexes: bool,
     },
     /// The body's length is now this. Sent every so often (1 MiB or 50 ms), not for every chunk.
     Progress(u64),

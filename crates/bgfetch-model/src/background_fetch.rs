@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use crate::action::{Observation, PauseReason, Update};
 use crate::budget::Budget;
 use crate::context::Context;
-use crate::ids::{FetchKey, RecordIndex, RecordKey, RegistrationKey};
+use crate::ids::{BodyKey, FetchKey, RecordIndex, RecordKey, RegistrationKey};
 use crate::policy::Principal;
 use crate::record::{Record, RecordState};
 use crate::response::FailureReason;
@@ -20,17 +20,11 @@ use crate::time::{Instant, UnixTime};
 /// A background fetch: several requests that the user sees as one item.
 #[derive(Debug)]
 pub struct BackgroundFetch {
-    pub(crate) key: FetchKey,
-    pub(crate) registration: RegistrationKey,
-    pub(crate) principal: Arc<Principal>,
-    pub(crate) id: String,
+    pub(crate) info: Arc<FetchInfo>,
     pub(crate) title: String,
     pub(crate) icons: Vec<ImageResource>,
-    pub(crate) download_total: u64,
-    pub(crate) upload_total: u64,
     pub(crate) paused: bool,
     pub(crate) abort_all: bool,
-    pub(crate) created_at: UnixTime,
     pub(crate) settled_at: Option<UnixTime>,
     /// The reason of the first record that failed.
     pub(crate) cause: Option<FailureReason>,
@@ -50,6 +44,25 @@ pub struct BackgroundFetch {
     pub(crate) recalls: u32,
     pub(crate) last_update: Option<(Instant, Update)>,
     pub(crate) pause_reason: Option<PauseReason>,
+}
+
+/// What of a background fetch never changes.
+#[derive(Debug, PartialEq, Eq)]
+pub struct FetchInfo {
+    /// Its identity.
+    pub key: FetchKey,
+    /// The service worker registration it belongs to.
+    pub registration: RegistrationKey,
+    /// On whose behalf it is made.
+    pub principal: Arc<Principal>,
+    /// The id the page chose.
+    pub id: String,
+    /// The promised sum of the response bodies in bytes; 0 means that nothing was promised.
+    pub download_total: u64,
+    /// The sum of the request bodies in bytes.
+    pub upload_total: u64,
+    /// When it was registered.
+    pub created_at: UnixTime,
 }
 
 /// Where *perform a background fetch* stands.
@@ -85,28 +98,34 @@ pub(crate) struct Tallies {
 }
 
 impl BackgroundFetch {
+    /// What of it never changes.
+    #[must_use]
+    pub fn info(&self) -> &Arc<FetchInfo> {
+        &self.info
+    }
+
     /// Its identity.
     #[must_use]
     pub fn key(&self) -> FetchKey {
-        self.key
+        self.info.key
     }
 
     /// The service worker registration it belongs to.
     #[must_use]
     pub fn registration(&self) -> &RegistrationKey {
-        &self.registration
+        &self.info.registration
     }
 
     /// On whose behalf it is made.
     #[must_use]
     pub fn principal(&self) -> &Arc<Principal> {
-        &self.principal
+        &self.info.principal
     }
 
     /// The id the page chose.
     #[must_use]
     pub fn id(&self) -> &str {
-        &self.id
+        &self.info.id
     }
 
     /// The title; empty when none was given.
@@ -124,13 +143,13 @@ impl BackgroundFetch {
     /// The promised sum of the response bodies in bytes; 0 means that nothing was promised.
     #[must_use]
     pub fn download_total(&self) -> u64 {
-        self.download_total
+        self.info.download_total
     }
 
     /// The sum of the request bodies in bytes.
     #[must_use]
     pub fn upload_total(&self) -> u64 {
-        self.upload_total
+        self.info.upload_total
     }
 
     /// The paused flag.
@@ -172,7 +191,7 @@ impl BackgroundFetch {
     /// When it was registered.
     #[must_use]
     pub fn created_at(&self) -> UnixTime {
-        self.created_at
+        self.info.created_at
     }
 
     /// Its [stored body bytes total](https://wicg.github.io/background-fetch/#background-fetch-stored-body-bytes-total):
@@ -200,7 +219,13 @@ impl BackgroundFetch {
     }
 
     pub(crate) fn record_key(&self, index: RecordIndex) -> RecordKey {
-        RecordKey { fetch: self.key, index }
+        RecordKey { fetch: self.info.key, index }
+    }
+
+    /// The current representation's bytes.
+    pub(crate) fn body_key(&self, index: RecordIndex) -> Option<BodyKey> {
+        let generation = self.record(index)?.data.generation;
+        Some(BodyKey { record: self.record_key(index), generation })
     }
 
     pub(crate) fn indices(&self) -> impl Iterator<Item = RecordIndex> + use<> {
@@ -273,8 +298,10 @@ impl BackgroundFetch {
         }
         self.pause_reason = reason;
         match reason {
-            Some(reason) => ctx.observe(Observation::Paused(self.key, reason)),
-            None if self.stage == Stage::Fetching => ctx.observe(Observation::Resumed(self.key)),
+            Some(reason) => ctx.observe(Observation::Paused(self.info.key, reason)),
+            None if self.stage == Stage::Fetching => {
+                ctx.observe(Observation::Resumed(self.info.key))
+            }
             None => {}
         }
     }

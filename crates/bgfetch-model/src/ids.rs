@@ -1,6 +1,7 @@
 //! Identities. The spec compares background fetches by identity, not by their `id` string; here
 //! that identity is a [`FetchKey`], which no other fetch of the same store ever gets again.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use core::fmt;
 use serde::{Deserialize, Serialize};
@@ -70,4 +71,17 @@ pub struct RegistrationKey {
     pub storage_key: StorageKey,
     /// The registration's scope URL.
     pub scope: Url,
+}
+
+/// A server, told apart by scheme, host and port: what connections are made to and limited by.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HostKey(Box<str>);
+
+impl HostKey {
+    /// The server of a URL. URLs without a server (`data:`, say) share one key; such records fail
+    /// before they reach the network.
+    #[must_use]
+    pub fn of(url: &Url) -> Self {
+        Self(url.origin().ascii_serialization().into())
+    }
 }

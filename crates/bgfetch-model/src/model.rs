@@ -212,12 +212,13 @@ impl Model {
     fn unregister(&mut self, call: CallId, key: &RegistrationKey) {
         self.drop_pending_of(key);
         self.ctx.registrations.remove(key);
-        let registering = self.registering.extract_if(.., |_, fetch| fetch.registration == *key);
+        let registering =
+            self.registering.extract_if(.., |_, fetch| fetch.info.registration == *key);
         for (_, fetch) in registering {
             self.ctx.account(&key.storage_key).release(fetch.reserved());
         }
         self.ctx.store(StoreOp::RemoveRegistration(key.clone()));
-        let removed = self.fetches.extract_if(.., |_, fetch| fetch.registration == *key);
+        let removed = self.fetches.extract_if(.., |_, fetch| fetch.info.registration == *key);
         for (fetch, mut removed) in removed {
             removed.drop_network(&mut self.ctx);
             self.ctx.account(&key.storage_key).release(removed.reserved());
@@ -275,11 +276,11 @@ impl Model {
         let mut kept: BTreeMap<&RegistrationKey, usize> = BTreeMap::new();
         let mut old = alloc::vec::Vec::new();
         for fetch in self.fetches.values().rev().filter(|fetch| fetch.stage == Stage::Finished) {
-            let count = kept.entry(&fetch.registration).or_default();
+            let count = kept.entry(&fetch.info.registration).or_default();
             *count += 1;
             let age = now.since(fetch.settled_at.unwrap_or(now));
             if *count > config.max_finished || age > config.finished_age {
-                old.push(fetch.key);
+                old.push(fetch.info.key);
             }
         }
         old.into_iter().for_each(|key| self.forget(key));

@@ -1,9 +1,10 @@
 //! Going on after a restart: what the store kept becomes running state again.
 
 use alloc::collections::{BTreeSet, VecDeque};
+use alloc::sync::Arc;
 
 use crate::action::Action;
-use crate::background_fetch::{BackgroundFetch, Stage, Tallies};
+use crate::background_fetch::{BackgroundFetch, FetchInfo, Stage, Tallies};
 use crate::budget::Budget;
 use crate::context::Context;
 use crate::model::Model;
@@ -21,10 +22,10 @@ impl Model {
             let interrupted_uploads: alloc::vec::Vec<bool> =
                 stored.records.iter().map(|record| record.upload_begun).collect();
             let mut fetch = BackgroundFetch::from_stored(stored);
-            let account = self.ctx.account(&fetch.registration.storage_key);
+            let account = self.ctx.account(&fetch.info.registration.storage_key);
             account.reserve_stored(fetch.reserved());
             fetch.resume_after_restart(&mut self.ctx, &interrupted_uploads);
-            self.fetches.insert(fetch.key, fetch);
+            self.fetches.insert(fetch.info.key, fetch);
         }
         self.forget_old_fetches();
     }
@@ -43,17 +44,19 @@ impl BackgroundFetch {
         };
         let reserved = held.max(promised);
         let mut fetch = Self {
-            key: stored.key,
-            registration: stored.registration,
-            principal: stored.principal,
-            id: stored.id,
+            info: Arc::new(FetchInfo {
+                key: stored.key,
+                registration: stored.registration,
+                principal: stored.principal,
+                id: stored.id,
+                download_total: stored.download_total,
+                upload_total: totals.upload_total,
+                created_at: stored.created_at,
+            }),
             title: stored.title,
             icons: stored.icons,
-            download_total: stored.download_total,
-            upload_total: totals.upload_total,
             paused: stored.paused,
             abort_all: stored.abort_all,
-            created_at: stored.created_at,
             settled_at: stored.settled_at,
             cause: stored.cause,
             result: stored.result,
@@ -82,16 +85,16 @@ impl BackgroundFetch {
             // Ruling 7: an event that was pending is delivered.
             if self.records_available {
                 self.stage = Stage::Delivering;
-                ctx.act(Action::FireSettledEvent(self.key, result));
+                ctx.act(Action::FireSettledEvent(self.info.key, result));
             } else {
                 self.stage = Stage::Finished;
             }
             return;
         }
         if !self.abort_all
-            && let Some(registration) = ctx.registrations.get_mut(&self.registration)
+            && let Some(registration) = ctx.registrations.get_mut(&self.info.registration)
         {
-            registration.active.insert(self.id.clone(), self.key);
+            registration.active.insert(self.info.id.clone(), self.info.key);
         }
         // An abort comes before the mark of an upload: what it would have ended is aborted.
         // Ruling 3: an immediate failure still ends the siblings that had not ended.
@@ -141,9 +144,11 @@ impl BackgroundFetch {
                 _ => {}
             }
         }
-        for timer in
-            [Timer::Progress(self.key), Timer::ClientsApplied(self.key), Timer::Redeliver(self.key)]
-        {
+        for timer in [
+            Timer::Progress(self.info.key),
+            Timer::ClientsApplied(self.info.key),
+            Timer::Redeliver(self.info.key),
+        ] {
             ctx.timers.clear(timer);
         }
     }

@@ -11,6 +11,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bgfetch_model::attempt::{AttemptCommand, AttemptEnd, AttemptEvent, Fault, FaultKind};
+use bgfetch_model::ids::BodyKey;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
@@ -41,22 +42,6 @@ pub trait BodySink: Send {
     }
 }
 
-/// Hears what an attempt has to say. A closure over [`AttemptEvent`] is one.
-pub trait Reporter: Send {
-    /// For the model. The last one is [`AttemptEvent::Ended`].
-    fn event(&mut self, event: AttemptEvent);
-
-    /// For the scheduler, just before [`AttemptEvent::Head`]: whether the connection carries other
-    /// requests at the same time.
-    fn connection(&mut self, _multiplexed: bool) {}
-}
-
-impl<F: FnMut(AttemptEvent) + Send> Reporter for F {
-    fn event(&mut self, event: AttemptEvent) {
-        self(event);
-    }
-}
-
 /// How long an attempt bears silence. When one runs out, the attempt ends as
 /// [`FaultKind::Interrupted`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,9 +67,9 @@ const BATCH: usize = 256 << 10;
 /// worker over to another thread.
 const WORTH_A_HANDOVER: usize = 64 << 10;
 
-/// Runs one attempt to its end, which is the last thing it reports.
+/// Runs one attempt to its end, which is the last thing that `report` hears.
 ///
-/// `open` is called at most once, with the offset of [`AttemptCommand::Receive`]. A closed command
+/// `open` is called at most once, with the body and the offset of [`AttemptCommand::Receive`]. A closed command
 /// channel is a [`AttemptCommand::Cancel`]: the engine is gone. Dropping the future stops the
 /// attempt without a report.
 ///
@@ -97,15 +82,15 @@ pub async fn run<O, R>(
     timeouts: Timeouts,
     open: O,
     commands: UnboundedReceiver<AttemptCommand>,
-    reporter: R,
+    report: R,
 ) where
-    O: FnOnce(u64) -> io::Result<Box<dyn BodySink>> + Send,
-    R: Reporter,
+    O: FnOnce(BodyKey, u64) -> io::Result<Box<dyn BodySink>> + Send,
+    R: FnMut(AttemptEvent) + Send,
 {
     let mut attempt = Attempt {
         timeouts,
         commands,
-        reporter,
+        report,
         uploads: request.uploaded.clone(),
         uploaded: Coalesced::new(0),
         stored: None,
@@ -117,7 +102,7 @@ pub async fn run<O, R>(
     };
     attempt.flush_uploaded();
     let stored = attempt.stored;
-    attempt.reporter.event(AttemptEvent::Ended { stored, end });
+    (attempt.report)(AttemptEvent::Ended { stored, end });
 }
 
 /// Why an attempt stops before its body is complete.
@@ -135,14 +120,14 @@ impl From<FetchError> for Stop {
 struct Attempt<R> {
     timeouts: Timeouts,
     commands: UnboundedReceiver<AttemptCommand>,
-    reporter: R,
+    report: R,
     uploads: UploadProgress,
     uploaded: Coalesced,
     /// The length of the stored body, once there is a sink for it.
     stored: Option<u64>,
 }
 
-impl<R: Reporter> Attempt<R> {
+impl<R: FnMut(AttemptEvent) + Send> Attempt<R> {
     async fn exchange<O>(
         &mut self,
         fetcher: &dyn Fetcher,
@@ -150,18 +135,20 @@ impl<R: Reporter> Attempt<R> {
         open: O,
     ) -> Result<(), Stop>
     where
-        O: FnOnce(u64) -> io::Result<Box<dyn BodySink>>,
+        O: FnOnce(BodyKey, u64) -> io::Result<Box<dyn BodySink>>,
     {
         let response = self.head(fetcher.fetch(request)).await?;
         // A response stands for the server's consent, else it would have been an error.
         self.uploads.approve();
         self.flush_uploaded();
-        self.reporter.connection(response.multiplexed);
-        self.reporter
-            .event(AttemptEvent::Head { head: response.head, retry_after: response.retry_after });
-        let (offset, grant) = self.verdict().await?;
+        (self.report)(AttemptEvent::Head {
+            head: response.head,
+            retry_after: response.retry_after,
+            multiplexes: response.multiplexed,
+        });
+        let (body, offset, grant) = self.verdict().await?;
         self.stored = Some(offset);
-        let sink = open(offset).map_err(storage_fault)?;
+        let sink = open(body, offset).map_err(storage_fault)?;
         self.receive(Intake::new(response.body), sink, offset, grant).await
     }
 
@@ -186,11 +173,11 @@ impl<R: Reporter> Attempt<R> {
                     silence.feed();
                     let shown = taken.borrow_and_update().shown;
                     if let Some(offset) = self.uploaded.advance_to(shown) {
-                        self.reporter.event(AttemptEvent::Uploaded(offset));
+                        (self.report)(AttemptEvent::Uploaded(offset));
                     }
                 }
                 offset = self.uploaded.due() => {
-                    self.reporter.event(AttemptEvent::Uploaded(offset));
+                    (self.report)(AttemptEvent::Uploaded(offset));
                 }
                 () = silence.expired() => {
                     return Err(Stop::Failed(timed_out("no response came", self.timeouts.head)));
@@ -200,10 +187,12 @@ impl<R: Reporter> Attempt<R> {
     }
 
     /// Waits for the model's judgement of the head: where the body goes and how far.
-    async fn verdict(&mut self) -> Result<(u64, u64), Stop> {
+    async fn verdict(&mut self) -> Result<(BodyKey, u64, u64), Stop> {
         loop {
             match self.commands.recv().await {
-                Some(AttemptCommand::Receive { offset, grant }) => return Ok((offset, grant)),
+                Some(AttemptCommand::Receive { body, offset, grant }) => {
+                    return Ok((body, offset, grant));
+                }
                 Some(AttemptCommand::Cancel) | None => return Err(Stop::Cancelled),
                 Some(AttemptCommand::Grant(_) | AttemptCommand::RecallGrant) => {}
             }
@@ -237,7 +226,7 @@ impl<R: Reporter> Attempt<R> {
                     Some(AttemptCommand::RecallGrant) => {
                         grant = stored;
                         progress.settle(stored);
-                        self.reporter.event(AttemptEvent::GrantReturned(stored));
+                        (self.report)(AttemptEvent::GrantReturned(stored));
                         continue;
                     }
                     Some(AttemptCommand::Receive { .. }) => continue,
@@ -245,7 +234,7 @@ impl<R: Reporter> Attempt<R> {
                 },
                 () = intake.fill(), if !held_back => {}
                 offset = progress.due() => {
-                    self.reporter.event(AttemptEvent::Progress(offset));
+                    (self.report)(AttemptEvent::Progress(offset));
                     continue;
                 }
                 () = silence.expired(), if !held_back => {
@@ -262,11 +251,11 @@ impl<R: Reporter> Attempt<R> {
             held_back = intake.holds_bytes();
             if held_back {
                 progress.settle(stored);
-                self.reporter.event(AttemptEvent::NeedGrant(stored));
+                (self.report)(AttemptEvent::NeedGrant(stored));
             } else if let Some(end) = intake.end.take() {
                 return Ok(end?);
             } else if let Some(offset) = progress.advance_to(stored) {
-                self.reporter.event(AttemptEvent::Progress(offset));
+                (self.report)(AttemptEvent::Progress(offset));
             }
             // A fetcher that never has to wait (a cache, a decoder) must not starve other tasks.
             coop::consume_budget().await;
@@ -276,7 +265,7 @@ impl<R: Reporter> Attempt<R> {
     fn flush_uploaded(&mut self) {
         let last = self.uploaded.advance_to(self.uploads.shown());
         if let Some(offset) = last.or_else(|| self.uploaded.flush()) {
-            self.reporter.event(AttemptEvent::Uploaded(offset));
+            (self.report)(AttemptEvent::Uploaded(offset));
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Decides which waiting record starts next. Pure: no clock, no I/O, no tasks.
 //!
 //! Feed it [`enqueue`](Scheduler::enqueue), [`withdraw`](Scheduler::withdraw),
-//! [`release`](Scheduler::release) and
-//! [`learned_multiplexing`](Scheduler::learned_multiplexing); after each, call
+//! [`release`](Scheduler::release) and [`host_answered`](Scheduler::host_answered); after each, call
 //! [`next`](Scheduler::next) until it returns none and start what it names. Only records that could
 //! run now belong in here: one that is paused, offline or backing off is not queued and holds no
 //! slot.
+//!
+//! Storage keys share no connections, so a host is a server as one storage key sees it: its limits
+//! hold, and its protocol is remembered, for each storage key by itself.
 //!
 //! # Who goes next
 //!
@@ -26,21 +28,21 @@
 //!
 //! # Cost
 //!
-//! Each call costs O(log n); [`withdraw_fetch`](Scheduler::withdraw_fetch) costs that per host of
-//! the fetch. A waiting record takes about 25 bytes, each pair of a fetch and a host some hundred
-//! more.
+//! Each call costs O(log n), but for one that changes what is known of a host's protocol, which
+//! costs that for each record in flight. A waiting record takes about 25 bytes, each pair of a fetch
+//! and a host some hundred more.
 
 mod arena;
+mod candidate;
 mod forest;
-mod job;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use arena::Arena;
-use bgfetch_model::ids::{FetchKey, RecordIndex, RecordKey, RegistrationKey};
+use bgfetch_model::ids::{FetchKey, HostKey, RecordIndex, RecordKey, RegistrationKey, StorageKey};
 
+pub use candidate::{Candidate, Limits, Priority};
 use forest::{Forest, NodeId};
-pub use job::{HostKey, Job, Limits, Priority};
 
 type HostId = usize;
 type FetchId = usize;
@@ -62,19 +64,20 @@ pub struct Scheduler {
     /// The hosts whose nominated record needs no connection.
     open_streams: BTreeSet<HostId>,
     hosts: Arena<Host>,
-    host_ids: HashMap<HostKey, HostId>,
-    multiplexing: HashSet<HostKey>,
+    host_ids: HashMap<StorageKey, HashMap<HostKey, HostId>>,
+    multiplexing: HashSet<(StorageKey, HostKey)>,
     fetches: Arena<Fetch>,
     fetch_ids: HashMap<FetchKey, FetchId>,
     lanes: Arena<Lane>,
     running: HashMap<RecordKey, LaneId>,
 }
 
-/// A server with records waiting or in flight.
+/// A server with records of a storage key waiting or in flight.
 #[derive(Debug)]
 struct Host {
+    storage_key: StorageKey,
     key: HostKey,
-    /// The tree in which its waiting records compete for its slots; its items are lanes.
+    /// The tree in which the waiting records compete for its slots; its items are lanes.
     root: NodeId,
     lanes: u32,
     running: u32,
@@ -157,22 +160,23 @@ impl Scheduler {
     ///
     /// A record that is queued or holds a slot is left as it is: release it first. While any record
     /// of the fetch is queued or holds a slot, the fetch keeps the registration and the priority of
-    /// its first job.
-    pub fn enqueue(&mut self, job: Job<'_>) {
-        let RecordKey { fetch, index } = job.record;
-        if self.running.contains_key(&job.record) {
+    /// its first candidate.
+    pub fn enqueue(&mut self, candidate: Candidate<'_>) {
+        let RecordKey { fetch, index } = candidate.record;
+        if self.running.contains_key(&candidate.record) {
             return;
         }
         let fetch = match self.fetch_ids.get(&fetch) {
             Some(&id) => id,
-            None => self.add_fetch(fetch, job.registration, job.priority),
+            None => self.add_fetch(fetch, candidate.registration, candidate.priority),
         };
         if self.fetches[fetch].waiting.contains_key(&index.0) {
             return;
         }
-        let host = match self.host_ids.get(job.host) {
-            Some(&id) => id,
-            None => self.add_host(job.host),
+        let storage_key = &candidate.registration.storage_key;
+        let host = match self.host_id(storage_key, candidate.host) {
+            Some(id) => id,
+            None => self.add_host(storage_key, candidate.host),
         };
         let lane = match self.fetches[fetch].lanes.get(&host) {
             Some(&id) => id,
@@ -203,27 +207,6 @@ impl Scheduler {
         }
     }
 
-    /// Takes all records of a fetch out of the queue; those that hold a slot keep it.
-    pub fn withdraw_fetch(&mut self, fetch: FetchKey) {
-        let Some(&fetch) = self.fetch_ids.get(&fetch) else {
-            return;
-        };
-        self.fetches[fetch].waiting.clear();
-        let lanes: Vec<LaneId> = self.fetches[fetch].lanes.values().copied().collect();
-        for lane in lanes {
-            let Lane { leaf, waiting, host, .. } = &mut self.lanes[lane];
-            if waiting.is_empty() {
-                continue;
-            }
-            waiting.clear();
-            self.forest.set_asking(*leaf, false);
-            let host = *host;
-            self.nominate(host);
-            self.tidy_lane(lane);
-        }
-        self.tidy_fetch(fetch);
-    }
-
     /// Gives a slot to the record whose turn it is; none when nothing may start now.
     ///
     /// The record holds the slot until it is [released](Self::release).
@@ -248,10 +231,7 @@ impl Scheduler {
         self.hosts[host].running += 1;
         self.forest.take_slot(self.lanes[lane].leaf);
         if self.hosts[host].payers.len() < self.hosts[host].connections() {
-            self.hosts[host].payers.push(fetch);
-            self.connections += 1;
-            self.fetches[fetch].pays += 1;
-            self.forest.take_slot(self.fetches[fetch].leaf);
+            self.open_connection(host, fetch);
         }
         self.nominate(host);
         let record = RecordKey { fetch: self.fetches[fetch].key, index: RecordIndex(index) };
@@ -274,24 +254,39 @@ impl Scheduler {
         self.tidy_fetch(fetch);
     }
 
-    /// A response of this host came over a protocol that multiplexes (HTTP/2): from now on its
-    /// limit is [`Limits::per_host_multiplexed`], and all its records share one connection.
-    pub fn learned_multiplexing(&mut self, host: &HostKey) {
-        if self.multiplexing.contains(host) {
+    /// This host sent a response to a request of this storage key. Where it came over a protocol
+    /// that multiplexes (HTTP/2), the host's limit is [`Limits::per_host_multiplexed`] from now on,
+    /// and all its records share one connection. Where it did not, that is so no longer: each
+    /// record needs a connection of its own, and none starts before the limits allow it again.
+    pub fn host_answered(&mut self, storage_key: &StorageKey, host: &HostKey, multiplexes: bool) {
+        let key = (storage_key.clone(), host.clone());
+        if self.multiplexing.contains(&key) == multiplexes {
             return;
         }
-        if self.multiplexing.len() == REMEMBERED_HOSTS {
-            self.multiplexing.clear();
+        if multiplexes {
+            if self.multiplexing.len() == REMEMBERED_HOSTS {
+                self.multiplexing.clear();
+            }
+            self.multiplexing.insert(key);
+        } else {
+            self.multiplexing.remove(&key);
         }
-        self.multiplexing.insert(host.clone());
-        let Some(&host) = self.host_ids.get(host) else {
+        let Some(host) = self.host_id(storage_key, host) else {
             return;
         };
-        self.hosts[host].multiplexes = true;
-        if let Some(&opener) = self.hosts[host].payers.first() {
-            self.close_connections(host, opener);
+        self.hosts[host].multiplexes = multiplexes;
+        if multiplexes {
+            if let Some(&opener) = self.hosts[host].payers.first() {
+                self.close_connections(host, opener);
+            }
+        } else {
+            self.open_a_connection_for_each(host);
         }
         self.nominate(host);
+    }
+
+    fn host_id(&self, storage_key: &StorageKey, host: &HostKey) -> Option<HostId> {
+        self.host_ids.get(storage_key)?.get(host).copied()
     }
 
     fn add_fetch(
@@ -315,17 +310,18 @@ impl Scheduler {
         })
     }
 
-    fn add_host(&mut self, key: &HostKey) -> HostId {
+    fn add_host(&mut self, storage_key: &StorageKey, key: &HostKey) -> HostId {
         let id = self.hosts.insert(Host {
+            storage_key: storage_key.clone(),
             key: key.clone(),
             root: self.forest.plant(),
             lanes: 0,
             running: 0,
-            multiplexes: self.multiplexing.contains(key),
+            multiplexes: self.multiplexing.contains(&(storage_key.clone(), key.clone())),
             payers: Vec::new(),
             nominee: None,
         });
-        self.host_ids.insert(key.clone(), id);
+        self.host_ids.entry(storage_key.clone()).or_default().insert(key.clone(), id);
         id
     }
 
@@ -401,11 +397,36 @@ impl Scheduler {
                     None => return,
                 },
             };
-            self.connections -= 1;
-            self.fetches[payer].pays -= 1;
-            self.forest.free_slot(self.fetches[payer].leaf);
-            self.tidy_fetch(payer);
+            self.stop_paying(payer);
         }
+    }
+
+    /// The streams of a host turn out to have connections of their own.
+    fn open_a_connection_for_each(&mut self, host: HostId) {
+        let running = self.running.iter().filter(|(_, lane)| self.lanes[**lane].host == host);
+        let mut running: Vec<(RecordKey, LaneId)> =
+            running.map(|(key, lane)| (*key, *lane)).collect();
+        running.sort_unstable();
+        while let Some(payer) = self.hosts[host].payers.pop() {
+            self.stop_paying(payer);
+        }
+        for (_, lane) in running {
+            self.open_connection(host, self.lanes[lane].fetch);
+        }
+    }
+
+    fn open_connection(&mut self, host: HostId, payer: FetchId) {
+        self.hosts[host].payers.push(payer);
+        self.connections += 1;
+        self.fetches[payer].pays += 1;
+        self.forest.take_slot(self.fetches[payer].leaf);
+    }
+
+    fn stop_paying(&mut self, payer: FetchId) {
+        self.connections -= 1;
+        self.fetches[payer].pays -= 1;
+        self.forest.free_slot(self.fetches[payer].leaf);
+        self.tidy_fetch(payer);
     }
 
     /// Forgets a lane without records, and its host with the last lane.
@@ -418,9 +439,14 @@ impl Scheduler {
         self.fetches[fetch].lanes.remove(&host);
         self.hosts[host].lanes -= 1;
         if self.hosts[host].lanes == 0 {
-            let Host { key, root, .. } = self.hosts.remove(host);
+            let Host { storage_key, key, root, .. } = self.hosts.remove(host);
             self.forest.remove(root);
-            self.host_ids.remove(&key);
+            if let Some(hosts) = self.host_ids.get_mut(&storage_key) {
+                hosts.remove(&key);
+                if hosts.is_empty() {
+                    self.host_ids.remove(&storage_key);
+                }
+            }
         }
     }
 

@@ -19,11 +19,11 @@ use bgfetch_model::attempt::AttemptEvent::{
 use bgfetch_model::attempt::{
     AttemptCommand, AttemptEnd, AttemptEvent, AttemptSpec, Fault, FaultKind,
 };
-use bgfetch_model::ids::StorageKey;
+use bgfetch_model::ids::{BodyKey, FetchKey, Generation, RecordIndex, RecordKey, StorageKey};
 use bgfetch_model::policy::{PolicySnapshot, Principal};
 use bgfetch_model::request::Request;
 use bgfetch_model::response::{ResponseHead, ResponseType};
-use bgfetch_net::attempt::{BodySink, Reporter, Timeouts, run};
+use bgfetch_net::attempt::{BodySink, Timeouts, run};
 use bgfetch_net::fetcher::{FetchError, FetchRequest, FetchResponse, Fetcher};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -35,6 +35,12 @@ use tokio::time::{Instant, sleep};
 use url::Url;
 
 const MIB: usize = 1 << 20;
+
+/// What every attempt here is told to write.
+const BODY: BodyKey = BodyKey {
+    record: RecordKey { fetch: FetchKey(1), index: RecordIndex(2) },
+    generation: Generation(3),
+};
 
 /// One thing a scripted response body does.
 #[derive(Clone, Copy, Debug)]
@@ -162,7 +168,8 @@ fn start_with(script: Script, disk: Disk, timeouts: Timeouts) -> Run {
             None => user_request(request),
             Some(page) => page_request(page, request),
         };
-        let open = move |offset| {
+        let open = move |body, offset| {
+            assert_eq!(body, BODY);
             let zeros = vec![0; usize::try_from(offset).unwrap()];
             *sink.bytes.lock() = zeros;
             Ok(Box::new(sink) as Box<dyn BodySink>)
@@ -190,7 +197,7 @@ impl Run {
 
     async fn receive(&mut self, offset: u64, grant: u64) {
         assert!(matches!(self.hear().await, Head { .. }));
-        self.tell(Receive { offset, grant });
+        self.tell(Receive { body: BODY, offset, grant });
     }
 
     /// The next event that is no progress, which must be the end and the last.
@@ -222,11 +229,12 @@ fn fault(end: AttemptEnd) -> Fault {
 #[tokio::test(start_paused = true)]
 async fn a_body_arrives_whole() {
     let mut run = start(Script::body(&[Send(10), Wait(Duration::from_millis(1)), Send(5)]));
-    let Head { head, retry_after } = run.hear().await else {
+    let Head { head, retry_after, multiplexes } = run.hear().await else {
         panic!("no head");
     };
     assert_eq!((head.status, retry_after), (200, Some(Duration::from_secs(7))));
-    run.tell(Receive { offset: 0, grant: 15 });
+    assert!(multiplexes);
+    run.tell(Receive { body: BODY, offset: 0, grant: 15 });
     assert_eq!(run.ended().await, (Some(15), AttemptEnd::Complete));
     assert_eq!(*run.disk.bytes.lock(), chunk(0, 15));
 }
@@ -237,7 +245,7 @@ async fn nothing_is_read_before_the_verdict_and_offsets_count_from_the_represent
     assert!(matches!(run.hear().await, Head { .. }));
     sleep(Duration::from_secs(3600)).await;
     assert!(run.events.is_empty(), "waiting for the model is no stall");
-    run.tell(Receive { offset: 90, grant: 95 });
+    run.tell(Receive { body: BODY, offset: 90, grant: 95 });
     assert_eq!(run.hear().await, NeedGrant(95));
     run.tell(Grant(u64::MAX));
     assert_eq!(run.ended().await, (Some(100), AttemptEnd::Complete));
@@ -446,30 +454,6 @@ async fn a_closed_command_channel_cancels() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn the_scheduler_hears_of_multiplexing_before_the_head() {
-    struct Both(UnboundedSender<AttemptCommand>, Arc<Mutex<Vec<&'static str>>>);
-    impl Reporter for Both {
-        fn event(&mut self, event: AttemptEvent) {
-            if matches!(event, Head { .. }) {
-                self.1.lock().push("head");
-                self.0.send(Cancel).unwrap();
-            }
-        }
-        fn connection(&mut self, multiplexed: bool) {
-            self.1.lock().push(if multiplexed { "many" } else { "one" });
-        }
-    }
-    let heard = Arc::new(Mutex::new(Vec::new()));
-    let (commands, receiver) = unbounded_channel();
-    let request = Request::get(Url::parse("http://a.test/").unwrap());
-    let request = user_request(request);
-    let open = |_| Ok(Box::new(Disk::default()) as Box<dyn BodySink>);
-    let reporter = Both(commands, Arc::clone(&heard));
-    run(&Script::default(), request, Timeouts::default(), open, receiver, reporter).await;
-    assert_eq!(*heard.lock(), ["many", "head"]);
-}
-
 /// On a multi-threaded runtime large batches are written in `block_in_place`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn large_batches_are_written_on_a_multi_threaded_runtime_too() {
@@ -553,7 +537,8 @@ proptest! {
                 match event {
                     Uploaded(_) => {}
                     Head { .. } => {
-                        answer = wait(verdict_after, Receive { offset: 0, grant: first_grant });
+                        let receive = Receive { body: BODY, offset: 0, grant: first_grant };
+                        answer = wait(verdict_after, receive);
                     }
                     Progress(offset) => {
                         assert!(offset > last_offset, "progress falls or repeats");

@@ -212,7 +212,7 @@ async fn a_head_that_drips_ends_with_the_time_for_heads() {
         let (report, mut events) = mpsc::unbounded_channel();
         let (_commands, receiver) = mpsc::unbounded_channel();
         tokio::spawn(async move {
-            let no_sink = |_| -> std::io::Result<Box<dyn BodySink>> { panic!("no head came") };
+            let no_sink = |_, _| -> std::io::Result<Box<dyn BodySink>> { panic!("no head came") };
             let reporter = move |event| report.send(event).unwrap();
             let timeouts = Timeouts::default();
             run(&fetcher(), get(&url), timeouts, no_sink, receiver, reporter).await;

@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bgfetch_model::ids::{FetchKey, RecordIndex, RecordKey, RegistrationKey, StorageKey};
-use bgfetch_net::scheduler::{HostKey, Job, Limits, Priority, Scheduler};
+use bgfetch_model::ids::{FetchKey, HostKey, RecordIndex, RecordKey, RegistrationKey, StorageKey};
+use bgfetch_net::scheduler::{Candidate, Limits, Priority, Scheduler};
 use proptest::prelude::*;
 use url::Url;
 
@@ -46,13 +46,20 @@ fn place(fetch: u64) -> Place {
     }
 }
 
+/// A server as one storage key sees it.
+type Host = (u64, usize);
+
+fn host_of(record: RecordKey, number: usize) -> Host {
+    (place(record.fetch.0).storage_key, number)
+}
+
 /// The scheduler beside what its user knows about it.
 struct Pair {
     limits: Limits,
     scheduler: Scheduler,
-    queued: BTreeMap<RecordKey, usize>,
-    running: BTreeMap<RecordKey, usize>,
-    multiplexing: BTreeSet<usize>,
+    queued: BTreeMap<RecordKey, Host>,
+    running: BTreeMap<RecordKey, Host>,
+    multiplexing: BTreeSet<Host>,
 }
 
 impl Pair {
@@ -68,14 +75,14 @@ impl Pair {
 
     fn enqueue(&mut self, record: RecordKey, at: usize) {
         let place = place(record.fetch.0);
-        self.scheduler.enqueue(Job {
+        self.scheduler.enqueue(Candidate {
             record,
             registration: &registration(place.storage_key, place.registration),
             priority: place.priority,
             host: &host(at),
         });
         if !self.running.contains_key(&record) {
-            self.queued.entry(record).or_insert(at);
+            self.queued.entry(record).or_insert(host_of(record, at));
         }
     }
 
@@ -84,27 +91,27 @@ impl Pair {
         self.queued.remove(&record);
     }
 
-    fn withdraw_fetch(&mut self, fetch: u64) {
-        self.scheduler.withdraw_fetch(FetchKey(fetch));
-        self.queued.retain(|record, _| record.fetch.0 != fetch);
-    }
-
     fn release(&mut self, record: RecordKey) {
         self.scheduler.release(record);
         self.running.remove(&record);
     }
 
-    fn learned_multiplexing(&mut self, at: usize) {
-        self.scheduler.learned_multiplexing(&host(at));
-        self.multiplexing.insert(at);
+    fn host_answered(&mut self, at: Host, multiplexes: bool) {
+        let storage_key = registration(at.0, 0).storage_key;
+        self.scheduler.host_answered(&storage_key, &host(at.1), multiplexes);
+        if multiplexes {
+            self.multiplexing.insert(at);
+        } else {
+            self.multiplexing.remove(&at);
+        }
     }
 
-    fn running_at(&self, at: usize) -> usize {
+    fn running_at(&self, at: Host) -> usize {
         self.running.values().filter(|&&other| other == at).count()
     }
 
     fn connections(&self) -> usize {
-        let hosts: BTreeSet<usize> = self.running.values().copied().collect();
+        let hosts: BTreeSet<Host> = self.running.values().copied().collect();
         hosts
             .into_iter()
             .map(|at| match self.multiplexing.contains(&at) {
@@ -115,7 +122,7 @@ impl Pair {
     }
 
     /// Whether the limits let a record at this host start.
-    fn may_start(&self, at: usize) -> bool {
+    fn may_start(&self, at: Host) -> bool {
         let running = self.running_at(at);
         let (limit, needs_connection) = match self.multiplexing.contains(&at) {
             true => (self.limits.per_host_multiplexed, running == 0),
@@ -128,12 +135,12 @@ impl Pair {
     fn next(&mut self) -> Option<RecordKey> {
         let Some(started) = self.scheduler.next() else {
             for (record, &at) in &self.queued {
-                assert!(!self.may_start(at), "{record} could start at host {at}");
+                assert!(!self.may_start(at), "{record} could start at host {at:?}");
             }
             return None;
         };
         let at = self.queued[&started];
-        assert!(self.may_start(at), "{started} breaks a limit of host {at}");
+        assert!(self.may_start(at), "{started} breaks a limit of host {at:?}");
         self.check_turn(started, at);
         self.queued.remove(&started);
         self.running.insert(started, at);
@@ -141,7 +148,7 @@ impl Pair {
     }
 
     /// Of all that wait for the same host it was this record's turn.
-    fn check_turn(&self, started: RecordKey, at: usize) {
+    fn check_turn(&self, started: RecordKey, at: Host) {
         let this = place(started.fetch.0);
         let slots = |belongs: &dyn Fn(Place) -> bool| {
             self.running
@@ -151,15 +158,11 @@ impl Pair {
         };
         for (&record, _) in self.queued.iter().filter(|&(_, &other)| other == at) {
             let other = place(record.fetch.0);
-            let in_key = |place: Place, like: Place| place.storage_key == like.storage_key;
-            let in_class =
-                |place: Place, like: Place| in_key(place, like) && place.priority == like.priority;
+            // All of them are of one storage key.
             let in_registration = |place: Place, like: Place| {
-                in_class(place, like) && place.registration == like.registration
+                place.priority == like.priority && place.registration == like.registration
             };
-            let fair = if !in_key(other, this) {
-                slots(&|place| in_key(place, this)) <= slots(&|place| in_key(place, other))
-            } else if other.priority != this.priority {
+            let fair = if other.priority != this.priority {
                 this.priority < other.priority
             } else if other.registration != this.registration {
                 slots(&|place| in_registration(place, this))
@@ -198,8 +201,7 @@ enum Operation {
     Release(prop::sample::Index),
     ReleaseUnknown(u64, u32),
     Withdraw(u64, u32),
-    WithdrawFetch(u64),
-    LearnedMultiplexing(usize),
+    HostAnswered(Host, bool),
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
@@ -209,9 +211,9 @@ fn operation() -> impl Strategy<Value = Operation> {
         6 => Just(Operation::Next),
         4 => any::<prop::sample::Index>().prop_map(Operation::Release),
         1 => (fetch.clone(), index.clone()).prop_map(|(f, i)| Operation::ReleaseUnknown(f, i)),
-        1 => (fetch.clone(), index).prop_map(|(f, i)| Operation::Withdraw(f, i)),
-        1 => fetch.prop_map(Operation::WithdrawFetch),
-        1 => (0..3_usize).prop_map(Operation::LearnedMultiplexing),
+        1 => (fetch, index).prop_map(|(f, i)| Operation::Withdraw(f, i)),
+        2 => ((0..3_u64, 0..3_usize), any::<bool>())
+            .prop_map(|(host, multiplexes)| Operation::HostAnswered(host, multiplexes)),
     ]
 }
 
@@ -245,8 +247,7 @@ proptest! {
                 }
                 Operation::ReleaseUnknown(fetch, index) => pair.release(record(fetch, index)),
                 Operation::Withdraw(fetch, index) => pair.withdraw(record(fetch, index)),
-                Operation::WithdrawFetch(fetch) => pair.withdraw_fetch(fetch),
-                Operation::LearnedMultiplexing(at) => pair.learned_multiplexing(at),
+                Operation::HostAnswered(host, multiplexes) => pair.host_answered(host, multiplexes),
             }
         }
         if limits.total > 0 {
@@ -270,9 +271,10 @@ proptest! {
                 let at = if multiplexing[key as usize] { 1000 * (key as usize + 1) + index as usize }
                     else { key as usize };
                 if multiplexing[key as usize] {
-                    scheduler.learned_multiplexing(&host(at));
+                    let storage_key = registration(key, 0).storage_key;
+                    scheduler.host_answered(&storage_key, &host(at), true);
                 }
-                scheduler.enqueue(Job {
+                scheduler.enqueue(Candidate {
                     record: record(key, index),
                     registration: &registration(key, 0),
                     priority: priority(key),
@@ -340,19 +342,52 @@ fn a_multiplexing_host_takes_one_connection_and_many_streams() {
     pair.enqueue(record(1, 0), 1);
     assert_eq!(pair.next(), None);
     // … until the six turn out to be streams of one connection.
-    pair.learned_multiplexing(0);
+    pair.host_answered((0, 0), true);
     let more: Vec<_> = std::iter::from_fn(|| pair.next()).collect();
     assert_eq!(more.len(), 94 + 1);
     assert!(more.contains(&record(1, 0)));
     // The protocol is still known when the host comes back after a rest.
-    pair.withdraw_fetch(0);
+    for index in 0..1000 {
+        pair.withdraw(record(0, index));
+    }
     while let Some((&running, _)) = pair.running.iter().next() {
         pair.release(running);
     }
     for index in 0..200 {
-        pair.enqueue(record(2, index), 0);
+        pair.enqueue(record(3, index), 0);
     }
     assert_eq!(std::iter::from_fn(|| pair.next()).count(), 100);
+    // Another storage key has connections of its own, and knows nothing of this host.
+    for index in 0..200 {
+        pair.enqueue(record(2, index), 0);
+    }
+    assert_eq!(std::iter::from_fn(|| pair.next()).count(), 5);
+}
+
+#[test]
+fn a_host_that_no_longer_multiplexes_starts_nothing_before_its_streams_are_few() {
+    let mut pair = Pair::new(Limits::default());
+    pair.host_answered((0, 0), true);
+    for index in 0..200 {
+        pair.enqueue(record(0, index), 0);
+    }
+    pair.enqueue(record(3, 0), 1);
+    assert_eq!(std::iter::from_fn(|| pair.next()).count(), 101);
+    pair.host_answered((0, 0), false);
+    // Each of the hundred needs a connection now: there are none for other hosts.
+    pair.enqueue(record(6, 0), 2);
+    assert_eq!(pair.next(), None);
+    let mut left = 100;
+    while left > 6 {
+        assert_eq!(pair.running_at((0, 0)), left);
+        let (&ended, _) = pair.running.iter().find(|(_, at)| **at == (0, 0)).unwrap();
+        pair.release(ended);
+        left -= 1;
+        while let Some(started) = pair.next() {
+            assert_eq!(started, record(6, 0), "there are six at the host already");
+            assert!(left < 16);
+        }
+    }
 }
 
 #[test]

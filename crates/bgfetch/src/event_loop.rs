@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use bgfetch_model::attempt::AttemptEvent;
+use bgfetch_model::attempt::{AttemptCommand, AttemptEvent};
 use bgfetch_model::background_fetch_manager::fetch::FetchCall;
 use bgfetch_model::connectivity::Connectivity;
 use bgfetch_model::ids::{AttemptId, CallId, FetchKey, RegistrationKey};
@@ -14,7 +14,7 @@ use bgfetch_model::input::Input;
 use bgfetch_model::model::Model;
 use bgfetch_model::time::{Instant, Now};
 use bgfetch_net::connectivity::{ConnectivitySource, SystemConnectivity};
-use bgfetch_net::scheduler::{HostKey, Priority, Scheduler};
+use bgfetch_net::scheduler::{Priority, Scheduler};
 use bgfetch_store::{Ack, Bodies, StoreThread};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
@@ -23,7 +23,6 @@ use crate::clients::Clients;
 use crate::embedder::{Permissions, Quota, WallClock};
 use crate::observer::Observers;
 use crate::request_info::RequestBody;
-use crate::running::RunningAttempt;
 use crate::shared::{Answer, FetchAnswer, Shared};
 use crate::watchers::Watchers;
 use bgfetch_net::attempt::Timeouts;
@@ -46,8 +45,6 @@ pub(crate) enum Message {
     },
     /// Looks at the state.
     Read(Box<dyn FnOnce(&mut View<'_>) + Send>),
-    /// A server was seen to multiplex.
-    Multiplexes(HostKey),
     /// The store's answer.
     Ack(Ack),
     /// The end, in good order or as after a crash.
@@ -94,7 +91,8 @@ pub(crate) struct EventLoop {
     pub(crate) fetch_calls: HashMap<CallId, oneshot::Sender<FetchAnswer>>,
     /// The bodies of calls that wait for their permission.
     pub(crate) call_bodies: HashMap<CallId, Vec<Option<RequestBody>>>,
-    pub(crate) attempts: HashMap<AttemptId, RunningAttempt>,
+    /// The way to the attempts that run.
+    pub(crate) attempts: HashMap<AttemptId, mpsc::UnboundedSender<AttemptCommand>>,
     /// The tasks that store request bodies, and those that fire events, by their fetch.
     pub(crate) fetch_tasks: HashMap<FetchKey, AbortHandle>,
     /// The turns to verify a body.
@@ -187,10 +185,6 @@ impl EventLoop {
                     self.tasks.len(),
                 ],
             }),
-            Message::Multiplexes(host) => {
-                self.scheduler.learned_multiplexing(&host);
-                self.drain();
-            }
             Message::Ack(Ack::Committed(commit)) => self.handle(Input::Committed(commit)),
             // Taken by the caller.
             Message::Ack(Ack::Failed(_)) | Message::Close { .. } => {}

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use bgfetch_model::action::{Action, Reply};
 use bgfetch_model::error::CallError;
-use bgfetch_model::ids::{CallId, FetchKey, RecordKey, RegistrationKey};
+use bgfetch_model::ids::{CallId, FetchKey, RegistrationKey};
 use bgfetch_model::input::{BodyError, Input, Permission};
-use bgfetch_net::scheduler::{HostKey, Job};
+use bgfetch_net::scheduler::Candidate;
 use bgfetch_sw::{EventKind, FunctionalEventInit};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
@@ -31,11 +31,20 @@ impl EventLoop {
                 }
             }
             Action::Reply(call, reply) => self.reply(call, reply),
-            Action::Enqueue(record) => self.enqueue(record),
+            Action::Enqueue { record, fetch, host } => self.scheduler.enqueue(Candidate {
+                record,
+                registration: &fetch.registration,
+                priority: (self.prioritize)(&fetch.registration, &fetch.id),
+                host: &host,
+            }),
             Action::Withdraw(record) => self.scheduler.withdraw(record),
             Action::ReleaseSlot(record) => self.scheduler.release(record),
-            Action::StartAttempt { attempt, record, spec } => {
-                self.start_attempt(attempt, record, spec);
+            Action::StartAttempt { attempt, record, fetch, request, spec } => {
+                self.start_attempt(attempt, record, &fetch, request, spec);
+            }
+            Action::HostAnswered { fetch, host, multiplexes } => {
+                let storage_key = &fetch.registration.storage_key;
+                self.scheduler.host_answered(storage_key, &host, multiplexes);
             }
             Action::Command(attempt, command) => self.command(attempt, command),
             Action::VerifyIntegrity { body, length } => self.verify_integrity(body, length),
@@ -132,21 +141,6 @@ impl EventLoop {
             // Where the caller is gone the hold is dropped, and the fetch starts.
             drop(answer.send(reply));
         }
-    }
-
-    fn enqueue(&mut self, record: RecordKey) {
-        let Some(fetch) = self.model.fetch(record.fetch) else {
-            return;
-        };
-        let Some(url) = fetch.record(record.index).map(|record| &record.request().url) else {
-            return;
-        };
-        self.scheduler.enqueue(Job {
-            record,
-            registration: fetch.registration(),
-            priority: (self.prioritize)(fetch.registration(), fetch.id()),
-            host: &HostKey::of(url),
-        });
     }
 
     fn fire(&mut self, key: FetchKey, kind: EventKind, settled: bool) {

@@ -18,7 +18,7 @@ use crate::complete::attempt_ended::changed_too_often;
 use crate::complete::process_response::{Verdict, process_response};
 use crate::connectivity::Connectivity;
 use crate::context::{Context, Effect};
-use crate::ids::{AttemptId, BodyKey, Generation, RecordIndex};
+use crate::ids::{AttemptId, BodyKey, Generation, HostKey, RecordIndex};
 use crate::record::{Attempt, Phase, RecordState, Then};
 use crate::response::{FailureReason, RecordResult, ResponseHead};
 use crate::store_op::{StoreOp, Sync};
@@ -38,8 +38,12 @@ impl BackgroundFetch {
         if self.record(index).is_some_and(crate::record::Record::has_everything) {
             return self.body_stored(ctx, index);
         }
+        let Some(host) = self.record(index).map(|record| HostKey::of(&record.request.url)) else {
+            return;
+        };
         self.set_state(index, RecordState::Queued);
-        ctx.act(Action::Enqueue(self.record_key(index)));
+        let (record, fetch) = (self.record_key(index), Arc::clone(&self.info));
+        ctx.act(Action::Enqueue { record, fetch, host });
     }
 
     /// Why a record must not be fetched now (the spec's *temporarily unavailable*, and more).
@@ -174,7 +178,7 @@ impl BackgroundFetch {
     fn start_attempt(&mut self, ctx: &mut Context, index: RecordIndex) {
         let key = self.record_key(index);
         let id = ctx.new_attempt(key);
-        let spec = self.change(index, |record| {
+        let started = self.change(index, |record| {
             // Ruling 24: bytes that came coded can't be continued; the next ones shall be.
             record.identity |= record.data.stored > 0
                 && record.data.response.as_deref().is_some_and(|head| head.is_content_coded());
@@ -189,10 +193,11 @@ impl BackgroundFetch {
                 recalled: false,
                 ended: None,
             });
-            spec
+            (Arc::clone(&record.request), spec)
         });
-        if let Some(spec) = spec {
-            ctx.act(Action::StartAttempt { attempt: id, record: key, spec });
+        if let Some((request, spec)) = started {
+            let fetch = Arc::clone(&self.info);
+            ctx.act(Action::StartAttempt { attempt: id, record: key, fetch, request, spec });
         }
     }
 
@@ -213,7 +218,11 @@ impl BackgroundFetch {
                 self.change(index, |record| record.uploaded = record.uploaded.max(bytes));
                 self.update_instances(ctx);
             }
-            AttemptEvent::Head { head, retry_after } => {
+            AttemptEvent::Head { head, retry_after, multiplexes } => {
+                if let Some(url) = head.url() {
+                    let (fetch, host) = (Arc::clone(&self.info), HostKey::of(url));
+                    ctx.act(Action::HostAnswered { fetch, host, multiplexes });
+                }
                 self.process_head(ctx, index, head, retry_after);
             }
             // Step 14.2.7, bytes were stored.
@@ -403,7 +412,7 @@ impl BackgroundFetch {
             // It is never sent again: a power loss that took the result would leave none.
             ctx.sync(Sync::ResponseBody(key));
         }
-        let account = ctx.account(&self.registration.storage_key);
+        let account = ctx.account(&self.info.registration.storage_key);
         self.budget.give_back(account);
         ctx.after_commit(Effect::RecordSettled(key));
         ctx.after_commit(Effect::Observe(Observation::RecordSettled(key, result, message)));

@@ -8,6 +8,6 @@ impl BackgroundFetch {
     /// The user activated the UI: the worker is told. A click is not durable: a user whose click
     /// was lost clicks again, one who gets an old click later is surprised.
     pub(crate) fn fire_click_event(&self, ctx: &mut Context) {
-        ctx.act(Action::FireClickEvent(self.key));
+        ctx.act(Action::FireClickEvent(self.info.key));
     }
 }

@@ -32,7 +32,7 @@ impl BackgroundFetch {
         // the first failure gives it (ruling 1).
         if let (None, Some(reason)) = (self.cause, result.failure()) {
             self.cause = Some(reason);
-            ctx.store(StoreOp::SetCause(self.key, reason));
+            ctx.store(StoreOp::SetCause(self.info.key, reason));
         }
         // Steps 5.5 and 7, a limit is reached: the other records end too. Ruling 3 treats the quota
         // like the download total.
@@ -59,22 +59,22 @@ impl BackgroundFetch {
         let result = self.outcome(ctx);
         self.flush_progress(ctx);
         // Step 8.3, the id is free again.
-        if let Some(registration) = ctx.registrations.get_mut(&self.registration)
-            && registration.active.contains_background_fetch(&self.id, self.key)
+        if let Some(registration) = ctx.registrations.get_mut(&self.info.registration)
+            && registration.active.contains_background_fetch(&self.info.id, self.info.key)
         {
-            registration.active.remove(&self.id);
+            registration.active.remove(&self.info.id);
         }
-        let account = ctx.account(&self.registration.storage_key);
+        let account = ctx.account(&self.info.registration.storage_key);
         self.budget.settle(account);
         self.stage = Stage::Settling;
         self.settled_at = Some(ctx.now.wall);
-        ctx.store(StoreOp::Settle(self.key, result, ctx.now.wall));
-        ctx.after_commit(Effect::Settled(self.key, result));
+        ctx.store(StoreOp::Settle(self.info.key, result, ctx.now.wall));
+        ctx.after_commit(Effect::Settled(self.info.key, result));
     }
 
     fn outcome(&self, ctx: &Context) -> FetchResult {
         // Step 8.4, `abort()` said true, so it was aborted, whatever else happened (ruling 2).
-        if !ctx.is_active(&self.registration, &self.id, self.key) {
+        if !ctx.is_active(&self.info.registration, &self.info.id, self.info.key) {
             return Err(FailureReason::Aborted);
         }
         // Steps 8.5 and 8.6, failure or success.
@@ -85,20 +85,24 @@ impl BackgroundFetch {
     pub(crate) fn settle_committed(&mut self, ctx: &mut Context, result: FetchResult) {
         self.result = Some(result);
         self.stage = Stage::AwaitingClients;
-        ctx.act(Action::UpdateClients { fetch: self.key, update: self.snapshot(), settled: true });
+        ctx.act(Action::UpdateClients {
+            fetch: self.info.key,
+            update: self.snapshot(),
+            settled: true,
+        });
         let latest = ctx.now.monotonic.after(ctx.config.clients_apply_within);
-        ctx.timers.set(Timer::ClientsApplied(self.key), latest);
-        ctx.observe(Observation::Settled(self.key, result));
+        ctx.timers.set(Timer::ClientsApplied(self.info.key), latest);
+        ctx.observe(Observation::Settled(self.info.key, result));
     }
 
     /// Steps 8.8 to 8.13, the event is chosen by the result and fired.
     pub(crate) fn fire_settled_event(&mut self, ctx: &mut Context) {
-        ctx.timers.clear(Timer::ClientsApplied(self.key));
+        ctx.timers.clear(Timer::ClientsApplied(self.info.key));
         if let (Stage::AwaitingClients | Stage::AwaitingRedelivery, Some(result)) =
             (self.stage, self.result)
         {
             self.stage = Stage::Delivering;
-            ctx.act(Action::FireSettledEvent(self.key, result));
+            ctx.act(Action::FireSettledEvent(self.info.key, result));
         }
     }
 
@@ -118,34 +122,34 @@ impl BackgroundFetch {
             Redelivery::GiveUp => self.end_delivery(ctx),
             Redelivery::After(delay) => {
                 self.stage = Stage::AwaitingRedelivery;
-                ctx.store(StoreOp::SetDeliveryAttempts(self.key, self.delivery_attempts));
-                ctx.timers.set(Timer::Redeliver(self.key), ctx.now.monotonic.after(delay));
+                ctx.store(StoreOp::SetDeliveryAttempts(self.info.key, self.delivery_attempts));
+                ctx.timers.set(Timer::Redeliver(self.info.key), ctx.now.monotonic.after(delay));
             }
         }
     }
 
     fn end_delivery(&mut self, ctx: &mut Context) {
         self.stage = Stage::EndingDelivery;
-        ctx.store(StoreOp::EndDelivery(self.key));
-        ctx.after_commit(Effect::DeliveryEnded(self.key));
+        ctx.store(StoreOp::EndDelivery(self.info.key));
+        ctx.after_commit(Effect::DeliveryEnded(self.info.key));
     }
 
     /// Steps 8.14.2 and 3, the records are no longer available.
     pub(crate) fn delivery_ended(&mut self, ctx: &mut Context) {
         self.stage = Stage::Finished;
-        ctx.account(&self.registration.storage_key).release(self.reserved());
+        ctx.account(&self.info.registration.storage_key).release(self.reserved());
         self.records_available = false;
         self.records.clear();
         let update = self.snapshot();
-        ctx.act(Action::UpdateClients { fetch: self.key, update, settled: false });
-        ctx.observe(Observation::EventEnded(self.key));
+        ctx.act(Action::UpdateClients { fetch: self.info.key, update, settled: false });
+        ctx.observe(Observation::EventEnded(self.info.key));
     }
 
     /// The quota that this fetch takes: its responses' and its request bodies', as long as they
     /// are there.
     pub(crate) fn reserved(&self) -> u64 {
         if self.records_available {
-            self.budget.reserved().saturating_add(self.upload_total)
+            self.budget.reserved().saturating_add(self.info.upload_total)
         } else {
             0
         }

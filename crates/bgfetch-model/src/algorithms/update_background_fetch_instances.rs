@@ -15,7 +15,7 @@ impl BackgroundFetch {
     /// Something changed that clients show. Ruling 32: they hear of it at most once per interval
     /// (the spec has an open issue on debouncing).
     pub(crate) fn update_instances(&mut self, ctx: &mut Context) {
-        let timer = Timer::Progress(self.key);
+        let timer = Timer::Progress(self.info.key);
         if self.stage != Stage::Fetching || ctx.timers.is_set(timer) {
             return;
         }
@@ -37,7 +37,7 @@ impl BackgroundFetch {
 
     /// The last progress before the fetch settles is always told.
     pub(crate) fn flush_progress(&mut self, ctx: &mut Context) {
-        ctx.timers.clear(Timer::Progress(self.key));
+        ctx.timers.clear(Timer::Progress(self.info.key));
         self.send_progress(ctx);
     }
 
@@ -49,7 +49,7 @@ impl BackgroundFetch {
             return;
         }
         self.last_update = Some((ctx.now.monotonic, update));
-        ctx.act(Action::UpdateClients { fetch: self.key, update, settled: false });
-        ctx.observe(Observation::Progress(self.key, update));
+        ctx.act(Action::UpdateClients { fetch: self.info.key, update, settled: false });
+        ctx.observe(Observation::Progress(self.info.key, update));
     }
 }

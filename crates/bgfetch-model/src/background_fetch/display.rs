@@ -44,7 +44,7 @@ impl BackgroundFetch {
         let pause_reason = if is_paused { Some(PauseReason::User) } else { self.pause_reason };
         Display {
             // The origin is prominent.
-            origin: self.registration.scope.origin(),
+            origin: self.info.registration.scope.origin(),
             title: self.title.clone(),
             // SPEC-ISSUE(4): the spec says "result is not the empty string", which would show
             // bandwidth in use only after the fetch ended.
@@ -55,9 +55,9 @@ impl BackgroundFetch {
             pausable: self.is_pausable(),
             pause_reason,
             downloaded: self.stored_body_bytes_total(),
-            download_total: self.download_total,
+            download_total: self.info.download_total,
             uploaded: self.uploaded(),
-            upload_total: self.upload_total,
+            upload_total: self.info.upload_total,
             result: self.result,
         }
     }

@@ -286,9 +286,9 @@ impl Model {
             // The registration was removed meanwhile.
             return self.ctx.reply(call, Err(CallError::NoActiveWorker));
         };
-        if let Some(registration) = self.ctx.registrations.get_mut(&fetch.registration) {
-            registration.reserved.remove(&fetch.id);
-            registration.active.insert(fetch.id.clone(), key);
+        if let Some(registration) = self.ctx.registrations.get_mut(&fetch.info.registration) {
+            registration.reserved.remove(&fetch.info.id);
+            registration.active.insert(fetch.info.id.clone(), key);
         }
         self.fetches.insert(key, fetch);
         self.ctx.observe(Observation::Registered(key));

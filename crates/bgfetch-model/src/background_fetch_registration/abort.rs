@@ -13,14 +13,14 @@ impl Model {
         let active = self
             .fetches
             .get_mut(&key)
-            .filter(|fetch| self.ctx.is_active(&fetch.registration, &fetch.id, key));
+            .filter(|fetch| self.ctx.is_active(&fetch.info.registration, &fetch.info.id, key));
         let Some(fetch) = active else {
             return self.ctx.reply(call, Ok(Reply::Aborted(false)));
         };
         // Step 3.4, the id is free again; and that the fetch is not there any more makes its
         // outcome "aborted".
-        if let Some(registration) = self.ctx.registrations.get_mut(&fetch.registration) {
-            registration.active.remove(&fetch.id);
+        if let Some(registration) = self.ctx.registrations.get_mut(&fetch.info.registration) {
+            registration.active.remove(&fetch.info.id);
         }
         // Step 3.5, the promise waits for the store: a crash must not undo what was said.
         self.ctx.store(StoreOp::SetAbortAll(key));

@@ -22,7 +22,9 @@ impl BackgroundFetch {
         });
         // Where nothing is left, the attempt asks when it has a byte.
         let grant = self.extend_grant(ctx, index).unwrap_or(offset);
-        self.command(ctx, index, AttemptCommand::Receive { offset, grant });
+        if let Some(body) = self.body_key(index) {
+            self.command(ctx, index, AttemptCommand::Receive { body, offset, grant });
+        }
     }
 
     /// An attempt holds at least one byte that it may not store yet.
@@ -68,7 +70,7 @@ impl BackgroundFetch {
         if wanted == 0 {
             return Ok(stored);
         }
-        let account = ctx.account(&self.registration.storage_key);
+        let account = ctx.account(&self.info.registration.storage_key);
         let grant = stored.saturating_add(self.budget.extend(wanted, account)?);
         self.with_attempt(index, |attempt| attempt.grant = grant);
         Ok(grant)

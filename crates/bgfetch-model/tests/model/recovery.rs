@@ -231,7 +231,7 @@ fn the_last_generation_is_followed_by_none() {
         response_type: ResponseType::Basic,
         cors_exposed_header_names: Vec::new(),
     };
-    let event = AttemptEvent::Head { head, retry_after: None };
+    let event = AttemptEvent::Head { head, retry_after: None, multiplexes: false };
     model.handle(world.now, Input::Attempt(started.unwrap(), event));
     let mut actions = std::iter::from_fn(|| model.poll_action());
     let cancelled = |action| matches!(action, Action::Command(_, AttemptCommand::Cancel));

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::arena::Arena;
 use bgfetch_model::ids::{RegistrationKey, StorageKey};
 
-use super::job::Priority;
+use super::candidate::Priority;
 
 pub(super) type NodeId = usize;
 

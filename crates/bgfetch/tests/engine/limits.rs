@@ -1,14 +1,22 @@
 //! Rulings 3 and 32: `downloadTotal` and the quota, with several records at once.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
 use bgfetch::embedder::{BoxFuture, Quota};
 use bgfetch::mock::{Behaviour, ScriptedHost};
-use bgfetch::{EventKind, FailureReason, FetchOptions, Limits, Priority, RecordResult, StorageKey};
+use bgfetch::{
+    EventKind, FailureReason, FetchOptions, FetchRequest, Limits, Priority, RecordResult,
+    StorageKey, What,
+};
 use bgfetch_testkit::{Gate, MIB, Origin, Resource, Serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use url::Url;
 
-use crate::common::{Agent, records_of, total};
+use crate::common::{Agent, Network, ok, records_of, total, until};
 
 struct Limit(u64);
 
@@ -171,4 +179,40 @@ async fn an_urgent_fetch_goes_before_one_that_waited_longer() {
     }
     let asked: Vec<_> = origin.requests().into_iter().map(|request| request.path).collect();
     assert_eq!(asked, ["/first", "/urgent", "/later"]);
+}
+
+#[tokio::test]
+async fn a_host_has_many_requests_only_where_its_own_answers_multiplex() {
+    const HOST: &str = "https://films.test/";
+    const CDN: &str = "https://cdn.test/";
+    // The server at the end of a redirect says nothing about the one that redirects.
+    for (answered_by, at_once) in [(HOST, 100), (CDN, 6)] {
+        let (agent, asked) = (Agent::start(), Arc::new(AtomicUsize::new(0)));
+        let count = Arc::clone(&asked);
+        let network = Network(move |request: FetchRequest| {
+            let number = count.fetch_add(1, Ordering::Relaxed);
+            async move {
+                if number > 0 {
+                    return std::future::pending().await;
+                }
+                let mut response = ok(&request, "film");
+                response.head.url_list.push(answered_by.parse().unwrap());
+                response.multiplexed = true;
+                Ok(response)
+            }
+        });
+        let builder = agent.builder(ScriptedHost::new([])).fetcher(network);
+        let engine = agent.open_with(builder.runtime(Handle::current()));
+        let mut observer = engine.observe().await.unwrap();
+        let urls = (0..200).map(|film| format!("{HOST}{film}"));
+        let manager = agent.manager(&engine).await;
+        manager.fetch("films", urls, FetchOptions::default()).await.unwrap();
+        until(&mut observer, |what| matches!(what, What::RecordSettled { .. })).await;
+        // Time passes only once every task waits.
+        tokio::time::pause();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        tokio::time::resume();
+        assert_eq!(asked.load(Ordering::Relaxed), 1 + at_once, "{answered_by}");
+        agent.close(engine).await;
+    }
 }

@@ -117,7 +117,12 @@ impl Attempt {
                     Ok(answer) => {
                         self.sent = true;
                         let (head, retry_after) = (answer.head.clone(), answer.retry_after);
-                        self.reports.push_back(AttemptEvent::Head { head, retry_after });
+                        let multiplexes = false;
+                        self.reports.push_back(AttemptEvent::Head {
+                            head,
+                            retry_after,
+                            multiplexes,
+                        });
                         self.phase = Phase::Judged(answer);
                     }
                     Err(mut fault) => {
@@ -135,9 +140,9 @@ impl Attempt {
     fn obey(&mut self, command: AttemptCommand, store: &mut Store) {
         let phase = std::mem::replace(&mut self.phase, Phase::Over);
         self.phase = match (command, phase) {
-            (AttemptCommand::Receive { offset, grant }, Phase::Judged(answer)) => {
+            (AttemptCommand::Receive { body, offset, grant }, Phase::Judged(answer)) => {
                 let generation = store.record(self.record).generation;
-                let body = BodyKey { record: self.record, generation };
+                assert_eq!(body, BodyKey { record: self.record, generation });
                 assert_eq!(store.length(self.record), offset, "bytes would be lost or repeated");
                 Phase::Receiving(Receiving {
                     answer,

@@ -13,6 +13,7 @@ pub(crate) mod origin;
 pub(crate) mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bgfetch_model::action::{Action, Reply};
@@ -441,7 +442,7 @@ impl World {
                     self.callers.insert(*key);
                 }
             }
-            Action::Enqueue(record) => {
+            Action::Enqueue { record, .. } => {
                 assert!(!self.running.contains(record), "{record} holds a slot");
                 assert!(self.queued.insert(*record), "{record} is queued");
             }
@@ -449,9 +450,10 @@ impl World {
             Action::ReleaseSlot(record) => {
                 assert!(self.running.remove(record), "{record} holds no slot");
             }
-            Action::StartAttempt { attempt, record, spec } => {
+            Action::StartAttempt { attempt, record, request, spec, .. } => {
                 assert!(self.running.contains(record), "{record} holds no slot");
-                let request = self.store.record(*record).request.clone();
+                assert_eq!(*request, self.store.record(*record).request);
+                let request = Arc::clone(request);
                 let started = Attempt::new(*record, request, spec.clone(), self.chunk);
                 self.attempts.insert(*attempt, started);
             }
@@ -477,7 +479,8 @@ impl World {
                 self.clients.remove(fetch);
                 self.events.remove(fetch);
             }
-            Action::RecordChanged(_)
+            Action::HostAnswered { .. }
+            | Action::RecordChanged(_)
             | Action::UpdateClients { .. }
             | Action::FireClickEvent(_)
             | Action::Observe(_) => {}

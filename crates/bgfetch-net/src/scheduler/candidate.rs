@@ -1,18 +1,17 @@
-//! What the scheduler is told: jobs and limits.
+//! What the scheduler is told: candidates and limits.
 
-use bgfetch_model::ids::{RecordKey, RegistrationKey};
-use url::Url;
+use bgfetch_model::ids::{HostKey, RecordKey, RegistrationKey};
 
 /// A record that wants to start.
 #[derive(Clone, Copy, Debug)]
-pub struct Job<'a> {
+pub struct Candidate<'a> {
     /// The record.
     pub record: RecordKey,
     /// The service worker registration of its fetch, and with it the storage key.
     pub registration: &'a RegistrationKey,
     /// The priority of its fetch.
     pub priority: Priority,
-    /// The server it is fetched from.
+    /// The server that is asked first.
     pub host: &'a HostKey,
 }
 
@@ -28,19 +27,6 @@ pub enum Priority {
     Low,
 }
 
-/// A server, told apart by scheme, host and port: what connections are made to and limited by.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct HostKey(Box<str>);
-
-impl HostKey {
-    /// The server of a URL. URLs without a server (`data:`, say) share one key; such records fail
-    /// before they reach the network.
-    #[must_use]
-    pub fn of(url: &Url) -> Self {
-        Self(url.origin().ascii_serialization().into())
-    }
-}
-
 /// How much may run at once. A limit of 0 lets nothing start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -49,13 +35,13 @@ pub struct Limits {
     ///
     /// A host that multiplexes counts as one connection, however many streams it carries.
     pub total: u32,
-    /// Records in flight at one host; 6 by default, as browsers do for HTTP/1.1.
+    /// Records of one storage key in flight at one host; 6 by default, as browsers do for HTTP/1.1.
     ///
     /// It also holds for a host whose protocol is not known yet: the first requests may then open
     /// connections that HTTP/2 would not have needed, which costs less than making every
     /// HTTP/1.1 host wait for its first response.
     pub per_host: u32,
-    /// Records in flight at one host that multiplexes; 100 by default, the number of concurrent
+    /// Records of one storage key in flight at one host that multiplexes; 100 by default, the number of concurrent
     /// streams that servers should at least allow
     /// ([RFC 9113, 6.5.2](https://www.rfc-editor.org/rfc/rfc9113#section-6.5.2)).
     pub per_host_multiplexed: u32,
