@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use bgfetch::{Connectivity, ManualConnectivity, Reachable};
+use bgfetch::{Connectivity, Engine, ManualConnectivity, Reachable, SqliteStore, What};
 
 use crate::access::{self, Access};
 use crate::args::{self, Target};
@@ -12,6 +12,8 @@ use crate::control::protocol::{Command, Request, Response};
 use crate::exit::{Failure, Outcome};
 use crate::jobs;
 use crate::output::Stdout;
+use crate::plan::is_of_get;
+use crate::worker::ReleasingWorker;
 
 /// Runs the command.
 ///
@@ -41,22 +43,44 @@ pub(crate) async fn run(command: args::Command) -> Result<Outcome, Failure> {
 
 /// Puts the request to the store's owner, or carries it out where there is none.
 async fn ask(directory: &Path, request: &Request) -> Result<Response, Failure> {
-    if !directory.try_exists()? {
+    if !SqliteStore::exists(directory)? {
         // Looking at a store does not make one.
         return Ok(match request.command {
             Command::List => Response::Jobs(Vec::new()),
             _ => Response::Failed(format!("there is no store in {}", directory.display())),
         });
     }
-    let builder = || access::builder(directory).connectivity(nothing_reachable());
+    let builder = || {
+        access::builder(directory).connectivity(nothing_reachable()).worker_host(ReleasingWorker)
+    };
     match access::open_or_ask(directory, builder, request).await? {
         Access::Theirs { answer, .. } => Ok(answer),
         Access::Ours(engine) => {
-            let response = execute(&engine.ui(), request.clone(), false).await;
+            let response = carry_out(&engine, request).await;
             engine.shutdown().await?;
-            Ok(response)
+            response
         }
     }
+}
+
+/// Carries a request out on a store that nobody is at work on.
+async fn carry_out(engine: &Engine, request: &Request) -> Result<Response, Failure> {
+    let mut observer = engine.observe().await?;
+    let ui = engine.ui();
+    let mut response = execute(&ui, request.clone(), false).await;
+    if let (Command::Abort, Response::Done { id, pending }) = (request.command, &mut response) {
+        // To free the disk is what an abort is for at times, so it does not wait for the next run.
+        let jobs = ui.jobs().await?;
+        let newest = jobs.iter().rev().find(|job| job.id == *id);
+        if let Some(job) = newest.filter(|job| is_of_get(&job.registration)) {
+            let mut released = job.records.is_empty();
+            while !released && let Some(event) = observer.next().await {
+                released = event.fetch == job.key && matches!(event.what, What::EventEnded);
+            }
+            *pending = !released;
+        }
+    }
+    Ok(response)
 }
 
 /// Keeps the store's fetches from going on behind a command that only looks at them.
@@ -86,20 +110,20 @@ fn print(
         Response::Jobs(jobs) => stdout.text(&jobs::table(&jobs)),
         Response::Job(job) if json => stdout.line(&serde_json::to_string(&job)?),
         Response::Job(job) => stdout.text(&jobs::detail(&job)),
-        Response::Done { id, live } => stdout.line(&done(command, &id, live)),
+        Response::Done { id, pending } => stdout.line(&done(command, &id, pending)),
     }
     Ok(Outcome::Success)
 }
 
-/// What a command has done, and what to do next where nobody is at work.
-fn done(command: Command, id: &str, live: bool) -> String {
-    let (verb, stopped) = match command {
-        Command::Pause => ("paused", "it stays so until it is resumed"),
-        Command::Resume => ("resumed", "run the same command again to go on"),
+/// What a command has done, and what to do next where the rest waits for another run.
+fn done(command: Command, id: &str, pending: bool) -> String {
+    let (verb, rest) = match command {
+        Command::Pause => ("paused", "it stays paused until it is resumed"),
+        Command::Resume => ("resumed", "run the same command again to continue"),
         Command::Abort => ("aborted", "the next run deletes its bytes"),
-        Command::Click => ("clicked", "no process is at work to notice"),
+        Command::Click => ("clicked", "no process is running that would notice"),
         Command::Dismiss => return format!("dismissed {id}"),
         Command::List | Command::Show => return id.to_owned(),
     };
-    if live { format!("{verb} {id}") } else { format!("{verb} {id}; {stopped}") }
+    if pending { format!("{verb} {id}; {rest}") } else { format!("{verb} {id}") }
 }

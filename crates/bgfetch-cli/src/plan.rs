@@ -54,6 +54,11 @@ impl Plan {
     }
 }
 
+/// Whether it is a registration of `get`, rather than of a page.
+pub(crate) fn is_of_get(registration: &RegistrationKey) -> bool {
+    registration.storage_key.0 == STORAGE_KEY
+}
+
 /// The output directory that a registration stands for, where this system has such a path.
 pub(crate) fn directory_of(registration: &RegistrationKey) -> Option<PathBuf> {
     let path = registration.scope.to_file_path().ok()?;

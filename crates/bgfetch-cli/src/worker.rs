@@ -15,7 +15,7 @@ use tokio::task::spawn_blocking;
 use url::Url;
 
 use crate::file_names::{FileNames, file_name};
-use crate::plan::directory_of;
+use crate::plan::{directory_of, is_of_get};
 
 /// Writes the good bodies of settled fetches to the directory that their registration stands for.
 ///
@@ -108,6 +108,17 @@ impl WorkerHost for Worker {
             deliveries.send(Delivery { fetch, id, what }).unwrap_or_default();
             result
         })
+    }
+}
+
+/// The worker of the commands that fetch nothing: it lets go of what was given up, and leaves the
+/// other events to `get` and to pages.
+pub(crate) struct ReleasingWorker;
+
+impl WorkerHost for ReleasingWorker {
+    fn dispatch(&self, event: FunctionalEvent) -> BoxFuture<'static, Result<(), DispatchError>> {
+        let given_up = event.kind() == EventKind::Abort && is_of_get(event.registration());
+        Box::pin(async move { if given_up { Ok(()) } else { Err(DispatchError::NoActiveWorker) } })
     }
 }
 

@@ -11,6 +11,7 @@
 //!
 //! ```text
 //! DIR/lock                                  held while a process owns the store
+//! DIR/reserve                               room for the metadata when the disk is full
 //! DIR/store.sqlite3                         metadata (and its write-ahead log beside it)
 //! DIR/bodies/<fetch>/<record>.<generation>  the bytes of a response
 //! DIR/bodies/<fetch>/<record>.request       the bytes of a request
@@ -39,6 +40,8 @@ mod thread;
 mod bodies;
 #[cfg(feature = "sqlite")]
 mod lock;
+#[cfg(feature = "sqlite")]
+mod reserve;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(feature = "sqlite")]

@@ -29,8 +29,14 @@ impl StoreLock {
             .map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {
-                file.set_len(0).map_err(failed)?;
-                write!(file, "{}", std::process::id()).map_err(failed)?;
+                let noted = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
+                match noted.map_err(failed) {
+                    // The lock is what counts; a full disk must not keep its owner from freeing it.
+                    Err(error) if error.is_disk_full() => {
+                        tracing::debug!(%error, "the owner of the store is not named");
+                    }
+                    noted => noted?,
+                }
                 Ok(Self { _file: file })
             }
             Err(TryLockError::WouldBlock) => {

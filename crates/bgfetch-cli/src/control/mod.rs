@@ -57,7 +57,7 @@ async fn try_execute(ui: &Ui, request: Request, live: bool) -> bgfetch::Result<R
         Command::Click => ui.click(key).await?,
         Command::Dismiss => ui.dismiss(key).await?,
     }
-    Ok(Response::Done { id: job.id.clone(), live })
+    Ok(Response::Done { id: job.id.clone(), pending: !live })
 }
 
 /// The newest fetch of an id; or without an id, the only one that the command can be about.

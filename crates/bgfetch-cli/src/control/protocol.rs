@@ -38,8 +38,8 @@ pub(crate) enum Response {
     Done {
         /// On this fetch.
         id: String,
-        /// Whether a process is at work on it.
-        live: bool,
+        /// Whether what follows from it waits for the next process that works on the fetch.
+        pending: bool,
     },
     /// It was not, and this sentence says why.
     Failed(String),

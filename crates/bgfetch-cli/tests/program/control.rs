@@ -132,7 +132,7 @@ fn a_pause_of_a_stopped_fetch_lasts_until_it_is_resumed() {
     let midway = Midway::stopped();
     let place = &midway.place;
     let paused = place.run(&["pause", "x"]);
-    assert_eq!(paused.success(), ["paused x; it stays so until it is resumed"]);
+    assert_eq!(paused.success(), ["paused x; it stays paused until it is resumed"]);
     assert_eq!(midway.show()["state"], "paused");
 
     let running = midway.get();
@@ -147,7 +147,7 @@ fn resuming_a_stopped_fetch_clears_the_pause() {
     let midway = Midway::stopped();
     midway.place.run(&["pause", "x"]).success();
     let resumed = midway.place.run(&["resume", "x"]);
-    assert_eq!(resumed.success(), ["resumed x; run the same command again to go on"]);
+    assert_eq!(resumed.success(), ["resumed x; run the same command again to continue"]);
     assert_eq!(midway.show()["state"], "stopped");
     let ended = midway.get().end();
     ended.success();
@@ -159,8 +159,9 @@ fn an_abort_of_a_stopped_fetch_lasts_and_the_same_command_begins_anew() {
     let midway = Midway::stopped();
     let place = &midway.place;
     let aborted = place.run(&["abort", "x"]);
-    assert_eq!(aborted.success(), ["aborted x; the next run deletes its bytes"]);
+    assert_eq!(aborted.success(), ["aborted x"]);
     assert_eq!(midway.show()["state"], "aborted");
+    assert_eq!(std::fs::read_dir(place.store().join("bodies")).unwrap().count(), 0);
     assert_eq!(place.run(&["abort", "x"]).refusal(1), "x has ended already");
     assert_eq!(place.run(&["resume", "x"]).refusal(1), "x has ended and cannot go on");
 
@@ -253,6 +254,24 @@ fn what_is_no_request_is_answered_so_and_harms_nothing() {
     midway.gate.open();
     running.end().success();
     midway.film.matches_file(midway.place.out("film")).unwrap();
+}
+
+#[test]
+fn commands_on_a_directory_without_a_store_leave_it_as_it_is() {
+    let place = Place::new();
+    std::fs::create_dir(place.store()).unwrap();
+    let photo = place.store().join("me.jpg");
+    std::fs::write(&photo, "a photo").unwrap();
+    let list = place.run(&["list"]);
+    assert!(list.success()[0].starts_with("no background fetches in "), "{list:#?}");
+    for command in ["show", "pause", "resume", "abort", "click", "dismiss"] {
+        for arguments in [&[command][..], &[command, "x"]] {
+            let ended = place.run(arguments);
+            assert!(ended.refusal(1).starts_with("there is no store in "), "{ended:#?}");
+        }
+    }
+    let names = std::fs::read_dir(place.store()).unwrap().map(|entry| entry.unwrap().path());
+    assert_eq!(names.collect::<Vec<_>>(), [photo]);
 }
 
 #[test]

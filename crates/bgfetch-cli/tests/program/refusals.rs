@@ -41,10 +41,10 @@ fn an_output_directory_that_cannot_be_written_is_refused_before_anything_is_fetc
 
 #[test]
 fn a_store_of_a_newer_version_is_left_as_it_is() {
+    let origin = Origin::start();
+    origin.serve("/x", Resource::new(1, KIB));
     let place = Place::new();
-    place.run(&["list"]).success();
-    fs::create_dir(place.store()).unwrap();
-    place.run(&["list"]).success();
+    Running::spawn(place.get([origin.url("/x").as_str()])).end().success();
     // The database's user version, in SQLite's file format.
     let path = place.store().join("store.sqlite3");
     let file = fs::OpenOptions::new().write(true).open(&path).unwrap();

@@ -23,6 +23,7 @@ use crate::bodies::arena::ArenaBodies;
 use crate::bodies::files::FileBodies;
 use crate::bodies::folder::BodyFolder;
 use crate::lock::StoreLock;
+use crate::reserve::Reserve;
 use crate::sync::{self, Synced};
 use crate::{Bodies, Store, StoreError};
 
@@ -93,11 +94,22 @@ pub struct SqliteStore {
     snapshot: Option<Snapshot>,
     synced: Receiver<Synced>,
     wakeups: Receiver<()>,
+    /// None where there is no directory.
+    reserve: Option<Reserve>,
     /// Declared last: the lock is given up when everything else is closed.
     _lock: Option<StoreLock>,
 }
 
 impl SqliteStore {
+    /// Whether there is a store in `directory`, which [`open`](Self::open) would not have to create.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when that cannot be told.
+    pub fn exists(directory: &Path) -> Result<bool, StoreError> {
+        let database = directory.join(DATABASE);
+        database.try_exists().map_err(|error| StoreError::io(database, error))
+    }
+
     /// Opens the store in `directory`, creating both where they are missing, and recovers it. A
     /// directory that is created is private to its user.
     ///
@@ -113,7 +125,13 @@ impl SqliteStore {
         let lock = open::lock(directory)?;
         let folder = BodyFolder::of_store(directory);
         let boot_id = options.boot_id.or_else(open::boot_id);
-        let (connection, snapshot) = open::recovered(directory, &folder, boot_id.as_deref())?;
+        let reserve = Reserve::of_store(directory);
+        let recover = || open::recovered(directory, &folder, boot_id.as_deref());
+        let (connection, snapshot) = match recover() {
+            Err(error) if is_full(&error) && reserve.release() => recover()?,
+            opened => opened?,
+        };
+        reserve.take();
         let (grown, synced, wakeups) = match options.durability {
             Durability::Process => {
                 let (synced, wakeups) = (crossbeam_channel::never(), crossbeam_channel::never());
@@ -131,6 +149,7 @@ impl SqliteStore {
             snapshot: Some(snapshot),
             synced,
             wakeups,
+            reserve: Some(reserve),
             _lock: Some(lock),
         })
     }
@@ -148,8 +167,73 @@ impl SqliteStore {
             snapshot: None,
             synced: crossbeam_channel::never(),
             wakeups: crossbeam_channel::never(),
+            reserve: None,
             _lock: None,
         })
+    }
+
+    /// Makes a change to the database, with the room of the reserve where the disk has too little.
+    fn write(
+        &mut self,
+        mut change: impl FnMut(&mut Self) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let released = |reserve: &Option<Reserve>| reserve.as_ref().is_some_and(Reserve::release);
+        match change(self) {
+            Err(error) if is_full(&error) && released(&self.reserve) => {
+                let changed = change(self);
+                if let Some(reserve) = &self.reserve {
+                    // Before the bodies have it.
+                    reserve.take();
+                }
+                changed
+            }
+            changed => changed,
+        }
+    }
+
+    fn try_commit(
+        &mut self,
+        batch: &[Transaction],
+        synced: &[Vec<(BodyKey, u64)>],
+        wanted: &Wanted,
+    ) -> Result<(), StoreError> {
+        set_synchronous(&self.connection, wanted.log)?;
+        let mut removals = Vec::new();
+        let transaction = self.connection.transaction()?;
+        for op in batch.iter().flat_map(|transaction| &transaction.ops) {
+            apply(&transaction, op, &mut removals)?;
+        }
+        for (body, length) in synced.iter().flatten() {
+            set_watermark(&transaction, *body, *length)?;
+        }
+        sync_bodies(&transaction, &*self.bodies, wanted)?;
+        transaction.commit()?;
+        for removal in removals {
+            remove(&*self.bodies, removal);
+        }
+        Ok(())
+    }
+
+    fn try_close(&mut self) -> Result<(), StoreError> {
+        set_synchronous(&self.connection, true)?;
+        let transaction = self.connection.transaction()?;
+        let mut grown = Vec::new();
+        for (body, synced) in recover::watermarks(&transaction)? {
+            if self.bodies.length(body)? > synced {
+                grown.push(body);
+            }
+        }
+        let fetches = transaction
+            .prepare("SELECT key FROM fetch WHERE requests_synced = 0")?
+            .query_map([], |row| unsigned(row, 0).map(FetchKey))?
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        let lengths = self.bodies.sync(&grown, &fetches)?;
+        for (body, length) in grown.into_iter().zip(lengths) {
+            set_watermark(&transaction, body, length)?;
+        }
+        transaction.execute("UPDATE fetch SET requests_synced = 1", [])?;
+        recover::set_closed(&transaction, true)?;
+        Ok(transaction.commit()?)
     }
 }
 
@@ -172,21 +256,7 @@ impl Store for SqliteStore {
         if self.durability == Durability::Power {
             batch.iter().for_each(|transaction| wanted.add(transaction));
         }
-        set_synchronous(&self.connection, wanted.log)?;
-        let mut removals = Vec::new();
-        let transaction = self.connection.transaction()?;
-        for op in batch.iter().flat_map(|transaction| &transaction.ops) {
-            apply(&transaction, op, &mut removals)?;
-        }
-        for (body, length) in synced.into_iter().flatten() {
-            set_watermark(&transaction, body, length)?;
-        }
-        sync_bodies(&transaction, &*self.bodies, &wanted)?;
-        transaction.commit()?;
-        for removal in removals {
-            remove(&*self.bodies, removal);
-        }
-        Ok(())
+        self.write(|store| store.try_commit(batch, &synced, &wanted))
     }
 
     fn bodies(&self) -> Arc<dyn Bodies> {
@@ -200,26 +270,14 @@ impl Store for SqliteStore {
     /// Syncs everything, whatever the durability, so that an orderly end loses nothing to a reboot.
     fn close(&mut self) -> Result<(), StoreError> {
         self.commit(&[])?;
-        set_synchronous(&self.connection, true)?;
-        let transaction = self.connection.transaction()?;
-        let mut grown = Vec::new();
-        for (body, synced) in recover::watermarks(&transaction)? {
-            if self.bodies.length(body)? > synced {
-                grown.push(body);
-            }
-        }
-        let fetches = transaction
-            .prepare("SELECT key FROM fetch WHERE requests_synced = 0")?
-            .query_map([], |row| unsigned(row, 0).map(FetchKey))?
-            .collect::<rusqlite::Result<Vec<_>>>()?;
-        let lengths = self.bodies.sync(&grown, &fetches)?;
-        for (body, length) in grown.into_iter().zip(lengths) {
-            set_watermark(&transaction, body, length)?;
-        }
-        transaction.execute("UPDATE fetch SET requests_synced = 1", [])?;
-        recover::set_closed(&transaction, true)?;
-        Ok(transaction.commit()?)
+        self.write(Self::try_close)
     }
+}
+
+/// Whether the disk was too full for the database, rather than for a body. A body that could not be
+/// synced must not be tried again: the system forgets what it could not write.
+fn is_full(error: &StoreError) -> bool {
+    matches!(error, StoreError::DiskFull { path, .. } if path == Path::new(DATABASE))
 }
 
 /// What a batch wants on disk before it is acknowledged.

@@ -1,0 +1,67 @@
+//! Room on the disk that is kept for the metadata, so that what fills the disk can be given up.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+/// The file in the store's directory. It is never synced and nothing is lost with it.
+const NAME: &str = "reserve";
+
+/// Enough for the log of an opening, of an abort of a few hundred records, and of a closing.
+const LENGTH: u64 = 256 * 1024;
+
+/// A file that is deleted when the disk is too full for the database.
+#[derive(Debug)]
+pub(crate) struct Reserve {
+    path: PathBuf,
+}
+
+impl Reserve {
+    /// The reserve of the store in `directory`.
+    pub(crate) fn of_store(directory: &Path) -> Self {
+        Self { path: directory.join(NAME) }
+    }
+
+    /// Takes the room, or as much as there is.
+    pub(crate) fn take(&self) {
+        if let Err(error) = self.try_take() {
+            tracing::debug!(%error, "the disk has no room for the whole reserve");
+        }
+    }
+
+    fn try_take(&self) -> io::Result<()> {
+        let mut file: File = OpenOptions::new().append(true).create(true).open(&self.path)?;
+        let missing = LENGTH.saturating_sub(file.metadata()?.len());
+        // No zeros, which some file systems do not store.
+        let room = vec![1; usize::try_from(missing).unwrap_or_default()];
+        file.write_all(&room)
+    }
+
+    /// Gives the room back. Returns whether there was any.
+    pub(crate) fn release(&self) -> bool {
+        let held = fs::metadata(&self.path).is_ok_and(|file| file.len() > 0);
+        held && fs::remove_file(&self.path).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_taken_once_and_given_back_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let reserve = Reserve::of_store(directory.path());
+        assert!(!reserve.release());
+        reserve.take();
+        // What an earlier process got, and a full one.
+        for length in [0, 1000, LENGTH] {
+            let file = OpenOptions::new().write(true).open(&reserve.path).unwrap();
+            file.set_len(length).unwrap();
+            reserve.take();
+            assert_eq!(fs::metadata(&reserve.path).unwrap().len(), LENGTH);
+        }
+        assert!(reserve.release() && !reserve.release());
+        assert!(!reserve.path.exists());
+    }
+}
