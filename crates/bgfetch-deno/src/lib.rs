@@ -28,6 +28,7 @@ mod realm;
 mod record;
 mod registration;
 mod request;
+mod scripts;
 
 use std::fmt;
 use std::sync::Arc;
@@ -40,6 +41,7 @@ use url::Url;
 
 pub use body::BodyResource;
 pub use events::{Events, EventsSender, functional_events};
+pub use scripts::{embed, scripts};
 
 /// What a realm is to the engine.
 pub struct Options {
@@ -137,16 +139,17 @@ impl fmt::Debug for Web {
 }
 
 /// This crate's extension after those of Deno that it stands on, for embedders that have none of
-/// them in their realms otherwise.
+/// them in their realms otherwise. Their scripts are embedded in the program.
 #[must_use]
 pub fn extensions(web: Web, options: Options) -> Vec<Extension> {
-    vec![
+    let extensions = [
         deno_webidl::deno_webidl::init(),
         deno_web::deno_web::init(web.blobs, web.location, false, web.broadcast),
         net::deno_net::init(),
         deno_fetch::deno_fetch::init(deno_fetch::Options::default()),
         bgfetch_deno::init(options),
-    ]
+    ];
+    extensions.map(|extension| embed(extension, scripts::SCRIPTS)).into()
 }
 
 /// A stand-in for Deno's own `deno_net`, of which the JavaScript of `deno_fetch` asks for one

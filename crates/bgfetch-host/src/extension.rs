@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use bgfetch_deno::Web;
 use deno_core::error::JsError;
-use deno_core::{Extension, OpDecl, OpState, op2, v8};
+use deno_core::{Extension, FastStaticString, OpDecl, OpState, op2, v8};
 use deno_error::JsErrorBox;
 use serde::Serialize;
 use url::Url;
@@ -17,7 +17,9 @@ use crate::document;
 use crate::fetch;
 use crate::host_state::HostState;
 use crate::message::FromRealm;
-use crate::sources::embed;
+
+/// This crate's own scripts.
+static SCRIPTS: &[(&str, FastStaticString)] = bgfetch_deno::scripts!();
 
 #[op2]
 #[serde]
@@ -226,8 +228,8 @@ pub(crate) fn extensions(
     let caches = CacheRealm::new(resources.caches, background_fetch.storage_key.0.clone());
     let web = Web { location: Some(host.description.href.clone()), ..resources.web };
     let mut extensions = bgfetch_deno::extensions(web, background_fetch);
-    extensions.push(bgfetch_host::init(host, caches));
-    extensions.into_iter().map(embed).collect()
+    extensions.push(bgfetch_deno::embed(bgfetch_host::init(host, caches), SCRIPTS));
+    extensions
 }
 
 #[cfg(test)]

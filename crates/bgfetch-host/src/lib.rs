@@ -27,7 +27,6 @@ mod policies;
 mod realm;
 mod script_loader;
 mod service_worker;
-mod sources;
 mod user_agent;
 mod worker;
 

@@ -1,0 +1,29 @@
+//! The scripts of extensions, inside the program.
+
+pub use bgfetch_deno_macros::scripts;
+use deno_core::{Extension, ExtensionFileSource, ExtensionFileSourceCode, FastStaticString};
+
+/// The scripts of this crate and of those that it stands on.
+pub(crate) static SCRIPTS: &[(&str, FastStaticString)] =
+    scripts!(deno_webidl, deno_web, deno_fetch);
+
+/// Gives an extension its scripts, which [`scripts!`] listed. deno_core reads those that it is not
+/// given from the sources of their crate, so that the program runs only where these are.
+#[must_use]
+pub fn embed(mut extension: Extension, scripts: &[(&str, FastStaticString)]) -> Extension {
+    for file in extension
+        .esm_files
+        .to_mut()
+        .iter_mut()
+        .chain(extension.lazy_loaded_esm_files.to_mut())
+        .chain(extension.lazy_loaded_js_files.to_mut())
+    {
+        let ExtensionFileSourceCode::LoadedFromFsDuringSnapshot(path) = file.code else {
+            continue;
+        };
+        if let Some((_, source)) = scripts.iter().find(|(other, _)| *other == path) {
+            *file = ExtensionFileSource::new(file.specifier, *source);
+        }
+    }
+    extension
+}
