@@ -241,9 +241,10 @@ pub struct FetchError {
 }
 
 impl FetchError {
-    /// An error of class `kind`. `sent` tells whether any byte of the request may have left this
-    /// machine; where that is not known it is true, because a request other than `GET` is sent
-    /// again only where it is false.
+    /// An error of class `kind`. `sent` tells whether the server may have acted on the request: any
+    /// byte of it may have left this machine, and nothing says that the server looked at none. Where
+    /// that is not known it is true, because a request other than `GET` is sent again only where it
+    /// is false.
     pub fn new(
         kind: FaultKind,
         sent: bool,
@@ -258,7 +259,7 @@ impl FetchError {
         self.kind
     }
 
-    /// Whether any byte of the request may have left this machine.
+    /// Whether the server may have acted on the request.
     #[must_use]
     pub fn sent(&self) -> bool {
         self.sent

@@ -33,13 +33,25 @@ pub(super) fn from_client(error: legacy::Error, sent: bool) -> FetchError {
         // The errors around it only name the layers of the stack.
         return FetchError::new(kind, sent, format!("could not connect: {}", innermost(&error)));
     }
-    // Once there is a connection, only hyper knows how far the request came. A stream that this side
-    // reset before there was a head had one that breaks HTTP or a limit.
-    let otherwise = match h2_error(&error) {
-        Some(h2) if h2.is_reset() && h2.is_library() => FaultKind::Protocol,
-        _ => FaultKind::Interrupted,
+    let Some(h2) = h2_error(&error) else {
+        // Once there is a connection, only hyper knows how far the request came.
+        return FetchError::new(classify(&error, FaultKind::Interrupted), true, error);
     };
+    if is_unprocessed(h2) {
+        return FetchError::new(FaultKind::Interrupted, sent, error);
+    }
+    // A stream that this side reset before there was a head had one that breaks HTTP or a limit.
+    let reset_here = h2.is_reset() && h2.is_library();
+    let otherwise = if reset_here { FaultKind::Protocol } else { FaultKind::Interrupted };
     FetchError::new(classify(&error, otherwise), true, error)
+}
+
+/// Whether the server says that it did not look at the request, so that it may be sent again
+/// whatever its method ([RFC 9113 section 8.7](https://www.rfc-editor.org/rfc/rfc9113#section-8.7)).
+/// The HTTP/2 library reports GOAWAY for those streams alone that the server leaves out.
+fn is_unprocessed(error: &h2::Error) -> bool {
+    let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+    error.is_remote() && (refused || error.is_go_away())
 }
 
 /// A failure of a preflight before its response's head. However far the preflight came, nothing of

@@ -7,6 +7,7 @@
 mod connect;
 mod decode;
 mod error;
+mod framed_body;
 mod frames;
 mod headers;
 mod http_fetch;

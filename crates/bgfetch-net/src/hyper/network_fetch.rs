@@ -8,13 +8,13 @@ use ::hyper::body::Incoming;
 use ::hyper::ext::ReasonPhrase;
 use bgfetch_model::header_list::HeaderList;
 use bytes::Bytes;
-use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
+use futures_util::stream::{BoxStream, StreamExt};
 use http::{HeaderMap, Request, Response, Version};
-use http_body_util::BodyExt;
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use tokio::sync::Notify;
 
+use super::framed_body::FramedBody;
 use super::limits::ServerLimits;
 use super::pools::HttpClient;
 use super::upload::UploadBody;
@@ -97,7 +97,8 @@ impl Received {
 
     /// The body as it comes, codings and all.
     pub(super) fn into_body(self) -> BoxStream<'static, Result<Bytes, FetchError>> {
-        self.response.into_body().into_data_stream().map_err(error::from_body).boxed()
+        let version = self.response.version();
+        FramedBody::new(self.response.into_body(), version).boxed()
     }
 
     /// Gives the response up unread, because the page may not have it.

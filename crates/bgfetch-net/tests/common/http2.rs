@@ -34,7 +34,7 @@ impl Http2 {
         F: Fn(Request<RecvStream>, SendResponse<Bytes>) -> R + Clone + Send + 'static,
         R: Future<Output = ()> + Send + 'static,
     {
-        Self::listen(move |socket, requests| {
+        Self::listen(b"h2", move |socket, requests| {
             let answer = answer.clone();
             async move {
                 let mut connection = h2::server::handshake(socket).await.unwrap();
@@ -49,7 +49,7 @@ impl Http2 {
 
     /// Sends `frames` when the first request's head came, then waits for the client to go.
     pub(crate) async fn raw(frames: Vec<u8>) -> Self {
-        Self::listen(move |mut socket, requests| {
+        Self::listen(b"h2", move |mut socket, requests| {
             let frames = frames.clone();
             async move {
                 socket.write_all(&frame(SETTINGS, 0, 0, &[])).await.unwrap();
@@ -64,7 +64,28 @@ impl Http2 {
         .await
     }
 
-    async fn listen<F, R>(serve: F) -> Self
+    /// Sends `answer` over HTTP/1.1 when a request's head came, then closes the connection; without
+    /// TLS's own notice that it is over unless `orderly`.
+    pub(crate) async fn http1(answer: Vec<u8>, orderly: bool) -> Self {
+        Self::listen(b"http/1.1", move |mut socket, requests| {
+            let answer = answer.clone();
+            async move {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(socket.read_u8().await.unwrap());
+                }
+                requests.fetch_add(1, Ordering::Relaxed);
+                socket.write_all(&answer).await.unwrap();
+                socket.flush().await.unwrap();
+                if orderly {
+                    socket.shutdown().await.unwrap();
+                }
+            }
+        })
+        .await
+    }
+
+    async fn listen<F, R>(alpn: &[u8], serve: F) -> Self
     where
         F: Fn(TlsStream<TcpStream>, Arc<AtomicUsize>) -> R + Send + 'static,
         R: Future<Output = ()> + Send + 'static,
@@ -86,7 +107,7 @@ impl Http2 {
             .with_no_client_auth()
             .with_single_cert(vec![certificate], key)
             .unwrap();
-        config.alpn_protocols = vec![b"h2".to_vec()];
+        config.alpn_protocols = vec![alpn.to_vec()];
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://localhost:{}/", listener.local_addr().unwrap().port());
@@ -110,6 +131,7 @@ impl Http2 {
 
 pub(crate) const DATA: u8 = 0;
 pub(crate) const HEADERS: u8 = 1;
+pub(crate) const RST_STREAM: u8 = 3;
 pub(crate) const SETTINGS: u8 = 4;
 pub(crate) const GOAWAY: u8 = 7;
 pub(crate) const END_STREAM: u8 = 1;
