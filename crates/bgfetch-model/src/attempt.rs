@@ -96,7 +96,8 @@ pub enum AttemptEnd {
 pub struct Fault {
     /// The class, from which the model decides.
     pub kind: FaultKind,
-    /// Whether any byte of the request may have left this machine.
+    /// Whether the server may have acted on the request: a byte of it may have left this machine, and
+    /// nothing says that the server looked at none.
     pub sent: bool,
     /// A sentence for people; never shown to pages.
     pub message: String,

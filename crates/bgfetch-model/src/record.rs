@@ -8,10 +8,11 @@ use core::time::Duration;
 use crate::action::PauseReason;
 use crate::algorithms::extract_content_range_values::{ContentRange, extract_content_range_values};
 use crate::attempt::{AttemptEnd, Resume};
+use crate::complete::process_response::RestartReason;
 use crate::complete::retry::Retry;
 use crate::ids::AttemptId;
 use crate::request::Request;
-use crate::response::{RecordResult, ResponseData};
+use crate::response::{RecordResult, ResponseData, ResponseHead};
 use crate::store_op::StoredRecord;
 use crate::validator::strong_validator;
 
@@ -98,7 +99,7 @@ pub(crate) enum Then {
     /// Try again after a delay.
     Retry(Duration, String),
     /// Try again from byte 0.
-    Restart,
+    Restart(RestartReason),
     /// Go on as with a body that is whole.
     Complete,
     /// End.
@@ -193,14 +194,18 @@ impl Record {
     /// How the missing bytes alone can be asked for, or none where the whole must be (rulings 23,
     /// 24 and 27).
     pub(crate) fn resume(&self) -> Option<Resume> {
-        let head = self.data.response.as_deref()?;
+        let head = self.held_response()?;
         let possible = self.request.is_get()
             && !self.request.has_own_range()
             && !self.from_scratch
-            && self.data.stored > 0
             && !head.is_content_coded();
         let if_range = possible.then(|| strong_validator(head))??;
         Some(Resume { start: self.data.stored, if_range })
+    }
+
+    /// The response whose bytes are stored, where there are any that could be wanted.
+    pub(crate) fn held_response(&self) -> Option<&ResponseHead> {
+        self.data.response.as_deref().filter(|head| head.is_ok() && self.data.stored > 0)
     }
 
     /// Whether every byte is stored, as an attempt found or the response's head told (ruling 26).
@@ -217,6 +222,9 @@ impl Record {
     #[must_use]
     pub fn announced_length(&self) -> Option<u64> {
         let head = self.data.response.as_deref()?;
+        if self.request.method == "HEAD" {
+            return None;
+        }
         if head.status == 206 && self.request.has_own_range() {
             return Some(extract_content_range_values(&head.headers)?.stored_end(true));
         }

@@ -130,7 +130,12 @@ impl ResponseHead {
         if self.status == 206 {
             return extract_content_range_values(&self.headers)?.complete_length;
         }
-        if self.is_content_coded() {
+        // RFC 9112, section 6.3: a transfer coding overrides the length. A message without a body has
+        // that of the body it stands for.
+        if self.is_content_coded()
+            || self.headers.contains("transfer-encoding")
+            || matches!(self.status, 204 | 205 | 304)
+        {
             return None;
         }
         self.headers.get("content-length")?.parse().ok()
@@ -140,6 +145,11 @@ impl ResponseHead {
     #[must_use]
     pub fn url(&self) -> Option<&Url> {
         self.url_list.last()
+    }
+
+    /// The origin the response came from.
+    pub(crate) fn origin(&self) -> Option<url::Origin> {
+        self.url().map(Url::origin)
     }
 
     /// Whether a content coding was applied, so that offsets in the stored (decoded) bytes say

@@ -14,8 +14,10 @@ use core::time::Duration;
 use crate::action::{Action, Observation, PauseReason};
 use crate::attempt::{AttemptCommand, AttemptEvent, AttemptSpec};
 use crate::background_fetch::{BackgroundFetch, Stage};
-use crate::complete::attempt_ended::changed_too_often;
-use crate::complete::process_response::{Verdict, process_response};
+use crate::complete::attempt_ended::too_many_restarts;
+use crate::complete::process_response::{
+    RestartReason, Verdict, process_response, reason_to_replace,
+};
 use crate::connectivity::Connectivity;
 use crate::context::{Context, Effect};
 use crate::ids::{AttemptId, BodyKey, Generation, HostKey, RecordIndex};
@@ -23,7 +25,6 @@ use crate::record::{Attempt, Phase, RecordState, Then};
 use crate::response::{FailureReason, RecordResult, ResponseHead};
 use crate::store_op::{StoreOp, Sync};
 use crate::timers::Timer;
-use crate::validator::strong_validator;
 
 impl BackgroundFetch {
     /// The algorithm's beginning, and where it calls itself: the record waits for its turn.
@@ -268,62 +269,72 @@ impl BackgroundFetch {
         head: ResponseHead,
         retry_after: Option<Duration>,
     ) {
-        let verdict = self.change(index, |record| {
-            record.retry.head_seen = true;
-            let attempt = record.attempt()?;
-            if !matches!(attempt.phase, Phase::Head) {
-                return None;
-            }
-            let stored = record.data.response.as_deref();
-            let resume = attempt.resume.as_ref();
-            Some(process_response(&record.request, resume, stored, &head))
-        });
-        const FETCH_ERROR: RecordResult = RecordResult::Failure(FailureReason::FetchError);
-        match verdict.flatten() {
-            // The attempt was told to stop already.
-            None => {}
-            Some(Verdict::Append(part)) => {
+        self.change(index, |record| record.retry.head_seen = true);
+        let Some(verdict) = self.judge(index, &head, true) else {
+            return;
+        };
+        if verdict != Verdict::ServerError {
+            return self.obey(ctx, index, head, verdict);
+        }
+        let policy = &ctx.config.retry;
+        let asked = retry_after.map(|asked| asked.min(policy.retry_after_cap));
+        let (backoff, now, rng) = (policy.server_error, ctx.now.monotonic, &mut ctx.rng);
+        let delay = self.change(index, |record| record.retry.next(&backoff, asked, now, rng));
+        if let Some(delay) = delay.flatten() {
+            let message = format!("the server answered {}", head.status);
+            self.stop_attempt(ctx, index, Then::Retry(delay, message));
+        } else if let Some(verdict) = self.judge(index, &head, false) {
+            // Ruling 28: the record had its tries, so the answer stands.
+            self.obey(ctx, index, head, verdict);
+        }
+    }
+
+    /// What the head means for the record, unless its attempt was told to stop already.
+    fn judge(&self, index: RecordIndex, head: &ResponseHead, may_retry: bool) -> Option<Verdict> {
+        let record = self.record(index)?;
+        let attempt = record.attempt().filter(|it| matches!(it.phase, Phase::Head))?;
+        let (resume, held) = (attempt.resume.as_ref(), record.held_response());
+        Some(process_response(&record.request, self.principal(), resume, held, head, may_retry))
+    }
+
+    fn obey(
+        &mut self,
+        ctx: &mut Context,
+        index: RecordIndex,
+        head: ResponseHead,
+        verdict: Verdict,
+    ) {
+        match verdict {
+            // It was dealt with.
+            Verdict::ServerError => {}
+            Verdict::Append(part) => {
                 let offset = part.first;
                 self.with_attempt(index, |attempt| attempt.part = Some(part));
                 self.receive(ctx, index, offset);
             }
-            Some(Verdict::Replace(part)) => {
-                let changed = self.change(index, |record| {
-                    let attempt = record.attempt_mut()?;
-                    attempt.part = part;
-                    let validator = &attempt.resume.as_ref()?.if_range;
-                    let changed = strong_validator(&head).as_ref() != Some(validator);
-                    record.restarts += u32::from(changed);
-                    (record.restarts > ctx.config.max_restarts).then_some(())
+            Verdict::Replace(part) => {
+                self.with_attempt(index, |attempt| attempt.part = part);
+                let reason = self.record(index).and_then(|record| {
+                    let resume = record.attempt()?.resume.as_ref()?;
+                    reason_to_replace(resume, record.held_response(), &head)
                 });
-                match changed.flatten() {
+                let restarts = self.change(index, |record| {
+                    record.restarts += u32::from(reason.is_some());
+                    record.restarts
+                });
+                match reason {
                     // Ruling 23: it begins again where it changed, but not for ever.
-                    Some(()) => self.stop_attempt(ctx, index, changed_too_often()),
-                    None => self.open_generation(ctx, index, head),
+                    Some(reason) if restarts.unwrap_or_default() > ctx.config.max_restarts => {
+                        self.stop_attempt(ctx, index, too_many_restarts(reason));
+                    }
+                    _ => self.open_generation(ctx, index, head),
                 }
             }
-            Some(Verdict::Complete) => {
-                self.stop_attempt(ctx, index, Then::Complete);
-            }
-            Some(Verdict::Restart) => self.stop_attempt(ctx, index, Then::Restart),
-            Some(Verdict::Invalid) => {
-                let message =
-                    String::from("the partial response is not the part that was asked for");
+            Verdict::Complete => self.stop_attempt(ctx, index, Then::Complete),
+            Verdict::Restart(reason) => self.stop_attempt(ctx, index, Then::Restart(reason)),
+            Verdict::Unusable(message) => {
+                const FETCH_ERROR: RecordResult = RecordResult::Failure(FailureReason::FetchError);
                 self.stop_attempt(ctx, index, Then::Settle(FETCH_ERROR, Some(message)));
-            }
-            Some(Verdict::ServerError) => {
-                let message = format!("the server answered {}", head.status);
-                let policy = &ctx.config.retry;
-                let asked = retry_after.map(|asked| asked.min(policy.retry_after_cap));
-                let (backoff, now) = (policy.server_error, ctx.now.monotonic);
-                let rng = &mut ctx.rng;
-                let delay =
-                    self.change(index, |record| record.retry.next(&backoff, asked, now, rng));
-                match delay.flatten() {
-                    Some(delay) => self.stop_attempt(ctx, index, Then::Retry(delay, message)),
-                    // Ruling 28: the record had its tries, so the answer stands.
-                    None => self.open_generation(ctx, index, head),
-                }
             }
         }
     }
@@ -339,7 +350,7 @@ impl BackgroundFetch {
         };
         // Only a damaged store comes to the end of the numbers.
         let Some(number) = record.data.generation.0.checked_add(1) else {
-            return self.stop_attempt(ctx, index, changed_too_often());
+            return self.stop_attempt(ctx, index, too_many_restarts(RestartReason::Changed));
         };
         let generation = Generation(number);
         let body = BodyKey { record: self.record_key(index), generation };

@@ -3,22 +3,43 @@
 use super::extract_content_range_values::{ContentRange, extract_content_range_values};
 use crate::response::ResponseHead;
 
+/// Why a partial response is not the part that continues what is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvalidPart {
+    /// Its `Content-Range` cannot be read, or names other bytes than were asked for.
+    OtherBytes,
+    /// It belongs to another representation.
+    OtherRepresentation,
+    /// It comes from another origin, or by another response type.
+    OtherSource,
+    /// A content coding was applied, so its offsets are not those of the stored bytes.
+    Coded,
+}
+
 /// Checks that a 206 response is the part that was asked for, and that it may be joined to
-/// `previous`; returns its range, or none when it is invalid.
-#[must_use]
+/// `previous`; returns its range.
+///
+/// # Errors
+/// It is not, or it may not be joined.
 pub fn validate_a_partial_response(
     expected_range_start: u64,
     partial: &ResponseHead,
     previous: Option<&ResponseHead>,
-) -> Option<ContentRange> {
+) -> Result<ContentRange, InvalidPart> {
     // Step 2, its content-range must be readable.
-    let range = extract_content_range_values(&partial.headers)?;
+    let range = extract_content_range_values(&partial.headers).ok_or(InvalidPart::OtherBytes)?;
     // Step 3, and begin where we asked.
     if range.first != expected_range_start {
-        return None;
+        return Err(InvalidPart::OtherBytes);
     }
     // Step 4, it must belong to the same representation as what is stored.
     if let Some(previous) = previous {
+        // DEVIATION: the spec does not look at where the parts came from; bytes of two origins, or
+        // of an approved and an unapproved response, are never joined (ruling 23).
+        if partial.origin() != previous.origin() || previous.response_type != partial.response_type
+        {
+            return Err(InvalidPart::OtherSource);
+        }
         for name in ["etag", "last-modified"] {
             // Step 4.1, a validator that was there must not have changed.
             // DEVIATION: a 206 may leave Last-Modified out when it carries the matching ETag (RFC
@@ -27,26 +48,20 @@ pub fn validate_a_partial_response(
             let (before, now) = (previous.headers.get(name), partial.headers.get(name));
             let may_be_absent = name == "last-modified" && previous.headers.contains("etag");
             if before.is_some() && before != now && !(now.is_none() && may_be_absent) {
-                return None;
+                return Err(InvalidPart::OtherRepresentation);
             }
         }
         // Step 4.2, the parts must agree on the length of the whole. SPEC-ISSUE(3): that the second
         // says `*` where the first gave a number is no disagreement. DEVIATION: the spec compares
         // only with an earlier part, ruling 23 with a whole response that was cut, too.
-        if let (Some(before), Some(now)) = (previous.complete_length(), range.complete_length)
-            && before != now
+        if let Some(before) = previous.complete_length()
+            && (range.last >= before || range.complete_length.is_some_and(|now| before != now))
         {
-            return None;
-        }
-        // DEVIATION: the spec does not look at where the parts came from; bytes of two origins, or
-        // of an approved and an unapproved response, are never joined (ruling 23).
-        let origin = |head: &ResponseHead| head.url().map(url::Url::origin);
-        if origin(previous) != origin(partial) || previous.response_type != partial.response_type {
-            return None;
+            return Err(InvalidPart::OtherRepresentation);
         }
     }
     // Offsets count bytes of the plain representation (ruling 24).
-    (!partial.is_content_coded()).then_some(range)
+    if partial.is_content_coded() { Err(InvalidPart::Coded) } else { Ok(range) }
 }
 
 #[cfg(test)]
@@ -70,9 +85,9 @@ mod tests {
 
     #[test]
     fn the_part_must_begin_where_it_was_asked_to() {
-        assert!(validate_a_partial_response(5, &head(206, &[PART]), None).is_some());
-        assert!(validate_a_partial_response(4, &head(206, &[PART]), None).is_none());
-        assert!(validate_a_partial_response(0, &head(206, &[]), None).is_none());
+        assert!(validate_a_partial_response(5, &head(206, &[PART]), None).is_ok());
+        assert!(validate_a_partial_response(4, &head(206, &[PART]), None).is_err());
+        assert!(validate_a_partial_response(0, &head(206, &[]), None).is_err());
     }
 
     #[test]
@@ -80,7 +95,7 @@ mod tests {
         let before = head(200, &[("ETag", "\"a\""), ("Last-Modified", "x")]);
         let check = |extra: &[(&str, &str)]| {
             let headers: alloc::vec::Vec<_> = [PART].iter().chain(extra).copied().collect();
-            validate_a_partial_response(5, &head(206, &headers), Some(&before)).is_some()
+            validate_a_partial_response(5, &head(206, &headers), Some(&before)).is_ok()
         };
         assert!(check(&[("ETag", "\"a\""), ("Last-Modified", "x")]));
         assert!(check(&[("ETag", "\"a\"")]), "Last-Modified may be left out beside the ETag");
@@ -92,12 +107,13 @@ mod tests {
     #[test]
     fn parts_must_agree_on_the_whole() {
         let first = head(206, &[("Content-Range", "bytes 0-4/11")]);
-        assert!(validate_a_partial_response(5, &head(206, &[PART]), Some(&first)).is_none());
+        assert!(validate_a_partial_response(5, &head(206, &[PART]), Some(&first)).is_err());
         let open = head(206, &[("Content-Range", "bytes 0-4/*")]);
-        assert!(validate_a_partial_response(5, &head(206, &[PART]), Some(&open)).is_some());
+        assert!(validate_a_partial_response(5, &head(206, &[PART]), Some(&open)).is_ok());
         let closed = head(206, &[("Content-Range", "bytes 0-4/10")]);
-        let star = head(206, &[("Content-Range", "bytes 5-9/*")]);
-        assert!(validate_a_partial_response(5, &star, Some(&closed)).is_some());
+        let star = |last| head(206, &[("Content-Range", last)]);
+        let closed = |part| validate_a_partial_response(5, &part, Some(&closed)).is_ok();
+        assert!(closed(star("bytes 5-9/*")) && !closed(star("bytes 5-10/*")));
     }
 
     #[test]
@@ -105,11 +121,12 @@ mod tests {
         let before = head(200, &[]);
         let mut elsewhere = head(206, &[PART]);
         elsewhere.url_list.push("https://b.test/".parse().unwrap());
-        assert!(validate_a_partial_response(5, &elsewhere, Some(&before)).is_none());
+        let joined = |part| validate_a_partial_response(5, part, Some(&before));
+        assert_eq!(joined(&elsewhere), Err(InvalidPart::OtherSource));
         let mut basic = head(206, &[PART]);
         basic.response_type = ResponseType::Basic;
-        assert!(validate_a_partial_response(5, &basic, Some(&before)).is_none());
+        assert_eq!(joined(&basic), Err(InvalidPart::OtherSource));
         let coded = head(206, &[PART, ("Content-Encoding", "gzip")]);
-        assert!(validate_a_partial_response(5, &coded, None).is_none());
+        assert_eq!(joined(&coded), Err(InvalidPart::Coded));
     }
 }

@@ -9,6 +9,7 @@ use crate::action::{Action, Observation, PauseReason};
 use crate::algorithms::extract_content_range_values::ContentRange;
 use crate::attempt::{AttemptEnd, Fault, FaultKind};
 use crate::background_fetch::BackgroundFetch;
+use crate::complete::process_response::RestartReason;
 use crate::context::Context;
 use crate::ids::RecordIndex;
 use crate::record::{Phase, RecordState, Then};
@@ -58,7 +59,7 @@ impl BackgroundFetch {
             (Phase::Stop(Then::Retry(delay, message)), _) => {
                 self.back_off(ctx, index, delay, message);
             }
-            (Phase::Stop(Then::Restart), _) => self.restart(ctx, index),
+            (Phase::Stop(Then::Restart(reason)), _) => self.restart(ctx, index, reason),
             (Phase::Stop(Then::Complete), _) => self.body_stored(ctx, index),
             // The last byte came before the pause.
             (_, AttemptEnd::Complete) => self.body_complete(ctx, index, attempt.part),
@@ -66,9 +67,7 @@ impl BackgroundFetch {
             (Phase::Stop(Then::Wait), _) => self.complete_a_record(ctx, index),
             (_, AttemptEnd::Failed(fault)) => self.attempt_failed(ctx, index, fault),
             (_, AttemptEnd::Cancelled) => {
-                let message = String::from("the attempt was given up");
-                let fault = Fault { kind: FaultKind::Interrupted, sent: true, message };
-                self.attempt_failed(ctx, index, fault);
+                self.attempt_failed(ctx, index, cut_short("the attempt was given up"));
             }
         }
         if attempt.recalled {
@@ -84,6 +83,10 @@ impl BackgroundFetch {
         let stored = record.data.stored;
         let is_ok = record.data.response.as_deref().is_some_and(|head| head.is_ok());
         let Some(part) = part else {
+            // A success has as many bytes as its head announced, whoever calls the body complete.
+            if record.announced_length().is_some_and(|announced| stored < announced) {
+                return self.attempt_failed(ctx, index, cut_short("the response ended early"));
+            }
             // Steps 14.2.8.2 and 3, the status decides.
             if is_ok {
                 return self.body_stored(ctx, index);
@@ -94,8 +97,7 @@ impl BackgroundFetch {
         let own_range = record.request.has_own_range();
         // Ruling 22: the part must have the length its range says.
         if stored != part.stored_end(own_range) {
-            let message = String::from("the partial response ended early");
-            let fault = Fault { kind: FaultKind::Interrupted, sent: true, message };
+            let fault = cut_short("the partial response ended early");
             return self.attempt_failed(ctx, index, fault);
         }
         // Step 14.2.8.1, the last part of the whole; or the part that the page asked for.
@@ -108,7 +110,7 @@ impl BackgroundFetch {
         }
         if record.resume().is_none() {
             // Without a validator the next part could be another representation's.
-            return self.restart(ctx, index);
+            return self.restart(ctx, index, RestartReason::NoValidator);
         }
         // The server left out the remainder: ask for it (step 18).
         self.complete_a_record(ctx, index);
@@ -168,7 +170,7 @@ impl BackgroundFetch {
     }
 
     /// The stored bytes can't be continued: ask for the whole (ruling 23), a bounded number of times.
-    fn restart(&mut self, ctx: &mut Context, index: RecordIndex) {
+    fn restart(&mut self, ctx: &mut Context, index: RecordIndex, reason: RestartReason) {
         if self.record(index).is_some_and(|record| !record.request.is_get()) {
             // Ruling 28: what was sent is not sent again.
             let message = String::from("the response can't be used and the request not repeated");
@@ -182,14 +184,17 @@ impl BackgroundFetch {
         if restarts.is_some_and(|restarts| restarts <= ctx.config.max_restarts) {
             self.complete_a_record(ctx, index);
         } else {
-            self.settle_record(ctx, index, FETCH_ERROR, Some(CHANGED_TOO_OFTEN.to_string()));
+            self.settle_record(ctx, index, FETCH_ERROR, Some(reason.too_often().to_string()));
         }
     }
 }
 
-const CHANGED_TOO_OFTEN: &str = "the representation changed too often";
+/// A response that did not come to its end.
+fn cut_short(message: &str) -> Fault {
+    Fault { kind: FaultKind::Interrupted, sent: true, message: message.to_string() }
+}
 
-/// What follows for an attempt that met one more representation than a record may have.
-pub(crate) fn changed_too_often() -> Then {
-    Then::Settle(FETCH_ERROR, Some(CHANGED_TOO_OFTEN.to_string()))
+/// What follows for an attempt whose record began again once more than it may.
+pub(crate) fn too_many_restarts(reason: RestartReason) -> Then {
+    Then::Settle(FETCH_ERROR, Some(reason.too_often().to_string()))
 }

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use crate::attempt::AttemptCommand;
 use crate::background_fetch::BackgroundFetch;
 use crate::budget::Exhausted;
+use crate::complete::process_response::RestartReason;
 use crate::context::Context;
 use crate::ids::RecordIndex;
 use crate::record::{Phase, Record, Then};
@@ -41,7 +42,13 @@ impl BackgroundFetch {
         }
         if part_end(record).is_some_and(|end| stored >= end) {
             // Ruling 22: more bytes than the part's range says belong to nothing we asked for.
-            return self.stop_attempt(ctx, index, Then::Restart);
+            return self.stop_attempt(ctx, index, Then::Restart(RestartReason::OtherBytes));
+        }
+        if record.announced_length().is_some_and(|announced| stored >= announced) {
+            // No grant goes beyond the announced length, so this would wait for ever.
+            let message = String::from("the response is longer than its head announced");
+            let failure = RecordResult::Failure(FailureReason::FetchError);
+            return self.stop_attempt(ctx, index, Then::Settle(failure, Some(message)));
         }
         if attempt.recalled {
             // The answer to the recall will come; a grant before it would be taken for returned.
@@ -62,11 +69,8 @@ impl BackgroundFetch {
         };
         let stored = record.data.stored;
         let end = part_end(record).or_else(|| record.announced_length());
-        let wanted = match end {
-            Some(end) if end >= stored => end - stored,
-            // The head tells nothing, or was wrong.
-            _ => u64::MAX,
-        };
+        // Where the head tells nothing, as much as there may be.
+        let wanted = end.map_or(u64::MAX, |end| end.saturating_sub(stored));
         if wanted == 0 {
             return Ok(stored);
         }

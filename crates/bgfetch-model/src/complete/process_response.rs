@@ -1,16 +1,21 @@
 //! *Process response* of [complete a record](https://wicg.github.io/background-fetch/#complete-a-record-algorithm):
 //! what a response's head means for the record, decided before a byte of its body is read.
 
+use alloc::format;
+use alloc::string::String;
+
 use crate::algorithms::extract_content_range_values::{
     ContentRange, extract_content_range_values, extract_unsatisfied_length,
 };
-use crate::algorithms::validate_a_partial_response::validate_a_partial_response;
+use crate::algorithms::validate_a_partial_response::{InvalidPart, validate_a_partial_response};
 use crate::attempt::Resume;
+use crate::policy::Principal;
 use crate::request::Request;
 use crate::response::ResponseHead;
+use crate::validator::strong_validator;
 
 /// What to do with a response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// The body continues what is stored.
     Append(ContentRange),
@@ -20,47 +25,149 @@ pub(crate) enum Verdict {
     Complete,
     /// The server had a passing problem: keep what is stored and ask again later (ruling 25).
     ServerError,
-    /// What is stored cannot be continued: ask for the whole again (ruling 23).
-    Restart,
-    /// The response can never be used.
-    Invalid,
+    /// What is stored cannot be continued: ask for the whole, and keep what is stored until that
+    /// is answered (ruling 23).
+    Restart(RestartReason),
+    /// The response cannot be used, for this reason; what is stored stays.
+    Unusable(String),
 }
 
-/// Judges `head`, the answer to `request` sent with `resume`; `stored` is the response whose bytes
-/// are held.
+/// Why a record begins again from byte 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RestartReason {
+    /// There is another representation now.
+    Changed,
+    /// A part has other bytes than were asked for.
+    OtherBytes,
+    /// Another host answers than the one that sent what is stored.
+    OtherSource,
+    /// Parts come content-coded.
+    Coded,
+    /// Parts come without a validator that tells what they are parts of.
+    NoValidator,
+    /// The answer to a range was neither a part nor the whole.
+    Refused,
+}
+
+impl From<InvalidPart> for RestartReason {
+    fn from(part: InvalidPart) -> Self {
+        match part {
+            InvalidPart::OtherBytes => Self::OtherBytes,
+            InvalidPart::OtherRepresentation => Self::Changed,
+            InvalidPart::OtherSource => Self::OtherSource,
+            InvalidPart::Coded => Self::Coded,
+        }
+    }
+}
+
+impl RestartReason {
+    /// Why a record fails that began again too often, for people.
+    pub(crate) const fn too_often(self) -> &'static str {
+        match self {
+            Self::Changed => "the representation changed too often",
+            Self::OtherBytes => "the server keeps sending other parts than it was asked for",
+            Self::OtherSource => "too many hosts answered, whose parts cannot be joined",
+            Self::Coded => "the server sends coded parts, which cannot be joined",
+            Self::NoValidator => {
+                "the server sends parts alone, without a strong validator to join them by"
+            }
+            Self::Refused => "the server keeps refusing to continue what it began to send",
+        }
+    }
+}
+
+/// Judges `head`, the answer to `request` sent with `resume`; `held` is the response whose bytes are
+/// stored, if there are any. A passing problem of the server is one while the record `may_retry`.
 pub(crate) fn process_response(
     request: &Request,
+    principal: &Principal,
     resume: Option<&Resume>,
-    stored: Option<&ResponseHead>,
+    held: Option<&ResponseHead>,
     head: &ResponseHead,
+    may_retry: bool,
 ) -> Verdict {
     match (head.status, resume) {
         // Step 14.2, a part of what is stored must fit it. DEVIATION: the spec fails the record
         // where it does not; asking for the whole again loses nothing (ruling 23).
-        (206, Some(resume)) => match validate_a_partial_response(resume.start, head, stored) {
-            Some(range) => Verdict::Append(range),
-            None => Verdict::Restart,
+        (206, Some(resume)) => match validate_a_partial_response(resume.start, head, held) {
+            Ok(range) => Verdict::Append(range),
+            Err(invalid) => Verdict::Restart(invalid.into()),
         },
         (206, None) if request.has_own_range() => own_range(request, head),
         // A part nobody asked for is usable when it is the beginning.
         (206, None) => match validate_a_partial_response(0, head, None) {
-            Some(range) => Verdict::Replace(Some(range)),
-            None => Verdict::Invalid,
+            Ok(range) => Verdict::Replace(Some(range)),
+            Err(_) => not_the_part(),
         },
         // Ruling 26: nothing lies behind what is stored, unless more was announced.
         (416, Some(resume)) => {
-            let announced = stored.and_then(ResponseHead::complete_length);
-            let length = extract_unsatisfied_length(&head.headers);
-            if length == Some(resume.start) && announced.is_none_or(|it| it == resume.start) {
-                Verdict::Complete
-            } else {
-                Verdict::Restart
+            let announced = held.and_then(ResponseHead::complete_length);
+            match extract_unsatisfied_length(&head.headers) {
+                Some(length) if length != resume.start => Verdict::Restart(RestartReason::Changed),
+                Some(length) if announced.is_none_or(|it| it == length) => Verdict::Complete,
+                _ => Verdict::Restart(RestartReason::Refused),
             }
         }
-        // Ruling 28: only a GET may be sent again.
-        (429 | 500..=599, _) if request.is_get() => Verdict::ServerError,
-        // Step 14.3, any other response stands for itself: what was stored becomes redundant.
-        _ => Verdict::Replace(None),
+        // Ruling 28: these pass, and only a GET may be sent again.
+        (408 | 425 | 429 | 500..=599, _) if may_retry && request.is_get() => Verdict::ServerError,
+        // DEVIATION: the spec takes it for the response. It may answer our own range alone, of which
+        // the page knows nothing, so the request is sent once more as the page made it.
+        (_, Some(_)) if !head.is_ok() => Verdict::Restart(RestartReason::Refused),
+        _ => match unusable(principal, held, head) {
+            Some(message) => Verdict::Unusable(message),
+            // Step 14.3, any other response stands for itself: what was stored becomes redundant.
+            None => Verdict::Replace(None),
+        },
+    }
+}
+
+/// Why `head` must not replace what is stored.
+// DEVIATION: the spec lets any response do that. The user wants the file, and whoever comes back for
+// it wants the bytes that are there.
+fn unusable(
+    principal: &Principal,
+    held: Option<&ResponseHead>,
+    head: &ResponseHead,
+) -> Option<String> {
+    let held = held.filter(|_| matches!(principal, Principal::User))?;
+    if !head.is_ok() {
+        return Some(format!("the server answered {} to what is missing", head.status));
+    }
+    is_portal(held, head).then(|| {
+        let host = head.url().and_then(url::Url::host_str).unwrap_or_default();
+        format!("{host} answered with a web page instead of what is missing, perhaps to log in")
+    })
+}
+
+/// Whether `head` is a web page of somebody else than who sent what is stored, as captive portals
+/// and log-in forms are, and what is stored is none.
+fn is_portal(held: &ResponseHead, head: &ResponseHead) -> bool {
+    let is_html = |head: &ResponseHead| {
+        let content_type = head.headers.get("content-type").unwrap_or_default();
+        let essence = content_type.split(';').next().unwrap_or_default();
+        essence.trim().eq_ignore_ascii_case("text/html")
+    };
+    is_html(head) && !is_html(held) && head.origin() != held.origin()
+}
+
+fn not_the_part() -> Verdict {
+    Verdict::Unusable(String::from("the partial response is not the part that was asked for"))
+}
+
+/// Why a response with this head replaces what an attempt with `resume` was to continue, or none
+/// where it is the same representation, sent whole.
+pub(crate) fn reason_to_replace(
+    resume: &Resume,
+    held: Option<&ResponseHead>,
+    head: &ResponseHead,
+) -> Option<RestartReason> {
+    match strong_validator(head) {
+        Some(validator) if validator == resume.if_range => None,
+        _ if held.is_some_and(|held| held.origin() != head.origin()) => {
+            Some(RestartReason::OtherSource)
+        }
+        None => Some(RestartReason::NoValidator),
+        Some(_) => Some(RestartReason::Changed),
     }
 }
 
@@ -72,7 +179,7 @@ fn own_range(request: &Request, head: &ResponseHead) -> Verdict {
         Some(range) if first.is_none_or(|first| first == range.first) => {
             Verdict::Replace(Some(range))
         }
-        _ => Verdict::Invalid,
+        _ => not_the_part(),
     }
 }
 
@@ -87,6 +194,7 @@ fn first_of_single_range(range: &str) -> Option<u64> {
 mod tests {
     use super::*;
     use crate::header_list::HeaderList;
+    use crate::policy::PolicySnapshot;
 
     fn get() -> Request {
         Request::get("https://a.test/".parse().unwrap())
@@ -106,7 +214,22 @@ mod tests {
     fn resumed(status: u16, headers: &[(&str, &str)]) -> Verdict {
         let resume = Resume { start: 5, if_range: "\"a\"".into() };
         let stored = head(200, &[("ETag", "\"a\"")]);
-        process_response(&get(), Some(&resume), Some(&stored), &head(status, headers))
+        process_response(
+            &get(),
+            &page(),
+            Some(&resume),
+            Some(&stored),
+            &head(status, headers),
+            true,
+        )
+    }
+
+    fn page() -> Principal {
+        Principal::Page(PolicySnapshot::of(&"https://a.test/".parse().unwrap()))
+    }
+
+    fn restart(reason: RestartReason) -> Verdict {
+        Verdict::Restart(reason)
     }
 
     #[test]
@@ -115,21 +238,64 @@ mod tests {
         let part = ("Content-Range", "bytes 5-9/10");
         let tag = ("ETag", "\"a\"");
         assert_eq!(resumed(206, &[part, tag]), Verdict::Append(range));
-        assert_eq!(resumed(206, &[part, ("ETag", "\"b\"")]), Verdict::Restart);
-        assert_eq!(resumed(206, &[("Content-Range", "bytes 4-9/10"), tag]), Verdict::Restart);
+        let other_bytes = resumed(206, &[("Content-Range", "bytes 4-9/10"), tag]);
+        assert_eq!(other_bytes, restart(RestartReason::OtherBytes));
+        let other_tag = resumed(206, &[part, ("ETag", "\"b\"")]);
+        assert_eq!(other_tag, restart(RestartReason::Changed));
         assert_eq!(resumed(200, &[]), Verdict::Replace(None));
         assert_eq!(resumed(416, &[("Content-Range", "bytes */5")]), Verdict::Complete);
-        assert_eq!(resumed(416, &[("Content-Range", "bytes */4")]), Verdict::Restart);
-        assert_eq!(resumed(416, &[]), Verdict::Restart);
-        for status in [429, 500, 503, 599] {
+        let shorter = resumed(416, &[("Content-Range", "bytes */4")]);
+        assert_eq!(shorter, restart(RestartReason::Changed));
+        for status in [408, 425, 429, 500, 503, 599] {
             assert_eq!(resumed(status, &[]), Verdict::ServerError, "{status}");
         }
-        assert_eq!(resumed(404, &[]), Verdict::Replace(None));
+        for status in [300, 304, 400, 401, 403, 404, 410, 412, 416, 421] {
+            assert_eq!(resumed(status, &[]), restart(RestartReason::Refused), "{status}");
+        }
+    }
+
+    #[test]
+    fn what_the_user_holds_is_replaced_by_no_error_and_no_portal() {
+        let held = head(200, &[("Content-Type", "application/zip")]);
+        let page_held = head(200, &[("Content-Type", "text/html")]);
+        let elsewhere = |content_type| {
+            let mut head = head(200, &[("Content-Type", content_type)]);
+            head.url_list.push("https://portal.test/login".parse().unwrap());
+            head
+        };
+        let judged = |principal: &Principal, held: Option<&ResponseHead>, head: &ResponseHead| {
+            process_response(&get(), principal, None, held, head, true)
+        };
+        let unusable = |verdict| matches!(verdict, Verdict::Unusable(_));
+        let (user, page) = (Principal::User, page());
+        let html = elsewhere("Text/HTML; charset=utf-8");
+        for answer in [&html, &head(403, &[]), &head(404, &[])] {
+            assert!(unusable(judged(&user, Some(&held), answer)), "{answer:?}");
+            assert_eq!(judged(&user, None, answer), Verdict::Replace(None));
+            assert_eq!(judged(&page, Some(&held), answer), Verdict::Replace(None));
+        }
+        assert_eq!(judged(&user, Some(&page_held), &html), Verdict::Replace(None));
+        for other in [elsewhere("application/zip"), head(200, &[("Content-Type", "text/html")])] {
+            assert_eq!(judged(&user, Some(&held), &other), Verdict::Replace(None));
+        }
+    }
+
+    #[test]
+    fn a_whole_answer_to_a_resume_says_why_it_replaces() {
+        let resume = Resume { start: 5, if_range: "\"a\"".into() };
+        let held = head(200, &[("ETag", "\"a\"")]);
+        let reason = |head: &ResponseHead| reason_to_replace(&resume, Some(&held), head);
+        assert_eq!(reason(&held), None);
+        assert_eq!(reason(&head(200, &[])), Some(RestartReason::NoValidator));
+        let mut other = head(200, &[("ETag", "\"b\"")]);
+        assert_eq!(reason(&other), Some(RestartReason::Changed));
+        other.url_list.push("https://b.test/".parse().unwrap());
+        assert_eq!(reason(&other), Some(RestartReason::OtherSource));
     }
 
     #[test]
     fn a_first_request_takes_any_response_but_a_part_from_the_middle() {
-        let first = |head: &ResponseHead| process_response(&get(), None, None, head);
+        let first = |head: &ResponseHead| process_response(&get(), &page(), None, None, head, true);
         assert_eq!(first(&head(200, &[])), Verdict::Replace(None));
         assert_eq!(first(&head(416, &[])), Verdict::Replace(None));
         let range = ContentRange { first: 0, last: 4, complete_length: None };
@@ -137,24 +303,29 @@ mod tests {
             first(&head(206, &[("Content-Range", "bytes 0-4/*")])),
             Verdict::Replace(Some(range))
         );
-        assert_eq!(first(&head(206, &[("Content-Range", "bytes 1-4/*")])), Verdict::Invalid);
-        assert_eq!(first(&head(206, &[])), Verdict::Invalid);
+        assert_eq!(first(&head(206, &[("Content-Range", "bytes 1-4/*")])), not_the_part());
+        assert_eq!(first(&head(206, &[])), not_the_part());
     }
 
     #[test]
     fn the_pages_own_range_is_answered_by_the_part_it_asked_for() {
         let mut request = get();
         request.headers.append("Range", "bytes=5-9");
-        let answer =
-            |value| process_response(&request, None, None, &head(206, &[("Content-Range", value)]));
+        let answer = |value| {
+            let head = head(206, &[("Content-Range", value)]);
+            process_response(&request, &page(), None, None, &head, true)
+        };
         assert!(matches!(answer("bytes 5-9/100"), Verdict::Replace(Some(_))));
-        assert_eq!(answer("bytes 0-9/100"), Verdict::Invalid);
+        assert_eq!(answer("bytes 0-9/100"), not_the_part());
     }
 
     #[test]
     fn a_server_error_to_an_upload_is_its_answer() {
         let mut post = get();
         post.method = "POST".into();
-        assert_eq!(process_response(&post, None, None, &head(503, &[])), Verdict::Replace(None));
+        for status in [408, 425, 503] {
+            let verdict = process_response(&post, &page(), None, None, &head(status, &[]), true);
+            assert_eq!(verdict, Verdict::Replace(None));
+        }
     }
 }

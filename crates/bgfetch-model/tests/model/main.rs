@@ -8,6 +8,8 @@ mod delivery;
 #[cfg(test)]
 mod fetch_call;
 #[cfg(test)]
+mod framing;
+#[cfg(test)]
 mod grants_and_totals;
 #[cfg(test)]
 mod integrity;

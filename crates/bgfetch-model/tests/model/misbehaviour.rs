@@ -18,7 +18,7 @@ pub(crate) fn plan() -> impl Strategy<Value = Plan> {
         1 => Just(Plan::Unreachable),
         1 => Just(Plan::Reset),
         1 => Just(Plan::Permanent),
-        1 => prop::sample::select(vec![204, 302, 404, 416, 429, 500, 503])
+        1 => prop::sample::select(vec![204, 302, 403, 404, 408, 416, 421, 425, 429, 500, 503])
             .prop_map(|status| Plan::Status(status, None)),
     ]
 }

@@ -1,6 +1,9 @@
 //! Resuming by range (rulings 18 and 22 to 27).
 
+use bgfetch_model::action::Observation;
 use bgfetch_model::attempt::{AttemptCommand, Resume};
+use bgfetch_model::ids::FetchKey;
+use bgfetch_model::policy::{PolicySnapshot, Principal};
 use bgfetch_model::response::{FailureReason, RecordResult};
 
 use crate::world::origin::{Plan, Ranges, Resource};
@@ -137,6 +140,86 @@ fn a_server_error_on_resume_keeps_what_is_there() {
     assert_eq!(world.result(fetch), Some(Ok(())));
 }
 
+/// Why the record of this fetch failed, for people.
+fn message(world: &World, fetch: FetchKey) -> String {
+    let settled = world.observations().into_iter().rev().find_map(|(_, it)| match it {
+        Observation::RecordSettled(key, _, message) if key.fetch == fetch => message,
+        _ => None,
+    });
+    settled.unwrap_or_default()
+}
+
+#[test]
+fn a_refusal_to_continue_is_asked_again_without_the_range_and_costs_no_byte_before() {
+    for status in [400, 401, 403, 404, 410, 412, 421] {
+        let mut world = World::new();
+        let request = world.serve_planned("/a", [Plan::Cut(40), Plan::Status(status, None)]);
+        let fetch = world.fetch([request]);
+        world.run();
+        assert_eq!(world.starts("/a"), [0, 40, 0], "{status}");
+        assert_eq!(world.result(fetch), Some(Ok(())));
+        assert_eq!(world.bgfetch(fetch).stored_body_bytes_total(), 100);
+    }
+}
+
+#[test]
+fn a_server_error_to_every_range_is_asked_once_without_it_in_the_end() {
+    let mut world = World::new();
+    let errors = (0..8).map(|_| Plan::Status(500, None));
+    let request = world.serve_planned("/a", [Plan::Cut(40)].into_iter().chain(errors));
+    let fetch = world.fetch([request]);
+    world.run();
+    assert_eq!(world.starts("/a"), [0, 40, 40, 40, 40, 40, 40, 40, 40, 0]);
+    assert_eq!(world.result(fetch), Some(Ok(())));
+}
+
+#[test]
+fn what_stays_refused_fails_and_leaves_the_user_what_is_there() {
+    for status in [403, 500] {
+        let plans = || [Plan::Cut(40)];
+        let mut world = World::new();
+        world.hold(Hold::Events);
+        let request = world.serve_planned("/a", plans());
+        world.resource("/a").always = Plan::Status(status, None);
+        let fetch = world.fetch([request]);
+        world.run();
+        assert_eq!(world.record_result(fetch, 0), FETCH_ERROR);
+        assert_eq!(world.stored(fetch, 0), 40);
+        assert_eq!(
+            message(&world, fetch),
+            format!("the server answered {status} to what is missing")
+        );
+        assert_eq!(world.starts("/a").iter().filter(|start| **start == 0).count(), 2);
+
+        // To a page it is a bad status, as after the first request.
+        let request = world.serve_planned("/b", plans());
+        world.resource("/b").always = Plan::Status(status, None);
+        world.principal = Principal::Page(PolicySnapshot::of(&request.url));
+        let fetch = world.fetch([request]);
+        world.run();
+        let bad_status = RecordResult::Failure(FailureReason::BadStatus);
+        assert_eq!(world.record_result(fetch, 0), Some(bad_status));
+        let head = world.bgfetch(fetch).records()[0].response_data().response.clone();
+        assert_eq!(head.map(|head| head.status), Some(status));
+    }
+}
+
+#[test]
+fn a_server_that_refuses_every_range_and_cuts_every_body_is_given_up() {
+    let mut world = World::new();
+    let mut plans = Vec::new();
+    for cut in 40..60 {
+        plans.extend([Plan::Cut(cut), Plan::Status(400, None)]);
+    }
+    let request = world.serve_planned("/a", plans);
+    let fetch = world.fetch([request]);
+    world.run();
+    assert_eq!(world.record_result(fetch, 0), FETCH_ERROR);
+    let expected = "the server keeps refusing to continue what it began to send";
+    assert_eq!(message(&world, fetch), expected);
+    assert_eq!(world.starts("/a").iter().filter(|start| **start == 0).count(), 1 + 8);
+}
+
 #[test]
 fn a_coded_response_begins_again_uncoded_so_that_the_next_cut_can_resume() {
     let mut world = World::new();
@@ -180,6 +263,7 @@ fn parts_without_a_validator_end_in_a_fetch_error() {
     let fetch = world.fetch([request]);
     world.run();
     assert_eq!(world.record_result(fetch, 0), FETCH_ERROR);
+    assert!(message(&world, fetch).contains("without a strong validator"));
 }
 
 #[test]
