@@ -106,7 +106,10 @@ pub struct Fault {
 /// The classes of failure that lead to different decisions (ruling 28).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FaultKind {
-    /// The host could not be resolved or the connection was refused or could not be made.
+    /// The host's name could not be resolved, or no route leads to its addresses. Without a default
+    /// route that is the network's doing, and otherwise as [`Self::Unreachable`].
+    NoRoute,
+    /// The connection was refused or could not be made.
     Unreachable,
     /// The connection was reset, ended early, timed out or stalled.
     Interrupted,

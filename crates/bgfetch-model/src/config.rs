@@ -26,6 +26,9 @@ pub struct Config {
     pub pause_on_metered: bool,
     /// How soon a record is tried again after the disk was full; 30 s by default.
     pub storage_retry: Duration,
+    /// How soon the name of a host is looked up again that could not be reached while there was no
+    /// default route; 1 minute by default. A change of the network does not wait for it.
+    pub resolve_retry: Duration,
     /// How many requests one fetch may have; 100 000 by default.
     pub max_requests: usize,
     /// How many fetches of one registration may be active; no limit by default.
@@ -49,6 +52,7 @@ impl Default for Config {
             keep_bad_status_bodies: false,
             pause_on_metered: false,
             storage_retry: Duration::from_secs(30),
+            resolve_retry: Duration::from_secs(60),
             max_requests: 100_000,
             max_active_fetches: usize::MAX,
             max_finished: 20,

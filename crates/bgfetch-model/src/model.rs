@@ -125,8 +125,12 @@ impl Model {
                 });
             }
             Input::Connectivity(connectivity) => {
+                let cut_off = connectivity.cuts_off(&self.ctx.connectivity);
                 self.ctx.connectivity = connectivity;
                 for fetch in self.fetches.values_mut() {
+                    if cut_off {
+                        fetch.ask_again(&mut self.ctx);
+                    }
                     fetch.reconsider_pauses(&mut self.ctx);
                     fetch.observe_pause(&mut self.ctx);
                 }

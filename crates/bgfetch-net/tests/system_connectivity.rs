@@ -99,7 +99,8 @@ fn a_link_that_goes_down_and_up_is_seen() {
         let mut state = system.watch();
         becomes(&mut state, &offline(&["10.7.0.0/24"])).await;
         ip("link set near down");
-        becomes(&mut state, &offline(&[])).await;
+        // What is left is this machine's own address.
+        becomes(&mut state, &offline(&["10.7.0.1/32"])).await;
         ip("link set near up");
         becomes(&mut state, &offline(&["10.7.0.0/24"])).await;
     });
@@ -113,7 +114,7 @@ fn a_lost_carrier_is_seen_although_the_routes_stay() {
         let system = SystemConnectivity::start().await;
         let mut state = system.watch();
         ip("link set far down");
-        becomes(&mut state, &offline(&[])).await;
+        becomes(&mut state, &offline(&["10.7.0.1/32"])).await;
         ip("link set far up");
         becomes(&mut state, &Connectivity::Online).await;
     });
@@ -147,6 +148,33 @@ fn default_routes_of_both_versions_and_of_several_hops_are_seen() {
         ip("route add blackhole 198.51.100.0/24");
         ip("route add 192.0.2.0/24 via 10.7.0.2");
         becomes(&mut state, &offline(&["10.7.0.0/24", "192.0.2.0/24", "fd00:7::/64"])).await;
+    });
+}
+
+#[test]
+fn this_machines_addresses_are_reachable_whatever_link_has_them() {
+    in_namespace(async || {
+        let system = SystemConnectivity::start().await;
+        let mut state = system.watch();
+        ip("link set lo up");
+        ip("address add 10.99.0.1/32 dev lo");
+        becomes(&mut state, &offline(&["10.99.0.1/32"])).await;
+        ip("-6 address add fd00:99::1/128 dev lo");
+        becomes(&mut state, &offline(&["10.99.0.1/32", "fd00:99::1/128"])).await;
+        // Every address below one, as some servers listen on.
+        ip("route add local 10.98.0.0/16 dev lo");
+        becomes(&mut state, &offline(&["10.98.0.0/16", "10.99.0.1/32", "fd00:99::1/128"])).await;
+        // A link without a carrier.
+        ip("link add spare type veth peer name other");
+        ip("link set spare addrgenmode none");
+        ip("address add 10.97.0.1/32 dev spare");
+        ip("link set spare up");
+        let own = ["10.97.0.1/32", "10.98.0.0/16", "10.99.0.1/32", "fd00:99::1/128"];
+        becomes(&mut state, &offline(&own)).await;
+        ip("address del 10.99.0.1/32 dev lo");
+        becomes(&mut state, &offline(&["10.97.0.1/32", "10.98.0.0/16", "fd00:99::1/128"])).await;
+        ip("link set lo down");
+        becomes(&mut state, &offline(&[])).await;
     });
 }
 

@@ -18,7 +18,7 @@ use crate::complete::attempt_ended::too_many_restarts;
 use crate::complete::process_response::{
     RestartReason, Verdict, process_response, reason_to_replace,
 };
-use crate::connectivity::Connectivity;
+use crate::connectivity::{Connectivity, Reach};
 use crate::context::{Context, Effect};
 use crate::ids::{AttemptId, BodyKey, Generation, HostKey, RecordIndex};
 use crate::record::{Attempt, Phase, RecordState, Then};
@@ -57,8 +57,9 @@ impl BackgroundFetch {
             Connectivity::Online => None,
             Connectivity::Metered => ctx.config.pause_on_metered.then_some(PauseReason::Metered),
             Connectivity::CaptivePortal => Some(PauseReason::CaptivePortal),
+            // What a name stands for is known only once it was looked up.
             Connectivity::Offline(reachable) => {
-                (!reachable.allows(&request.url)).then_some(PauseReason::Offline)
+                (reachable.host(&request.url) == Reach::No).then_some(PauseReason::Offline)
             }
         }
     }
@@ -88,6 +89,22 @@ impl BackgroundFetch {
         }
     }
 
+    /// Networks went away, and nobody knows whether they led to the hosts whose names were looked
+    /// up. Their attempts begin again, instead of waiting for bytes until their time is up.
+    pub(crate) fn ask_again(&mut self, ctx: &mut Context) {
+        let Connectivity::Offline(reachable) = ctx.connectivity.clone() else {
+            return;
+        };
+        for index in self.indices() {
+            let unknown = self.record(index).is_some_and(|record| {
+                record.is_in_flight() && reachable.host(&record.request.url) == Reach::Unresolved
+            });
+            if unknown {
+                self.interrupt(ctx, index, PauseReason::Offline);
+            }
+        }
+    }
+
     /// Stops a record that has something to wait for.
     fn interrupt(&mut self, ctx: &mut Context, index: RecordIndex, reason: PauseReason) {
         let Some(record) = self.record(index) else {
@@ -106,6 +123,15 @@ impl BackgroundFetch {
                 self.wait(index, reason);
             }
         }
+    }
+
+    /// Without a default route a name could not be resolved, or stands for addresses that are out of
+    /// reach: it waits for the network to change. A network may bring its name server a while after
+    /// its route, so the name is looked up again.
+    pub(crate) fn wait_for_route(&mut self, ctx: &mut Context, index: RecordIndex) {
+        let again = ctx.now.monotonic.after(ctx.config.resolve_retry);
+        ctx.timers.set(Timer::Retry(self.record_key(index)), again);
+        self.wait(index, PauseReason::Offline);
     }
 
     /// Until the reason is gone, no time to try again is spent (ruling 28).

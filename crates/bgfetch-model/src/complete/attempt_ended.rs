@@ -10,6 +10,7 @@ use crate::algorithms::extract_content_range_values::ContentRange;
 use crate::attempt::{AttemptEnd, Fault, FaultKind};
 use crate::background_fetch::BackgroundFetch;
 use crate::complete::process_response::RestartReason;
+use crate::connectivity::Connectivity;
 use crate::context::Context;
 use crate::ids::RecordIndex;
 use crate::record::{Phase, RecordState, Then};
@@ -132,8 +133,13 @@ impl BackgroundFetch {
         if self.reason_to_wait(ctx, index).is_some() {
             return self.complete_a_record(ctx, index);
         }
+        if fault.kind == FaultKind::NoRoute && matches!(ctx.connectivity, Connectivity::Offline(_))
+        {
+            return self.wait_for_route(ctx, index);
+        }
         let policy = &ctx.config.retry;
-        let backoff = if fault.kind == FaultKind::Unreachable && !record.retry.head_seen {
+        let unreachable = matches!(fault.kind, FaultKind::NoRoute | FaultKind::Unreachable);
+        let backoff = if unreachable && !record.retry.head_seen {
             policy.never_reached
         } else {
             policy.interrupted

@@ -165,6 +165,7 @@ fn a_sibling_that_is_being_stopped_returns_its_grant_before_the_total_is_exceede
     let mut world = World::new();
     world.chunk = 5;
     let [a, _] = two_rivals(&mut world, Plan::Stall(5));
+    world.resource("/a").plans.push_back(Plan::NoRoute);
     let mut b = Request::get("http://127.0.0.1/b".parse().unwrap());
     b.headers.append("Accept", "*/*");
     world.origin.0.insert(b.url.clone(), unannounced(30));
@@ -180,7 +181,7 @@ fn a_sibling_that_is_being_stopped_returns_its_grant_before_the_total_is_exceede
     while world.stored(fetch, 1) < 30 && world.steps().iter().any(|s| is_of(&world, *s, 1)) {
         take(&mut world, |world, step| is_of(world, step, 1));
     }
-    world.run();
+    world.run_now();
     assert_eq!(world.result(fetch), None, "the first record waits for the network");
     world.set_connectivity(Connectivity::Online);
     world.run();

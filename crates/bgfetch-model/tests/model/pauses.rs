@@ -7,9 +7,10 @@ use bgfetch_model::attempt::AttemptCommand;
 use bgfetch_model::config::Config;
 use bgfetch_model::connectivity::{Connectivity, Reachable};
 use bgfetch_model::request::Request;
+use bgfetch_model::response::FailureReason;
 
 use crate::world::origin::{Plan, Resource};
-use crate::world::{Hold, World, post, record};
+use crate::world::{Hold, World, get, post, record};
 
 fn pauses(world: &World) -> Vec<Option<PauseReason>> {
     let pause = |(_, observation)| match observation {
@@ -85,6 +86,80 @@ fn a_paused_fetch_holds_no_slot() {
     world.run();
     assert_eq!(world.result(other), Some(Ok(())));
     world.assert_at_rest();
+}
+
+/// The wider network is away, and these networks are not.
+fn connected(networks: &[&str]) -> Connectivity {
+    let networks = networks.iter().map(|network| network.parse().unwrap()).collect();
+    Connectivity::Offline(Reachable { loopback: true, networks })
+}
+
+fn retries(world: &World) -> usize {
+    let retry = |(_, observation)| matches!(observation, Observation::Retry { .. });
+    world.observations().into_iter().filter(|observed| retry(observed.clone())).count()
+}
+
+#[test]
+fn a_name_is_tried_without_a_default_route() {
+    for networks in [&[][..], &["10.7.0.0/24"]] {
+        let mut world = World::new();
+        world.serve_planned("/a", []);
+        world.set_connectivity(connected(networks));
+        let fetch = world.fetch([get("/a")]);
+        world.run();
+        assert_eq!(world.result(fetch), Some(Ok(())));
+        assert_eq!(pauses(&world), []);
+    }
+}
+
+#[test]
+fn a_name_that_no_route_leads_to_waits_for_the_network_and_spends_no_try() {
+    let mut world = World::new();
+    let again = world.config.resolve_retry;
+    let request = world.serve_planned("/a", vec![Plan::NoRoute; 100]);
+    world.set_connectivity(connected(&["10.7.0.0/24"]));
+    let fetch = world.fetch([request]);
+    assert_eq!(world.seen("/a").len(), 1);
+    assert_eq!(world.bgfetch(fetch).pause_reason(), Some(PauseReason::Offline));
+    world.pass(again * 98);
+    assert_eq!(world.seen("/a").len(), 99, "once in a while");
+    // A network that comes is not waited for.
+    world.set_connectivity(connected(&["10.7.0.0/24", "10.8.0.0/24"]));
+    world.run_now();
+    assert_eq!(world.seen("/a").len(), 100);
+    world.set_connectivity(connected(&["10.8.0.0/24"]));
+    world.run_now();
+    assert_eq!(world.result(fetch), Some(Ok(())));
+    assert_eq!(retries(&world), 0);
+}
+
+#[test]
+fn a_name_that_cannot_be_resolved_online_fails_soon() {
+    let mut world = World::new();
+    let request = world.serve_planned("/a", vec![Plan::NoRoute; 3]);
+    let fetch = world.fetch([request]);
+    world.pass(Duration::from_secs(2));
+    assert_eq!(world.result(fetch), Some(Err(FailureReason::FetchError)));
+    assert_eq!(retries(&world), 2);
+}
+
+#[test]
+fn a_network_that_goes_away_makes_a_named_host_be_asked_again_from_where_it_stood() {
+    let mut world = World::new();
+    let request = world.serve_planned("/a", [Plan::Stall(40), Plan::Stall(20)]);
+    let fetch = world.fetch([request]);
+    world.set_connectivity(connected(&["10.7.0.0/24"]));
+    world.run_now();
+    assert_eq!(world.starts("/a"), [0, 40]);
+    // One that comes cuts off nothing.
+    world.set_connectivity(connected(&["10.7.0.0/24", "10.8.0.0/24"]));
+    world.run_now();
+    assert_eq!(world.starts("/a"), [0, 40]);
+    world.set_connectivity(connected(&["10.7.0.0/24"]));
+    world.run_now();
+    assert_eq!(world.starts("/a"), [0, 40, 60]);
+    assert_eq!(world.result(fetch), Some(Ok(())));
+    assert_eq!(retries(&world), 0);
 }
 
 #[test]

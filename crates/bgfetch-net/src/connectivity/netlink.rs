@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::manual::publish;
-use super::routing_table::{Link, Route, RoutingTable};
+use super::routing_table::{Link, Route, RoutingTable, Via};
 
 /// Addresses are not read, but watched: the kernel drops routes together with the address they
 /// prefer as source, or with their link, without a message for each route.
@@ -102,11 +102,13 @@ fn link(message: &LinkMessage) -> Link {
     }
 }
 
-/// The route that `message` describes; none where it leads to no other machine (local, broadcast,
+/// The route that `message` describes; none where it leads to no single machine (broadcast,
 /// multicast and rejecting routes) or is only a cache entry.
 fn route(message: &RouteMessage) -> Option<Route> {
     let header = &message.header;
-    if header.kind != RouteType::Unicast || header.flags.contains(RouteFlags::Cloned) {
+    let is_local = header.kind == RouteType::Local;
+    if !(is_local || header.kind == RouteType::Unicast) || header.flags.contains(RouteFlags::Cloned)
+    {
         return None;
     }
     // The default route carries no destination attribute.
@@ -138,6 +140,6 @@ fn route(message: &RouteMessage) -> Option<Route> {
     }
     Some(Route {
         destination: IpNet::new(destination, header.destination_prefix_length).ok()?,
-        links,
+        via: if is_local { Via::Loopback } else { Via::Links(links) },
     })
 }

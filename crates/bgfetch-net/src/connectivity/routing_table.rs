@@ -9,8 +9,8 @@ use ipnet::IpNet;
 pub struct RoutingTable {
     /// The network interfaces.
     pub links: Vec<Link>,
-    /// The routes to other machines: unicast only, of IPv4 and IPv6 and of every table, since
-    /// policy rules may select any of them.
+    /// The routes to other machines (unicast only) and to this one, of IPv4 and IPv6 and of every
+    /// table, since policy rules may select any of them.
     pub routes: Vec<Route>,
 }
 
@@ -33,13 +33,24 @@ impl Link {
     }
 }
 
-/// A way to a network: directly connected or through a gateway.
+/// A way to some addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     /// The addresses it leads to; prefix length 0 is the default route.
     pub destination: IpNet,
-    /// The indices of the links it may use; several for a multipath route.
-    pub links: Vec<u32>,
+    /// Where they are.
+    pub via: Via,
+}
+
+/// Where the addresses of a route are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// On this machine, whichever link they are assigned to: what is sent to them goes through the
+    /// loopback interface.
+    Loopback,
+    /// Behind one of these links, by their indices: directly connected or through a gateway. A
+    /// multipath route has several.
+    Links(Vec<u32>),
 }
 
 impl RoutingTable {
@@ -48,9 +59,9 @@ impl RoutingTable {
     /// [`Connectivity::Online`] where a default route of either IP version leads through a link
     /// that carries traffic; two routes that cover everything together, as some tunnels install
     /// them, are a default route too. Otherwise [`Connectivity::Offline`] with loopback and the
-    /// networks that remaining routes lead to (ruling 34). Link-local networks do not count: an
-    /// address there means nothing without its interface, and interfaces without any network
-    /// assign them to themselves.
+    /// networks that remaining routes lead to, this machine's own addresses among them. Link-local
+    /// networks do not count: an address there means nothing without its interface, and interfaces
+    /// without any network assign them to themselves.
     ///
     /// A virtual link (a tunnel, a container bridge) that says it is running is believed.
     #[must_use]
@@ -58,7 +69,10 @@ impl RoutingTable {
         let networks: Vec<IpNet> = self
             .routes
             .iter()
-            .filter(|route| !is_link_local(&route.destination) && self.is_usable(route))
+            .filter(|route| {
+                let network = &route.destination;
+                !is_link_local(network) && !is_loopback(network) && self.is_usable(route)
+            })
             .map(|route| route.destination.trunc())
             .collect();
         // Sorted, without duplicates and with halves joined, so that equal states compare equal.
@@ -70,8 +84,19 @@ impl RoutingTable {
     }
 
     fn is_usable(&self, route: &Route) -> bool {
-        self.links.iter().any(|link| link.carries_traffic() && route.links.contains(&link.index))
+        match &route.via {
+            Via::Loopback => self.links.iter().any(|link| link.loopback && link.up),
+            Via::Links(indices) => {
+                let used = |link: &Link| indices.contains(&link.index);
+                self.links.iter().any(|link| link.carries_traffic() && used(link))
+            }
+        }
     }
+}
+
+/// Whether it is a part of what [`Reachable::loopback`] says.
+fn is_loopback(network: &IpNet) -> bool {
+    network.addr().is_loopback() && network.broadcast().is_loopback()
 }
 
 fn is_link_local(network: &IpNet) -> bool {
@@ -90,7 +115,11 @@ mod tests {
     const WLAN: Link = Link { index: 3, ..ETH };
 
     fn to(destination: &str, links: &[u32]) -> Route {
-        Route { destination: destination.parse().unwrap(), links: links.to_vec() }
+        Route { destination: destination.parse().unwrap(), via: Via::Links(links.to_vec()) }
+    }
+
+    fn own(address: &str) -> Route {
+        Route { destination: address.parse().unwrap(), via: Via::Loopback }
     }
 
     fn offline(networks: &[&str]) -> Connectivity {
@@ -166,6 +195,24 @@ mod tests {
                 "link-local networks do not count",
                 vec![LO, ETH],
                 vec![to("169.254.0.0/16", &[2]), to("fe80::/64", &[2])],
+                offline(&[]),
+            ),
+            (
+                "an address of the loopback interface alone",
+                vec![LO],
+                vec![own("127.0.0.0/8"), own("127.0.0.1/32"), own("::1/128"), own("10.99.0.1/32")],
+                offline(&["10.99.0.1/32"]),
+            ),
+            (
+                "this machine's addresses without a carrier",
+                vec![LO, no_carrier],
+                vec![own("192.0.2.5/32"), own("fd00:7::5/128"), own("fe80::5/128")],
+                offline(&["192.0.2.5/32", "fd00:7::5/128"]),
+            ),
+            (
+                "without a loopback interface nothing reaches them",
+                vec![Link { up: false, ..LO }, no_carrier],
+                vec![own("192.0.2.5/32")],
                 offline(&[]),
             ),
             (

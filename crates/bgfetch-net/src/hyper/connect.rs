@@ -13,6 +13,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore};
+use thiserror::Error;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
@@ -149,16 +150,21 @@ impl Service<Uri> for Connector {
     }
 }
 
+/// A host name could not be resolved.
+#[derive(Debug, Error)]
+#[error("the name could not be resolved: {0}")]
+pub(super) struct NotResolved(io::Error);
+
 /// [`Resolve`] as the connector wants it.
 #[derive(Clone)]
 struct Resolver(Arc<dyn Resolve>);
 
 impl Service<Name> for Resolver {
     type Response = std::vec::IntoIter<SocketAddr>;
-    type Error = io::Error;
-    type Future = BoxFuture<'static, io::Result<Self::Response>>;
+    type Error = NotResolved;
+    type Future = BoxFuture<'static, Result<Self::Response, NotResolved>>;
 
-    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), NotResolved>> {
         Poll::Ready(Ok(()))
     }
 
@@ -167,7 +173,7 @@ impl Service<Name> for Resolver {
         // In place of 0, and where the URL names one, the connector fills in the URL's.
         let port = self.0.port(name.as_str()).unwrap_or_default();
         Box::pin(async move {
-            let addresses = resolving.await?.into_iter();
+            let addresses = resolving.await.map_err(NotResolved)?.into_iter();
             let addresses: Vec<_> = addresses.map(|ip| SocketAddr::new(ip, port)).collect();
             Ok(addresses.into_iter())
         })

@@ -6,6 +6,7 @@ use std::io;
 use bgfetch_model::attempt::FaultKind;
 use hyper_util::client::legacy;
 
+use super::connect::NotResolved;
 use super::tls_error;
 use crate::fetcher::FetchError;
 
@@ -88,10 +89,16 @@ fn kind_of(error: &(dyn Error + 'static)) -> Option<FaultKind> {
         // This side ended the whole connection because of what came on it.
         return (error.is_go_away() && error.is_library()).then_some(FaultKind::Protocol);
     }
+    if error.is::<NotResolved>() {
+        return Some(FaultKind::NoRoute);
+    }
     let error = error.downcast_ref::<io::Error>()?;
     match error.kind() {
         // How hyper names a chunk it cannot read.
         io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => Some(FaultKind::Protocol),
+        io::ErrorKind::NetworkUnreachable | io::ErrorKind::AddrNotAvailable => {
+            Some(FaultKind::NoRoute)
+        }
         io::ErrorKind::ConnectionReset
         | io::ErrorKind::ConnectionAborted
         | io::ErrorKind::BrokenPipe
@@ -133,7 +140,8 @@ mod tests {
         for (kind, expected) in [
             (io::ErrorKind::ConnectionRefused, FaultKind::Unreachable),
             (io::ErrorKind::HostUnreachable, FaultKind::Unreachable),
-            (io::ErrorKind::NetworkUnreachable, FaultKind::Unreachable),
+            (io::ErrorKind::NetworkUnreachable, FaultKind::NoRoute),
+            (io::ErrorKind::AddrNotAvailable, FaultKind::NoRoute),
             (io::ErrorKind::TimedOut, FaultKind::Unreachable),
             (io::ErrorKind::NotFound, FaultKind::Unreachable),
             (io::ErrorKind::ConnectionReset, FaultKind::Interrupted),

@@ -1,10 +1,14 @@
 //! Offline, and the user: what stops, what goes on, and from where.
 
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+
 use bgfetch::embedder::{BoxFuture, Permissions};
 use bgfetch::mock::{Behaviour, ScriptedHost};
 use bgfetch::{
     BackgroundFetchRegistration, CallError, Connectivity, Engine, EventKind, FailureReason,
-    FetchOptions, PauseReason, Permission, RegistrationKey, RequestInfo, What,
+    FetchOptions, HyperFetcher, PauseReason, Permission, Reachable, RegistrationKey, RequestInfo,
+    Resolve, What,
 };
 use bgfetch_testkit::{Ending, Gate, MIB, Origin, Reply, Resource, Serve};
 
@@ -100,6 +104,44 @@ async fn offline_in_between_pauses_without_failing() {
     assert_eq!(fetch.settled().await.unwrap(), Ok(()));
     assert_eq!(origin.requests()[1].range_start(), Some(MIB));
     assert!(bodies_of(&fetch).await == [film.bytes()]);
+}
+
+/// Knows one name, of this machine, and leads another to where no route does.
+struct Names;
+
+impl Resolve for Names {
+    fn resolve(&self, host: &str) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
+        let addresses = match host {
+            "nas.test" => Ok(vec![Ipv4Addr::LOCALHOST.into()]),
+            _ => Err(io::Error::other("no such name")),
+        };
+        Box::pin(std::future::ready(addresses))
+    }
+}
+
+#[tokio::test]
+async fn without_a_default_route_a_name_of_this_machine_is_reached_and_another_waits() {
+    let (origin, agent) = (Origin::start(), Agent::start());
+    origin.serve("/film", Resource::new(1, MIB));
+    let own = Reachable { loopback: true, networks: Vec::new() };
+    agent.connectivity.set(Connectivity::Offline(own));
+    let fetcher = HyperFetcher::builder().resolver(Names).build().unwrap();
+    let engine = agent.open_with(agent.builder(ScriptedHost::new([])).fetcher(fetcher));
+    let mut observer = engine.observe().await.unwrap();
+    let manager = agent.manager(&engine).await;
+    let url = |host| {
+        let mut url = origin.url("/film");
+        url.set_host(Some(host)).unwrap();
+        url
+    };
+    let near = manager.fetch("near", [url("nas.test")], FetchOptions::default()).await.unwrap();
+    assert_eq!(near.settled().await.unwrap(), Ok(()));
+    let far = manager.fetch("far", [url("far.test")], FetchOptions::default()).await.unwrap();
+    let paused = |what: &What| matches!(what, What::Paused(PauseReason::Offline));
+    until(&mut observer, paused).await;
+    // Online a name that nobody knows fails soon.
+    agent.connectivity.set(Connectivity::Online);
+    assert_eq!(far.settled().await.unwrap(), Err(FailureReason::FetchError));
 }
 
 #[tokio::test]

@@ -59,6 +59,8 @@ pub(crate) enum Plan {
     /// The connection breaks while the head is being judged.
     LoseHead,
     Unreachable,
+    /// The name cannot be resolved, or leads to where no route does.
+    NoRoute,
     /// The connection breaks before the head, with the request under way.
     Reset,
     Permanent,
@@ -137,6 +139,7 @@ impl Origin {
             Plan::LoseHead => BodyEnd::LoseHead,
             Plan::DiskFull(after) => BodyEnd::DiskFull(after),
             Plan::Unreachable => return Err(fault(FaultKind::Unreachable, false)),
+            Plan::NoRoute => return Err(fault(FaultKind::NoRoute, false)),
             Plan::Reset => return Err(fault(FaultKind::Interrupted, true)),
             Plan::Permanent => return Err(fault(FaultKind::Tls, true)),
             Plan::Status(status, retry_after) => {
