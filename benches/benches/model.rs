@@ -20,6 +20,7 @@ use bgfetch_model::action::{Action, Reply};
 use bgfetch_model::attempt::{AttemptCommand, AttemptEnd, AttemptEvent};
 use bgfetch_model::background_fetch_manager::fetch::{FetchCall, FetchOptions};
 use bgfetch_model::config::Config;
+use bgfetch_model::delivery::Outcome;
 use bgfetch_model::header_list::HeaderList;
 use bgfetch_model::ids::{AttemptId, CallId, FetchKey, RecordKey, RegistrationKey, StorageKey};
 use bgfetch_model::input::{Input, Permission};
@@ -149,8 +150,7 @@ impl World {
             Action::FireSettledEvent(fetch, result) => {
                 assert_eq!(result, Ok(()));
                 self.over = true;
-                let handled = true;
-                Input::EventEnded { fetch, handled }
+                Input::EventEnded { fetch, outcome: Outcome::Handled { rejection: None } }
             }
             other => {
                 black_box(other);

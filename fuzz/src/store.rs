@@ -11,6 +11,7 @@ use bgfetch_model::attempt::{AttemptCommand, AttemptEnd, AttemptEvent};
 use bgfetch_model::background_fetch_manager::fetch::{FetchCall, FetchOptions};
 use bgfetch_model::config::Config;
 use bgfetch_model::connectivity::Connectivity;
+use bgfetch_model::delivery::{NotHandledReason, Outcome};
 use bgfetch_model::header_list::HeaderList;
 use bgfetch_model::ids::{
     BodyKey, CallId, FetchKey, Generation, RecordIndex, RecordKey, RegistrationKey, StorageKey,
@@ -153,8 +154,9 @@ fn answers(action: Action) -> Vec<Input> {
         }
         Action::UpdateClients { fetch, settled: true, .. } => vec![Input::ClientsApplied(fetch)],
         Action::FireSettledEvent(fetch, _) => {
-            let ended = |handled| Input::EventEnded { fetch, handled };
-            vec![ended(false), ended(true)]
+            let ended = |outcome| Input::EventEnded { fetch, outcome };
+            let timed_out = Outcome::NotHandled(NotHandledReason::TimedOut);
+            vec![ended(timed_out), ended(Outcome::Handled { rejection: None })]
         }
         _ => Vec::new(),
     }

@@ -12,6 +12,7 @@ use bgfetch_model::action::Action;
 use bgfetch_model::attempt::{AttemptCommand, AttemptEnd, AttemptEvent};
 use bgfetch_model::background_fetch_manager::fetch::{FetchCall, FetchOptions};
 use bgfetch_model::config::Config;
+use bgfetch_model::delivery::{NotHandledReason, Outcome};
 use bgfetch_model::error::CallError;
 use bgfetch_model::header_list::HeaderList;
 use bgfetch_model::ids::{
@@ -203,7 +204,8 @@ fn an_event_that_nobody_handled_is_fired_again() {
     let mut world = World::fetching(1, 0);
     world.succeeds(0);
     assert_eq!(world.fired, [Ok(())]);
-    world.input(Input::EventEnded { fetch: world.fetch, handled: false });
+    let outcome = Outcome::NotHandled(NotHandledReason::TimedOut);
+    world.input(Input::EventEnded { fetch: world.fetch, outcome });
     assert!(world.model.fetch(world.fetch).unwrap().records_available());
     world.now.monotonic = world.now.monotonic.after(Duration::from_secs(1));
     world.input(Input::Tick);

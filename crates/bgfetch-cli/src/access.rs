@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use bgfetch::{Builder, Config, Engine, StoreError};
+use bgfetch::{Builder, Engine, StoreError};
 
 use crate::control::client;
 use crate::control::protocol::{Request, Response};
@@ -55,20 +55,12 @@ pub(crate) fn builder(directory: &Path) -> Builder {
             never_reached.retries = u32::MAX;
             never_reached.cap = Duration::from_secs(3);
             never_reached.budget = Duration::from_secs(15);
-            deliver_until_handled(config);
         })
         .event_timeouts(bgfetch::EventTimeouts {
             // Copying to another disk takes as long as it takes.
             start_and_dispatch: Duration::MAX,
             lifetime: Duration::MAX,
         })
-}
-
-/// Somebody will free the disk, or mend the directory or the service worker, some day; until then
-/// the bodies are kept, however often it was tried. Looking at a store counts as trying, too.
-pub(crate) fn deliver_until_handled(config: &mut Config) {
-    config.delivery.max_attempts = u32::MAX;
-    config.delivery.time_to_live = Duration::MAX;
 }
 
 /// Makes the store's directory where it is missing, for the user alone.

@@ -73,9 +73,10 @@ async fn carry_out(engine: &Engine, request: &Request) -> Result<Response, Failu
         let jobs = ui.jobs().await?;
         let newest = jobs.iter().rev().find(|job| job.id == *id);
         if let Some(job) = newest.filter(|job| is_of_get(&job.registration)) {
+            engine.registration(job.registration.clone()).set_active_worker(true).await?;
             let mut released = job.records.is_empty();
             while !released && let Some(event) = observer.next().await {
-                released = event.fetch == job.key && matches!(event.what, What::EventEnded);
+                released = event.fetch == job.key && matches!(event.what, What::EventEnded { .. });
             }
             *pending = !released;
         }

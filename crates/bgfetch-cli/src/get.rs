@@ -105,16 +105,21 @@ async fn find_or_register(
     let registration = engine.register(storage_key, scope).await?;
     // To the user an id names one fetch, wherever it is written to.
     for other in engine.registrations().await? {
+        let Some(out) = directory_of(other.key()) else {
+            // A page's: its service worker runs in `bgfetch run`.
+            continue;
+        };
         if *other.key() != plan.registration
             && other.background_fetch().get(&plan.id).await?.is_some()
         {
-            let out = directory_of(other.key()).unwrap_or_default();
             return Err(Failure(format!(
                 "{} is active already and goes to {}; choose another --id",
                 plan.id,
                 out.display()
             )));
         }
+        // What other commands left unsaved is saved as well.
+        other.set_active_worker(true).await?;
     }
     let manager = registration.background_fetch().acting_for(Principal::User);
     if let Some(job) = left_behind(engine, &manager, plan).await? {
@@ -191,7 +196,7 @@ impl Session<'_> {
                     None => return Ok(Outcome::Failed),
                     Some(event) if event.fetch != self.fetch => {}
                     Some(event) => match event.what {
-                        What::EventEnded => {
+                        What::EventEnded { .. } => {
                             // The worker told of it before, but by another way.
                             while self.report.is_none()
                                 && let Some(delivery) = deliveries.recv().await

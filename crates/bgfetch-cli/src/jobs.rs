@@ -145,7 +145,7 @@ impl JobInfo {
 fn state(job: &Job, live: bool) -> State {
     match (job.display.result, job.display.pause_reason) {
         (Some(Err(FailureReason::Aborted)), _) => State::Aborted,
-        (Some(_), _) if !job.records.is_empty() => State::Saving,
+        (Some(_), _) if !job.display.over => State::Saving,
         (Some(Ok(())), _) => State::Success,
         (Some(Err(_)), _) => State::Failure,
         (None, Some(PauseReason::User)) => State::Paused,

@@ -19,8 +19,8 @@ use crate::plan::{directory_of, is_of_get};
 
 /// Writes the good bodies of settled fetches to the directory that their registration stands for.
 ///
-/// A body that cannot be written leaves the event unhandled, so that the engine keeps everything
-/// and fires it again.
+/// A body that cannot be written leaves the event unhandled: somebody will free the disk or mend the
+/// directory some day, and until then the engine keeps everything.
 #[derive(Clone)]
 pub(crate) struct Worker {
     engine: Arc<SetOnce<Engine>>,
@@ -97,10 +97,7 @@ impl WorkerHost for Worker {
             } else {
                 match write_bodies(engine.wait().await, &event).await {
                     Ok(report) => (Delivered::Written(report), Ok(())),
-                    Err(reason) => {
-                        let error = DispatchError::Crashed(reason.clone());
-                        (Delivered::NotWritten(reason), Err(error))
-                    }
+                    Err(reason) => (Delivered::NotWritten(reason), Err(DispatchError::NotYet)),
                 }
             };
             let (fetch, id) = (event.fetch(), event.id().to_owned());
@@ -118,7 +115,7 @@ pub(crate) struct ReleasingWorker;
 impl WorkerHost for ReleasingWorker {
     fn dispatch(&self, event: FunctionalEvent) -> BoxFuture<'static, Result<(), DispatchError>> {
         let given_up = event.kind() == EventKind::Abort && is_of_get(event.registration());
-        Box::pin(async move { if given_up { Ok(()) } else { Err(DispatchError::NoActiveWorker) } })
+        Box::pin(async move { if given_up { Ok(()) } else { Err(DispatchError::NotYet) } })
     }
 }
 

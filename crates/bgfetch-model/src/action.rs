@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use crate::attempt::{AttemptCommand, AttemptSpec};
 use crate::background_fetch::FetchInfo;
+use crate::delivery::{NotHandledReason, Redelivery, Rejection};
 use crate::error::CallError;
 use crate::ids::{
     AttemptId, BodyKey, CallId, CommitId, FetchKey, HostKey, RecordKey, RegistrationKey,
@@ -193,6 +194,31 @@ pub enum Observation {
     RecordSettled(RecordKey, RecordResult, Option<String>),
     /// The fetch settled.
     Settled(FetchKey, FetchResult),
-    /// The settling event was handled, or given up; the records are no longer available.
-    EventEnded(FetchKey),
+    /// The settling event was fired at the worker.
+    EventFired {
+        /// Of which fetch.
+        fetch: FetchKey,
+        /// The fetch's result, which chooses the event.
+        result: FetchResult,
+        /// Which attempt this is, counted from 1.
+        attempt: u32,
+    },
+    /// The settling event was not handled.
+    EventNotHandled {
+        /// Of which fetch.
+        fetch: FetchKey,
+        /// Why.
+        reason: NotHandledReason,
+        /// What becomes of it.
+        next: Redelivery,
+    },
+    /// The settling event is over; the records are no longer available.
+    EventEnded {
+        /// Of which fetch.
+        fetch: FetchKey,
+        /// Whether a worker handled it, or else it was given up or dismissed.
+        handled: bool,
+        /// What the first promise given to `waitUntil()` was rejected with.
+        rejection: Option<Rejection>,
+    },
 }

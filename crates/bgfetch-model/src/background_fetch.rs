@@ -32,7 +32,10 @@ pub struct BackgroundFetch {
     pub(crate) records_available: bool,
     pub(crate) records: Vec<Record>,
     pub(crate) stage: Stage,
+    /// How often a worker was started for the event that did not handle it.
     pub(crate) delivery_attempts: u32,
+    /// Pending events were asked for while this one was being delivered.
+    pub(crate) asked_again: bool,
     pub(crate) budget: Budget,
     pub(crate) tallies: Tallies,
     /// Records with an attempt under way.
@@ -76,6 +79,8 @@ pub(crate) enum Stage {
     Settling,
     /// Waits for the clients to apply the result.
     AwaitingClients,
+    /// Waits for somebody to ask for the registration's pending events: none is started for them now.
+    AwaitingWorker,
     /// Waits for the worker to handle the event.
     Delivering,
     /// Waits to deliver the event again.

@@ -12,6 +12,9 @@ pub struct Config {
     pub retry: RetryPolicy,
     /// When unhandled events are delivered again, and for how long.
     pub delivery: DeliveryPolicy,
+    /// Whether settling events wait until their registration's pending events are asked for, also
+    /// where the registration has an active worker; off by default.
+    pub hold_events: bool,
     /// The shortest time between two progress updates of a fetch; 50 ms by default (ruling 32).
     pub progress_interval: Duration,
     /// How long clients may take to apply that a fetch settled before the worker is told; 1 s by
@@ -46,6 +49,7 @@ impl Default for Config {
         Self {
             retry: RetryPolicy::default(),
             delivery: DeliveryPolicy::default(),
+            hold_events: false,
             progress_interval: Duration::from_millis(50),
             clients_apply_within: Duration::from_secs(1),
             max_restarts: 8,

@@ -8,11 +8,12 @@ use crate::action::{Action, Observation, Reply};
 use crate::budget::{Account, Ledger};
 use crate::config::Config;
 use crate::connectivity::Connectivity;
+use crate::delivery::{NotHandledReason, Rejection};
 use crate::error::CallError;
 use crate::ids::{
     AttemptId, BodyKey, CallId, CommitId, FetchKey, RecordKey, RegistrationKey, StorageKey,
 };
-use crate::registration::Registrations;
+use crate::registration::{Registration, Registrations};
 use crate::response::ResponseHead;
 use crate::store_op::{FetchResult, StoreOp, Sync, Transaction};
 use crate::time::Now;
@@ -54,8 +55,10 @@ pub(crate) enum Effect {
     RecordSettled(RecordKey),
     /// A fetch settled.
     Settled(FetchKey, FetchResult),
-    /// Delivery of the settling event is over.
-    DeliveryEnded(FetchKey),
+    /// Delivery of the settling event is over: whether it was handled, and with what rejection.
+    DeliveryEnded(FetchKey, bool, Option<Rejection>),
+    /// Delivery is over because the fetch was dismissed, by this call: it is forgotten.
+    Dismissed(CallId, FetchKey),
     /// A fetch is gone.
     Forgotten(FetchKey),
     /// Observers are told.
@@ -143,6 +146,14 @@ impl Context {
 
     pub(crate) fn account(&mut self, storage_key: &StorageKey) -> &mut Account {
         self.ledger.entry(storage_key.clone()).or_default()
+    }
+
+    /// Why a settling event of this registration is not to be fired now, or none.
+    pub(crate) fn holds_events(&self, registration: &RegistrationKey) -> Option<NotHandledReason> {
+        if !self.registrations.get(registration).is_some_and(Registration::listens) {
+            return Some(NotHandledReason::NoActiveWorker);
+        }
+        self.config.hold_events.then_some(NotHandledReason::NotYet)
     }
 
     /// Whether the fetch is in its registration's active background fetches.

@@ -1,25 +1,114 @@
-//! When a settling event that no worker handled is fired again (ruling 7).
+//! How a settling event ends, and when one that no worker handled is fired again.
 //!
 //! The spec fires it once and forgets it; here it is delivered at least once, within bounds that
-//! keep a broken worker from being started for ever.
+//! keep a broken worker from being started for ever. An attempt is spent only where a worker was
+//! started: while nobody listens the event waits.
 
+use alloc::string::String;
 use core::time::Duration;
 
-use crate::time::UnixTime;
+use crate::time::{Now, UnixTime};
 
 /// How much longer each wait is than the one before it.
 const GROWTH: u32 = 4;
 
+/// How long an engine must have run before the time to live ends an event: whoever starts workers
+/// needs that time at most to get ready.
+const RUNS_FIRST: Duration = Duration::from_secs(60 * 60);
+
+/// How an event came to its end: exactly once, and for good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The listeners ran and every promise given to `waitUntil()` settled. A listener that threw
+    /// has run.
+    Handled {
+        /// What the first rejected promise was rejected with. The event counts as delivered all the
+        /// same: the worker has seen it.
+        rejection: Option<Rejection>,
+    },
+    /// The worker may not have done its work: the event should be fired again.
+    NotHandled(NotHandledReason),
+}
+
+impl Outcome {
+    /// Whether the event counts as delivered.
+    #[must_use]
+    pub const fn is_handled(&self) -> bool {
+        matches!(self, Self::Handled { .. })
+    }
+
+    /// A short name for logs and metrics, which tells nothing about the site.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Handled { rejection: None } => "handled",
+            Self::Handled { rejection: Some(_) } => "rejected",
+            Self::NotHandled(reason) => reason.as_str(),
+        }
+    }
+}
+
+/// Why an event was not handled. Its text is a sentence for people.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotHandledReason {
+    /// The registration has no active worker, or was not registered since the engine was opened.
+    #[error("the registration has no active worker")]
+    NoActiveWorker,
+    /// Events are held, or the worker host does not start the worker now.
+    #[error("the worker is not to be started yet")]
+    NotYet,
+    /// The worker could not be started.
+    #[error("the worker did not start: {0}")]
+    StartFailed(String),
+    /// The worker ended before it was done, or a promise can never settle.
+    #[error("the worker ended before it was done: {0}")]
+    Crashed(String),
+    /// A time limit passed.
+    #[error("the worker took too long")]
+    TimedOut,
+}
+
+impl NotHandledReason {
+    /// Whether a worker was started for the event. Only then it was an attempt to deliver it.
+    #[must_use]
+    pub const fn worker_was_started(&self) -> bool {
+        match self {
+            Self::NoActiveWorker | Self::NotYet => false,
+            Self::StartFailed(_) | Self::Crashed(_) | Self::TimedOut => true,
+        }
+    }
+
+    /// A short name for logs and metrics, which tells nothing about the site.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::NoActiveWorker => "no-active-worker",
+            Self::NotYet => "not-yet",
+            Self::StartFailed(_) => "start-failed",
+            Self::Crashed(_) => "crashed",
+            Self::TimedOut => "timed-out",
+        }
+    }
+}
+
+/// What a promise was rejected with: a sentence for people, such as the reason converted to a
+/// string. It may name things of the site, so it is not logged by default.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Rejection(pub String);
+
 /// The bounds of redelivery.
 ///
 /// With the defaults, ten attempts are spread over about four hours: a crash or a slow start is
-/// made good within seconds, and a worker that is being repaired or installed again still gets its
-/// event.
+/// made good within seconds, and a worker that is being repaired still gets its event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryPolicy {
-    /// How many attempts are made in all; 10 by default. One is made whatever this says.
+    /// How many attempts are made in all; 10 by default. One is made whatever this says. Only a
+    /// worker that was started for the event makes an attempt.
     pub max_attempts: u32,
     /// The age of the settled fetch from which on no further attempt is planned; 7 days by default.
+    /// It ends no event for which no worker was ever started, and none in the first hour after the
+    /// engine was opened.
     pub time_to_live: Duration,
     /// The longest wait before the second attempt; 1 second by default. Each further one may be
     /// four times as long.
@@ -39,41 +128,55 @@ impl Default for DeliveryPolicy {
     }
 }
 
-/// What to do with an event that is still pending.
+/// What becomes of an event that was not handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Redelivery {
-    /// Fire it after this time, counted from now.
+    /// It is fired again after this time, counted from now.
     After(Duration),
-    /// End its delivery as if it had been handled: the records are no longer available.
+    /// It waits until the registration's pending events are asked for. No attempt was spent.
+    WhenAsked,
+    /// It is not fired again, as if it had been handled: the records are no longer available.
     GiveUp,
 }
 
 impl DeliveryPolicy {
-    /// Decides about a pending event of which `attempts` have been made and not been handled.
+    /// Decides about an event that was not handled for `reason`. `attempts` is how often a worker
+    /// was started for it, this time included.
     ///
-    /// The first attempt is due at once and is made however old the fetch is: a machine that was
-    /// off for a month still tells its worker. Later ones wait between half of the longest wait and
-    /// the whole of it, as `entropy` (any value, evenly distributed) decides, so that a crowd of
-    /// events that failed together does not come back together. A wall clock that was set back
-    /// makes the fetch young again, never old.
+    /// Attempts wait between half of the longest wait and the whole of it, as `entropy` (any value,
+    /// evenly distributed) decides, so that a crowd of events that failed together does not come
+    /// back together. A wall clock that was set back makes the fetch young again, never old.
     #[must_use]
     pub fn next(
         &self,
+        reason: &NotHandledReason,
         attempts: u32,
         settled_at: UnixTime,
-        now: UnixTime,
+        now: Now,
         entropy: u64,
     ) -> Redelivery {
-        if attempts == 0 {
-            return Redelivery::After(Duration::ZERO);
-        }
-        if attempts >= self.max_attempts || now.since(settled_at) >= self.time_to_live {
+        if self.lives_for(attempts, settled_at, now) == Some(Duration::ZERO) {
             return Redelivery::GiveUp;
         }
-        let longest =
-            self.base_delay.saturating_mul(GROWTH.saturating_pow(attempts - 1)).min(self.max_delay);
+        if !reason.worker_was_started() {
+            return Redelivery::WhenAsked;
+        }
+        if attempts >= self.max_attempts {
+            return Redelivery::GiveUp;
+        }
+        let growth = GROWTH.saturating_pow(attempts.saturating_sub(1));
+        let longest = self.base_delay.saturating_mul(growth).min(self.max_delay);
         let half = longest / 2;
         Redelivery::After(half.saturating_add(fraction(longest - half, entropy)))
+    }
+
+    /// How much of its time to live an event has left, of which `attempts` were made; none where
+    /// the time to live does not end it.
+    #[must_use]
+    pub fn lives_for(&self, attempts: u32, settled_at: UnixTime, now: Now) -> Option<Duration> {
+        let left = self.time_to_live.saturating_sub(now.wall.since(settled_at));
+        let grace = RUNS_FIRST.saturating_sub(now.monotonic.0);
+        (attempts > 0).then(|| left.max(grace))
     }
 }
 
@@ -86,22 +189,23 @@ fn fraction(span: Duration, entropy: u64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::Instant;
+    use alloc::string::ToString;
     use proptest::prelude::*;
 
     const SETTLED: UnixTime = UnixTime(1_700_000_000_000);
+    const STARTED: NotHandledReason = NotHandledReason::TimedOut;
 
-    #[test]
-    fn the_first_attempt_is_due_at_once_however_old_the_fetch_is() {
-        let policy = DeliveryPolicy { max_attempts: 0, ..DeliveryPolicy::default() };
-        let later = SETTLED.after(policy.time_to_live * 5);
-        assert_eq!(policy.next(0, SETTLED, later, 7), Redelivery::After(Duration::ZERO));
+    /// An engine that runs for long, at this age of the fetch.
+    fn at(age: Duration) -> Now {
+        Now { monotonic: Instant(RUNS_FIRST), wall: SETTLED.after(age) }
     }
 
     #[test]
     fn waits_grow_from_the_base_to_the_cap_and_then_end() {
         let policy = DeliveryPolicy::default();
         // Entropy 0 gives half of the longest wait.
-        let next = |attempts| policy.next(attempts, SETTLED, SETTLED, 0);
+        let next = |attempts| policy.next(&STARTED, attempts, SETTLED, at(Duration::ZERO), 0);
         let expected =
             [500, 2_000, 8_000, 32_000, 128_000, 512_000, 1_800_000, 1_800_000, 1_800_000];
         for (attempts, wait) in (1..).zip(expected) {
@@ -114,7 +218,7 @@ mod tests {
     #[test]
     fn entropy_moves_the_wait_within_its_upper_half() {
         let policy = DeliveryPolicy::default();
-        let wait = |entropy| policy.next(2, SETTLED, SETTLED, entropy);
+        let wait = |entropy| policy.next(&STARTED, 2, SETTLED, at(Duration::ZERO), entropy);
         let after = |ms| Redelivery::After(Duration::from_millis(ms));
         assert_eq!(wait(0), after(2_000));
         assert_eq!(wait(u64::MAX / 2 + 1), after(3_000));
@@ -124,37 +228,74 @@ mod tests {
     #[test]
     fn the_time_to_live_ends_it_and_a_clock_set_back_does_not() {
         let policy = DeliveryPolicy::default();
-        let edge = SETTLED.after(policy.time_to_live);
-        assert_eq!(policy.next(1, SETTLED, edge, 0), Redelivery::GiveUp);
-        let before = UnixTime(edge.0 - 1);
-        assert_ne!(policy.next(1, SETTLED, before, 0), Redelivery::GiveUp);
-        assert_ne!(policy.next(1, SETTLED, UnixTime(0), 0), Redelivery::GiveUp);
+        let next = |now| policy.next(&STARTED, 1, SETTLED, now, 0);
+        let edge = policy.time_to_live;
+        assert_eq!(next(at(edge)), Redelivery::GiveUp);
+        assert_ne!(next(at(edge - Duration::from_millis(1))), Redelivery::GiveUp);
+        assert_ne!(next(Now { wall: UnixTime(0), ..at(edge) }), Redelivery::GiveUp);
+    }
+
+    #[test]
+    fn the_time_to_live_ends_nothing_in_an_engine_s_first_hour() {
+        let policy = DeliveryPolicy::default();
+        let now = |ran| Now { monotonic: Instant(ran), ..at(policy.time_to_live * 5) };
+        let before = now(RUNS_FIRST - Duration::from_millis(1));
+        assert_ne!(policy.next(&STARTED, 1, SETTLED, before, 0), Redelivery::GiveUp);
+        assert_eq!(policy.next(&STARTED, 1, SETTLED, now(RUNS_FIRST), 0), Redelivery::GiveUp);
+    }
+
+    #[test]
+    fn without_a_worker_it_waits_however_old_the_fetch_is() {
+        let policy = DeliveryPolicy { max_attempts: 0, ..DeliveryPolicy::default() };
+        let later = at(policy.time_to_live * 5);
+        for reason in [NotHandledReason::NoActiveWorker, NotHandledReason::NotYet] {
+            assert_eq!(policy.next(&reason, 0, SETTLED, later, 7), Redelivery::WhenAsked);
+            // Once it was tried, the time to live counts.
+            assert_eq!(policy.next(&reason, 1, SETTLED, later, 7), Redelivery::GiveUp);
+        }
+    }
+
+    fn reason() -> impl Strategy<Value = NotHandledReason> {
+        prop_oneof![
+            Just(NotHandledReason::NoActiveWorker),
+            Just(NotHandledReason::NotYet),
+            Just(NotHandledReason::StartFailed("it threw".to_string())),
+            Just(NotHandledReason::Crashed("no memory".to_string())),
+            Just(NotHandledReason::TimedOut),
+        ]
     }
 
     proptest! {
         #[test]
-        fn every_wait_keeps_its_bounds(
+        fn every_decision_keeps_its_bounds(
             max_attempts: u32,
             time_to_live: Duration,
             base_delay: Duration,
             max_delay: Duration,
+            reason in reason(),
             attempts: u32,
             settled_at: u64,
-            now: u64,
+            wall: u64,
+            monotonic: Duration,
             entropy: u64,
         ) {
             let policy = DeliveryPolicy { max_attempts, time_to_live, base_delay, max_delay };
-            let age = Duration::from_millis(now.saturating_sub(settled_at));
-            match policy.next(attempts, UnixTime(settled_at), UnixTime(now), entropy) {
-                Redelivery::After(wait) if attempts == 0 => prop_assert_eq!(wait, Duration::ZERO),
+            let age = Duration::from_millis(wall.saturating_sub(settled_at));
+            let now = Now { monotonic: Instant(monotonic), wall: UnixTime(wall) };
+            let expired = attempts > 0 && age >= time_to_live && monotonic >= RUNS_FIRST;
+            match policy.next(&reason, attempts, UnixTime(settled_at), now, entropy) {
+                Redelivery::WhenAsked => {
+                    prop_assert!(!reason.worker_was_started() && !expired);
+                }
                 Redelivery::After(wait) => {
-                    prop_assert!(attempts < max_attempts && age < time_to_live);
+                    prop_assert!(reason.worker_was_started() && !expired);
+                    prop_assert!(attempts < max_attempts);
                     prop_assert!(wait <= max_delay);
                     prop_assert!(wait >= base_delay.min(max_delay) / 2);
                 }
                 Redelivery::GiveUp => {
-                    prop_assert!(attempts > 0);
-                    prop_assert!(attempts >= max_attempts || age >= time_to_live);
+                    let spent = reason.worker_was_started() && attempts >= max_attempts;
+                    prop_assert!(expired || spent);
                 }
             }
         }

@@ -40,7 +40,7 @@ pub enum CallError {
     /// A fetch with requests other than `GET` cannot be paused.
     #[error("only a background fetch whose requests are all GET can be paused")]
     NotPausable,
-    /// The fetch has not finished and cannot be dismissed.
+    /// The fetch has not finished and cannot be dismissed, or a worker is at its event.
     #[error("a background fetch that is active must be aborted, not dismissed")]
     StillActive,
     /// The records are gone, because the settling event ended.

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use crate::attempt::AttemptEvent;
 use crate::background_fetch_manager::fetch::FetchCall;
 use crate::connectivity::Connectivity;
+use crate::delivery::Outcome;
 use crate::ids::{
     AttemptId, BodyKey, CallId, CommitId, FetchKey, RecordKey, RegistrationKey, StorageKey,
 };
@@ -19,7 +20,8 @@ use crate::store_op::ImageResource;
 /// [`Input::CallDropped`]. Inputs about a fetch, record or attempt that is gone are ignored.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// A service worker registration exists, and whether it has an active worker.
+    /// A service worker registration exists, and whether it has an active worker. Where it has, its
+    /// pending events are fired.
     Register {
         /// Answered once the registration is durable.
         call: CallId,
@@ -98,7 +100,18 @@ pub enum Input {
         /// Which fetch.
         fetch: FetchKey,
     },
-    /// The user dismissed the UI of a finished fetch (ruling 8).
+    /// The registration's worker can be started: its pending events are fired.
+    DeliverPending {
+        /// Answered once they are fired, or [`CallError::NoActiveWorker`] where the registration
+        /// was not registered since the opening or has no active worker.
+        ///
+        /// [`CallError::NoActiveWorker`]: crate::error::CallError::NoActiveWorker
+        call: CallId,
+        /// Which one.
+        registration: RegistrationKey,
+    },
+    /// The user dismissed the UI of a finished fetch, or gives up one whose event waits for a worker
+    /// (ruling 8).
     Dismiss {
         /// Answered once the fetch is forgotten.
         call: CallId,
@@ -123,8 +136,8 @@ pub enum Input {
     EventEnded {
         /// Which fetch.
         fetch: FetchKey,
-        /// Whether a handler ran to its end; if not, the event is delivered again.
-        handled: bool,
+        /// How; where it was not handled it is delivered again.
+        outcome: Outcome,
     },
     /// Nothing but time passed.
     Tick,

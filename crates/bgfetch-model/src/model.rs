@@ -110,6 +110,9 @@ impl Model {
                 self.update_ui(call, fetch, title, icons);
             }
             Input::Click { call, fetch } => self.click(call, fetch),
+            Input::DeliverPending { call, registration } => {
+                self.deliver_pending_called(call, &registration);
+            }
             Input::Dismiss { call, fetch } => self.dismiss(call, fetch),
             Input::SlotGranted(record) => self.slot_granted(record),
             Input::Attempt(attempt, event) => {
@@ -142,8 +145,8 @@ impl Model {
                     fetch.fire_settled_event(ctx);
                 }
             }),
-            Input::EventEnded { fetch, handled } => {
-                self.with_fetch(fetch, |fetch, ctx| fetch.event_ended(ctx, handled));
+            Input::EventEnded { fetch, outcome } => {
+                self.with_fetch(fetch, |fetch, ctx| fetch.event_ended(ctx, outcome));
             }
             Input::Tick => {}
         }
@@ -155,8 +158,11 @@ impl Model {
                 fetch.complete_a_record(ctx, record.index);
             }),
             Timer::Progress(fetch) => self.with_fetch(fetch, BackgroundFetch::progress_due),
-            Timer::ClientsApplied(fetch) | Timer::Redeliver(fetch) => {
+            Timer::ClientsApplied(fetch) => {
                 self.with_fetch(fetch, BackgroundFetch::fire_settled_event);
+            }
+            Timer::Redeliver(fetch) => {
+                self.with_fetch(fetch, BackgroundFetch::redelivery_due);
             }
         }
     }
@@ -187,9 +193,15 @@ impl Model {
                 Effect::Settled(fetch, result) => {
                     self.with_fetch(fetch, |fetch, ctx| fetch.settle_committed(ctx, result));
                 }
-                Effect::DeliveryEnded(fetch) => {
-                    self.with_fetch(fetch, BackgroundFetch::delivery_ended);
+                Effect::DeliveryEnded(fetch, handled, rejection) => {
+                    self.with_fetch(fetch, |fetch, ctx| {
+                        fetch.delivery_ended(ctx, handled, rejection);
+                    });
                     self.forget_old_fetches();
+                }
+                Effect::Dismissed(call, fetch) => {
+                    self.with_fetch(fetch, |fetch, ctx| fetch.delivery_ended(ctx, false, None));
+                    self.dismiss(call, fetch);
                 }
                 Effect::Forgotten(fetch) => self.ctx.act(Action::Forgotten(fetch)),
                 Effect::Observe(observation) => self.ctx.observe(observation),
@@ -208,8 +220,28 @@ impl Model {
     fn register(&mut self, call: CallId, key: RegistrationKey, active_worker: bool) {
         let registration = self.ctx.registrations.entry(key.clone()).or_default();
         registration.active_worker = active_worker;
+        registration.registered = true;
+        if active_worker {
+            self.deliver_pending(&key);
+        }
         self.ctx.store(StoreOp::PutRegistration(key));
         self.ctx.after_commit(Effect::Reply(call, Ok(Reply::Done)));
+    }
+
+    fn deliver_pending_called(&mut self, call: CallId, key: &RegistrationKey) {
+        let listens = self.registration(key).is_some_and(Registration::listens);
+        if listens {
+            self.deliver_pending(key);
+        }
+        self.ctx
+            .reply(call, if listens { Ok(Reply::Done) } else { Err(CallError::NoActiveWorker) });
+    }
+
+    /// Fires the events of a registration that wait for its worker.
+    fn deliver_pending(&mut self, key: &RegistrationKey) {
+        for fetch in self.fetches.values_mut().filter(|fetch| fetch.info.registration == *key) {
+            fetch.deliver_pending(&mut self.ctx);
+        }
     }
 
     /// Ruling 31: everything of the registration ends without events and is deleted.
@@ -258,11 +290,15 @@ impl Model {
     }
 
     fn dismiss(&mut self, call: CallId, key: FetchKey) {
-        match self.fetches.get(&key).map(|fetch| fetch.stage) {
+        match self.fetches.get_mut(&key) {
             None => self.ctx.reply(call, Err(CallError::NotFound)),
-            Some(Stage::Finished) => {
+            Some(fetch) if fetch.stage == Stage::Finished => {
                 self.forget(key);
                 self.ctx.after_commit(Effect::Reply(call, Ok(Reply::Done)));
+            }
+            // Nobody is there to be told, and the bytes that wait count to the quota.
+            Some(fetch) if fetch.stage == Stage::AwaitingWorker => {
+                fetch.end_delivery(&mut self.ctx, Effect::Dismissed(call, key));
             }
             Some(_) => self.ctx.reply(call, Err(CallError::StillActive)),
         }

@@ -3,7 +3,6 @@
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::sync::Arc;
 
-use crate::action::Action;
 use crate::background_fetch::{BackgroundFetch, FetchInfo, Stage, Tallies};
 use crate::budget::Budget;
 use crate::context::Context;
@@ -64,6 +63,7 @@ impl BackgroundFetch {
             records: stored.records.into_iter().map(Record::restored).collect(),
             stage: Stage::AwaitingCaller,
             delivery_attempts: stored.delivery_attempts,
+            asked_again: false,
             budget: Budget::new(promised, reserved),
             tallies: Tallies::default(),
             attempting: BTreeSet::new(),
@@ -81,11 +81,10 @@ impl BackgroundFetch {
     }
 
     fn resume_after_restart(&mut self, ctx: &mut Context, interrupted_uploads: &[bool]) {
-        if let Some(result) = self.result {
-            // Ruling 7: an event that was pending is delivered.
+        if self.result.is_some() {
+            // An event that was pending is delivered, once there is somebody to deliver it to.
             if self.records_available {
-                self.stage = Stage::Delivering;
-                ctx.act(Action::FireSettledEvent(self.info.key, result));
+                self.await_worker(ctx);
             } else {
                 self.stage = Stage::Finished;
             }
@@ -125,6 +124,7 @@ impl BackgroundFetch {
 
     /// Ends what the fetch has under way outside, when it is removed as a whole.
     pub(crate) fn drop_network(&mut self, ctx: &mut Context) {
+        use crate::action::Action;
         use crate::attempt::AttemptCommand;
         use crate::timers::Timer;
         for index in self.indices() {

@@ -13,10 +13,20 @@ use crate::ids::RegistrationKey;
 pub(crate) struct Registration {
     /// Whether its active worker is not null.
     pub(crate) active_worker: bool,
+    /// Whether it was registered since the engine was opened. One that the store alone knows has
+    /// nobody yet who could start its worker.
+    pub(crate) registered: bool,
     /// Its active background fetches.
     pub(crate) active: ActiveBackgroundFetches,
     /// Ids of `fetch()` calls under way.
     pub(crate) reserved: BTreeSet<String>,
+}
+
+impl Registration {
+    /// Whether its worker can be started for an event.
+    pub(crate) fn listens(&self) -> bool {
+        self.registered && self.active_worker
+    }
 }
 
 /// All of them.

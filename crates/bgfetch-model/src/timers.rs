@@ -14,7 +14,7 @@ pub(crate) enum Timer {
     Progress(FetchKey),
     /// Clients had their time to apply that the fetch settled (ruling 8b).
     ClientsApplied(FetchKey),
-    /// The settling event is delivered again.
+    /// The settling event is delivered again, or its time to live ends while it waits for a worker.
     Redeliver(FetchKey),
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bgfetch_model::delivery::{NotHandledReason, Outcome};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -15,7 +16,6 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::Instrument;
 
-use crate::extendable_event::{NotHandledReason, Outcome};
 use crate::functional_event::{FunctionalEvent, FunctionalEventInit, LifetimePromise};
 use crate::update_ui::UiSink;
 use crate::worker_host::{DispatchError, WorkerHost};

@@ -3,67 +3,10 @@
 //!
 //! The spec keeps three facts: the dispatch flag, the pending promises count and the timed out
 //! flag. An event is active while the last is unset and one of the others is not zero. Added here
-//! is how it came to its end, because delivery at least once (ruling 7) depends on it.
+//! is how it came to its end, because delivery at least once depends on it.
 
+use bgfetch_model::delivery::{NotHandledReason, Outcome, Rejection};
 use thiserror::Error;
-
-/// How an event came to its end: exactly once, and for good.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The listeners ran and every promise given to `waitUntil()` settled. A listener that threw
-    /// has run.
-    Handled {
-        /// What the first rejected promise was rejected with. The event counts as delivered all the
-        /// same (ruling 7): the worker has seen it.
-        rejection: Option<Rejection>,
-    },
-    /// The worker may not have done its work: the event should be fired again.
-    NotHandled(NotHandledReason),
-}
-
-impl Outcome {
-    /// Whether the event counts as delivered.
-    #[must_use]
-    pub const fn is_handled(&self) -> bool {
-        matches!(self, Self::Handled { .. })
-    }
-
-    /// A short name for logs and metrics, which tells nothing about the site.
-    #[must_use]
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::Handled { rejection: None } => "handled",
-            Self::Handled { rejection: Some(_) } => "rejected",
-            Self::NotHandled(NotHandledReason::NoActiveWorker) => "no-active-worker",
-            Self::NotHandled(NotHandledReason::StartFailed(_)) => "start-failed",
-            Self::NotHandled(NotHandledReason::Crashed(_)) => "crashed",
-            Self::NotHandled(NotHandledReason::TimedOut) => "timed-out",
-        }
-    }
-}
-
-/// Why an event was not handled.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum NotHandledReason {
-    /// The registration has no active worker.
-    #[error("the registration has no active worker")]
-    NoActiveWorker,
-    /// The worker could not be started.
-    #[error("the worker did not start: {0}")]
-    StartFailed(String),
-    /// The worker ended before it was done, or a promise can never settle.
-    #[error("the worker ended before it was done: {0}")]
-    Crashed(String),
-    /// A time limit passed.
-    #[error("the worker took too long")]
-    TimedOut,
-}
-
-/// What a promise was rejected with: a sentence for people, such as the reason converted to a
-/// string. It may name things of the site, so it is not logged by default.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{0}")]
-pub struct Rejection(pub String);
 
 /// The event is no longer active, so nothing can extend its lifetime. Scripts see an
 /// `InvalidStateError`.

@@ -6,6 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bgfetch_model::delivery::{NotHandledReason, Outcome, Rejection};
 use bgfetch_model::ids::{FetchKey, RegistrationKey};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -13,9 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 
 use crate::event::{EventInterface, EventKind};
-use crate::extendable_event::{
-    ExtendableEvent, NotActive, NotHandledReason, Outcome, Rejection, Settlement,
-};
+use crate::extendable_event::{ExtendableEvent, NotActive, Settlement};
 use crate::update_ui::{UiSink, UiUpdate, UpdateUiError};
 
 /// What an event is about.

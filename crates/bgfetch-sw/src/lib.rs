@@ -58,11 +58,12 @@ pub mod mock;
 mod update_ui;
 mod worker_host;
 
+pub use bgfetch_model::delivery::{NotHandledReason, Outcome, Rejection};
 pub use futures_util::future::BoxFuture;
 
 pub use dispatcher::{Dispatcher, Timeouts};
 pub use event::{EventInterface, EventKind};
-pub use extendable_event::{NotActive, NotHandledReason, Outcome, Rejection};
+pub use extendable_event::NotActive;
 pub use functional_event::{FunctionalEvent, FunctionalEventInit, LifetimeExtension};
 pub use update_ui::{UiSink, UiSinkError, UiUpdate, UpdateUiError};
 pub use worker_host::{DispatchError, WorkerHost};

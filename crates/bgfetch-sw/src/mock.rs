@@ -40,6 +40,7 @@ use std::fmt;
 use std::future::{pending, ready};
 use std::sync::Arc;
 
+use bgfetch_model::delivery::Rejection;
 use bgfetch_model::ids::{FetchKey, RegistrationKey};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -47,7 +48,6 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::event::EventKind;
-use crate::extendable_event::Rejection;
 use crate::functional_event::FunctionalEvent;
 use crate::update_ui::{UiUpdate, UpdateUiError};
 use crate::worker_host::{DispatchError, WorkerHost};
@@ -69,6 +69,8 @@ pub enum Behaviour {
     CrashAfterListeners,
     /// The registration has no active worker.
     Absent,
+    /// The worker is not to be started yet.
+    NotYet,
     /// The worker fails to start.
     FailToStart,
     /// The worker goes on starting for ever.
@@ -227,6 +229,7 @@ impl ScriptedHost {
         let (host, handle) = (self.clone(), event.clone());
         let promise: Option<BoxFuture<'static, Result<(), Rejection>>> = match behaviour {
             Behaviour::Absent => return Err(DispatchError::NoActiveWorker),
+            Behaviour::NotYet => return Err(DispatchError::NotYet),
             Behaviour::FailToStart => return Err(DispatchError::StartFailed(scripted())),
             Behaviour::CrashBeforeListeners => return Err(DispatchError::Crashed(scripted())),
             Behaviour::NeverStart => return pending().await,

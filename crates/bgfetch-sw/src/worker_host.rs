@@ -1,9 +1,9 @@
 //! The seam behind which an embedder runs service workers.
 
+use bgfetch_model::delivery::NotHandledReason;
 use futures_util::future::BoxFuture;
 use thiserror::Error;
 
-use crate::extendable_event::NotHandledReason;
 use crate::functional_event::FunctionalEvent;
 
 /// Starts service workers and fires events at them: the embedder's part of
@@ -24,7 +24,8 @@ pub trait WorkerHost: Send + Sync + 'static {
     /// worker. A panic counts as a crash of the worker.
     ///
     /// # Errors
-    /// [`DispatchError`] when the listeners did not all run. The event is fired again later.
+    /// [`DispatchError`] when the listeners did not all run. Where no worker was started the event
+    /// waits until the registration's pending events are asked for; else it is fired again later.
     fn dispatch(&self, event: FunctionalEvent) -> BoxFuture<'static, Result<(), DispatchError>>;
 }
 
@@ -34,6 +35,9 @@ pub enum DispatchError {
     /// The registration is unknown to the host or has no active worker.
     #[error("the registration has no active worker")]
     NoActiveWorker,
+    /// The worker is not to be started now: the site has no window, say, or the system sleeps.
+    #[error("the worker is not to be started yet")]
+    NotYet,
     /// The worker could not be started: its script did not load, or threw.
     #[error("the worker did not start: {0}")]
     StartFailed(String),
@@ -46,6 +50,7 @@ impl From<DispatchError> for NotHandledReason {
     fn from(error: DispatchError) -> Self {
         match error {
             DispatchError::NoActiveWorker => Self::NoActiveWorker,
+            DispatchError::NotYet => Self::NotYet,
             DispatchError::StartFailed(reason) => Self::StartFailed(reason),
             DispatchError::Crashed(reason) => Self::Crashed(reason),
         }

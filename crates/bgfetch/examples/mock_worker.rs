@@ -42,7 +42,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let engine = open(directory.path(), ScriptedHost::new([worker]))?;
     let mut observer = engine.observe().await?;
     lend.send_replace(Some(engine.clone()));
-    let ended = |what: &What| matches!(what, What::EventEnded);
+    // Its registrations are registered at each start; then pending events come.
+    engine.register(StorageKey("films".into()), origin.url("/")).await?;
+    let ended = |what: &What| matches!(what, What::EventEnded { .. });
     while observer.next().await.is_some_and(|event| !ended(&event.what)) {}
     for job in engine.ui().jobs().await? {
         println!("the UI shows {:?}", job.display.title);

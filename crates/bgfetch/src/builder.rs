@@ -113,9 +113,20 @@ impl Builder {
 
     /// Runs service workers; without a host events wait in the store.
     ///
-    /// Events that an earlier engine did not deliver may come before [`Self::open`] returns.
+    /// Events that an earlier engine did not deliver come once their registration is
+    /// [registered](Engine::register).
     pub fn worker_host(mut self, host: impl WorkerHost) -> Self {
         self.worker_host = Arc::new(host);
+        self
+    }
+
+    /// Holds the settling events of all registrations: each waits in the store until
+    /// [`ServiceWorkerRegistration::deliver_pending`] is called for its registration. For embedders
+    /// that start no worker at any moment, and for tools that only look.
+    ///
+    /// [`ServiceWorkerRegistration::deliver_pending`]: crate::ServiceWorkerRegistration::deliver_pending
+    pub fn hold_events(mut self) -> Self {
+        self.config.hold_events = true;
         self
     }
 

@@ -49,7 +49,8 @@ impl Engine {
     }
 
     /// Tells that a service worker registration exists and has an active worker. To be called at
-    /// each start for those that exist; for one that is known nothing else happens.
+    /// each start for those that exist: events that an earlier engine did not deliver are fired
+    /// then, before this returns.
     ///
     /// # Errors
     ///
@@ -173,7 +174,8 @@ impl ServiceWorkerRegistration {
         &self.key
     }
 
-    /// Tells whether its active worker is not null; without one `fetch()` is refused.
+    /// Tells whether its active worker is not null; without one `fetch()` is refused and settling
+    /// events wait. With one the pending events are fired, as by [`Self::deliver_pending`].
     ///
     /// # Errors
     ///
@@ -182,6 +184,20 @@ impl ServiceWorkerRegistration {
         let registration = self.key.clone();
         let register = |call| Input::Register { call, registration, active_worker };
         self.shared.call(register).await.map(drop)
+    }
+
+    /// Fires the settling events that wait for this registration's worker: those for which the
+    /// worker host had no active worker or said "not yet", and those that are
+    /// [held](crate::Builder::hold_events). An event that waits for its next attempt goes on
+    /// waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::NoActiveWorker`](crate::CallError::NoActiveWorker) where it was not
+    /// [registered](Engine::register) with this engine, or has no active worker; a closed engine.
+    pub async fn deliver_pending(&self) -> Result<()> {
+        let registration = self.key.clone();
+        self.shared.call(|call| Input::DeliverPending { call, registration }).await.map(drop)
     }
 
     /// The registration was unregistered, or its site's data cleared: its fetches end without

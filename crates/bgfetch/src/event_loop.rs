@@ -111,7 +111,9 @@ impl EventLoop {
         let state = connectivity.borrow_and_update().clone();
         self.handle(Input::Connectivity(state));
         loop {
-            let timeout = self.model.poll_timeout().map(|at| self.opened + at.0);
+            let timeout = self.model.poll_timeout();
+            // What lies beyond the clock's end never comes.
+            let timeout = timeout.and_then(|at| self.opened.checked_add(at.0));
             tokio::select! {
                 // The inbox comes last but for the clock (the model looks at the time with every
                 // input), so that a flood in it holds nothing else back.
@@ -288,7 +290,7 @@ mod tests {
         let requests = [origin.url("/cut").into(), upload];
         let fetch = manager.fetch("id", requests, FetchOptions::default()).await.unwrap();
         assert_eq!(fetch.settled().await.unwrap(), Ok(()));
-        while !matches!(observer.next().await.unwrap().what, What::EventEnded) {}
+        while !matches!(observer.next().await.unwrap().what, What::EventEnded { .. }) {}
 
         // The last task is joined a moment after it said that it ended.
         loop {

@@ -157,8 +157,7 @@ impl EventLoop {
         let task = self.tasks.spawn(async move {
             let outcome = firing.await;
             if settled {
-                let handled = outcome.is_handled();
-                let ended = Input::EventEnded { fetch: key, handled };
+                let ended = Input::EventEnded { fetch: key, outcome };
                 shared.send(Message::FetchTaskEnded(key, ended));
             }
         });

@@ -75,7 +75,7 @@ pub use bgfetch_model::bad_port::is_bad_port;
 pub use bgfetch_model::complete::retry::{Backoff, RetryPolicy};
 pub use bgfetch_model::config::Config;
 pub use bgfetch_model::connectivity::{Connectivity, Reachable};
-pub use bgfetch_model::delivery::DeliveryPolicy;
+pub use bgfetch_model::delivery::{DeliveryPolicy, Redelivery};
 pub use bgfetch_model::error::{CallError, DomException};
 pub use bgfetch_model::header_list::HeaderList;
 pub use bgfetch_model::ids::{FetchKey, RecordIndex, RecordKey, RegistrationKey, StorageKey};

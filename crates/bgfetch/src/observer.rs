@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bgfetch_model::action::{Observation, PauseReason};
+use bgfetch_model::delivery::{NotHandledReason, Redelivery, Rejection};
 use bgfetch_model::ids::{FetchKey, RecordKey};
 use bgfetch_model::model::Model;
 use bgfetch_model::response::RecordResult;
 use bgfetch_model::store_op::FetchResult;
+use bgfetch_sw::EventKind;
 use url::Url;
 
 use crate::mailbox::{Receiver, Sender, mailbox};
@@ -84,8 +86,29 @@ pub enum What {
     },
     /// The fetch settled; its event follows.
     Settled(FetchResult),
-    /// The settling event was handled or given up, and the records are gone.
-    EventEnded,
+    /// The settling event was fired at the worker host, which starts the worker where it can.
+    EventFired {
+        /// Which of the settling events.
+        kind: EventKind,
+        /// Which attempt to deliver it this is, counted from 1. Only a worker that was started for
+        /// the event makes an attempt, so a number may be told more than once.
+        attempt: u32,
+    },
+    /// The settling event was not handled, or nobody is there yet to handle it.
+    EventNotHandled {
+        /// Why.
+        reason: NotHandledReason,
+        /// When it is fired again.
+        next: Redelivery,
+    },
+    /// The settling event is over, and the records are gone.
+    EventEnded {
+        /// Whether a worker handled it, or else it was given up or dismissed.
+        handled: bool,
+        /// What the first promise given to `waitUntil()` was rejected with. The event was handled
+        /// all the same.
+        rejection: Option<Rejection>,
+    },
 }
 
 /// The loop's list of observers.
@@ -132,7 +155,15 @@ fn event(model: &Model, observation: Observation) -> Option<Event> {
             (record.fetch, settled)
         }
         Observation::Settled(fetch, result) => (fetch, What::Settled(result)),
-        Observation::EventEnded(fetch) => (fetch, What::EventEnded),
+        Observation::EventFired { fetch, result, attempt } => {
+            (fetch, What::EventFired { kind: EventKind::for_result(result), attempt })
+        }
+        Observation::EventNotHandled { fetch, reason, next } => {
+            (fetch, What::EventNotHandled { reason, next })
+        }
+        Observation::EventEnded { fetch, handled, rejection } => {
+            (fetch, What::EventEnded { handled, rejection })
+        }
     };
     let found = model.fetch(fetch)?;
     Some(Event {

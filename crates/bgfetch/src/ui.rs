@@ -114,11 +114,13 @@ impl Ui {
         self.command(|call| Input::Click { call, fetch }).await
     }
 
-    /// Removes a finished fetch from the UI.
+    /// Removes a finished fetch from the UI, or gives up one whose event waits for a worker, with
+    /// all its bytes ([`Display::dismissible`]).
     ///
     /// # Errors
     ///
-    /// [`CallError::StillActive`] before its event ended; [`CallError::NotFound`]; a closed engine.
+    /// [`CallError::StillActive`] while it is fetched or a worker is at its event;
+    /// [`CallError::NotFound`]; a closed engine.
     pub async fn dismiss(&self, fetch: FetchKey) -> Result<()> {
         self.command(|call| Input::Dismiss { call, fetch }).await
     }

@@ -56,7 +56,7 @@ async fn update_ui(behaviour: Behaviour, abort: bool) -> (Vec<Result<(), UpdateU
     if abort {
         assert!(fetch.abort().await.unwrap());
     }
-    agent.until(|what| matches!(what, What::EventEnded)).await;
+    agent.until(|what| matches!(what, What::EventEnded { .. })).await;
     let results = agent.host.received()[0].update_ui_results.clone();
     let job = agent.engine.ui().jobs().await.unwrap().remove(0);
     (results, job.display.title)
@@ -92,6 +92,6 @@ async fn an_event_is_told_until_a_worker_handled_it() {
     let second = agent.events.next().await;
     assert_eq!((first.kind, first.fetch), (EventKind::Success, fetch.key()));
     assert_eq!((second.kind, second.fetch), (EventKind::Success, fetch.key()));
-    agent.until(|what| matches!(what, What::EventEnded)).await;
+    agent.until(|what| matches!(what, What::EventEnded { .. })).await;
     assert_eq!(agent.host.received().len(), 2);
 }

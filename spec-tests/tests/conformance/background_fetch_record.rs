@@ -114,7 +114,7 @@ async fn an_open_body_outlives_the_event() {
     let record = records(&fetch).await.remove(0);
     let response = record.response_ready().await.unwrap();
     go.send(()).unwrap();
-    agent.until(|what| matches!(what, bgfetch::What::EventEnded)).await;
+    agent.until(|what| matches!(what, bgfetch::What::EventEnded { .. })).await;
     assert!(response.body.bytes().await.unwrap() == film.bytes());
     let late = record.response_ready().await.unwrap_err();
     assert_eq!(late.dom_exception(), DomException::AbortError);

@@ -126,7 +126,7 @@ async fn records_are_available_until_the_event_ended() {
     agent.origin.serve("/a", Resource::new(1, 10));
     let fetch = agent.fetch("a", &["/a"]).await;
     let mut updates = fetch.updates().await.unwrap();
-    agent.until(|what| matches!(what, What::EventEnded)).await;
+    agent.until(|what| matches!(what, What::EventEnded { .. })).await;
     let refused = fetch.match_all(None, MatchOptions::default()).await;
     let refused = refused.unwrap_err().dom_exception();
     assert_eq!(refused, DomException::InvalidStateError);

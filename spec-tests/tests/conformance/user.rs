@@ -90,7 +90,7 @@ async fn the_user_sees_progress_and_can_cancel() {
     assert_eq!(settled(&fetch).await, Err(FailureReason::Aborted));
     assert_eq!(agent.events.next().await.kind, EventKind::Abort);
     // Once the worker was told, nothing is lost by dismissing it.
-    agent.until(|what| matches!(what, What::EventEnded)).await;
+    agent.until(|what| matches!(what, What::EventEnded { .. })).await;
     let shown = ui.jobs().await.unwrap().remove(0).display;
     assert!(!shown.uses_bandwidth && !shown.pausable && shown.dismissible);
     ui.dismiss(fetch.key()).await.unwrap();

@@ -71,7 +71,8 @@ fn find<'a>(jobs: &'a [Job], command: Command, id: Option<&str>) -> Result<&'a J
         Command::Pause | Command::Resume | Command::Abort => {
             jobs.iter().filter(|job| !ended(job)).collect()
         }
-        Command::Dismiss => jobs.iter().filter(ended).collect(),
+        // What was not saved yet is not meant where nobody names it.
+        Command::Dismiss => jobs.iter().filter(|job| job.display.over).collect(),
         Command::List | Command::Show | Command::Click => jobs.iter().collect(),
     };
     match candidates.as_slice() {

@@ -80,7 +80,7 @@ impl History {
                 fetch.records.insert(record.index.0, record_of_it);
             }
             What::Settled(result) => fetch.result = Some(*result),
-            What::EventEnded => fetch.told = true,
+            What::EventEnded { handled, .. } => fetch.told = *handled,
             _ => {}
         }
     }
@@ -88,7 +88,7 @@ impl History {
     /// Learns what events do not tell, and of what happened before them.
     pub(super) fn learn(&mut self, jobs: &[Job]) {
         for job in jobs {
-            if job.display.dismissible && !self.has(job) {
+            if job.display.over && !self.has(job) {
                 // Over before the program ran.
                 continue;
             }

@@ -95,9 +95,7 @@ fn options(
         idle_limit: IDLE_LIMIT,
         event_limit: EVENT_LIMIT,
         // The other commands look for the engine's store in the folder itself.
-        configure: Arc::new(move |builder| {
-            builder.directory(&directory).configure(access::deliver_until_handled)
-        }),
+        configure: Arc::new(move |builder| builder.directory(&directory)),
         prelude: None,
         open_window: Some(Arc::clone(open_window)),
     }

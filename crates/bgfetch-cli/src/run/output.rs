@@ -105,7 +105,7 @@ impl Output {
             }
             Self::Json(json) => match event.what {
                 What::Settled(result) => json.settled(event, result),
-                What::EventEnded => json.print(&Remark {
+                What::EventEnded { handled: true, .. } => json.print(&Remark {
                     event: "handled",
                     url: None,
                     id: Some(&event.id),
@@ -198,7 +198,12 @@ impl Lines {
             What::Registered => "registered".into(),
             What::Settled(Ok(())) => format!("success, {}", HumanBytes(event.downloaded)),
             What::Settled(Err(reason)) => format!("over: {}", reason.as_str()),
-            What::EventEnded => format!("the service worker handled {}", handled?),
+            What::EventEnded { handled: true, .. } => {
+                format!("the service worker handled {}", handled?)
+            }
+            What::EventEnded { handled: false, .. } => {
+                format!("no service worker handled {}, which is given up", handled?)
+            }
             _ => self.paces.entry(event.fetch).or_default().line_of(event)?,
         };
         Some(format!("{}: {line}", event.id))

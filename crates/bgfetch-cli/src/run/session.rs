@@ -99,7 +99,7 @@ impl<'a> Session<'a> {
         self.foreign = jobs.iter().filter(|job| !is_of_page(job)).map(|job| job.key).collect();
         let jobs = self.of_pages(jobs);
         self.history.learn(&jobs);
-        for job in jobs.iter().filter(|job| !job.display.dismissible) {
+        for job in jobs.iter().filter(|job| !job.display.over) {
             self.output.restarted(job);
         }
         let mut pages = Vec::new();
@@ -173,7 +173,7 @@ impl<'a> Session<'a> {
         let shown: Vec<_> = jobs.into_iter().filter(|job| self.history.has(job)).collect();
         self.output.draw(&shown)?;
         let quiet = pages.iter().all(waits) && self.agent.service_workers().are_quiet();
-        let pending: Vec<_> = shown.iter().filter(|job| !job.display.dismissible).collect();
+        let pending: Vec<_> = shown.iter().filter(|job| !job.display.over).collect();
         self.quiet_looks = if quiet { self.quiet_looks + 1 } else { 0 };
         if pending.is_empty() && self.quiet_looks >= QUIET_LOOKS {
             return Ok(Found::NothingLeft);

@@ -175,6 +175,12 @@ impl Inner {
             state.activated(&key, before.as_ref());
         }
         drop(job);
+        // Events for which there was no active worker until now.
+        if let Some(engine) = self.engine()
+            && let Err(error) = engine.registration(key).deliver_pending().await
+        {
+            tracing::warn!(%error, "pending events were not asked for");
+        }
         // The worker is activated whatever its listeners do.
         if let Err(error) = self.fire(&worker, LifecycleEvent::Activate).await {
             tracing::warn!(%error, "a service worker's activate event failed");

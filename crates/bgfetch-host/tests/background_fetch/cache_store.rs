@@ -187,7 +187,9 @@ async fn a_record_s_body_is_taken_over_without_a_copy_and_stays_when_the_fetch_i
     let stored = folder.path().join("store/bodies/0/0.1");
     assert_eq!(inode(&body(&folder)), inode(&stored));
     run(&worker, "ending.resolve(); return null;").await;
-    while observer.next().await.is_some_and(|event| !matches!(event.what, What::EventEnded)) {}
+    while observer.next().await.is_some_and(|event| !matches!(event.what, What::EventEnded { .. }))
+    {
+    }
     agent.engine().shutdown().await.unwrap();
     assert!(!stored.exists());
     assert_eq!(fs::metadata(body(&folder)).unwrap().nlink(), 1);

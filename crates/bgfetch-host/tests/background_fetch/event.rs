@@ -171,7 +171,9 @@ async fn a_listener_that_throws_is_reported_and_has_handled_the_event() {
         .await;
     let window = agent.window();
     run(&window, "await backgroundFetch.fetch('id', '/a'); return null;").await;
-    while observer.next().await.is_some_and(|event| !matches!(event.what, What::EventEnded)) {}
+    while observer.next().await.is_some_and(|event| !matches!(event.what, What::EventEnded { .. }))
+    {
+    }
     assert!(agent.errors().iter().any(|error| error.contains("mine")), "{:?}", agent.errors());
     // The worker goes on.
     assert_eq!(run(&worker, "return 1;").await, json!(1));
@@ -199,5 +201,7 @@ async fn an_event_of_a_worker_that_ends_in_between_is_fired_at_the_next_one() {
     drop(first);
     let seen = run(&second, "return await seen;").await;
     assert_eq!(seen, json!("backgroundfetchsuccess"));
-    while observer.next().await.is_some_and(|event| !matches!(event.what, What::EventEnded)) {}
+    while observer.next().await.is_some_and(|event| !matches!(event.what, What::EventEnded { .. }))
+    {
+    }
 }

@@ -59,7 +59,8 @@ async fn records_are_found_right_after_the_call_even_where_they_fail_without_the
         let manager = agent.engine().registration(key).background_fetch();
         let request = RequestInfo::new("GET", "strange:scheme".parse().unwrap());
         manager.fetch("other", [request], FetchOptions::default()).await.unwrap();
-        let ended = |event: &Event| &*event.id == "other" && matches!(event.what, What::EventEnded);
+        let ended =
+            |event: &Event| &*event.id == "other" && matches!(event.what, What::EventEnded { .. });
         while observer.next().await.is_some_and(|event| !ended(&event)) {}
         release.send(()).unwrap();
     };

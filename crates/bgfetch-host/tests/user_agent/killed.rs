@@ -98,7 +98,9 @@ async fn a_fetch_of_a_killed_process_ends_without_a_page_and_its_worker_is_told_
     let mut observer = user_agent.engine().unwrap().observe().await.unwrap();
     rest.open();
     assert_eq!(lines.recv().await.unwrap(), "told of film");
-    while observer.next().await.is_some_and(|event| !matches!(event.what, What::EventEnded)) {}
+    while observer.next().await.is_some_and(|event| !matches!(event.what, What::EventEnded { .. }))
+    {
+    }
     user_agent.shutdown().await.unwrap();
     assert!(lines.recv().await.is_none());
 

@@ -3,10 +3,12 @@
 //!
 //! Where the spec's algorithm waits, `Stage` has a name for it.
 
+use core::time::Duration;
+
 use crate::action::{Action, Observation};
 use crate::background_fetch::{BackgroundFetch, Stage};
 use crate::context::{Context, Effect};
-use crate::delivery::Redelivery;
+use crate::delivery::{Outcome, Redelivery, Rejection};
 use crate::response::{FailureReason, RecordResult};
 use crate::store_op::{FetchResult, StoreOp};
 use crate::timers::Timer;
@@ -95,54 +97,130 @@ impl BackgroundFetch {
         ctx.observe(Observation::Settled(self.info.key, result));
     }
 
-    /// Steps 8.8 to 8.13, the event is chosen by the result and fired.
+    /// Steps 8.8 to 8.13, the event is chosen by the result and fired, unless nobody would hear it.
     pub(crate) fn fire_settled_event(&mut self, ctx: &mut Context) {
         ctx.timers.clear(Timer::ClientsApplied(self.info.key));
-        if let (Stage::AwaitingClients | Stage::AwaitingRedelivery, Some(result)) =
-            (self.stage, self.result)
-        {
-            self.stage = Stage::Delivering;
-            ctx.act(Action::FireSettledEvent(self.info.key, result));
-        }
-    }
-
-    /// Step 8.14.1, the event is no longer active. DEVIATION: the spec fires it once, whether or
-    /// not a worker handled it; here it is fired again until one did, within bounds (ruling 7).
-    pub(crate) fn event_ended(&mut self, ctx: &mut Context, handled: bool) {
-        if self.stage != Stage::Delivering {
+        if !matches!(self.stage, Stage::AwaitingClients | Stage::AwaitingRedelivery) {
             return;
         }
-        if handled {
-            return self.end_delivery(ctx);
-        }
-        self.delivery_attempts = self.delivery_attempts.saturating_add(1);
-        let settled_at = self.settled_at.unwrap_or(ctx.now.wall);
-        let entropy = ctx.rng.u64(..);
-        match ctx.config.delivery.next(self.delivery_attempts, settled_at, ctx.now.wall, entropy) {
-            Redelivery::GiveUp => self.end_delivery(ctx),
-            Redelivery::After(delay) => {
-                self.stage = Stage::AwaitingRedelivery;
-                ctx.store(StoreOp::SetDeliveryAttempts(self.info.key, self.delivery_attempts));
-                ctx.timers.set(Timer::Redeliver(self.info.key), ctx.now.monotonic.after(delay));
+        match ctx.holds_events(&self.info.registration) {
+            None => self.fire(ctx),
+            Some(reason) => {
+                self.await_worker(ctx);
+                let (fetch, next) = (self.info.key, Redelivery::WhenAsked);
+                ctx.observe(Observation::EventNotHandled { fetch, reason, next });
             }
         }
     }
 
-    fn end_delivery(&mut self, ctx: &mut Context) {
+    fn fire(&mut self, ctx: &mut Context) {
+        let Some(result) = self.result else {
+            return;
+        };
+        ctx.timers.clear(Timer::Redeliver(self.info.key));
+        self.stage = Stage::Delivering;
+        self.asked_again = false;
+        let attempt = self.delivery_attempts.saturating_add(1);
+        ctx.observe(Observation::EventFired { fetch: self.info.key, result, attempt });
+        ctx.act(Action::FireSettledEvent(self.info.key, result));
+    }
+
+    /// The event stays pending until it is asked for, or its time to live ends.
+    pub(crate) fn await_worker(&mut self, ctx: &mut Context) {
+        self.stage = Stage::AwaitingWorker;
+        if let Some(left) = self.lives_for(ctx) {
+            ctx.timers.set(Timer::Redeliver(self.info.key), ctx.now.monotonic.after(left));
+        }
+    }
+
+    fn lives_for(&self, ctx: &Context) -> Option<Duration> {
+        let settled_at = self.settled_at.unwrap_or(ctx.now.wall);
+        ctx.config.delivery.lives_for(self.delivery_attempts, settled_at, ctx.now)
+    }
+
+    /// Somebody asks for the pending events of the registration.
+    pub(crate) fn deliver_pending(&mut self, ctx: &mut Context) {
+        match self.stage {
+            Stage::AwaitingWorker => self.fire(ctx),
+            // The host may be about to say that there is no worker.
+            Stage::Delivering => self.asked_again = true,
+            _ => {}
+        }
+    }
+
+    /// The time for the next attempt has come, or the time to live is over.
+    pub(crate) fn redelivery_due(&mut self, ctx: &mut Context) {
+        match self.stage {
+            Stage::AwaitingRedelivery => self.fire_settled_event(ctx),
+            Stage::AwaitingWorker if self.lives_for(ctx) == Some(Duration::ZERO) => {
+                self.give_up(ctx);
+            }
+            // The wall clock was set back meanwhile.
+            Stage::AwaitingWorker => self.await_worker(ctx),
+            _ => {}
+        }
+    }
+
+    /// Step 8.14.1, the event is no longer active. DEVIATION: the spec fires it once, whether or
+    /// not a worker handled it; here it is fired again until one did, within bounds.
+    pub(crate) fn event_ended(&mut self, ctx: &mut Context, outcome: Outcome) {
+        if self.stage != Stage::Delivering {
+            return;
+        }
+        let reason = match outcome {
+            Outcome::Handled { rejection } => {
+                let effect = Effect::DeliveryEnded(self.info.key, true, rejection);
+                return self.end_delivery(ctx, effect);
+            }
+            Outcome::NotHandled(reason) => reason,
+        };
+        if reason.worker_was_started() {
+            self.delivery_attempts = self.delivery_attempts.saturating_add(1);
+            ctx.store(StoreOp::SetDeliveryAttempts(self.info.key, self.delivery_attempts));
+        } else if self.asked_again {
+            return self.fire(ctx);
+        }
+        let (attempts, now) = (self.delivery_attempts, ctx.now);
+        let settled_at = self.settled_at.unwrap_or(now.wall);
+        let entropy = ctx.rng.u64(..);
+        let next = ctx.config.delivery.next(&reason, attempts, settled_at, now, entropy);
+        ctx.observe(Observation::EventNotHandled { fetch: self.info.key, reason, next });
+        match next {
+            Redelivery::GiveUp => self.give_up(ctx),
+            Redelivery::WhenAsked => self.await_worker(ctx),
+            Redelivery::After(delay) => {
+                self.stage = Stage::AwaitingRedelivery;
+                ctx.timers.set(Timer::Redeliver(self.info.key), now.monotonic.after(delay));
+            }
+        }
+    }
+
+    /// The event is over: the store deletes the records, and then `effect` follows.
+    pub(crate) fn end_delivery(&mut self, ctx: &mut Context, effect: Effect) {
+        ctx.timers.clear(Timer::Redeliver(self.info.key));
         self.stage = Stage::EndingDelivery;
         ctx.store(StoreOp::EndDelivery(self.info.key));
-        ctx.after_commit(Effect::DeliveryEnded(self.info.key));
+        ctx.after_commit(effect);
+    }
+
+    fn give_up(&mut self, ctx: &mut Context) {
+        self.end_delivery(ctx, Effect::DeliveryEnded(self.info.key, false, None));
     }
 
     /// Steps 8.14.2 and 3, the records are no longer available.
-    pub(crate) fn delivery_ended(&mut self, ctx: &mut Context) {
+    pub(crate) fn delivery_ended(
+        &mut self,
+        ctx: &mut Context,
+        handled: bool,
+        rejection: Option<Rejection>,
+    ) {
         self.stage = Stage::Finished;
         ctx.account(&self.info.registration.storage_key).release(self.reserved());
         self.records_available = false;
         self.records.clear();
         let update = self.snapshot();
         ctx.act(Action::UpdateClients { fetch: self.info.key, update, settled: false });
-        ctx.observe(Observation::EventEnded(self.info.key));
+        ctx.observe(Observation::EventEnded { fetch: self.info.key, handled, rejection });
     }
 
     /// The quota that this fetch takes: its responses' and its request bodies', as long as they

@@ -17,8 +17,11 @@ pub struct Display {
     pub title: String,
     /// Whether to indicate that bandwidth is being used.
     pub uses_bandwidth: bool,
-    /// Whether the user may dismiss the UI; until then only aborting makes it go away.
+    /// Whether the user may dismiss the UI; until then only aborting makes it go away. Before it is
+    /// [`over`](Self::over), dismissing deletes bytes that its worker has not seen.
     pub dismissible: bool,
+    /// Whether nothing more comes of it: it settled, and its event was handled or given up.
+    pub over: bool,
     /// Whether pausing and resuming may be offered.
     pub pausable: bool,
     /// Why it does not go on, or none.
@@ -49,9 +52,10 @@ impl BackgroundFetch {
             // SPEC-ISSUE(4): the spec says "result is not the empty string", which would show
             // bandwidth in use only after the fetch ended.
             uses_bandwidth: self.result.is_none() && pause_reason.is_none(),
-            // The spec allows it from the result on; here also the worker must have been told, so
-            // that dismissing never loses an event.
-            dismissible: self.stage == Stage::Finished,
+            // The spec allows it from the result on; here the worker is told first. Where none is
+            // there to be told, the bytes that wait are the user's to give up.
+            dismissible: matches!(self.stage, Stage::AwaitingWorker | Stage::Finished),
+            over: self.stage == Stage::Finished,
             pausable: self.is_pausable(),
             pause_reason,
             downloaded: self.stored_body_bytes_total(),

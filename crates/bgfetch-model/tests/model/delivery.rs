@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
-use bgfetch_model::action::{Action, Reply};
+use bgfetch_model::action::{Action, Observation, Reply};
+use bgfetch_model::background_fetch_manager::fetch::FetchOptions;
 use bgfetch_model::config::Config;
+use bgfetch_model::delivery::{NotHandledReason, Redelivery};
 use bgfetch_model::error::CallError;
+use bgfetch_model::ids::FetchKey;
 use bgfetch_model::response::FailureReason;
 
 use crate::world::origin::Plan;
-use crate::world::{Hold, World, registration};
+use crate::world::{Hold, World, get, registration};
 
-fn settled(world: &mut World, path: &str) -> bgfetch_model::ids::FetchKey {
+fn settled(world: &mut World, path: &str) -> FetchKey {
     let request = world.serve_planned(path, []);
     let fetch = world.fetch([request]);
     world.run_now();
@@ -88,6 +91,147 @@ fn delivery_is_given_up_after_the_last_attempt() {
     world.run();
     assert_eq!(world.fired(fetch).len(), 10);
     assert!(!world.bgfetch(fetch).records_available());
+}
+
+/// What observers were told of a fetch's event.
+fn told(world: &World, key: FetchKey) -> Vec<Observation> {
+    let of_event = |observation: &Observation| match observation {
+        Observation::EventFired { fetch, .. }
+        | Observation::EventNotHandled { fetch, .. }
+        | Observation::EventEnded { fetch, .. } => *fetch == key,
+        _ => false,
+    };
+    world.observations().into_iter().map(|(_, told)| told).filter(of_event).collect()
+}
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+#[test]
+fn without_a_worker_an_event_waits_for_a_month_and_over_fifty_openings() {
+    for reason in [NotHandledReason::NoActiveWorker, NotHandledReason::NotYet] {
+        let mut world = World::new();
+        world.no_worker = Some(reason);
+        let fetch = settled(&mut world, "/a");
+        for _ in 0..50 {
+            world.pass(DAY);
+            assert_eq!(world.model.poll_timeout(), None, "nothing is woken for it");
+            world.crash(0, |length| length);
+            world.run_now();
+        }
+        assert_eq!(world.store.fetch(fetch).delivery_attempts, 0);
+        world.no_worker = None;
+        world.register(registration(), true);
+        world.run();
+        assert!(world.store.files.is_empty());
+        let last = told(&world, fetch).pop();
+        assert_eq!(last, Some(Observation::EventEnded { fetch, handled: true, rejection: None }));
+    }
+}
+
+#[test]
+fn an_event_waits_until_its_registration_is_registered_in_this_life() {
+    let mut world = World::new();
+    world.hold(Hold::Events);
+    let fetch = settled(&mut world, "/a");
+    world.registers = false;
+    world.crash(0, |length| length);
+    world.let_go(Hold::Events);
+    world.log.clear();
+    world.pass(DAY);
+    assert_eq!(world.fired(fetch), []);
+    // The store knows it, but nobody said that it is still there.
+    let early = world.deliver_pending(registration());
+    assert_eq!(world.reply(early), Some(Err(CallError::NoActiveWorker)));
+    world.register(registration(), false);
+    world.run();
+    assert_eq!(world.fired(fetch), []);
+    world.register(registration(), true);
+    world.run();
+    assert_eq!(world.fired(fetch).len(), 1);
+    assert!(!world.bgfetch(fetch).records_available());
+}
+
+#[test]
+fn held_events_are_fired_when_they_are_asked_for() {
+    let mut world = World::with(Config { hold_events: true, ..Config::default() });
+    let fetches = [settled(&mut world, "/a"), settled(&mut world, "/b")];
+    world.run();
+    for fetch in fetches {
+        assert_eq!(world.fired(fetch), []);
+        let waits = Observation::EventNotHandled {
+            fetch,
+            reason: NotHandledReason::NotYet,
+            next: Redelivery::WhenAsked,
+        };
+        assert_eq!(told(&world, fetch).pop(), Some(waits));
+    }
+    let asked = world.deliver_pending(registration());
+    assert_eq!(world.reply(asked), Some(Ok(Reply::Done)));
+    world.run();
+    for fetch in fetches {
+        assert_eq!(world.fired(fetch).len(), 1);
+    }
+    let later = settled(&mut world, "/c");
+    world.run();
+    assert_eq!(world.fired(later), [], "what comes later is held again");
+}
+
+#[test]
+fn an_event_that_is_asked_for_while_the_host_looks_for_a_worker_is_fired_once_more() {
+    let mut world = World::new();
+    world.no_worker = Some(NotHandledReason::NoActiveWorker);
+    world.hold(Hold::Events);
+    let fetch = settled(&mut world, "/a");
+    world.deliver_pending(registration());
+    let event = world.steps();
+    world.let_go(Hold::Events);
+    assert!(event.is_empty());
+    world.step(world.steps()[0]);
+    world.no_worker = None;
+    world.run();
+    assert_eq!(world.fired(fetch).len(), 2);
+    assert!(!world.bgfetch(fetch).records_available());
+}
+
+#[test]
+fn a_fetch_whose_event_waits_for_a_worker_can_be_dismissed_and_frees_its_quota() {
+    let mut world = World::new();
+    world.set_quota(150);
+    world.no_worker = Some(NotHandledReason::NoActiveWorker);
+    let fetch = settled(&mut world, "/a");
+    assert!(world.bgfetch(fetch).display().dismissible && !world.bgfetch(fetch).display().over);
+    let promising = || FetchOptions { download_total: 100, ..FetchOptions::default() };
+    let full = world.call_fetch("full", vec![get("/b")], promising());
+    world.run_now();
+    assert_eq!(world.reply(full), Some(Err(CallError::QuotaExceeded)));
+    let dismissed = world.dismiss(fetch);
+    assert_eq!(world.reply(dismissed), None, "the store comes first");
+    world.run();
+    assert_eq!(world.reply(dismissed), Some(Ok(Reply::Done)));
+    assert!(world.model.fetch(fetch).is_none() && world.store.files.is_empty());
+    let ended = Observation::EventEnded { fetch, handled: false, rejection: None };
+    assert_eq!(told(&world, fetch).pop(), Some(ended));
+    let fits = world.call_fetch("fits", vec![get("/b")], promising());
+    world.run_now();
+    assert!(matches!(world.reply(fits), Some(Ok(Reply::Fetch(_)))));
+}
+
+#[test]
+fn the_time_to_live_ends_an_event_that_was_tried_and_not_in_the_first_hour() {
+    let mut world = World::new();
+    world.unhandled_events = 1;
+    let fetch = settled(&mut world, "/a");
+    world.no_worker = Some(NotHandledReason::NoActiveWorker);
+    world.pass(DAY);
+    assert!(world.bgfetch(fetch).records_available());
+    // The machine was off for a month.
+    world.now.wall = world.now.wall.after(DAY * 30);
+    world.crash(0, |length| length);
+    world.pass(Duration::from_secs(3599));
+    assert!(world.bgfetch(fetch).records_available());
+    world.pass(Duration::from_secs(1));
+    world.run();
+    assert!(world.model.fetch(fetch).is_none_or(|fetch| !fetch.records_available()));
 }
 
 #[test]

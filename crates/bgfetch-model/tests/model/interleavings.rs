@@ -3,6 +3,7 @@
 
 use bgfetch_model::background_fetch_manager::fetch::FetchOptions;
 use bgfetch_model::connectivity::{Connectivity, Reachable};
+use bgfetch_model::delivery::NotHandledReason;
 use bgfetch_model::ids::{CallId, FetchKey, RegistrationKey};
 use bgfetch_model::input::{BodyError, Permission};
 use bgfetch_model::request::Request;
@@ -33,6 +34,8 @@ enum Happening {
     BodyError(Option<BodyError>),
     UnhandledEvents(u32),
     UnreadableBodies(u32),
+    NoWorker(Option<NotHandledReason>),
+    DeliverPending(usize),
     ActiveWorker(usize, bool),
     Unregister(usize),
     Crash {
@@ -94,6 +97,8 @@ fn happening() -> impl Strategy<Value = Happening> {
     let permission =
         vec![Permission::Granted, Permission::Granted, Permission::StartPaused, Permission::Denied];
     let body_error = vec![None, None, Some(BodyError::Unreadable), Some(BodyError::QuotaExceeded)];
+    let no_worker =
+        vec![None, None, Some(NotHandledReason::NoActiveWorker), Some(NotHandledReason::NotYet)];
     prop_oneof![
         120 => any().prop_map(Happening::Step),
         8 => Just(Happening::Jump),
@@ -112,6 +117,8 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => (0..4u32).prop_map(Happening::UnhandledEvents),
         1 => (0..4u32).prop_map(Happening::UnreadableBodies),
         1 => (0..2usize, prop::bool::ANY).prop_map(|(key, active)| Happening::ActiveWorker(key, active)),
+        1 => prop::sample::select(no_worker).prop_map(Happening::NoWorker),
+        1 => (0..2usize).prop_map(Happening::DeliverPending),
         1 => (0..2usize).prop_map(Happening::Unregister),
         2 => (0..4usize, prop_oneof![Just(u64::MAX), 0..60u64])
             .prop_map(|(kept, cut)| Happening::Crash { kept, cut }),
@@ -202,6 +209,10 @@ fn happen(world: &mut World, happening: Happening) {
         Happening::BodyError(error) => world.body_error = error,
         Happening::UnhandledEvents(count) => world.unhandled_events = count,
         Happening::UnreadableBodies(count) => world.unreadable_bodies = count,
+        Happening::NoWorker(reason) => world.no_worker = reason,
+        Happening::DeliverPending(number) => {
+            world.deliver_pending(registration(number));
+        }
         Happening::ActiveWorker(number, active) => {
             world.register(registration(number), active);
         }
@@ -217,7 +228,7 @@ fn happen(world: &mut World, happening: Happening) {
 
 /// Everything works from here on, and everyone wants to go on.
 fn heal(world: &mut World) {
-    (world.unhandled_events, world.unreadable_bodies) = (0, 0);
+    (world.unhandled_events, world.unreadable_bodies, world.no_worker) = (0, 0, None);
     for resource in world.origin.0.values_mut() {
         resource.plans.clear();
         (resource.always, resource.restless) = (Plan::Serve, false);
@@ -227,6 +238,10 @@ fn heal(world: &mut World) {
     let keys: Vec<_> = world.model.fetches().map(|fetch| fetch.key()).collect();
     for key in keys {
         world.set_paused(key, false);
+    }
+    let registrations: Vec<_> = world.model.registrations().cloned().collect();
+    for registration in registrations {
+        world.register(registration, true);
     }
 }
 

@@ -3,8 +3,9 @@
 use bgfetch_model::action::{Action, Reply};
 use bgfetch_model::attempt::{AttemptCommand, AttemptEvent};
 use bgfetch_model::connectivity::Connectivity;
+use bgfetch_model::delivery::{NotHandledReason, Outcome};
 use bgfetch_model::header_list::HeaderList;
-use bgfetch_model::ids::{Generation, RecordIndex, RecordKey};
+use bgfetch_model::ids::{CallId, Generation, RecordIndex, RecordKey};
 use bgfetch_model::input::Input;
 use bgfetch_model::model::Model;
 use bgfetch_model::response::{FailureReason, RecordResult, ResponseHead, ResponseType};
@@ -254,8 +255,11 @@ fn numbers_that_add_up_to_more_than_fits_do_no_harm() {
     let mut model = Model::open(world.config.clone(), snapshot, world.now);
     let fetch = model.fetch(key).unwrap();
     assert_eq!((fetch.stored_body_bytes_total(), fetch.uploaded()), (u64::MAX, u64::MAX));
+    let (call, registration) = (CallId(0), registration());
+    model.handle(world.now, Input::Register { call, registration, active_worker: true });
     while model.poll_action().is_some() {}
-    model.handle(world.now, Input::EventEnded { fetch: key, handled: false });
+    let outcome = Outcome::NotHandled(NotHandledReason::TimedOut);
+    model.handle(world.now, Input::EventEnded { fetch: key, outcome });
     let ended = std::iter::from_fn(|| model.poll_action());
     assert!(ended.into_iter().any(|action| matches!(action, Action::Commit(..))));
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::common::{TIMEOUTS, dispatcher, event, no_ui};
 use bgfetch_model::delivery::{DeliveryPolicy, Redelivery};
-use bgfetch_model::time::UnixTime;
+use bgfetch_model::time::{Now, UnixTime};
 use bgfetch_sw::mock::{Behaviour, ScriptedHost};
 use bgfetch_sw::{
     BoxFuture, DispatchError, Dispatcher, EventKind, FunctionalEvent, NotActive, NotHandledReason,
@@ -44,7 +44,9 @@ async fn a_worker_that_is_missing_or_does_not_start_has_not_handled_it() {
     let missing = Outcome::NotHandled(NotHandledReason::NoActiveWorker);
     let failed = Outcome::NotHandled(NotHandledReason::StartFailed("scripted".into()));
     let at_once = Duration::ZERO;
+    let not_yet = Outcome::NotHandled(NotHandledReason::NotYet);
     assert_eq!(fire(Behaviour::Absent).await, (missing, false, at_once));
+    assert_eq!(fire(Behaviour::NotYet).await, (not_yet, false, at_once));
     assert_eq!(fire(Behaviour::FailToStart).await, (failed, false, at_once));
 }
 
@@ -250,6 +252,7 @@ async fn events_of_one_registration_do_not_wait_for_each_other() {
 async fn with_the_policy_an_event_is_fired_until_it_is_handled() {
     let host = ScriptedHost::new([
         Behaviour::Absent,
+        Behaviour::NotYet,
         Behaviour::FailToStart,
         Behaviour::CrashAfterListeners,
         Behaviour::NeverSettle,
@@ -257,17 +260,18 @@ async fn with_the_policy_an_event_is_fired_until_it_is_handled() {
     ]);
     let (dispatcher, policy) = (dispatcher(&host), DeliveryPolicy::default());
     let mut attempts = 0;
-    while let Redelivery::After(wait) = policy.next(attempts, UnixTime(0), UnixTime(0), 1) {
-        tokio::time::sleep(wait).await;
-        let outcome = dispatcher.fire(event(EventKind::Success, 1)).await;
-        if outcome.is_handled() {
-            break;
+    while let Outcome::NotHandled(reason) = dispatcher.fire(event(EventKind::Success, 1)).await {
+        attempts += u32::from(reason.worker_was_started());
+        match policy.next(&reason, attempts, UnixTime(0), Now::default(), 1) {
+            Redelivery::After(wait) => tokio::time::sleep(wait).await,
+            // Somebody asks at once.
+            Redelivery::WhenAsked => {}
+            Redelivery::GiveUp => break,
         }
-        attempts += 1;
     }
     let received = host.received();
-    assert_eq!((attempts, received.len()), (4, 5));
+    assert_eq!((attempts, received.len()), (3, 6));
     let ran: Vec<_> = received.iter().map(|event| event.listeners_ran).collect();
-    assert_eq!(ran, [false, false, true, true, true]);
+    assert_eq!(ran, [false, false, false, true, true, true]);
     assert!(received.iter().all(|event| event.id == "fetch-1"));
 }

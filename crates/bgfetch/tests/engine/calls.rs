@@ -249,6 +249,6 @@ async fn bodies_and_promises_must_fit_the_quota() {
     assert_eq!(seen(second().await.unwrap_err()), exceeded);
     drop(hold);
     assert_eq!(first.settled().await.unwrap(), Ok(()));
-    until(&mut observer, |what| matches!(what, What::EventEnded)).await;
+    until(&mut observer, |what| matches!(what, What::EventEnded { .. })).await;
     assert_eq!(second().await.unwrap().settled().await.unwrap(), Ok(()));
 }

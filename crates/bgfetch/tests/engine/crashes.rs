@@ -98,7 +98,7 @@ impl Scenario {
         fetch.settled().await.map(drop)?;
         loop {
             match observer.next().await.map(|event| event.what) {
-                Some(What::EventEnded) => return Ok(()),
+                Some(What::EventEnded { .. }) => return Ok(()),
                 Some(_) => {}
                 // The engine is closed.
                 None => return fetch.settled().await.map(drop),
@@ -112,10 +112,11 @@ impl Scenario {
         let engine = self.agent.open(self.worker());
         let mut observer = engine.observe().await.unwrap();
         let jobs = engine.ui().jobs().await.unwrap();
+        self.agent.register(&engine).await;
         let told = *self.told.lock().unwrap();
         assert!(!jobs.is_empty() || !told.registered, "a fetch was lost");
         if jobs.iter().any(|job| !job.records.is_empty()) {
-            until(&mut observer, |what| matches!(what, What::EventEnded)).await;
+            until(&mut observer, |what| matches!(what, What::EventEnded { .. })).await;
         }
         assert_eq!(jobs.is_empty(), self.seen.lock().unwrap().is_empty());
         engine.shutdown().await.unwrap();

@@ -1,15 +1,21 @@
 //! Rulings 7, 19 and 20: the worker's event comes at least once, and the records wait for it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bgfetch::embedder::WallClock;
 use bgfetch::mock::{Behaviour, Received, ScriptedHost};
 use bgfetch::{
-    DomException, Engine, EventKind, FetchOptions, MatchOptions, NotActive, RecordError, UiUpdate,
+    CallError, DomException, Engine, EventKind, FetchOptions, MatchOptions, NotActive,
+    NotHandledReason, Principal, RecordError, Redelivery, RegistrationKey, UiUpdate, UnixTime,
     UpdateUiError, What,
 };
 use bgfetch_testkit::{MIB, Origin, Resource};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use crate::common::{Agent, Network, ok, record_bodies, records_of, until};
+use crate::common::{Agent, Network, ok, record_bodies, records_of, site, until};
 
 /// A fetch of one film, of which the worker's events meet `script`; what came of them when
 /// delivery was over.
@@ -24,7 +30,7 @@ async fn deliver(script: impl IntoIterator<Item = Behaviour>) -> Vec<Received> {
     let url = origin.url("/film");
     let fetch = manager.fetch("film", [url], FetchOptions::default()).await;
     fetch.unwrap();
-    until(&mut observer, |what| matches!(what, What::EventEnded)).await;
+    until(&mut observer, |what| matches!(what, What::EventEnded { .. })).await;
     engine.shutdown().await.unwrap();
     host.received()
 }
@@ -38,7 +44,6 @@ fn ran(received: &[Received]) -> Vec<bool> {
 #[tokio::test]
 async fn an_event_that_no_worker_handled_is_fired_again() {
     for (behaviour, listeners_ran) in [
-        (Behaviour::Absent, false),
         (Behaviour::FailToStart, false),
         (Behaviour::CrashBeforeListeners, false),
         (Behaviour::CrashAfterListeners, true),
@@ -59,7 +64,7 @@ async fn a_handler_that_threw_or_rejected_has_handled_the_event() {
 
 #[tokio::test]
 async fn delivery_is_given_up_after_so_many_attempts() {
-    assert_eq!(ran(&deliver([Behaviour::Absent]).await), [false; 3]);
+    assert_eq!(ran(&deliver([Behaviour::FailToStart]).await), [false; 3]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -74,7 +79,7 @@ async fn a_worker_that_hangs_is_given_up_and_gets_the_event_again() {
     let manager = agent.manager(&engine).await;
     let urls = ["https://app.test/film"];
     let fetch = manager.fetch("film", urls, FetchOptions::default()).await;
-    until(&mut observer, |what| matches!(what, What::EventEnded)).await;
+    until(&mut observer, |what| matches!(what, What::EventEnded { .. })).await;
     assert_eq!(ran(&host.received()), [false, true, true]);
     drop(fetch);
     engine.shutdown().await.unwrap();
@@ -98,6 +103,7 @@ async fn an_event_that_a_crash_cut_short_comes_again_with_its_records() {
     let host = ScriptedHost::new([record_bodies(&agent)]);
     let mut events = host.events();
     let engine = agent.open(host);
+    agent.register(&engine).await;
     let second = events.next().await;
     assert_eq!((second.kind, second.fetch), (first.kind, first.fetch));
     assert!(agent.bodies().await == [film.bytes()]);
@@ -118,8 +124,123 @@ async fn events_wait_for_an_engine_that_has_workers() {
 
     let host = ScriptedHost::new([]);
     let mut events = host.events();
-    let engine = agent.open(host);
+    let engine = agent.open(host.clone());
+    // What the store alone knows has nobody yet who would start its worker.
+    let jobs = engine.ui().jobs().await.unwrap();
+    assert!(jobs[0].display.dismissible && !jobs[0].display.over);
+    assert!(host.received().is_empty());
+    agent.register(&engine).await;
     assert_eq!(events.next().await.kind, EventKind::Success);
+    engine.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_host_that_says_not_yet_is_asked_again_when_somebody_says_so() {
+    let (origin, agent) = (Origin::start(), Agent::start());
+    origin.serve("/film", Resource::new(1, 10));
+    let host = ScriptedHost::new([Behaviour::NotYet, Behaviour::Absent, Behaviour::Reject]);
+    let engine = agent.open(host);
+    let mut observer = engine.observe().await.unwrap();
+    let registration = agent.register(&engine).await;
+    let manager = registration.background_fetch().acting_for(Principal::User);
+    manager.fetch("film", [origin.url("/film")], FetchOptions::default()).await.unwrap();
+    let mut told = Vec::new();
+    for asked in 0..3 {
+        if asked > 0 {
+            registration.deliver_pending().await.unwrap();
+        }
+        let about_the_event = |what: &What| match what {
+            What::EventNotHandled { .. } | What::EventEnded { .. } => true,
+            What::EventFired { kind, attempt } => {
+                assert_eq!((*kind, *attempt), (EventKind::Success, 1), "nothing was tried yet");
+                false
+            }
+            _ => false,
+        };
+        told.push(until(&mut observer, about_the_event).await.what);
+    }
+    let next = Redelivery::WhenAsked;
+    let [
+        What::EventNotHandled { reason: NotHandledReason::NotYet, next: first },
+        What::EventNotHandled { reason: NotHandledReason::NoActiveWorker, next: second },
+        What::EventEnded { handled: true, rejection: Some(rejection) },
+    ] = told.as_slice()
+    else {
+        panic!("{told:?}");
+    };
+    assert_eq!((*first, *second), (next, next));
+    assert_eq!(rejection.to_string(), "scripted");
+    engine.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn held_events_wait_for_deliver_pending_or_the_word_that_the_worker_is_there() {
+    let (origin, agent) = (Origin::start(), Agent::start());
+    origin.serve("/film", Resource::new(1, 10));
+    let host = ScriptedHost::new([]);
+    let engine = agent.open_with(agent.builder(host.clone()).hold_events());
+    let mut observer = engine.observe().await.unwrap();
+    let registration = agent.register(&engine).await;
+    let manager = registration.background_fetch().acting_for(Principal::User);
+    for (id, by_worker) in [("one", false), ("two", true)] {
+        let fetch = manager.fetch(id, [origin.url("/film")], FetchOptions::default()).await;
+        let fetch = fetch.unwrap();
+        let held = |what: &What| matches!(what, What::EventNotHandled { .. });
+        until(&mut observer, held).await;
+        assert!(fetch.records_available());
+        if by_worker {
+            registration.set_active_worker(true).await.unwrap();
+        } else {
+            registration.deliver_pending().await.unwrap();
+        }
+        let ended = |what: &What| matches!(what, What::EventEnded { handled: true, .. });
+        assert_eq!(&*until(&mut observer, ended).await.id, id);
+    }
+    assert_eq!(host.received().len(), 2);
+    let stranger = agent.path().join("nobody");
+    let scope = url::Url::from_directory_path(stranger).unwrap();
+    let stranger = engine.registration(RegistrationKey { storage_key: site(), scope });
+    let refused = stranger.deliver_pending().await.unwrap_err();
+    assert_eq!(refused.call_error(), Some(CallError::NoActiveWorker));
+    engine.shutdown().await.unwrap();
+}
+
+/// A wall clock that is set.
+#[derive(Clone, Default)]
+struct SetClock(Arc<AtomicU64>);
+
+impl WallClock for SetClock {
+    fn now(&self) -> UnixTime {
+        UnixTime(self.0.load(Ordering::Relaxed))
+    }
+}
+
+#[tokio::test]
+async fn a_download_outlasts_fifty_openings_without_a_host_and_a_month() {
+    const DAY: u64 = 24 * 60 * 60 * 1000;
+    let (origin, agent, clock) = (Origin::start(), Agent::start(), SetClock::default());
+    let film = Resource::new(1, MIB);
+    origin.serve("/film", film.clone());
+    let open = || {
+        let builder = Engine::builder().directory(agent.path()).wall_clock(clock.clone());
+        builder.configure(|config| config.delivery.base_delay = Duration::ZERO).open().unwrap()
+    };
+    let engine = open();
+    let manager = agent.manager(&engine).await;
+    let fetch = manager.fetch("film", [origin.url("/film")], FetchOptions::default()).await;
+    assert_eq!(fetch.unwrap().settled().await.unwrap(), Ok(()));
+    engine.shutdown().await.unwrap();
+    for _ in 0..50 {
+        clock.0.fetch_add(DAY, Ordering::Relaxed);
+        let engine = open();
+        agent.register(&engine).await;
+        engine.shutdown().await.unwrap();
+    }
+
+    let host = ScriptedHost::new([record_bodies(&agent)]);
+    let engine = agent.open_with(agent.builder(host).wall_clock(clock.clone()));
+    agent.register(&engine).await;
+    assert!(agent.bodies().await == [film.bytes()]);
     engine.shutdown().await.unwrap();
 }
 
@@ -149,7 +270,7 @@ async fn records_are_readable_until_the_event_ended_and_open_readers_keep_their_
     assert_eq!(agent.body_files().len(), 1);
 
     gate.send_replace(true);
-    until(&mut observer, |what| matches!(what, What::EventEnded)).await;
+    until(&mut observer, |what| matches!(what, What::EventEnded { .. })).await;
     let refused = fetch.match_all(None, MatchOptions::default()).await;
     let refused = refused.unwrap_err();
     assert_eq!(refused.dom_exception(), DomException::InvalidStateError);
@@ -175,7 +296,7 @@ async fn update_ui(behaviour: Behaviour) -> (Vec<Result<(), UpdateUiError>>, Str
     let url = origin.url("/film");
     let options = FetchOptions { title: "before".into(), ..FetchOptions::default() };
     manager.fetch("film", [url], options).await.unwrap();
-    until(&mut observer, |what| matches!(what, What::EventEnded)).await;
+    until(&mut observer, |what| matches!(what, What::EventEnded { .. })).await;
     let calls = match behaviour {
         Behaviour::UpdateUiTwice(_) => 2,
         _ => 1,
@@ -215,7 +336,7 @@ async fn a_click_reaches_the_worker_also_after_the_end() {
     engine.ui().click(fetch.key()).await.unwrap();
     assert_eq!(events.next().await.kind, EventKind::Click);
     drop(hold);
-    until(&mut observer, |what| matches!(what, What::EventEnded)).await;
+    until(&mut observer, |what| matches!(what, What::EventEnded { .. })).await;
     assert_eq!(events.next().await.kind, EventKind::Success);
     let ui = engine.ui();
     let newest = ui.newest(manager.registration().clone(), "film".into()).await;

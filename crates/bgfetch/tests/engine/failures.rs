@@ -36,6 +36,7 @@ async fn a_commit_that_fails_stops_the_engine_with_its_reason_and_loses_nothing(
     let host = ScriptedHost::new([record_bodies(&agent)]);
     let mut events = host.events();
     let engine = agent.open(host);
+    agent.register(&engine).await;
     assert_eq!(events.next().await.kind, EventKind::Success);
     assert!(agent.bodies().await == [film.bytes()]);
     assert_eq!(origin.requests().len(), 1, "every byte was there");

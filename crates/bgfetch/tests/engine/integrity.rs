@@ -332,6 +332,7 @@ async fn a_crash_in_mid_verification_is_made_good_without_a_request() {
     let mut events = host.events();
     it.door.open();
     let engine = it.agent.open(host);
+    it.agent.register(&engine).await;
     assert_eq!(events.next().await.kind, EventKind::Success);
     assert_eq!(it.agent.bodies().await, [it.film.bytes()]);
     assert_eq!(it.origin.requests().len(), 1);

@@ -68,6 +68,7 @@ async fn a_fetch_that_the_user_paused_is_still_paused_after_a_crash() {
     assert_eq!(job.display.pause_reason, Some(PauseReason::User));
     assert_eq!(origin.requests().len(), 1);
     engine.ui().resume(job.key).await.unwrap();
+    agent.register(&engine).await;
     assert_eq!(events.next().await.kind, EventKind::Success);
     assert_eq!(origin.requests()[1].range_start(), Some(MIB));
 }

@@ -23,6 +23,7 @@ async fn crash_in_mid_body(film: &Resource, after: impl Into<Script>) -> (Origin
     let host = ScriptedHost::new([record_bodies(&agent)]);
     let mut events = host.events();
     let engine = agent.open(host);
+    agent.register(&engine).await;
     assert_eq!(events.next().await.kind, EventKind::Success);
     let bytes = agent.bodies().await.remove(0);
     engine.shutdown().await.unwrap();

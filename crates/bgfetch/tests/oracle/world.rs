@@ -244,7 +244,8 @@ impl World {
         }
         seen.push(format!("ids: {:?}", self.manager.get_ids().await.unwrap()));
         self.released.add_permits(1);
-        self.until(&mut observer, key, &mut seen, |what| matches!(what, What::EventEnded)).await;
+        self.until(&mut observer, key, &mut seen, |what| matches!(what, What::EventEnded { .. }))
+            .await;
         if call.probes_quota {
             let all = self.can_promise(self.quota).await;
             seen.push(format!("quota: all of it is left: {all}"));
@@ -328,7 +329,7 @@ impl World {
         let mut observer = self.engine.observe().await.unwrap();
         assert!(probe.abort().await.unwrap());
         drop(hold);
-        let ended = |what: &What| matches!(what, What::EventEnded);
+        let ended = |what: &What| matches!(what, What::EventEnded { .. });
         self.until(&mut observer, probe.key(), &mut Vec::new(), ended).await;
         self.engine.ui().dismiss(probe.key()).await.unwrap();
         true

@@ -75,6 +75,10 @@ impl World {
         self.call(|call| Input::Register { call, registration, active_worker })
     }
 
+    pub(crate) fn deliver_pending(&mut self, registration: RegistrationKey) -> CallId {
+        self.call(|call| Input::DeliverPending { call, registration })
+    }
+
     pub(crate) fn unregister(&mut self, registration: RegistrationKey) -> CallId {
         self.call(|call| Input::Unregister { call, registration })
     }

@@ -19,6 +19,7 @@ use std::time::Duration;
 use bgfetch_model::action::{Action, Reply};
 use bgfetch_model::config::Config;
 use bgfetch_model::connectivity::Connectivity;
+use bgfetch_model::delivery::{NotHandledReason, Outcome};
 use bgfetch_model::error::CallError;
 use bgfetch_model::ids::{
     AttemptId, BodyKey, CallId, FetchKey, RecordIndex, RecordKey, RegistrationKey, StorageKey,
@@ -83,8 +84,12 @@ pub(crate) struct World {
     /// Who calls `fetch()`.
     pub(crate) principal: Principal,
     pub(crate) body_error: Option<BodyError>,
-    /// How many of the next events no worker handles.
+    /// How many of the next events the worker does not handle.
     pub(crate) unhandled_events: u32,
+    /// What the worker host says where it starts no worker.
+    pub(crate) no_worker: Option<NotHandledReason>,
+    /// Whether registrations are registered again when the process starts.
+    pub(crate) registers: bool,
     /// How many of the next bodies cannot be read.
     pub(crate) unreadable_bodies: u32,
     pub(crate) chunk: u64,
@@ -160,6 +165,8 @@ impl World {
             principal: Principal::User,
             body_error: None,
             unhandled_events: 0,
+            no_worker: None,
+            registers: true,
             unreadable_bodies: 0,
             chunk: 10,
             held: BTreeSet::new(),
@@ -303,10 +310,16 @@ impl World {
             }
             Step::EndEvent(fetch) => {
                 self.events.remove(&fetch);
-                let handled = self.unhandled_events == 0;
-                self.unhandled_events = self.unhandled_events.saturating_sub(1);
-                self.oracle.event_ended(fetch, handled);
-                self.input(Input::EventEnded { fetch, handled });
+                let outcome = if let Some(reason) = &self.no_worker {
+                    Outcome::NotHandled(reason.clone())
+                } else if self.unhandled_events > 0 {
+                    self.unhandled_events -= 1;
+                    Outcome::NotHandled(NotHandledReason::TimedOut)
+                } else {
+                    Outcome::Handled { rejection: None }
+                };
+                self.oracle.event_ended(fetch, outcome.is_handled());
+                self.input(Input::EventEnded { fetch, outcome });
             }
         }
     }
@@ -420,6 +433,11 @@ impl World {
         self.drain();
         self.set_quota(self.quota);
         self.set_connectivity(self.connectivity.clone());
+        if self.registers {
+            for registration in self.store.registrations.clone() {
+                self.register(registration, true);
+            }
+        }
     }
 
     fn execute(&mut self, action: Action) {

@@ -98,7 +98,7 @@ impl Store {
                 (fetch.result, fetch.settled_at) = (Some(result), Some(at));
             }
             StoreOp::SetDeliveryAttempts(key, attempts) => {
-                assert_eq!(attempts, self.fetch(key).delivery_attempts + 1);
+                assert_eq!(attempts, self.fetch(key).delivery_attempts.saturating_add(1));
                 self.fetch(key).delivery_attempts = attempts;
             }
             StoreOp::EndDelivery(key) => {
