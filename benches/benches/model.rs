@@ -97,6 +97,7 @@ impl World {
             id: "id".into(),
             requests: vec![Request::get(url()); records],
             options: FetchOptions { download_total, ..FetchOptions::default() },
+            sees_active_worker: true,
         })));
         world
     }

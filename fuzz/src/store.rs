@@ -170,6 +170,7 @@ fn call(call: CallId) -> FetchCall {
         id: String::from("another"),
         requests: vec![Request::get("https://a.test/2".parse().unwrap())],
         options: FetchOptions::default(),
+        sees_active_worker: true,
     }
 }
 

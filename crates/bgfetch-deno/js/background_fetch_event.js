@@ -5,10 +5,21 @@
 
 const { core } = __bootstrap;
 const { op_bgfetch_update_ui } = core.ops;
-const { DOMException, webidl } = core.loadExtScript("ext:bgfetch_deno/deno.js");
+const { TypeError } = core.loadExtScript("ext:bgfetch_deno/primordials.js");
+const { asyncOp, configureInterface, DOMException } = core.loadExtScript(
+  "ext:bgfetch_deno/deno.js",
+);
 const { eventInit, ExtendableEvent } = core.loadExtScript("ext:bgfetch_deno/extendable_event.js");
 const { isRegistration } = core.loadExtScript("ext:bgfetch_deno/background_fetch_registration.js");
-const { domString, requiredArguments, uiOptions } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
+const {
+  dictionary,
+  domString,
+  requiredArguments,
+  requiredMember,
+  uiOptions,
+} = core.loadExtScript("ext:bgfetch_deno/webidl.js");
+
+const updateUi = asyncOp(op_bgfetch_update_ui);
 
 class BackgroundFetchEvent extends ExtendableEvent {
   #registration;
@@ -17,7 +28,9 @@ class BackgroundFetchEvent extends ExtendableEvent {
     const prefix = "Failed to construct 'BackgroundFetchEvent'";
     requiredArguments(arguments.length, 2, prefix);
     type = domString(type, prefix, "Argument 1");
-    const { registration, ...inherited } = backgroundFetchEventInit(init, prefix, "Argument 2");
+    // Members of the inherited dictionary come first.
+    const inherited = eventInit(init, prefix, "Argument 2");
+    const { registration } = ownInit(init, prefix, "Argument 2");
     super(type, inherited);
     this.#registration = registration;
   }
@@ -27,7 +40,7 @@ class BackgroundFetchEvent extends ExtendableEvent {
   }
 }
 
-webidl.configureInterface(BackgroundFetchEvent);
+configureInterface(BackgroundFetchEvent);
 
 class BackgroundFetchUpdateUIEvent extends BackgroundFetchEvent {
   /** What the engine calls the event; null for one that a script made. */
@@ -46,7 +59,7 @@ class BackgroundFetchUpdateUIEvent extends BackgroundFetchEvent {
     object.#event = event;
   }
 
-  async updateUI(options = {}) {
+  async updateUI(options = undefined) {
     const event = this.#event;
     const prefix = "Failed to execute 'updateUI' on 'BackgroundFetchUpdateUIEvent'";
     const { title = null, icons = null } = uiOptions(options, prefix, "Argument 1");
@@ -54,26 +67,21 @@ class BackgroundFetchUpdateUIEvent extends BackgroundFetchEvent {
     if (event === null) {
       throw new DOMException("The event was not fired by the user agent", "InvalidStateError");
     }
-    await op_bgfetch_update_ui(event, { title, icons });
+    await updateUi(event, { __proto__: null, title, icons });
   }
 }
 
 const { setEvent } = BackgroundFetchUpdateUIEvent;
 delete BackgroundFetchUpdateUIEvent.setEvent;
-webidl.configureInterface(BackgroundFetchUpdateUIEvent);
+configureInterface(BackgroundFetchUpdateUIEvent);
 
-const ownInit = webidl.createDictionaryConverter("BackgroundFetchEventInit", [
-  { key: "registration", converter: registrationConverter, required: true },
+const ownInit = dictionary("BackgroundFetchEventInit", [
+  requiredMember("registration", registrationConverter),
 ]);
-
-/** `BackgroundFetchEventInit`. Members of the inherited dictionary come first. */
-function backgroundFetchEventInit(value, prefix, context) {
-  return { ...eventInit(value, prefix, context), ...ownInit(value, prefix, context) };
-}
 
 function registrationConverter(value, prefix, context) {
   if (isRegistration(value)) return value;
-  throw new TypeError(`${prefix}: ${context} is not of type BackgroundFetchRegistration`);
+  throw new TypeError(prefix + ": " + context + " is not of type BackgroundFetchRegistration");
 }
 
 return { BackgroundFetchEvent, BackgroundFetchUpdateUIEvent, setEvent };

@@ -3,15 +3,25 @@
 "use strict";
 
 const { core } = __bootstrap;
-const { op_bgfetch_fetch, op_bgfetch_get, op_bgfetch_get_ids, op_bgfetch_start } = core.ops;
+const {
+  op_bgfetch_check_request,
+  op_bgfetch_fetch,
+  op_bgfetch_get,
+  op_bgfetch_get_ids,
+  op_bgfetch_start,
+} = core.ops;
+const { map } = core.loadExtScript("ext:bgfetch_deno/primordials.js");
 const {
   afterMicrotasks,
-  Request,
+  asyncOp,
+  checkBody,
+  configureInterface,
+  illegalConstructor,
   takeBody,
   toStoredRequest,
-  webidl,
 } = core.loadExtScript("ext:bgfetch_deno/deno.js");
 const { isDanglingMarkup } = core.loadExtScript("ext:bgfetch_deno/dangling_markup.js");
+const { fromText, toText } = core.loadExtScript("ext:bgfetch_deno/dom_string.js");
 const { registrationOf } = core.loadExtScript("ext:bgfetch_deno/background_fetch_registration.js");
 const {
   domString,
@@ -20,6 +30,9 @@ const {
   requiredArguments,
 } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
 
+const fetchFromEngine = asyncOp(op_bgfetch_fetch);
+const getFromEngine = asyncOp(op_bgfetch_get);
+const getIdsFromEngine = asyncOp(op_bgfetch_get_ids);
 const create = Symbol("create");
 
 class BackgroundFetchManager {
@@ -28,34 +41,24 @@ class BackgroundFetchManager {
   #hasActiveWorker;
 
   constructor(key = null, scope = null, hasActiveWorker = null) {
-    if (key !== create) webidl.illegalConstructor();
+    if (key !== create) illegalConstructor();
     this.#scope = scope;
     this.#hasActiveWorker = hasActiveWorker;
   }
 
-  async fetch(id, requests, options = {}) {
+  async fetch(id, requests, options = undefined) {
     const scope = this.#scope;
     const prefix = "Failed to execute 'fetch' on 'BackgroundFetchManager'";
     requiredArguments(arguments.length, 2, prefix);
-    id = domString(id, prefix, "Argument 1");
+    id = toText(domString(id, prefix, "Argument 1"));
     requests = requestInfos(requests, prefix, "Argument 2");
     options = fetchOptions(options, prefix, "Argument 3");
 
-    // Step 4.1, each request as the Request constructor makes it, which uses a body up.
-    const objects = requests.map((request) => new Request(request));
-    const stored = objects.map((request, index) => ({
-      request: {
-        ...toStoredRequest(request),
-        dangling_markup: isDanglingMarkup(requests[index]),
-      },
-      body: takeBody(request),
-    }));
+    // The engine refuses an empty id, before it looks at any request.
+    const stored = id === "" ? [] : toStoredRequests(requests);
     // The worker may be activated by now, unknown to this realm: what a script sees when it calls
     // is what counts, not how fast the worker is.
-    if (!this.#hasActiveWorker()) {
-      throw new TypeError(`${prefix}: The registration has no active service worker`);
-    }
-    const key = await op_bgfetch_fetch(scope, id, stored, options);
+    const key = await fetchFromEngine(scope, id, stored, options, this.#hasActiveWorker());
     // Ruling 8b, the work begins when whoever waits for this promise has run.
     afterMicrotasks(() => op_bgfetch_start(key));
     return registrationOf(key);
@@ -65,17 +68,37 @@ class BackgroundFetchManager {
     const scope = this.#scope;
     const prefix = "Failed to execute 'get' on 'BackgroundFetchManager'";
     requiredArguments(arguments.length, 1, prefix);
-    id = domString(id, prefix, "Argument 1");
-    const key = await op_bgfetch_get(scope, id);
+    id = toText(domString(id, prefix, "Argument 1"));
+    const key = await getFromEngine(scope, id);
     return key === null ? undefined : registrationOf(key);
   }
 
   async getIds() {
-    return await op_bgfetch_get_ids(this.#scope);
+    const { list } = await getIdsFromEngine(this.#scope);
+    return map(list, fromText);
   }
 }
 
-webidl.configureInterface(BackgroundFetchManager);
+configureInterface(BackgroundFetchManager);
+
+/**
+ * Steps 4 and 6, the requests as the Request constructor makes them. Each is looked at before the
+ * next one is made, and no body is used up before all are found good.
+ */
+function toStoredRequests(requests) {
+  const stored = map(requests, (info) => {
+    const request = toStoredRequest(info);
+    request.dangling_markup = isDanglingMarkup(info);
+    checkBody(info);
+    op_bgfetch_check_request(request);
+    return request;
+  });
+  return map(stored, (request, index) => ({
+    __proto__: null,
+    request,
+    body: takeBody(requests[index]),
+  }));
+}
 
 /** The manager of the service worker registration with that scope. */
 function newManager(scope, hasActiveWorker) {

@@ -8,9 +8,19 @@ const {
   op_bgfetch_request_body,
   op_bgfetch_response_ready,
 } = core.ops;
-const { fromStoredRequest, newResponse, webidl } = core.loadExtScript("ext:bgfetch_deno/deno.js");
+const { rejected, SafeFinalizationRegistry } = core.loadExtScript(
+  "ext:bgfetch_deno/primordials.js",
+);
+const {
+  asyncOp,
+  configureInterface,
+  fromStoredRequest,
+  illegalConstructor,
+  newResponse,
+} = core.loadExtScript("ext:bgfetch_deno/deno.js");
 const { illegalInvocation } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
 
+const responseReadyInEngine = asyncOp(op_bgfetch_response_ready);
 const create = Symbol("create");
 
 class BackgroundFetchRecord {
@@ -20,7 +30,7 @@ class BackgroundFetchRecord {
   #responseReady = null;
 
   constructor(key = null, matched = null) {
-    if (key !== create) webidl.illegalConstructor();
+    if (key !== create) illegalConstructor();
     this.#matched = matched;
   }
 
@@ -36,19 +46,19 @@ class BackgroundFetchRecord {
       return this.#responseReady ??= responseReady(this.#matched.record);
     } catch {
       // An attribute whose type is a promise does not throw.
-      return Promise.reject(illegalInvocation());
+      return rejected(illegalInvocation());
     }
   }
 }
 
-webidl.configureInterface(BackgroundFetchRecord);
+configureInterface(BackgroundFetchRecord);
 
 async function responseReady(record) {
-  const { head, body } = await op_bgfetch_response_ready(record);
+  const { head, body } = await responseReadyInEngine(record);
   return newResponse(head, body);
 }
 
-const collected = new FinalizationRegistry((record) => op_bgfetch_close_record(record));
+const collected = new SafeFinalizationRegistry((record) => op_bgfetch_close_record(record));
 
 /** An object for a record that matched. */
 function newRecord(matched) {

@@ -10,15 +10,21 @@ const {
   op_bgfetch_match_all,
   op_bgfetch_next_update,
 } = core.ops;
+const { map, SafeFinalizationRegistry, SafeMap, SafeWeakRef } = core.loadExtScript(
+  "ext:bgfetch_deno/primordials.js",
+);
 const {
+  asyncOp,
+  configureInterface,
+  DOMException,
   Event,
   EventTarget,
   fire,
-  Request,
+  illegalConstructor,
   toStoredRequest,
-  webidl,
 } = core.loadExtScript("ext:bgfetch_deno/deno.js");
 const { newRecord } = core.loadExtScript("ext:bgfetch_deno/background_fetch_record.js");
+const { fromText } = core.loadExtScript("ext:bgfetch_deno/dom_string.js");
 const { defineEventHandler } = core.loadExtScript("ext:bgfetch_deno/event_handler.js");
 const {
   cacheQueryOptions,
@@ -27,6 +33,9 @@ const {
   requiredArguments,
 } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
 
+const abortInEngine = asyncOp(op_bgfetch_abort);
+const matchAllInEngine = asyncOp(op_bgfetch_match_all);
+const nextUpdate = asyncOp(op_bgfetch_next_update);
 const create = Symbol("create");
 
 class BackgroundFetchRegistration extends EventTarget {
@@ -36,10 +45,10 @@ class BackgroundFetchRegistration extends EventTarget {
   #attributes;
 
   constructor(key = null, fetch = null) {
-    if (key !== create) webidl.illegalConstructor();
+    if (key !== create) illegalConstructor();
     super();
     this.#key = fetch;
-    this.#attributes = op_bgfetch_attributes(fetch);
+    this.#attributes = attributesOf(fetch);
   }
 
   /** Whether `object` is a registration. */
@@ -48,7 +57,7 @@ class BackgroundFetchRegistration extends EventTarget {
   }
 
   static update(registration) {
-    registration.#attributes = op_bgfetch_attributes(registration.#key);
+    registration.#attributes = attributesOf(registration.#key);
     return registration.#attributes;
   }
 
@@ -85,31 +94,26 @@ class BackgroundFetchRegistration extends EventTarget {
   }
 
   async abort() {
-    return await op_bgfetch_abort(this.#key);
+    return await abortInEngine(this.#key);
   }
 
-  async match(request, options = {}) {
+  async match(request, options = undefined) {
     const key = this.#key;
     const prefix = "Failed to execute 'match' on 'BackgroundFetchRegistration'";
     requiredArguments(arguments.length, 1, prefix);
     request = requestInfo(request, prefix, "Argument 1");
     options = cacheQueryOptions(options, prefix, "Argument 2");
-    const [record] = await op_bgfetch_match_all(key, toQuery(request), options, true);
-    return record && newRecord(record);
+    const { list } = await recordsOf(key, this.#attributes, request, options, true);
+    return list.length === 0 ? undefined : newRecord(list[0]);
   }
 
-  async matchAll(request = undefined, options = {}) {
+  async matchAll(request = undefined, options = undefined) {
     const key = this.#key;
     const prefix = "Failed to execute 'matchAll' on 'BackgroundFetchRegistration'";
-    const query = request === undefined ? null : requestInfo(request, prefix, "Argument 1");
+    if (request !== undefined) request = requestInfo(request, prefix, "Argument 1");
     options = cacheQueryOptions(options, prefix, "Argument 2");
-    const records = await op_bgfetch_match_all(
-      key,
-      query === null ? null : toQuery(query),
-      options,
-      false,
-    );
-    return records.map((record) => newRecord(record));
+    const { list } = await recordsOf(key, this.#attributes, request, options, false);
+    return map(list, newRecord);
   }
 }
 
@@ -121,11 +125,23 @@ defineEventHandler(BackgroundFetchRegistration.prototype, "progress", (object) =
   if (!isRegistration(object)) throw illegalInvocation();
   return object;
 });
-webidl.configureInterface(BackgroundFetchRegistration);
+configureInterface(BackgroundFetchRegistration);
 
-/** What is matched against the records' requests. A Request's body is left alone. */
-function toQuery(request) {
-  return toStoredRequest(typeof request === "string" ? new Request(request) : request);
+/** The attributes of a fetch as they are now. */
+function attributesOf(key) {
+  const attributes = op_bgfetch_attributes(key);
+  attributes.id = fromText(attributes.id);
+  return attributes;
+}
+
+/** A promise for the records that match, or the first of them. */
+function recordsOf(key, { recordsAvailable }, info, options, first) {
+  // Step 1, before a request is made of the argument.
+  if (!recordsAvailable) {
+    throw new DOMException("The records are no longer available", "InvalidStateError");
+  }
+  const query = info === undefined ? null : toStoredRequest(info);
+  return matchAllInEngine(key, query, options, first);
 }
 
 /**
@@ -133,8 +149,8 @@ function toQuery(request) {
  * the engine may say something of their fetch, because a script may have left its listeners with
  * one that it does not hold.
  */
-const instances = new Map();
-const collected = new FinalizationRegistry((key) => {
+const instances = new SafeMap();
+const collected = new SafeFinalizationRegistry((key) => {
   if (instances.get(key)?.deref() === undefined) {
     instances.delete(key);
     op_bgfetch_forget(key);
@@ -154,7 +170,7 @@ function keep(key, registration) {
   if (registration.recordsAvailable) {
     instances.set(key, { deref: () => registration });
   } else {
-    instances.set(key, new WeakRef(registration));
+    instances.set(key, new SafeWeakRef(registration));
     collected.register(registration, key);
   }
 }
@@ -162,7 +178,7 @@ function keep(key, registration) {
 /** Applies the realm's updates in their order, each in a task of its own. */
 async function applyUpdates() {
   for (;;) {
-    const next = op_bgfetch_next_update();
+    const next = nextUpdate();
     // Waiting for updates does not keep an embedder's event loop from ending.
     core.unrefOpPromise(next);
     const changed = await next;

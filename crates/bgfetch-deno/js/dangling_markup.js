@@ -4,15 +4,31 @@
 "use strict";
 
 const { core } = __bootstrap;
-const { webidl } = core.loadExtScript("ext:bgfetch_deno/deno.js");
+const {
+  apply,
+  construct,
+  define,
+  exec,
+  matches,
+  Proxy,
+  SafeWeakSet,
+  stringIncludes,
+} = core.loadExtScript("ext:bgfetch_deno/primordials.js");
+const { parseUrl } = core.loadExtScript("ext:bgfetch_deno/deno.js");
+const { requestInfo } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
 
-const marked = new WeakSet();
+const marked = new SafeWeakSet();
+/** A text without the control characters and spaces at its ends. */
+const INNER = /^[\0-\x20]*([^]*?)[\0-\x20]*$/;
+const TAB_OR_NEWLINE = /[\t\n\r]/;
 
 /** Whether a RequestInfo was made of such a text: the rule of `dangling_markup.rs` in bgfetch-model. */
 function isDanglingMarkup(request) {
   if (typeof request !== "string") return marked.has(request);
-  const inner = request.replace(/^[\0-\x20]+|[\0-\x20]+$/g, "");
-  return /[\t\n\r]/.test(inner) && inner.includes("<");
+  // Most texts have none, and are looked at once.
+  if (!stringIncludes(request, "<")) return false;
+  const inner = exec(INNER, request)[1];
+  return matches(TAB_OR_NEWLINE, inner) && stringIncludes(inner, "<");
 }
 
 function mark(request, original) {
@@ -20,27 +36,30 @@ function mark(request, original) {
   return request;
 }
 
-/** Deno's interface Request as scripts are to have it: it marks what it makes. */
+/**
+ * Deno's interface Request as scripts are to have it: it marks what it makes, and its URLs are
+ * relative to the API base URL.
+ */
 function markingRequest(Request) {
   const { prototype } = Request;
   const { clone } = prototype;
   const patched = {
     clone() {
-      return mark(Reflect.apply(clone, this, []), this);
+      return mark(apply(clone, this, []), this);
     },
   };
   prototype.clone = patched.clone;
   const Marking = new Proxy(Request, {
-    construct(target, [...given], newTarget) {
-      if (given.length > 0) {
-        const prefix = "Failed to construct 'Request'";
-        // Once, as the conversion may run a script.
-        given[0] = webidl.converters.RequestInfo_DOMString(given[0], prefix, "Argument 1");
-      }
-      return mark(Reflect.construct(target, given, newTarget), given[0]);
+    __proto__: null,
+    construct(target, given, newTarget) {
+      if (given.length === 0) return construct(target, given, newTarget);
+      // Once, as the conversion may run a script.
+      const info = requestInfo(given[0], "Failed to construct 'Request'", "Argument 1");
+      given[0] = typeof info === "string" ? parseUrl(info) : info;
+      return mark(construct(target, given, newTarget), info);
     },
   });
-  Object.defineProperty(prototype, "constructor", { value: Marking });
+  define(prototype, "constructor", Marking);
   return Marking;
 }
 

@@ -3,11 +3,25 @@
 "use strict";
 
 const { core } = __bootstrap;
+const {
+  apply,
+  awaitable,
+  define,
+  getterOf,
+  hasOwn,
+  map,
+  SafeWeakSet,
+  toWellFormed,
+  TypeError,
+  uncurryThis,
+} = core.loadExtScript("ext:bgfetch_deno/primordials.js");
 const webidl = core.loadExtScript("ext:deno_webidl/00_webidl.js");
+const { URL } = core.loadExtScript("ext:deno_web/00_url.js");
 const { DOMException, QuotaExceededError } = core.loadExtScript("ext:deno_web/01_dom_exception.js");
 const event = core.loadExtScript("ext:deno_web/02_event.js");
 const abortSignal = core.loadExtScript("ext:deno_web/03_abort_signal.js");
 const streams = core.loadExtScript("ext:deno_web/06_streams.js");
+const { getLocationHref } = core.loadExtScript("ext:deno_web/12_location.js");
 const { headerListFromHeaders } = core.loadExtScript("ext:deno_fetch/20_headers.js");
 const { InnerBody } = core.loadExtScript("ext:deno_fetch/22_body.js");
 const request = core.loadExtScript("ext:deno_fetch/23_request.js");
@@ -15,6 +29,32 @@ const response = core.loadExtScript("ext:deno_fetch/23_response.js");
 
 const { Event, EventTarget } = event;
 const { Request } = request;
+const { Response } = response;
+
+const isPrototypeOf = uncurryThis(Object.prototype.isPrototypeOf);
+const parseUrlOf = URL.parse;
+const hrefOf = getterOf(URL.prototype, "href");
+const headersOfRequest = getterOf(Request.prototype, "headers");
+const headersOfResponse = getterOf(Response.prototype, "headers");
+
+/**
+ * An asynchronous op as a function whose promise `await` takes as it is. Deno calls the op behind
+ * its own function by the op's property `call`, which a page can change on Function.prototype: the
+ * op is given one of its own. To find the op, `call` is changed here for as long as it is looked for.
+ */
+function asyncOp(stub) {
+  const { call } = Function.prototype;
+  let op = null;
+  define(Function.prototype, "call", function () {
+    op = this;
+    // Deno takes what is not undefined for the result.
+    return null;
+  });
+  stub();
+  define(Function.prototype, "call", call);
+  define(op, "call", call);
+  return (a, b, c, d, e) => awaitable(stub(a, b, c, d, e));
+}
 
 /** Fires a trusted event. Exceptions of listeners are reported. */
 function fire(target, toFire) {
@@ -27,6 +67,7 @@ function afterMicrotasks(task) {
   // Counted, so that the event loop takes another turn for it.
   core.immediateRefCount(true);
   core.queueImmediate({
+    __proto__: null,
     _idleNext: null,
     _idlePrev: null,
     _onImmediate: task,
@@ -38,59 +79,115 @@ function afterMicrotasks(task) {
   });
 }
 
+/** Makes an interface of the class. Its objects cannot be serialized. */
+function configureInterface(type) {
+  webidl.configureInterface(type);
+  forbidSerializing(type.prototype);
+}
+
+/** Deno calls what has this name for the serialized form of an object, also of one within another. */
+function forbidSerializing(prototype) {
+  define(prototype, core.hostObjectBrand, () => {
+    throw new DOMException("The object cannot be cloned", "DataCloneError");
+  });
+}
+
+/** What gives the API base URL, where that is another than the realm's location. */
+let baseUrl = getLocationHref;
+
+function setBaseUrl(other) {
+  baseUrl = other;
+}
+
+/** The URL that a text is in this realm, serialized. */
+function parseUrl(text) {
+  const url = apply(parseUrlOf, URL, [toWellFormed(text), baseUrl()]);
+  if (url === null) throw new TypeError("'" + text + "' is not a URL");
+  return hrefOf(url);
+}
+
+function isRequest(value) {
+  if (typeof value !== "object" || value === null) return false;
+  if (!isPrototypeOf(Request.prototype, value)) return false;
+  try {
+    headersOfRequest(value);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** An own member of one of Deno's records, which leave out what has a default. */
+function own(record, name, fallback) {
+  return hasOwn(record, name) ? record[name] ?? fallback : fallback;
+}
+
 /**
- * What the engine keeps of a Request, by the names of `bgfetch::Request`. Its headers are those
- * that the Headers object has now.
+ * What the engine keeps of a RequestInfo, by the names of `bgfetch::Request`. A Request's headers are
+ * those that the Headers object has now, and its body is left alone.
  */
-function toStoredRequest(object) {
-  const inner = request.toInnerRequest(object);
+function toStoredRequest(info) {
+  if (typeof info === "string") return { __proto__: null, method: "GET", url: parseUrl(info) };
+  const inner = request.toInnerRequest(info);
   return {
+    __proto__: null,
     method: inner.method,
     url: inner.url(),
-    headers: headerListFromHeaders(object.headers),
-    mode: inner.mode ?? "cors",
-    credentials: inner.credentialsMode ?? "same-origin",
+    headers: headerListFromHeaders(headersOfRequest(info)),
+    mode: own(inner, "mode", "cors"),
+    credentials: own(inner, "credentialsMode", "same-origin"),
     redirect: inner.redirectMode,
-    cache: inner.cacheMode ?? "default",
-    referrer: toStoredReferrer(inner.referrer),
-    referrer_policy: inner.referrerPolicy || "empty",
-    integrity: inner.integrity ?? "",
+    cache: own(inner, "cacheMode", "default"),
+    referrer: toStoredReferrer(own(inner, "referrer", "client")),
+    referrer_policy: own(inner, "referrerPolicy", "") || "empty",
+    integrity: own(inner, "integrity", ""),
+    keepalive: own(inner, "keepalive", false),
   };
 }
 
 function toStoredReferrer(referrer) {
-  const keyword = referrer ?? "client";
-  return keyword === "client" || keyword === "no-referrer" ? keyword : { url: keyword };
+  const isKeyword = referrer === "client" || referrer === "no-referrer";
+  return isKeyword ? referrer : { __proto__: null, url: referrer };
 }
 
 /** A Request of what the engine kept; its headers are immutable. */
 function fromStoredRequest(stored, bodyResource) {
   const body = bodyResource === null ? null : bodyOf(bodyResource);
   // What is empty was left out.
-  const { headers: list = [], integrity = "" } = stored;
-  const headers = () => list.map(([name, value]) => [name, value]);
+  const { headers: list = [], integrity = "", keepalive = false } = stored;
+  const headers = () => map(list, (header) => [header[0], header[1]]);
   const inner = request.newInnerRequest(stored.method, stored.url, headers, body, false);
   inner.redirectMode = stored.redirect;
   inner.mode = stored.mode;
   inner.credentialsMode = stored.credentials;
   inner.cacheMode = stored.cache;
   inner.integrity = integrity;
+  inner.keepalive = keepalive;
   inner.referrer = stored.referrer.url ?? stored.referrer;
   inner.referrerPolicy = stored.referrer_policy === "empty" ? "" : stored.referrer_policy;
   return request.fromInnerRequest(inner, "immutable");
 }
 
-/** The resource behind which Rust reads a Request's body, or null. Uses the body up. */
-function takeBody(object) {
-  const { body } = request.toInnerRequest(object);
-  return body === null ? null : streams.resourceForReadableStream(body.stream);
+/** Throws where the body of a RequestInfo was read, or is being read. */
+function checkBody(info) {
+  if (typeof info === "string") return;
+  if (request.toInnerRequest(info).body?.unusable()) {
+    throw new TypeError("The body of a Request is used already");
+  }
+}
+
+/** The resource behind which Rust reads the body of a RequestInfo, or null. Uses the body up. */
+function takeBody(info) {
+  const body = typeof info === "string" ? null : request.toInnerRequest(info).body;
+  return body === null ? null : streams.resourceForReadableStream(body.createProxy().stream);
 }
 
 /** What can be kept of a Response but its body, in the form that newResponse() takes. */
 function toStoredResponse(object) {
-  const headers = headerListFromHeaders(object.headers);
+  const headers = headerListFromHeaders(headersOfResponse(object));
   const inner = response.toInnerResponse(object);
   return {
+    __proto__: null,
     status: inner.status,
     status_text: inner.statusMessage,
     headers,
@@ -128,7 +225,7 @@ function newResponse(head, bodyResource) {
   const inner = response.newInnerResponse(head.status, head.status_text ?? "");
   inner.type = head.response_type === "opaque-redirect" ? "opaqueredirect" : head.response_type;
   inner.urlList = head.url_list;
-  inner.headerList = head.headers.map(([name, value]) => [name, value]);
+  inner.headerList = map(head.headers, (header) => [header[0], header[1]]);
   if (bodyResource !== null && response.nullBodyStatus(head.status)) {
     core.tryClose(bodyResource);
   } else if (bodyResource !== null) {
@@ -143,7 +240,7 @@ function onAbort(signal, algorithm) {
 }
 
 /** Streams that may be ended with an error, which whoever reads them must see. */
-const endable = new WeakSet();
+const endable = new SafeWeakSet();
 
 /** Gives what ends a Response's body, read or not, with an error. */
 function bodyErrorer(object) {
@@ -162,18 +259,26 @@ return {
   AbortController: abortSignal.AbortController,
   AbortSignal: abortSignal.AbortSignal,
   afterMicrotasks,
+  asyncOp,
   bodyErrorer,
+  checkBody,
+  configureInterface,
   DOMException,
   Event,
   EventTarget,
   fire,
+  forbidSerializing,
   fromStoredRequest,
+  illegalConstructor: webidl.illegalConstructor,
+  isRequest,
   isUnusable,
   newResponse,
   onAbort,
+  parseUrl,
   QuotaExceededError,
   reportException: event.reportException,
   Request,
+  setBaseUrl,
   takeBody,
   takeResponseBody,
   toStoredRequest,

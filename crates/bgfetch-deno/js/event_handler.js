@@ -4,8 +4,17 @@
 "use strict";
 
 const { core } = __bootstrap;
+const { apply, SafeMap, SafeWeakMap, uncurryThis } = core.loadExtScript(
+  "ext:bgfetch_deno/primordials.js",
+);
+const { Event, EventTarget } = core.loadExtScript("ext:bgfetch_deno/deno.js");
+
+const addEventListener = uncurryThis(EventTarget.prototype.addEventListener);
+const removeEventListener = uncurryThis(EventTarget.prototype.removeEventListener);
+const preventDefault = uncurryThis(Event.prototype.preventDefault);
+
 /** The handlers of each target: a Map from type to { value, listener }. */
-const handlers = new WeakMap();
+const handlers = new SafeWeakMap();
 
 /**
  * Defines the attribute `on...` for events of `type` on `holder`, an interface's prototype or the
@@ -13,7 +22,7 @@ const handlers = new WeakMap();
  * type.
  */
 function defineEventHandler(holder, type, toTarget) {
-  const name = `on${type}`;
+  const name = "on" + type;
   const accessors = {
     get [name]() {
       return handlers.get(toTarget(this))?.get(type)?.value ?? null;
@@ -31,7 +40,7 @@ function setEventHandler(target, type, value) {
   const current = ofTarget?.get(type);
   if (!isObject) {
     if (current !== undefined) {
-      target.removeEventListener(type, current.listener);
+      removeEventListener(target, type, current.listener);
       ofTarget.delete(type);
     }
     return;
@@ -44,13 +53,11 @@ function setEventHandler(target, type, value) {
   const handler = { value, listener: null };
   handler.listener = function (event) {
     if (typeof handler.value !== "function") return;
-    if (Reflect.apply(handler.value, event.currentTarget, [event]) === false) {
-      event.preventDefault();
-    }
+    if (apply(handler.value, this, [event]) === false) preventDefault(event);
   };
-  if (ofTarget === undefined) handlers.set(target, ofTarget = new Map());
+  if (ofTarget === undefined) handlers.set(target, ofTarget = new SafeMap());
   ofTarget.set(type, handler);
-  target.addEventListener(type, handler.listener);
+  addEventListener(target, type, handler.listener);
 }
 
 return { defineEventHandler };

@@ -6,13 +6,18 @@
 "use strict";
 
 const { core } = __bootstrap;
-const { DOMException, Event, webidl } = core.loadExtScript("ext:bgfetch_deno/deno.js");
-const { domString, requiredArguments } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
+const { String } = core.loadExtScript("ext:bgfetch_deno/primordials.js");
+const { configureInterface, DOMException, Event } = core.loadExtScript(
+  "ext:bgfetch_deno/deno.js",
+);
+const { boolean, dictionary, domString, member, requiredArguments } = core.loadExtScript(
+  "ext:bgfetch_deno/webidl.js",
+);
 
 class ExtendableEvent extends Event {
   #lifetime = null;
 
-  constructor(type, eventInitDict = {}) {
+  constructor(type, eventInitDict = undefined) {
     const prefix = "Failed to construct 'ExtendableEvent'";
     requiredArguments(arguments.length, 1, prefix);
     super(
@@ -28,30 +33,37 @@ class ExtendableEvent extends Event {
   waitUntil(f) {
     const lifetime = this.#lifetime;
     requiredArguments(arguments.length, 1, "Failed to execute 'waitUntil' on 'ExtendableEvent'");
-    const promise = Promise.resolve(f);
     // Add lifetime promise, steps 1 and 2: events of scripts are not active, nor those that ended.
     if (lifetime === null) {
       throw new DOMException("The event was not fired by the user agent", "InvalidStateError");
     }
-    const settle = lifetime.extend();
-    // Step 5, in a microtask of its own: reactions that were queued before may extend again.
-    promise.then(
-      () => queueMicrotask(() => settle(undefined)),
-      (reason) => queueMicrotask(() => settle(describe(reason))),
-    );
+    follow(f, lifetime.extend());
   }
 }
 
 const { setLifetime } = ExtendableEvent;
 delete ExtendableEvent.setLifetime;
-webidl.configureInterface(ExtendableEvent);
+configureInterface(ExtendableEvent);
 
 /** `EventInit` */
-const eventInit = webidl.createDictionaryConverter("EventInit", [
-  { key: "bubbles", converter: webidl.converters.boolean, defaultValue: false },
-  { key: "cancelable", converter: webidl.converters.boolean, defaultValue: false },
-  { key: "composed", converter: webidl.converters.boolean, defaultValue: false },
+const eventInit = dictionary("EventInit", [
+  member("bubbles", boolean, false),
+  member("cancelable", boolean, false),
+  member("composed", boolean, false),
 ]);
+
+/** Calls `settle` with what becomes of a promise, which may be any value. */
+async function follow(promise, settle) {
+  let rejection = undefined;
+  try {
+    await promise;
+  } catch (reason) {
+    rejection = describe(reason);
+  }
+  // Step 5, in a microtask of its own: reactions that were queued before may extend again.
+  await undefined;
+  settle(rejection);
+}
 
 function describe(reason) {
   try {

@@ -3,6 +3,7 @@
 "use strict";
 
 const { core } = __bootstrap;
+const { SafeWeakMap } = core.loadExtScript("ext:bgfetch_deno/primordials.js");
 core.loadExtScript("ext:bgfetch_deno/exceptions.js");
 const {
   BackgroundFetchEvent,
@@ -37,7 +38,7 @@ function install(
   exposeInterface(global, BackgroundFetchRegistration);
 
   // [SameObject]
-  const managers = new WeakMap();
+  const managers = new SafeWeakMap();
   const attribute = {
     get backgroundFetch() {
       const scope = scopeOf(this);

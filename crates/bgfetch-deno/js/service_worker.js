@@ -10,7 +10,7 @@ const {
   op_bgfetch_next_event,
   op_bgfetch_settle,
 } = core.ops;
-const { afterMicrotasks, fire } = core.loadExtScript("ext:bgfetch_deno/deno.js");
+const { afterMicrotasks, asyncOp, fire } = core.loadExtScript("ext:bgfetch_deno/deno.js");
 const {
   BackgroundFetchEvent,
   BackgroundFetchUpdateUIEvent,
@@ -20,6 +20,8 @@ const { registrationOf } = core.loadExtScript("ext:bgfetch_deno/background_fetch
 const { setLifetime } = core.loadExtScript("ext:bgfetch_deno/extendable_event.js");
 const { defineEventHandler } = core.loadExtScript("ext:bgfetch_deno/event_handler.js");
 const { illegalInvocation } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
+
+const nextEvent = asyncOp(op_bgfetch_next_event);
 
 const TYPES = [
   "backgroundfetchsuccess",
@@ -40,7 +42,7 @@ function defineHandlers(global) {
 /** Fires the realm's events in the order in which they come. */
 async function fireEvents(global) {
   for (;;) {
-    const next = op_bgfetch_next_event();
+    const next = nextEvent();
     core.unrefOpPromise(next);
     const event = await next;
     if (event === null) return;
@@ -50,7 +52,10 @@ async function fireEvents(global) {
 
 function dispatch(global, { event, type, updatesUi, registration }) {
   const Interface = updatesUi ? BackgroundFetchUpdateUIEvent : BackgroundFetchEvent;
-  const object = new Interface(type, { registration: registrationOf(registration) });
+  const object = new Interface(type, {
+    __proto__: null,
+    registration: registrationOf(registration),
+  });
   setLifetime(object, {
     extend() {
       const extension = op_bgfetch_extend(event);

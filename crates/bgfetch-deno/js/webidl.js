@@ -1,114 +1,208 @@
-// Conversions of arguments (https://webidl.spec.whatwg.org/), on top of deno_webidl's.
+// Conversions of arguments (https://webidl.spec.whatwg.org/).
 (function () {
 "use strict";
 
 const { core } = __bootstrap;
-const { webidl } = core.loadExtScript("ext:bgfetch_deno/deno.js");
-
-const { converters } = webidl;
+const {
+  append,
+  apply,
+  define,
+  isObject,
+  iterator,
+  Number,
+  String,
+  toWellFormed,
+  TypeError,
+} = core.loadExtScript("ext:bgfetch_deno/primordials.js");
+const { isRequest } = core.loadExtScript("ext:bgfetch_deno/deno.js");
 
 /** The error of an access on an object of another type. */
 function illegalInvocation() {
   return new TypeError("Illegal invocation");
 }
 
-const ImageResource = webidl.createDictionaryConverter("ImageResource", [
-  { key: "label", converter: converters.USVString },
-  { key: "sizes", converter: converters.DOMString },
-  { key: "src", converter: converters.USVString, required: true },
-  { key: "type", converter: converters.USVString },
+function requiredArguments(given, required, prefix) {
+  if (given >= required) return;
+  const noun = required === 1 ? " argument" : " arguments";
+  throw new TypeError(prefix + ": " + required + noun + " required, but only " + given + " present");
+}
+
+function boolean(value) {
+  return !!value;
+}
+
+function domString(value, prefix, context) {
+  if (typeof value === "symbol") {
+    throw new TypeError(prefix + ": " + context + " is a Symbol, which has no text");
+  }
+  return String(value);
+}
+
+function usvString(value, prefix, context) {
+  return toWellFormed(domString(value, prefix, context));
+}
+
+/** A DOMString that nobody is given back as it was. */
+const shownString = usvString;
+
+const TWO_TO_64 = 2 ** 64;
+
+/** Beyond 2^53 the result is as exact as a Number is. */
+function unsignedLongLong(value, prefix, context) {
+  if (typeof value === "bigint") {
+    throw new TypeError(prefix + ": " + context + " is a BigInt, which is not a Number");
+  }
+  const number = Number(value);
+  // NaN and the infinities too have no remainder.
+  const remainder = number % TWO_TO_64;
+  if (!(remainder < 0 || remainder > 0)) return 0;
+  const integer = remainder - remainder % 1;
+  return integer < 0 ? integer + TWO_TO_64 : integer + 0;
+}
+
+/**
+ * The conversion to a dictionary. Its members are in the order in which they are looked at: by name.
+ * Those that are absent and have no `fallback` are undefined.
+ */
+function dictionary(name, members) {
+  return (value, prefix, context) => {
+    const isAbsent = value === undefined || value === null;
+    if (!isAbsent && !isObject(value)) {
+      throw new TypeError(prefix + ": " + context + " is not an object");
+    }
+    const converted = { __proto__: null };
+    for (let i = 0; i < members.length; i++) {
+      const { key, converter, required, fallback } = members[i];
+      const member = isAbsent ? undefined : value[key];
+      if (member !== undefined) {
+        const where = "'" + key + "' of '" + name + "' (" + context + ")";
+        converted[key] = converter(member, prefix, where);
+      } else if (required) {
+        throw new TypeError(prefix + ": " + context + " lacks '" + key + "' of '" + name + "'");
+      } else {
+        converted[key] = fallback;
+      }
+    }
+    return converted;
+  };
+}
+
+/** A member of a dictionary; see there. */
+function member(key, converter, fallback = undefined) {
+  return { __proto__: null, key, converter, required: false, fallback };
+}
+
+function requiredMember(key, converter) {
+  return { __proto__: null, key, converter, required: true, fallback: undefined };
+}
+
+/** The conversion to one of the values. */
+function enumeration(name, values) {
+  return (value, prefix, context) => {
+    const text = domString(value, prefix, context);
+    for (let i = 0; i < values.length; i++) if (values[i] === text) return text;
+    throw new TypeError(prefix + ": '" + text + "' is not a value of '" + name + "'");
+  };
+}
+
+/** The conversion to a sequence, which is an array. */
+function sequence(converter) {
+  return (value, prefix, context) => {
+    const method = isObject(value) ? value[iterator] : undefined;
+    if (method === undefined || method === null) {
+      throw new TypeError(prefix + ": " + context + " is not a sequence");
+    }
+    return iterate(value, method, converter, prefix, context);
+  };
+}
+
+/** What an iterable gives, converted. */
+function iterate(iterable, method, converter, prefix, context) {
+  if (typeof method !== "function") {
+    throw new TypeError(prefix + ": " + context + " is not iterable");
+  }
+  const values = [];
+  const given = apply(method, iterable, []);
+  if (!isObject(given)) {
+    throw new TypeError(prefix + ": the iterator of " + context + " is not an object");
+  }
+  const { next } = given;
+  for (;;) {
+    const result = apply(next, given, []);
+    if (!isObject(result)) {
+      throw new TypeError(prefix + ": the iterator of " + context + " gave no object");
+    }
+    if (result.done) return values;
+    append(values, converter(result.value, prefix, context + ", index " + values.length));
+  }
+}
+
+const ImageResource = dictionary("ImageResource", [
+  member("label", usvString),
+  member("sizes", shownString),
+  requiredMember("src", usvString),
+  member("type", usvString),
 ]);
 
-/** `BackgroundFetchUIOptions`; absent members stay absent. */
-const uiOptions = webidl.createDictionaryConverter("BackgroundFetchUIOptions", [
-  { key: "icons", converter: webidl.createSequenceConverter(ImageResource) },
-  { key: "title", converter: converters.DOMString },
+/** `BackgroundFetchUIOptions` */
+const uiOptions = dictionary("BackgroundFetchUIOptions", [
+  member("icons", sequence(ImageResource)),
+  member("title", shownString),
 ]);
 
-const ownFetchOptions = webidl.createDictionaryConverter("BackgroundFetchOptions", [
-  { key: "downloadTotal", converter: converters["unsigned long long"], defaultValue: 0 },
+const ownFetchOptions = dictionary("BackgroundFetchOptions", [
+  member("downloadTotal", unsignedLongLong, 0),
 ]);
 
 /** `BackgroundFetchOptions`. Members of the inherited dictionary come first. */
 function fetchOptions(value, prefix, context) {
-  const { icons = [], title = "" } = uiOptions(value, prefix, context);
+  const { icons, title } = uiOptions(value, prefix, context);
   const { downloadTotal } = ownFetchOptions(value, prefix, context);
-  return { icons, title, downloadTotal };
+  return { __proto__: null, icons: icons ?? [], title: title ?? "", downloadTotal };
 }
 
 /** `CacheQueryOptions` */
-const cacheQueryOptions = webidl.createDictionaryConverter("CacheQueryOptions", [
-  { key: "ignoreMethod", converter: converters.boolean, defaultValue: false },
-  { key: "ignoreSearch", converter: converters.boolean, defaultValue: false },
-  { key: "ignoreVary", converter: converters.boolean, defaultValue: false },
+const cacheQueryOptions = dictionary("CacheQueryOptions", [
+  member("ignoreMethod", boolean, false),
+  member("ignoreSearch", boolean, false),
+  member("ignoreVary", boolean, false),
 ]);
 
-/** `RequestInfo`: a Request, or a string. */
-const requestInfo = (value, prefix, context) =>
-  converters.RequestInfo_DOMString(value, prefix, context);
+/** `RequestInfo`: a Request, or a USVString. */
+function requestInfo(value, prefix, context) {
+  return isRequest(value) ? value : usvString(value, prefix, context);
+}
 
 /** `(RequestInfo or sequence<RequestInfo>)`, as an array. */
 function requestInfos(value, prefix, context) {
-  const isObject = typeof value === "function" || (typeof value === "object" && value !== null);
-  if (!isObject || webidl.type(value) !== "Object" || isRequest(value)) {
-    return [requestInfo(value, prefix, context)];
-  }
+  if (!isObject(value) || isRequest(value)) return [requestInfo(value, prefix, context)];
   // An object is a sequence when it has an iterator, and a string otherwise.
-  const iterate = value[Symbol.iterator];
-  if (iterate === undefined || iterate === null) return [requestInfo(value, prefix, context)];
-  if (typeof iterate !== "function") {
-    throw new TypeError(`${prefix}: ${context} is not iterable`);
-  }
-  const requests = [];
-  const iterator = Reflect.apply(iterate, value, []);
-  if (webidl.type(iterator) !== "Object") {
-    throw new TypeError(`${prefix}: the iterator of ${context} is not an object`);
-  }
-  const { next } = iterator;
-  for (;;) {
-    const result = Reflect.apply(next, iterator, []);
-    if (webidl.type(result) !== "Object") {
-      throw new TypeError(`${prefix}: the iterator of ${context} gave no object`);
-    }
-    if (result.done) return requests;
-    requests.push(requestInfo(result.value, prefix, `${context}, index ${requests.length}`));
-  }
+  const method = value[iterator];
+  if (method === undefined || method === null) return [requestInfo(value, prefix, context)];
+  return iterate(value, method, requestInfo, prefix, context);
 }
-
-function isRequest(value) {
-  try {
-    converters.Request(value);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function requiredArguments(given, required, prefix) {
-  webidl.requiredArguments(given, required, prefix);
-}
-
-const domString = converters.DOMString;
 
 /** The interface object as a property of the global object. */
 function exposeInterface(global, type) {
-  Object.defineProperty(global, type.name, {
-    value: type,
-    writable: true,
-    enumerable: false,
-    configurable: true,
-  });
+  define(global, type.name, type);
 }
 
 return {
+  boolean,
   cacheQueryOptions,
+  dictionary,
   domString,
+  enumeration,
   exposeInterface,
   fetchOptions,
   illegalInvocation,
+  member,
   requestInfo,
   requestInfos,
   requiredArguments,
+  requiredMember,
+  sequence,
   uiOptions,
+  usvString,
 };
 })();

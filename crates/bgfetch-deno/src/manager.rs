@@ -3,12 +3,12 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use bgfetch::{FetchKey, FetchOptions, ImageResource};
+use bgfetch::{FetchKey, FetchOptions, ImageResource, Request, check_request};
 use deno_core::{OpState, op2};
 use deno_error::JsErrorBox;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use crate::exceptions::call_failed;
+use crate::exceptions::{call_failed, exception};
 use crate::realm::{Realm, look_up, with_realm};
 use crate::request::{FetchRequest, into_request_infos};
 
@@ -31,10 +31,13 @@ pub(crate) async fn op_bgfetch_fetch(
     #[string] id: String,
     #[serde] requests: Vec<FetchRequest>,
     #[serde] options: JsOptions,
+    sees_active_worker: bool,
 ) -> Result<Option<u64>, JsErrorBox> {
     let (requests, pump) = into_request_infos(&mut state.borrow_mut(), requests)?;
     // The realm may end right after the call, as when a script closes its window.
-    let manager = with_realm(&state, |realm| realm.manager(&scope))?.with_calls_that_go_on();
+    let manager = with_realm(&state, |realm| realm.manager(&scope))?
+        .with_calls_that_go_on()
+        .seeing_active_worker(sees_active_worker);
     let JsOptions { title, icons, download_total } = options;
     let options = FetchOptions { title, icons, download_total: download_total as u64 };
     let fetch = async {
@@ -50,6 +53,12 @@ pub(crate) async fn op_bgfetch_fetch(
         Some(registration)
     });
     Ok(key.await?.map(|key| key.0))
+}
+
+/// Looks at one request of a call of `fetch()`, before the next one is made.
+#[op2]
+pub(crate) fn op_bgfetch_check_request(#[serde] request: Request) -> Result<(), JsErrorBox> {
+    check_request(&request).map_err(|error| exception(error.dom_exception(), error))
 }
 
 /// The promise of `fetch()` was resolved and its microtasks ran (ruling 8b): work may begin.
@@ -71,13 +80,20 @@ pub(crate) async fn op_bgfetch_get(
     Ok(key.map(|key| key.0))
 }
 
+/// A list on its way to a script. It is no bare array, because a promise that is resolved with one
+/// looks for `then` on `Array.prototype`, which is the page's.
+#[derive(Serialize)]
+pub(crate) struct JsList<T> {
+    pub(crate) list: Vec<T>,
+}
+
 /// The `getIds()` method.
 #[op2]
 #[serde]
 pub(crate) async fn op_bgfetch_get_ids(
     state: Rc<RefCell<OpState>>,
     #[string] scope: String,
-) -> Result<Vec<String>, JsErrorBox> {
+) -> Result<JsList<String>, JsErrorBox> {
     let manager = with_realm(&state, |realm| realm.manager(&scope))?;
-    manager.get_ids().await.map_err(call_failed)
+    Ok(JsList { list: manager.get_ids().await.map_err(call_failed)? })
 }

@@ -160,6 +160,10 @@ pub struct Request {
     /// empty, the default, asks for no verification.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub integrity: String,
+    /// The [keepalive](https://fetch.spec.whatwg.org/#request-keepalive-flag) that scripts see; false
+    /// by default. It changes nothing: every request of a background fetch outlives its page.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub keepalive: bool,
     /// The length of the stored body in bytes, or none where the request has no body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body_length: Option<u64>,
@@ -181,6 +185,7 @@ impl Request {
             referrer: Referrer::default(),
             referrer_policy: ReferrerPolicy::default(),
             integrity: String::new(),
+            keepalive: false,
             body_length: None,
         }
     }

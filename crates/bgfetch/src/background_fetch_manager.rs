@@ -20,12 +20,13 @@ pub struct BackgroundFetchManager {
     registration: RegistrationKey,
     principal: Arc<Principal>,
     calls_go_on: bool,
+    sees_active_worker: bool,
 }
 
 impl BackgroundFetchManager {
     pub(crate) fn new(shared: Shared, registration: RegistrationKey) -> Self {
         let principal = Arc::new(Principal::Page(PolicySnapshot::of(&registration.scope)));
-        Self { shared, registration, principal, calls_go_on: false }
+        Self { shared, registration, principal, calls_go_on: false, sees_active_worker: true }
     }
 
     /// The manager as another principal has it: a page with its policies, or the user, for whom
@@ -44,6 +45,14 @@ impl BackgroundFetchManager {
     #[must_use]
     pub fn with_calls_that_go_on(self) -> Self {
         Self { calls_go_on: true, ..self }
+    }
+
+    /// The manager as a realm has it that was, or was not, told that its service worker is active.
+    /// One that was not gets [`CallError::NoActiveWorker`](crate::CallError::NoActiveWorker) from
+    /// `fetch()` even where the worker is active by now. By default it was.
+    #[must_use]
+    pub fn seeing_active_worker(self, sees_active_worker: bool) -> Self {
+        Self { sees_active_worker, ..self }
     }
 
     /// The `fetch()` method. Resolves once the fetch is durable; work on it starts then.
@@ -94,7 +103,16 @@ impl BackgroundFetchManager {
         let (registration, id) = (self.registration.clone(), id.into());
         let principal = Arc::clone(&self.principal);
         let requests = model_requests;
-        let call = |call| FetchCall { call, registration, principal, id, requests, options };
+        let sees_active_worker = self.sees_active_worker;
+        let call = |call| FetchCall {
+            call,
+            registration,
+            principal,
+            id,
+            requests,
+            options,
+            sees_active_worker,
+        };
         self.shared.fetch(call, bodies, self.calls_go_on).await
     }
 

@@ -67,7 +67,7 @@ pub use ui::{Job, JobRecord, Ui};
 pub use bgfetch_model::action::{PauseReason, Update};
 pub use bgfetch_model::attempt::{FaultKind, Resume};
 pub use bgfetch_model::background_fetch::display::Display;
-pub use bgfetch_model::background_fetch_manager::fetch::FetchOptions;
+pub use bgfetch_model::background_fetch_manager::fetch::{FetchOptions, check_request};
 pub use bgfetch_model::background_fetch_registration::match_all::{
     MatchOptions, request_matches_cached_item,
 };

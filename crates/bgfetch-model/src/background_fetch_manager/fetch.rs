@@ -40,6 +40,9 @@ pub struct FetchCall {
     pub requests: Vec<Request>,
     /// The options.
     pub options: FetchOptions,
+    /// Whether the caller saw an active worker. A script may not have been told yet of one that the
+    /// model knows, and is answered by what it could see.
+    pub sees_active_worker: bool,
 }
 
 /// The spec's `BackgroundFetchOptions`.
@@ -84,29 +87,36 @@ impl FetchCall {
         if self.requests.len() > config.max_requests {
             return Err(CallError::TooManyRequests);
         }
-        self.requests.iter().try_for_each(|request| {
-            let url = &request.url;
-            // The Request constructor's own checks, repeated for callers who come without one.
-            if !url.username().is_empty() || url.password().is_some() {
-                return Err(CallError::CredentialsInUrl);
-            }
-            if is_forbidden_method(&request.method) {
-                return Err(CallError::ForbiddenMethod);
-            }
-            if request.cache == CacheMode::OnlyIfCached && request.mode != RequestMode::SameOrigin {
-                return Err(CallError::OnlyIfCached);
-            }
-            // Step 6.2, opaque responses are of no use.
-            if request.mode == RequestMode::NoCors {
-                return Err(CallError::NoCors);
-            }
-            // Upstream's port-blocking test wants this before the fetch is registered (ruling 9).
-            // Other schemes than HTTP's are matters of the record (ruling 10).
-            match url.port_or_known_default() {
-                Some(port) if is_http(url) && is_bad_port(port) => Err(CallError::BlockedPort),
-                _ => Ok(()),
-            }
-        })
+        self.requests.iter().try_for_each(check_request)
+    }
+}
+
+/// What is checked of each request, in turn: a caller may look at one before it makes the next.
+///
+/// # Errors
+///
+/// The first rule that the request breaks, all of them `TypeError`s.
+pub fn check_request(request: &Request) -> Result<(), CallError> {
+    let url = &request.url;
+    // The Request constructor's own checks, repeated for callers who come without one.
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(CallError::CredentialsInUrl);
+    }
+    if is_forbidden_method(&request.method) {
+        return Err(CallError::ForbiddenMethod);
+    }
+    if request.cache == CacheMode::OnlyIfCached && request.mode != RequestMode::SameOrigin {
+        return Err(CallError::OnlyIfCached);
+    }
+    // Step 6.2, opaque responses are of no use.
+    if request.mode == RequestMode::NoCors {
+        return Err(CallError::NoCors);
+    }
+    // Upstream's port-blocking test wants this before the fetch is registered (ruling 9).
+    // Other schemes than HTTP's are matters of the record (ruling 10).
+    match url.port_or_known_default() {
+        Some(port) if is_http(url) && is_bad_port(port) => Err(CallError::BlockedPort),
+        _ => Ok(()),
     }
 }
 
@@ -159,7 +169,7 @@ impl Model {
             .ctx
             .registrations
             .get_mut(&call.registration)
-            .filter(|registration| registration.active_worker)
+            .filter(|registration| registration.active_worker && call.sees_active_worker)
             .ok_or(CallError::NoActiveWorker)?;
         // Step 8.5, the id must be free.
         if registration.active.get(&call.id).is_some() || registration.reserved.contains(&call.id) {
@@ -255,7 +265,7 @@ impl Model {
 
     /// Step 8.11, the background fetch with its records goes to the store.
     fn register_fetch(&mut self, call: Box<FetchCall>, key: FetchKey, start_paused: bool) {
-        let FetchCall { call, registration, principal, id, requests, options } = *call;
+        let FetchCall { call, registration, principal, id, requests, options, .. } = *call;
         let stored = StoredFetch {
             key,
             registration,
@@ -327,6 +337,7 @@ mod tests {
             id: "id".into(),
             requests: alloc::vec![Request::get(url.parse().unwrap())],
             options: FetchOptions::default(),
+            sees_active_worker: true,
         };
         call.validate(&Config::default())
     }

@@ -101,6 +101,17 @@ fn a_denied_permission_comes_before_a_missing_worker_and_that_before_an_id_in_us
 }
 
 #[test]
+fn a_worker_that_the_caller_was_not_told_of_is_missing_after_the_permission() {
+    let mut world = World::new();
+    world.sees_active_worker = false;
+    let no_worker = answer(&mut world, "id", vec![get("/a")]);
+    assert_eq!(no_worker, Err(CallError::NoActiveWorker));
+    world.permission = Permission::Denied;
+    let denied = answer(&mut world, "id", vec![get("/a")]);
+    assert_eq!(denied, Err(CallError::PermissionDenied));
+}
+
+#[test]
 fn of_five_concurrent_calls_with_one_id_one_succeeds() {
     let mut world = World::new();
     world.hold(Hold::Permission);

@@ -110,6 +110,7 @@ impl World {
             id: id.into(),
             requests,
             options,
+            sees_active_worker: self.sees_active_worker,
         })));
         call
     }

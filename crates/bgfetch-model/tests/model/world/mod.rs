@@ -81,6 +81,8 @@ pub(crate) struct World {
     connectivity: Connectivity,
     pub(crate) quota: u64,
     pub(crate) permission: Permission,
+    /// Whether callers of `fetch()` saw an active worker.
+    pub(crate) sees_active_worker: bool,
     /// Who calls `fetch()`.
     pub(crate) principal: Principal,
     pub(crate) body_error: Option<BodyError>,
@@ -162,6 +164,7 @@ impl World {
             connectivity: Connectivity::Online,
             quota: u64::MAX,
             permission: Permission::Granted,
+            sees_active_worker: true,
             principal: Principal::User,
             body_error: None,
             unhandled_events: 0,

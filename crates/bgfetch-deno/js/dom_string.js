@@ -1,0 +1,65 @@
+// The engine's texts are Unicode, and a DOMString may hold lone surrogates. Those that scripts are
+// given back are escaped on their way: each code unit that has no place in a text is written as
+// U+FFFF, which is no character, and the unit's four hexadecimal digits. U+FFFF is itself one of
+// those, so that each text stands for one DOMString. All other DOMStrings stay as they are.
+(function () {
+"use strict";
+
+const { core } = __bootstrap;
+const {
+  Number,
+  String,
+  stringCharCodeAt,
+  stringSlice,
+  toWellFormed,
+  uncurryThis,
+} = core.loadExtScript("ext:bgfetch_deno/primordials.js");
+
+const fromCharCode = String.fromCharCode;
+const toStringOfNumber = uncurryThis(Number.prototype.toString);
+
+const MARK = 0xffff;
+
+function isLeading(unit) {
+  return unit >= 0xd800 && unit <= 0xdbff;
+}
+
+function isTrailing(unit) {
+  return unit >= 0xdc00 && unit <= 0xdfff;
+}
+
+/** The text that stands for a DOMString. */
+function toText(string) {
+  let text = "";
+  for (let i = 0; i < string.length; i++) {
+    const unit = stringCharCodeAt(string, i);
+    if (isLeading(unit) && isTrailing(stringCharCodeAt(string, i + 1))) {
+      text += stringSlice(string, i, i + 2);
+      i++;
+    } else if (isLeading(unit) || isTrailing(unit) || unit === MARK) {
+      text += fromCharCode(MARK) + toStringOfNumber(unit, 16);
+    } else {
+      text += fromCharCode(unit);
+    }
+  }
+  return text;
+}
+
+/** The DOMString that a text stands for. What no DOMString is written as stands for itself. */
+function fromText(text) {
+  let string = "";
+  for (let i = 0; i < text.length; i++) {
+    const unit = stringCharCodeAt(text, i);
+    const escaped = unit === MARK ? Number("0x" + stringSlice(text, i + 1, i + 5)) : unit;
+    if (unit === MARK && (isLeading(escaped) || isTrailing(escaped) || escaped === MARK)) {
+      string += fromCharCode(escaped);
+      i += 4;
+    } else {
+      string += fromCharCode(unit);
+    }
+  }
+  return string;
+}
+
+return { fromText, toText };
+})();

@@ -1,0 +1,294 @@
+// The built-ins as they were before a page's first script, in forms that look nothing up on what the
+// page can change. All scripts of the interfaces use these; the file depends on no host.
+//
+// The language looks built-ins up by itself, too. So after their start these scripts have no array
+// patterns, spread arguments and `for...of` (which use Array.prototype's iterator), no template
+// literals (QuickJS calls String.prototype.concat), no `await` of a promise but through `awaitable`,
+// and no object literal that somebody reads members from which may be missing, unless its prototype
+// is null.
+(function () {
+"use strict";
+
+const {
+  Array,
+  Error,
+  FinalizationRegistry,
+  JSON,
+  Map,
+  Number,
+  Object,
+  Promise,
+  Proxy,
+  RangeError,
+  Reflect,
+  RegExp,
+  Set,
+  String,
+  Symbol,
+  TypeError,
+  Uint8Array,
+  WeakMap,
+  WeakRef,
+  WeakSet,
+} = globalThis;
+const {
+  apply,
+  construct,
+  defineProperty,
+  get,
+  getOwnPropertyDescriptor,
+  getPrototypeOf,
+  has,
+  ownKeys,
+} = Reflect;
+const { bind, call } = Function.prototype;
+
+/** A method as a function whose first argument is the method's `this`. */
+function uncurryThis(method) {
+  return apply(bind, call, [method]);
+}
+
+/** The getter of an accessor, as a function of the object. */
+function getterOf(prototype, name) {
+  return uncurryThis(getOwnPropertyDescriptor(prototype, name).get);
+}
+
+/** A property that scripts may change, as the arguments of an assignment. */
+function define(object, name, value, enumerable = false) {
+  defineProperty(object, name, {
+    __proto__: null,
+    value,
+    writable: true,
+    enumerable,
+    configurable: true,
+  });
+}
+
+/** The collection with its methods as own ones of a subclass, which no page reaches. */
+function withOwnMethods(Collection) {
+  class Own extends Collection {
+    constructor(argument) {
+      super(argument);
+    }
+  }
+  const { prototype } = Collection;
+  for (const key of ownKeys(prototype)) {
+    if (key !== "constructor") {
+      defineProperty(Own.prototype, key, getOwnPropertyDescriptor(prototype, key));
+    }
+  }
+  return Own;
+}
+
+const SafeMap = withOwnMethods(Map);
+const SafeSet = withOwnMethods(Set);
+const SafeWeakMap = withOwnMethods(WeakMap);
+const SafeWeakSet = withOwnMethods(WeakSet);
+const SafeWeakRef = withOwnMethods(WeakRef);
+const SafeFinalizationRegistry = withOwnMethods(FinalizationRegistry);
+
+/** Adds to the end of a list. Unlike push(), it calls no setter of Array.prototype. */
+function append(list, value) {
+  define(list, list.length, value, true);
+}
+
+function forEach(list, call) {
+  for (let i = 0; i < list.length; i++) call(list[i], i);
+}
+
+function map(list, convert) {
+  const converted = [];
+  for (let i = 0; i < list.length; i++) append(converted, convert(list[i], i));
+  return converted;
+}
+
+function filter(list, test) {
+  const found = [];
+  for (let i = 0; i < list.length; i++) {
+    const value = list[i];
+    if (test(value)) append(found, value);
+  }
+  return found;
+}
+
+function find(list, test) {
+  for (let i = 0; i < list.length; i++) {
+    const value = list[i];
+    if (test(value)) return value;
+  }
+  return undefined;
+}
+
+function some(list, test) {
+  for (let i = 0; i < list.length; i++) if (test(list[i])) return true;
+  return false;
+}
+
+function every(list, test) {
+  return !some(list, (value) => !test(value));
+}
+
+function indexOf(list, value) {
+  for (let i = 0; i < list.length; i++) if (list[i] === value) return i;
+  return -1;
+}
+
+function includes(list, value) {
+  return indexOf(list, value) >= 0;
+}
+
+/** The elements of all the lists, in order. */
+function concat(lists) {
+  const all = [];
+  forEach(lists, (list) => forEach(list, (value) => append(all, value)));
+  return all;
+}
+
+function join(list, separator) {
+  let text = "";
+  for (let i = 0; i < list.length; i++) text += (i === 0 ? "" : separator) + list[i];
+  return text;
+}
+
+/** Inserts an element into a list. */
+function insertAt(list, index, value) {
+  append(list, value);
+  for (let i = list.length - 1; i > index; i--) list[i] = list[i - 1];
+  list[index] = value;
+}
+
+/** Removes an element from a list. */
+function removeAt(list, index) {
+  for (let i = index; i < list.length - 1; i++) list[i] = list[i + 1];
+  list.length--;
+}
+
+const stringCharCodeAt = uncurryThis(String.prototype.charCodeAt);
+const stringEndsWith = uncurryThis(String.prototype.endsWith);
+const stringIncludes = uncurryThis(String.prototype.includes);
+const stringIndexOf = uncurryThis(String.prototype.indexOf);
+const stringSlice = uncurryThis(String.prototype.slice);
+const stringStartsWith = uncurryThis(String.prototype.startsWith);
+const stringToLowerCase = uncurryThis(String.prototype.toLowerCase);
+const stringToUpperCase = uncurryThis(String.prototype.toUpperCase);
+const stringTrim = uncurryThis(String.prototype.trim);
+/** Each lone surrogate replaced by one U+FFFD. */
+const toWellFormed = uncurryThis(String.prototype.toWellFormed);
+
+/** The parts of a text between the separators. */
+function split(text, separator) {
+  const parts = [];
+  let start = 0;
+  for (;;) {
+    const end = stringIndexOf(text, separator, start);
+    if (end < 0) break;
+    append(parts, stringSlice(text, start, end));
+    start = end + separator.length;
+  }
+  append(parts, stringSlice(text, start));
+  return parts;
+}
+
+const exec = uncurryThis(RegExp.prototype.exec);
+
+/** Whether a regular expression without the flags `g` and `y` matches. */
+function matches(regexp, text) {
+  return exec(regexp, text) !== null;
+}
+
+/**
+ * Prepares a promise of ours for `await`, which then takes it as it is. It looks `constructor` up to
+ * see whether it may.
+ */
+function awaitable(promise) {
+  define(promise, "constructor", Promise);
+  return promise;
+}
+
+/** A promise with its resolving functions. */
+function withResolvers() {
+  let resolve;
+  let reject;
+  const promise = awaitable(
+    new Promise((resolving, rejecting) => {
+      resolve = resolving;
+      reject = rejecting;
+    }),
+  );
+  return { __proto__: null, promise, resolve, reject };
+}
+
+/** A promise that is rejected, for a script. */
+function rejected(reason) {
+  return new Promise((_, reject) => reject(reason));
+}
+
+function isObject(value) {
+  return typeof value === "function" || (typeof value === "object" && value !== null);
+}
+
+return {
+  __proto__: null,
+  append,
+  apply,
+  awaitable,
+  concat,
+  construct,
+  define,
+  defineProperty,
+  Error,
+  every,
+  exec,
+  filter,
+  find,
+  forEach,
+  freeze: Object.freeze,
+  get,
+  getOwnPropertyDescriptor,
+  getPrototypeOf,
+  getterOf,
+  has,
+  hasOwn: Object.hasOwn,
+  includes,
+  indexOf,
+  insertAt,
+  isArray: Array.isArray,
+  isObject,
+  iterator: Symbol.iterator,
+  join,
+  map,
+  matches,
+  Number,
+  ownKeys,
+  parse: JSON.parse,
+  Promise,
+  Proxy,
+  RangeError,
+  rejected,
+  removeAt,
+  SafeFinalizationRegistry,
+  SafeMap,
+  SafeSet,
+  SafeWeakMap,
+  SafeWeakRef,
+  SafeWeakSet,
+  some,
+  split,
+  String,
+  stringCharCodeAt,
+  stringEndsWith,
+  stringify: JSON.stringify,
+  stringIncludes,
+  stringIndexOf,
+  stringSlice,
+  stringStartsWith,
+  stringToLowerCase,
+  stringToUpperCase,
+  stringTrim,
+  toWellFormed,
+  TypeError,
+  Uint8Array,
+  uncurryThis,
+  withResolvers,
+};
+})();
