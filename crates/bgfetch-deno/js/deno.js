@@ -3,6 +3,7 @@
 "use strict";
 
 const { core } = __bootstrap;
+const { op_eval_context } = core.ops;
 const {
   apply,
   awaitable,
@@ -34,6 +35,7 @@ const { Response } = response;
 const isPrototypeOf = uncurryThis(Object.prototype.isPrototypeOf);
 const parseUrlOf = URL.parse;
 const hrefOf = getterOf(URL.prototype, "href");
+const originOf = getterOf(URL.prototype, "origin");
 const headersOfRequest = getterOf(Request.prototype, "headers");
 const headersOfResponse = getterOf(Response.prototype, "headers");
 
@@ -79,6 +81,12 @@ function afterMicrotasks(task) {
   });
 }
 
+/** Runs a script. Gives null, or what it threw in a record. */
+function evaluate(source, url) {
+  const { 1: error } = op_eval_context(source, url, undefined);
+  return error ? { __proto__: null, thrown: error[0] } : null;
+}
+
 /** Makes an interface of the class. Its objects cannot be serialized. */
 function configureInterface(type) {
   webidl.configureInterface(type);
@@ -99,11 +107,21 @@ function setBaseUrl(other) {
   baseUrl = other;
 }
 
-/** The URL that a text is in this realm, serialized. */
-function parseUrl(text) {
-  const url = apply(parseUrlOf, URL, [toWellFormed(text), baseUrl()]);
+/** The URL that a text is, serialized: in this realm, where no other base URL is given. */
+function parseUrl(text, base = baseUrl()) {
+  const url = apply(parseUrlOf, URL, [toWellFormed(text), base]);
   if (url === null) throw new TypeError("'" + text + "' is not a URL");
   return hrefOf(url);
+}
+
+/** The serialized origin of the realm's location. */
+function locationOrigin() {
+  return originOfUrl(getLocationHref());
+}
+
+/** The serialized origin of a serialized URL. */
+function originOfUrl(url) {
+  return originOf(new URL(url));
 }
 
 function isRequest(value) {
@@ -265,6 +283,7 @@ return {
   configureInterface,
   DOMException,
   Event,
+  evaluate,
   EventTarget,
   fire,
   forbidSerializing,
@@ -272,8 +291,11 @@ return {
   illegalConstructor: webidl.illegalConstructor,
   isRequest,
   isUnusable,
+  locationHref: getLocationHref,
+  locationOrigin,
   newResponse,
   onAbort,
+  originOfUrl,
   parseUrl,
   QuotaExceededError,
   reportException: event.reportException,

@@ -150,6 +150,19 @@ function join(list, separator) {
   return text;
 }
 
+/** A copy of a list for those who read it by its iterator, which is one of its own. */
+function iterable(list) {
+  const copy = map(list, (element) => element);
+  define(copy, Symbol.iterator, () => {
+    let next = 0;
+    return {
+      __proto__: null,
+      next: () => ({ __proto__: null, done: next >= copy.length, value: copy[next++] }),
+    };
+  });
+  return copy;
+}
+
 /** Inserts an element into a list. */
 function insertAt(list, index, value) {
   append(list, value);
@@ -161,6 +174,41 @@ function insertAt(list, index, value) {
 function removeAt(list, index) {
   for (let i = index; i < list.length - 1; i++) list[i] = list[i + 1];
   list.length--;
+}
+
+const { isArray } = Array;
+const { parse, stringify } = JSON;
+
+/** A value of records and lists as JSON, without a look for `toJSON` on what the page can change. */
+function toJson(value) {
+  return stringify(withoutToJson(value));
+}
+
+function withoutToJson(value) {
+  if (typeof value !== "object" || value === null) return value;
+  if (isArray(value)) {
+    const list = map(value, withoutToJson);
+    define(list, "toJSON", undefined);
+    return list;
+  }
+  return toRecord(value, withoutToJson);
+}
+
+/** What a JSON text says, with records that have no prototype. */
+function fromJson(text) {
+  return withoutPrototypes(parse(text));
+}
+
+function withoutPrototypes(value) {
+  if (typeof value !== "object" || value === null) return value;
+  return isArray(value) ? map(value, withoutPrototypes) : toRecord(value, withoutPrototypes);
+}
+
+/** An object's own members, converted, in an object without a prototype. */
+function toRecord(object, convert) {
+  const record = { __proto__: null };
+  forEach(ownKeys(object), (key) => record[key] = convert(object[key]));
+  return record;
 }
 
 const stringCharCodeAt = uncurryThis(String.prototype.charCodeAt);
@@ -218,6 +266,25 @@ function withResolvers() {
   return { __proto__: null, promise, resolve, reject };
 }
 
+/** Resolves when each of our promises did, whose values it puts into the list in their order. */
+function allInto(list, promises) {
+  const { promise, resolve, reject } = withResolvers();
+  let pending = promises.length;
+  const take = async (each, index) => {
+    try {
+      list[index] = await each;
+    } catch (error) {
+      reject(error);
+    }
+    pending--;
+    if (pending === 0) resolve();
+  };
+  forEach(promises, () => append(list, undefined));
+  forEach(promises, take);
+  if (pending === 0) resolve();
+  return promise;
+}
+
 /** A promise that is rejected, for a script. */
 function rejected(reason) {
   return new Promise((_, reject) => reject(reason));
@@ -229,6 +296,7 @@ function isObject(value) {
 
 return {
   __proto__: null,
+  allInto,
   append,
   apply,
   awaitable,
@@ -243,6 +311,7 @@ return {
   find,
   forEach,
   freeze: Object.freeze,
+  fromJson,
   get,
   getOwnPropertyDescriptor,
   getPrototypeOf,
@@ -252,15 +321,15 @@ return {
   includes,
   indexOf,
   insertAt,
-  isArray: Array.isArray,
   isObject,
+  iterable,
   iterator: Symbol.iterator,
   join,
   map,
   matches,
   Number,
   ownKeys,
-  parse: JSON.parse,
+  parse,
   Promise,
   Proxy,
   RangeError,
@@ -277,7 +346,7 @@ return {
   String,
   stringCharCodeAt,
   stringEndsWith,
-  stringify: JSON.stringify,
+  stringify,
   stringIncludes,
   stringIndexOf,
   stringSlice,
@@ -285,6 +354,7 @@ return {
   stringToLowerCase,
   stringToUpperCase,
   stringTrim,
+  toJson,
   toWellFormed,
   TypeError,
   Uint8Array,

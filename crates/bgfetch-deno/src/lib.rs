@@ -23,6 +23,7 @@
 mod body;
 mod events;
 mod exceptions;
+mod list;
 mod manager;
 mod realm;
 mod record;
@@ -41,6 +42,7 @@ use url::Url;
 
 pub use body::BodyResource;
 pub use events::{Events, EventsSender, functional_events};
+pub use list::List;
 pub use scripts::{embed, scripts};
 
 /// What a realm is to the engine.

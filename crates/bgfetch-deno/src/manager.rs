@@ -6,9 +6,10 @@ use std::rc::Rc;
 use bgfetch::{FetchKey, FetchOptions, ImageResource, Request, check_request};
 use deno_core::{OpState, op2};
 use deno_error::JsErrorBox;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::exceptions::{call_failed, exception};
+use crate::list::List;
 use crate::realm::{Realm, look_up, with_realm};
 use crate::request::{FetchRequest, into_request_infos};
 
@@ -80,20 +81,13 @@ pub(crate) async fn op_bgfetch_get(
     Ok(key.map(|key| key.0))
 }
 
-/// A list on its way to a script. It is no bare array, because a promise that is resolved with one
-/// looks for `then` on `Array.prototype`, which is the page's.
-#[derive(Serialize)]
-pub(crate) struct JsList<T> {
-    pub(crate) list: Vec<T>,
-}
-
 /// The `getIds()` method.
 #[op2]
 #[serde]
 pub(crate) async fn op_bgfetch_get_ids(
     state: Rc<RefCell<OpState>>,
     #[string] scope: String,
-) -> Result<JsList<String>, JsErrorBox> {
+) -> Result<List<String>, JsErrorBox> {
     let manager = with_realm(&state, |realm| realm.manager(&scope))?;
-    Ok(JsList { list: manager.get_ids().await.map_err(call_failed)? })
+    Ok(List { list: manager.get_ids().await.map_err(call_failed)? })
 }

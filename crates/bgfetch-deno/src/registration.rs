@@ -9,7 +9,7 @@ use deno_error::JsErrorBox;
 use serde::{Deserialize, Serialize};
 
 use crate::exceptions::call_failed;
-use crate::manager::JsList;
+use crate::list::List;
 use crate::realm::{Realm, connect, registration, with_realm};
 
 /// The attributes as they are now. Counts of bytes are Numbers to scripts, whatever their size.
@@ -127,7 +127,7 @@ pub(crate) async fn op_bgfetch_match_all(
     #[serde] query: Option<Request>,
     #[serde] options: JsMatchOptions,
     first: bool,
-) -> Result<JsList<Matched>, JsErrorBox> {
+) -> Result<List<Matched>, JsErrorBox> {
     let registration = registration(&state, FetchKey(key)).await?;
     let JsMatchOptions { ignore_method, ignore_search, ignore_vary } = options;
     let options = MatchOptions { ignore_search, ignore_method, ignore_vary };
@@ -138,8 +138,7 @@ pub(crate) async fn op_bgfetch_match_all(
             request: record.request().clone(),
             record: realm.add_record(record),
         };
-        let list = matched.map_err(call_failed)?.into_iter().take(wanted).map(record).collect();
-        Ok(JsList { list })
+        Ok(matched.map_err(call_failed)?.into_iter().take(wanted).map(record).collect())
     })
 }
 

@@ -4,6 +4,7 @@ import { core } from "ext:core/mod.js";
 import { op_host_console, op_host_realm } from "ext:core/ops";
 
 const load = (name) => core.loadExtScript(`ext:${name}.js`);
+load("bgfetch_host/usv_strings");
 const webidl = load("deno_webidl/00_webidl");
 const exceptions = load("deno_web/01_dom_exception");
 const event = load("deno_web/02_event");
@@ -27,6 +28,8 @@ const { Headers } = load("deno_fetch/20_headers");
 const { FormData } = load("deno_fetch/21_formdata");
 const { Request } = load("deno_fetch/23_request");
 const { Response } = load("deno_fetch/23_response");
+const { getterOf } = load("bgfetch_deno/primordials");
+const { fire } = load("bgfetch_deno/deno");
 const { install, installServiceWorker } = load("bgfetch_deno/mod");
 const { markingRequest } = load("bgfetch_deno/dangling_markup");
 const { defineGlobalScope } = load("bgfetch_host/global_scope");
@@ -148,17 +151,19 @@ defineGlobalScope(kind, { event, globalInterfaces, location, webidl });
 patch(interfaces);
 
 core.setReportExceptionCallback(event.reportException);
+const global = globalThis;
+const writeError = console.error;
+const defaultPrevented = getterOf(event.Event.prototype, "defaultPrevented");
 core.setUnhandledPromiseRejectionHandler((promise, reason) => {
-  const init = { cancelable: true, promise, reason };
+  const init = { __proto__: null, cancelable: true, promise, reason };
   const rejection = new event.PromiseRejectionEvent("unhandledrejection", init);
-  globalThis.dispatchEvent(rejection);
-  if (!rejection.defaultPrevented) console.error("Uncaught (in promise)", reason);
+  fire(global, rejection);
+  if (!defaultPrevented(rejection)) writeError("Uncaught (in promise)", reason);
   return true;
 });
 core.setHandledPromiseRejectionHandler((promise, reason) => {
-  globalThis.dispatchEvent(
-    new event.PromiseRejectionEvent("rejectionhandled", { promise, reason }),
-  );
+  const init = { __proto__: null, promise, reason };
+  fire(global, new event.PromiseRejectionEvent("rejectionhandled", init));
 });
 
 installWindowOrWorker(globalThis, { isSecureContext, hasNetwork });

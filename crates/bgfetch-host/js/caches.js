@@ -16,11 +16,31 @@ const {
   op_host_caches_open,
 } = core.ops;
 const {
+  allInto,
+  awaitable,
+  freeze,
+  getterOf,
+  map,
+  matches,
+  parse,
+  SafeFinalizationRegistry,
+  some,
+  split,
+  stringify,
+  stringTrim,
+  TypeError,
+  uncurryThis,
+} = core.loadExtScript("ext:bgfetch_deno/primordials.js");
+const {
   AbortController,
   AbortSignal,
+  asyncOp,
+  configureInterface,
   fromStoredRequest,
+  illegalConstructor,
   isUnusable,
   newResponse,
+  onAbort,
   Request,
   takeResponseBody,
   toStoredRequest,
@@ -29,16 +49,31 @@ const {
 } = core.loadExtScript("ext:bgfetch_deno/deno.js");
 const {
   cacheQueryOptions,
+  dictionary,
   domString,
   exposeInterface,
   illegalInvocation,
+  member,
   requestInfo,
   requiredArguments,
+  sequence,
 } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
-const { fetch } = core.loadExtScript("ext:bgfetch_host/fetch.js");
+const { fetchResponse } = core.loadExtScript("ext:bgfetch_host/fetch.js");
 
-const { parse, stringify } = JSON;
-const { freeze } = Object;
+const deleteEntries = asyncOp(op_host_cache_delete);
+const keysOf = asyncOp(op_host_cache_keys);
+const matchAll = asyncOp(op_host_cache_match_all);
+const put = asyncOp(op_host_cache_put);
+const deleteCache = asyncOp(op_host_caches_delete);
+const hasCache = asyncOp(op_host_caches_has);
+const cacheKeys = asyncOp(op_host_caches_keys);
+const matchInCaches = asyncOp(op_host_caches_match);
+const openCache = asyncOp(op_host_caches_open);
+const abort = uncurryThis(AbortController.prototype.abort);
+const signalOfController = getterOf(AbortController.prototype, "signal");
+const signalOf = getterOf(Request.prototype, "signal");
+const reasonOf = getterOf(AbortSignal.prototype, "reason");
+const throwIfAborted = uncurryThis(AbortSignal.prototype.throwIfAborted);
 const create = Symbol("create");
 
 class Cache {
@@ -46,41 +81,41 @@ class Cache {
   #cache;
 
   constructor(key = null, cache = null) {
-    if (key !== create) webidl.illegalConstructor();
+    if (key !== create) illegalConstructor();
     this.#cache = cache;
   }
 
-  async match(request, options = {}) {
+  async match(request, options = undefined) {
     const cache = this.#cache;
     const prefix = "Failed to execute 'match' on 'Cache'";
     requiredArguments(arguments.length, 1, prefix);
     request = requestInfo(request, prefix, "Argument 1");
     options = cacheQueryOptions(options, prefix, "Argument 2");
-    const [found] = await op_host_cache_match_all(cache, toQuery(request), options, true);
-    return found && toResponse(found);
+    const { list } = await matchAll(cache, toStoredRequest(request), options, true);
+    return list.length === 0 ? undefined : toResponse(list[0]);
   }
 
-  async matchAll(request = undefined, options = {}) {
+  async matchAll(request = undefined, options = undefined) {
     const cache = this.#cache;
     const prefix = "Failed to execute 'matchAll' on 'Cache'";
-    const query = request === undefined ? null : requestInfo(request, prefix, "Argument 1");
+    const query = optionalQuery(request, prefix);
     options = cacheQueryOptions(options, prefix, "Argument 2");
-    const all = await op_host_cache_match_all(cache, query && toQuery(query), options, false);
-    return freeze(all.map(toResponse));
+    const { list } = await matchAll(cache, query(), options, false);
+    return freeze(map(list, toResponse));
   }
 
   async add(request) {
     const cache = this.#cache;
     const prefix = "Failed to execute 'add' on 'Cache'";
     requiredArguments(arguments.length, 1, prefix);
-    await addAll(cache, [requestInfo(request, prefix, "Argument 1")], prefix);
+    await awaitable(addAll(cache, [requestInfo(request, prefix, "Argument 1")], prefix));
   }
 
   async addAll(requests) {
     const cache = this.#cache;
     const prefix = "Failed to execute 'addAll' on 'Cache'";
     requiredArguments(arguments.length, 1, prefix);
-    await addAll(cache, requestInfos(requests, prefix, "Argument 1"), prefix);
+    await awaitable(addAll(cache, requestInfos(requests, prefix, "Argument 1"), prefix));
   }
 
   async put(request, response) {
@@ -89,45 +124,44 @@ class Cache {
     requiredArguments(arguments.length, 2, prefix);
     request = requestInfo(request, prefix, "Argument 1");
     response = webidl.converters.Response(response, prefix, "Argument 2");
-    const stored = toQuery(request);
+    const stored = toStoredRequest(request);
     checkRequest(stored, prefix);
-    await putAll(cache, [{ request: stored, response: checkResponse(response, prefix) }]);
+    response = checkResponse(response, prefix);
+    await awaitable(putAll(cache, [{ __proto__: null, request: stored, response }]));
   }
 
-  async delete(request, options = {}) {
+  async delete(request, options = undefined) {
     const cache = this.#cache;
     const prefix = "Failed to execute 'delete' on 'Cache'";
     requiredArguments(arguments.length, 1, prefix);
     request = requestInfo(request, prefix, "Argument 1");
     options = cacheQueryOptions(options, prefix, "Argument 2");
-    return await op_host_cache_delete(cache, toQuery(request), options);
+    return await deleteEntries(cache, toStoredRequest(request), options);
   }
 
-  async keys(request = undefined, options = {}) {
+  async keys(request = undefined, options = undefined) {
     const cache = this.#cache;
     const prefix = "Failed to execute 'keys' on 'Cache'";
-    const query = request === undefined ? null : requestInfo(request, prefix, "Argument 1");
+    const query = optionalQuery(request, prefix);
     options = cacheQueryOptions(options, prefix, "Argument 2");
-    const requests = await op_host_cache_keys(cache, query && toQuery(query), options);
-    return freeze(requests.map((request) => fromStoredRequest(request, null)));
+    const { list } = await keysOf(cache, query(), options);
+    return freeze(map(list, (request) => fromStoredRequest(request, null)));
   }
 }
-webidl.configureInterface(Cache);
+configureInterface(Cache);
 
-const requestInfos = webidl.createSequenceConverter(requestInfo);
+const requestInfos = sequence(requestInfo);
 
-const multiOptions = webidl.createDictionaryConverter("MultiCacheQueryOptions", [
-  { key: "cacheName", converter: webidl.converters.DOMString },
-]);
+const multiOptions = dictionary("MultiCacheQueryOptions", [member("cacheName", domString)]);
 
 class CacheStorage {
   #checked = true;
 
   constructor(key = null) {
-    if (key !== create) webidl.illegalConstructor();
+    if (key !== create) illegalConstructor();
   }
 
-  async match(request, options = {}) {
+  async match(request, options = undefined) {
     this.#checked;
     const prefix = "Failed to execute 'match' on 'CacheStorage'";
     requiredArguments(arguments.length, 1, prefix);
@@ -135,7 +169,7 @@ class CacheStorage {
     const query = cacheQueryOptions(options, prefix, "Argument 2");
     const { cacheName } = multiOptions(options, prefix, "Argument 2");
     const name = cacheName === undefined ? null : toKey(cacheName);
-    const found = await op_host_caches_match(toQuery(request), query, name);
+    const found = await matchInCaches(toStoredRequest(request), query, name);
     return found === null ? undefined : toResponse(found);
   }
 
@@ -143,7 +177,7 @@ class CacheStorage {
     this.#checked;
     const prefix = "Failed to execute 'has' on 'CacheStorage'";
     requiredArguments(arguments.length, 1, prefix);
-    return await op_host_caches_has(toKey(domString(cacheName, prefix, "Argument 1")));
+    return await hasCache(toKey(domString(cacheName, prefix, "Argument 1")));
   }
 
   async open(cacheName) {
@@ -151,7 +185,7 @@ class CacheStorage {
     const prefix = "Failed to execute 'open' on 'CacheStorage'";
     requiredArguments(arguments.length, 1, prefix);
     const key = toKey(domString(cacheName, prefix, "Argument 1"));
-    const number = await op_host_caches_open(key);
+    const number = await openCache(key);
     const cache = new Cache(create, number);
     collected.register(cache, number);
     return cache;
@@ -161,13 +195,13 @@ class CacheStorage {
     this.#checked;
     const prefix = "Failed to execute 'delete' on 'CacheStorage'";
     requiredArguments(arguments.length, 1, prefix);
-    return await op_host_caches_delete(toKey(domString(cacheName, prefix, "Argument 1")));
+    return await deleteCache(toKey(domString(cacheName, prefix, "Argument 1")));
   }
 
   async keys() {
     this.#checked;
-    const keys = await op_host_caches_keys();
-    return keys.map((key) => parse(key));
+    const { list } = await cacheKeys();
+    return map(list, (key) => parse(key));
   }
 
   static check(object) {
@@ -176,90 +210,103 @@ class CacheStorage {
 }
 const { check } = CacheStorage;
 delete CacheStorage.check;
-webidl.configureInterface(CacheStorage);
+configureInterface(CacheStorage);
 
-const collected = new FinalizationRegistry((cache) => op_host_cache_close(cache));
+const collected = new SafeFinalizationRegistry((cache) => op_host_cache_close(cache));
 
 /** The text that Rust has for a cache's name, which may be no valid Unicode. */
 function toKey(name) {
   return stringify(name);
 }
 
-/** What is matched against the entries' requests. A Request's body is left alone. */
-function toQuery(request) {
-  return toStoredRequest(typeof request === "string" ? new Request(request) : request);
+/** Gives what is matched against the entries' requests, or null without an argument. */
+function optionalQuery(request, prefix) {
+  if (request === undefined) return () => null;
+  const info = requestInfo(request, prefix, "Argument 1");
+  return () => toStoredRequest(info);
 }
 
 function toResponse({ head, body }) {
   return newResponse(head, body);
 }
 
+const HTTP = /^https?:/;
+const VARY = /^vary$/i;
+
 /** Put, step 4: caches hold what HTTP's GET gives. */
 function checkRequest({ url, method }, prefix) {
-  if (!/^https?:/.test(url)) throw new TypeError(`${prefix}: the URL is not an HTTP one`);
-  if (method !== "GET") throw new TypeError(`${prefix}: the request's method is not GET`);
+  if (!matches(HTTP, url)) throw new TypeError(prefix + ": the URL is not an HTTP one");
+  if (method !== "GET") throw new TypeError(prefix + ": the request's method is not GET");
 }
 
 /** Put, steps 6 to 8: a response that can stand for the whole, and whose body is there. */
 function checkResponse(response, prefix) {
   const { status, headers } = toStoredResponse(response);
-  if (status === 206) throw new TypeError(`${prefix}: the response is partial`);
-  for (const [name, value] of headers) {
-    if (/^vary$/i.test(name) && value.split(",").some((item) => item.trim() === "*")) {
-      throw new TypeError(`${prefix}: the response varies by everything`);
-    }
+  if (status === 206) throw new TypeError(prefix + ": the response is partial");
+  const variesByAll = (header) =>
+    matches(VARY, header[0]) && some(split(header[1], ","), (item) => stringTrim(item) === "*");
+  if (some(headers, variesByAll)) {
+    throw new TypeError(prefix + ": the response varies by everything");
   }
-  if (isUnusable(response)) throw new TypeError(`${prefix}: the response's body is used already`);
+  if (isUnusable(response)) throw new TypeError(prefix + ": the response's body is used already");
   return response;
 }
 
 /** Fetches all of the requests and puts what comes; nothing where one of them fails. */
-async function addAll(cache, requests, prefix) {
+async function addAll(cache, infos, prefix) {
   // Steps 3 and 5.3, before anything is fetched.
-  for (const request of requests) {
-    if (typeof request !== "string") checkRequest(toQuery(request), prefix);
-  }
-  const controller = new AbortController();
-  requests = requests.map((request) => {
-    const ends = typeof request === "string" ? [] : [request.signal];
-    const signal = AbortSignal.any([controller.signal, ...ends]);
-    return new Request(request, { signal });
+  const stored = map(infos, (info) => {
+    const request = toStoredRequest(info);
+    checkRequest(request, prefix);
+    return request;
   });
-  const stored = requests.map((request) => toStoredRequest(request));
-  stored.forEach((request) => checkRequest(request, prefix));
+  const controller = new AbortController();
+  const signal = signalOfController(controller);
+  const requests = map(infos, (info, index) => {
+    if (typeof info !== "string") {
+      // Aborting one of them aborts all.
+      const own = signalOf(info);
+      throwIfAborted(own);
+      onAbort(own, () => abort(controller, reasonOf(own)));
+    }
+    return new Request(typeof info === "string" ? stored[index].url : info, {
+      __proto__: null,
+      signal,
+    });
+  });
   try {
-    const responses = requests.map((request) => fetchWhole(request, prefix));
-    const entries = (await Promise.all(responses)).map((response, index) => ({
-      request: stored[index],
-      response,
-    }));
-    await putAll(cache, entries);
+    const entries = [];
+    const fetched = map(requests, (request, index) =>
+      awaitable(entryOf(request, stored[index], prefix)));
+    await allInto(entries, fetched);
+    await awaitable(putAll(cache, entries));
   } catch (error) {
-    controller.abort();
+    abort(controller);
     throw error;
   }
 }
 
-async function fetchWhole(request, prefix) {
-  const response = await fetch(request);
+async function entryOf(request, stored, prefix) {
+  const { response } = await awaitable(fetchResponse(request, undefined));
   const { status, response_type } = toStoredResponse(response);
   if (response_type === "error" || status < 200 || status > 299) {
-    throw new TypeError(`${prefix}: the status is ${status}`);
+    throw new TypeError(prefix + ": the status is " + status);
   }
-  return checkResponse(response, prefix);
+  return { __proto__: null, request: stored, response: checkResponse(response, prefix) };
 }
 
 /** Puts all of the entries, whose bodies are used up, or none. */
 async function putAll(cache, entries) {
   let failure = null;
   const onError = (error) => failure ??= { error };
-  const stored = entries.map(({ request, response }) => ({
+  const stored = map(entries, ({ request, response }) => ({
+    __proto__: null,
     request,
     response: toStoredResponse(response),
     body: takeResponseBody(response, onError),
   }));
   try {
-    await op_host_cache_put(cache, stored);
+    await put(cache, stored);
   } catch (error) {
     // A script's stream fails with any value, of which the op knows the text.
     throw failure === null ? error : failure.error;

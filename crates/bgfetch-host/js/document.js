@@ -5,18 +5,32 @@
 
 const { core } = __bootstrap;
 const { op_page_document, op_page_loaded } = core.ops;
-const { afterMicrotasks, Event, fire, webidl } = core.loadExtScript("ext:bgfetch_deno/deno.js");
+const { append, awaitable, forEach, Promise, String } = core.loadExtScript("ext:bgfetch_deno/primordials.js");
+const {
+  afterMicrotasks,
+  asyncOp,
+  configureInterface,
+  Event,
+  fire,
+  illegalConstructor,
+  locationHref,
+} = core.loadExtScript("ext:bgfetch_deno/deno.js");
 const { defineEventHandler } = core.loadExtScript("ext:bgfetch_deno/event_handler.js");
 const { illegalInvocation } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
+const collections = core.loadExtScript("ext:bgfetch_host/collections.js");
 const dom = core.loadExtScript("ext:bgfetch_host/dom.js");
 const elements = core.loadExtScript("ext:bgfetch_host/elements.js");
 
-const { Comment, create, Document, parserAppend, Text } = dom;
-const { appendParsed, completeParsed, deferred, nothingDelays } = elements;
+const { Comment, create, Document, nameOf, parserAppend, Text } = dom;
+const { appendParsed, baseUrlOf, completeParsed, deferred, nothingDelays, showDocument } = elements;
+
+const documentParts = asyncOp(op_page_document);
+/** The window's Location. */
+let location = null;
 
 class DOMImplementation {
   constructor(key = null) {
-    if (key !== create) webidl.illegalConstructor();
+    if (key !== create) illegalConstructor();
   }
 
   createHTMLDocument(title = undefined) {
@@ -31,7 +45,7 @@ class DOMImplementation {
     return document;
   }
 }
-webidl.configureInterface(DOMImplementation);
+configureInterface(DOMImplementation);
 
 /** A document of HTML; that of the window where it has one. */
 class HTMLDocument extends Document {
@@ -66,16 +80,16 @@ class HTMLDocument extends Document {
   }
 
   get URL() {
-    return this.#window === null ? "about:blank" : location.href;
+    return this.#window === null ? "about:blank" : locationHref();
   }
 
   get documentURI() {
-    return this.URL;
+    return this.#window === null ? "about:blank" : locationHref();
   }
 
-  // A document without a window has that of the document whose script made it.
+  // A document without a window has the location of the document whose script made it.
   get baseURI() {
-    return location.href;
+    return baseUrlOf(this);
   }
 
   get characterSet() {
@@ -86,16 +100,21 @@ class HTMLDocument extends Document {
     return "text/html";
   }
 
+  static isHtmlDocument(object) {
+    return typeof object === "object" && object !== null && #readyState in object;
+  }
+
   static setReadyState(document, readyState) {
     document.#readyState = readyState;
     fire(document, new Event("readystatechange"));
   }
 }
-const { setReadyState } = HTMLDocument;
+const { isHtmlDocument, setReadyState } = HTMLDocument;
+delete HTMLDocument.isHtmlDocument;
 delete HTMLDocument.setReadyState;
 Object.defineProperty(HTMLDocument, "name", { value: "Document" });
 defineEventHandler(HTMLDocument.prototype, "readystatechange", (object) => {
-  if (!(object instanceof HTMLDocument)) throw illegalInvocation();
+  if (!isHtmlDocument(object)) throw illegalInvocation();
   return object;
 });
 
@@ -107,63 +126,75 @@ function installDocument(global) {
     Document,
     DOMImplementation,
     Element: dom.Element,
-    HTMLCollection: dom.HTMLCollection,
+    HTMLCollection: collections.HTMLCollection,
+    HTMLBaseElement: elements.HTMLBaseElement,
     HTMLElement: dom.HTMLElement,
     HTMLIFrameElement: elements.HTMLIFrameElement,
     HTMLMetaElement: elements.HTMLMetaElement,
     HTMLScriptElement: elements.HTMLScriptElement,
     HTMLTitleElement: elements.HTMLTitleElement,
     Node: dom.Node,
-    NodeList: dom.NodeList,
+    NodeList: collections.NodeList,
     Text,
   };
   for (const [name, value] of Object.entries(interfaces)) {
     Object.defineProperty(global, name, { value, writable: true, configurable: true });
   }
+  location = global.location;
   const document = new HTMLDocument(create, global);
+  showDocument(document);
   Object.defineProperty(global, "document", { get: () => document, enumerable: true });
   defineEventHandler(global, "load", (object) => {
     if ((object ?? global) !== global) throw illegalInvocation();
     return global;
   });
-  parse(document);
+  parse(global, document);
 }
 
-async function parse(document) {
-  const parts = await op_page_document();
-  if (parts === null) return;
+/** Runs what follows when the microtasks that are queued now ran. */
+function microtasks() {
+  return awaitable(new Promise(afterMicrotasks));
+}
+
+async function parse(global, document) {
+  const parsed = await documentParts();
+  if (parsed === null) return;
+  const parts = parsed.list;
   const open = [document];
-  for (const { part, name, attributes, text } of parts) {
-    const parent = open.at(-1);
+  for (let i = 0; i < parts.length; i++) {
+    const { part, name, attributes, text } = parts[i];
+    const parent = open[open.length - 1];
     if (part === "open") {
-      open.push(appendParsed(parent, document, name, attributes));
+      append(open, appendParsed(parent, document, name, attributes));
     } else if (part === "close") {
-      const blocked = completeParsed(open.pop());
+      open.length--;
+      const blocked = completeParsed(parent);
       if (blocked !== undefined) await blocked;
       // A script's microtasks run before the parser goes on.
-      if (parent.localName === "script") await new Promise(afterMicrotasks);
+      if (nameOf(parent) === "script") await microtasks();
     } else {
       const Interface = part === "text" ? Text : Comment;
       parent[parserAppend](new Interface(create, document, text));
     }
   }
-  await end(document);
+  await awaitable(end(global, document));
 }
 
 /** https://html.spec.whatwg.org/multipage/parsing.html#the-end */
-async function end(document) {
+async function end(global, document) {
   setReadyState(document, "interactive");
-  for (const loaded of deferred) {
-    (await loaded)();
-    await new Promise(afterMicrotasks);
+  for (let i = 0; i < deferred.length; i++) {
+    const { run } = await deferred[i];
+    run();
+    await microtasks();
   }
   // It bubbles to the window, which is no node: listeners there are told by an event of their own.
-  for (const target of [document, globalThis]) {
-    fire(target, new Event("DOMContentLoaded", { bubbles: true }));
-  }
-  await nothingDelays();
+  forEach([document, global], (target) => {
+    fire(target, new Event("DOMContentLoaded", { __proto__: null, bubbles: true }));
+  });
+  await awaitable(nothingDelays());
   setReadyState(document, "complete");
-  fire(globalThis, new Event("load"));
+  fire(global, new Event("load"));
   // Who waits for the event outside is told when what its listeners began has begun.
   afterMicrotasks(op_page_loaded);
 }

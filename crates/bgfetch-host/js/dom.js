@@ -5,13 +5,38 @@
 
 const { core } = __bootstrap;
 const {
+  append,
+  concat,
+  filter,
+  find,
+  forEach,
+  indexOf,
+  insertAt,
+  join,
+  map,
+  matches,
+  removeAt,
+  SafeMap,
+  String,
+  stringToLowerCase,
+  stringToUpperCase,
+  TypeError,
+  uncurryThis,
+} = core.loadExtScript("ext:bgfetch_deno/primordials.js");
+const {
+  configureInterface,
   DOMException,
   Event,
   EventTarget,
-  webidl,
+  illegalConstructor,
 } = core.loadExtScript("ext:bgfetch_deno/deno.js");
 
-const { hasClasses, matcher } = core.loadExtScript("ext:bgfetch_host/selectors.js");
+const { HTMLCollection, liveList, NodeList } = core.loadExtScript(
+  "ext:bgfetch_host/collections.js",
+);
+const { hasClasses, matcher, tokens } = core.loadExtScript("ext:bgfetch_host/selectors.js");
+
+const dispatchEvent = uncurryThis(EventTarget.prototype.dispatchEvent);
 
 /** The key of constructors that scripts cannot call. */
 const create = Symbol("create");
@@ -23,44 +48,13 @@ const attributeChanged = Symbol("attributeChanged");
 /** Adds a node as the parser does, which is no mutation by a script. */
 const parserAppend = Symbol("parserAppend");
 
-/** A live list: an array-like view of what `collect` gives at the time. */
-function liveList(Interface, collect) {
-  const isIndex = (key) => typeof key === "string" && /^(0|[1-9][0-9]*)$/.test(key);
-  return new Proxy(Object.create(Interface.prototype), {
-    get(target, key, receiver) {
-      if (key === "length") return collect().length;
-      if (isIndex(key)) return collect()[key];
-      if (key === "item") return (index) => collect()[index] ?? null;
-      if (key === Symbol.iterator) return () => collect()[Symbol.iterator]();
-      if (key === "forEach") return (callback, self) => collect().forEach(callback, self);
-      return Reflect.get(target, key, receiver);
-    },
-    has: (target, key) => isIndex(key) ? key < collect().length : Reflect.has(target, key),
-    set: (target, key) => isIndex(key) || Reflect.has(target, key),
-  });
-}
-
-class NodeList {
-  constructor() {
-    webidl.illegalConstructor();
-  }
-}
-webidl.configureInterface(NodeList);
-
-class HTMLCollection {
-  constructor() {
-    webidl.illegalConstructor();
-  }
-}
-webidl.configureInterface(HTMLCollection);
-
 class Node extends EventTarget {
   #document;
   #parent = null;
   #children = [];
 
   constructor(key = null, document = null) {
-    if (key !== create) webidl.illegalConstructor();
+    if (key !== create) illegalConstructor();
     super();
     this.#document = document;
   }
@@ -74,19 +68,21 @@ class Node extends EventTarget {
   }
 
   get parentElement() {
-    return this.#parent instanceof Element ? this.#parent : null;
+    return isElement(this.#parent) ? this.#parent : null;
   }
 
   get childNodes() {
-    return liveList(NodeList, () => this.#children);
+    const children = this.#children;
+    return liveList(NodeList, () => children);
   }
 
   get firstChild() {
-    return this.#children[0] ?? null;
+    return first(this.#children) ?? null;
   }
 
   get lastChild() {
-    return this.#children.at(-1) ?? null;
+    const children = this.#children;
+    return children.length === 0 ? null : children[children.length - 1];
   }
 
   get nextSibling() {
@@ -98,18 +94,18 @@ class Node extends EventTarget {
   }
 
   #sibling(step) {
-    const siblings = this.#parent?.#children ?? [];
-    return siblings[siblings.indexOf(this) + step] ?? null;
+    if (this.#parent === null) return null;
+    const siblings = this.#parent.#children;
+    const index = indexOf(siblings, this) + step;
+    return index >= 0 && index < siblings.length ? siblings[index] : null;
   }
 
   get isConnected() {
-    return this.getRootNode() instanceof Document;
+    return isConnected(this);
   }
 
   getRootNode() {
-    let root = this;
-    while (root.#parent !== null) root = root.#parent;
-    return root;
+    return rootOf(this);
   }
 
   hasChildNodes() {
@@ -117,118 +113,183 @@ class Node extends EventTarget {
   }
 
   contains(other) {
-    for (let node = other; node !== null; node = node.#parent) {
-      if (node === this) return true;
-    }
-    return false;
+    return isInclusiveAncestor(this, other);
   }
 
   get textContent() {
-    return descendants(this).filter((node) => node instanceof Text).map((text) => text.data).join("");
+    return textOf(this);
   }
 
   set textContent(text) {
-    this.replaceChildren(...(text === null || text === "" ? [] : [String(text)]));
+    setText(this, text);
   }
 
   appendChild(node) {
-    return this.insertBefore(node, null);
+    return insert(this, node, null);
   }
 
   insertBefore(node, before) {
-    this.#checkInsertion(node, before);
-    if (before === node) before = node.nextSibling;
-    node.#parent?.removeChild(node);
-    this.#insert(node, before === null ? this.#children.length : this.#children.indexOf(before));
-    this[childrenChanged]?.();
-    if (node.isConnected) for (const inner of inclusive(node)) inner[connected]?.();
-    return node;
+    return insert(this, node, before ?? null);
   }
 
   removeChild(node) {
-    const at = this.#children.indexOf(node);
-    if (at < 0) throw new DOMException("The node is not a child of this node", "NotFoundError");
-    const wasConnected = node.isConnected;
-    this.#children.splice(at, 1);
-    node.#parent = null;
-    this[childrenChanged]?.();
-    if (wasConnected) for (const inner of inclusive(node)) inner[disconnected]?.();
-    return node;
+    return removeChild(this, node);
   }
 
   replaceChildren(...nodes) {
-    const added = nodes.map((node) => this.#toNode(node));
-    for (const node of added) this.#checkInsertion(node, null);
-    for (const child of [...this.#children]) this.removeChild(child);
-    for (const node of added) this.appendChild(node);
+    replaceChildren(this, nodes);
   }
 
   append(...nodes) {
-    for (const node of nodes) this.appendChild(this.#toNode(node));
+    forEach(nodes, (node) => insert(this, toNode(this, node), null));
   }
 
   prepend(...nodes) {
-    const { firstChild } = this;
-    for (const node of nodes) this.insertBefore(this.#toNode(node), firstChild);
+    const before = first(this.#children) ?? null;
+    forEach(nodes, (node) => insert(this, toNode(this, node), before));
   }
 
   remove() {
-    this.#parent?.removeChild(this);
-  }
-
-  #toNode(value) {
-    return value instanceof Node ? value : new Text(create, documentOf(this), String(value));
-  }
-
-  #checkInsertion(node, before) {
-    if (!(node instanceof Node)) throw new TypeError("The argument is not a Node");
-    const mayHaveChildren = this instanceof Element || this instanceof Document;
-    if (!mayHaveChildren || node instanceof Document || node.contains(this)) {
-      throw new DOMException("The node cannot be inserted here", "HierarchyRequestError");
-    }
-    if (before !== null && before?.parentNode !== this) {
-      throw new DOMException("The node is not a child of this node", "NotFoundError");
-    }
-  }
-
-  #insert(node, at) {
-    this.#children.splice(at, 0, node);
-    node.#parent = this;
-    for (const inner of inclusive(node)) inner.#document = documentOf(this);
+    if (this.#parent !== null) removeChild(this.#parent, this);
   }
 
   [parserAppend](node) {
     this.#insert(node, this.#children.length);
   }
 
+  #insert(node, at) {
+    insertAt(this.#children, at, node);
+    node.#parent = this;
+    const document = documentOf(this);
+    forEach(inclusive(node), (inner) => inner.#document = document);
+  }
+
+  static isNode(value) {
+    return typeof value === "object" && value !== null && #children in value;
+  }
+
   static childrenOf(node) {
     return node.#children;
   }
+
+  static parentOf(node) {
+    return node.#parent;
+  }
+
+  static ownerOf(node) {
+    return node.#document;
+  }
+
+  /** https://dom.spec.whatwg.org/#concept-node-insert */
+  static insert(parent, node, before) {
+    checkInsertion(parent, node, before);
+    if (before === node) before = node.#sibling(1);
+    if (node.#parent !== null) removeChild(node.#parent, node);
+    const children = parent.#children;
+    parent.#insert(node, before === null ? children.length : indexOf(children, before));
+    call(parent, childrenChanged);
+    if (isConnected(node)) forEach(inclusive(node), (inner) => call(inner, connected));
+    return node;
+  }
+
+  /** https://dom.spec.whatwg.org/#concept-node-remove */
+  static removeChild(parent, node) {
+    const children = parent.#children;
+    const at = indexOf(children, node);
+    if (at < 0) throw new DOMException("The node is not a child of this node", "NotFoundError");
+    const wasConnected = isConnected(node);
+    removeAt(children, at);
+    node.#parent = null;
+    call(parent, childrenChanged);
+    if (wasConnected) forEach(inclusive(node), (inner) => call(inner, disconnected));
+    return node;
+  }
 }
-const { childrenOf } = Node;
-delete Node.childrenOf;
+const { childrenOf, insert, isNode, ownerOf, parentOf, removeChild } = Node;
+for (const name of ["childrenOf", "insert", "isNode", "ownerOf", "parentOf", "removeChild"]) {
+  delete Node[name];
+}
 for (const [name, value] of [["ELEMENT_NODE", 1], ["TEXT_NODE", 3], ["COMMENT_NODE", 8], ["DOCUMENT_NODE", 9]]) {
   for (const holder of [Node, Node.prototype]) {
     Object.defineProperty(holder, name, { value, enumerable: true });
   }
 }
-webidl.configureInterface(Node);
+configureInterface(Node);
+
+/** Calls a reaction of a node, where its class has one. The symbols are no page's. */
+function call(node, reaction, argument = undefined) {
+  if (reaction in node) node[reaction](argument);
+}
+
+function first(list) {
+  return list.length === 0 ? undefined : list[0];
+}
 
 function documentOf(node) {
-  return node instanceof Document ? node : node.ownerDocument;
+  return isDocument(node) ? node : ownerOf(node);
+}
+
+function rootOf(node) {
+  let root = node;
+  while (parentOf(root) !== null) root = parentOf(root);
+  return root;
+}
+
+function isConnected(node) {
+  return isDocument(rootOf(node));
+}
+
+function isInclusiveAncestor(node, other) {
+  for (let inner = other; isNode(inner); inner = parentOf(inner)) {
+    if (inner === node) return true;
+  }
+  return false;
 }
 
 /** The nodes in a node, in tree order. */
 function descendants(node) {
-  return childrenOf(node).flatMap(inclusive);
+  return concat(map(childrenOf(node), inclusive));
 }
 
 function inclusive(node) {
-  return [node, ...descendants(node)];
+  return concat([[node], descendants(node)]);
 }
 
 function elementsIn(node) {
-  return descendants(node).filter((inner) => inner instanceof Element);
+  return filter(descendants(node), isElement);
+}
+
+/** The texts in a node, or its own. */
+function textOf(node) {
+  if (isCharacterData(node)) return dataOf(node);
+  return join(map(filter(descendants(node), isText), dataOf), "");
+}
+
+function setText(node, text) {
+  if (isCharacterData(node)) setData(node, text);
+  else replaceChildren(node, text === null || text === "" ? [] : [String(text)]);
+}
+
+function replaceChildren(parent, nodes) {
+  const added = map(nodes, (node) => toNode(parent, node));
+  forEach(added, (node) => checkInsertion(parent, node, null));
+  forEach(map(childrenOf(parent), (child) => child), (child) => removeChild(parent, child));
+  forEach(added, (node) => insert(parent, node, null));
+}
+
+function toNode(parent, value) {
+  return isNode(value) ? value : new Text(create, documentOf(parent), String(value));
+}
+
+function checkInsertion(parent, node, before) {
+  if (!isNode(node)) throw new TypeError("The argument is not a Node");
+  const mayHaveChildren = isElement(parent) || isDocument(parent);
+  if (!mayHaveChildren || isDocument(node) || isInclusiveAncestor(node, parent)) {
+    throw new DOMException("The node cannot be inserted here", "HierarchyRequestError");
+  }
+  if (before !== null && !(isNode(before) && parentOf(before) === parent)) {
+    throw new DOMException("The node is not a child of this node", "NotFoundError");
+  }
 }
 
 class CharacterData extends Node {
@@ -244,29 +305,50 @@ class CharacterData extends Node {
   }
 
   set data(data) {
-    this.#data = data === null ? "" : String(data);
-    this.parentNode?.[childrenChanged]?.();
+    setData(this, data);
   }
 
   get nodeValue() {
-    return this.data;
+    return this.#data;
   }
 
   set nodeValue(data) {
-    this.data = data;
+    setData(this, data);
   }
 
   get textContent() {
-    return this.data;
+    return this.#data;
   }
 
   set textContent(data) {
-    this.data = data;
+    setData(this, data);
+  }
+
+  static isCharacterData(node) {
+    return #data in node;
+  }
+
+  static dataOf(node) {
+    return node.#data;
+  }
+
+  static setData(node, data) {
+    node.#data = data === null ? "" : String(data);
+    const parent = parentOf(node);
+    if (parent !== null) call(parent, childrenChanged);
   }
 }
-webidl.configureInterface(CharacterData);
+const { dataOf, isCharacterData, setData } = CharacterData;
+for (const name of ["dataOf", "isCharacterData", "setData"]) delete CharacterData[name];
+configureInterface(CharacterData);
 
 class Text extends CharacterData {
+  #isText = true;
+
+  constructor(key = null, document = null, data = "") {
+    super(key, document, data);
+  }
+
   get nodeType() {
     return 3;
   }
@@ -274,10 +356,20 @@ class Text extends CharacterData {
   get nodeName() {
     return "#text";
   }
+
+  static isText(node) {
+    return #isText in node;
+  }
 }
-webidl.configureInterface(Text);
+const { isText } = Text;
+delete Text.isText;
+configureInterface(Text);
 
 class Comment extends CharacterData {
+  constructor(key = null, document = null, data = "") {
+    super(key, document, data);
+  }
+
   get nodeType() {
     return 8;
   }
@@ -286,48 +378,54 @@ class Comment extends CharacterData {
     return "#comment";
   }
 }
-webidl.configureInterface(Comment);
+configureInterface(Comment);
 
 /** What elements and documents find in themselves. */
 const parentNode = {
   get children() {
-    return liveList(HTMLCollection, () =>
-      childrenOf(this).filter((child) => child instanceof Element));
+    return liveList(HTMLCollection, () => filter(childrenOf(this), isElement));
   },
 
   get childElementCount() {
-    return this.children.length;
+    return filter(childrenOf(this), isElement).length;
   },
 
   get firstElementChild() {
-    return this.children[0] ?? null;
+    return find(childrenOf(this), isElement) ?? null;
   },
 
   querySelector(selectors) {
-    return elementsIn(this).find(matcher(selectors)) ?? null;
+    return find(elementsIn(this), matcherOf(selectors)) ?? null;
   },
 
   querySelectorAll(selectors) {
-    const found = elementsIn(this).filter(matcher(selectors));
+    const found = filter(elementsIn(this), matcherOf(selectors));
     return liveList(NodeList, () => found);
   },
 
   getElementsByTagName(name) {
-    const local = String(name).toLowerCase();
+    const local = stringToLowerCase(String(name));
     return liveList(HTMLCollection, () =>
-      elementsIn(this).filter(({ localName }) => local === "*" || localName === local));
+      filter(elementsIn(this), (element) => local === "*" || nameOf(element) === local));
   },
 
   getElementsByClassName(names) {
-    const wanted = String(names).split(/\s+/).filter(Boolean);
+    const wanted = tokens(String(names));
     return liveList(HTMLCollection, () =>
-      elementsIn(this).filter((element) => hasClasses(element, wanted)));
+      filter(elementsIn(this), (element) =>
+        hasClasses(attributeOf(element, "class") ?? "", wanted)));
   },
 };
 
+function matcherOf(selectors) {
+  return matcher(selectors, { __proto__: null, attributeOf, nameOf });
+}
+
+const NAME_OF_ATTRIBUTE = /^[^\s/>=\0]+$/;
+
 class Element extends Node {
   #name;
-  #attributes = new Map();
+  #attributes = new SafeMap();
 
   constructor(key = null, document = null, name = "") {
     super(key, document);
@@ -339,11 +437,11 @@ class Element extends Node {
   }
 
   get nodeName() {
-    return this.tagName;
+    return stringToUpperCase(this.#name);
   }
 
   get tagName() {
-    return this.#name.toUpperCase();
+    return stringToUpperCase(this.#name);
   }
 
   get localName() {
@@ -351,63 +449,110 @@ class Element extends Node {
   }
 
   getAttribute(name) {
-    return this.#attributes.get(String(name).toLowerCase()) ?? null;
+    return attributeOf(this, stringToLowerCase(String(name)));
   }
 
   getAttributeNames() {
-    return [...this.#attributes.keys()];
+    const names = [];
+    this.#attributes.forEach((_, name) => append(names, name));
+    return names;
   }
 
   hasAttribute(name) {
-    return this.#attributes.has(String(name).toLowerCase());
+    return this.#attributes.has(stringToLowerCase(String(name)));
   }
 
   setAttribute(name, value) {
-    const key = String(name).toLowerCase();
-    if (!/^[^\s/>=\0]+$/.test(key)) {
-      throw new DOMException(`'${key}' is no name of an attribute`, "InvalidCharacterError");
-    }
-    this.#attributes.set(key, String(value));
-    this[attributeChanged]?.(key);
+    setAttribute(this, name, value);
   }
 
   removeAttribute(name) {
-    const key = String(name).toLowerCase();
-    if (this.#attributes.delete(key)) this[attributeChanged]?.(key);
+    removeAttribute(this, name);
   }
 
   get id() {
-    return this.getAttribute("id") ?? "";
+    return attributeOf(this, "id") ?? "";
   }
 
   set id(id) {
-    this.setAttribute("id", id);
+    setAttribute(this, "id", id);
   }
 
   get className() {
-    return this.getAttribute("class") ?? "";
+    return attributeOf(this, "class") ?? "";
   }
 
   set className(names) {
-    this.setAttribute("class", names);
+    setAttribute(this, "class", names);
   }
 
   matches(selectors) {
-    return matcher(selectors)(this);
+    return matcherOf(selectors)(this);
   }
+
+  static isElement(value) {
+    return typeof value === "object" && value !== null && #name in value;
+  }
+
+  static nameOf(element) {
+    return element.#name;
+  }
+
+  /** The value of the attribute with that name in lower case, or null. */
+  static attributeOf(element, name) {
+    return element.#attributes.get(name) ?? null;
+  }
+
+  static setAttribute(element, name, value) {
+    const key = stringToLowerCase(String(name));
+    if (!matches(NAME_OF_ATTRIBUTE, key)) {
+      throw new DOMException("'" + key + "' is no name of an attribute", "InvalidCharacterError");
+    }
+    element.#attributes.set(key, String(value));
+    call(element, attributeChanged, key);
+  }
+
+  static removeAttribute(element, name) {
+    const key = stringToLowerCase(String(name));
+    if (element.#attributes.delete(key)) call(element, attributeChanged, key);
+  }
+}
+const { attributeOf, isElement, nameOf, removeAttribute, setAttribute } = Element;
+for (const name of ["attributeOf", "isElement", "nameOf", "removeAttribute", "setAttribute"]) {
+  delete Element[name];
 }
 Object.defineProperties(Element.prototype, Object.getOwnPropertyDescriptors(parentNode));
-webidl.configureInterface(Element);
+configureInterface(Element);
 
 class HTMLElement extends Element {
+  #isHtml = true;
+
+  constructor(key = null, document = null, name = "") {
+    super(key, document, name);
+  }
+
   click() {
+    this.#isHtml;
     // Not trusted: a script did it.
-    this.dispatchEvent(new Event("click", { bubbles: true, cancelable: true, composed: true }));
+    const init = { __proto__: null, bubbles: true, cancelable: true, composed: true };
+    dispatchEvent(this, new Event("click", init));
+  }
+
+  static isHtmlElement(value) {
+    return typeof value === "object" && value !== null && #isHtml in value;
   }
 }
-webidl.configureInterface(HTMLElement);
+const { isHtmlElement } = HTMLElement;
+delete HTMLElement.isHtmlElement;
+configureInterface(HTMLElement);
 
 class Document extends Node {
+  #isDocument = true;
+
+  constructor(key = null, document = null) {
+    super(key, document);
+  }
+
   get nodeType() {
     return 9;
   }
@@ -425,19 +570,20 @@ class Document extends Node {
   }
 
   get documentElement() {
-    return childrenOf(this).find((child) => child instanceof Element) ?? null;
+    return rootElementOf(this);
   }
 
   get head() {
-    return childOf(this.documentElement, "head");
+    return childOf(rootElementOf(this), "head");
   }
 
   get body() {
-    return childOf(this.documentElement, "body");
+    return childOf(rootElementOf(this), "body");
   }
 
   getElementById(id) {
-    return elementsIn(this).find((element) => element.id === String(id)) ?? null;
+    const wanted = String(id);
+    return find(elementsIn(this), (element) => attributeOf(element, "id") === wanted) ?? null;
   }
 
   createTextNode(data) {
@@ -448,31 +594,32 @@ class Document extends Node {
     return new Comment(create, this, String(data));
   }
 
-  get title() {
-    const title = elementsIn(this).find(({ localName }) => localName === "title");
-    return title?.textContent.trim().replace(/[\t\n\f\r ]+/g, " ") ?? "";
-  }
-
-  set title(text) {
-    let title = elementsIn(this).find(({ localName }) => localName === "title");
-    if (title === undefined) {
-      if (this.head === null) return;
-      title = this.createElement("title");
-      this.head.appendChild(title);
-    }
-    title.textContent = text;
+  static isDocument(value) {
+    return typeof value === "object" && value !== null && #isDocument in value;
   }
 }
+const { isDocument } = Document;
+delete Document.isDocument;
 Object.defineProperties(Document.prototype, Object.getOwnPropertyDescriptors(parentNode));
-webidl.configureInterface(Document);
+configureInterface(Document);
+
+function rootElementOf(document) {
+  return find(childrenOf(document), isElement) ?? null;
+}
+
+function headOf(document) {
+  return childOf(rootElementOf(document), "head");
+}
 
 function childOf(element, name) {
-  const children = element === null ? [] : childrenOf(element);
-  return children.find(({ localName }) => localName === name) ?? null;
+  if (element === null) return null;
+  const found = find(childrenOf(element), (child) => isElement(child) && nameOf(child) === name);
+  return found ?? null;
 }
 
 return {
   attributeChanged,
+  attributeOf,
   CharacterData,
   childrenChanged,
   Comment,
@@ -480,12 +627,23 @@ return {
   create,
   disconnected,
   Document,
+  documentOf,
   Element,
-  HTMLCollection,
+  elementsIn,
+  headOf,
   HTMLElement,
+  isConnected,
+  isHtmlElement,
+  nameOf,
+  insert,
   Node,
-  NodeList,
+  ownerOf,
+  parentOf,
   parserAppend,
+  removeAttribute,
+  setAttribute,
+  setText,
   Text,
+  textOf,
 };
 })();

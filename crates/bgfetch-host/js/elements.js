@@ -3,23 +3,110 @@
 "use strict";
 
 const { core } = __bootstrap;
-const { op_page_load_script, op_page_open_frame, op_page_policy, op_page_title } = core.ops;
-const { DOMException, Event, fire, reportException, webidl } = core.loadExtScript("ext:bgfetch_deno/deno.js");
+const {
+  op_host_console,
+  op_page_load_script,
+  op_page_open_frame,
+  op_page_policy,
+  op_page_title,
+} = core.ops;
+const {
+  allInto,
+  append,
+  awaitable,
+  exec,
+  find,
+  forEach,
+  join,
+  matches,
+  SafeSet,
+  String,
+  stringStartsWith,
+  stringToLowerCase,
+  stringTrim,
+} = core.loadExtScript("ext:bgfetch_deno/primordials.js");
+const {
+  asyncOp,
+  configureInterface,
+  DOMException,
+  evaluate,
+  Event,
+  fire,
+  locationHref,
+  parseUrl,
+  reportException,
+  setBaseUrl,
+} = core.loadExtScript("ext:bgfetch_deno/deno.js");
 const { defineEventHandler } = core.loadExtScript("ext:bgfetch_deno/event_handler.js");
 const { illegalInvocation } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
 const {
   attributeChanged,
+  attributeOf,
   childrenChanged,
   connected,
   create,
   disconnected,
   Document,
+  documentOf,
+  elementsIn,
+  headOf,
   HTMLElement,
+  insert,
+  isConnected,
+  isHtmlElement,
+  nameOf,
+  parentOf,
   parserAppend,
+  removeAttribute,
+  setAttribute,
+  setText,
+  textOf,
 } = core.loadExtScript("ext:bgfetch_host/dom.js");
 
+const loadScript = asyncOp(op_page_load_script);
+const openFrame = asyncOp(op_page_open_frame);
+const WARN = 2;
+const ERROR = 3;
+
+/** The document of the window, in which elements do something. */
+let shown = null;
+
+/** Says which document the window's is. Its base URL is the realm's API base URL. */
+function showDocument(document) {
+  shown = document;
+  setBaseUrl(() => baseUrlOf(document));
+}
+
+/** https://html.spec.whatwg.org/multipage/urls-and-fetching.html#document-base-url */
+function baseUrlOf(document) {
+  const base = find(
+    elementsIn(document),
+    (element) => nameOf(element) === "base" && attributeOf(element, "href") !== null,
+  );
+  if (base === undefined) return locationHref();
+  try {
+    return parseUrl(attributeOf(base, "href"), locationHref());
+  } catch {
+    return locationHref();
+  }
+}
+
+/** The URL that a text in an element is, or the text itself where it is none. */
+function urlIn(element, text) {
+  try {
+    return parseUrl(text, baseUrlOf(documentOf(element)));
+  } catch {
+    return text;
+  }
+}
+
+/** Whether an element is in the window's document. */
+function isShown(element) {
+  return documentOf(element) === shown && isConnected(element);
+}
+
 function toElement(object) {
-  if (!(object instanceof HTMLElement)) throw illegalInvocation();
+  if (!isHtmlElement(object)) throw illegalInvocation();
   return object;
 }
 for (const type of ["click", "error", "load"]) {
@@ -37,44 +124,57 @@ function reflect(Interface, { strings = {}, booleans = [], urls = [] }) {
     });
   for (const [name, attribute] of Object.entries(strings)) {
     define(name, function () {
-      return this.getAttribute(attribute) ?? "";
+      return attributeOf(this, attribute) ?? "";
     }, function (value) {
-      this.setAttribute(attribute, value);
+      setAttribute(this, attribute, value);
     });
   }
   for (const name of booleans) {
     define(name, function () {
-      return this.hasAttribute(name);
+      return attributeOf(this, name) !== null;
     }, function (value) {
-      value ? this.setAttribute(name, "") : this.removeAttribute(name);
+      value ? setAttribute(this, name, "") : removeAttribute(this, name);
     });
   }
   for (const name of urls) {
     define(name, function () {
-      const text = this.getAttribute(name);
-      return text === null ? "" : URL.parse(text, this.ownerDocument.baseURI)?.href ?? text;
+      const text = attributeOf(this, name);
+      return text === null ? "" : urlIn(this, text);
     }, function (value) {
-      this.setAttribute(name, value);
+      setAttribute(this, name, value);
     });
   }
 }
 
 /** What delays the `load` event of the window. */
-const delays = new Set();
+const delays = new SafeSet();
 /** Scripts that the parser leaves for its end, and those that run in order as they come. */
 const deferred = [];
-let inOrder = Promise.resolve();
+let inOrder = awaitable((async () => {})());
 let currentScript = null;
 
-/** Keeps the `load` event back until the promise is settled, which it is without an error. */
-function delayLoad(promise) {
+/** Keeps the `load` event back until the promise of ours is settled, which it is without an error. */
+async function delayLoad(promise) {
   delays.add(promise);
-  promise.then(() => delays.delete(promise));
+  await promise;
+  delays.delete(promise);
 }
 
 /** Waits until nothing delays the `load` event. */
 async function nothingDelays() {
-  while (delays.size > 0) await Promise.all(delays);
+  for (;;) {
+    const promises = [];
+    delays.forEach((promise) => append(promises, promise));
+    if (promises.length === 0) return;
+    await allInto([], promises);
+  }
+}
+
+/** Runs a loaded script after another one. */
+async function runAfter(before, loaded) {
+  await before;
+  const { run } = await loaded;
+  run();
 }
 
 const JAVASCRIPT = /^(text\/(javascript(1\.[0-5])?|ecmascript|jscript|livescript|x-(ecma|java)script)|application\/(x-)?(ecma|java)script)$/;
@@ -84,21 +184,25 @@ class HTMLScriptElement extends HTMLElement {
   #alreadyStarted = false;
   #forceAsync = true;
 
+  constructor(key = null, document = null, name = "") {
+    super(key, document, name);
+  }
+
   get text() {
-    return this.textContent;
+    return textOf(this);
   }
 
   set text(text) {
-    this.textContent = text;
+    setText(this, text);
   }
 
   get async() {
-    return this.#forceAsync || this.hasAttribute("async");
+    return this.#forceAsync || attributeOf(this, "async") !== null;
   }
 
   set async(value) {
     this.#forceAsync = false;
-    value ? this.setAttribute("async", "") : this.removeAttribute("async");
+    value ? setAttribute(this, "async", "") : removeAttribute(this, "async");
   }
 
   [connected]() {
@@ -106,7 +210,7 @@ class HTMLScriptElement extends HTMLElement {
   }
 
   [childrenChanged]() {
-    if (this.isConnected) this.#prepare(false);
+    if (isConnected(this)) this.#prepare(false);
   }
 
   /** The parser has read the whole element. Gives a promise where it has to wait for the script. */
@@ -115,89 +219,100 @@ class HTMLScriptElement extends HTMLElement {
     return script.#prepare(true);
   }
 
+  static isScript(element) {
+    return #forceAsync in element;
+  }
+
   /** https://html.spec.whatwg.org/multipage/scripting.html#prepare-the-script-element */
   #prepare(byParser) {
-    const hasSource = this.hasAttribute("src");
-    if (this.#alreadyStarted || (!hasSource && this.textContent === "")) return undefined;
+    const source = attributeOf(this, "src");
+    const text = textOf(this);
+    if (this.#alreadyStarted || (source === null && text === "")) return undefined;
     // Documents without a window have no scripting.
-    if (!this.isConnected || this.ownerDocument.defaultView === null) return undefined;
-    const type = (this.getAttribute("type") ?? "").trim().toLowerCase();
+    if (!isShown(this)) return undefined;
+    const type = stringToLowerCase(stringTrim(attributeOf(this, "type") ?? ""));
     if (type === "module") {
       this.#alreadyStarted = true;
-      console.error("Scripts of type 'module' are not supported.");
+      op_host_console("Scripts of type 'module' are not supported.", ERROR);
       this.#fireLater("error");
       return undefined;
     }
     // Another type is data for other scripts.
-    if (type !== "" && !JAVASCRIPT.test(type)) return undefined;
+    if (type !== "" && !matches(JAVASCRIPT, type)) return undefined;
     this.#alreadyStarted = true;
-    if (!hasSource) {
-      this.#run(this.textContent, location.href);
+    if (source === null) {
+      this.#run(text, locationHref());
       return undefined;
     }
-    if (this.getAttribute("src") === "") {
+    if (source === "") {
       this.#fireLater("error");
       return undefined;
     }
-    const loaded = this.#load(this.src);
-    if (this.async) {
-      delayLoad(loaded.then((run) => run()));
+    const loaded = awaitable(this.#load(urlIn(this, source)));
+    if (this.#forceAsync || attributeOf(this, "async") !== null) {
+      delayLoad(awaitable(runAfter(undefined, loaded)));
     } else if (!byParser) {
-      inOrder = inOrder.then(() => loaded).then((run) => run());
+      inOrder = awaitable(runAfter(inOrder, loaded));
       delayLoad(inOrder);
-    } else if (this.hasAttribute("defer")) {
-      deferred.push(loaded);
+    } else if (attributeOf(this, "defer") !== null) {
+      append(deferred, loaded);
     } else {
-      return loaded.then((run) => run());
+      return awaitable(runAfter(undefined, loaded));
     }
     return undefined;
   }
 
   /** Gives what is to be done with the script, or with the failure, in its turn. */
   async #load(url) {
-    const { source, error } = await op_page_load_script(url);
-    if (!error) {
-      return () => {
-        this.#run(source, url);
-        fire(this, new Event("load"));
-      };
-    }
-    return () => {
-      console.error(`The script ${url} was not loaded: ${error}`);
-      fire(this, new Event("error"));
+    const { source, error } = await loadScript(url);
+    const run = () => {
+      if (error) op_host_console("The script " + url + " was not loaded: " + error, ERROR);
+      else this.#run(source, url);
+      fire(this, new Event(error ? "error" : "load"));
     };
+    return { __proto__: null, run };
   }
 
   #run(source, url) {
     const before = currentScript;
     currentScript = this;
     try {
-      const [, error] = core.evalContext(source, url);
-      if (error) reportException(error.thrown);
+      const error = evaluate(source, url);
+      if (error !== null) reportException(error.thrown);
     } finally {
       currentScript = before;
     }
   }
 
   #fireLater(type) {
-    delayLoad(Promise.resolve().then(() => fire(this, new Event(type))));
+    const later = async () => {
+      await undefined;
+      fire(this, new Event(type));
+    };
+    delayLoad(awaitable(later()));
   }
 }
-const { parsed } = HTMLScriptElement;
+const { isScript, parsed } = HTMLScriptElement;
+delete HTMLScriptElement.isScript;
 delete HTMLScriptElement.parsed;
 reflect(HTMLScriptElement, { strings: { type: "type" }, booleans: ["defer"], urls: ["src"] });
-webidl.configureInterface(HTMLScriptElement);
+configureInterface(HTMLScriptElement);
 
 /** https://html.spec.whatwg.org/multipage/semantics.html#the-meta-element */
 class HTMLMetaElement extends HTMLElement {
+  constructor(key = null, document = null, name = "") {
+    super(key, document, name);
+  }
+
   [connected]() {
-    if (this.ownerDocument.defaultView === null) return;
-    const { content } = this;
-    const inHead = this.parentNode === this.ownerDocument.head;
+    if (documentOf(this) !== shown) return;
+    const content = attributeOf(this, "content") ?? "";
+    const lowerCase = (name) => stringToLowerCase(attributeOf(this, name) ?? "");
+    const inHead = parentOf(this) === headOf(shown);
     // A policy that stands elsewhere might have been put there by others.
-    if (inHead && this.httpEquiv.toLowerCase() === "content-security-policy" && content !== "") {
+    if (inHead && lowerCase("http-equiv") === "content-security-policy" && content !== "") {
       op_page_policy("content-security-policy", content);
-    } else if (this.name.toLowerCase() === "referrer") {
+    } else if (lowerCase("name") === "referrer") {
       op_page_policy("referrer", content);
     }
   }
@@ -205,15 +320,19 @@ class HTMLMetaElement extends HTMLElement {
 reflect(HTMLMetaElement, {
   strings: { content: "content", httpEquiv: "http-equiv", name: "name" },
 });
-webidl.configureInterface(HTMLMetaElement);
+configureInterface(HTMLMetaElement);
 
 class HTMLTitleElement extends HTMLElement {
+  constructor(key = null, document = null, name = "") {
+    super(key, document, name);
+  }
+
   get text() {
-    return this.textContent;
+    return textOf(this);
   }
 
   set text(text) {
-    this.textContent = text;
+    setText(this, text);
   }
 
   [connected]() {
@@ -221,12 +340,10 @@ class HTMLTitleElement extends HTMLElement {
   }
 
   [childrenChanged]() {
-    if (this.isConnected && this.ownerDocument.defaultView !== null) {
-      op_page_title(this.ownerDocument.title);
-    }
+    if (isShown(this)) op_page_title(titleOf(shown));
   }
 }
-webidl.configureInterface(HTMLTitleElement);
+configureInterface(HTMLTitleElement);
 
 /**
  * https://html.spec.whatwg.org/multipage/iframe-embed-object.html#the-iframe-element. Its window is in
@@ -237,6 +354,10 @@ class HTMLIFrameElement extends HTMLElement {
   #navigation = 0;
   #frame = null;
 
+  constructor(key = null, document = null, name = "") {
+    super(key, document, name);
+  }
+
   [connected]() {
     this.#navigate();
   }
@@ -246,7 +367,7 @@ class HTMLIFrameElement extends HTMLElement {
   }
 
   [attributeChanged](name) {
-    if (name === "src" && this.isConnected) this.#navigate();
+    if (name === "src" && isConnected(this)) this.#navigate();
   }
 
   #close() {
@@ -256,30 +377,53 @@ class HTMLIFrameElement extends HTMLElement {
   }
 
   #navigate() {
-    if (this.ownerDocument.defaultView === null) return;
+    if (documentOf(this) !== shown) return;
     this.#close();
-    delayLoad(this.#open(this.#navigation));
+    delayLoad(awaitable(this.#open(this.#navigation)));
   }
 
   async #open(navigation) {
-    const { src } = this;
+    const source = attributeOf(this, "src") ?? "";
     try {
       // Without a page there is no window.
-      const frame = src === "" ? await null : await op_page_open_frame(src);
+      const frame = source === "" ? await null : await openFrame(urlIn(this, source));
       if (navigation !== this.#navigation) return frame === null || core.tryClose(frame);
       this.#frame = frame;
     } catch (error) {
-      console.error(`The frame has no page: ${error.message}`);
+      op_host_console("The frame has no page: " + error.message, ERROR);
     }
     // Also for a page that was not loaded: a browser has an error page then.
     if (navigation === this.#navigation) fire(this, new Event("load"));
   }
 }
 reflect(HTMLIFrameElement, { strings: { name: "name" }, urls: ["src"] });
-webidl.configureInterface(HTMLIFrameElement);
+configureInterface(HTMLIFrameElement);
+
+/** https://html.spec.whatwg.org/multipage/semantics.html#the-base-element */
+class HTMLBaseElement extends HTMLElement {
+  constructor(key = null, document = null, name = "") {
+    super(key, document, name);
+  }
+
+  get href() {
+    const text = attributeOf(this, "href");
+    if (text === null) return baseUrlOf(documentOf(this));
+    try {
+      return parseUrl(text, locationHref());
+    } catch {
+      return text;
+    }
+  }
+
+  set href(href) {
+    setAttribute(this, "href", href);
+  }
+}
+configureInterface(HTMLBaseElement);
 
 const ELEMENTS = {
   __proto__: null,
+  base: HTMLBaseElement,
   iframe: HTMLIFrameElement,
   meta: HTMLMetaElement,
   script: HTMLScriptElement,
@@ -290,43 +434,86 @@ function newElement(document, name) {
   return new (ELEMENTS[name] ?? HTMLElement)(create, document, name);
 }
 
-Document.prototype.createElement = function createElement(localName) {
-  const name = String(localName).toLowerCase();
-  if (!/^[a-z][^\s/>\0]*$/.test(name)) {
-    throw new DOMException(`'${name}' is no name of an element`, "InvalidCharacterError");
-  }
-  return newElement(this, name);
+const NAME_OF_ELEMENT = /^[a-z][^\s/>\0]*$/;
+
+/** What documents have that is about elements of certain kinds. */
+const ofDocuments = {
+  createElement(localName) {
+    const name = stringToLowerCase(String(localName));
+    if (!matches(NAME_OF_ELEMENT, name)) {
+      throw new DOMException("'" + name + "' is no name of an element", "InvalidCharacterError");
+    }
+    return newElement(this, name);
+  },
+
+  get title() {
+    return titleOf(this);
+  },
+
+  set title(text) {
+    let title = titleElementOf(this);
+    if (title === undefined) {
+      const head = headOf(this);
+      if (head === null) return;
+      title = newElement(this, "title");
+      insert(head, title, null);
+    }
+    setText(title, text);
+  },
 };
+Object.defineProperties(Document.prototype, Object.getOwnPropertyDescriptors(ofDocuments));
+
+function titleElementOf(document) {
+  return find(elementsIn(document), (element) => nameOf(element) === "title");
+}
+
+const WORD = /^[\t\n\f\r ]*([^\t\n\f\r ]+)([^]*)$/;
+
+/** The text of the title with its white space stripped and collapsed. */
+function titleOf(document) {
+  const title = titleElementOf(document);
+  if (title === undefined) return "";
+  const words = [];
+  for (let word = exec(WORD, textOf(title)); word !== null; word = exec(WORD, word[2])) {
+    append(words, word[1]);
+  }
+  return join(words, " ");
+}
 
 /** Adds an element as the parser does, without what it does when it is complete. */
 function appendParsed(parent, document, name, attributes) {
   const element = newElement(document, name);
-  for (const [key, value] of attributes) {
-    element.setAttribute(key, value);
-    if (key.startsWith("on")) {
-      console.warn(`The attribute '${key}' of <${name}> has no effect: use addEventListener().`);
+  forEach(attributes, (attribute) => {
+    const key = attribute[0];
+    setAttribute(element, key, attribute[1]);
+    if (stringStartsWith(key, "on")) {
+      const attribute = "The attribute '" + key + "' of <" + name + ">";
+      op_host_console(attribute + " has no effect: use addEventListener().", WARN);
     }
-  }
+  });
   parent[parserAppend](element);
   return element;
 }
 
 /** The parser has read the whole element. Gives a promise where it has to wait. */
 function completeParsed(element) {
-  if (element instanceof HTMLScriptElement) return parsed(element);
-  element[connected]?.();
+  if (isScript(element)) return parsed(element);
+  if (connected in element) element[connected]();
   return undefined;
 }
 
 return {
   appendParsed,
+  baseUrlOf,
   completeParsed,
   currentScript: () => currentScript,
   deferred,
+  HTMLBaseElement,
   HTMLIFrameElement,
   HTMLMetaElement,
   HTMLScriptElement,
   HTMLTitleElement,
   nothingDelays,
+  showDocument,
 };
 })();

@@ -4,39 +4,57 @@
 
 const { core } = __bootstrap;
 const { op_host_fetch, op_host_fetch_handle } = core.ops;
+const { awaitable, getterOf, uncurryThis } = core.loadExtScript("ext:bgfetch_deno/primordials.js");
 const {
+  AbortSignal,
+  asyncOp,
   bodyErrorer,
   newResponse,
   onAbort,
+  parseUrl,
   Request,
   takeBody,
   toStoredRequest,
-  webidl,
 } = core.loadExtScript("ext:bgfetch_deno/deno.js");
 const { isDanglingMarkup } = core.loadExtScript("ext:bgfetch_deno/dangling_markup.js");
+const { requestInfo, requiredArguments } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
 
-async function fetch(input, init = {}) {
-  webidl.requiredArguments(arguments.length, 1, "Failed to execute 'fetch'");
-  const request = new Request(input, init);
-  const { signal } = request;
-  signal.throwIfAborted();
-  const stored = { ...toStoredRequest(request), dangling_markup: isDanglingMarkup(input) };
+const fetchFromNetwork = asyncOp(op_host_fetch);
+const signalOf = getterOf(Request.prototype, "signal");
+const reasonOf = getterOf(AbortSignal.prototype, "reason");
+const throwIfAborted = uncurryThis(AbortSignal.prototype.throwIfAborted);
+
+async function fetch(input, init = undefined) {
+  requiredArguments(arguments.length, 1, "Failed to execute 'fetch'");
+  const { response } = await awaitable(fetchResponse(input, init));
+  return response;
+}
+
+/** The response, in a record: a promise is not resolved with it before a script asks for that. */
+async function fetchResponse(input, init) {
+  const prefix = "Failed to execute 'fetch'";
+  const info = requestInfo(input, prefix, "Argument 1");
+  const request = new Request(typeof info === "string" ? parseUrl(info) : info, init);
+  const signal = signalOf(request);
+  throwIfAborted(signal);
+  const stored = toStoredRequest(request);
+  stored.dangling_markup = isDanglingMarkup(info);
   const handle = op_host_fetch_handle();
   onAbort(signal, () => core.tryClose(handle));
   try {
-    const { head, body } = await op_host_fetch(handle, stored, takeBody(request));
-    signal.throwIfAborted();
+    const { head, body } = await fetchFromNetwork(handle, stored, takeBody(request));
+    throwIfAborted(signal);
     const response = newResponse(head, body);
     const endBody = bodyErrorer(response);
-    onAbort(signal, () => endBody(signal.reason));
-    return response;
+    onAbort(signal, () => endBody(reasonOf(signal)));
+    return { __proto__: null, response };
   } catch (error) {
-    signal.throwIfAborted();
+    throwIfAborted(signal);
     throw error;
   } finally {
     core.tryClose(handle);
   }
 }
 
-return { fetch };
+return { fetch, fetchResponse };
 })();

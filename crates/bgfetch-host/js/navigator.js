@@ -4,7 +4,7 @@
 "use strict";
 
 const { core } = __bootstrap;
-const { webidl } = core.loadExtScript("ext:bgfetch_deno/deno.js");
+const { configureInterface, illegalConstructor } = core.loadExtScript("ext:bgfetch_deno/deno.js");
 
 const create = Symbol("create");
 
@@ -12,7 +12,7 @@ class Navigator {
   #checked = true;
 
   constructor(key = null) {
-    if (key !== create) webidl.illegalConstructor();
+    if (key !== create) illegalConstructor();
   }
 
   static check(navigator) {
@@ -30,7 +30,7 @@ function define(attribute) {
 function installNavigator(global, kind) {
   const own = kind === "Window" ? "Navigator" : "WorkerNavigator";
   Object.defineProperty(Navigator, "name", { value: own });
-  webidl.configureInterface(Navigator);
+  configureInterface(Navigator);
   // False only where nothing can be reached for sure, which workers are not told.
   if (kind !== "Window") defineOnLine(() => true);
   for (const [name, value] of [[own, Navigator], ["navigator", new Navigator(create)]]) {

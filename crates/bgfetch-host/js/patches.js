@@ -3,10 +3,24 @@
 "use strict";
 
 const { core } = __bootstrap;
+const {
+  define,
+  defineProperty,
+  Error,
+  getOwnPropertyDescriptor,
+  getterOf,
+  hasOwn,
+  String,
+} = core.loadExtScript("ext:bgfetch_deno/primordials.js");
+const { forbidSerializing } = core.loadExtScript("ext:bgfetch_deno/deno.js");
 
-function patch({ Request }) {
+function patch(interfaces) {
   patchErrors();
-  patchRequest(Request.prototype);
+  patchRequest(interfaces.Request.prototype);
+  for (const { prototype } of Object.values(interfaces)) {
+    // Those that can be serialized, or inherit from one that can, say how.
+    if (!(core.hostObjectBrand in prototype)) forbidSerializing(prototype);
+  }
 }
 
 /**
@@ -14,35 +28,34 @@ function patch({ Request }) {
  * StructuredSerializeInternal, the steps for [[ErrorData]].
  */
 function patchErrors() {
-  const types = { EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError };
-  Object.defineProperty(Error.prototype, core.hostObjectBrand, {
+  const types = { __proto__: null, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError };
+  defineProperty(Error.prototype, core.hostObjectBrand, {
     value() {
       const { name, stack, cause } = this;
-      const message = Object.getOwnPropertyDescriptor(this, "message")?.value;
+      const descriptor = getOwnPropertyDescriptor(this, "message");
+      const isText = descriptor !== undefined && hasOwn(descriptor, "value");
+      const message = isText ? descriptor.value : undefined;
       return {
+        __proto__: null,
         type: "Error",
-        name: Object.hasOwn(types, name) ? name : "Error",
+        name: typeof name === "string" && hasOwn(types, name) ? name : "Error",
         message: message === undefined ? undefined : String(message),
         stack: String(stack),
-        options: Object.hasOwn(this, "cause") ? { cause } : undefined,
+        options: hasOwn(this, "cause") ? { __proto__: null, cause } : undefined,
       };
     },
   });
   core.registerCloneableResource("Error", ({ name, message, stack, options }) => {
     const Type = types[name] ?? Error;
     const error = new Type(message, options);
-    Object.defineProperty(error, "stack", {
-      value: stack,
-      writable: true,
-      configurable: true,
-    });
+    define(error, "stack", stack);
     return error;
   });
 }
 
 /** Attributes that Deno's Request lacks: what they say of every request that a script made. */
 function patchRequest(prototype) {
-  const { get: mode } = Object.getOwnPropertyDescriptor(prototype, "mode");
+  const mode = getterOf(prototype, "mode");
   const values = {
     destination: "",
     duplex: "half",
@@ -53,7 +66,7 @@ function patchRequest(prototype) {
     const attribute = {
       get [name]() {
         // Throws for what is not a Request.
-        Reflect.apply(mode, this, []);
+        mode(this);
         return value;
       },
     };

@@ -6,35 +6,63 @@
 const { core } = __bootstrap;
 const { op_host_receive, op_host_send } = core.ops;
 const {
+  awaitable,
+  define,
+  forEach,
+  freeze,
+  fromJson,
+  iterable,
+  map,
+  Promise,
+  rejected,
+  SafeMap,
+  split,
+  toJson,
+  TypeError,
+  withResolvers,
+} = core.loadExtScript("ext:bgfetch_deno/primordials.js");
+const {
   afterMicrotasks,
+  asyncOp,
+  configureInterface,
   DOMException,
   Event,
   EventTarget,
   fire,
-  webidl,
+  illegalConstructor,
+  locationOrigin,
+  originOfUrl,
+  parseUrl,
 } = core.loadExtScript("ext:bgfetch_deno/deno.js");
 const { defineEventHandler } = core.loadExtScript("ext:bgfetch_deno/event_handler.js");
-const { illegalInvocation } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
+const {
+  dictionary,
+  enumeration,
+  illegalInvocation,
+  member,
+  requiredArguments,
+  usvString,
+} = core.loadExtScript("ext:bgfetch_deno/webidl.js");
 const { defineServiceWorker } = core.loadExtScript("ext:bgfetch_host/navigator.js");
 
 const { fromMessage, toMessage } = core.loadExtScript("ext:bgfetch_host/structured_clone.js");
 const { MessageEvent } = core.loadExtScript("ext:deno_web/02_event.js");
 
-const { parse, stringify } = JSON;
+const nextMessage = asyncOp(op_host_receive);
 const create = Symbol("create");
 
 /** Objects by the numbers of what they stand for: one for each and realm. */
-const registrations = new Map();
-const workers = new Map();
+const registrations = new SafeMap();
+const workers = new SafeMap();
 /** What is done with the answers to calls, by their numbers. */
-const calls = new Map();
+const calls = new SafeMap();
 let lastCall = 0;
 
 class ServiceWorker extends EventTarget {
   #info;
 
   constructor(key = null, info = null) {
-    if (key !== create) webidl.illegalConstructor();
+    if (key !== create) illegalConstructor();
     super();
     this.#info = info;
   }
@@ -47,11 +75,11 @@ class ServiceWorker extends EventTarget {
     return this.#info.state;
   }
 
-  postMessage(message, options = {}) {
+  postMessage(message, options = undefined) {
     const prefix = "Failed to execute 'postMessage' on 'ServiceWorker'";
     const { id } = this.#info;
-    webidl.requiredArguments(arguments.length, 1, prefix);
-    post({ kind: "postToWorker", worker: id }, message, options);
+    requiredArguments(arguments.length, 1, prefix);
+    post({ __proto__: null, kind: "postToWorker", worker: id }, message, options, prefix);
   }
 
   static update(worker, info) {
@@ -71,7 +99,7 @@ delete ServiceWorker.update;
 for (const type of ["error", "statechange"]) {
   defineEventHandler(ServiceWorker.prototype, type, checkWorker);
 }
-webidl.configureInterface(ServiceWorker);
+configureInterface(ServiceWorker);
 
 /** The object of a worker, or null. */
 function workerOf(info) {
@@ -85,7 +113,7 @@ class ServiceWorkerRegistration extends EventTarget {
   #info;
 
   constructor(key = null, info = null) {
-    if (key !== create) webidl.illegalConstructor();
+    if (key !== create) illegalConstructor();
     super();
     updateRegistration(this, info);
   }
@@ -111,8 +139,8 @@ class ServiceWorkerRegistration extends EventTarget {
   }
 
   async update() {
-    const { registrations: [registration] } = await call("update", { registration: this.#info.id });
-    return registrationOf(registration);
+    const { registrations } = await call("update", { registration: this.#info.id });
+    return registrationOf(registrations[0]);
   }
 
   async unregister() {
@@ -123,7 +151,7 @@ class ServiceWorkerRegistration extends EventTarget {
   static update(registration, info) {
     registration.#info = info;
     // Objects of workers are there before they are told of their next states.
-    [info.installing, info.waiting, info.active].forEach(workerOf);
+    forEach([info.installing, info.waiting, info.active], workerOf);
   }
 
   static check(object) {
@@ -150,7 +178,7 @@ delete ServiceWorkerRegistration.hasActiveWorker;
 delete ServiceWorkerRegistration.scopeOf;
 delete ServiceWorkerRegistration.update;
 defineEventHandler(ServiceWorkerRegistration.prototype, "updatefound", checkRegistration);
-webidl.configureInterface(ServiceWorkerRegistration);
+configureInterface(ServiceWorkerRegistration);
 
 /** The object of a registration. */
 function registrationOf(info) {
@@ -164,10 +192,10 @@ function registrationOf(info) {
 
 class ServiceWorkerContainer extends EventTarget {
   #controller;
-  #ready = Promise.withResolvers();
+  #ready = withResolvers();
 
   constructor(key = null, controller = null) {
-    if (key !== create) webidl.illegalConstructor();
+    if (key !== create) illegalConstructor();
     super();
     this.#controller = controller;
   }
@@ -181,40 +209,40 @@ class ServiceWorkerContainer extends EventTarget {
     try {
       return this.#ready.promise;
     } catch {
-      return Promise.reject(illegalInvocation());
+      return rejected(illegalInvocation());
     }
   }
 
-  async register(scriptURL, options = {}) {
+  async register(scriptURL, options = undefined) {
     const prefix = "Failed to execute 'register' on 'ServiceWorkerContainer'";
     this.#controller;
-    webidl.requiredArguments(arguments.length, 1, prefix);
-    const script = parseUrl(webidl.converters.USVString(scriptURL, prefix, "Argument 1"));
+    requiredArguments(arguments.length, 1, prefix);
+    const script = parseUrl(usvString(scriptURL, prefix, "Argument 1"));
     const { scope, updateViaCache } = registrationOptions(options, prefix, "Argument 2");
-    const { registrations: [registration] } = await call("register", {
+    const { registrations } = await call("register", {
       script,
       scope: scope === undefined ? null : parseUrl(scope),
       updateViaCache,
     });
-    return registrationOf(registration);
+    return registrationOf(registrations[0]);
   }
 
   async getRegistration(clientURL = "") {
     const prefix = "Failed to execute 'getRegistration' on 'ServiceWorkerContainer'";
     this.#controller;
-    const url = new URL(parseUrl(webidl.converters.USVString(clientURL, prefix, "Argument 1")));
-    url.hash = "";
-    if (url.origin !== new URL(location.href).origin) {
+    const url = parseUrl(usvString(clientURL, prefix, "Argument 1"));
+    if (originOfUrl(url) !== locationOrigin()) {
       throw new DOMException("The URL is of another origin", "SecurityError");
     }
-    const { registrations: [found] } = await call("getRegistration", { url: url.href });
-    return found && registrationOf(found);
+    const withoutFragment = split(url, "#")[0];
+    const { registrations } = await call("getRegistration", { url: withoutFragment });
+    return registrations.length === 0 ? undefined : registrationOf(registrations[0]);
   }
 
   async getRegistrations() {
     this.#controller;
     const { registrations } = await call("getRegistrations");
-    return Object.freeze(registrations.map(registrationOf));
+    return freeze(map(registrations, registrationOf));
   }
 
   /** Messages are fired as they come: a realm has no document that is still being parsed. */
@@ -243,39 +271,40 @@ delete ServiceWorkerContainer.setController;
 for (const type of ["controllerchange", "message", "messageerror"]) {
   defineEventHandler(ServiceWorkerContainer.prototype, type, checkContainer);
 }
-webidl.configureInterface(ServiceWorkerContainer);
+configureInterface(ServiceWorkerContainer);
 
-const registrationOptions = webidl.createDictionaryConverter("RegistrationOptions", [
-  { key: "scope", converter: webidl.converters.USVString },
-  {
-    key: "updateViaCache",
-    converter: webidl.createEnumConverter("ServiceWorkerUpdateViaCache", ["imports", "all", "none"]),
-    defaultValue: "imports",
-  },
+const updateViaCache = enumeration("ServiceWorkerUpdateViaCache", ["imports", "all", "none"]);
+
+const registrationOptions = dictionary("RegistrationOptions", [
+  member("scope", usvString),
+  member("updateViaCache", updateViaCache, "imports"),
 ]);
 
-function parseUrl(text) {
-  return new URL(text, location.href).href;
-}
-
-/** Asks the owner of the service workers. Gives its answer. */
-function call(kind, options = {}) {
-  const { promise, resolve, reject } = Promise.withResolvers();
+/** Asks the owner of the service workers. Gives a promise for its answer, which is for `await`. */
+function call(kind, options = undefined) {
+  const { promise, resolve, reject } = withResolvers();
   const number = ++lastCall;
-  op_host_send(stringify({ __proto__: null, kind, call: number, ...options }));
-  calls.set(number, { resolve, reject });
+  op_host_send(toJson({ __proto__: null, kind, call: number, ...options }));
+  calls.set(number, { __proto__: null, resolve, reject });
   return promise;
 }
 
 /** Sends a message with a copy of `data`. */
-function post(message, data, options) {
-  const serialized = toMessage(data, options);
-  op_host_send(stringify({ __proto__: null, ...message, message: serialized }));
+function post(message, data, options, prefix) {
+  message.message = toMessage(data, options, prefix);
+  op_host_send(toJson(message));
 }
 
 /** The members that a message event has: a copy of the data, the ports, and who sent it. */
 function messageInit({ message, source }, sourceOf) {
-  return { ...fromMessage(message), origin: location.origin, source: sourceOf(source) };
+  const { data, ports } = fromMessage(message);
+  return {
+    __proto__: null,
+    data,
+    ports: iterable(ports),
+    origin: locationOrigin(),
+    source: sourceOf(source),
+  };
 }
 
 function answered({ call, answer }) {
@@ -307,26 +336,19 @@ const receivers = {
 
 async function receive() {
   for (;;) {
-    const next = op_host_receive();
+    const next = nextMessage();
     core.unrefOpPromise(next);
     const message = await next;
     if (message === null) return;
-    const { kind, ...content } = parse(message);
-    receivers[kind](content);
+    const content = fromJson(message);
+    receivers[content.kind](content);
     // Each message is a task: what awaits it sees how things stood then.
-    await new Promise(afterMicrotasks);
+    await awaitable(new Promise(afterMicrotasks));
   }
 }
 
 function expose(interfaces) {
-  for (const Interface of interfaces) {
-    Object.defineProperty(globalThis, Interface.name, {
-      value: Interface,
-      writable: true,
-      enumerable: false,
-      configurable: true,
-    });
-  }
+  for (const Interface of interfaces) define(globalThis, Interface.name, Interface);
 }
 
 /**
@@ -351,8 +373,8 @@ function installServiceWorkerApi(kind, scope, atStart) {
     };
     receivers.controller = ({ worker }) => setController(container, workerOf(worker));
   } else if (kind === "ServiceWorker") {
-    define("registration", registration);
-    define("serviceWorker", workerOf(atStart?.worker ?? null));
+    define(globalThis, "registration", registration, true);
+    define(globalThis, "serviceWorker", workerOf(atStart?.worker ?? null), true);
   }
   if (atStart !== null) receive();
   const checkedScope = (object) => scopeOf(checkRegistration(object));
@@ -362,12 +384,6 @@ function installServiceWorkerApi(kind, scope, atStart) {
     // Where nothing owns service workers, no realm sees their workers.
     hasActiveWorker: atStart === null ? undefined : hasActiveWorker,
   };
-}
-
-function define(name, value) {
-  const writable = true;
-  const configurable = true;
-  Object.defineProperty(globalThis, name, { value, writable, enumerable: true, configurable });
 }
 
 return { call, expose, installServiceWorkerApi, messageInit, post, receivers, workerOf };

@@ -5,29 +5,44 @@
 
 const { core } = __bootstrap;
 const { op_host_send } = core.ops;
+const { define, freeze, map, toJson, TypeError } = core.loadExtScript(
+  "ext:bgfetch_deno/primordials.js",
+);
 const {
   afterMicrotasks,
+  configureInterface,
   DOMException,
   fire,
-  webidl,
+  illegalConstructor,
+  parseUrl,
 } = core.loadExtScript("ext:bgfetch_deno/deno.js");
 const { defineEventHandler } = core.loadExtScript("ext:bgfetch_deno/event_handler.js");
 const { ExtendableEvent, setLifetime } = core.loadExtScript(
   "ext:bgfetch_deno/extendable_event.js",
 );
-const { illegalInvocation } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
+const {
+  boolean,
+  dictionary,
+  domString,
+  enumeration,
+  illegalInvocation,
+  member,
+  requiredArguments,
+  sequence,
+  usvString,
+} = core.loadExtScript("ext:bgfetch_deno/webidl.js");
 const { call, expose, messageInit, post, receivers, workerOf } = core.loadExtScript(
   "ext:bgfetch_host/service_worker_api.js",
 );
 
-const { stringify } = JSON;
+const global = globalThis;
 const create = Symbol("create");
 
 class Client {
   #info;
 
   constructor(key = null, info = null) {
-    if (key !== create) webidl.illegalConstructor();
+    if (key !== create) illegalConstructor();
     this.#info = info;
   }
 
@@ -48,14 +63,14 @@ class Client {
     return "window";
   }
 
-  postMessage(message, options = {}) {
+  postMessage(message, options = undefined) {
     const prefix = "Failed to execute 'postMessage' on 'Client'";
     const { id } = this.#info;
-    webidl.requiredArguments(arguments.length, 1, prefix);
-    post({ kind: "postToClient", client: id }, message, options);
+    requiredArguments(arguments.length, 1, prefix);
+    post({ __proto__: null, kind: "postToClient", client: id }, message, options, prefix);
   }
 }
-webidl.configureInterface(Client);
+configureInterface(Client);
 
 class WindowClient extends Client {
   #info;
@@ -80,72 +95,70 @@ class WindowClient extends Client {
   }
 
   async focus() {
-    const { clients: [focused] } = await call("focus", { client: this.#info.id });
-    return new WindowClient(create, focused);
+    const { clients } = await call("focus", { client: this.#info.id });
+    return new WindowClient(create, clients[0]);
   }
 
   async navigate(url) {
     const prefix = "Failed to execute 'navigate' on 'WindowClient'";
     this.#info;
-    webidl.requiredArguments(arguments.length, 1, prefix);
-    windowUrl(webidl.converters.USVString(url, prefix, "Argument 1"));
+    requiredArguments(arguments.length, 1, prefix);
+    windowUrl(usvString(url, prefix, "Argument 1"));
     throw new DOMException("Windows of this user agent do not navigate", "NotSupportedError");
   }
 }
-webidl.configureInterface(WindowClient);
+configureInterface(WindowClient);
 
 /** Windows are at the top level. */
-const NO_ORIGINS = Object.freeze([]);
+const NO_ORIGINS = freeze([]);
 
 /** The URL of a window that is to be opened or navigated. */
 function windowUrl(text) {
-  const url = new URL(text, location.href);
-  if (url.href === "about:blank") throw new TypeError("A window at about:blank is nobody's client");
-  return url.href;
+  const url = parseUrl(text);
+  if (url === "about:blank") throw new TypeError("A window at about:blank is nobody's client");
+  return url;
 }
 
-const queryOptions = webidl.createDictionaryConverter("ClientQueryOptions", [
-  { key: "includeUncontrolled", converter: webidl.converters.boolean, defaultValue: false },
-  {
-    key: "type",
-    converter: webidl.createEnumConverter("ClientType", ["window", "worker", "sharedworker", "all"]),
-    defaultValue: "window",
-  },
+const clientType = enumeration("ClientType", ["window", "worker", "sharedworker", "all"]);
+
+const queryOptions = dictionary("ClientQueryOptions", [
+  member("includeUncontrolled", boolean, false),
+  member("type", clientType, "window"),
 ]);
 
 class Clients {
   #checked = true;
 
   constructor(key = null) {
-    if (key !== create) webidl.illegalConstructor();
+    if (key !== create) illegalConstructor();
   }
 
   async get(id) {
     const prefix = "Failed to execute 'get' on 'Clients'";
     this.#checked;
-    webidl.requiredArguments(arguments.length, 1, prefix);
-    const text = webidl.converters.DOMString(id, prefix, "Argument 1");
-    const { clients: [found] } = await call("getClient", { id: text });
-    return found && new WindowClient(create, found);
+    requiredArguments(arguments.length, 1, prefix);
+    const text = usvString(id, prefix, "Argument 1");
+    const { clients } = await call("getClient", { id: text });
+    return clients.length === 0 ? undefined : new WindowClient(create, clients[0]);
   }
 
-  async matchAll(options = {}) {
+  async matchAll(options = undefined) {
     const prefix = "Failed to execute 'matchAll' on 'Clients'";
     this.#checked;
     const { includeUncontrolled, type } = queryOptions(options, prefix, "Argument 1");
     // Windows are the only clients that there are.
-    if (type !== "window" && type !== "all") return Object.freeze([]);
+    if (type !== "window" && type !== "all") return freeze([]);
     const { clients } = await call("matchClients", { includeUncontrolled });
-    return Object.freeze(clients.map((info) => new WindowClient(create, info)));
+    return freeze(map(clients, (info) => new WindowClient(create, info)));
   }
 
   async openWindow(url) {
     const prefix = "Failed to execute 'openWindow' on 'Clients'";
     this.#checked;
-    webidl.requiredArguments(arguments.length, 1, prefix);
-    const text = webidl.converters.USVString(url, prefix, "Argument 1");
-    const { clients: [opened] } = await call("openWindow", { url: windowUrl(text) });
-    return opened === undefined ? null : new WindowClient(create, opened);
+    requiredArguments(arguments.length, 1, prefix);
+    const opened = windowUrl(usvString(url, prefix, "Argument 1"));
+    const { clients } = await call("openWindow", { url: opened });
+    return clients.length === 0 ? null : new WindowClient(create, clients[0]);
   }
 
   async claim() {
@@ -153,7 +166,7 @@ class Clients {
     await call("claim");
   }
 }
-webidl.configureInterface(Clients);
+configureInterface(Clients);
 
 const functions = {
   async skipWaiting() {
@@ -164,34 +177,28 @@ const functions = {
 class InstallEvent extends ExtendableEvent {
   #checked = true;
 
-  constructor(type, eventInitDict = {}) {
-    webidl.requiredArguments(arguments.length, 1, "Failed to construct 'InstallEvent'");
+  constructor(type, eventInitDict = undefined) {
+    requiredArguments(arguments.length, 1, "Failed to construct 'InstallEvent'");
     super(type, eventInitDict);
   }
 
   async addRoutes(rules) {
     this.#checked;
-    webidl.requiredArguments(arguments.length, 1, "Failed to execute 'addRoutes' on 'InstallEvent'");
+    requiredArguments(arguments.length, 1, "Failed to execute 'addRoutes' on 'InstallEvent'");
     // Requests do not go through service workers here: there is nothing to route.
     throw new DOMException("Routes are not supported", "NotSupportedError");
   }
 }
-webidl.configureInterface(InstallEvent);
+configureInterface(InstallEvent);
 
 class ExtendableMessageEvent extends ExtendableEvent {
   #init;
 
-  constructor(type, eventInitDict = {}) {
+  constructor(type, eventInitDict = undefined) {
+    const prefix = "Failed to construct 'ExtendableMessageEvent'";
     super(type, eventInitDict);
-    const { data = null, origin = "", lastEventId = "", source = null, ports = [] } =
-      eventInitDict ?? {};
-    this.#init = {
-      data,
-      origin: String(origin),
-      lastEventId: String(lastEventId),
-      source,
-      ports: Object.freeze([...ports]),
-    };
+    this.#init = messageEventInit(eventInitDict, prefix, "Argument 2");
+    this.#init.ports = freeze(this.#init.ports ?? []);
   }
 
   get data() {
@@ -214,7 +221,18 @@ class ExtendableMessageEvent extends ExtendableEvent {
     return this.#init.ports;
   }
 }
-webidl.configureInterface(ExtendableMessageEvent);
+configureInterface(ExtendableMessageEvent);
+
+const any = (value) => value;
+
+/** `ExtendableMessageEventInit` without what is inherited. */
+const messageEventInit = dictionary("ExtendableMessageEventInit", [
+  member("data", any, null),
+  member("lastEventId", domString, ""),
+  member("origin", usvString, ""),
+  member("ports", sequence(any)),
+  member("source", any, null),
+]);
 
 function fireMessage({ event, ...message }) {
   const sourceOf = ({ client, worker }) =>
@@ -230,9 +248,10 @@ function fireExtendable(event, object) {
   const settle = (reason) => {
     rejected ??= reason ?? null;
     pending--;
-    if (pending === 0) op_host_send(stringify({ __proto__: null, kind: "fired", event, rejected }));
+    if (pending === 0) op_host_send(toJson({ __proto__: null, kind: "fired", event, rejected }));
   };
   setLifetime(object, {
+    __proto__: null,
     extend() {
       if (pending === 0) throw new DOMException("The event is over", "InvalidStateError");
       pending++;
@@ -241,7 +260,7 @@ function fireExtendable(event, object) {
   });
   // The dispatch itself is what is pending first.
   afterMicrotasks(() => settle(null));
-  fire(globalThis, object);
+  fire(global, object);
 }
 
 function installServiceWorkerScope(global) {
@@ -253,14 +272,8 @@ function installServiceWorkerScope(global) {
     defineEventHandler(global, type, toTarget);
   }
   expose([Client, Clients, ExtendableMessageEvent, InstallEvent, WindowClient]);
-  for (const [name, value] of Object.entries({ clients: new Clients(create), ...functions })) {
-    Object.defineProperty(global, name, {
-      value,
-      writable: true,
-      enumerable: true,
-      configurable: true,
-    });
-  }
+  define(global, "clients", new Clients(create), true);
+  define(global, "skipWaiting", functions.skipWaiting, true);
   receivers.fire = ({ event, name }) => {
     const Interface = name === "install" ? InstallEvent : ExtendableEvent;
     fireExtendable(event, new Interface(name));

@@ -5,79 +5,158 @@
 "use strict";
 
 const { core } = __bootstrap;
-const { DOMException, webidl } = core.loadExtScript("ext:bgfetch_deno/deno.js");
+const {
+  apply,
+  define,
+  filter,
+  forEach,
+  getterOf,
+  hasOwn,
+  isObject,
+  iterable,
+  iterator,
+  Proxy,
+  some,
+  stringCharCodeAt,
+  TypeError,
+  Uint8Array,
+  uncurryThis,
+} = core.loadExtScript("ext:bgfetch_deno/primordials.js");
+const { DOMException } = core.loadExtScript("ext:bgfetch_deno/deno.js");
+const { dictionary, illegalInvocation, member, requiredArguments, sequence } = core.loadExtScript(
+  "ext:bgfetch_deno/webidl.js",
+);
 const {
   deserializeJsMessageData,
+  getMessagePortId,
   MessagePort,
   serializeJsMessageData,
-  structuredClone: structuredCloneOfDeno,
 } = core.loadExtScript("ext:deno_web/13_message_port.js");
 
 const { postMessage: postMessageOfDeno } = MessagePort.prototype;
+const isPrototypeOf = uncurryThis(Object.prototype.isPrototypeOf);
+const typeErrorPrototype = TypeError.prototype;
+const byteLengthOf = getterOf(ArrayBuffer.prototype, "byteLength");
+const isDetached = getterOf(ArrayBuffer.prototype, "detached");
+const transferBuffer = uncurryThis(ArrayBuffer.prototype.transfer);
+const messageOf = (error) => hasOwn(error, "message") ? error.message : "";
 
-/** Runs `serialize` with the list of what it is to transfer itself. */
-function transferring(options, serialize) {
-  const transfer = listOf(options);
-  const isBuffer = (object) => object instanceof ArrayBuffer;
-  const buffers = transfer.filter(isBuffer);
-  if (buffers.some((buffer) => buffer.detached)) {
+// Deno calls what it finds here without looking whether there is something: a script can give any
+// object the mark of those that Deno clones, of any type.
+const known = core.getCloneableDeserializers();
+const deserializers = new Proxy(known, {
+  __proto__: null,
+  get: (_, type) => hasOwn(known, type) ? known[type] : refuse,
+});
+core.getCloneableDeserializers = () => deserializers;
+
+function refuse() {
+  throw new DOMException("The object cannot be cloned", "DataCloneError");
+}
+
+function isBuffer(object) {
+  try {
+    byteLengthOf(object);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Runs `serialize` with the objects that it is to transfer itself. */
+function transferring(transfer, serialize) {
+  const buffers = filter(transfer, isBuffer);
+  if (some(buffers, isDetached)) {
     throw new DOMException("An ArrayBuffer is detached", "DataCloneError");
   }
-  const serialized = serialize(transfer.filter((object) => !isBuffer(object)));
-  buffers.forEach((buffer) => buffer.transfer());
+  let serialized;
+  try {
+    serialized = serialize(filter(transfer, (object) => !isBuffer(object)));
+  } catch (error) {
+    if (!isPrototypeOf(typeErrorPrototype, error)) throw error;
+    throw new DOMException(messageOf(error), "DataCloneError");
+  }
+  forEach(buffers, (buffer) => transferBuffer(buffer));
   return serialized;
 }
 
+function object(value, prefix, context) {
+  if (isObject(value)) return value;
+  throw new TypeError(prefix + ": " + context + " is not an object");
+}
+
+const objects = sequence(object);
+
+/** `StructuredSerializeOptions` */
+const serializeOptions = dictionary("StructuredSerializeOptions", [member("transfer", objects)]);
+
+function transferOf(options, prefix) {
+  return serializeOptions(options, prefix, "Argument 2").transfer ?? [];
+}
+
 /** The list in a `sequence<object>` or `StructuredSerializeOptions`. */
-function listOf(options) {
-  if (options === undefined || options === null) return [];
-  return Symbol.iterator in options ? [...options] : [...(options.transfer ?? [])];
+function transferOrOptions(options, prefix) {
+  const method = isObject(options) ? options[iterator] : undefined;
+  if (method === undefined || method === null) return transferOf(options, prefix);
+  return objects(options, prefix, "Argument 2");
 }
 
 /** What a message is on its way to another realm: see `Message` in message.rs. */
-function toMessage(value, options) {
-  const { data, transferables } = transferring(options, (transfer) => {
-    try {
-      return serializeJsMessageData(value, transfer);
-    } catch (error) {
-      if (!(error instanceof TypeError)) throw error;
-      throw new DOMException(error.message, "DataCloneError");
-    }
-  });
+function toMessage(value, options, prefix) {
+  const { data, transferables } = transferring(
+    transferOrOptions(options, prefix),
+    (transfer) => serializeJsMessageData(value, transfer),
+  );
   // A byte in each character is what JSON can carry.
-  return { data: core.encodeBinaryString(data), transferables };
+  return { __proto__: null, data: core.encodeBinaryString(data), transferables };
 }
 
 /** The members `data` and `ports` of the event that tells of a message. */
 function fromMessage({ data, transferables }) {
-  const bytes = Uint8Array.from(data, (character) => character.charCodeAt(0));
-  const [value, transferred] = deserializeJsMessageData({ data: bytes, transferables });
-  return { data: value, ports: transferred.filter((object) => object instanceof MessagePort) };
+  const bytes = new Uint8Array(data.length);
+  for (let i = 0; i < data.length; i++) bytes[i] = stringCharCodeAt(data, i);
+  const { 0: value, 1: transferred } = deserializeJsMessageData({
+    __proto__: null,
+    data: bytes,
+    transferables,
+  });
+  const ports = filter(transferred, (object) => isPrototypeOf(MessagePort.prototype, object));
+  return { __proto__: null, data: value, ports };
 }
 
 /** https://html.spec.whatwg.org/multipage/structured-data.html#dom-structuredclone */
 function structuredClone(value, options = undefined) {
-  return transferring(options, (transfer) => structuredCloneOfDeno(value, { transfer }));
+  const prefix = "Failed to execute 'structuredClone'";
+  requiredArguments(arguments.length, 1, prefix);
+  return transferring(transferOf(options, prefix), (transfer) =>
+    transfer.length === 0
+      ? core.structuredClone(value, deserializers)
+      : deserializeJsMessageData(serializeJsMessageData(value, transfer))[0]);
 }
 
 const patched = {
   postMessage(message, options = undefined) {
     const prefix = "Failed to execute 'postMessage' on 'MessagePort'";
-    const port = this;
-    webidl.requiredArguments(arguments.length, 1, prefix);
-    transferring(options, (transfer) => {
-      // Deno says what is wrong with the port and the list.
-      const post = (value) => Reflect.apply(postMessageOfDeno, port, [value, transfer]);
-      try {
-        post(message);
-      } catch (error) {
-        if (!(error instanceof TypeError) || !(port instanceof MessagePort)) throw error;
-        throw new DOMException(error.message, "DataCloneError");
-      }
+    requiredArguments(arguments.length, 1, prefix);
+    if (!isPort(this)) throw illegalInvocation();
+    transferring(transferOrOptions(options, prefix), (transfer) => {
+      // Deno reads a list by its iterator, which is the page's where it is an array's.
+      const list = transfer.length === 0 ? undefined : iterable(transfer);
+      apply(postMessageOfDeno, this, [message, list]);
     });
   },
 };
-MessagePort.prototype.postMessage = patched.postMessage;
+
+function isPort(object) {
+  try {
+    getMessagePortId(object);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+define(MessagePort.prototype, "postMessage", patched.postMessage, true);
 
 return { fromMessage, structuredClone, toMessage };
 })();

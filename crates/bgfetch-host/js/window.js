@@ -5,13 +5,14 @@
 
 const { core } = __bootstrap;
 const { op_page_close, op_page_hook, op_page_is_online, op_page_online_changed } = core.ops;
-const { Event, fire } = core.loadExtScript("ext:bgfetch_deno/deno.js");
+const { parse, stringify } = core.loadExtScript("ext:bgfetch_deno/primordials.js");
+const { asyncOp, Event, fire } = core.loadExtScript("ext:bgfetch_deno/deno.js");
 const { defineEventHandler } = core.loadExtScript("ext:bgfetch_deno/event_handler.js");
 const { illegalInvocation } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
 
 const { defineOnLine } = core.loadExtScript("ext:bgfetch_host/navigator.js");
 
-const { parse, stringify } = JSON;
+const onlineChanged = asyncOp(op_page_online_changed);
 let closed = false;
 
 function installWindow(global, isFrame) {
@@ -53,7 +54,7 @@ function installWindow(global, isFrame) {
 async function followNetwork(global) {
   for (;;) {
     const online = op_page_is_online();
-    const changed = op_page_online_changed(online);
+    const changed = onlineChanged(online);
     core.unrefOpPromise(changed);
     if (!await changed) return;
     fire(global, new Event(online ? "offline" : "online"));

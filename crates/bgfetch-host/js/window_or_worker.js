@@ -5,36 +5,54 @@
 
 const { core } = __bootstrap;
 const { op_host_random, op_host_uuid } = core.ops;
-const { DOMException, QuotaExceededError, webidl } = core.loadExtScript("ext:bgfetch_deno/deno.js");
+const { define, getterOf, getPrototypeOf, includes, Uint8Array } = core.loadExtScript(
+  "ext:bgfetch_deno/primordials.js",
+);
+const {
+  configureInterface,
+  DOMException,
+  illegalConstructor,
+  locationOrigin,
+  QuotaExceededError,
+} = core.loadExtScript("ext:bgfetch_deno/deno.js");
 const { fetch } = core.loadExtScript("ext:bgfetch_host/fetch.js");
 
 const create = Symbol("create");
-const INTEGER_ARRAYS = new Set(
-  ["Int8Array", "Uint8Array", "Uint8ClampedArray", "Int16Array", "Uint16Array", "Int32Array",
-    "Uint32Array", "BigInt64Array", "BigUint64Array"],
-);
-const typedArrayName = Object.getOwnPropertyDescriptor(
-  Object.getPrototypeOf(Uint8Array.prototype),
-  Symbol.toStringTag,
-).get;
+const INTEGER_ARRAYS = [
+  "Int8Array",
+  "Uint8Array",
+  "Uint8ClampedArray",
+  "Int16Array",
+  "Uint16Array",
+  "Int32Array",
+  "Uint32Array",
+  "BigInt64Array",
+  "BigUint64Array",
+];
+const TypedArrayPrototype = getPrototypeOf(Uint8Array.prototype);
+const nameOf = getterOf(TypedArrayPrototype, Symbol.toStringTag);
+const bufferOf = getterOf(TypedArrayPrototype, "buffer");
+const byteOffsetOf = getterOf(TypedArrayPrototype, "byteOffset");
+const byteLengthOf = getterOf(TypedArrayPrototype, "byteLength");
 
 /** https://w3c.github.io/webcrypto/#Crypto-interface, without `subtle`. */
 class Crypto {
   #checked = true;
 
   constructor(key = null) {
-    if (key !== create) webidl.illegalConstructor();
+    if (key !== create) illegalConstructor();
   }
 
   getRandomValues(array) {
     this.#checked;
-    if (!INTEGER_ARRAYS.has(Reflect.apply(typedArrayName, array, []))) {
+    if (!includes(INTEGER_ARRAYS, nameOf(array))) {
       throw new DOMException("The argument is no array of integers", "TypeMismatchError");
     }
-    if (array.byteLength > 65536) {
+    const length = byteLengthOf(array);
+    if (length > 65536) {
       throw new QuotaExceededError("More than 65536 bytes were asked for");
     }
-    op_host_random(new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
+    op_host_random(new Uint8Array(bufferOf(array), byteOffsetOf(array), length));
     return array;
   }
 
@@ -43,7 +61,7 @@ class Crypto {
     return op_host_uuid();
   }
 }
-webidl.configureInterface(Crypto);
+configureInterface(Crypto);
 
 function installWindowOrWorker(global, { isSecureContext, hasNetwork }) {
   // [SecureContext]
@@ -57,18 +75,12 @@ function installWindowOrWorker(global, { isSecureContext, hasNetwork }) {
       return isSecureContext;
     },
     get origin() {
-      return location.origin;
+      return locationOrigin();
     },
   };
   Object.defineProperties(global, Object.getOwnPropertyDescriptors(attributes));
   define(global, "Crypto", Crypto, false);
   if (hasNetwork) define(global, "fetch", fetch, true);
-}
-
-function define(global, name, value, enumerable) {
-  const writable = true;
-  const configurable = true;
-  Object.defineProperty(global, name, { value, writable, enumerable, configurable });
 }
 
 return { installWindowOrWorker };

@@ -5,30 +5,33 @@
 
 const { core } = __bootstrap;
 const { op_host_import_script } = core.ops;
-const { DOMException, webidl } = core.loadExtScript("ext:bgfetch_deno/deno.js");
+const { map } = core.loadExtScript("ext:bgfetch_deno/primordials.js");
+const { DOMException, evaluate, parseUrl } = core.loadExtScript("ext:bgfetch_deno/deno.js");
+const { requiredArguments, usvString } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
 const { structuredClone } = core.loadExtScript("ext:bgfetch_host/structured_clone.js");
 
 function importScripts(...urls) {
   const prefix = "Failed to execute 'importScripts' on 'WorkerGlobalScope'";
-  const parsed = urls.map((url, index) => {
-    const text = webidl.converters.USVString(url, prefix, `Argument ${index + 1}`);
+  const parsed = map(urls, (url, index) => {
+    const text = usvString(url, prefix, "Argument " + (index + 1));
     try {
-      return new URL(text, location.href).href;
+      return parseUrl(text);
     } catch {
-      throw new DOMException(`${prefix}: '${text}' is not a URL`, "SyntaxError");
+      throw new DOMException(prefix + ": '" + text + "' is not a URL", "SyntaxError");
     }
   });
-  for (const url of parsed) {
+  for (let i = 0; i < parsed.length; i++) {
+    const url = parsed[i];
     const { source, error: failure } = op_host_import_script(url);
-    if (failure) throw new DOMException(`${prefix}: ${url}: ${failure}`, "NetworkError");
-    const [, error] = core.evalContext(source, url);
-    if (error) throw error.thrown;
+    if (failure) throw new DOMException(prefix + ": " + url + ": " + failure, "NetworkError");
+    const error = evaluate(source, url);
+    if (error !== null) throw error.thrown;
   }
 }
 
 /** To whoever made the worker. No script did, so that nobody listens. */
-function postMessage(message, options = {}) {
-  webidl.requiredArguments(
+function postMessage(message, options = undefined) {
+  requiredArguments(
     arguments.length,
     1,
     "Failed to execute 'postMessage' on 'DedicatedWorkerGlobalScope'",

@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use bgfetch_deno::List;
 use deno_core::{OpState, Resource, ResourceId, op2};
 use deno_error::JsErrorBox;
 use serde::Serialize;
@@ -27,12 +28,13 @@ fn page(state: &OpState) -> Result<Arc<PageState>, JsErrorBox> {
 #[serde]
 pub(crate) async fn op_page_document(
     state: Rc<RefCell<OpState>>,
-) -> Result<Option<Vec<Part>>, JsErrorBox> {
+) -> Result<Option<List<Part>>, JsErrorBox> {
     let document = page(&state.borrow())?.take_document();
-    Ok(match document {
+    let parts = match document {
         Some(document) => document.await.ok(),
         None => None,
-    })
+    };
+    Ok(parts.map(|list| List { list }))
 }
 
 /// A script of the document.

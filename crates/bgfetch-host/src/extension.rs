@@ -180,6 +180,7 @@ deno_core::extension!(
     lazy_loaded_js = [
         dir "js",
         "caches.js",
+        "collections.js",
         "document.js",
         "dom.js",
         "elements.js",
@@ -191,6 +192,7 @@ deno_core::extension!(
         "service_worker_api.js",
         "service_worker_scope.js",
         "structured_clone.js",
+        "usv_strings.js",
         "window.js",
         "window_or_worker.js",
         "worker_scope.js",

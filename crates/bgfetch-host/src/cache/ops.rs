@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use bgfetch::{MatchOptions, Request};
-use bgfetch_deno::BodyResource;
+use bgfetch_deno::{BodyResource, List};
 use deno_core::{OpState, ResourceId, op2};
 use deno_error::JsErrorBox;
 use futures_util::future::try_join_all;
@@ -154,9 +154,9 @@ pub(crate) async fn op_host_caches_delete(
 #[serde]
 pub(crate) async fn op_host_caches_keys(
     state: Rc<RefCell<OpState>>,
-) -> Result<Vec<String>, JsErrorBox> {
+) -> Result<List<String>, JsErrorBox> {
     let (store, key) = store_of(&state)?;
-    blocking(move || store.cache_names(&key)).await
+    Ok(List { list: blocking(move || store.cache_names(&key)).await? })
 }
 
 /// The `match()` method of `CacheStorage`.
@@ -183,7 +183,7 @@ pub(crate) async fn op_host_cache_match_all(
     #[serde] query: Option<Request>,
     #[serde] options: JsMatchOptions,
     first: bool,
-) -> Result<Vec<JsResponse>, JsErrorBox> {
+) -> Result<List<JsResponse>, JsErrorBox> {
     let cache = cache_of(&state, cache)?;
     let limit = if first { 1 } else { usize::MAX };
     let found = blocking(move || cache.match_all(query.as_ref(), options.into(), limit)).await?;
@@ -198,7 +198,7 @@ pub(crate) async fn op_host_cache_keys(
     #[smi] cache: u32,
     #[serde] query: Option<Request>,
     #[serde] options: JsMatchOptions,
-) -> Result<Vec<Request>, JsErrorBox> {
+) -> Result<List<Request>, JsErrorBox> {
     let cache = cache_of(&state, cache)?;
     let found =
         blocking(move || cache.match_all(query.as_ref(), options.into(), usize::MAX)).await?;

@@ -135,13 +135,15 @@ async fn a_total_beyond_what_a_number_can_count_is_taken_modulo_and_stays_a_numb
 #[tokio::test]
 async fn a_call_that_is_refused_cancels_the_bodies_streams() {
     let agent = Agent::start().await;
+    agent.origin.serve("/held", hold());
     let window = agent.window();
     let cancelled = run(
         &window,
-        "const cancelled = new Promise((resolve) => {
+        "await backgroundFetch.fetch('id', '/held');
+         const cancelled = new Promise((resolve) => {
              const body = new ReadableStream({ cancel: () => resolve(true) });
              const request = new Request('/a', { method: 'POST', body, duplex: 'half' });
-             backgroundFetch.fetch('', request).catch(() => {});
+             backgroundFetch.fetch('id', request).catch(() => {});
          });
          return await cancelled;",
     );
