@@ -45,6 +45,7 @@ fn call(id: &str, requests: Vec<Request>, download_total: u64) -> FetchCall {
         id: id.into(),
         requests,
         options: FetchOptions { download_total, ..FetchOptions::default() },
+        sees_active_worker: true,
     }
 }
 
