@@ -92,7 +92,10 @@ pub(crate) fn checked_url(text: &str) -> Result<Url, Failure> {
 
 fn writable_directory(path: &Path) -> Result<PathBuf, Failure> {
     let check = || {
-        std::fs::create_dir_all(path)?;
+        if !path.exists() {
+            std::fs::create_dir_all(path)?;
+            bgfetch::sync_path_to(path)?;
+        }
         // Whether a file can be made there is what counts, whoever may do what by its mode.
         tempfile::tempfile_in(path)?;
         path.canonicalize()

@@ -147,6 +147,11 @@ async fn write_bodies(engine: &Engine, event: &FunctionalEvent) -> Result<Report
             None => {}
         }
     }
+    // Whoever is told of a file must find it after a power loss, too.
+    if let Some(record) = records.first() {
+        let synced = record.sync_exports().await;
+        synced.map_err(|error| format!("the files may not be on the disk: {error}"))?;
+    }
     Ok(report)
 }
 

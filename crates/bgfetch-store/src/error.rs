@@ -122,30 +122,6 @@ impl From<StoreError> for io::Error {
 }
 
 #[cfg(feature = "sqlite")]
-impl From<rusqlite::Error> for StoreError {
-    fn from(error: rusqlite::Error) -> Self {
-        use rusqlite::{Error as Sql, ErrorCode};
-
-        match &error {
-            Sql::FromSqlConversionFailure(..)
-            | Sql::IntegralValueOutOfRange(..)
-            | Sql::InvalidColumnType(..)
-            | Sql::Utf8Error(..) => return Self::damaged(&error),
-            _ => {}
-        }
-        match error.sqlite_error_code() {
-            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Self::damaged(&error),
-            Some(ErrorCode::DiskFull) => Self::DiskFull {
-                path: PathBuf::from(crate::sqlite::DATABASE),
-                source: io::ErrorKind::StorageFull.into(),
-            },
-            Some(ErrorCode::ConstraintViolation) => Self::Misuse(error.to_string()),
-            _ => Self::Database(Box::new(error)),
-        }
-    }
-}
-
-#[cfg(feature = "sqlite")]
 impl StoreError {
     /// Damage that has not been moved aside yet.
     pub(crate) fn damaged(reason: impl ToString) -> Self {
@@ -206,20 +182,6 @@ mod tests {
             assert!(StoreError::io("a", errno.into()).is_disk_full());
         }
         assert!(!StoreError::io("a", Errno::IO.into()).is_disk_full());
-    }
-
-    #[cfg(feature = "sqlite")]
-    #[test]
-    fn sqlite_s_codes_name_who_is_at_fault() {
-        use rusqlite::ffi;
-
-        let error =
-            |code| StoreError::from(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
-        assert!(error(ffi::SQLITE_FULL).is_disk_full());
-        assert!(error(ffi::SQLITE_CORRUPT).is_damaged());
-        assert!(error(ffi::SQLITE_NOTADB).is_damaged());
-        assert!(matches!(error(ffi::SQLITE_CONSTRAINT_FOREIGNKEY), StoreError::Misuse(_)));
-        assert!(matches!(error(ffi::SQLITE_IOERR_READ), StoreError::Database(_)));
     }
 
     #[test]

@@ -23,7 +23,8 @@
 //! After the death of the process every acknowledged transaction is there, and the length of a
 //! body's file is the truth about it. After a reboot (the boot id differs) only what was synced is
 //! trusted, because a power loss can leave a file's length right and its bytes wrong: see
-//! `Durability`.
+//! `Durability`. All that is done to files goes through one seam (`file_system`), so that tests can
+//! rebuild what a loss of power leaves (`recording`).
 //!
 //! # Invariants
 //!
@@ -39,7 +40,12 @@ mod thread;
 #[cfg(feature = "sqlite")]
 mod bodies;
 #[cfg(feature = "sqlite")]
+#[doc(hidden)]
+pub mod file_system;
+#[cfg(feature = "sqlite")]
 mod lock;
+#[cfg(all(feature = "recording", unix))]
+pub mod recording;
 #[cfg(feature = "sqlite")]
 mod reserve;
 #[cfg(feature = "sqlite")]
@@ -55,3 +61,5 @@ pub use thread::{Ack, StoreThread};
 pub use bodies::export::remove_interrupted_copies;
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Durability, Options, SqliteStore};
+#[cfg(feature = "sqlite")]
+pub use sync::sync_path_to;

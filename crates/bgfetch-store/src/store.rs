@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use bgfetch_model::ids::{BodyKey, RecordKey};
+use bgfetch_model::ids::{BodyKey, FetchKey, RecordKey};
 use bgfetch_model::store_op::{Snapshot, Transaction};
 use crossbeam_channel::Receiver;
 
@@ -93,8 +93,8 @@ pub trait Bodies: Send + Sync {
 
     /// Puts a finished body of `length` bytes at the path `to`, in one step: a reader of `to` sees
     /// nothing or the whole file. What is there already is never replaced. The store keeps the body.
-    /// When this returns the bytes are on disk if the record's were; the name `to` is left to the
-    /// operating system.
+    /// When this returns the bytes are on disk if the record's were; the name `to` is once
+    /// [`sync_exports`](Self::sync_exports) was called.
     ///
     /// # Errors
     /// [`StoreError::Io`], of the kind `AlreadyExists` when there is anything at `to`, and
@@ -107,6 +107,19 @@ pub trait Bodies: Send + Sync {
         to: &Path,
         how: Handover,
     ) -> Result<(), StoreError>;
+
+    /// The file at this path is one that an earlier [`export`](Self::export) of the fetch made,
+    /// which may not be on disk yet.
+    fn found_exported(&self, fetch: FetchKey, path: &Path);
+
+    /// Brings everything that was exported of a fetch to disk, bytes and names, so that a loss of
+    /// power does not take it: one sync a folder. To be called when all is exported and before
+    /// anybody is told. A commit that deletes the fetch's bodies does it where it was not called
+    /// and the store survives a loss of power.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]; what was exported may be lost with the power then.
+    fn sync_exports(&self, fetch: FetchKey) -> Result<(), StoreError>;
 }
 
 /// How [`Bodies::export`] hands bytes over.

@@ -159,7 +159,7 @@ impl BackgroundFetchRecord {
     }
 
     /// Puts the finished body at `to` (a file path) in one step; see [`Handover`] for what that
-    /// costs.
+    /// costs, and [`sync_exports`](Self::sync_exports) for what makes it last.
     ///
     /// # Errors
     ///
@@ -192,9 +192,27 @@ impl BackgroundFetchRecord {
         let (bodies, path) = (Arc::clone(&self.bodies), path.to_owned());
         let compare = self.runtime.spawn_blocking(move || {
             let body = bodies.open_reader(key)?;
-            same_bytes(&*body, stored, &path)
+            let same = same_bytes(&*body, stored, &path)?;
+            if same {
+                bodies.found_exported(key.record.fetch, &path);
+            }
+            Ok(same)
         });
         compare.await.map_err(|_| RecordError::Aborted)?.map_err(RecordError::Store)
+    }
+
+    /// Brings everything to disk that was exported of this record's fetch, or found to be exported
+    /// already, so that a loss of power does not take it: one sync a folder. To be called once all
+    /// records are exported, before anybody is told. Where it was not called, the end of the event's
+    /// delivery does it.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError::Store`]: what was exported may be lost with the power.
+    pub async fn sync_exports(&self) -> Result<(), RecordError> {
+        let (bodies, fetch) = (Arc::clone(&self.bodies), self.key.fetch);
+        let sync = self.runtime.spawn_blocking(move || bodies.sync_exports(fetch));
+        sync.await.map_err(|_| RecordError::Aborted)?.map_err(RecordError::Store)
     }
 
     fn body(

@@ -104,7 +104,7 @@ pub use bgfetch_net::hyper::{
 pub use bgfetch_net::scheduler::{Limits, Priority};
 #[cfg(feature = "sqlite")]
 pub use bgfetch_store::{
-    Durability, Options as StoreOptions, SqliteStore, remove_interrupted_copies,
+    Durability, Options as StoreOptions, SqliteStore, remove_interrupted_copies, sync_path_to,
 };
 pub use bgfetch_store::{Handover, Store, StoreError};
 pub use bgfetch_sw::{

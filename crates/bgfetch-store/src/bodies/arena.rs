@@ -10,8 +10,10 @@ use std::sync::Arc;
 use bgfetch_model::ids::{BodyKey, FetchKey, RecordKey};
 use parking_lot::{Mutex, RwLock};
 
-use super::export::export;
+use super::export::{Exported, export};
+use super::exports::Exports;
 use super::{BodyStorage, gap, read_at, write_all_at};
+use crate::file_system::System;
 use crate::{Bodies, BodyReader, BodyWriter, Handover, StoreError};
 
 /// What is given to bodies at a time. The file is sparse, so a small body takes no more of the disk
@@ -24,6 +26,7 @@ const NAME: &str = "ephemeral store";
 pub(crate) struct ArenaBodies {
     arena: Arc<Arena>,
     bodies: Mutex<HashMap<Name, Arc<Body>>>,
+    exports: Exports,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -127,6 +130,7 @@ impl ArenaBodies {
         Ok(Self {
             arena: Arc::new(Arena { file, chunks: Mutex::default() }),
             bodies: Mutex::default(),
+            exports: Exports::default(),
         })
     }
 
@@ -175,8 +179,18 @@ impl Bodies for ArenaBodies {
         to: &Path,
         how: Handover,
     ) -> Result<(), StoreError> {
-        let body = ArenaReader(self.body(Name::Response(body)));
-        export(&body, None, length, to, how)
+        let reader = ArenaReader(self.body(Name::Response(body)));
+        let exported = export(&System, &reader, None, length, to, how)?;
+        self.exports.add(body.record.fetch, to, exported);
+        Ok(())
+    }
+
+    fn found_exported(&self, fetch: FetchKey, path: &Path) {
+        self.exports.add(fetch, path, Exported::Link);
+    }
+
+    fn sync_exports(&self, fetch: FetchKey) -> Result<(), StoreError> {
+        self.exports.sync(&System, fetch)
     }
 }
 
@@ -216,7 +230,7 @@ impl BodyWriter for ArenaWriter {
             let (now, later) = bytes.split_at(room.min(bytes.len()));
             let start = self.body.chunk_for(self.length) + within;
             let mut position = start;
-            let result = write_all_at(&self.body.arena.file, now, &mut position);
+            let result = write_all_at(&System, &self.body.arena.file, now, &mut position);
             self.length += position - start;
             self.body.extent.write().length = self.length;
             result.map_err(|error| StoreError::io(NAME, error))?;

@@ -1,11 +1,13 @@
 //! Handing a finished body over as a file of its own.
 
 use std::fs::{self, DirEntry, File, TryLockError};
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
-use tempfile::{Builder, NamedTempFile};
+use tempfile::{Builder, NamedTempFile, TempPath};
 
+use super::write_all_at;
+use crate::file_system::{FileSystem, Open};
 use crate::{BodyReader, Handover, StoreError};
 
 /// How much is copied at once where the operating system cannot copy by itself.
@@ -42,37 +44,52 @@ fn remove_interrupted_copy(entry: &DirEntry) -> io::Result<()> {
     }
 }
 
+/// How a body was handed over in the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Exported {
+    /// Its bytes are on disk.
+    Copy,
+    /// Its bytes are on disk where those of the stored body are.
+    Link,
+}
+
 /// Puts the first `length` bytes that `body` reads at `to`. `file` is the body's own file with its
 /// path, where it has one.
 pub(super) fn export(
+    files: &dyn FileSystem,
     body: &dyn BodyReader,
     file: Option<(&File, &Path)>,
     length: u64,
     to: &Path,
     how: Handover,
-) -> Result<(), StoreError> {
+) -> Result<Exported, StoreError> {
     let stored = body.length()?;
     if stored < length {
         let missing = format!("the stored body has {stored} bytes, not {length}");
         let error = io::Error::new(io::ErrorKind::UnexpectedEof, missing);
         return Err(StoreError::io(to, error));
     }
-    let folder = match to.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
     if let (Handover::Link, Some((_, path))) = (how, file)
         && stored == length
-        && link(path, to)?
+        && link(files, path, to)?
     {
-        return Ok(());
+        return Ok(Exported::Link);
     }
-    copy(body, file.map(|(file, _)| file), length, folder, to)
+    copy(files, body, file.map(|(file, _)| file), length, to)?;
+    Ok(Exported::Copy)
+}
+
+/// The folder of a file.
+pub(super) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
 }
 
 /// Gives the file at `from` the further name `to`, or returns false where that cannot be.
-fn link(from: &Path, to: &Path) -> Result<bool, StoreError> {
-    match fs::hard_link(from, to) {
+fn link(files: &dyn FileSystem, from: &Path, to: &Path) -> Result<bool, StoreError> {
+    match files.link(from, to) {
         Ok(()) => Ok(true),
         Err(error)
             if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists) =>
@@ -88,10 +105,10 @@ fn link(from: &Path, to: &Path) -> Result<bool, StoreError> {
 }
 
 fn copy(
+    files: &dyn FileSystem,
     body: &dyn BodyReader,
     file: Option<&File>,
     length: u64,
-    folder: &Path,
     to: &Path,
 ) -> Result<(), StoreError> {
     let failed = |error| StoreError::io(to, error);
@@ -99,18 +116,16 @@ fn copy(
     if is_there(to) {
         return Err(failed(io::ErrorKind::AlreadyExists.into()));
     }
-    let mut temporary: NamedTempFile = names().tempfile_in(folder).map_err(failed)?;
+    let temporary: NamedTempFile = Builder::new()
+        .prefix(TEMPORARY)
+        .make_in(folder_of(to), |path| files.open(path, Open::New))
+        .map_err(failed)?;
     // Tells `remove_interrupted_copies` that somebody is at work. Without locks it removes nothing.
     if let Err(error) = temporary.as_file().try_lock() {
         tracing::debug!(%error, "a temporary file was not locked");
     }
     match file {
-        // OPTIMIZATION: between two files the standard library lets the system copy, which shares
-        // the blocks where the file system can.
-        Some(mut file) => {
-            let mut limited = io::Read::take(&mut file, length);
-            io::copy(&mut limited, temporary.as_file_mut()).map_err(failed)?;
-        }
+        Some(file) => files.copy(file, length, temporary.as_file()).map_err(failed)?,
         None => {
             let mut buffer = vec![0; COPY_BUFFER];
             let mut offset = 0;
@@ -121,41 +136,28 @@ fn copy(
                 if bytes.is_empty() {
                     return Err(failed(io::ErrorKind::UnexpectedEof.into()));
                 }
-                temporary.write_all(bytes).map_err(failed)?;
-                offset += bytes.len() as u64;
+                write_all_at(files, temporary.as_file(), bytes, &mut offset).map_err(failed)?;
             }
         }
     }
     // The bytes must be on disk before the name is, or a power loss could leave an empty file
     // where a whole one was.
-    temporary.as_file().sync_data().map_err(failed)?;
-    rename(temporary, to).map_err(failed)
+    files.sync(temporary.as_file()).map_err(failed)?;
+    rename(files, temporary.into_temp_path(), to).map_err(failed)
 }
 
 /// Gives a file its name, where nothing has it.
-fn rename(file: NamedTempFile, to: &Path) -> io::Result<()> {
-    match file.persist_noclobber(to) {
-        Ok(_) => Ok(()),
-        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Err(error.error),
-        Err(_) if is_there(to) => Err(io::ErrorKind::AlreadyExists.into()),
-        // Some file systems have neither links nor a rename that leaves what is there.
-        Err(error) => error.file.persist(to).map(drop).map_err(|error| error.error),
+fn rename(files: &dyn FileSystem, file: TempPath, to: &Path) -> io::Result<()> {
+    match files.link(&file, to) {
+        Ok(()) => files.remove_file(&file)?,
+        Err(_) if is_there(to) => return Err(io::ErrorKind::AlreadyExists.into()),
+        // Some file systems have no links.
+        Err(_) => files.rename(&file, to)?,
     }
+    file.keep().map(drop).map_err(|error| error.error)
 }
 
 /// Whether anything has this name, be it a link to nowhere.
 fn is_there(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
-}
-
-/// Temporary names, for files with the permissions that a file of the user's usually has.
-fn names() -> Builder<'static, 'static> {
-    let mut builder = Builder::new();
-    builder.prefix(TEMPORARY);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(fs::Permissions::from_mode(0o666));
-    }
-    builder
 }

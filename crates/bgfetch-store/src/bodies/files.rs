@@ -2,26 +2,38 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bgfetch_model::ids::{BodyKey, FetchKey, RecordKey};
-use crossbeam_channel::Sender;
 
-use super::folder::{self, BodyFolder};
+use super::export::{Exported, export};
+use super::exports::Exports;
+use super::folder::BodyFolder;
+use super::syncer::{Growing, Growth};
 use super::{BodyStorage, gap, read_at, write_all_at};
-use crate::bodies::export::export;
-use crate::sync::{Grown, SYNC_EVERY};
+use crate::file_system::FileSystem;
 use crate::{Bodies, BodyReader, BodyWriter, Handover, StoreError};
 
 /// Bodies in the files of a [`BodyFolder`].
 pub(crate) struct FileBodies {
     folder: BodyFolder,
+    files: Arc<dyn FileSystem>,
     /// Told of growth, where long bodies are synced while they grow.
-    grown: Option<Sender<Grown>>,
+    growing: Option<Growing>,
+    exports: Exports,
 }
 
 impl FileBodies {
-    pub(crate) fn new(folder: BodyFolder, grown: Option<Sender<Grown>>) -> Self {
-        Self { folder, grown }
+    pub(crate) fn new(
+        folder: BodyFolder,
+        files: Arc<dyn FileSystem>,
+        growing: Option<Growing>,
+    ) -> Self {
+        Self { folder, files, growing, exports: Exports::default() }
+    }
+
+    fn writer(&self, file: File, path: PathBuf, length: u64, growth: Option<Growth>) -> FileWriter {
+        FileWriter { files: Arc::clone(&self.files), file, path, length, growth }
     }
 }
 
@@ -34,14 +46,11 @@ impl Bodies for FileBodies {
             return Err(gap(offset, length));
         }
         if offset < length {
-            file.set_len(offset).map_err(|error| StoreError::io(&path, error))?;
+            let cut = self.files.set_length(&file, offset);
+            cut.map_err(|error| StoreError::io(&path, error))?;
         }
-        Ok(Box::new(FileWriter {
-            file,
-            path,
-            length: offset,
-            growth: self.grown.clone().map(|grown| Growth { body, reported: offset, grown }),
-        }))
+        let growth = self.growing.as_ref().map(|growing| growing.body(body, offset));
+        Ok(Box::new(self.writer(file, path, offset, growth)))
     }
 
     fn open_reader(&self, body: BodyKey) -> Result<Box<dyn BodyReader>, StoreError> {
@@ -55,8 +64,8 @@ impl Bodies for FileBodies {
     fn create_request_body(&self, record: RecordKey) -> Result<Box<dyn BodyWriter>, StoreError> {
         let path = self.folder.request(record);
         let file = self.folder.open(&path)?;
-        file.set_len(0).map_err(|error| StoreError::io(&path, error))?;
-        Ok(Box::new(FileWriter { file, path, length: 0, growth: None }))
+        self.files.set_length(&file, 0).map_err(|error| StoreError::io(&path, error))?;
+        Ok(Box::new(self.writer(file, path, 0, None)))
     }
 
     fn open_request_body(&self, record: RecordKey) -> Result<Box<dyn BodyReader>, StoreError> {
@@ -75,7 +84,18 @@ impl Bodies for FileBodies {
         let path = self.folder.response(body);
         let file = self.folder.open(&path)?;
         let reader = FileReader { file, path };
-        export(&reader, Some((&reader.file, &reader.path)), length, to, how)
+        let stored = Some((&reader.file, &*reader.path));
+        let exported = export(&*self.files, &reader, stored, length, to, how)?;
+        self.exports.add(body.record.fetch, to, exported);
+        Ok(())
+    }
+
+    fn found_exported(&self, fetch: FetchKey, path: &Path) {
+        self.exports.add(fetch, path, Exported::Link);
+    }
+
+    fn sync_exports(&self, fetch: FetchKey) -> Result<(), StoreError> {
+        self.exports.sync(&*self.files, fetch)
     }
 }
 
@@ -85,11 +105,11 @@ impl BodyStorage for FileBodies {
     }
 
     fn remove(&self, body: BodyKey) -> Result<(), StoreError> {
-        folder::remove(&self.folder.response(body))
+        self.folder.remove(&self.folder.response(body))
     }
 
     fn remove_fetch(&self, fetch: FetchKey) -> Result<(), StoreError> {
-        folder::remove(&self.folder.fetch(fetch))
+        self.folder.remove(&self.folder.fetch(fetch))
     }
 
     fn sync(&self, responses: &[BodyKey], requests: &[FetchKey]) -> Result<Vec<u64>, StoreError> {
@@ -98,39 +118,19 @@ impl BodyStorage for FileBodies {
 }
 
 struct FileWriter {
+    files: Arc<dyn FileSystem>,
     file: File,
     path: PathBuf,
     length: u64,
     growth: Option<Growth>,
 }
 
-/// Tells the syncing thread how much a body has grown.
-struct Growth {
-    body: BodyKey,
-    /// The length up to which it was told.
-    reported: u64,
-    grown: Sender<Grown>,
-}
-
-impl Growth {
-    fn report(&mut self, length: u64) {
-        let bytes = length - self.reported;
-        let grown = Grown { body: self.body, bytes };
-        // The syncing thread ends when the store is gone; then there is nobody to tell.
-        if bytes > 0 && self.grown.send(grown).is_ok() {
-            self.reported = length;
-        }
-    }
-}
-
 impl BodyWriter for FileWriter {
     fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        write_all_at(&self.file, bytes, &mut self.length)
+        write_all_at(&*self.files, &self.file, bytes, &mut self.length)
             .map_err(|error| StoreError::io(&self.path, error))?;
-        if let Some(growth) = &mut self.growth
-            && self.length - growth.reported >= SYNC_EVERY
-        {
-            growth.report(self.length);
+        if let Some(growth) = &mut self.growth {
+            growth.reaches(self.length);
         }
         Ok(())
     }
@@ -143,7 +143,7 @@ impl BodyWriter for FileWriter {
 impl Drop for FileWriter {
     fn drop(&mut self) {
         if let Some(growth) = &mut self.growth {
-            growth.report(self.length);
+            growth.ends(self.length);
         }
     }
 }

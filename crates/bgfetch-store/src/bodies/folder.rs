@@ -1,19 +1,22 @@
 //! The names of body files and what can be done to them as a whole.
 
 use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bgfetch_model::ids::{BodyKey, FetchKey, Generation, RecordIndex, RecordKey};
 
 use crate::StoreError;
+use crate::file_system::{FileSystem, Open, create_directories};
 use crate::sync::sync_files;
 
 /// The folder `bodies` of a store.
 #[derive(Clone, Debug)]
 pub(crate) struct BodyFolder {
     root: PathBuf,
+    files: Arc<dyn FileSystem>,
 }
 
 /// What a file in a fetch's folder holds.
@@ -43,8 +46,13 @@ pub(crate) struct Found {
 
 impl BodyFolder {
     /// The folder inside the store's directory.
-    pub(crate) fn of_store(directory: &Path) -> Self {
-        Self { root: directory.join("bodies") }
+    pub(crate) fn of_store(directory: &Path, files: Arc<dyn FileSystem>) -> Self {
+        Self { root: directory.join("bodies"), files }
+    }
+
+    /// The file system that it is in.
+    pub(crate) fn files(&self) -> &dyn FileSystem {
+        &*self.files
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -66,12 +74,11 @@ impl BodyFolder {
 
     /// Opens a file of a fetch, creating it and the fetch's folder where they are missing.
     pub(crate) fn open(&self, path: &Path) -> Result<File, StoreError> {
-        let open =
-            || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+        let open = || self.files.open(path, Open::Create);
         open()
             .or_else(|error| match path.parent() {
                 Some(parent) if error.kind() == io::ErrorKind::NotFound => {
-                    fs::create_dir_all(parent)?;
+                    create_directories(&*self.files, parent)?;
                     open()
                 }
                 _ => Err(error),
@@ -93,7 +100,7 @@ impl BodyFolder {
     }
 
     /// The files of a fetch.
-    pub(crate) fn files(&self, fetch: FetchKey) -> Result<Vec<Found>, StoreError> {
+    pub(crate) fn files_of(&self, fetch: FetchKey) -> Result<Vec<Found>, StoreError> {
         entries(&self.fetch(fetch))?
             .into_iter()
             .map(|entry| {
@@ -119,6 +126,25 @@ impl BodyFolder {
         }
     }
 
+    /// Deletes a file or a folder with all it holds; it may be gone already.
+    pub(crate) fn remove(&self, path: &Path) -> Result<(), StoreError> {
+        let is_folder = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir());
+        let removed = if is_folder {
+            for entry in entries(path)? {
+                self.remove(&entry.path())?;
+            }
+            self.files.remove_directory(path)
+        } else {
+            self.files.remove_file(path)
+        };
+        match removed {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(StoreError::io(path, error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// See [`BodyStorage::sync`](super::BodyStorage::sync).
     pub(crate) fn sync(
         &self,
@@ -127,26 +153,16 @@ impl BodyFolder {
     ) -> Result<Vec<u64>, StoreError> {
         let mut paths: Vec<PathBuf> = responses.iter().map(|body| self.response(*body)).collect();
         for fetch in requests {
-            let files = self.files(*fetch)?.into_iter();
+            let files = self.files_of(*fetch)?.into_iter();
             paths.extend(
                 files
                     .filter(|file| matches!(file.kind, Some(BodyFile::Request(_))))
                     .map(|file| file.path),
             );
         }
-        let mut lengths = sync_files(&self.root, &paths)?;
+        let mut lengths = sync_files(&*self.files, &self.root, &paths)?;
         lengths.truncate(responses.len());
         Ok(lengths)
-    }
-}
-
-/// Deletes a file or a folder with all it holds; it may be gone already.
-pub(crate) fn remove(path: &Path) -> Result<(), StoreError> {
-    let is_folder = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir());
-    let removed = if is_folder { fs::remove_dir_all(path) } else { fs::remove_file(path) };
-    match removed {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::io(path, error)),
-        _ => Ok(()),
     }
 }
 

@@ -2,14 +2,17 @@
 
 pub(crate) mod arena;
 pub(crate) mod export;
+mod exports;
 pub(crate) mod files;
 pub(crate) mod folder;
+pub(crate) mod syncer;
 
 use std::fs::File;
 use std::io;
 
 use bgfetch_model::ids::{BodyKey, FetchKey};
 
+use crate::file_system::FileSystem;
 use crate::{Bodies, StoreError};
 
 /// What the metadata half needs of the bytes half, beyond what its users see.
@@ -37,19 +40,16 @@ fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     return std::os::windows::fs::FileExt::seek_read(file, buffer, offset);
 }
 
-/// Writes at an offset without moving a cursor that other writers share.
-fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<usize> {
-    #[cfg(unix)]
-    return std::os::unix::fs::FileExt::write_at(file, bytes, offset);
-    #[cfg(windows)]
-    return std::os::windows::fs::FileExt::seek_write(file, bytes, offset);
-}
-
 /// Writes all of `bytes` from `*position` on and moves it past what was written, also where an
 /// error ends the writing early.
-fn write_all_at(file: &File, mut bytes: &[u8], position: &mut u64) -> io::Result<()> {
+fn write_all_at(
+    files: &dyn FileSystem,
+    file: &File,
+    mut bytes: &[u8],
+    position: &mut u64,
+) -> io::Result<()> {
     while !bytes.is_empty() {
-        match write_at(file, bytes, *position) {
+        match files.write_at(file, bytes, *position) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => {
                 *position += written as u64;

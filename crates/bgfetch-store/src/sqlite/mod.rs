@@ -1,6 +1,7 @@
 //! The store over SQLite and files.
 
 mod apply;
+mod error;
 mod load;
 mod open;
 mod recover;
@@ -8,7 +9,7 @@ mod schema;
 mod values;
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bgfetch_model::ids::{BodyKey, FetchKey, Generation, RecordIndex, RecordKey};
@@ -17,18 +18,18 @@ use crossbeam_channel::Receiver;
 use rusqlite::{Connection, params};
 
 use self::apply::{Removal, apply, key};
+use self::open::set_synchronous;
+use self::schema::DATABASE;
 use self::values::unsigned;
 use crate::bodies::BodyStorage;
 use crate::bodies::arena::ArenaBodies;
 use crate::bodies::files::FileBodies;
 use crate::bodies::folder::BodyFolder;
+use crate::bodies::syncer::{self, SYNC_EVERY, Synced};
+use crate::file_system::{FileSystem, System};
 use crate::lock::StoreLock;
 use crate::reserve::Reserve;
-use crate::sync::{self, Synced};
 use crate::{Bodies, Store, StoreError};
-
-/// The database's file in the store's directory.
-pub(crate) const DATABASE: &str = "store.sqlite3";
 
 /// What an acknowledged transaction survives. Under each, the death of the process loses nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,18 +39,32 @@ pub enum Durability {
     /// bodies are gone.
     Process,
     /// Transactions that ask for a [`Sync`] survive the loss of power, with the bodies that they
-    /// name; so do the ends of fetches. Long downloads are synced as they grow, so that a power
-    /// loss costs at most 64 MiB over all that is finished and 64 MiB of each unfinished body.
+    /// name; so do the ends of fetches. Bodies are synced as they grow, whenever 32 MiB over all of
+    /// them are not, so that a power loss costs no more than that and what arrives while they are
+    /// being synced.
     /// The default.
     #[default]
     Power,
 }
 
 /// How to open a [`SqliteStore`].
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Options {
     durability: Durability,
     boot_id: Option<String>,
+    files: Arc<dyn FileSystem>,
+    sync_every: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            durability: Durability::default(),
+            boot_id: None,
+            files: Arc::new(System),
+            sync_every: SYNC_EVERY,
+        }
+    }
 }
 
 impl Options {
@@ -65,6 +80,22 @@ impl Options {
     #[must_use]
     pub fn boot_id(mut self, id: impl Into<String>) -> Self {
         self.boot_id = Some(id.into());
+        self
+    }
+
+    /// Does everything through this file system, so that tests can lose power.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn file_system(mut self, files: impl FileSystem) -> Self {
+        self.files = Arc::new(files);
+        self
+    }
+
+    /// Syncs growing bodies after so many bytes, so that tests need fewer.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn sync_every(mut self, bytes: u64) -> Self {
+        self.sync_every = bytes;
         self
     }
 }
@@ -88,6 +119,8 @@ impl Options {
 /// ```
 pub struct SqliteStore {
     connection: Connection,
+    /// Where the database is, in which file system; none where it is in memory.
+    place: Option<(PathBuf, Arc<dyn FileSystem>)>,
     bodies: Arc<dyn BodyStorage>,
     durability: Durability,
     /// What opening read, until the first commit makes it old.
@@ -122,8 +155,9 @@ impl SqliteStore {
     ///   one.
     /// - [`StoreError::DiskFull`], [`StoreError::Io`], [`StoreError::Database`].
     pub fn open(directory: &Path, options: Options) -> Result<Self, StoreError> {
-        let lock = open::lock(directory)?;
-        let folder = BodyFolder::of_store(directory);
+        let files = options.files;
+        let lock = open::lock(&*files, directory)?;
+        let folder = BodyFolder::of_store(directory, Arc::clone(&files));
         let boot_id = options.boot_id.or_else(open::boot_id);
         let reserve = Reserve::of_store(directory);
         let recover = || open::recovered(directory, &folder, boot_id.as_deref());
@@ -132,19 +166,20 @@ impl SqliteStore {
             opened => opened?,
         };
         reserve.take();
-        let (grown, synced, wakeups) = match options.durability {
+        let (growing, synced, wakeups) = match options.durability {
             Durability::Process => {
                 let (synced, wakeups) = (crossbeam_channel::never(), crossbeam_channel::never());
                 (None, synced, wakeups)
             }
             Durability::Power => {
-                let syncer = sync::spawn(folder.clone())?;
-                (Some(syncer.grown), syncer.synced, syncer.wakeups)
+                let syncer = syncer::spawn(folder.clone(), options.sync_every)?;
+                (Some(syncer.growing), syncer.synced, syncer.wakeups)
             }
         };
         Ok(Self {
             connection,
-            bodies: Arc::new(FileBodies::new(folder, grown)),
+            place: Some((directory.to_owned(), Arc::clone(&files))),
+            bodies: Arc::new(FileBodies::new(folder, files, growing)),
             durability: options.durability,
             snapshot: Some(snapshot),
             synced,
@@ -162,6 +197,7 @@ impl SqliteStore {
     pub fn ephemeral() -> Result<Self, StoreError> {
         Ok(Self {
             connection: open::in_memory()?,
+            place: None,
             bodies: Arc::new(ArenaBodies::new()?),
             durability: Durability::Process,
             snapshot: None,
@@ -170,6 +206,12 @@ impl SqliteStore {
             reserve: None,
             _lock: None,
         })
+    }
+
+    fn committed(&self, synced: bool) {
+        if let Some((directory, files)) = &self.place {
+            files.committed(directory, synced);
+        }
     }
 
     /// Makes a change to the database, with the room of the reserve where the disk has too little.
@@ -207,7 +249,11 @@ impl SqliteStore {
             set_watermark(&transaction, *body, *length)?;
         }
         sync_bodies(&transaction, &*self.bodies, wanted)?;
+        if self.durability == Durability::Power {
+            sync_exports(&*self.bodies, &removals);
+        }
         transaction.commit()?;
+        self.committed(wanted.log);
         for removal in removals {
             remove(&*self.bodies, removal);
         }
@@ -233,7 +279,9 @@ impl SqliteStore {
         }
         transaction.execute("UPDATE fetch SET requests_synced = 1", [])?;
         recover::set_closed(&transaction, true)?;
-        Ok(transaction.commit()?)
+        transaction.commit()?;
+        self.committed(true);
+        Ok(())
     }
 }
 
@@ -310,12 +358,6 @@ impl Wanted {
     }
 }
 
-/// Chooses whether commits sync the write-ahead log. Between transactions only.
-fn set_synchronous(connection: &Connection, synchronous: bool) -> rusqlite::Result<()> {
-    let mode = if synchronous { "FULL" } else { "NORMAL" };
-    connection.pragma_update(None, "synchronous", mode)
-}
-
 fn set_watermark(sql: &Connection, body: BodyKey, length: u64) -> rusqlite::Result<()> {
     sql.prepare_cached(
         "UPDATE record SET synced = max(synced, ?) \
@@ -369,6 +411,18 @@ fn sync_bodies(
             .execute([key(fetch)])?;
     }
     Ok(())
+}
+
+/// Brings what was handed over to disk before the store deletes its own.
+fn sync_exports(bodies: &dyn BodyStorage, removals: &[Removal]) {
+    for removal in removals {
+        if let Removal::Fetch(fetch) = removal
+            && let Err(error) = bodies.sync_exports(*fetch)
+        {
+            // The folder is not the store's. Who must know whether it was synced has asked before.
+            tracing::warn!(%error, "files that were handed over may be lost with the power");
+        }
+    }
 }
 
 /// Deletes what a commit made superfluous. What cannot be deleted is an orphan for the next start.

@@ -1,6 +1,6 @@
 //! Opening a database: whose it is, whether it can be read, and what happens when it cannot.
 
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -9,19 +9,20 @@ use bgfetch_model::store_op::Snapshot;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::schema::{MIGRATIONS, migrate, version};
-use super::{DATABASE, load, recover, set_synchronous};
+use super::schema::{DATABASE, MIGRATIONS, migrate, version};
+use super::{load, recover};
 use crate::StoreError;
 use crate::bodies::folder::BodyFolder;
+use crate::file_system::{FileSystem, create_directories};
 use crate::lock::StoreLock;
-use crate::sync::sync_directory;
+use crate::sync::{sync_directory, sync_path};
 
 /// Statements kept prepared; there are fewer.
 const STATEMENTS: usize = 32;
 
 /// Creates the directory if needed and locks the store in it.
-pub(super) fn lock(directory: &Path) -> Result<StoreLock, StoreError> {
-    create_private(directory)?;
+pub(super) fn lock(files: &dyn FileSystem, directory: &Path) -> Result<StoreLock, StoreError> {
+    create_private(files, directory)?;
     StoreLock::acquire(directory)
 }
 
@@ -50,6 +51,7 @@ pub(super) fn recovered(
         let mut snapshot = load::snapshot(&connection, &|_| Ok(0))?;
         recover::recover(&mut connection, bodies, boot_id, &mut snapshot)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+        bodies.files().committed(directory, true);
         Ok((connection, snapshot))
     });
     match opened {
@@ -81,15 +83,26 @@ fn connect(directory: &Path, bodies: &BodyFolder) -> Result<Connection, StoreErr
         return Err(StoreError::damaged("it is empty, but there are bodies"));
     }
     configure(&connection)?;
+    let files = bodies.files();
+    if found == 0 {
+        sync_path(files, directory).map_err(|error| StoreError::io(directory, error))?;
+    }
     // A new database must be on disk before the first body is: see the check above.
     set_synchronous(&connection, true)?;
     migrate(&mut connection, MIGRATIONS)?;
-    create_private(bodies.root())?;
-    sync_directory(directory)?;
+    create_private(files, bodies.root())?;
+    sync_directory(files, directory)?;
+    files.committed(directory, true);
     if !recover::was_closed(&connection)? {
         quick_check(&connection)?;
     }
     Ok(connection)
+}
+
+/// Chooses whether commits sync the write-ahead log. Between transactions only.
+pub(super) fn set_synchronous(connection: &Connection, synchronous: bool) -> rusqlite::Result<()> {
+    let mode = if synchronous { "FULL" } else { "NORMAL" };
+    connection.pragma_update(None, "synchronous", mode)
 }
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
@@ -112,7 +125,8 @@ fn quick_check(connection: &Connection) -> Result<(), StoreError> {
 
 /// Moves the database and the bodies into a new folder beside them, which it returns.
 fn set_aside(directory: &Path, bodies: &BodyFolder) -> Result<PathBuf, StoreError> {
-    let aside = new_folder(directory)?;
+    let files = bodies.files();
+    let aside = new_folder(files, directory)?;
     let database = directory.join(DATABASE);
     let with_suffix = |suffix: &str| {
         let mut path = database.clone().into_os_string();
@@ -126,23 +140,25 @@ fn set_aside(directory: &Path, bodies: &BodyFolder) -> Result<PathBuf, StoreErro
         let Some(name) = part.file_name() else {
             continue;
         };
-        match fs::rename(&part, aside.join(name)) {
+        match files.rename(&part, &aside.join(name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(StoreError::io(part, error));
             }
             _ => {}
         }
     }
-    sync_directory(directory)?;
+    // The new names first: what has neither name is lost.
+    sync_directory(files, &aside)?;
+    sync_directory(files, directory)?;
     Ok(aside)
 }
 
-fn new_folder(directory: &Path) -> Result<PathBuf, StoreError> {
+fn new_folder(files: &dyn FileSystem, directory: &Path) -> Result<PathBuf, StoreError> {
     let now =
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     for second in now.. {
         let path = directory.join(format!("damaged-{second}"));
-        match fs::create_dir(&path) {
+        match files.create_directory(&path) {
             Ok(()) => return Ok(path),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(StoreError::io(path, error)),
@@ -151,10 +167,6 @@ fn new_folder(directory: &Path) -> Result<PathBuf, StoreError> {
     Err(StoreError::io(directory, io::ErrorKind::AlreadyExists.into()))
 }
 
-fn create_private(path: &Path) -> Result<(), StoreError> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path).map_err(|error| StoreError::io(path, error))
+fn create_private(files: &dyn FileSystem, path: &Path) -> Result<(), StoreError> {
+    create_directories(files, path).map_err(|error| StoreError::io(path, error))
 }

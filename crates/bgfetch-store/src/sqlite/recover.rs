@@ -1,8 +1,8 @@
 //! Start-up: one pass over records and files that makes them agree.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _};
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use bgfetch_model::ids::{BodyKey, FetchKey, Generation, RecordIndex, RecordKey};
@@ -13,7 +13,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::apply::key;
 use super::values::{result_text, unsigned};
 use crate::StoreError;
-use crate::bodies::folder::{self, BodyFile, BodyFolder};
+use crate::bodies::folder::{BodyFile, BodyFolder};
+use crate::file_system::{FileSystem, Open, replace};
 
 /// Brings rows, files and the snapshot that was read from the rows into agreement: after a reboot
 /// (the `boot` id is another one than the store last ran under, or none is known) only synced bytes
@@ -43,7 +44,7 @@ pub(super) fn recover(
     }
     for (path, fetch) in bodies.fetches()? {
         if fetch.is_none_or(|fetch| !known.contains(&fetch)) {
-            remove_orphan(&path);
+            remove_orphan(bodies, &path);
         }
     }
     // Last, so that a crash before this is the same reboot again.
@@ -83,16 +84,17 @@ fn recover_fetch(
     rebooted: bool,
 ) -> Result<(), StoreError> {
     let mut files: HashMap<BodyFile, (PathBuf, u64)> = HashMap::new();
-    for file in bodies.files(fetch.key)? {
+    for file in bodies.files_of(fetch.key)? {
         match file.kind {
             Some(kind) => {
                 files.insert(kind, (file.path, file.length));
             }
-            None => remove_orphan(&file.path),
+            None => remove_orphan(bodies, &file.path),
         }
     }
     let synced = synced_lengths(sql, fetch.key)?;
     let mut lost_success = false;
+    let mut kept = false;
     for (index, record) in (0..).map(RecordIndex).zip(&mut fetch.records) {
         if record.generation == Generation::default() {
             continue;
@@ -102,8 +104,9 @@ fn recover_fetch(
             .map_or((None, 0), |(path, length)| (Some(path), length));
         let synced = synced.get(&index).copied().unwrap_or_default();
         let trusted = if rebooted { length.min(synced) } else { length };
-        if let Some(path) = path.filter(|_| trusted < length) {
-            truncate(&path, trusted)?;
+        kept |= path.is_some();
+        if let Some(path) = path.as_deref().filter(|_| trusted < length) {
+            truncate(bodies.files(), path, trusted)?;
         }
         let before = record.clone();
         lost_success |= trust(record, trusted);
@@ -127,15 +130,20 @@ fn recover_fetch(
     }
     let requests_trusted = !rebooted || requests_synced(sql, fetch.key)?;
     for (kind, (path, _)) in files {
-        let kept = match kind {
+        let known = match kind {
             BodyFile::Request(RecordIndex(index)) => {
                 requests_trusted && (index as usize) < fetch.records.len()
             }
             BodyFile::Response(..) => false,
         };
-        if !kept {
-            remove_orphan(&path);
+        kept |= known;
+        if !known {
+            remove_orphan(bodies, &path);
         }
+    }
+    if !kept {
+        // A loss of power can bring back the folder of what was deleted.
+        remove_orphan(bodies, &bodies.fetch(fetch.key));
     }
     Ok(())
 }
@@ -202,17 +210,18 @@ pub(super) fn watermarks(sql: &Connection) -> rusqlite::Result<Vec<(BodyKey, u64
 }
 
 /// Cuts a body. Where it was handed over by a link the receiver's file stays as it is.
-fn truncate(path: &Path, length: u64) -> Result<(), StoreError> {
+fn truncate(files: &dyn FileSystem, path: &Path, length: u64) -> Result<(), StoreError> {
     let cut = || {
-        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        let file = files.open(path, Open::Existing)?;
         if !is_linked(&file)? {
-            return file.set_len(length);
+            return files.set_length(&file, length);
         }
-        let folder = path.parent().unwrap_or(Path::new("."));
-        let mut own = tempfile::NamedTempFile::new_in(folder)?;
-        io::copy(&mut file.take(length), own.as_file_mut())?;
-        own.persist(path)?;
-        Ok(())
+        let own = path.with_extension("copy");
+        let copy = replace(files, &own)?;
+        files.copy(&file, length, &copy)?;
+        // The row vouches for these bytes: they must be on disk before they have the name.
+        files.sync(&copy)?;
+        files.rename(&own, path)
     };
     cut().map_err(|error: io::Error| StoreError::io(path, error))
 }
@@ -227,8 +236,8 @@ fn is_linked(file: &File) -> io::Result<bool> {
 }
 
 /// Deletes what no row knows. What cannot be deleted does no harm but take space.
-fn remove_orphan(path: &Path) {
-    if let Err(error) = folder::remove(path) {
+fn remove_orphan(bodies: &BodyFolder, path: &Path) {
+    if let Err(error) = bodies.remove(path) {
         tracing::warn!(%error, "an orphan was not deleted");
     }
 }

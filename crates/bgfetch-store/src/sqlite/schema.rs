@@ -2,6 +2,9 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
+/// The database's file in the store's directory.
+pub(super) const DATABASE: &str = "store.sqlite3";
+
 /// What brings a database from version `n` (its place in the list) to `n + 1`. Entries are never
 /// changed once released, only added.
 pub(super) const MIGRATIONS: &[&str] = &[

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bgfetch_model::header_list::HeaderList;
 use bgfetch_model::ids::{
@@ -15,6 +16,7 @@ use bgfetch_model::store_op::{
 };
 use bgfetch_model::time::UnixTime;
 use bgfetch_store::{Bodies, Options, SqliteStore, Store};
+use crossbeam_channel::Receiver;
 
 /// The boot under which tests run unless they reboot.
 pub(crate) const BOOT: &str = "boot-1";
@@ -161,6 +163,11 @@ pub(crate) fn read(bodies: &dyn Bodies, body: BodyKey) -> Vec<u8> {
         at += read;
     }
     all
+}
+
+/// Fails instead of hanging where the store never wakes.
+pub(crate) fn await_wakeup(wakeups: &Receiver<()>) {
+    wakeups.recv_timeout(Duration::from_secs(60)).unwrap();
 }
 
 /// The paths of all files below `DIR/bodies`, relative to it and sorted.

@@ -92,7 +92,7 @@ impl Agent {
     }
 
     /// What a worker finds under an event's fetch, once an engine is there.
-    async fn fetch(&self, fetch: FetchKey) -> Option<BackgroundFetchRegistration> {
+    pub(crate) async fn fetch(&self, fetch: FetchKey) -> Option<BackgroundFetchRegistration> {
         let mut lent = self.engine.subscribe();
         let engine = lent.wait_for(Option::is_some).await.unwrap().clone();
         engine?.fetch(fetch).await.ok()?

@@ -12,9 +12,9 @@ use base64::engine::general_purpose::STANDARD;
 use bgfetch::embedder::{Bodies, BodyKey, BodyReader, BodyWriter, Snapshot, Transaction};
 use bgfetch::mock::{Behaviour, ScriptedHost};
 use bgfetch::{
-    BackgroundFetchRegistration, Engine, EventKind, FailureReason, FetchOptions, Handover,
-    PauseReason, RecordError, RecordKey, RecordResult, Request, RequestInfo, SqliteStore, Store,
-    StoreError, StoreOptions, What,
+    BackgroundFetchRegistration, Engine, EventKind, FailureReason, FetchKey, FetchOptions,
+    Handover, PauseReason, RecordError, RecordKey, RecordResult, Request, RequestInfo, SqliteStore,
+    Store, StoreError, StoreOptions, What,
 };
 use bgfetch_testkit::{Gate, MIB, Origin, Resource, Serve};
 use futures_util::FutureExt;
@@ -245,6 +245,14 @@ impl Bodies for DooredBodies {
         how: Handover,
     ) -> Result<(), StoreError> {
         self.bodies.export(body, length, to, how)
+    }
+
+    fn found_exported(&self, fetch: FetchKey, path: &Path) {
+        self.bodies.found_exported(fetch, path);
+    }
+
+    fn sync_exports(&self, fetch: FetchKey) -> Result<(), StoreError> {
+        self.bodies.sync_exports(fetch)
     }
 }
 

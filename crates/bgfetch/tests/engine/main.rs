@@ -17,5 +17,6 @@ mod limits;
 mod mortal;
 mod order;
 mod pauses;
+mod power;
 mod resume;
 mod uploads;

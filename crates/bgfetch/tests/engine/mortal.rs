@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bgfetch::embedder::{Bodies, BodyKey, BodyReader, BodyWriter, Snapshot, Transaction};
-use bgfetch::{Handover, RecordKey, SqliteStore, Store, StoreError, StoreOptions};
+use bgfetch::{FetchKey, Handover, RecordKey, SqliteStore, Store, StoreError, StoreOptions};
 use tokio::sync::watch;
 
 /// When a store dies; commits and writes are counted from 0.
@@ -140,6 +140,15 @@ impl Bodies for MortalBodies {
     ) -> Result<(), StoreError> {
         self.fate.alive()?;
         self.bodies.export(body, length, to, how)
+    }
+
+    fn found_exported(&self, fetch: FetchKey, path: &Path) {
+        self.bodies.found_exported(fetch, path);
+    }
+
+    fn sync_exports(&self, fetch: FetchKey) -> Result<(), StoreError> {
+        self.fate.alive()?;
+        self.bodies.sync_exports(fetch)
     }
 }
 

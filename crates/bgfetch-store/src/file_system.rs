@@ -1,0 +1,196 @@
+//! The seam to the file system: whatever the store changes in it, and every sync, goes through a
+//! [`FileSystem`]. Tests put one in that records what is done, and rebuild from that what a loss of
+//! power may leave behind.
+//!
+//! Reading needs no seam, and SQLite writes its files by itself: a `FileSystem` is told of its
+//! commits.
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::Path;
+
+/// How [`FileSystem::open`] opens a file for reading and writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Open {
+    /// It must exist.
+    Existing,
+    /// It is created where it does not exist.
+    Create,
+    /// It must not exist.
+    New,
+}
+
+/// What the store does to a file system. Each method does the real thing by default.
+pub trait FileSystem: fmt::Debug + Send + Sync + 'static {
+    /// Opens a file for reading and writing.
+    ///
+    /// # Errors
+    /// The operating system's, as for all methods here.
+    fn open(&self, path: &Path, how: Open) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true);
+        match how {
+            Open::Existing => {}
+            Open::Create => {
+                options.create(true).truncate(false);
+            }
+            Open::New => {
+                options.create_new(true);
+            }
+        }
+        options.open(path)
+    }
+
+    /// Writes some of the bytes at an offset; returns how many. Moves no cursor that other writers
+    /// share.
+    ///
+    /// # Errors
+    /// See [`open`](Self::open).
+    fn write_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        #[cfg(unix)]
+        return std::os::unix::fs::FileExt::write_at(file, bytes, offset);
+        #[cfg(windows)]
+        return std::os::windows::fs::FileExt::seek_write(file, bytes, offset);
+    }
+
+    /// Cuts or extends a file.
+    ///
+    /// # Errors
+    /// See [`open`](Self::open).
+    fn set_length(&self, file: &File, length: u64) -> io::Result<()> {
+        file.set_len(length)
+    }
+
+    /// Copies up to `length` bytes from the start of a file to another, an empty one.
+    ///
+    /// # Errors
+    /// See [`open`](Self::open).
+    fn copy(&self, mut from: &File, length: u64, mut to: &File) -> io::Result<()> {
+        // OPTIMIZATION: between two files the standard library lets the system copy, which shares
+        // the blocks where the file system can.
+        io::copy(&mut io::Read::take(&mut from, length), &mut to).map(drop)
+    }
+
+    /// Brings a file's bytes and length to disk, but not its name.
+    ///
+    /// # Errors
+    /// See [`open`](Self::open). Bytes may be lost then though a later call succeeds.
+    fn sync(&self, file: &File) -> io::Result<()> {
+        file.sync_data()
+    }
+
+    /// Creates a directory that is private to its user.
+    ///
+    /// # Errors
+    /// See [`open`](Self::open).
+    fn create_directory(&self, path: &Path) -> io::Result<()> {
+        let mut builder = fs::DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(path)
+    }
+
+    /// Gives a file a further name, which must not exist.
+    ///
+    /// # Errors
+    /// See [`open`](Self::open).
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::hard_link(from, to)
+    }
+
+    /// Renames a file or a directory, replacing a file there.
+    ///
+    /// # Errors
+    /// See [`open`](Self::open).
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    /// Removes a name of a file.
+    ///
+    /// # Errors
+    /// See [`open`](Self::open).
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    /// Removes an empty directory.
+    ///
+    /// # Errors
+    /// See [`open`](Self::open).
+    fn remove_directory(&self, path: &Path) -> io::Result<()> {
+        fs::remove_dir(path)
+    }
+
+    /// Brings the names in a directory to disk.
+    ///
+    /// # Errors
+    /// See [`open`](Self::open).
+    fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        // Other systems keep no handle of a directory and need none.
+        if cfg!(unix) {
+            return File::open(path)?.sync_all();
+        }
+        Ok(())
+    }
+
+    /// Brings everything to disk that is in the file system of the directory `inside`.
+    ///
+    /// # Errors
+    /// See [`open`](Self::open); `Unsupported` where the system cannot.
+    fn sync_all(&self, inside: &Path) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        return Ok(rustix::fs::syncfs(File::open(inside)?)?);
+        #[cfg(not(target_os = "linux"))]
+        return Err(io::Error::new(io::ErrorKind::Unsupported, inside.display().to_string()));
+    }
+
+    /// The database in this directory has committed a transaction. `synced` says whether that one,
+    /// and so all before it, survives a loss of power, as SQLite promises for
+    /// `synchronous = FULL`.
+    fn committed(&self, directory: &Path, synced: bool) {
+        let _unused = (directory, synced);
+    }
+}
+
+/// The operating system's file system.
+#[derive(Clone, Copy, Debug)]
+pub struct System;
+
+impl FileSystem for System {}
+
+/// Creates a directory with all that lead to it, each private to its user, where they are missing.
+pub(crate) fn create_directories(files: &dyn FileSystem, path: &Path) -> io::Result<()> {
+    let create = || match files.create_directory(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        created => created,
+    };
+    match (create(), path.parent()) {
+        (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
+            create_directories(files, parent)?;
+            create()
+        }
+        (created, _) => created,
+    }
+}
+
+/// Opens a file that did not exist, removing one that did.
+pub(crate) fn replace(files: &dyn FileSystem, path: &Path) -> io::Result<File> {
+    anew(files, path, || files.open(path, Open::New))
+}
+
+/// Makes something at `path` that must not exist, removing a file that does.
+pub(crate) fn anew<T>(
+    files: &dyn FileSystem,
+    path: &Path,
+    make: impl Fn() -> io::Result<T>,
+) -> io::Result<T> {
+    match make() {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            files.remove_file(path)?;
+            make()
+        }
+        other => other,
+    }
+}

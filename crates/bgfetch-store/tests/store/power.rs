@@ -1,0 +1,129 @@
+//! What a loss of power at each sync leaves, as the recording file system rebuilds it.
+
+use std::path::Path;
+
+use bgfetch_model::store_op::{StoreOp, StoredFetch};
+use bgfetch_store::recording::Recorder;
+use bgfetch_store::{Handover, Options, SqliteStore, Store};
+use tempfile::TempDir;
+
+use crate::fixture::*;
+
+/// Stands for the 32 MiB that may wait for their sync.
+const EVERY: u64 = 32 << 10;
+
+const STORE: &str = "new/folder/store";
+
+/// A store below a directory that is recorded.
+fn recorded() -> (TempDir, Recorder, SqliteStore) {
+    let base = tempfile::tempdir().unwrap();
+    let recorder = Recorder::new(base.path());
+    let store = open_recorded(base.path(), &recorder, BOOT);
+    (base, recorder, store)
+}
+
+fn open_recorded(base: &Path, recorder: &Recorder, boot: &str) -> SqliteStore {
+    let options = Options::default().boot_id(boot).file_system(recorder.clone());
+    SqliteStore::open(&base.join(STORE), options.sync_every(EVERY)).unwrap()
+}
+
+/// Calls `check` with what the next start finds, whatever of the unsynced is left.
+fn after_power_loss(
+    recorder: &Recorder,
+    moment: usize,
+    check: impl Fn(&StoredFetch, &SqliteStore),
+) {
+    let mut seed = moment;
+    let mut sometimes = || {
+        seed = seed.wrapping_mul(25_214_903_917).wrapping_add(11);
+        seed >> 16 & 1 == 1
+    };
+    let losses: [&mut dyn FnMut() -> bool; 3] = [&mut || false, &mut || true, &mut sometimes];
+    for (number, keep) in losses.into_iter().enumerate() {
+        println!("moment {moment}, loss {number}");
+        let image = tempfile::tempdir().unwrap();
+        recorder.image(moment, image.path(), keep);
+        let mut store = open_after_boot(&image.path().join(STORE), "after the loss");
+        let fetches = store.load().unwrap().fetches;
+        check(&fetches[0], &store);
+    }
+}
+
+fn contents(length: u64) -> Vec<u8> {
+    (0..length).map(|n| (n / 7) as u8).collect()
+}
+
+#[test]
+fn a_long_download_loses_no_more_than_waits_and_arrives_while_it_is_synced() {
+    let (_base, recorder, mut store) = recorded();
+    commit(&mut store, insert(0, 1));
+    commit(&mut store, [StoreOp::OpenGeneration(body(0, 0, 1), head(200))]);
+    let wakeups = store.wakeups();
+    let mut writer = store.bodies().open_writer(body(0, 0, 1), 0).unwrap();
+    let bytes = contents(7 * EVERY);
+    let mut lengths = vec![(recorder.now(), 0)];
+    for chunk in bytes.chunks(EVERY as usize) {
+        writer.write(chunk).unwrap();
+        lengths.push((recorder.now(), writer.length()));
+        await_wakeup(&wakeups);
+        store.commit(&[]).unwrap();
+    }
+    let start = lengths[0].0;
+    for moment in recorder.sync_boundaries().into_iter().filter(|moment| *moment >= start) {
+        let written = lengths.iter().rev().find(|(at, _)| *at <= moment).unwrap().1;
+        after_power_loss(&recorder, moment, |fetch, store| {
+            let stored = fetch.records[0].stored;
+            assert!(stored + 2 * EVERY >= written, "{stored} of {written} bytes are left");
+            let left = read(&*store.bodies(), body(0, 0, fetch.records[0].generation.0));
+            assert!(left == bytes[..stored as usize], "they are the bytes that were written");
+        });
+    }
+    after_power_loss(&recorder, recorder.now(), |fetch, _| {
+        assert_eq!(fetch.records[0].stored, 7 * EVERY, "all was synced");
+    });
+}
+
+#[test]
+fn small_bodies_cost_no_sync_of_their_own() {
+    let (_base, recorder, mut store) = recorded();
+    commit(&mut store, insert(0, 10));
+    let before = recorder.now();
+    for n in 0..10 {
+        commit(&mut store, [StoreOp::OpenGeneration(body(0, n, 1), head(200))]);
+        write(&*store.bodies(), body(0, n, 1), 0, &contents(EVERY / 11));
+        commit(&mut store, [settle_record(record(0, n), EVERY / 11)]);
+    }
+    let later = recorder.sync_boundaries().into_iter().filter(|moment| *moment > before);
+    assert_eq!(later.collect::<Vec<_>>(), [recorder.now()], "no more than the end");
+}
+
+#[test]
+fn a_new_store_is_found_again_although_its_parents_are_new() {
+    let (_base, recorder, mut store) = recorded();
+    commit(&mut store, insert(0, 1));
+    after_power_loss(&recorder, recorder.now(), |fetch, _| assert_eq!(fetch.key.0, 0));
+}
+
+#[test]
+fn the_copy_that_replaces_a_linked_body_has_the_bytes_that_are_vouched_for() {
+    let (base, recorder, mut store) = recorded();
+    let bytes = contents(EVERY + 100);
+    commit(&mut store, insert(0, 1));
+    commit(&mut store, [StoreOp::OpenGeneration(body(0, 0, 1), head(200))]);
+    write(&*store.bodies(), body(0, 0, 1), 0, &bytes[..EVERY as usize]);
+    await_wakeup(&store.wakeups());
+    store.commit(&[]).unwrap();
+    write(&*store.bodies(), body(0, 0, 1), EVERY, &bytes[EVERY as usize..]);
+    let out = base.path().join("out");
+    store.bodies().export(body(0, 0, 1), EVERY + 100, &out, Handover::Link).unwrap();
+    drop(store);
+    // The reboot cuts the store's body to what is synced, and leaves the receiver's alone.
+    let before = recorder.now();
+    drop(open_recorded(base.path(), &recorder, "second boot"));
+    for moment in before..=recorder.now() {
+        after_power_loss(&recorder, moment, |fetch, store| {
+            assert_eq!(fetch.records[0].stored, EVERY);
+            assert!(read(&*store.bodies(), body(0, 0, 1)) == bytes[..EVERY as usize]);
+        });
+    }
+}
