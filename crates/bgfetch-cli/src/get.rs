@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bgfetch::{
-    BackgroundFetchManager, Engine, Event, FailureReason, FetchKey, Job, Observer, PauseReason,
-    Principal, RecordIndex, RegistrationKey, What,
+    BackgroundFetchManager, CookieJar, Engine, Event, FailureReason, FetchKey, HyperFetcher, Job,
+    Observer, PauseReason, Principal, RecordIndex, RegistrationKey, What,
 };
 use tokio::signal::ctrl_c;
 use tokio::sync::{SetOnce, mpsc};
@@ -82,7 +82,10 @@ pub(crate) async fn run(args: Get) -> Result<Outcome, Failure> {
 
 /// Opens the store, or tells who has it.
 async fn open(directory: &Path, worker: &Worker, id: &str) -> Result<Engine, Failure> {
-    let builder = || access::builder(directory).worker_host(worker.clone());
+    // Some downloads want back the cookie that their own redirect has set.
+    let fetcher = Arc::new(HyperFetcher::builder().cookies(CookieJar::new()).build()?);
+    let builder =
+        || access::builder(directory).worker_host(worker.clone()).fetcher(Arc::clone(&fetcher));
     let request = Request { command: Command::Show, id: Some(id.to_owned()) };
     match access::open_or_ask(directory, builder, &request).await? {
         Access::Ours(engine) => Ok(engine),

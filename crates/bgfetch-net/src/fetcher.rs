@@ -53,7 +53,9 @@ impl<T: Fetcher + ?Sized> Fetcher for Arc<T> {
 pub struct FetchRequest {
     /// Whose storage, and so whose cookies, the fetch belongs to.
     pub storage_key: StorageKey,
-    /// On whose behalf it is made: which policies hold and what the response may be used for.
+    /// On whose behalf it is made: which policies hold and what the response may be used for. The user
+    /// wants the file as the server has it, so the request asks for the identity coding. Codings that
+    /// are not undone for the user all the same have no `Content-Encoding` in the head.
     pub principal: Arc<Principal>,
     /// The request as the page made it.
     pub request: Arc<Request>,
@@ -217,7 +219,7 @@ pub struct FetchResponse {
     /// Whether the connection carries other requests at the same time (HTTP/2), so that more of
     /// them cost no more connections.
     pub multiplexed: bool,
-    /// The body with its content codings undone. It must not read ahead without bound: a stream
+    /// The body with its content codings undone; but see [`FetchRequest::principal`]. It must not read ahead without bound: a stream
     /// that is not polled stops the sender.
     pub body: BoxStream<'static, Result<Bytes, FetchError>>,
 }

@@ -15,6 +15,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bgfetch_model::attempt::{FaultKind, Resume};
+use bgfetch_model::policy::{PolicySnapshot, Principal};
 use bgfetch_model::request::RedirectMode;
 use bgfetch_model::response::ResponseType;
 use bgfetch_net::fetcher::{BodySource, FetchError, FetchRequest, Fetcher};
@@ -116,11 +117,16 @@ async fn a_resume_asks_for_a_range_of_the_identity() {
     for line in ["range: bytes=1000-\n", "if-range: \"v\"\n", "accept-encoding: identity\n"] {
         assert!(seen.contains(line), "{seen}");
     }
-    let seen = text(&fetcher, get(&url)).await;
+    let from_page = || {
+        let page = PolicySnapshot::of(&url.parse().unwrap());
+        FetchRequest { principal: Arc::new(Principal::Page(page)), ..get(&url) }
+    };
+    let seen = text(&fetcher, from_page()).await;
     assert!(!seen.contains("range:") && seen.contains("accept-encoding: gzip, deflate, br, zstd"));
-    let mut request = get(&url);
-    request.identity = true;
-    assert!(text(&fetcher, request).await.contains("accept-encoding: identity\n"));
+    // The user wants the file as it is.
+    for request in [FetchRequest { identity: true, ..from_page() }, get(&url)] {
+        assert!(text(&fetcher, request).await.contains("accept-encoding: identity\n"));
+    }
 }
 
 #[tokio::test]

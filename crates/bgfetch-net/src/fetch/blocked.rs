@@ -16,6 +16,11 @@ pub enum Blocked {
     /// The redirect must not be followed.
     #[error("{0}")]
     Redirect(#[from] BadRedirect),
+    /// Redirects lead in a circle, and one of them sets the cookie of this name, which is not kept.
+    #[error(
+        "too many redirects: the server sets the cookie {0} on the way, and cookies are not kept"
+    )]
+    LostCookie(String),
     /// The request's mode is `same-origin` and its URL has another origin.
     #[error("the request's mode is same-origin, and the URL has another origin")]
     CrossOrigin,

@@ -20,6 +20,7 @@ mod hop;
 pub mod main_fetch;
 pub mod mixed_content;
 pub mod origin_header;
+pub mod own_format;
 pub mod redirect;
 pub mod referrer;
 pub mod retry_after;

@@ -17,7 +17,8 @@ use thiserror::Error;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-use super::frames::Counted;
+use super::exchange::Exchange;
+use super::watched::Watched;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -97,6 +98,7 @@ pub(super) struct Connector {
     inner: HttpsConnector<HttpConnector<Resolver>>,
     limit: Duration,
     informational: usize,
+    exchange: Exchange,
 }
 
 impl Connector {
@@ -104,6 +106,7 @@ impl Connector {
         mut tls: ClientConfig,
         settings: &ConnectSettings,
         informational: usize,
+        exchange: Exchange,
     ) -> Self {
         let limit = settings.limit;
         let mut http = HttpConnector::new_with_resolver(Resolver(Arc::clone(&settings.resolver)));
@@ -114,17 +117,17 @@ impl Connector {
         http.set_connect_timeout(Some(limit));
         // The builder insists on choosing the protocols itself.
         tls.alpn_protocols.clear();
-        let inner = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .enable_all_versions()
-            .wrap_connector(http);
-        Self { inner, limit, informational }
+        let builder = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+        let inner = match exchange {
+            Exchange::Usual => builder.enable_all_versions().wrap_connector(http),
+            Exchange::Http1 | Exchange::Tolerant => builder.enable_http1().wrap_connector(http),
+        };
+        Self { inner, limit, informational, exchange }
     }
 }
 
 impl Service<Uri> for Connector {
-    type Response = TokioIo<Counted<TokioIo<MaybeHttpsStream<TokioIo<TcpStream>>>>>;
+    type Response = TokioIo<Watched<TokioIo<MaybeHttpsStream<TokioIo<TcpStream>>>>>;
     type Error = BoxError;
     type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
 
@@ -134,11 +137,17 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let connecting = self.inner.call(uri);
-        let (limit, informational) = (self.limit, self.informational);
+        let (limit, informational, exchange) = (self.limit, self.informational, self.exchange);
         Box::pin(async move {
             match tokio::time::timeout(limit, connecting).await {
                 Ok(connected) => {
-                    Ok(TokioIo::new(Counted::new(TokioIo::new(connected?), informational)))
+                    let connection = TokioIo::new(connected?);
+                    Ok(TokioIo::new(match exchange {
+                        Exchange::Tolerant => Watched::for_tolerant_parser(connection),
+                        Exchange::Usual | Exchange::Http1 => {
+                            Watched::new(connection, informational)
+                        }
+                    }))
                 }
                 Err(_) => Err(io::Error::new(
                     io::ErrorKind::TimedOut,

@@ -6,28 +6,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
-use async_compression::tokio::bufread::{BrotliDecoder, GzipDecoder, ZlibDecoder, ZstdDecoder};
-use async_compression::zstd::DParameter;
 use bytes::Bytes;
-use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
-use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, BufReader, ReadBuf};
+use tokio::io::{AsyncRead, BufReader, ReadBuf};
 use tokio::task::coop;
 use tokio_util::io::{ReaderStream, StreamReader};
 
 use super::error;
 use super::limits::ServerLimits;
+use super::members::{Members, Reader};
 use crate::fetcher::FetchError;
 
 type Body = BoxStream<'static, Result<Bytes, FetchError>>;
-type Reader = Pin<Box<dyn AsyncBufRead + Send>>;
 
 /// How much is decoded at once.
 const CHUNK: usize = 64 << 10;
-
-/// The window RFC 9659 limits `zstd` in `Content-Encoding` to: 8 MiB.
-const ZSTD_WINDOW_LOG: u32 = 23;
 
 /// A content coding, [RFC 9110 section 8.4.1](https://www.rfc-editor.org/rfc/rfc9110#section-8.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +31,18 @@ pub(super) enum Coding {
     Deflate,
     Brotli,
     Zstd,
+}
+
+impl Coding {
+    /// Its name in `Content-Encoding`.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Deflate => "deflate",
+            Self::Brotli => "br",
+            Self::Zstd => "zstd",
+        }
+    }
 }
 
 /// The codings of a response in the order they were applied. Empty where one of them is unknown:
@@ -64,8 +71,7 @@ pub(super) fn codings(headers: &HeaderMap, most: usize) -> Result<Vec<Coding>, F
     Ok(codings)
 }
 
-/// Undoes `codings`, until there is more than `limits` allow for what came. An empty body stays empty
-/// whatever its codings, as browsers have it.
+/// Undoes `codings`, until there is more than `limits` allow for what came.
 pub(super) fn decode(body: Body, codings: Vec<Coding>, limits: &ServerLimits) -> Body {
     if codings.is_empty() {
         return body;
@@ -75,55 +81,18 @@ pub(super) fn decode(body: Body, codings: Vec<Coding>, limits: &ServerLimits) ->
     let body = body.inspect_ok(move |bytes| {
         counter.fetch_add(bytes.len() as u64, Ordering::Relaxed);
     });
-    let mut coded = StreamReader::new(body.map_err(io::Error::other));
-    let decoded = async move {
-        if coded.fill_buf().await?.is_empty() {
-            return Ok(stream::empty().boxed());
-        }
-        let plain = codings.into_iter().rfold(Box::pin(coded) as Reader, |reader, coding| {
-            let inner = decoder(reader, coding);
-            let received = Arc::clone(&received);
-            Box::pin(BufReader::with_capacity(
-                CHUNK,
-                Guarded { inner, received, decoded: 0, limits },
-            ))
-        });
-        Ok::<_, io::Error>(ReaderStream::with_capacity(plain, CHUNK).boxed())
-    };
-    stream::once(decoded).try_flatten().map_err(from_io).boxed()
-}
-
-/// Every decoder reads on after a member's end, by which a cut that comes after the coded data's
-/// end is noticed and the connection can be used again.
-fn decoder(reader: Reader, coding: Coding) -> Pin<Box<dyn AsyncRead + Send>> {
-    match coding {
-        Coding::Gzip => {
-            let mut decoder = GzipDecoder::new(reader);
-            decoder.multiple_members(true);
-            Box::pin(decoder)
-        }
-        Coding::Deflate => {
-            let mut decoder = ZlibDecoder::new(reader);
-            decoder.multiple_members(true);
-            Box::pin(decoder)
-        }
-        Coding::Brotli => {
-            let mut decoder = BrotliDecoder::new(reader);
-            decoder.multiple_members(true);
-            Box::pin(decoder)
-        }
-        Coding::Zstd => {
-            let window = [DParameter::window_log_max(ZSTD_WINDOW_LOG)];
-            let mut decoder = ZstdDecoder::with_params(reader, &window);
-            decoder.multiple_members(true);
-            Box::pin(decoder)
-        }
-    }
+    let coded = StreamReader::new(body.map_err(io::Error::other));
+    let plain = codings.into_iter().rfold(Box::pin(coded) as Reader, |reader, coding| {
+        let inner = Members::new(reader, coding);
+        let received = Arc::clone(&received);
+        Box::pin(BufReader::with_capacity(CHUNK, Guarded { inner, received, decoded: 0, limits }))
+    });
+    ReaderStream::with_capacity(plain, CHUNK).map_err(from_io).boxed()
 }
 
 /// The output of one decoder, which may be the input of the next, held to the limits.
 struct Guarded {
-    inner: Pin<Box<dyn AsyncRead + Send>>,
+    inner: Members,
     /// How many bytes came from the network.
     received: Arc<AtomicU64>,
     decoded: u64,
@@ -139,7 +108,7 @@ impl AsyncRead for Guarded {
         // What decodes to nothing in the next decoder must not keep this task from others.
         let coop = ready!(coop::poll_proceed(context));
         let before = buffer.filled().len();
-        ready!(self.inner.as_mut().poll_read(context, buffer))?;
+        ready!(Pin::new(&mut self.inner).poll_read(context, buffer))?;
         coop.made_progress();
         self.decoded += (buffer.filled().len() - before) as u64;
         if self.limits.is_inflated(self.received.load(Ordering::Relaxed), self.decoded) {
@@ -161,8 +130,11 @@ fn from_io(error: io::Error) -> FetchError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use async_compression::tokio::write::{BrotliEncoder, GzipEncoder, ZlibEncoder, ZstdEncoder};
+    use async_compression::tokio::write::{
+        BrotliEncoder, DeflateEncoder, GzipEncoder, ZlibEncoder, ZstdEncoder,
+    };
     use bgfetch_model::attempt::FaultKind;
+    use futures_util::stream;
     use http::HeaderValue;
     use proptest::prelude::*;
     use tokio::io::AsyncWriteExt;
@@ -241,21 +213,68 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn damage_is_permanent_and_a_cut_is_the_networks() {
+    async fn damage_is_permanent_and_a_cut_is_an_interruption() {
         for coding in ALL {
             let coded = encode(&[7; 4000], coding).await;
-            let half = coded.len() / 2;
-            let damaged = run(&coded[..half], 64, &[coding], None).await.unwrap_err();
-            assert_eq!(damaged.kind(), FaultKind::Protocol, "{coding:?}");
-            // Also where all of the coded data is there, but not the end of its framing.
-            for end in [half, coded.len()] {
+            // Of the coded data, as where the end of the connection ends the body.
+            for end in 1..coded.len() {
+                let cut = run(&coded[..end], 64, &[coding], None).await;
+                assert_eq!(cut.unwrap_err().kind(), FaultKind::Interrupted, "{coding:?} {end}");
+            }
+            // Of the framing, also where all of the coded data is there.
+            for end in [coded.len() / 2, coded.len()] {
                 let cut = FetchError::new(FaultKind::Interrupted, true, "cut");
                 let error = run(&coded[..end], 64, &[coding], Some(cut)).await;
-                assert_eq!(error.unwrap_err().kind(), FaultKind::Interrupted, "{coding:?}");
+                assert_eq!(error.unwrap_err().to_string(), "cut", "{coding:?}");
             }
         }
-        let garbage = run(&[0xAA; 500], 500, &[Coding::Gzip], None).await;
-        assert_eq!(garbage.unwrap_err().kind(), FaultKind::Protocol);
+        for coding in [Coding::Gzip, Coding::Zstd] {
+            let garbage = run(&[0xAA; 500], 500, &[coding], None).await;
+            assert_eq!(garbage.unwrap_err().kind(), FaultKind::Protocol, "{coding:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_follows_the_coded_data_is_passed_over_but_read() {
+        let rests: [&[u8]; 6] = [b"\0", &[0; 5000], b"\n \n", b"\x1f", b"\x1f\0", b"\x28\xb5"];
+        for coding in ALL {
+            for rest in rests {
+                let coded = [&encode(b"plain", coding).await, rest].concat();
+                for piece in [1, 7, 1 << 20] {
+                    let plain = run(&coded, piece, &[coding], None).await;
+                    assert_eq!(plain.unwrap(), b"plain", "{coding:?} {rest:?}");
+                }
+                let cut = FetchError::new(FaultKind::Interrupted, true, "cut");
+                let error = run(&coded, 64, &[coding], Some(cut)).await;
+                assert_eq!(error.unwrap_err().to_string(), "cut", "{coding:?} {rest:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn deflate_may_lack_its_zlib_header() {
+        for length in [1, 5, 4000] {
+            for bytes in [vec![0; length], vec![b'x'; length]] {
+                let mut encoder = DeflateEncoder::new(Vec::new());
+                encoder.write_all(&bytes).await.unwrap();
+                encoder.shutdown().await.unwrap();
+                let coded = encoder.into_inner();
+                for piece in [1, 1 << 20] {
+                    let plain = run(&coded, piece, &[Coding::Deflate], None).await;
+                    assert_eq!(plain.unwrap(), bytes);
+                }
+                let cut = run(&coded[..coded.len() - 1], 64, &[Coding::Deflate], None).await;
+                assert_eq!(cut.unwrap_err().kind(), FaultKind::Interrupted);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn many_members_need_no_more_room_than_one() {
+        let member = encode(b"x", Coding::Gzip).await;
+        let coded = member.repeat(50_000);
+        let plain = run(&coded, 1000, &[Coding::Gzip], None).await.unwrap();
+        assert_eq!(plain, vec![b'x'; 50_000]);
     }
 
     /// Decodes under small limits; how many bytes came, and how it ended.

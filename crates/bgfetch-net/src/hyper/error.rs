@@ -7,6 +7,7 @@ use bgfetch_model::attempt::FaultKind;
 use hyper_util::client::legacy;
 
 use super::connect::NotResolved;
+use super::exchange::Exchange;
 use super::tls_error;
 use crate::fetcher::FetchError;
 
@@ -51,8 +52,21 @@ pub(super) fn from_client(error: legacy::Error, sent: bool) -> FetchError {
 /// whatever its method ([RFC 9113 section 8.7](https://www.rfc-editor.org/rfc/rfc9113#section-8.7)).
 /// The HTTP/2 library reports GOAWAY for those streams alone that the server leaves out.
 fn is_unprocessed(error: &h2::Error) -> bool {
-    let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+    let refused =
+        matches!(error.reason(), Some(h2::Reason::REFUSED_STREAM | h2::Reason::HTTP_1_1_REQUIRED));
     error.is_remote() && (refused || error.is_go_away())
+}
+
+/// By which other exchange the request may be answered, where one may.
+pub(super) fn remedy(error: &legacy::Error) -> Option<Exchange> {
+    causes(error).find_map(|cause| {
+        if let Some(error) = cause.downcast_ref::<::hyper::Error>() {
+            return error.is_parse().then_some(Exchange::Tolerant);
+        }
+        let error = cause.downcast_ref::<h2::Error>()?;
+        let required = error.is_remote() && error.reason() == Some(h2::Reason::HTTP_1_1_REQUIRED);
+        required.then_some(Exchange::Http1)
+    })
 }
 
 /// A failure of a preflight before its response's head. However far the preflight came, nothing of

@@ -7,11 +7,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-
-use hyper_util::client::legacy::connect::{Connected, Connection};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 const FRAME_HEADER: usize = 9;
 const DATA: u8 = 0x0;
@@ -23,74 +18,8 @@ const END_STREAM: u8 = 0x1;
 /// this side gave up may never end on the wire, so the oldest are forgotten.
 const MOST_STREAMS: usize = 1024;
 
-/// A connection whose heads are counted if it is HTTP/2.
-pub(super) struct Counted<S> {
-    inner: S,
-    heads: Option<Heads>,
-}
-
-impl<S: Connection> Counted<S> {
-    /// Allows `informational` heads on each stream beside the final one.
-    pub(super) fn new(inner: S, informational: usize) -> Self {
-        let heads = inner.connected().is_negotiated_h2().then(|| Heads::new(informational));
-        Self { inner, heads }
-    }
-}
-
-impl<S: Connection> Connection for Counted<S> {
-    fn connected(&self) -> Connected {
-        self.inner.connected()
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut this.inner).poll_read(context, buffer))?;
-        if let Some(heads) = &mut this.heads {
-            heads.count(buffer.filled().get(before..).unwrap_or_default())?;
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().inner).poll_write(context, bytes)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_flush(context)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().inner).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
-    }
-}
-
 /// The heads on streams that the server has not ended.
-struct Heads {
+pub(super) struct Heads {
     most: usize,
     /// The header of the frame that comes in, as far as it is there.
     header: Vec<u8>,
@@ -100,14 +29,15 @@ struct Heads {
 }
 
 impl Heads {
-    fn new(informational: usize) -> Self {
+    /// Allows so many heads on each stream beside the final one.
+    pub(super) fn new(informational: usize) -> Self {
         let by_stream = BTreeMap::new();
         let header = Vec::with_capacity(FRAME_HEADER);
         Self { most: informational.saturating_add(1), header, payload: 0, by_stream }
     }
 
     /// Reads on in what the server sends.
-    fn count(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+    pub(super) fn count(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         loop {
             let skipped = self.payload.min(bytes.len());
             self.payload -= skipped;

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use bgfetch_model::header_list::HeaderList;
+use bgfetch_model::policy::Principal;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, COOKIE, HeaderMap, HeaderName, HeaderValue, IF_RANGE,
     LOCATION, ORIGIN, RANGE, SET_COOKIE, USER_AGENT,
 };
 use http::{Method, Request, Uri};
+use percent_encoding::AsciiSet;
 use thiserror::Error;
 use url::Position;
 
@@ -19,6 +21,7 @@ use crate::fetcher::{FetchRequest, UploadProgress};
 
 /// What the request says it can decode; [`super::decode`] knows the same names.
 const CODINGS: HeaderValue = HeaderValue::from_static("gzip, deflate, br, zstd");
+const BEYOND_ASCII: &AsciiSet = &AsciiSet::EMPTY;
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
 /// The connection's own headers. Fetch forbids them to pages; should an embedder let one through,
@@ -137,7 +140,9 @@ fn request_headers(
         headers.insert(RANGE, header_value("range", &format!("bytes={}-", resume.start))?);
         headers.insert(IF_RANGE, header_value("if-range", &resume.if_range)?);
     }
-    let identity = fetch.identity || fetch.resume.is_some();
+    // The user wants the file as it is; to a page it makes no difference.
+    let for_user = matches!(*fetch.principal, Principal::User);
+    let identity = for_user || fetch.identity || fetch.resume.is_some();
     headers.insert(ACCEPT_ENCODING, if identity { IDENTITY } else { CODINGS });
     Ok(headers)
 }
@@ -182,6 +187,13 @@ pub(super) fn store_cookies(
     }
 }
 
+/// The name of the first cookie that a response sets.
+pub(super) fn first_cookie_name(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(SET_COOKIE)?.as_bytes();
+    let name = value.split(|byte| matches!(byte, b'=' | b';')).next()?;
+    Some(isomorphic_decode(name.trim_ascii()))
+}
+
 /// The headers of a list that are not the connection's own.
 fn to_map(list: &HeaderList) -> Result<HeaderMap, BadRequest> {
     let mut headers = HeaderMap::with_capacity(list.len() + 5);
@@ -218,7 +230,8 @@ pub(super) fn to_list(headers: &HeaderMap) -> HeaderList {
         .collect()
 }
 
-/// The value of `Location`, read as UTF-8 as browsers do. Two that differ are not a URL.
+/// The value of `Location`, read as UTF-8 as browsers do; where it is not UTF-8, each byte beyond
+/// ASCII is percent-encoded as it is. Two that differ are not a URL.
 pub(super) fn location(headers: &HeaderMap) -> Option<String> {
     let mut values = headers.get_all(LOCATION).iter();
     let first = values.next()?;
@@ -227,7 +240,11 @@ pub(super) fn location(headers: &HeaderMap) -> Option<String> {
         // No URL has this form, so the redirect fails as one to an invalid URL.
         return Some(String::from("http://"));
     }
-    Some(String::from_utf8_lossy(first.as_bytes()).into_owned())
+    // DEVIATION: Fetch decodes isomorphically, which would encode such a byte as two.
+    Some(match std::str::from_utf8(first.as_bytes()) {
+        Ok(location) => location.to_owned(),
+        Err(_) => percent_encoding::percent_encode(first.as_bytes(), BEYOND_ASCII).to_string(),
+    })
 }
 
 #[cfg(test)]
@@ -235,16 +252,24 @@ mod tests {
     use super::*;
     use bgfetch_model::attempt::{AttemptSpec, Resume};
     use bgfetch_model::ids::StorageKey;
-    use bgfetch_model::policy::Principal;
+    use bgfetch_model::policy::PolicySnapshot;
     use url::Url;
 
     fn headers_of(list: &[(&str, &str)], spec: AttemptSpec) -> Result<HeaderMap, BadRequest> {
+        let page = PolicySnapshot::of(&Url::parse("http://a.test/").unwrap());
+        headers_for(Principal::Page(page), list, spec)
+    }
+
+    fn headers_for(
+        principal: Principal,
+        list: &[(&str, &str)],
+        spec: AttemptSpec,
+    ) -> Result<HeaderMap, BadRequest> {
         let url = Url::parse("http://a.test/x?y#z").unwrap();
         let mut request = bgfetch_model::request::Request::get(url);
         request.headers = list.iter().copied().collect();
-        let user = Arc::new(Principal::User);
-        let key = StorageKey("user".into());
-        let fetch = FetchRequest::new(key, user, Arc::new(request), spec, None);
+        let key = StorageKey("a".into());
+        let fetch = FetchRequest::new(key, Arc::new(principal), Arc::new(request), spec, None);
         let hop = Hop::first(&fetch.request);
         super::request(&hop, &fetch, "agent").map(|(message, _)| {
             assert_eq!(message.uri(), "http://a.test/x?y");
@@ -270,6 +295,8 @@ mod tests {
         assert_eq!(resumed["accept-encoding"], "identity");
         assert_eq!(resumed["range"], "bytes=7-");
         assert_eq!(resumed["if-range"], "\"v1\"");
+        let users = headers_for(Principal::User, &[], AttemptSpec::default()).unwrap();
+        assert_eq!(users["accept-encoding"], "identity");
     }
 
     #[test]
@@ -296,6 +323,30 @@ mod tests {
         for bad in [("X", "a\nb"), ("X", "\u{100}"), ("a b", "x")] {
             assert!(headers_of(&[bad], AttemptSpec::default()).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_location_that_is_not_utf8_keeps_its_bytes() {
+        let base = Url::parse("http://a.test/").unwrap();
+        for (value, path) in [
+            (&b"/d/b\xfcro.pdf"[..], "/d/b%FCro.pdf"),
+            ("/b\u{fc}ro".as_bytes(), "/b%C3%BCro"),
+            (b"/\xff?\x80 x", "/%FF?%80%20x"),
+            (b"/%fc", "/%fc"),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.append(LOCATION, HeaderValue::from_bytes(value).unwrap());
+            let url = base.join(&location(&headers).unwrap()).unwrap();
+            assert_eq!(&url[Position::BeforePath..], path);
+        }
+    }
+
+    #[test]
+    fn cookies_are_named() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(first_cookie_name(&headers), None);
+        headers.append(SET_COOKIE, HeaderValue::from_static(" early =1; path=/"));
+        assert_eq!(first_cookie_name(&headers).as_deref(), Some("early"));
     }
 
     #[test]

@@ -11,19 +11,24 @@ use bgfetch_model::policy::{PolicySnapshot, Principal};
 use bgfetch_model::request::CredentialsMode;
 use bgfetch_model::response::{ResponseHead, ResponseType};
 use futures_util::stream::{self, StreamExt};
+use http::Request;
+use hyper_util::client::legacy;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::decode::Coding;
+use super::exchange::Exchange;
 use super::limits::ServerLimits;
-use super::network_fetch::{Received, network_fetch};
+use super::network_fetch::{NoResponse, Received, network_fetch};
 use super::pools::Pools;
+use super::upload::UploadBody;
 use super::{decode, error, headers};
 use crate::fetch::cookies::CookieStore;
 use crate::fetch::cors::preflight::Preflight;
 use crate::fetch::cors::{self, CacheKey, PreflightCache};
-use crate::fetch::redirect::{self, Next};
+use crate::fetch::redirect::{self, BadRedirect, Next};
 use crate::fetch::{
-    Blocked, Hop, ResponseTainting, credentials, main_fetch, referrer, retry_after,
+    Blocked, Hop, ResponseTainting, credentials, main_fetch, own_format, referrer, retry_after,
 };
 use crate::fetcher::{FetchError, FetchRequest, FetchResponse};
 
@@ -61,6 +66,7 @@ struct HttpFetch {
 impl HttpFetch {
     /// The loop over redirects; `hop` is left as it was sent last.
     async fn follow(&self, hop: &mut Hop) -> Result<FetchResponse, FetchError> {
+        let mut lost_cookie = None;
         loop {
             let sent = hop.redirect_count() > 0;
             main_fetch::check(&self.request.request, &self.request.principal, hop)
@@ -77,12 +83,26 @@ impl HttpFetch {
                 Ok(Next::Response) => return self.response(received, hop),
                 Ok(Next::OpaqueRedirect) => return Ok(opaque_redirect(&received, hop)),
                 Ok(Next::Follow(next)) => {
+                    lost_cookie = lost_cookie.or_else(|| self.lost_cookie(hop, &received));
                     *hop = next;
                     referrer::set_policy_on_redirect(hop, &received.headers());
+                }
+                Err(Blocked::Redirect(BadRedirect::TooMany)) if lost_cookie.is_some() => {
+                    let name = lost_cookie.unwrap_or_default();
+                    return Err(received.refuse(Blocked::LostCookie(name)));
                 }
                 Err(cause) => return Err(received.refuse(cause)),
             }
         }
+    }
+
+    /// The name of a cookie that a redirect sets and that is not kept, as there is no store or the
+    /// request has no credentials.
+    fn lost_cookie(&self, hop: &Hop, received: &Received) -> Option<String> {
+        let fetch = &self.request;
+        let is_kept = self.network.cookies.is_some()
+            && credentials::included(&fetch.request, &fetch.principal, hop);
+        headers::first_cookie_name(received.header_map()).filter(|_| !is_kept)
     }
 
     /// [HTTP-network-or-cache fetch](https://fetch.spec.whatwg.org/#concept-http-network-or-cache-fetch)
@@ -90,20 +110,68 @@ impl HttpFetch {
     /// kept whatever is then thought of the response.
     async fn network_or_cache_fetch(&self, hop: &Hop, sent: bool) -> Result<Received, FetchError> {
         let fetch = &self.request;
-        let (mut message, upload) = headers::request(hop, fetch, &self.network.user_agent)
-            .map_err(|cause| error::blocked(sent, cause))?;
         let credentials = credentials::included(&fetch.request, &fetch.principal, hop);
         let cookies = self.network.cookies.as_deref().filter(|_| credentials);
-        if let Some(store) = cookies {
-            headers::add_cookies(message.headers_mut(), store, fetch, hop);
-        }
-        let client = self.network.pools.client(fetch, credentials);
-        let failed = |cause| upload.failure().unwrap_or_else(|| error::from_client(cause, sent));
-        let received = network_fetch(&client, &self.network.limits, message, failed).await?;
+        let prepare = || {
+            let (mut message, upload) = headers::request(hop, fetch, &self.network.user_agent)
+                .map_err(|cause| error::blocked(sent, cause))?;
+            if let Some(store) = cookies {
+                headers::add_cookies(message.headers_mut(), store, fetch, hop);
+            }
+            let failed =
+                move |cause| upload.failure().unwrap_or_else(|| error::from_client(cause, sent));
+            Ok::<_, FetchError>((message, failed))
+        };
+        let received = self.exchange(hop, credentials, prepare).await?;
         if let Some(store) = cookies {
             headers::store_cookies(received.header_map(), store, fetch, hop);
         }
         Ok(received)
+    }
+
+    /// Sends what `prepare` makes, and once more where another exchange may bring a response. Only the
+    /// server's demand for HTTP/1.1 repeats an upload: the server looked at none of it. Where the page
+    /// needs the server's approval, the time that a repetition takes would tell of a response that the
+    /// page may not read.
+    async fn exchange<F>(
+        &self,
+        hop: &Hop,
+        credentials: bool,
+        prepare: impl Fn() -> Result<(Request<UploadBody>, F), FetchError>,
+    ) -> Result<Received, FetchError>
+    where
+        F: FnOnce(legacy::Error) -> FetchError,
+    {
+        let (pools, fetch) = (&self.network.pools, &self.request);
+        let mut exchange = pools.exchange(fetch, &hop.url);
+        let mut client = pools.client(fetch, credentials, exchange);
+        let may_repeat = hop.method == "GET" && self.cors_page(hop).is_none();
+        let mut is_fresh = false;
+        loop {
+            let (message, failed) = prepare()?;
+            match network_fetch(&client, &self.network.limits, message, failed).await {
+                // HTTP-network-or-cache fetch, what it does on 421: the connection was not meant for
+                // this host, although its certificate is. DEVIATION: Fetch repeats uploads, too.
+                Ok(received) if received.status() == 421 && may_repeat && !is_fresh => {
+                    received.give_up();
+                    is_fresh = true;
+                    client = pools.fresh_client(fetch, credentials, exchange);
+                }
+                Ok(received) => return Ok(received),
+                Err(NoResponse { remedy: Some(next), .. })
+                    if next > exchange && (next == Exchange::Http1 || may_repeat) =>
+                {
+                    exchange = next;
+                    client = if exchange == Exchange::Http1 {
+                        pools.require_http1(fetch, &hop.url);
+                        pools.client(fetch, credentials, exchange)
+                    } else {
+                        pools.fresh_client(fetch, credentials, exchange)
+                    };
+                }
+                Err(NoResponse { error, .. }) => return Err(error),
+            }
+        }
     }
 
     /// Step 4.1, the server is asked before a request that no form could send. Whether it was, now or
@@ -122,11 +190,13 @@ impl HttpFetch {
         }
         // Whatever happens here, nothing of this hop's own request has been sent.
         let sent = hop.redirect_count() > 0;
-        let message = headers::preflight(&preflight, hop, &self.request, &self.network.user_agent)
-            .map_err(|cause| error::blocked(sent, cause))?;
-        let client = self.network.pools.client(&self.request, false);
-        let failed = |cause| error::from_preflight(cause, sent);
-        let received = network_fetch(&client, &self.network.limits, message, failed).await?;
+        let user_agent = &self.network.user_agent;
+        let prepare = || {
+            let message = headers::preflight(&preflight, hop, &self.request, user_agent)
+                .map_err(|cause| error::blocked(sent, cause))?;
+            Ok::<_, FetchError>((message, move |cause| error::from_preflight(cause, sent)))
+        };
+        let received = self.exchange(hop, false, prepare).await?;
         match preflight.judge(&key.origin, credentials, received.status(), &received.headers()) {
             Ok(permission) => {
                 let now = Instant::now().into_std();
@@ -158,8 +228,11 @@ impl HttpFetch {
     /// needs validators and ranges that script may not see.
     fn response(&self, received: Received, hop: &Hop) -> Result<FetchResponse, FetchError> {
         let limits = &self.network.limits;
-        let codings = decode::codings(received.header_map(), limits.codings)?;
+        let mut codings = decode::codings(received.header_map(), limits.codings)?;
         let mut headers = received.headers();
+        if matches!(*self.request.principal, Principal::User) {
+            codings = keep_own_format(codings, hop, &mut headers);
+        }
         let (response_type, cors_exposed_header_names) =
             match (&*self.request.principal, hop.tainting) {
                 (Principal::User, _) => (ResponseType::Default, Vec::new()),
@@ -205,6 +278,22 @@ impl HttpFetch {
             url: hop.url.clone(),
         }
     }
+}
+
+/// The codings to undo of the user's download: not the one that is the format of the file itself. A
+/// header of codings that stay would say of the file what is true of its contents.
+fn keep_own_format(mut codings: Vec<Coding>, hop: &Hop, headers: &mut HeaderList) -> Vec<Coding> {
+    let content_type = headers.get("content-type");
+    let is_own = |coding: &Coding| {
+        hop.url_list().any(|url| own_format::is_own(coding.name(), url, content_type.as_deref()))
+    };
+    if codings.first().is_some_and(is_own) {
+        codings.remove(0);
+    }
+    if codings.is_empty() {
+        headers.delete("content-encoding");
+    }
+    codings
 }
 
 fn opaque_redirect(received: &Received, hop: &Hop) -> FetchResponse {

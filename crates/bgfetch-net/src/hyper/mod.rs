@@ -7,15 +7,19 @@
 mod connect;
 mod decode;
 mod error;
+mod exchange;
 mod framed_body;
 mod frames;
+mod framing_lines;
 mod headers;
 mod http_fetch;
 mod limits;
+mod members;
 mod network_fetch;
 mod pools;
 mod tls_error;
 mod upload;
+mod watched;
 
 use std::sync::Arc;
 use std::time::Duration;

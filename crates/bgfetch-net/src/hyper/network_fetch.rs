@@ -14,6 +14,7 @@ use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use tokio::sync::Notify;
 
+use super::exchange::Exchange;
 use super::framed_body::FramedBody;
 use super::limits::ServerLimits;
 use super::pools::HttpClient;
@@ -28,6 +29,19 @@ pub(super) struct Received {
     connection: CaptureConnection,
 }
 
+/// Why there is no response.
+pub(super) struct NoResponse {
+    pub(super) error: FetchError,
+    /// Another exchange that may bring one.
+    pub(super) remedy: Option<Exchange>,
+}
+
+impl From<FetchError> for NoResponse {
+    fn from(error: FetchError) -> Self {
+        Self { error, remedy: None }
+    }
+}
+
 /// Sends `message` and waits for the head of its response. `failed` says what a failure of the HTTP
 /// library means for this message.
 pub(super) async fn network_fetch(
@@ -35,15 +49,18 @@ pub(super) async fn network_fetch(
     limits: &ServerLimits,
     mut message: Request<UploadBody>,
     failed: impl FnOnce(legacy::Error) -> FetchError,
-) -> Result<Received, FetchError> {
+) -> Result<Received, NoResponse> {
     let connection = capture_connection(&mut message);
     let flooded = count_informational(&mut message, limits.informational);
     let response = tokio::select! {
         biased;
         () = flooded.notified() => {
-            return Err(error::protocol("too many informational responses"));
+            return Err(error::protocol("too many informational responses").into());
         }
-        response = client.request(message) => response.map_err(failed)?,
+        response = client.request(message) => response.map_err(|cause| {
+            let remedy = error::remedy(&cause);
+            NoResponse { error: failed(cause), remedy }
+        })?,
     };
     limits.check_head(&response)?;
     Ok(Received { response, connection })
@@ -107,11 +124,16 @@ impl Received {
     /// would tell its size by the time that the next request takes, so the connection is never used
     /// again. An HTTP/2 connection goes on either way.
     pub(super) fn refuse(self, cause: impl Into<Blocked>) -> FetchError {
+        self.give_up();
+        error::blocked(true, cause.into())
+    }
+
+    /// Gives the response up unread, and an HTTP/1.1 connection with it.
+    pub(super) fn give_up(self) {
         if !self.is_multiplexed()
             && let Some(connection) = &*self.connection.connection_metadata()
         {
             connection.poison();
         }
-        error::blocked(true, cause.into())
     }
 }

@@ -12,8 +12,10 @@ use parking_lot::Mutex;
 use rustls::ClientConfig;
 use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::sign::CertifiedKey;
+use url::{Origin, Url};
 
 use super::connect::{ConnectSettings, Connector};
+use super::exchange::Exchange;
 use super::limits::ServerLimits;
 use super::upload::UploadBody;
 use crate::fetcher::FetchRequest;
@@ -42,6 +44,9 @@ const MAX_POOLS: usize = 64;
 /// How many servers' TLS sessions a part remembers.
 const TLS_SESSIONS: usize = 32;
 
+/// The most hosts that are known to require HTTP/1.1.
+const MAX_HTTP1: usize = 256;
+
 /// What two requests must have in common to share a connection or a TLS session, beside what is
 /// requested: Fetch's [network partition key](https://fetch.spec.whatwg.org/#network-partition-key),
 /// and whether credentials are included.
@@ -50,6 +55,7 @@ struct PoolKey {
     /// None is the user.
     partition: Option<StorageKey>,
     credentials: bool,
+    exchange: Exchange,
 }
 
 /// The connections of all fetches.
@@ -59,21 +65,51 @@ pub(super) struct Pools {
     limits: ServerLimits,
     /// The one used last at the end.
     pools: Mutex<Vec<(PoolKey, HttpClient)>>,
+    /// The origins that require HTTP/1.1, each in its partition; the one noted last at the end.
+    http1: Mutex<Vec<(Option<StorageKey>, Origin)>>,
 }
 
 impl Pools {
     pub(super) fn new(tls: ClientConfig, settings: ConnectSettings, limits: ServerLimits) -> Self {
-        Self { settings, tls, limits, pools: Mutex::default() }
+        Self { settings, tls, limits, pools: Mutex::default(), http1: Mutex::default() }
     }
 
     /// The client for one request of a fetch. Those without credentials, preflights among them, go
     /// by connections that show no client certificate.
-    pub(super) fn client(&self, fetch: &FetchRequest, credentials: bool) -> HttpClient {
-        let partition = match *fetch.principal {
-            Principal::User => None,
-            Principal::Page(_) => Some(fetch.storage_key.clone()),
-        };
-        self.get(PoolKey { partition, credentials })
+    pub(super) fn client(
+        &self,
+        fetch: &FetchRequest,
+        credentials: bool,
+        exchange: Exchange,
+    ) -> HttpClient {
+        self.get(PoolKey { partition: partition(fetch), credentials, exchange })
+    }
+
+    /// As [`client`](Self::client), with no connection yet, and keeping none.
+    pub(super) fn fresh_client(
+        &self,
+        fetch: &FetchRequest,
+        credentials: bool,
+        exchange: Exchange,
+    ) -> HttpClient {
+        self.make(&PoolKey { partition: partition(fetch), credentials, exchange }, 0)
+    }
+
+    /// How to ask `url`'s host first.
+    pub(super) fn exchange(&self, fetch: &FetchRequest, url: &Url) -> Exchange {
+        let (partition, origin) = (partition(fetch), url.origin());
+        let http1 = self.http1.lock();
+        let requires_http1 = http1.iter().any(|it| it.0 == partition && it.1 == origin);
+        if requires_http1 { Exchange::Http1 } else { Exchange::Usual }
+    }
+
+    /// Notes that `url`'s host requires HTTP/1.1.
+    pub(super) fn require_http1(&self, fetch: &FetchRequest, url: &Url) {
+        let mut http1 = self.http1.lock();
+        http1.push((partition(fetch), url.origin()));
+        if http1.len() > MAX_HTTP1 {
+            http1.remove(0);
+        }
     }
 
     fn get(&self, key: PoolKey) -> HttpClient {
@@ -81,9 +117,8 @@ impl Pools {
         let entry = match pools.iter().position(|(other, _)| *other == key) {
             Some(at) => pools.remove(at),
             None => {
-                let informational = self.limits.informational;
-                let connector = Connector::new(self.tls_for(&key), &self.settings, informational);
-                (key, client(connector, &self.limits))
+                let client = self.make(&key, usize::MAX);
+                (key, client)
             }
         };
         let client = entry.1.clone();
@@ -95,9 +130,17 @@ impl Pools {
         client
     }
 
-    /// Forgets all connections. Fetches that run keep theirs.
+    /// A client without connections, which keeps at most so many idle ones of each host.
+    fn make(&self, key: &PoolKey, idle: usize) -> HttpClient {
+        let (tls, informational) = (self.tls_for(key), self.limits.informational);
+        let connector = Connector::new(tls, &self.settings, informational, key.exchange);
+        client(connector, &self.limits, key.exchange == Exchange::Tolerant, idle)
+    }
+
+    /// Forgets all connections, and what was learned of hosts. Fetches that run keep theirs.
     pub(super) fn clear(&self) {
         self.pools.lock().clear();
+        self.http1.lock().clear();
     }
 
     fn tls_for(&self, key: &PoolKey) -> ClientConfig {
@@ -111,7 +154,20 @@ impl Pools {
     }
 }
 
-fn client(connector: Connector, limits: &ServerLimits) -> HttpClient {
+/// The part that a fetch's connections belong to; none is the user.
+fn partition(fetch: &FetchRequest) -> Option<StorageKey> {
+    match *fetch.principal {
+        Principal::User => None,
+        Principal::Page(_) => Some(fetch.storage_key.clone()),
+    }
+}
+
+fn client(
+    connector: Connector,
+    limits: &ServerLimits,
+    is_tolerant: bool,
+    idle: usize,
+) -> HttpClient {
     /// hyper panics below it.
     const LEAST_BUFFER: usize = 8 << 10;
     let head_size = limits.head_size as usize;
@@ -119,6 +175,10 @@ fn client(connector: Connector, limits: &ServerLimits) -> HttpClient {
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE)
+        .pool_max_idle_per_host(idle)
+        .http1_allow_obsolete_multiline_headers_in_responses(is_tolerant)
+        .http1_allow_spaces_after_header_name_in_responses(is_tolerant)
+        .http1_ignore_invalid_headers_in_responses(is_tolerant)
         .http1_max_buf_size(head_size.max(LEAST_BUFFER))
         .http1_max_headers(limits.headers)
         .http2_max_header_list_size(limits.head_size)
@@ -156,7 +216,11 @@ mod tests {
     use crate::hyper::connect;
 
     fn key(partition: usize, credentials: bool) -> PoolKey {
-        PoolKey { partition: Some(StorageKey(partition.to_string())), credentials }
+        PoolKey {
+            partition: Some(StorageKey(partition.to_string())),
+            credentials,
+            exchange: Exchange::Usual,
+        }
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! HTTP/2 servers that misbehave.
 
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +9,10 @@ use bgfetch_net::hyper::HyperFetcher;
 use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::SendResponse;
-use http::Request;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -24,6 +28,8 @@ pub(crate) struct Http2 {
     pub(crate) url: String,
     /// How many requests came.
     pub(crate) requests: Arc<AtomicUsize>,
+    /// How many connections were made.
+    pub(crate) connections: Arc<AtomicUsize>,
     client: ClientConfig,
 }
 
@@ -34,7 +40,7 @@ impl Http2 {
         F: Fn(Request<RecvStream>, SendResponse<Bytes>) -> R + Clone + Send + 'static,
         R: Future<Output = ()> + Send + 'static,
     {
-        Self::listen(b"h2", move |socket, requests| {
+        Self::listen(&[b"h2"], move |socket, requests| {
             let answer = answer.clone();
             async move {
                 let mut connection = h2::server::handshake(socket).await.unwrap();
@@ -49,16 +55,11 @@ impl Http2 {
 
     /// Sends `frames` when the first request's head came, then waits for the client to go.
     pub(crate) async fn raw(frames: Vec<u8>) -> Self {
-        Self::listen(b"h2", move |mut socket, requests| {
+        Self::listen(&[b"h2"], move |socket, requests| {
             let frames = frames.clone();
             async move {
-                socket.write_all(&frame(SETTINGS, 0, 0, &[])).await.unwrap();
-                let mut seen = vec![0; PREFACE];
-                socket.read_exact(&mut seen).await.unwrap();
-                while read_frame(&mut socket).await != Some(HEADERS) {}
                 requests.fetch_add(1, Ordering::Relaxed);
-                socket.write_all(&frames).await.unwrap();
-                while read_frame(&mut socket).await.is_some() {}
+                answer_raw(socket, &frames).await;
             }
         })
         .await
@@ -67,7 +68,7 @@ impl Http2 {
     /// Sends `answer` over HTTP/1.1 when a request's head came, then closes the connection; without
     /// TLS's own notice that it is over unless `orderly`.
     pub(crate) async fn http1(answer: Vec<u8>, orderly: bool) -> Self {
-        Self::listen(b"http/1.1", move |mut socket, requests| {
+        Self::listen(&[b"http/1.1"], move |mut socket, requests| {
             let answer = answer.clone();
             async move {
                 let mut head = Vec::new();
@@ -85,7 +86,31 @@ impl Http2 {
         .await
     }
 
-    async fn listen<F, R>(alpn: &[u8], serve: F) -> Self
+    /// Offers HTTP/2 and answers the first request by `frames`; over HTTP/1.1 it says how many bytes
+    /// a request's body had. Counts the requests over HTTP/2.
+    pub(crate) async fn requiring_http1(frames: Vec<u8>) -> Self {
+        Self::listen(&[b"h2", b"http/1.1"], move |mut socket, requests| {
+            let frames = frames.clone();
+            async move {
+                if socket.get_ref().1.alpn_protocol() == Some(b"h2") {
+                    requests.fetch_add(1, Ordering::Relaxed);
+                    return answer_raw(socket, &frames).await;
+                }
+                let service = service_fn(|request: Request<hyper::body::Incoming>| async move {
+                    let body = request.into_body().collect().await.unwrap().to_bytes();
+                    Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(
+                        body.len().to_string(),
+                    ))))
+                });
+                let server = hyper::server::conn::http1::Builder::new();
+                // The client may go whenever it likes.
+                drop(server.serve_connection(TokioIo::new(&mut socket), service).await);
+            }
+        })
+        .await
+    }
+
+    async fn listen<F, R>(alpn: &[&[u8]], serve: F) -> Self
     where
         F: Fn(TlsStream<TcpStream>, Arc<AtomicUsize>) -> R + Send + 'static,
         R: Future<Output = ()> + Send + 'static,
@@ -107,20 +132,22 @@ impl Http2 {
             .with_no_client_auth()
             .with_single_cert(vec![certificate], key)
             .unwrap();
-        config.alpn_protocols = vec![alpn.to_vec()];
+        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://localhost:{}/", listener.local_addr().unwrap().port());
         let requests = Arc::new(AtomicUsize::new(0));
-        let seen = Arc::clone(&requests);
+        let connections = Arc::new(AtomicUsize::new(0));
+        let (seen, accepted) = (Arc::clone(&requests), Arc::clone(&connections));
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
+                accepted.fetch_add(1, Ordering::Relaxed);
                 if let Ok(socket) = acceptor.accept(socket).await {
                     tokio::spawn(serve(socket, Arc::clone(&seen)));
                 }
             }
         });
-        Self { url, requests, client }
+        Self { url, requests, connections, client }
     }
 
     /// A fetcher that trusts this server.
@@ -144,6 +171,16 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
     frame.extend(stream.to_be_bytes());
     frame.extend(payload);
     frame
+}
+
+/// Sends `frames` when the first request's head came, then waits for the client to go.
+async fn answer_raw(mut socket: TlsStream<TcpStream>, frames: &[u8]) {
+    socket.write_all(&frame(SETTINGS, 0, 0, &[])).await.unwrap();
+    let mut seen = vec![0; PREFACE];
+    socket.read_exact(&mut seen).await.unwrap();
+    while read_frame(&mut socket).await != Some(HEADERS) {}
+    socket.write_all(frames).await.unwrap();
+    while read_frame(&mut socket).await.is_some() {}
 }
 
 /// The next frame's type, or none at the end.

@@ -1,0 +1,226 @@
+//! The members that a coded body consists of, decoded one after the other.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use async_compression::tokio::bufread::{
+    BrotliDecoder, DeflateDecoder, GzipDecoder, ZlibDecoder, ZstdDecoder,
+};
+use async_compression::zstd::DParameter;
+use bgfetch_model::attempt::FaultKind;
+use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
+
+use super::decode::Coding;
+use crate::fetcher::FetchError;
+
+pub(super) type Reader = Pin<Box<dyn AsyncBufRead + Send>>;
+
+/// The window RFC 9659 limits `zstd` in `Content-Encoding` to: 8 MiB.
+const ZSTD_WINDOW_LOG: u32 = 23;
+
+/// How many bytes tell what begins.
+const SIGNATURE: usize = 4;
+
+/// One coding of a body, undone as browsers do.
+///
+/// What follows the coded data and is no further member of it is passed over; it is read to its end,
+/// so that a cut is noticed there too and the connection can be used again. An empty body stays empty.
+/// `deflate` without the zlib header that it should have is taken as it is.
+pub(super) struct Members {
+    coding: Coding,
+    state: State,
+}
+
+enum State {
+    /// A member, or something else, begins.
+    Begin {
+        reader: Peekable,
+        is_first: bool,
+    },
+    Member(Box<dyn Member>),
+    /// Nothing more is decoded.
+    Rest(Peekable),
+    /// Only while it is replaced, or after an error.
+    Over,
+}
+
+impl Members {
+    pub(super) fn new(reader: Reader, coding: Coding) -> Self {
+        let reader = Peekable { inner: reader, peeked: Vec::new(), ended: false };
+        Self { coding, state: State::Begin { reader, is_first: true } }
+    }
+}
+
+impl AsyncRead for Members {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        loop {
+            match &mut this.state {
+                State::Begin { reader, .. } => ready!(reader.poll_peek(context))?,
+                State::Member(member) => {
+                    let before = buffer.filled().len();
+                    let read = ready!(Pin::new(&mut **member).poll_read(context, buffer));
+                    if let Err(error) = read {
+                        return Poll::Ready(Err(member.reader().judge(error)));
+                    }
+                    if buffer.filled().len() > before {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                State::Rest(reader) => ready!(reader.poll_drain(context))?,
+                State::Over => return Poll::Ready(Ok(())),
+            }
+            this.state = match std::mem::replace(&mut this.state, State::Over) {
+                State::Begin { reader, is_first } => this.coding.begin(reader, is_first),
+                State::Member(member) => {
+                    State::Begin { reader: member.into_reader(), is_first: false }
+                }
+                State::Rest(_) | State::Over => State::Over,
+            };
+        }
+    }
+}
+
+impl Coding {
+    /// What the bytes at the beginning of `reader` are.
+    fn begin(self, reader: Peekable, is_first: bool) -> State {
+        let is_member = match (self, reader.peeked.as_slice()) {
+            (_, []) => false,
+            (_, _) if is_first => true,
+            (Self::Gzip, signature) => signature.starts_with(&[0x1F, 0x8B]),
+            // A frame, or one to skip.
+            (Self::Zstd, [0x28, 0xB5, 0x2F, 0xFD] | [0x50..=0x5F, 0x2A, 0x4D, 0x18]) => true,
+            (Self::Zstd | Self::Deflate | Self::Brotli, _) => false,
+        };
+        if !is_member {
+            return State::Rest(reader);
+        }
+        State::Member(match self {
+            Self::Gzip => Box::new(GzipDecoder::new(reader)),
+            Self::Deflate if is_zlib(&reader.peeked) => Box::new(ZlibDecoder::new(reader)),
+            Self::Deflate => Box::new(DeflateDecoder::new(reader)),
+            Self::Brotli => Box::new(BrotliDecoder::new(reader)),
+            Self::Zstd => {
+                let window = [DParameter::window_log_max(ZSTD_WINDOW_LOG)];
+                Box::new(ZstdDecoder::with_params(reader, &window))
+            }
+        })
+    }
+}
+
+/// Whether this is the [zlib header](https://www.rfc-editor.org/rfc/rfc1950#section-2.2) of deflated
+/// data.
+fn is_zlib(signature: &[u8]) -> bool {
+    let &[method, flags, ..] = signature else {
+        return false;
+    };
+    method & 0x0F == 8 && method >> 4 <= 7 && u16::from_be_bytes([method, flags]) % 31 == 0
+}
+
+/// A decoder that gives back what it reads from.
+trait Member: AsyncRead + Send + Unpin {
+    fn reader(&self) -> &Peekable;
+    fn into_reader(self: Box<Self>) -> Peekable;
+}
+
+macro_rules! members {
+    ($($decoder:ident),*) => {$(
+        impl Member for $decoder<Peekable> {
+            fn reader(&self) -> &Peekable {
+                self.get_ref()
+            }
+
+            fn into_reader(self: Box<Self>) -> Peekable {
+                self.into_inner()
+            }
+        }
+    )*};
+}
+
+members!(GzipDecoder, ZlibDecoder, DeflateDecoder, BrotliDecoder, ZstdDecoder);
+
+/// A reader whose next bytes can be looked at.
+struct Peekable {
+    inner: Reader,
+    /// Bytes that were looked at and not consumed.
+    peeked: Vec<u8>,
+    /// Whether `inner` is at its end.
+    ended: bool,
+}
+
+impl Peekable {
+    /// Fills `peeked`, as far as there are bytes.
+    fn poll_peek(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.peeked.len() < SIGNATURE && !self.ended {
+            let chunk = ready!(self.inner.as_mut().poll_fill_buf(context))?;
+            self.ended = chunk.is_empty();
+            let taken = chunk.len().min(SIGNATURE - self.peeked.len());
+            self.peeked.extend(chunk.iter().take(taken));
+            self.inner.as_mut().consume(taken);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads to the end.
+    fn poll_drain(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.ended {
+            let chunk = ready!(self.inner.as_mut().poll_fill_buf(context))?.len();
+            self.ended = chunk == 0;
+            self.inner.as_mut().consume(chunk);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// What an error of the decoder means. Where it had read everything, something was missing.
+    fn judge(&self, error: io::Error) -> io::Error {
+        let is_below = error.get_ref().is_some_and(|error| error.is::<FetchError>());
+        if is_below || !self.ended {
+            return error;
+        }
+        io::Error::other(FetchError::new(
+            FaultKind::Interrupted,
+            true,
+            "the coded response ended early",
+        ))
+    }
+}
+
+impl AsyncBufRead for Peekable {
+    fn poll_fill_buf(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        let this = self.get_mut();
+        if !this.peeked.is_empty() {
+            return Poll::Ready(Ok(&this.peeked));
+        }
+        let chunk = ready!(this.inner.as_mut().poll_fill_buf(context))?;
+        this.ended = chunk.is_empty();
+        Poll::Ready(Ok(chunk))
+    }
+
+    fn consume(self: Pin<&mut Self>, amount: usize) {
+        let this = self.get_mut();
+        if this.peeked.is_empty() {
+            this.inner.as_mut().consume(amount);
+        } else {
+            this.peeked.drain(..amount.min(this.peeked.len()));
+        }
+    }
+}
+
+impl AsyncRead for Peekable {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let chunk = ready!(self.as_mut().poll_fill_buf(context))?;
+        let length = chunk.len().min(buffer.remaining());
+        buffer.put_slice(chunk.get(..length).unwrap_or_default());
+        self.consume(length);
+        Poll::Ready(Ok(()))
+    }
+}
