@@ -145,6 +145,8 @@ pub enum StoreOp {
     SetUi(FetchKey, String, Vec<ImageResource>),
     /// A request that must not be sent twice is about to be sent.
     BeginUpload(RecordKey),
+    /// Nothing of that request left: it may be sent after all.
+    UndoBeginUpload(RecordKey),
     /// A new representation begins: this head, no bytes. The previous generation's file is deleted.
     OpenGeneration(BodyKey, Arc<ResponseHead>),
     /// A record ended.
@@ -207,6 +209,8 @@ impl StoreOp {
             Self::Settle(fetch, ..) => Some(Sync::ResponseBodies(*fetch)),
             // A request may have been sent, a promise was given to the user or the page.
             Self::BeginUpload(_) | Self::SetAbortAll(_) | Self::SetPaused(..) => Some(Sync::Steps),
+            // What it takes back was synced, and would end the upload.
+            Self::UndoBeginUpload(_) => Some(Sync::Steps),
             // Files are deleted next. Were this undone and the deletions not, the fetch would be
             // back without its bytes and start again.
             Self::EndDelivery(_) | Self::Forget(_) | Self::RemoveRegistration(_) => {

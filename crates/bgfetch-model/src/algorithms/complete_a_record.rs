@@ -195,9 +195,18 @@ impl BackgroundFetch {
         if self.reason_to_wait(ctx, index).is_some() {
             // Ruling 6: a reason to pause that came meanwhile holds back the start.
             ctx.act(Action::ReleaseSlot(self.record_key(index)));
+            self.nothing_was_sent(ctx, index);
             self.complete_a_record(ctx, index);
         } else {
             self.start_attempt(ctx, index);
+        }
+    }
+
+    /// An upload that was about to be sent waits again. Were its mark left, it would be taken for one
+    /// that may have arrived after a crash.
+    pub(crate) fn nothing_was_sent(&self, ctx: &mut Context, index: RecordIndex) {
+        if self.record(index).is_some_and(|record| !record.request.is_get()) {
+            ctx.store(StoreOp::UndoBeginUpload(self.record_key(index)));
         }
     }
 

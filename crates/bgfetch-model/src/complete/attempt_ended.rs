@@ -126,6 +126,7 @@ impl BackgroundFetch {
         if !repeatable || fault.kind.is_permanent() {
             return self.settle_record(ctx, index, FETCH_ERROR, Some(fault.message));
         }
+        self.nothing_was_sent(ctx, index);
         if fault.kind == FaultKind::Storage {
             return self.wait_for_storage(ctx, index);
         }

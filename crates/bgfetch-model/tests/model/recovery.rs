@@ -1,14 +1,15 @@
 //! What is left and what goes on after the process died (design, and rulings 1 to 3, 7 and 28).
 
-use bgfetch_model::action::{Action, Reply};
+use bgfetch_model::action::{Action, PauseReason, Reply};
 use bgfetch_model::attempt::{AttemptCommand, AttemptEvent};
 use bgfetch_model::connectivity::Connectivity;
 use bgfetch_model::delivery::{NotHandledReason, Outcome};
 use bgfetch_model::header_list::HeaderList;
-use bgfetch_model::ids::{CallId, Generation, RecordIndex, RecordKey};
+use bgfetch_model::ids::{CallId, FetchKey, Generation, RecordIndex, RecordKey};
 use bgfetch_model::input::Input;
 use bgfetch_model::model::Model;
 use bgfetch_model::response::{FailureReason, RecordResult, ResponseHead, ResponseType};
+use bgfetch_model::store_op::StoreOp;
 
 use crate::world::origin::Plan;
 use crate::world::{Hold, World, get, post, registration, with_integrity};
@@ -129,6 +130,55 @@ fn an_aborted_upload_is_aborted_also_after_a_crash() {
     world.run();
     let aborted = RecordResult::Failure(FailureReason::Aborted);
     assert_eq!(world.record_result(fetch, 0), Some(aborted));
+}
+
+/// The upload was held back by `held_back` after its mark was stored; the process dies meanwhile.
+fn upload_that_was_not_sent(held_back: impl FnOnce(&mut World, FetchKey)) {
+    let mut world = World::new();
+    world.serve_planned("/a", []);
+    world.hold(Hold::Caller);
+    let fetch = world.fetch([post("/a", 20)]);
+    world.let_go(Hold::Caller);
+    held_back(&mut world, fetch);
+    world.run_commits();
+    world.crash(0, |length| length);
+    world.go_online();
+    world.set_paused(fetch, false);
+    world.run();
+    assert_eq!(world.record_result(fetch, 0), Some(RecordResult::Success));
+}
+
+#[test]
+fn an_upload_that_was_held_back_before_its_first_byte_is_sent_after_a_crash() {
+    let begins = |op: &StoreOp| matches!(op, StoreOp::BeginUpload(_));
+    // A reason to pause comes while the mark is being stored.
+    for (connectivity, reason) in [
+        (Connectivity::Offline(Default::default()), PauseReason::Offline),
+        (Connectivity::CaptivePortal, PauseReason::CaptivePortal),
+    ] {
+        upload_that_was_not_sent(|world, fetch| {
+            let marking =
+                |world: &World| world.store.queue.iter().any(|(_, it)| it.ops.iter().any(begins));
+            world.run_while(|world| !marking(world));
+            world.set_connectivity(connectivity);
+            world.run_now();
+            assert_eq!(world.bgfetch(fetch).pause_reason(), Some(reason));
+        });
+    }
+    // The server cannot be reached: it waits for its next attempt.
+    upload_that_was_not_sent(|world, _| {
+        world.network = false;
+        world.run_now();
+    });
+    // So it is, and meanwhile the network is known to be away.
+    upload_that_was_not_sent(|world, fetch| {
+        world.hold(Hold::Work);
+        world.run_now();
+        world.go_offline();
+        world.let_go(Hold::Work);
+        world.run_now();
+        assert_eq!(world.bgfetch(fetch).pause_reason(), Some(PauseReason::Offline));
+    });
 }
 
 #[test]

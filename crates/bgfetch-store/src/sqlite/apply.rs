@@ -50,6 +50,12 @@ pub(super) fn apply(
             )?
             .execute(params![key(record.fetch), record.index.0])?;
         }
+        StoreOp::UndoBeginUpload(record) => {
+            sql.prepare_cached(
+                "UPDATE record SET upload_begun = 0 WHERE fetch = ? AND position = ?",
+            )?
+            .execute(params![key(record.fetch), record.index.0])?;
+        }
         StoreOp::OpenGeneration(body, head) => {
             let RecordKey { fetch, index } = body.record;
             let previous: Option<u32> = sql

@@ -154,6 +154,11 @@ impl Oracle {
                     record.upload_begun = true;
                 }
             }
+            StoreOp::UndoBeginUpload(key) => {
+                if let Some(record) = self.record(*key) {
+                    record.upload_begun = false;
+                }
+            }
             StoreOp::OpenGeneration(body, head) => {
                 if let Some(record) = self.record(body.record) {
                     record.generation = body.generation;

@@ -45,6 +45,7 @@ enum FetchStep {
 #[derive(Clone, Debug)]
 enum RecordStep {
     BeginUpload,
+    UndoBeginUpload,
     OpenGeneration,
     Write(Vec<u8>),
     Settle(bool),
@@ -71,6 +72,7 @@ fn step() -> impl Strategy<Value = Step> {
     ];
     let on_record = prop_oneof![
         1 => Just(RecordStep::BeginUpload),
+        1 => Just(RecordStep::UndoBeginUpload),
         4 => Just(RecordStep::OpenGeneration),
         6 => prop::collection::vec(any::<u8>(), 0..200).prop_map(RecordStep::Write),
         2 => any::<bool>().prop_map(RecordStep::Settle),
@@ -191,6 +193,7 @@ impl World<'_> {
         let record = body.record;
         match step {
             RecordStep::BeginUpload => self.op(StoreOp::BeginUpload(record)),
+            RecordStep::UndoBeginUpload => self.op(StoreOp::UndoBeginUpload(record)),
             RecordStep::OpenGeneration => {
                 let generation = Generation(body.generation.0 + 1);
                 let next = BodyKey { record, generation };

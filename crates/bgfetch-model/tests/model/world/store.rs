@@ -64,6 +64,10 @@ impl Store {
                 (self.fetch(key).title, self.fetch(key).icons) = (title, icons);
             }
             StoreOp::BeginUpload(record) => self.record(record).upload_begun = true,
+            StoreOp::UndoBeginUpload(record) => {
+                assert!(self.record(record).upload_begun, "{record} was not begun");
+                self.record(record).upload_begun = false;
+            }
             StoreOp::OpenGeneration(body, head) => {
                 let record = self.record(body.record);
                 assert_eq!(record.result, None, "opened after it settled");
