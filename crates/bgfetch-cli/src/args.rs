@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-/// Durable downloads: pause, unplug, kill it, and the same command goes on.
+/// Durable downloads: after a pause, a crash or a power cut, run the same command again to resume
 #[derive(Debug, Parser)]
-#[command(name = "bgfetch", version)]
+#[command(name = "bgfetch", version, arg_required_else_help = true)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -40,11 +40,11 @@ pub(crate) enum Command {
     },
     /// Pause a fetch until it is resumed, also across restarts
     Pause(Target),
-    /// Let a paused fetch go on
+    /// Resume a paused fetch
     Resume(Target),
-    /// Give a fetch up and delete what it has downloaded
+    /// Abort a fetch and delete what it has downloaded
     Abort(Target),
-    /// Activate a fetch, as a click on its notification would
+    /// Activate a fetch, as a click on its notification does
     Click(Target),
     /// Remove a finished fetch from the list
     Dismiss(Target),
@@ -55,16 +55,16 @@ pub(crate) struct Get {
     /// What to fetch (http or https)
     #[arg(required = true, value_name = "URL")]
     pub(crate) urls: Vec<String>,
-    /// Name of the fetch in other commands [default: made from the URLs and the directory]
+    /// Name of the fetch for the other commands [default: made from the URLs and the directory]
     #[arg(long)]
     pub(crate) id: Option<String>,
-    /// What to call it on the screen
+    /// Title to show
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(crate) title: String,
-    /// Bytes of all bodies together; more than that fails the fetch (0 = no limit)
+    /// Limit for all files together; the fetch fails beyond it (0 = no limit)
     #[arg(long, value_name = "BYTES", default_value_t = 0)]
     pub(crate) download_total: u64,
-    /// Where the files are written when all have arrived
+    /// Where to save the files once all have arrived
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub(crate) out: PathBuf,
     #[command(flatten)]
@@ -122,7 +122,7 @@ pub(crate) struct Wpt {
 /// Which fetch a command is about.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Target {
-    /// The fetch; may be left out where there is only one
+    /// The fetch; may be omitted if there is only one
     pub(crate) id: Option<String>,
     #[command(flatten)]
     pub(crate) store: Store,
@@ -130,7 +130,7 @@ pub(crate) struct Target {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Store {
-    /// Where unfinished fetches are kept [default: bgfetch in the user's data directory]
+    /// Where fetches are kept [default: bgfetch in the user's data directory]
     #[arg(long = "store", value_name = "DIR")]
     pub(crate) directory: Option<PathBuf>,
 }

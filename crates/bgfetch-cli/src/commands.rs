@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use bgfetch::{Connectivity, Engine, ManualConnectivity, Reachable, SqliteStore, What};
+use console::Term;
 
 use crate::access::{self, Access};
 use crate::args::{self, Target};
@@ -108,7 +109,10 @@ fn print(
         Response::Jobs(jobs) if jobs.is_empty() => {
             stdout.line(&format!("no background fetches in {}", directory.display()));
         }
-        Response::Jobs(jobs) => stdout.text(&jobs::table(&jobs)),
+        Response::Jobs(jobs) => {
+            let terminal = Term::stdout().size_checked().map(|(_, width)| width.into());
+            stdout.text(&jobs::table(&jobs, terminal));
+        }
         Response::Job(job) if json => stdout.line(&serde_json::to_string(&job)?),
         Response::Job(job) => stdout.text(&jobs::detail(&job)),
         Response::Done { id, pending } => stdout.line(&done(command, &id, pending)),

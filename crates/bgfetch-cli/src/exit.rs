@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 
-use crate::text::printable;
+use crate::output::Stdout;
+use crate::text::{printable, without_code};
 
 /// How a command that did its work ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ pub(crate) struct Failure(pub(crate) String);
 // Not an error itself, so that every error can become one.
 impl<E: Error> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self(error.to_string())
+        Self(without_code(&error.to_string()))
     }
 }
 
@@ -62,9 +63,11 @@ pub(crate) fn complain(message: &str) {
 
 /// Shows the help, or why the arguments are wrong: in one line, as every other error.
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
-    if let ErrorKind::DisplayHelp | ErrorKind::DisplayVersion = error.kind() {
-        // A closed standard output is not an error of the user's.
-        error.print().unwrap_or_default();
+    if let ErrorKind::DisplayHelp
+    | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    | ErrorKind::DisplayVersion = error.kind()
+    {
+        Stdout::default().text(&error.render().to_string());
         return ExitCode::SUCCESS;
     }
     let text = error.render().to_string();

@@ -19,7 +19,10 @@ use crate::control::protocol::{Command, Request, Response};
 use crate::control::server::Server;
 use crate::exit::{self, Failure, Outcome, complain};
 use crate::output::Output;
+use crate::output::json::Json;
+use crate::output::plain::failure;
 use crate::plan::{Plan, directory_of};
+use crate::text::io_reason;
 use crate::worker::{Delivered, Delivery, FailedRecord, Report, Worker};
 
 /// How often the bars are drawn.
@@ -28,26 +31,64 @@ const DRAW_INTERVAL: Duration = Duration::from_millis(200);
 /// What a fetch with very many records adds to that for each of them, as each look copies them all.
 const DRAW_INTERVAL_PER_RECORD: Duration = Duration::from_micros(20);
 
+/// What ends the message where running the command again is all there is to do.
+const RESUME: &str = "run the same command again to resume";
+
+/// Why the command ended before its fetch did.
+struct Stopped {
+    /// For programs.
+    reason: &'static str,
+    message: String,
+}
+
+impl<E: Into<Failure>> From<E> for Stopped {
+    fn from(error: E) -> Self {
+        Self { reason: "error", message: error.into().0 }
+    }
+}
+
 /// Runs the command.
 ///
 /// # Errors
 ///
 /// The arguments are wrong or the store cannot be opened, and nothing was done; or the fetch cannot
-/// go on now, and the same command will.
+/// go on now, and running the command again resumes it.
 pub(crate) async fn run(args: Get) -> Result<Outcome, Failure> {
+    let (json, mut id) = (args.json, args.id.clone());
+    let ended = fetch(args, &mut id).await;
+    let stopped = match &ended {
+        Ok(Outcome::Interrupted) => Some(("interrupted", "stopped by Ctrl-C")),
+        Err(Stopped { reason, message }) => Some((*reason, message.as_str())),
+        Ok(_) => None,
+    };
+    if let Some((reason, message)) = stopped.filter(|_| json) {
+        Json::default().stopped(id.as_deref(), reason, message);
+    }
+    if let Ok(Outcome::Interrupted) = ended {
+        complain(&format!("stopped; {RESUME}"));
+    }
+    ended.map_err(|Stopped { message, .. }| Failure(message))
+}
+
+/// Fetches; `id` becomes the fetch's as soon as it is known.
+async fn fetch(args: Get, id: &mut Option<String>) -> Result<Outcome, Stopped> {
     let plan = Plan::new(&args)?;
+    *id = Some(plan.id.clone());
     let directory = access::directory(args.store.directory)?;
     let engine_of_worker = Arc::new(SetOnce::new());
     let (worker, deliveries) = Worker::new(Arc::clone(&engine_of_worker));
     let engine = open(&directory, &worker, &plan.id).await?;
     let server = Server::start(&directory, engine.ui());
     if let Err(error) = &server {
-        complain(&format!("other processes cannot control this fetch: {error}"));
+        let reason = io_reason(error);
+        complain(&format!("other processes cannot control this fetch: {reason}"));
     }
     let fetching = async {
         let observer = engine.observe().await?;
         let mut output = Output::choose(args.json, &plan);
-        let fetch = find_or_register(&engine, &plan, &mut output).await?;
+        let Some(fetch) = find_or_register(&engine, &plan, &mut output).await? else {
+            return Ok(Outcome::Success);
+        };
         // From here on the worker handles events, those of other fetches too.
         engine_of_worker.set(engine.clone())?;
         let session = Session {
@@ -62,7 +103,7 @@ pub(crate) async fn run(args: Get) -> Result<Outcome, Failure> {
     };
     let outcome = tokio::select! {
         outcome = fetching => outcome,
-        pressed = ctrl_c() => pressed.map(|()| Outcome::Interrupted).map_err(Failure::from),
+        pressed = ctrl_c() => pressed.map(|()| Outcome::Interrupted).map_err(Stopped::from),
     };
     // The socket goes before the store does: the next owner binds its own.
     drop(server);
@@ -70,12 +111,9 @@ pub(crate) async fn run(args: Get) -> Result<Outcome, Failure> {
         closed = engine.shutdown() => closed,
         _ = ctrl_c() => exit::immediately(),
     };
-    if let Ok(Outcome::Interrupted) = outcome {
-        complain("stopped; the same command goes on");
-    }
     match (outcome, closed) {
-        (Err(failure), _) => Err(failure),
-        (Ok(_), Err(error)) => Err(Failure(format!("{error}; the same command goes on"))),
+        (Err(stopped), _) => Err(stopped),
+        (Ok(_), Err(error)) => Err(Failure(format!("{error}; {RESUME}")).into()),
         (Ok(outcome), Ok(())) => Ok(outcome),
     }
 }
@@ -98,12 +136,13 @@ async fn open(directory: &Path, worker: &Worker, id: &str) -> Result<Engine, Fai
     }
 }
 
-/// Finds the fetch that an earlier run of the same command left, or registers one.
+/// Finds the fetch that an earlier run of the same command left, or registers one; none where that
+/// run has done everything.
 async fn find_or_register(
     engine: &Engine,
     plan: &Plan,
     output: &mut Output,
-) -> Result<FetchKey, Failure> {
+) -> Result<Option<FetchKey>, Failure> {
     let RegistrationKey { storage_key, scope } = plan.registration.clone();
     let registration = engine.register(storage_key, scope).await?;
     // To the user an id names one fetch, wherever it is written to.
@@ -130,10 +169,35 @@ async fn find_or_register(
         if let Some(reason) = job.display.pause_reason {
             output.held_back(&job, reason);
         }
-        return Ok(job.key);
+        return Ok(Some(job.key));
+    }
+    if let Some(job) = saved_before(engine, plan).await? {
+        let (id, out) = (&plan.id, plan.out.display());
+        let saved = format!("{id} was saved to {out} already");
+        output.saved_before(&job, &format!("{saved}; to fetch it again, dismiss it first"));
+        return Ok(None);
     }
     let fetch = manager.fetch(&plan.id, plan.urls.clone(), plan.options.clone());
-    Ok(fetch.await?.key())
+    Ok(Some(fetch.await?.key()))
+}
+
+/// The finished fetch of an earlier run of the same command, whose files are still there. An id that
+/// the user chose does not tell whether the URLs were the same.
+///
+/// One whose files are not there is dismissed: the list has one row for an id.
+async fn saved_before(engine: &Engine, plan: &Plan) -> Result<Option<Job>, Failure> {
+    let ui = engine.ui();
+    let mut jobs = ui.jobs().await?;
+    jobs.retain(|job| job.registration == plan.registration && job.id == plan.id);
+    jobs.retain(|job| job.display.result == Some(Ok(())) && job.records.is_empty());
+    let there = |job: &Job| plan.has_default_id && plan.files_hold(job.display.downloaded);
+    if let Some(newest) = jobs.pop_if(|job| there(job)) {
+        return Ok(Some(newest));
+    }
+    for job in jobs {
+        ui.dismiss(job.key).await?;
+    }
+    Ok(None)
 }
 
 /// The fetch of that id that is not over.
@@ -186,7 +250,7 @@ impl Session<'_> {
         mut observer: Observer,
         mut deliveries: mpsc::UnboundedReceiver<Delivery>,
         records: usize,
-    ) -> Result<Outcome, Failure> {
+    ) -> Result<Outcome, Stopped> {
         let records = u32::try_from(records).unwrap_or(u32::MAX);
         let per_record = DRAW_INTERVAL_PER_RECORD.saturating_mul(records);
         let mut draw = tokio::time::interval(DRAW_INTERVAL + per_record);
@@ -216,13 +280,16 @@ impl Session<'_> {
         }
     }
 
-    fn event(&mut self, event: &Event) -> Result<(), Failure> {
+    fn event(&mut self, event: &Event) -> Result<(), Stopped> {
         self.output.event(event);
         match &event.what {
-            What::Paused(PauseReason::Storage) => Err(Failure(format!(
-                "no space left for the store in {}; the same command goes on",
-                self.directory.display()
-            ))),
+            What::Paused(PauseReason::Storage) => Err(Stopped {
+                reason: PauseReason::Storage.as_str(),
+                message: format!(
+                    "no space left for the store in {}; free some, then {RESUME}",
+                    self.directory.display()
+                ),
+            }),
             What::RecordSettled { record, message: Some(message), .. } => {
                 self.messages.insert(record.index, message.clone());
                 Ok(())
@@ -231,14 +298,17 @@ impl Session<'_> {
         }
     }
 
-    fn delivered(&mut self, delivery: Delivery) -> Result<(), Failure> {
+    fn delivered(&mut self, delivery: Delivery) -> Result<(), Stopped> {
         let Delivery { fetch, id, what } = delivery;
         match what {
             Delivered::Written(report) if fetch == self.fetch => self.report = Some(report),
             Delivered::NotWritten(reason) if fetch == self.fetch => {
-                return Err(Failure(format!(
-                    "{reason}; nothing is lost, the same command writes the files"
-                )));
+                return Err(Stopped {
+                    reason: "not-saved",
+                    message: format!(
+                        "{reason}; the download is kept: run the same command again to save it"
+                    ),
+                });
             }
             // Fetches that were left by other commands go on as well.
             Delivered::Written(report) => self.output.note(&match report.result {
@@ -269,14 +339,8 @@ impl Session<'_> {
         };
         self.output.settled(event, &report);
         for FailedRecord { index, url, status, reason } in &report.failed {
-            let mut line = format!("{url}: {}", reason.as_str());
-            if let Some(status) = status {
-                line.push_str(&format!(", status {status}"));
-            }
-            if let Some(message) = self.messages.get(index) {
-                line.push_str(&format!(" ({message})"));
-            }
-            complain(&line);
+            let message = self.messages.get(index).map(String::as_str);
+            complain(&failure(url, *reason, *status, message));
         }
         match report.result {
             Ok(()) => Outcome::Success,

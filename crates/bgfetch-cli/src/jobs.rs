@@ -7,9 +7,9 @@ use indicatif::HumanBytes;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::directory_of;
-use crate::text::{printable, shortened};
+use crate::text::{cells, padded, printable, shortened};
 
-/// The most characters of a title in the table.
+/// The most cells of a title in the table.
 const TITLE_WIDTH: usize = 40;
 
 /// A fetch, as one JSON object or a line of the table.
@@ -204,8 +204,9 @@ fn bytes_of(job: &JobInfo) -> String {
     amount(job.downloaded, job.download_total)
 }
 
-/// All fetches as a table with a heading.
-pub(crate) fn table(jobs: &[JobInfo]) -> String {
+/// All fetches as a table with a heading, its lines cut to the width of the terminal, if it goes to
+/// one.
+pub(crate) fn table(jobs: &[JobInfo], terminal: Option<usize>) -> String {
     let heading = ["ID", "STATE", "BYTES", "FILES", "TITLE"].map(String::from);
     let row = |job: &JobInfo| {
         let files = job
@@ -221,18 +222,19 @@ pub(crate) fn table(jobs: &[JobInfo]) -> String {
     };
     let rows: Vec<_> = std::iter::once(heading).chain(jobs.iter().map(row)).collect();
     let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
+        let column_cells = rows.iter().filter_map(|row| row.get(column));
+        column_cells.map(|cell| cells(cell)).max().unwrap_or_default()
     };
     let widths: [usize; 5] = std::array::from_fn(width);
     let mut table = String::new();
     for row in &rows {
         let mut line = String::new();
         for (cell, width) in row.iter().zip(widths) {
-            // A String takes any text, here and below.
-            write!(line, "{cell:width$}  ").unwrap_or_default();
+            line.push_str(&padded(cell, width));
+            line.push_str("  ");
         }
-        table.push_str(line.trim_end());
+        let line = line.trim_end();
+        table.push_str(&terminal.map_or_else(|| line.to_owned(), |width| shortened(line, width)));
         table.push('\n');
     }
     table
@@ -249,6 +251,7 @@ fn state_and_reason(job: &JobInfo) -> String {
 pub(crate) fn detail(job: &JobInfo) -> String {
     let mut text = String::new();
     let mut fact = |name: &str, value: &str| {
+        // A String takes any text, here and below.
         writeln!(text, "{name:8}{}", printable(value)).unwrap_or_default();
     };
     fact("id", &job.id);

@@ -4,11 +4,12 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use bgfetch::{FetchOptions, RegistrationKey, StorageKey};
-use url::Url;
+use url::{ParseError, Url};
 
 use crate::args::Get;
 use crate::exit::Failure;
-use crate::file_names::file_name;
+use crate::file_names::{FileNames, file_name};
+use crate::text::io_reason;
 
 /// The user's part of a storage key: all of the program's fetches are one user's.
 const STORAGE_KEY: &str = "bgfetch-cli";
@@ -20,6 +21,8 @@ const ID_STEM: usize = 40;
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) id: String,
+    /// Whether the id was made from the URLs and the directory.
+    pub(crate) has_default_id: bool,
     pub(crate) urls: Vec<Url>,
     pub(crate) options: FetchOptions,
     /// Where the files go; absolute, and it exists.
@@ -41,6 +44,7 @@ impl Plan {
         let scope = Url::from_directory_path(&out)
             .map_err(|()| Failure(format!("{} is no path of this system", out.display())))?;
         Ok(Self {
+            has_default_id: args.id.is_none(),
             id: args.id.clone().unwrap_or_else(|| default_id(&urls, &scope)),
             urls,
             options: FetchOptions {
@@ -51,6 +55,16 @@ impl Plan {
             out,
             registration: RegistrationKey { storage_key: StorageKey(STORAGE_KEY.into()), scope },
         })
+    }
+
+    /// Whether the file of each URL is in the output directory, and all have so many bytes together.
+    pub(crate) fn files_hold(&self, bytes: u64) -> bool {
+        let mut names = FileNames::default();
+        let size = |url| {
+            let file = std::fs::metadata(self.out.join(names.next(url))).ok()?;
+            file.is_file().then_some(file.len())
+        };
+        self.urls.iter().map(size).sum::<Option<u64>>() == Some(bytes)
     }
 }
 
@@ -69,12 +83,16 @@ pub(crate) fn directory_of(registration: &RegistrationKey) -> Option<PathBuf> {
 /// The rules of the engine, told with the URL that breaks them, and before the store is touched.
 pub(crate) fn checked_url(text: &str) -> Result<Url, Failure> {
     let refuse = |why: &str| Err(Failure(format!("{text}: {why}")));
+    let hint = || suggestion(text).map(|url| format!("; did you mean {url}?")).unwrap_or_default();
     let url = match Url::parse(text) {
         Ok(url) => url,
-        Err(error) => return refuse(&format!("not a URL ({error})")),
+        Err(ParseError::RelativeUrlWithoutBase) => {
+            return refuse(&format!("a URL begins with http:// or https://{}", hint()));
+        }
+        Err(error) => return refuse(&format!("not a URL ({})", defect(error))),
     };
     if !matches!(url.scheme(), "http" | "https") {
-        return refuse("only http and https URLs can be fetched");
+        return refuse(&format!("only http and https URLs can be fetched{}", hint()));
     }
     if !url.username().is_empty() || url.password().is_some() {
         // The text may hold a password, so it is not repeated.
@@ -90,6 +108,34 @@ pub(crate) fn checked_url(text: &str) -> Result<Url, Failure> {
     }
 }
 
+/// What the user may have meant by a text that begins with a host.
+fn suggestion(text: &str) -> Option<Url> {
+    let authority = text.split(['/', '\\', '?', '#']).next()?;
+    let (host, port) = authority.rsplit_once(':').unwrap_or((authority, ""));
+    let is_port = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    let is_local = host == "localhost" || host.starts_with("127.");
+    if !is_local && !is_port && (!authority.contains('.') || authority.starts_with('.')) {
+        return None;
+    }
+    let scheme = if is_local { "http" } else { "https" };
+    let url = Url::parse(&format!("{scheme}://{text}")).ok()?;
+    url.username().is_empty().then_some(url)
+}
+
+/// What is wrong with a URL.
+fn defect(error: ParseError) -> &'static str {
+    match error {
+        ParseError::EmptyHost => "it has no host",
+        ParseError::InvalidPort => "its port is not valid",
+        ParseError::InvalidIpv4Address | ParseError::InvalidIpv6Address => {
+            "its address is not valid"
+        }
+        ParseError::IdnaError | ParseError::InvalidDomainCharacter => "its host is not valid",
+        ParseError::Overflow => "it is too long",
+        _ => "it is not valid",
+    }
+}
+
 fn writable_directory(path: &Path) -> Result<PathBuf, Failure> {
     let check = || {
         if !path.exists() {
@@ -100,7 +146,9 @@ fn writable_directory(path: &Path) -> Result<PathBuf, Failure> {
         tempfile::tempfile_in(path)?;
         path.canonicalize()
     };
-    check().map_err(|error| Failure(format!("cannot write to {}: {error}", path.display())))
+    let failed =
+        |error| Failure(format!("cannot write to {}: {}", path.display(), io_reason(&error)));
+    check().map_err(failed)
 }
 
 /// The same URLs to the same directory have the same id, so that the same command goes on.
@@ -132,7 +180,9 @@ mod tests {
     #[test]
     fn each_refusal_is_one_line_that_names_the_url() {
         for (text, expected) in [
-            ("nothing", "nothing: not a URL (relative URL without a base)"),
+            ("nothing", "nothing: a URL begins with http:// or https://"),
+            ("http://", "http://: not a URL (it has no host)"),
+            ("http://a.test:99999/", "http://a.test:99999/: not a URL (its port is not valid)"),
             ("ftp://a.test/x", "ftp://a.test/x: only http and https URLs can be fetched"),
             (
                 "http://a.test:25/",
@@ -143,6 +193,30 @@ mod tests {
         }
         let Failure(line) = checked_url("http://me:secret@a.test/").unwrap_err();
         assert!(line.contains("a.test") && !line.contains("secret"), "{line}");
+    }
+
+    #[test]
+    fn a_url_without_its_scheme_is_recognized() {
+        for (text, expected) in [
+            ("example.com/x", Some("https://example.com/x")),
+            ("example.com", Some("https://example.com/")),
+            ("www.example.com:8443/x?y", Some("https://www.example.com:8443/x?y")),
+            ("localhost/x", Some("http://localhost/x")),
+            ("localhost:8000", Some("http://localhost:8000/")),
+            ("127.0.0.1:8000/x", Some("http://127.0.0.1:8000/x")),
+            ("nas:5000/film", Some("https://nas:5000/film")),
+            ("grün.example/x", Some("https://xn--grn-ioa.example/x")),
+            ("x", None),
+            ("./film.mp4", None),
+            ("../film.mp4", None),
+            ("mailto:me@example.com", None),
+            ("ftp://example.com/x", None),
+            ("C:\\films\\x.mp4", None),
+        ] {
+            let Failure(line) = checked_url(text).unwrap_err();
+            let suggested = line.split_once("; did you mean ").map(|(_, url)| url);
+            assert_eq!(suggested, expected.map(|url| format!("{url}?")).as_deref(), "{line}");
+        }
     }
 
     #[test]

@@ -1,5 +1,9 @@
 //! Text from elsewhere (titles, servers, URLs) as it may be shown on a terminal.
 
+use std::io;
+
+use unicode_width::UnicodeWidthChar as _;
+
 /// The text without what would move the cursor, change colours, break the line or reverse its
 /// direction.
 pub(crate) fn printable(text: &str) -> String {
@@ -14,14 +18,70 @@ pub(crate) fn is_printable(c: char) -> bool {
     !c.is_control() && !directs && !breaks
 }
 
-/// The text cut to `width` characters, its end shown by an ellipsis.
+/// How many cells of a terminal the text takes at most.
+pub(crate) fn cells(text: &str) -> usize {
+    text.chars().map(cells_of).sum()
+}
+
+/// Terminals differ in how they join emoji, so each character counts by itself.
+fn cells_of(c: char) -> usize {
+    match c {
+        // Makes what stands before it an emoji, which takes two cells.
+        '\u{fe0f}' => 1,
+        c => c.width().unwrap_or_default(),
+    }
+}
+
+/// The text cut to `width` cells, its end shown by an ellipsis.
 pub(crate) fn shortened(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
+    if cells(text) <= width {
         return text.to_owned();
     }
-    let mut short: String = text.chars().take(width.saturating_sub(1)).collect();
-    short.push('…');
+    let mut left = width.saturating_sub(1);
+    let fits = |c: &char| {
+        let fits = cells_of(*c) <= left;
+        left = left.saturating_sub(cells_of(*c));
+        fits
+    };
+    let mut short: String = text.chars().take_while(fits).collect();
+    short.extend((width > 0).then_some('…'));
     short
+}
+
+/// The text cut or filled up to exactly `width` cells.
+pub(crate) fn padded(text: &str, width: usize) -> String {
+    let mut text = shortened(text, width);
+    text.extend(std::iter::repeat_n(' ', width.saturating_sub(cells(&text))));
+    text
+}
+
+/// What an error of the operating system means.
+pub(crate) fn io_reason(error: &io::Error) -> String {
+    use io::ErrorKind as Kind;
+    let text = match error.kind() {
+        Kind::NotFound => "there is no such file or directory",
+        Kind::PermissionDenied => "permission denied",
+        Kind::AlreadyExists => "something of that name is there already",
+        Kind::NotADirectory => "that is not a directory",
+        Kind::IsADirectory => "that is a directory",
+        Kind::ReadOnlyFilesystem => "the file system is read-only",
+        Kind::StorageFull => "the disk is full",
+        Kind::QuotaExceeded => "the disk quota is used up",
+        Kind::InvalidFilename => "the name is too long or not valid",
+        _ => return without_code(&error.to_string()),
+    };
+    text.into()
+}
+
+/// The text without the numbers that the standard library adds to the system's own words.
+pub(crate) fn without_code(text: &str) -> String {
+    let mut words = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(" (os error ") {
+        words.push_str(before);
+        rest = after.split_once(')').map_or("", |(_, rest)| rest);
+    }
+    words + rest
 }
 
 #[cfg(test)]
@@ -37,5 +97,29 @@ mod tests {
     fn long_text_shows_that_it_was_cut() {
         assert_eq!(shortened("grün", 4), "grün");
         assert_eq!(shortened("grüner", 4), "grü…");
+        assert_eq!(shortened("日本語", 6), "日本語");
+        assert_eq!(shortened("日本語", 5), "日本…");
+        assert_eq!(shortened("日本語", 4), "日…");
+        assert_eq!((shortened("x", 0).as_str(), shortened("xy", 1).as_str()), ("", "…"));
+    }
+
+    #[test]
+    fn columns_are_counted_in_cells() {
+        for (text, expected) in [("grün", 4), ("gru\u{308}n", 4), ("日本", 4), ("❤\u{fe0f}", 2)]
+        {
+            assert_eq!(cells(text), expected, "{text}");
+        }
+        assert_eq!(padded("日本語", 6), "日本語");
+        assert_eq!(padded("日本語", 4), "日… ");
+        assert_eq!(padded("ab", 4), "ab  ");
+    }
+
+    #[test]
+    fn errors_of_the_system_have_no_numbers() {
+        let error = |code| io_reason(&io::Error::from_raw_os_error(code));
+        assert_eq!(error(2), "there is no such file or directory");
+        assert!(!error(5).contains("os error"), "{}", error(5));
+        let text = "a: Connection refused (os error 111); then b (os error 2)";
+        assert_eq!(without_code(text), "a: Connection refused; then b");
     }
 }

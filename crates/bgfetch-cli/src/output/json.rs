@@ -6,6 +6,7 @@ use bgfetch::{Event, FetchKey, FetchResult, Job, PauseReason, RecordResult, What
 use serde::Serialize;
 
 use super::Stdout;
+use crate::worker::Report;
 
 /// Prints events.
 #[derive(Debug, Default)]
@@ -49,6 +50,20 @@ struct Line<'a> {
     /// What failed, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<&'a str>,
+    /// The file that a body was saved to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<&'a str>,
+}
+
+/// The last event of a command that ended before its fetch did.
+#[derive(Debug, Serialize)]
+struct Stopped<'a> {
+    event: &'static str,
+    /// None where the arguments were refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    reason: &'static str,
+    message: &'a str,
 }
 
 impl Json {
@@ -98,6 +113,30 @@ impl Json {
             // `settled` tells, when it is time.
             _ => {}
         }
+    }
+
+    /// The files are written; `settled` follows.
+    pub(crate) fn saved(&mut self, event: &Event, report: &Report) {
+        for saved in &report.saved {
+            let path = report.out.join(&saved.name);
+            let path = path.to_string_lossy();
+            self.print(&Line {
+                url: Some(saved.url.as_str()),
+                path: Some(&path),
+                ..line_of_event("saved", event)
+            });
+        }
+    }
+
+    /// An earlier run of the same command did everything.
+    pub(crate) fn saved_before(&mut self, job: &Job, message: &str) {
+        let line = with_result(line_of_job("settled", job), Ok(()));
+        self.print(&Line { message: Some(message), ..line });
+    }
+
+    /// Nothing more follows, although the fetch has not ended.
+    pub(crate) fn stopped(&mut self, id: Option<&str>, reason: &'static str, message: &str) {
+        self.print(&Stopped { event: "stopped", id, reason, message });
     }
 
     pub(crate) fn settled(&mut self, event: &Event, result: FetchResult) {

@@ -2,6 +2,7 @@
 
 mod bars;
 pub(crate) mod json;
+mod lines;
 pub(crate) mod plain;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -93,12 +94,24 @@ impl Output {
                 Plain::new(&report.out).settled(event, report);
             }
             Self::Plain(plain) => plain.settled(event, report),
-            Self::Json(json) => json.settled(event, report.result),
+            Self::Json(json) => {
+                json.saved(event, report);
+                json.settled(event, report.result);
+            }
+        }
+    }
+
+    /// An earlier run of the same command did everything.
+    pub(crate) fn saved_before(&mut self, job: &Job, message: &str) {
+        match self {
+            Self::Bars(bars) => bars.note(message),
+            Self::Plain(plain) => plain.note(message),
+            Self::Json(json) => json.saved_before(job, message),
         }
     }
 
     /// Writes a line to standard error, around what is drawn.
-    pub(crate) fn complain(&self, line: &str) {
+    pub(crate) fn complain(&mut self, line: &str) {
         match self {
             Self::Bars(bars) => bars.suspended(|| complain(line)),
             Self::Plain(_) | Self::Json(_) => complain(line),

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use bgfetch::{Event, Job, PauseReason, RecordResult, What};
+use bgfetch::{Event, FailureReason, Job, PauseReason, RecordResult, What};
 use indicatif::HumanBytes;
+use url::Url;
 
 use super::{Stdout, pause_text};
 use crate::worker::Report;
@@ -41,9 +42,13 @@ impl Pace {
             What::RecordSettled { url, result: RecordResult::Success, stored, .. } => {
                 Some(format!("done {url}, {}", HumanBytes(*stored)))
             }
-            What::RecordSettled { url, result: RecordResult::Failure(reason), .. } => {
-                Some(format!("failed {url}: {}", reason.as_str()))
-            }
+            What::RecordSettled {
+                url,
+                result: RecordResult::Failure(reason),
+                status,
+                message,
+                ..
+            } => Some(format!("failed {}", failure(url, *reason, *status, message.as_deref()))),
             _ => None,
         }
     }
@@ -67,10 +72,22 @@ impl Pace {
     }
 }
 
+/// Which record failed and why, for people.
+pub(crate) fn failure(
+    url: &Url,
+    reason: FailureReason,
+    status: Option<u16>,
+    message: Option<&str>,
+) -> String {
+    let status = status.map(|status| format!(", status {status}")).unwrap_or_default();
+    let message = message.map(|message| format!(" ({message})")).unwrap_or_default();
+    format!("{url}: {}{status}{message}", reason.as_str())
+}
+
 /// Tells that a fetch is held back.
 fn paused(reason: PauseReason) -> String {
     let hint = match reason {
-        PauseReason::User => "; bgfetch resume lets it go on",
+        PauseReason::User => "; to continue, run bgfetch resume",
         _ => "",
     };
     format!("{}{hint}", pause_text(reason))
@@ -83,7 +100,7 @@ impl Plain {
 
     pub(super) fn restarted(&mut self, job: &Job) {
         let (id, there) = (&job.id, HumanBytes(job.display.downloaded));
-        let line = format!("resumed {id}, {there} are there already");
+        let line = format!("resumed {id}, {there} were downloaded before");
         self.stdout.line(&line);
     }
 

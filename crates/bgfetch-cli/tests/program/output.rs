@@ -52,6 +52,8 @@ fn each_json_event_has_its_keys() {
     assert_eq!(first["event"], "registered");
     assert_eq!(last["event"], "settled");
     assert_eq!(last["downloaded"], 3 * MIB);
+    let saved = &ended.events("saved")[0];
+    assert_eq!((&saved["url"], &saved["path"]), (&urls[0].as_str().into(), &path(&place, "film")));
 
     let retry = &ended.events("retry")[0];
     assert_eq!((&retry["record"], &retry["url"]), (&0.into(), &urls[0].as_str().into()));
@@ -65,6 +67,58 @@ fn each_json_event_has_its_keys() {
     assert_eq!(of(1)["result"], "failure");
     assert_eq!(of(1)["failure_reason"], "bad-status");
     assert_eq!(of(1)["status"], 410);
+}
+
+fn path(place: &Place, name: &str) -> Value {
+    place.out(name).canonicalize().unwrap().to_str().unwrap().into()
+}
+
+#[test]
+fn json_names_the_file_that_got_another_name() {
+    let origin = Origin::start();
+    origin.serve("/film", Resource::new(4, KIB));
+    let place = Place::new();
+    std::fs::create_dir_all(place.out("film")).unwrap();
+    let ended = Running::spawn(place.get([origin.url("/film").as_str()])).end();
+    ended.success();
+    assert_eq!(ended.events("saved")[0]["path"], path(&place, "film (1)"));
+}
+
+#[test]
+fn json_tells_why_nothing_was_begun() {
+    let place = Place::new();
+    std::fs::write(place.store(), "a file").unwrap();
+    // The URL is refused, or the store is.
+    for (url, id) in [("example.com/x", None), ("http://127.0.0.1/x", Some("x"))] {
+        let mut arguments = vec![url];
+        arguments.extend(id.iter().flat_map(|id| ["--id", id]));
+        let ended = Running::spawn(place.get(arguments)).end();
+        let line = ended.refusal(1);
+        assert_eq!(ended.stdout.len(), 1, "{ended:#?}");
+        let stopped = &ended.events("stopped")[0];
+        assert_eq!((&stopped["reason"], &stopped["message"]), (&"error".into(), &line.into()));
+        assert_eq!(stopped.get("id").and_then(Value::as_str), id);
+        assert!(!line.contains("os error"), "{line}");
+    }
+}
+
+#[test]
+fn plain_lines_tell_why_a_record_failed() {
+    let origin = Origin::start();
+    origin.serve("/gone", Reply::status(404));
+    let place = Place::new();
+    // What is asked speaks no TLS.
+    let urls =
+        [origin.url("/gone").to_string(), origin.url("/x").to_string().replace("http:", "https:")];
+    let ended = Running::spawn(place.get_plain(&urls)).end();
+    assert_eq!(ended.code, Some(1));
+    for (url, reason) in
+        urls.iter().zip(["bad-status, status 404", "fetch-error (the server does not speak TLS)"])
+    {
+        let line = format!("failed {url}: {reason}");
+        assert!(ended.stdout.contains(&line), "{line}: {ended:#?}");
+        assert!(ended.stderr.contains(&format!("bgfetch: {url}: {reason}")), "{ended:#?}");
+    }
 }
 
 #[test]

@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::os::unix::fs::FileExt as _;
+use std::process::Command;
 
 use bgfetch_testkit::{KIB, MIB, Origin, Resource, Serve as _};
 
-use crate::fixture::{Place, Running, held_film};
+use crate::fixture::{PROGRAM, Place, Running, held_film};
 
 #[test]
 fn wrong_arguments_are_refused_before_a_store_is_made() {
@@ -13,11 +14,12 @@ fn wrong_arguments_are_refused_before_a_store_is_made() {
         (&[][..], 2, "the following required arguments were not provided: <URL>..."),
         (&["http://a.test/", "--speed"], 2, "unexpected argument '--speed' found"),
         (&["http://a.test/", "--download-total=x"], 2, "invalid value 'x'"),
-        (&["x"], 1, "x: not a URL"),
+        (&["x"], 1, "x: a URL begins with http:// or https://"),
+        (&["a.test/x"], 1, "a.test/x: a URL begins with http:// or https://; did you mean https"),
         (&["ftp://a.test/x"], 1, "ftp://a.test/x: only http and https URLs can be fetched"),
         (&["http://a.test:6000/"], 1, "http://a.test:6000/: port 6000 belongs to another"),
         (&["http://u:secret@a.test/"], 1, "the URL for a.test includes credentials"),
-        (&["http://a.test/", "http://"], 1, "http://: not a URL (empty host)"),
+        (&["http://a.test/", "http://"], 1, "http://: not a URL (it has no host)"),
     ] {
         let place = Place::new();
         let ended = Running::spawn(place.get(arguments)).end();
@@ -29,6 +31,15 @@ fn wrong_arguments_are_refused_before_a_store_is_made() {
 }
 
 #[test]
+fn without_arguments_the_help_is_shown() {
+    let ended = Running::spawn(Command::new(PROGRAM)).end();
+    let help = ended.success();
+    for wanted in ["Usage: bgfetch <COMMAND>", "  get ", "  list ", "--version"] {
+        assert!(help.iter().any(|line| line.contains(wanted)), "{wanted}: {ended:#?}");
+    }
+}
+
+#[test]
 fn an_output_directory_that_cannot_be_written_is_refused_before_anything_is_fetched() {
     let origin = Origin::start();
     let place = Place::new();
@@ -36,6 +47,7 @@ fn an_output_directory_that_cannot_be_written_is_refused_before_anything_is_fetc
     let ended = Running::spawn(place.get([origin.url("/x").as_str()])).end();
     let line = ended.refusal(1);
     assert!(line.starts_with("cannot write to "), "{line}");
+    assert!(line.ends_with(": something of that name is there already"), "{line}");
     assert!(!place.store().exists() && origin.requests().is_empty());
 }
 

@@ -2,6 +2,8 @@
 
 use bgfetch_testkit::{MIB, Nginx, NginxConfig, Origin, Resource, Serve as _};
 
+use serde_json::Value;
+
 use crate::fixture::{Place, Running, held_film};
 
 #[test]
@@ -70,7 +72,8 @@ fn ctrl_c_stops_in_order_and_the_same_command_goes_on() {
     gate.blocking_reached();
     first.signal("INT");
     let ended = first.end();
-    assert_eq!(ended.refusal(130), "stopped; the same command goes on");
+    assert_eq!(ended.refusal(130), "stopped; run the same command again to resume");
+    assert_eq!(ended.events("stopped")[0]["reason"], "interrupted");
     assert!(!place.store().join("control.sock").exists());
 
     Running::spawn(place.get([&url])).end().success();
@@ -92,8 +95,14 @@ fn bodies_that_could_not_be_written_are_kept_for_the_same_command() {
     gate.open();
     let ended = first.end();
     let line = ended.refusal(1);
-    assert!(line.starts_with("film was not saved: ") && line.contains("nothing is lost"), "{line}");
+    assert!(
+        line.starts_with("film was not saved: ") && line.contains("the download is kept"),
+        "{line}"
+    );
     assert!(ended.events("settled").is_empty());
+    let stopped: Value = serde_json::from_str(ended.stdout.last().unwrap()).unwrap();
+    assert_eq!((&stopped["event"], &stopped["reason"]), (&"stopped".into(), &"not-saved".into()));
+    assert_eq!(stopped["message"], line);
 
     Running::spawn(place.get([&url])).end().success();
     film.matches_file(place.out("film")).unwrap();
@@ -120,6 +129,39 @@ fn a_run_that_goes_on_knows_the_files_that_an_earlier_one_wrote() {
     Running::spawn(place.get([&url])).end().success();
     assert_eq!(place.names(), ["film"]);
     assert_eq!(origin.requests().len(), 1, "nothing was fetched again");
+}
+
+#[test]
+fn the_same_command_after_success_fetches_and_writes_nothing() {
+    let origin = Origin::start();
+    let (one, two) = (Resource::new(7, 1000), Resource::new(8, 2000));
+    origin.serve("/1/x.bin", one.clone());
+    origin.serve("/2/x.bin", two.clone());
+    let place = Place::new();
+    let urls = ["/1/x.bin", "/2/x.bin"].map(|path| origin.url(path).to_string());
+    Running::spawn(place.get(&urls)).end().success();
+
+    let again = Running::spawn(place.get(&urls)).end();
+    again.success();
+    let settled = &again.events("settled")[0];
+    assert_eq!((&settled["result"], &settled["downloaded"]), (&"success".into(), &3000.into()));
+    assert!(settled["message"].as_str().unwrap().contains("was saved to"), "{settled}");
+    let plain = Running::spawn(place.get_plain(&urls)).end();
+    assert!(plain.success()[0].contains("was saved to"), "{plain:#?}");
+    assert_eq!(origin.requests().len(), 2);
+    assert_eq!(place.names(), ["x (1).bin", "x.bin"]);
+
+    // What is gone is fetched again, and what is there is known by its bytes.
+    std::fs::remove_file(place.out("x.bin")).unwrap();
+    Running::spawn(place.get(&urls)).end().success();
+    one.matches_file(place.out("x.bin")).unwrap();
+    two.matches_file(place.out("x (1).bin")).unwrap();
+    assert_eq!(place.names(), ["x (1).bin", "x.bin"]);
+
+    place.run(&["dismiss"]).success();
+    Running::spawn(place.get(&urls)).end().success();
+    assert_eq!(origin.requests().len(), 6);
+    assert_eq!(place.names(), ["x (1).bin", "x.bin"]);
 }
 
 #[test]

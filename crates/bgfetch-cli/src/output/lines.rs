@@ -1,0 +1,336 @@
+//! What the terminal shows of a fetch: as many lines as fit, none wider than the terminal.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use bgfetch::{Job, JobRecord, RecordResult};
+use indicatif::{HumanBytes, HumanDuration};
+
+use super::pause_text;
+use crate::file_names::file_name;
+use crate::jobs::expected_total;
+use crate::text::{cells, padded, shortened};
+
+/// The most records that are shown at a time.
+const VISIBLE: usize = 8;
+
+/// The widest column of names, and the widest bars, of a record and of them all.
+const NAME: usize = 24;
+const BAR: usize = 20;
+const TOTAL_BAR: usize = 40;
+
+/// Bars with less than this inside tell nothing.
+const MIN_BAR: usize = 8;
+
+/// A name is not cut to less than this for the sake of the rest.
+const MIN_NAME: usize = 8;
+
+/// Where every line but the heading begins.
+const INDENT: usize = 2;
+
+/// What is on the screen.
+pub(super) struct View<'a> {
+    /// The name of the fetch and where it comes from.
+    pub(super) title: &'a str,
+    pub(super) job: &'a Job,
+    /// The records that have lines of their own.
+    pub(super) shown: &'a [usize],
+    /// Why a record waits to be tried again, and for how long.
+    pub(super) retry: &'a dyn Fn(usize) -> Option<(Duration, &'a str)>,
+    /// Bytes a second; none while nothing moves.
+    pub(super) rate: Option<f64>,
+}
+
+/// How many records have a line of their own on a terminal of that height. A single one is told of
+/// in the line of the total.
+pub(super) fn places(records: usize, height: usize) -> usize {
+    // Beside the heading, the total and the line of the cursor.
+    let room = height.saturating_sub(3);
+    match records {
+        0 | 1 => 0,
+        _ if records <= room.min(VISIBLE) => records,
+        // One of the lines tells how many are not shown.
+        _ => room.saturating_sub(1).min(VISIBLE),
+    }
+}
+
+/// The lines, of which none takes more than `width` cells, for a terminal of that height. The last
+/// is the total.
+pub(super) fn lines(view: &View<'_>, width: usize, height: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    if height > 2 {
+        lines.push(heading(view, width));
+    }
+    lines.extend(record_lines(view, width));
+    let hidden = view.job.records.len() - view.shown.len();
+    if !view.shown.is_empty() && hidden > 0 {
+        lines.push(shortened(&format!("  … {hidden} more"), width));
+    }
+    lines.push(total_line(view, width));
+    lines
+}
+
+fn heading(view: &View<'_>, width: usize) -> String {
+    let display = &view.job.display;
+    let state = match (display.result, display.pause_reason) {
+        (Some(_), _) => " – saving",
+        (None, Some(reason)) => &format!(" – {}", pause_text(reason)),
+        (None, None) => "",
+    };
+    let title = shortened(view.title, width.saturating_sub(cells(state)));
+    shortened(&format!("{title}{state}"), width)
+}
+
+/// The parts of a record's line.
+struct Row<'a> {
+    name: String,
+    record: &'a JobRecord,
+    bytes: String,
+    state: String,
+    /// Whether the state is worth more than the bar and the bytes.
+    waits: bool,
+}
+
+fn record_lines(view: &View<'_>, width: usize) -> Vec<String> {
+    let row = |index: &usize| {
+        let record = view.job.records.get(*index)?;
+        let retry = retry_of(view, *index, record);
+        Some(Row {
+            name: file_name(&record.url),
+            record,
+            bytes: bytes_of(record.stored, record.length),
+            waits: retry.is_some(),
+            state: retry.unwrap_or_else(|| state_of(record)),
+        })
+    };
+    let rows: Vec<Row<'_>> = view.shown.iter().filter_map(row).collect();
+    let widest = |cell: fn(&Row<'_>) -> usize| rows.iter().map(cell).max().unwrap_or_default();
+    let bytes = widest(|row| if row.waits { 0 } else { cells(&row.bytes) });
+    let states = widest(|row| if row.waits { 0 } else { cells(&row.state) });
+    // What is left for the name and the bar.
+    let room = width.saturating_sub(INDENT + bytes + 2 + states + usize::from(states > 0) * 2);
+    let bar = room.saturating_sub(NAME + 2 + 2).min(BAR);
+    let bar = if bar < MIN_BAR { 0 } else { bar };
+    let name = if bar > 0 { NAME } else { room.clamp(MIN_NAME, NAME) };
+    let line = |row: &Row<'_>| {
+        let mut line = format!("{:INDENT$}{}", "", padded(&row.name, name));
+        if row.waits {
+            write!(line, "  {}", row.state)
+        } else {
+            if bar > 0 {
+                // A String takes any text, here and below.
+                let share = row.record.length.and_then(|length| share(row.record.stored, length));
+                write!(line, "  {}", drawn_bar(share, bar)).unwrap_or_default();
+            }
+            write!(line, "  {:>bytes$}  {}", row.bytes, row.state)
+        }
+        .unwrap_or_default();
+        shortened(line.trim_end(), width)
+    };
+    rows.iter().map(line).collect()
+}
+
+/// When a record is tried again and why, if that is what it waits for.
+fn retry_of(view: &View<'_>, index: usize, record: &JobRecord) -> Option<String> {
+    let rests = record.result.is_none() && !record.in_flight;
+    let (left, message) = (view.retry)(index).filter(|_| rests)?;
+    Some(format!("retrying in {} s ({message})", left.as_secs_f64().ceil()))
+}
+
+fn state_of(record: &JobRecord) -> String {
+    match record.result {
+        Some(RecordResult::Success) => "done".into(),
+        Some(RecordResult::Failure(reason)) => match record.status {
+            Some(status) => format!("{}, {status}", reason.as_str()),
+            None => reason.as_str().into(),
+        },
+        None if !record.in_flight => "waiting".into(),
+        None => String::new(),
+    }
+}
+
+/// The bytes of all records, and what else there is room for.
+fn total_line(view: &View<'_>, width: usize) -> String {
+    let job = view.job;
+    let expected = expected_total(job);
+    let bytes = bytes_of(job.display.downloaded, expected);
+    let mut room = width.saturating_sub(INDENT + cells(&bytes));
+    let mut fitting = |part: Option<String>| {
+        let part = part.map(|part| format!("  {part}")).filter(|part| cells(part) <= room);
+        room -= part.as_deref().map_or(0, cells);
+        part.unwrap_or_default()
+    };
+    // In the order of their worth.
+    let state = match job.records.as_slice() {
+        [only] => {
+            retry_of(view, 0, only).or_else(|| Some(state_of(only)).filter(|s| !s.is_empty()))
+        }
+        records => {
+            let ended = records.iter().filter(|record| record.result.is_some());
+            Some(format!("{}/{} files", ended.count(), records.len()))
+        }
+    };
+    let state = fitting(state);
+    let left = expected.zip(view.rate).and_then(|(expected, rate)| {
+        let bytes = expected.saturating_sub(job.display.downloaded) as f64;
+        let left = Duration::try_from_secs_f64(bytes / rate).ok()?;
+        Some(format!("{:#} left", HumanDuration(left)))
+    });
+    let left = fitting(left);
+    let rate = fitting(view.rate.map(|rate| format!("{}/s", HumanBytes(rate as u64))));
+    let bar = room.saturating_sub(2 + 2).min(TOTAL_BAR);
+    let bar = match expected.and_then(|expected| share(job.display.downloaded, expected)) {
+        Some(share) if bar >= MIN_BAR => format!("{}  ", drawn_bar(Some(share), bar)),
+        _ => String::new(),
+    };
+    shortened(&format!("{:INDENT$}{bar}{bytes}{rate}{left}{state}", ""), width)
+}
+
+fn bytes_of(stored: u64, length: Option<u64>) -> String {
+    match length {
+        Some(length) => format!("{}/{}", HumanBytes(stored), HumanBytes(length)),
+        None => HumanBytes(stored).to_string(),
+    }
+}
+
+/// Which part of the whole is there; none where there is nothing to come.
+fn share(stored: u64, length: u64) -> Option<f64> {
+    (length > 0).then(|| (stored as f64 / length as f64).min(1.0))
+}
+
+/// A bar with `inside` cells between its brackets; blank where the share is not known.
+fn drawn_bar(share: Option<f64>, inside: usize) -> String {
+    let Some(share) = share else {
+        return " ".repeat(inside + 2);
+    };
+    let full = (share * inside as f64) as usize;
+    let head = if full < inside && share > 0.0 { ">" } else { "" };
+    format!("[{:inside$}]", "=".repeat(full) + head)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bgfetch::{Display, FailureReason, FetchKey, PauseReason, RegistrationKey, StorageKey};
+
+    fn record(name: &str, stored: u64, length: Option<u64>) -> JobRecord {
+        JobRecord {
+            method: "GET".into(),
+            url: url::Url::parse("http://a.test/").unwrap().join(name).unwrap(),
+            in_flight: true,
+            stored,
+            length,
+            status: Some(200),
+            result: None,
+        }
+    }
+
+    fn job(records: Vec<JobRecord>) -> Job {
+        Job {
+            key: FetchKey(1),
+            id: "x".into(),
+            registration: RegistrationKey {
+                storage_key: StorageKey("a".into()),
+                scope: "file:///out/".parse().unwrap(),
+            },
+            display: Display {
+                origin: url::Origin::new_opaque(),
+                title: String::new(),
+                uses_bandwidth: true,
+                dismissible: false,
+                over: false,
+                pausable: true,
+                pause_reason: None,
+                downloaded: records.iter().map(|record| record.stored).sum(),
+                download_total: 0,
+                uploaded: 0,
+                upload_total: 0,
+                result: None,
+            },
+            records,
+        }
+    }
+
+    fn shown(job: &Job, title: &str, width: usize, height: usize) -> Vec<String> {
+        let places: Vec<usize> = (0..places(job.records.len(), height)).collect();
+        let retry = |index| (index == 2).then_some((Duration::from_secs(3), "the server is away"));
+        let rate = Some(20e6);
+        lines(&View { title, job, shown: &places, retry: &retry, rate }, width, height)
+    }
+
+    fn sample() -> Job {
+        let mut records = vec![
+            record("film.mp4", 74 << 20, Some(1 << 30)),
+            record("artwork.jpg", 16 << 10, Some(16 << 10)),
+            record("later.bin", 5 << 20, None),
+            record("chapters.json", 0, Some(153)),
+        ];
+        records[1].result = Some(RecordResult::Success);
+        records[2].in_flight = false;
+        records[3].result = Some(RecordResult::Failure(FailureReason::BadStatus));
+        records[3].status = Some(404);
+        job(records)
+    }
+
+    #[test]
+    fn a_wide_terminal_shows_everything() {
+        let lines = shown(&sample(), "Test film from a.test", 80, 24);
+        let expected = "\
+Test film from a.test
+  film.mp4                  [>           ]   74.00 MiB/1.00 GiB
+  artwork.jpg               [============]  16.00 KiB/16.00 KiB  done
+  later.bin                 retrying in 3 s (the server is away)
+  chapters.json             [            ]            0 B/153 B  bad-status, 404
+  79.02 MiB  19.07 MiB/s  2/4 files";
+        assert_eq!(lines.join("\n"), expected);
+    }
+
+    #[test]
+    fn no_line_is_too_wide_no_screen_too_high_and_the_total_is_always_there() {
+        let wide = "日本語のファイル名".repeat(23);
+        let emoji = "👩‍👩‍👧❤️".repeat(20);
+        let names = ["film.mp4", &wide, &emoji, "a", "e\u{301}e\u{301}.bin"];
+        for count in [1, 2, 5, 8, 9, 200] {
+            let named = |n: usize| record(names[n % names.len()], 5 << 20, Some(7 << 30));
+            let mut job = job((0..count).map(named).collect());
+            for (title, pause) in [("x", None), (&wide, Some(PauseReason::Offline))] {
+                job.display.pause_reason = pause;
+                for width in [1, 9, 20, 39, 40, 79, 80, 200] {
+                    for height in [1, 2, 3, 4, 10, 24, 60] {
+                        let lines = shown(&job, title, width, height);
+                        let context = format!("{count} {width}x{height} {lines:#?}");
+                        assert!(lines.len() < height.max(2), "{context}");
+                        assert!(lines.iter().all(|line| cells(line) <= width), "{context}");
+                        let total = lines.last().unwrap();
+                        assert!(width < 20 || total.contains("MiB/") || count > 199, "{context}");
+                        assert!(width < 39 || height < 3 || count == 1 || total.contains("files"));
+                        let state = pause.is_none() || lines[0].ends_with("offline – waiting");
+                        assert!(width < 39 || height < 3 || state, "{context}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_single_file_has_its_state_beside_its_bytes() {
+        let mut job = job(vec![record("film.mp4", 1 << 20, Some(4 << 20))]);
+        let lines = shown(&job, "film from a.test", 60, 24);
+        assert_eq!(
+            lines,
+            ["film from a.test", "  [===>           ]  1.00 MiB/4.00 MiB  19.07 MiB/s  0s left"]
+        );
+        job.records[0].in_flight = false;
+        let waiting = shown(&job, "film from a.test", 40, 10);
+        assert!(waiting[1].ends_with("waiting"), "{waiting:?}");
+    }
+
+    #[test]
+    fn bars_tell_the_share() {
+        assert_eq!(drawn_bar(Some(0.0), 4), "[    ]");
+        assert_eq!(drawn_bar(Some(0.5), 4), "[==> ]");
+        assert_eq!(drawn_bar(Some(1.0), 4), "[====]");
+        assert_eq!(drawn_bar(None, 4), "      ");
+        assert_eq!((share(5, 0), share(9, 3)), (None, Some(1.0)));
+    }
+}
