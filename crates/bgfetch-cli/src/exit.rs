@@ -6,7 +6,6 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 
-use crate::output::Stdout;
 use crate::text::{printable, without_code};
 
 /// How a command that did its work ended.
@@ -67,7 +66,8 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
     | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
     | ErrorKind::DisplayVersion = error.kind()
     {
-        Stdout::default().text(&error.render().to_string());
+        // A closed standard output is not an error of the user's.
+        write!(std::io::stdout(), "{}", error.render()).unwrap_or_default();
         return ExitCode::SUCCESS;
     }
     let text = error.render().to_string();
