@@ -47,7 +47,7 @@ fn an_output_directory_that_cannot_be_written_is_refused_before_anything_is_fetc
     let ended = Running::spawn(place.get([origin.url("/x").as_str()])).end();
     let line = ended.refusal(1);
     assert!(line.starts_with("cannot write to "), "{line}");
-    assert!(line.ends_with(": something of that name is there already"), "{line}");
+    assert!(line.ends_with(": that is not a directory"), "{line}");
     assert!(!place.store().exists() && origin.requests().is_empty());
 }
 
