@@ -173,6 +173,7 @@ impl World {
             }
             AttemptCommand::Receive { .. } | AttemptCommand::Grant(_) => return,
             AttemptCommand::RecallGrant => AttemptEvent::GrantReturned(0),
+            AttemptCommand::TakeSlot => panic!("nothing is looked up here"),
             AttemptCommand::Cancel => panic!("nothing goes wrong here"),
         };
         self.inputs.push_back(Input::Attempt(id, event));

@@ -195,6 +195,10 @@ impl Protocol {
                 assert_eq!(Some(stored), self.granted);
                 self.grant(stored - self.start + GRANT);
             }
+            AttemptEvent::LookUp(_) => {}
+            AttemptEvent::NeedSlot => {
+                let _ended = self.commands.send(AttemptCommand::TakeSlot);
+            }
             AttemptEvent::Ended { stored, end } => {
                 assert_eq!(stored.is_some(), self.granted.is_some());
                 assert!(stored.is_none_or(|stored| Some(stored) <= self.granted));

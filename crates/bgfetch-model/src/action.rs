@@ -55,7 +55,10 @@ pub enum Action {
     },
     /// The record no longer wants a slot.
     Withdraw(RecordKey),
-    /// The record's slot is free again.
+    /// The record's slot is free while its attempt looks this host up. The record is queued when it
+    /// wants one again.
+    LeaveSlot(RecordKey, HostKey),
+    /// The attempt of the record is over: its slot is free, or it no longer wants one.
     ReleaseSlot(RecordKey),
     /// Start an attempt; it reports through [`Input::Attempt`](crate::input::Input::Attempt).
     StartAttempt {

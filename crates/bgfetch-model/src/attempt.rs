@@ -4,7 +4,7 @@
 use alloc::string::String;
 use core::time::Duration;
 
-use crate::ids::BodyKey;
+use crate::ids::{BodyKey, HostKey};
 use crate::response::ResponseHead;
 
 /// How an attempt asks for its record.
@@ -44,6 +44,8 @@ pub enum AttemptCommand {
     /// comes, before a later recall is answered; or two siblings could pass the last bytes to and
     /// fro for ever.
     RecallGrant,
+    /// The attempt holds a slot again and goes on; answers [`AttemptEvent::NeedSlot`].
+    TakeSlot,
     /// Stop now.
     Cancel,
 }
@@ -54,6 +56,11 @@ pub enum AttemptCommand {
 pub enum AttemptEvent {
     /// So many bytes of the request body have been handed to the network, in all.
     Uploaded(u64),
+    /// The name of this host is being looked up, which may take long: the attempt needs no slot until
+    /// it says so.
+    LookUp(HostKey),
+    /// The look-up is over. The attempt waits for [`AttemptCommand::TakeSlot`].
+    NeedSlot,
     /// The response's head is there; the attempt now waits for [`AttemptCommand::Receive`] or
     /// [`AttemptCommand::Cancel`] and reads no body before it.
     Head {

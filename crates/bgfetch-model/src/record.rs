@@ -14,6 +14,7 @@ use crate::ids::AttemptId;
 use crate::request::Request;
 use crate::response::{RecordResult, ResponseData, ResponseHead};
 use crate::store_op::StoredRecord;
+use crate::time::Instant;
 use crate::validator::strong_validator;
 
 /// A background fetch record.
@@ -48,11 +49,11 @@ pub(crate) enum RecordState {
     Waiting(PauseReason),
     /// The back-off's timer.
     BackingOff,
-    /// The scheduler.
-    Queued,
+    /// The scheduler, since then.
+    Queued(Instant),
     /// The store, before a request that must not be sent twice is sent. Holds a slot.
     BeginningUpload,
-    /// An attempt. Holds a slot.
+    /// An attempt. Holds a slot for the most part.
     Attempting(Attempt),
     /// The shell, to compare the whole body with the request's integrity metadata.
     Verifying,
@@ -79,8 +80,12 @@ pub(crate) struct Attempt {
 /// What an attempt waits for.
 #[derive(Debug)]
 pub(crate) enum Phase {
-    /// The response's head.
+    /// The response's head. Holds a slot, as every phase does but those that say otherwise.
     Head,
+    /// The name of a host, which is being looked up. Holds no slot.
+    LookUp,
+    /// The scheduler, to take its slot again, since then. Holds no slot.
+    Slot(Instant),
     /// The store, to open the representation.
     Generation,
     /// The body.

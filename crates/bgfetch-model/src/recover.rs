@@ -131,7 +131,7 @@ impl BackgroundFetch {
             let key = self.record_key(index);
             ctx.timers.clear(Timer::Retry(key));
             match self.record(index).map(|record| &record.state) {
-                Some(RecordState::Queued) => ctx.act(Action::Withdraw(key)),
+                Some(RecordState::Queued(_)) => ctx.act(Action::Withdraw(key)),
                 Some(RecordState::BeginningUpload) => ctx.act(Action::ReleaseSlot(key)),
                 Some(RecordState::Attempting(attempt)) => {
                     let (id, released) = (attempt.id, attempt.ended.is_some());

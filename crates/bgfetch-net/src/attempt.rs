@@ -18,10 +18,12 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::watch;
 use tokio::task::{block_in_place, coop};
 
 use crate::fetcher::{FetchError, FetchRequest, FetchResponse, Fetcher, UploadProgress};
 use crate::progress::{Coalesced, Watchdog};
+use crate::slot::{self, Slot};
 
 /// Where a response's body goes: the bytes of one representation, from an offset on.
 pub trait BodySink: Send {
@@ -46,8 +48,9 @@ pub trait BodySink: Send {
 /// [`FaultKind::Interrupted`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// Without a response head, since the start or since the network last took bytes of the
-    /// request's body; 60 s by default.
+    /// Without a response head, since the start, since the attempt took its slot again or since the
+    /// network last took bytes of the request's body; 60 s by default. Look-ups of names, and the wait
+    /// for the slot after them, do not count.
     pub head: Duration,
     /// Without a byte of the response's body while the sink could take one; 30 s by default. The
     /// time spent waiting for a grant or for the disk does not count.
@@ -93,6 +96,7 @@ pub async fn run<O, R>(
         report,
         uploads: request.uploaded.clone(),
         uploaded: Coalesced::new(0),
+        slot: watch::Sender::new(slot::State::Held),
         stored: None,
     };
     let end = match attempt.exchange(fetcher, request, open).await {
@@ -123,6 +127,7 @@ struct Attempt<R> {
     report: R,
     uploads: UploadProgress,
     uploaded: Coalesced,
+    slot: watch::Sender<slot::State>,
     /// The length of the stored body, once there is a sink for it.
     stored: Option<u64>,
 }
@@ -131,12 +136,13 @@ impl<R: FnMut(AttemptEvent) + Send> Attempt<R> {
     async fn exchange<O>(
         &mut self,
         fetcher: &dyn Fetcher,
-        request: FetchRequest,
+        mut request: FetchRequest,
         open: O,
     ) -> Result<(), Stop>
     where
         O: FnOnce(BodyKey, u64) -> io::Result<Box<dyn BodySink>>,
     {
+        request.slot = Slot::new(self.slot.clone());
         let response = self.head(fetcher.fetch(request)).await?;
         // A response stands for the server's consent, else it would have been an error.
         self.uploads.approve();
@@ -158,17 +164,36 @@ impl<R: FnMut(AttemptEvent) + Send> Attempt<R> {
         mut fetch: BoxFuture<'static, Result<FetchResponse, FetchError>>,
     ) -> Result<FetchResponse, Stop> {
         let mut taken = self.uploads.subscribe();
+        let mut slot = self.slot.subscribe();
+        let mut holds_slot = true;
         let mut silence = Watchdog::new(self.timeouts.head);
         loop {
             tokio::select! {
                 biased;
-                command = self.commands.recv() => {
-                    // Nothing is granted yet, so nothing else can be meant.
-                    if matches!(command, Some(AttemptCommand::Cancel) | None) {
-                        return Err(Stop::Cancelled);
+                command = self.commands.recv() => match command {
+                    Some(AttemptCommand::TakeSlot) => {
+                        self.slot.send_replace(slot::State::Held);
                     }
-                }
+                    Some(AttemptCommand::Cancel) | None => return Err(Stop::Cancelled),
+                    // Nothing is granted yet.
+                    Some(_) => {}
+                },
                 response = &mut fetch => return Ok(response?),
+                Ok(()) = slot.changed() => match slot.borrow_and_update().clone() {
+                    slot::State::Held => {
+                        holds_slot = true;
+                        silence.feed();
+                    }
+                    slot::State::Left(host) => {
+                        holds_slot = false;
+                        (self.report)(AttemptEvent::LookUp(host));
+                    }
+                    slot::State::Wanted if holds_slot => {
+                        // It was over before anybody heard of it.
+                        self.slot.send_replace(slot::State::Held);
+                    }
+                    slot::State::Wanted => (self.report)(AttemptEvent::NeedSlot),
+                },
                 Ok(()) = taken.changed() => {
                     silence.feed();
                     let shown = taken.borrow_and_update().shown;
@@ -179,7 +204,7 @@ impl<R: FnMut(AttemptEvent) + Send> Attempt<R> {
                 offset = self.uploaded.due() => {
                     (self.report)(AttemptEvent::Uploaded(offset));
                 }
-                () = silence.expired() => {
+                () = silence.expired(), if holds_slot => {
                     return Err(Stop::Failed(timed_out("no response came", self.timeouts.head)));
                 }
             }
@@ -194,7 +219,11 @@ impl<R: FnMut(AttemptEvent) + Send> Attempt<R> {
                     return Ok((body, offset, grant));
                 }
                 Some(AttemptCommand::Cancel) | None => return Err(Stop::Cancelled),
-                Some(AttemptCommand::Grant(_) | AttemptCommand::RecallGrant) => {}
+                Some(
+                    AttemptCommand::Grant(_)
+                    | AttemptCommand::RecallGrant
+                    | AttemptCommand::TakeSlot,
+                ) => {}
             }
         }
     }
@@ -229,7 +258,7 @@ impl<R: FnMut(AttemptEvent) + Send> Attempt<R> {
                         (self.report)(AttemptEvent::GrantReturned(stored));
                         continue;
                     }
-                    Some(AttemptCommand::Receive { .. }) => continue,
+                    Some(AttemptCommand::Receive { .. } | AttemptCommand::TakeSlot) => continue,
                     Some(AttemptCommand::Cancel) | None => return Err(Stop::Cancelled),
                 },
                 () = intake.fill(), if !held_back => {}

@@ -20,6 +20,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use tokio::sync::watch;
 
+use crate::slot::Slot;
+
 /// A network stack that can fetch.
 pub trait Fetcher: Send + Sync + 'static {
     /// Sends `request` once, follows redirects as its redirect mode says, and resolves when the
@@ -71,6 +73,8 @@ pub struct FetchRequest {
     /// Where the fetcher tells how much of the body it has sent. Visible to the page from the start
     /// where it has the page's origin or is made for the user, else withheld.
     pub uploaded: UploadProgress,
+    /// The slot by which the fetch uses the network; set by the attempt driver.
+    pub slot: Slot,
 }
 
 impl FetchRequest {
@@ -97,6 +101,7 @@ impl FetchRequest {
             identity: spec.identity,
             body,
             uploaded,
+            slot: Slot::default(),
         }
     }
 }

@@ -8,6 +8,7 @@
 //!   HTTP/1.1 and HTTP/2.
 //! - `fetch` (feature `fetch`, a part of `hyper`) is what the Fetch standard checks before a request
 //!   is sent and before a byte of its response counts: pure functions, one file each.
+//! - [`slot`] lets a fetch look a name up without holding a slot.
 //! - [`integrity`] compares a whole body with a request's integrity metadata.
 //!
 //! Nothing here decides on retries, ranges or order; that is the model's part. Nothing here knows
@@ -23,3 +24,4 @@ pub mod hyper;
 pub mod integrity;
 mod progress;
 pub mod scheduler;
+pub mod slot;

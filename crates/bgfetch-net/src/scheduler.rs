@@ -1,10 +1,10 @@
 //! Decides which waiting record starts next. Pure: no clock, no I/O, no tasks.
 //!
 //! Feed it [`enqueue`](Scheduler::enqueue), [`withdraw`](Scheduler::withdraw),
-//! [`release`](Scheduler::release) and [`host_answered`](Scheduler::host_answered); after each, call
-//! [`next`](Scheduler::next) until it returns none and start what it names. Only records that could
-//! run now belong in here: one that is paused, offline or backing off is not queued and holds no
-//! slot.
+//! [`leave`](Scheduler::leave), [`release`](Scheduler::release) and
+//! [`host_answered`](Scheduler::host_answered); after each, call [`next`](Scheduler::next) until it
+//! returns none and start what it names. Only records that could run now belong in here: one that is
+//! paused, offline or backing off is not queued and holds no slot.
 //!
 //! Storage keys share no connections, so a host is a server as one storage key sees it: its limits
 //! hold, and its protocol is remembered, for each storage key by itself.
@@ -26,10 +26,18 @@
 //! host without a free slot, or where it is another fetch's turn, holds back no record for other
 //! hosts.
 //!
+//! # Look-ups
+//!
+//! A record whose host's name is being looked up holds no slot: it [leaves](Scheduler::leave) and
+//! queues again. Meanwhile no other record starts at that host, as it would only wait for the same
+//! answer; and while [`Limits::look_ups`] records of a storage key look up, no other of that key
+//! starts at all, so that they cannot become many.
+//!
 //! # Cost
 //!
 //! Each call costs O(log n), but for one that changes what is known of a host's protocol, which
-//! costs that for each record in flight. A waiting record takes about 25 bytes, each pair of a fetch
+//! costs that for each record in flight, and for one that reaches or leaves [`Limits::look_ups`],
+//! which costs it for each host of the storage key. A waiting record takes about 25 bytes, each pair of a fetch
 //! and a host some hundred more.
 
 mod arena;
@@ -70,6 +78,17 @@ pub struct Scheduler {
     fetch_ids: HashMap<FetchKey, FetchId>,
     lanes: Arena<Lane>,
     running: HashMap<RecordKey, LaneId>,
+    looking_up: HashMap<RecordKey, LookUp>,
+    /// How many records of each storage key are in [`Self::looking_up`].
+    look_ups: HashMap<StorageKey, u32>,
+}
+
+/// A record that left its slot.
+#[derive(Clone, Copy, Debug)]
+struct LookUp {
+    lane: LaneId,
+    /// Whether the host of its lane is what is looked up, and not one that a redirect led to.
+    own_host: bool,
 }
 
 /// A server with records of a storage key waiting or in flight.
@@ -81,6 +100,8 @@ struct Host {
     root: NodeId,
     lanes: u32,
     running: u32,
+    /// How many of its records look its name up.
+    looking_up: u32,
     multiplexes: bool,
     /// One entry for each connection in use: the fetch whose share it counts against. A connection
     /// that multiplexes is paid by the fetch that opened it until its last stream ends.
@@ -122,6 +143,7 @@ struct Lane {
     leaf: NodeId,
     waiting: BTreeSet<u32>,
     running: u32,
+    looking_up: u32,
 }
 
 impl Host {
@@ -153,12 +175,15 @@ impl Scheduler {
             fetch_ids: HashMap::new(),
             lanes: Arena::default(),
             running: HashMap::new(),
+            looking_up: HashMap::new(),
+            look_ups: HashMap::new(),
         }
     }
 
     /// Queues a record. Records of a fetch may come in any order, as those that are tried again do.
     ///
-    /// A record that is queued or holds a slot is left as it is: release it first. While any record
+    /// A record that is queued or holds a slot is left as it is: release it first. One that left its
+    /// slot wants it again. While any record
     /// of the fetch is queued or holds a slot, the fetch keeps the registration and the priority of
     /// its first candidate.
     pub fn enqueue(&mut self, candidate: Candidate<'_>) {
@@ -166,6 +191,7 @@ impl Scheduler {
         if self.running.contains_key(&candidate.record) {
             return;
         }
+        let left = self.end_look_up(candidate.record);
         let fetch = match self.fetch_ids.get(&fetch) {
             Some(&id) => id,
             None => self.add_fetch(fetch, candidate.registration, candidate.priority),
@@ -189,6 +215,9 @@ impl Scheduler {
             self.forest.set_asking(*leaf, true);
         }
         self.nominate(host);
+        if let Some(left) = left {
+            self.tidy_lane(left);
+        }
     }
 
     /// Takes a record out of the queue; nothing happens where it is not queued.
@@ -239,19 +268,93 @@ impl Scheduler {
         Some(record)
     }
 
-    /// Frees the slot of a record whose attempt is over; nothing happens where it holds none.
-    pub fn release(&mut self, record: RecordKey) {
+    /// A record looks the name of `host` up, and gives its slot back meanwhile; nothing happens where
+    /// it holds none. It takes a slot again when it was [queued](Self::enqueue) and its turn came.
+    pub fn leave(&mut self, record: RecordKey, host: &HostKey) {
         let Some(lane) = self.running.remove(&record) else {
             return;
         };
+        let Lane { host: own, ref mut looking_up, .. } = self.lanes[lane];
+        *looking_up += 1;
+        let own_host = self.hosts[own].key == *host;
+        self.hosts[own].looking_up += u32::from(own_host);
+        self.looking_up.insert(record, LookUp { lane, own_host });
+        let storage_key = self.hosts[own].storage_key.clone();
+        let look_ups = self.look_ups.entry(storage_key).or_default();
+        *look_ups += 1;
+        let is_last = *look_ups == self.limits.look_ups;
+        self.free_slot(lane);
+        if is_last {
+            self.nominate_all(own);
+        }
+    }
+
+    /// The attempt of a record is over: frees its slot, or forgets that it wanted one again.
+    pub fn release(&mut self, record: RecordKey) {
+        let lane = match self.running.remove(&record) {
+            Some(lane) => {
+                self.free_slot(lane);
+                lane
+            }
+            None => match self.end_look_up(record) {
+                Some(lane) => lane,
+                None => return self.withdraw(record),
+            },
+        };
+        let fetch = self.lanes[lane].fetch;
+        self.tidy_lane(lane);
+        self.tidy_fetch(fetch);
+    }
+
+    fn free_slot(&mut self, lane: LaneId) {
         let Lane { fetch, host, .. } = self.lanes[lane];
         self.lanes[lane].running -= 1;
         self.hosts[host].running -= 1;
         self.forest.free_slot(self.lanes[lane].leaf);
         self.close_connections(host, fetch);
         self.nominate(host);
-        self.tidy_lane(lane);
-        self.tidy_fetch(fetch);
+    }
+
+    /// The record no longer looks up; its lane, where it did.
+    fn end_look_up(&mut self, record: RecordKey) -> Option<LaneId> {
+        let LookUp { lane, own_host } = self.looking_up.remove(&record)?;
+        self.lanes[lane].looking_up -= 1;
+        let host = self.lanes[lane].host;
+        self.hosts[host].looking_up -= u32::from(own_host);
+        let storage_key = &self.hosts[host].storage_key;
+        let mut had_most = false;
+        if let Some(look_ups) = self.look_ups.get_mut(storage_key) {
+            had_most = *look_ups == self.limits.look_ups;
+            *look_ups -= 1;
+            if *look_ups == 0 {
+                self.look_ups.remove(storage_key);
+            }
+        }
+        if had_most {
+            self.nominate_all(host);
+        } else {
+            self.nominate(host);
+        }
+        Some(lane)
+    }
+
+    /// Whether another record may start at a host, as far as look-ups go.
+    fn is_known(&self, host: &Host) -> bool {
+        // OPTIMIZATION: most of the time no name is looked up at all.
+        if self.looking_up.is_empty() {
+            return self.limits.look_ups > 0;
+        }
+        let look_ups = self.look_ups.get(&host.storage_key).copied().unwrap_or_default();
+        host.looking_up == 0 && look_ups < self.limits.look_ups
+    }
+
+    /// Chooses the next records of all hosts of a host's storage key anew.
+    fn nominate_all(&mut self, host: HostId) {
+        let hosts = self.host_ids.get(&self.hosts[host].storage_key);
+        let hosts: Vec<HostId> = hosts.into_iter().flatten().map(|(_, host)| *host).collect();
+        for host in hosts {
+            self.nominate(host);
+        }
     }
 
     /// This host sent a response to a request of this storage key. Where it came over a protocol
@@ -317,6 +420,7 @@ impl Scheduler {
             root: self.forest.plant(),
             lanes: 0,
             running: 0,
+            looking_up: 0,
             multiplexes: self.multiplexing.contains(&(storage_key.clone(), key.clone())),
             payers: Vec::new(),
             nominee: None,
@@ -332,7 +436,8 @@ impl Scheduler {
         let leaf = self.forest.add_leaf(root, registration, *priority, id);
         self.hosts[host].lanes += 1;
         self.fetches[fetch].lanes.insert(host, id);
-        self.lanes.insert(Lane { fetch, host, leaf, waiting: BTreeSet::new(), running: 0 })
+        let (waiting, running, looking_up) = (BTreeSet::new(), 0, 0);
+        self.lanes.insert(Lane { fetch, host, leaf, waiting, running, looking_up })
     }
 
     fn leave_lane(&mut self, lane: LaneId, index: u32) {
@@ -346,12 +451,9 @@ impl Scheduler {
     /// Chooses a host's next record anew, after anything changed at that host.
     fn nominate(&mut self, host: HostId) {
         let Host { root, running, multiplexes, nominee: before, .. } = self.hosts[host];
-        let nominee = if self.hosts[host].has_free_slot(&self.limits) {
-            self.forest.first(root)
-        } else {
-            None
-        }
-        .and_then(|lane| {
+        let may_start =
+            self.hosts[host].has_free_slot(&self.limits) && self.is_known(&self.hosts[host]);
+        let nominee = if may_start { self.forest.first(root) } else { None }.and_then(|lane| {
             Some(Nominee {
                 lane,
                 index: *self.lanes[lane].waiting.first()?,
@@ -431,7 +533,8 @@ impl Scheduler {
 
     /// Forgets a lane without records, and its host with the last lane.
     fn tidy_lane(&mut self, lane: LaneId) {
-        if self.lanes[lane].running > 0 || !self.lanes[lane].waiting.is_empty() {
+        let Lane { running, looking_up, ref waiting, .. } = self.lanes[lane];
+        if running > 0 || looking_up > 0 || !waiting.is_empty() {
             return;
         }
         let Lane { fetch, host, leaf, .. } = self.lanes.remove(lane);

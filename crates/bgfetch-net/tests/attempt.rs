@@ -12,14 +12,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bgfetch_model::attempt::AttemptCommand::{Cancel, Grant, RecallGrant, Receive};
+use bgfetch_model::attempt::AttemptCommand::{Cancel, Grant, RecallGrant, Receive, TakeSlot};
 use bgfetch_model::attempt::AttemptEvent::{
-    Ended, GrantReturned, Head, NeedGrant, Progress, Uploaded,
+    Ended, GrantReturned, Head, LookUp, NeedGrant, NeedSlot, Progress, Uploaded,
 };
 use bgfetch_model::attempt::{
     AttemptCommand, AttemptEnd, AttemptEvent, AttemptSpec, Fault, FaultKind,
 };
-use bgfetch_model::ids::{BodyKey, FetchKey, Generation, RecordIndex, RecordKey, StorageKey};
+use bgfetch_model::ids::{
+    BodyKey, FetchKey, Generation, HostKey, RecordIndex, RecordKey, StorageKey,
+};
 use bgfetch_model::policy::{PolicySnapshot, Principal};
 use bgfetch_model::request::Request;
 use bgfetch_model::response::{ResponseHead, ResponseType};
@@ -55,6 +57,8 @@ use Step::{Bytes as Send, Cut, Wait};
 struct Script {
     /// Request bytes that have gone out, and how long after the last time.
     uploads: Vec<(Duration, u64)>,
+    /// How long the host's name is looked up.
+    look_up: Duration,
     head_after: Duration,
     body: Vec<Step>,
     fails: Option<FaultKind>,
@@ -84,6 +88,18 @@ impl Fetcher for Script {
     ) -> BoxFuture<'static, Result<FetchResponse, FetchError>> {
         let script = self.clone();
         Box::pin(async move {
+            let look_up = async {
+                if script.look_up > Duration::ZERO {
+                    sleep(script.look_up).await;
+                }
+                match script.fails {
+                    Some(FaultKind::NoRoute) => {
+                        Err(FetchError::new(FaultKind::NoRoute, false, "scripted"))
+                    }
+                    _ => Ok(()),
+                }
+            };
+            request.slot.look_up(&request.request.url, look_up).await?;
             for (after, offset) in script.uploads {
                 sleep(after).await;
                 request.uploaded.advance_to(offset);
@@ -402,6 +418,40 @@ async fn a_pages_upload_to_another_origin_is_shown_once_there_is_a_response() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_look_up_leaves_the_slot_and_neither_it_nor_the_wait_for_the_slot_is_timed() {
+    let hour = Duration::from_secs(3600);
+    let script = Script { look_up: hour, head_after: Duration::from_secs(59), ..Script::default() };
+    let mut run = start(script.clone());
+    let host = HostKey::of(&Url::parse("http://a.test/").unwrap());
+    assert_eq!(run.hear().await, LookUp(host.clone()));
+    assert_eq!(run.hear().await, NeedSlot);
+    sleep(hour).await;
+    run.tell(TakeSlot);
+    run.receive(0, 0).await;
+    assert_eq!(run.ended().await, (Some(0), AttemptEnd::Complete));
+    // Then the limit holds as at the start.
+    let mut slow = start(Script { head_after: Duration::from_secs(61), ..script.clone() });
+    assert_eq!(slow.hear().await, LookUp(host.clone()));
+    assert_eq!(slow.hear().await, NeedSlot);
+    slow.tell(TakeSlot);
+    assert_eq!(fault(slow.ended().await.1).kind, FaultKind::Interrupted);
+    // A name that is not found needs no slot any more.
+    let mut lost = start(Script { fails: Some(FaultKind::NoRoute), ..script.clone() });
+    assert_eq!(lost.hear().await, LookUp(host.clone()));
+    assert_eq!(fault(lost.ended().await.1).kind, FaultKind::NoRoute);
+    // It can be given up at any time.
+    for waits_for_slot in [false, true] {
+        let mut run = start(script.clone());
+        assert_eq!(run.hear().await, LookUp(host.clone()));
+        if waits_for_slot {
+            assert_eq!(run.hear().await, NeedSlot);
+        }
+        run.tell(Cancel);
+        assert_eq!(run.ended().await, (None, AttemptEnd::Cancelled));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_fetch_that_fails_ends_with_its_fault() {
     let mut run = start(Script { fails: Some(FaultKind::Unreachable), ..Script::default() });
     let (stored, end) = run.ended().await;
@@ -480,6 +530,7 @@ proptest! {
         body in steps(),
         uploads in prop::collection::vec((0u64..20, 0u64..1000), 0..4),
         head_after in 0u64..40,
+        look_up in 0u64..20,
         verdict_after in 0u64..40,
         first_grant in 0u64..4000,
         more in 1u64..4000,
@@ -488,6 +539,7 @@ proptest! {
         cancel_at in 0u64..500,
     ) {
         let script = Script {
+            look_up: Duration::from_millis(look_up),
             uploads: uploads.into_iter().map(|(ms, n)| (Duration::from_millis(ms), n)).collect(),
             head_after: Duration::from_millis(head_after),
             body,
@@ -535,7 +587,8 @@ proptest! {
                 };
                 let wait = |ms, command| Some((Instant::now() + Duration::from_millis(ms), command));
                 match event {
-                    Uploaded(_) => {}
+                    Uploaded(_) | LookUp(_) => {}
+                    NeedSlot => answer = wait(grant_after, TakeSlot),
                     Head { .. } => {
                         let receive = Receive { body: BODY, offset: 0, grant: first_grant };
                         answer = wait(verdict_after, receive);

@@ -340,7 +340,7 @@ async fn names_go_through_the_resolver() {
     assert!(text(&knowing, get(&url)).await.contains("host: some.test:"));
     let ignorant = HyperFetcher::builder().resolver(Fake(None)).build().unwrap();
     let failed = error(&ignorant, get(&url)).await;
-    assert_eq!((failed.kind(), failed.sent()), (FaultKind::Unreachable, false), "{failed}");
+    assert_eq!((failed.kind(), failed.sent()), (FaultKind::NoRoute, false), "{failed}");
     assert!(failed.to_string().contains("no such host"), "{failed}");
 }
 
@@ -365,7 +365,7 @@ async fn a_resolver_s_port_is_taken_where_the_url_names_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn connecting_has_a_time_limit() {
+async fn a_look_up_has_a_time_limit() {
     struct Never;
     impl Resolve for Never {
         fn resolve(&self, _host: &str) -> BoxFuture<'static, io::Result<Vec<std::net::IpAddr>>> {
@@ -375,7 +375,7 @@ async fn connecting_has_a_time_limit() {
     let fetcher = HyperFetcher::builder().resolver(Never).build().unwrap();
     let began = tokio::time::Instant::now();
     let failed = error(&fetcher, get("http://a.test/")).await;
-    assert_eq!((failed.kind(), failed.sent()), (FaultKind::Unreachable, false), "{failed}");
+    assert_eq!((failed.kind(), failed.sent()), (FaultKind::NoRoute, false), "{failed}");
     assert_eq!(began.elapsed(), Duration::from_secs(30));
 }
 

@@ -59,6 +59,8 @@ struct Pair {
     scheduler: Scheduler,
     queued: BTreeMap<RecordKey, Host>,
     running: BTreeMap<RecordKey, Host>,
+    /// Those that left their slots, and whether it is their own host that they look up.
+    looking_up: BTreeMap<RecordKey, (Host, bool)>,
     multiplexing: BTreeSet<Host>,
 }
 
@@ -69,6 +71,7 @@ impl Pair {
             scheduler: Scheduler::new(limits),
             queued: BTreeMap::new(),
             running: BTreeMap::new(),
+            looking_up: BTreeMap::new(),
             multiplexing: BTreeSet::new(),
         }
     }
@@ -81,6 +84,7 @@ impl Pair {
             priority: place.priority,
             host: &host(at),
         });
+        self.looking_up.remove(&record);
         if !self.running.contains_key(&record) {
             self.queued.entry(record).or_insert(host_of(record, at));
         }
@@ -94,6 +98,17 @@ impl Pair {
     fn release(&mut self, record: RecordKey) {
         self.scheduler.release(record);
         self.running.remove(&record);
+        self.looking_up.remove(&record);
+        self.queued.remove(&record);
+    }
+
+    fn leave(&mut self, record: RecordKey, own_host: bool) {
+        let Some(at) = self.running.get(&record).copied() else {
+            return self.scheduler.leave(record, &host(0));
+        };
+        self.scheduler.leave(record, &host(if own_host { at.1 } else { at.1 + 100 }));
+        self.running.remove(&record);
+        self.looking_up.insert(record, (at, own_host));
     }
 
     fn host_answered(&mut self, at: Host, multiplexes: bool) {
@@ -128,7 +143,10 @@ impl Pair {
             true => (self.limits.per_host_multiplexed, running == 0),
             false => (self.limits.per_host, true),
         };
-        running < limit as usize
+        let look_ups = self.looking_up.values().filter(|((key, _), _)| *key == at.0).count();
+        look_ups < self.limits.look_ups as usize
+            && !self.looking_up.values().any(|looked_up| *looked_up == (at, true))
+            && running < limit as usize
             && (!needs_connection || self.connections() < self.limits.total as usize)
     }
 
@@ -179,6 +197,9 @@ impl Pair {
 
     /// Ends and starts until nothing is left, which everything queued must live to see.
     fn drain(&mut self) {
+        for (record, (at, _)) in self.looking_up.clone() {
+            self.enqueue(record, at.1);
+        }
         let mut left = self.queued.len();
         loop {
             while self.next().is_some() {
@@ -199,6 +220,7 @@ enum Operation {
     Enqueue(u64, u32),
     Next,
     Release(prop::sample::Index),
+    Leave(prop::sample::Index, bool),
     ReleaseUnknown(u64, u32),
     Withdraw(u64, u32),
     HostAnswered(Host, bool),
@@ -210,6 +232,8 @@ fn operation() -> impl Strategy<Value = Operation> {
         8 => (fetch.clone(), index.clone()).prop_map(|(f, i)| Operation::Enqueue(f, i)),
         6 => Just(Operation::Next),
         4 => any::<prop::sample::Index>().prop_map(Operation::Release),
+        3 => (any::<prop::sample::Index>(), any::<bool>())
+            .prop_map(|(which, own_host)| Operation::Leave(which, own_host)),
         1 => (fetch.clone(), index.clone()).prop_map(|(f, i)| Operation::ReleaseUnknown(f, i)),
         1 => (fetch, index).prop_map(|(f, i)| Operation::Withdraw(f, i)),
         2 => ((0..3_u64, 0..3_usize), any::<bool>())
@@ -218,11 +242,14 @@ fn operation() -> impl Strategy<Value = Operation> {
 }
 
 fn limits() -> impl Strategy<Value = Limits> {
-    (0..8_u32, 1..4_u32, 1..6_u32).prop_map(|(total, per_host, per_host_multiplexed)| Limits {
-        total,
-        per_host,
-        per_host_multiplexed,
-    })
+    (0..8_u32, 1..4_u32, 1..6_u32, 1..5_u32).prop_map(
+        |(total, per_host, per_host_multiplexed, look_ups)| Limits {
+            total,
+            per_host,
+            per_host_multiplexed,
+            look_ups,
+        },
+    )
 }
 
 proptest! {
@@ -245,6 +272,12 @@ proptest! {
                         pair.release(*which.get(&keys));
                     }
                 }
+                Operation::Leave(which, own_host) => {
+                    if !pair.running.is_empty() {
+                        let keys: Vec<_> = pair.running.keys().copied().collect();
+                        pair.leave(*which.get(&keys), own_host);
+                    }
+                }
                 Operation::ReleaseUnknown(fetch, index) => pair.release(record(fetch, index)),
                 Operation::Withdraw(fetch, index) => pair.withdraw(record(fetch, index)),
                 Operation::HostAnswered(host, multiplexes) => pair.host_answered(host, multiplexes),
@@ -264,7 +297,9 @@ proptest! {
     ) {
         // A connection is a record's where the host does not multiplex; where all do, each record
         // has a host of its own, so that it needs a connection.
-        let mut scheduler = Scheduler::new(Limits { total, per_host: 100, per_host_multiplexed: 1 });
+        let (per_host, per_host_multiplexed) = (100, 1);
+        let mut scheduler =
+            Scheduler::new(Limits { total, per_host, per_host_multiplexed, ..Limits::default() });
         for key in 0..keys {
             // Enough that nobody runs out of records.
             for index in 0..80 {
@@ -311,6 +346,50 @@ fn a_record_blocked_by_its_host_does_not_hold_back_other_hosts() {
     assert_eq!(pair.next(), None);
     pair.release(record(0, 0));
     assert_eq!(pair.next(), Some(record(0, 1)));
+}
+
+#[test]
+fn a_look_up_takes_no_slot_and_holds_back_its_own_host_alone() {
+    let mut pair = Pair::new(one_at_a_time());
+    for index in 0..3 {
+        pair.enqueue(record(0, index), 0);
+    }
+    pair.enqueue(record(0, 3), 1);
+    assert_eq!(pair.next(), Some(record(0, 0)));
+    pair.leave(record(0, 0), true);
+    // The others at that host would only wait for the same answer.
+    assert_eq!(pair.next(), Some(record(0, 3)));
+    pair.release(record(0, 3));
+    assert_eq!(pair.next(), None);
+    // Its answer is there.
+    pair.enqueue(record(0, 0), 0);
+    assert_eq!(pair.next(), Some(record(0, 0)));
+    // A redirect's host says nothing of the first one.
+    pair.leave(record(0, 0), false);
+    assert_eq!(pair.next(), Some(record(0, 1)));
+    pair.release(record(0, 0));
+    pair.release(record(0, 1));
+    pair.drain();
+}
+
+#[test]
+fn look_ups_of_one_storage_key_are_bounded_and_another_key_does_not_wait() {
+    let mut pair = Pair::new(Limits { total: 2, look_ups: 16, ..Limits::default() });
+    // A hundred hosts that nobody knows.
+    for index in 0..100 {
+        pair.enqueue(record(0, index), index as usize);
+    }
+    for index in 0..16 {
+        assert_eq!(pair.next(), Some(record(0, index)));
+        pair.leave(record(0, index), true);
+    }
+    assert_eq!(pair.next(), None);
+    pair.enqueue(record(1, 0), 0);
+    assert_eq!(pair.next(), Some(record(1, 0)));
+    // One is given up, so the next may try.
+    pair.release(record(0, 7));
+    assert_eq!(pair.next(), Some(record(0, 16)));
+    assert_eq!(pair.next(), None);
 }
 
 #[test]

@@ -222,7 +222,14 @@ impl EventLoop {
         self.tasks.shutdown().await;
         let Some(done) = orderly else { return };
         let Self { store, shared, watchers, .. } = self;
-        match shared.runtime().spawn_blocking(move || store.shutdown()).await {
+        // On a thread of its own: the runtime's threads for what blocks may all be busy.
+        let (ended, end) = oneshot::channel();
+        let shut_down = move || ended.send(store.shutdown()).unwrap_or_default();
+        let thread = std::thread::Builder::new().name("bgfetch-closing".into()).spawn(shut_down);
+        if let Err(error) = &thread {
+            tracing::error!(%error, "no thread closes the store in good order");
+        }
+        match end.await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 tracing::error!(%error, "the store could not be closed");

@@ -38,6 +38,7 @@ impl EventLoop {
                 host: &host,
             }),
             Action::Withdraw(record) => self.scheduler.withdraw(record),
+            Action::LeaveSlot(record, host) => self.scheduler.leave(record, &host),
             Action::ReleaseSlot(record) => self.scheduler.release(record),
             Action::StartAttempt { attempt, record, fetch, request, spec } => {
                 self.start_attempt(attempt, record, &fetch, request, spec);

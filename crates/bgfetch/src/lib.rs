@@ -102,6 +102,7 @@ pub use bgfetch_net::hyper::{
     HyperFetcher, HyperFetcherBuilder, Resolve, ServerLimits, SystemResolver,
 };
 pub use bgfetch_net::scheduler::{Limits, Priority};
+pub use bgfetch_net::slot::Slot;
 #[cfg(feature = "sqlite")]
 pub use bgfetch_store::{
     Durability, Options as StoreOptions, SqliteStore, remove_interrupted_copies, sync_path_to,

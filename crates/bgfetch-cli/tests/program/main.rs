@@ -9,6 +9,8 @@ mod control;
 mod disk;
 mod fixture;
 mod get;
+#[cfg(target_os = "linux")]
+mod look_ups;
 mod network;
 mod output;
 mod refusals;

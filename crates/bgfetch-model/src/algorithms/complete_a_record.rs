@@ -39,10 +39,15 @@ impl BackgroundFetch {
         if self.record(index).is_some_and(crate::record::Record::has_everything) {
             return self.body_stored(ctx, index);
         }
+        self.set_state(index, RecordState::Queued(ctx.now.monotonic));
+        self.enqueue(ctx, index);
+    }
+
+    /// Asks the scheduler for a slot.
+    fn enqueue(&self, ctx: &mut Context, index: RecordIndex) {
         let Some(host) = self.record(index).map(|record| HostKey::of(&record.request.url)) else {
             return;
         };
-        self.set_state(index, RecordState::Queued);
         let (record, fetch) = (self.record_key(index), Arc::clone(&self.info));
         ctx.act(Action::Enqueue { record, fetch, host });
     }
@@ -78,7 +83,9 @@ impl BackgroundFetch {
                 }
                 (
                     Some(
-                        RecordState::BackingOff | RecordState::Queued | RecordState::Attempting(_),
+                        RecordState::BackingOff
+                        | RecordState::Queued(_)
+                        | RecordState::Attempting(_),
                     ),
                     Some(reason),
                 ) => {
@@ -114,7 +121,7 @@ impl BackgroundFetch {
             // Step 17.1, only a GET is interrupted in flight (ruling 6).
             RecordState::Attempting(_) if !record.request.is_get() => {}
             RecordState::Attempting(_) => self.stop_attempt(ctx, index, Then::Wait),
-            RecordState::Queued => {
+            RecordState::Queued(_) => {
                 ctx.act(Action::Withdraw(self.record_key(index)));
                 self.wait(index, reason);
             }
@@ -153,7 +160,7 @@ impl BackgroundFetch {
                 self.stop_attempt(ctx, index, Then::Settle(ABORTED, None));
                 return;
             }
-            Some(RecordState::Queued) => ctx.act(Action::Withdraw(key)),
+            Some(RecordState::Queued(_)) => ctx.act(Action::Withdraw(key)),
             Some(RecordState::BeginningUpload) => ctx.act(Action::ReleaseSlot(key)),
             Some(
                 RecordState::Held
@@ -166,18 +173,30 @@ impl BackgroundFetch {
         self.settle_record(ctx, index, ABORTED, None);
     }
 
-    /// The scheduler lets the record run.
+    /// The scheduler lets the record run, or its attempt go on.
     pub(crate) fn slot_granted(&mut self, ctx: &mut Context, index: RecordIndex) {
-        let key = self.record_key(index);
-        match self.record(index) {
-            Some(record) if matches!(record.state, RecordState::Queued) => {
-                if record.request.is_get() {
+        let (key, now) = (self.record_key(index), ctx.now.monotonic);
+        match self.record(index).map(|record| &record.state) {
+            Some(&RecordState::Queued(since)) => {
+                let is_get = self.change(index, |record| {
+                    record.retry.queued(now.since(since));
+                    record.request.is_get()
+                });
+                if is_get == Some(true) {
                     self.start_attempt(ctx, index);
                 } else {
                     // Ruling 28: after a crash this mark says that the request may have left.
                     self.set_state(index, RecordState::BeginningUpload);
                     ctx.store(StoreOp::BeginUpload(key));
                     ctx.after_commit(Effect::UploadBegun(key));
+                }
+            }
+            Some(RecordState::Attempting(attempt)) => {
+                // One that was told to stop gives the slot back when it has.
+                if let Phase::Slot(since) = attempt.phase {
+                    self.change(index, |record| record.retry.queued(now.since(since)));
+                    self.with_attempt(index, |attempt| attempt.phase = Phase::Head);
+                    self.command(ctx, index, AttemptCommand::TakeSlot);
                 }
             }
             _ => ctx.act(Action::ReleaseSlot(key)),
@@ -254,6 +273,17 @@ impl BackgroundFetch {
                 self.change(index, |record| record.uploaded = record.uploaded.max(bytes));
                 self.update_instances(ctx);
             }
+            AttemptEvent::LookUp(host) => {
+                if self.leave_phase(index, |phase| matches!(phase, Phase::Head), Phase::LookUp) {
+                    ctx.act(Action::LeaveSlot(self.record_key(index), host));
+                }
+            }
+            AttemptEvent::NeedSlot => {
+                let slot = Phase::Slot(ctx.now.monotonic);
+                if self.leave_phase(index, |phase| matches!(phase, Phase::LookUp), slot) {
+                    self.enqueue(ctx, index);
+                }
+            }
             AttemptEvent::Head { head, retry_after, multiplexes } => {
                 if let Some(url) = head.url() {
                     let (fetch, host) = (Arc::clone(&self.info), HostKey::of(url));
@@ -278,6 +308,24 @@ impl BackgroundFetch {
                 self.attempt_ended(ctx, index, end);
             }
         }
+    }
+
+    /// Moves the record's attempt to the next phase; false where it is in another one, because it was
+    /// told to stop.
+    fn leave_phase(
+        &mut self,
+        index: RecordIndex,
+        is_in: impl FnOnce(&Phase) -> bool,
+        next: Phase,
+    ) -> bool {
+        let moved = self.with_attempt(index, |attempt| {
+            let moves = is_in(&attempt.phase);
+            if moves {
+                attempt.phase = next;
+            }
+            moves
+        });
+        moved == Some(true)
     }
 
     fn bytes_stored(&mut self, ctx: &mut Context, index: RecordIndex, stored: u64) {

@@ -73,6 +73,12 @@ impl Retry {
         self.first_failure = None;
     }
 
+    /// The record waited for its turn so long: that time is not the server's either, but what it had
+    /// spent before stays spent.
+    pub(crate) fn queued(&mut self, waited: Duration) {
+        self.first_failure = self.first_failure.map(|first| first.after(waited));
+    }
+
     /// The delay before the next try, or none when the record has had its tries.
     pub(crate) fn next(
         &mut self,

@@ -30,4 +30,6 @@ mod retry;
 #[cfg(test)]
 mod settling;
 #[cfg(test)]
+mod slots;
+#[cfg(test)]
 mod unregister;

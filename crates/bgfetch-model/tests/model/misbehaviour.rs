@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use bgfetch_model::response::{FailureReason, RecordResult};
 
-use crate::world::origin::{Plan, Ranges, Resource};
+use crate::world::origin::{Name, Plan, Ranges, Resource};
 use crate::world::{World, post};
 
 /// No policy allows more attempts on a record of the lengths below.
@@ -38,6 +38,7 @@ prop_compose! {
         length in 0..60u64,
         flags: [bool; 3],
         restless in prop::bool::weighted(0.1),
+        slow_name in prop::bool::weighted(0.3),
         ranges in ranges(),
         plans in prop::collection::vec(plan(), 0..5),
         always in plan(),
@@ -50,6 +51,7 @@ prop_compose! {
             coded,
             ranges,
             restless,
+            name: if slow_name { Name::Slow } else { Name::Known },
             plans: plans.into(),
             always,
             ..Resource::default()

@@ -1,7 +1,7 @@
-//! From a URL to a connection: name look-up, TCP, TLS, all within one time limit.
+//! From addresses to a connection: TCP and TLS within one time limit.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -13,51 +13,15 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore};
-use thiserror::Error;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
 use super::exchange::Exchange;
+use super::lookups::{Lookups, NotResolved};
+use super::partition::Partition;
 use super::watched::Watched;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-/// Looks host names up.
-pub trait Resolve: Send + Sync + 'static {
-    /// The addresses of `host`, the preferred ones first.
-    fn resolve(&self, host: &str) -> BoxFuture<'static, io::Result<Vec<IpAddr>>>;
-
-    /// The port where `host` is reached by URLs that name none, as an
-    /// [HTTPS record](https://www.rfc-editor.org/rfc/rfc9460) of the DNS can tell. By default, and
-    /// where there is none, the port of the URL's scheme.
-    fn port(&self, _host: &str) -> Option<u16> {
-        None
-    }
-}
-
-/// The system's resolver, except that
-/// [`localhost`](https://www.w3.org/TR/secure-contexts/#localhost) always means this machine.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SystemResolver;
-
-impl Resolve for SystemResolver {
-    fn resolve(&self, host: &str) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
-        let host = host.to_owned();
-        Box::pin(async move {
-            if is_localhost(&host) {
-                return Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
-            }
-            let addresses = tokio::net::lookup_host((host.as_str(), 0)).await?;
-            Ok(addresses.map(|address| address.ip()).collect())
-        })
-    }
-}
-
-fn is_localhost(host: &str) -> bool {
-    let host = host.strip_suffix('.').unwrap_or(host);
-    host.eq_ignore_ascii_case("localhost")
-        || host.rsplit_once('.').is_some_and(|(_, last)| last.eq_ignore_ascii_case("localhost"))
-}
 
 /// Trusts the system's root certificates.
 pub(super) fn default_tls() -> Result<ClientConfig, rustls::Error> {
@@ -79,19 +43,6 @@ pub(super) fn default_tls() -> Result<ClientConfig, rustls::Error> {
     Ok(config)
 }
 
-/// How connections are made.
-pub(super) struct ConnectSettings {
-    pub(super) resolver: Arc<dyn Resolve>,
-    /// How long name look-up, TCP and TLS handshake may take together.
-    pub(super) limit: Duration,
-}
-
-impl Default for ConnectSettings {
-    fn default() -> Self {
-        Self { resolver: Arc::new(SystemResolver), limit: Duration::from_secs(30) }
-    }
-}
-
 /// Opens connections for one pool.
 #[derive(Clone)]
 pub(super) struct Connector {
@@ -104,16 +55,17 @@ pub(super) struct Connector {
 impl Connector {
     pub(super) fn new(
         mut tls: ClientConfig,
-        settings: &ConnectSettings,
+        lookups: Arc<Lookups>,
+        partition: Partition,
+        limit: Duration,
         informational: usize,
         exchange: Exchange,
     ) -> Self {
-        let limit = settings.limit;
-        let mut http = HttpConnector::new_with_resolver(Resolver(Arc::clone(&settings.resolver)));
+        let mut http = HttpConnector::new_with_resolver(Resolver { lookups, partition });
         http.enforce_http(false);
         http.set_nodelay(true);
         // Shared among a host's addresses, so that one that does not answer leaves time for the
-        // next; the limit below also covers name look-up and TLS.
+        // next; the limit below also covers TLS.
         http.set_connect_timeout(Some(limit));
         // The builder insists on choosing the protocols itself.
         tls.alpn_protocols.clear();
@@ -159,14 +111,12 @@ impl Service<Uri> for Connector {
     }
 }
 
-/// A host name could not be resolved.
-#[derive(Debug, Error)]
-#[error("the name could not be resolved: {0}")]
-pub(super) struct NotResolved(io::Error);
-
-/// [`Resolve`] as the connector wants it.
+/// [`Lookups`] as the connector wants them, for one partition.
 #[derive(Clone)]
-struct Resolver(Arc<dyn Resolve>);
+struct Resolver {
+    lookups: Arc<Lookups>,
+    partition: Partition,
+}
 
 impl Service<Name> for Resolver {
     type Response = std::vec::IntoIter<SocketAddr>;
@@ -178,28 +128,19 @@ impl Service<Name> for Resolver {
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
-        let resolving = self.0.resolve(name.as_str());
-        // In place of 0, and where the URL names one, the connector fills in the URL's.
-        let port = self.0.port(name.as_str()).unwrap_or_default();
+        // The fetch looked it up just before; where that was forgotten since, it is asked again.
+        let known = self.lookups.known(&self.partition, name.as_str());
+        let resolver = Arc::clone(&self.lookups.resolver);
         Box::pin(async move {
-            let addresses = resolving.await.map_err(NotResolved)?.into_iter();
-            let addresses: Vec<_> = addresses.map(|ip| SocketAddr::new(ip, port)).collect();
+            let addresses = match known {
+                Some(known) => known.to_vec(),
+                None => resolver.resolve(name.as_str()).await?,
+            };
+            // In place of 0, and where the URL names one, the connector fills in the URL's.
+            let port = resolver.port(name.as_str()).unwrap_or_default();
+            let addresses: Vec<_> =
+                addresses.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
             Ok(addresses.into_iter())
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_localhost;
-
-    #[test]
-    fn localhost_and_its_subdomains_are_this_machine() {
-        for host in ["localhost", "LOCALHOST.", "a.localhost", "a.b.localhost."] {
-            assert!(is_localhost(host), "{host}");
-        }
-        for host in ["localhost.test", "notlocalhost", "localhost..", ""] {
-            assert!(!is_localhost(host), "{host}");
-        }
     }
 }

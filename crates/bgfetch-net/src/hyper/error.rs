@@ -6,8 +6,8 @@ use std::io;
 use bgfetch_model::attempt::FaultKind;
 use hyper_util::client::legacy;
 
-use super::connect::NotResolved;
 use super::exchange::Exchange;
+use super::lookups::NotResolved;
 use super::tls_error;
 use crate::fetcher::FetchError;
 
@@ -19,6 +19,11 @@ pub(super) fn blocked(sent: bool, cause: impl Into<Box<dyn Error + Send + Sync>>
 /// The server broke HTTP or a limit.
 pub(super) fn protocol(cause: impl Into<Box<dyn Error + Send + Sync>>) -> FetchError {
     FetchError::new(FaultKind::Protocol, true, cause)
+}
+
+/// The host of a request has no address. `sent` as for [`from_client`].
+pub(super) fn not_resolved(cause: NotResolved, sent: bool) -> FetchError {
+    FetchError::new(FaultKind::NoRoute, sent, cause)
 }
 
 /// A failure before the response's head. `sent` tells whether an earlier request of the same

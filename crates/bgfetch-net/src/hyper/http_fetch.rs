@@ -15,11 +15,14 @@ use http::Request;
 use hyper_util::client::legacy;
 use parking_lot::Mutex;
 use tokio::time::Instant;
+use url::Host;
 
 use super::decode::Coding;
 use super::exchange::Exchange;
 use super::limits::ServerLimits;
+use super::lookups::Lookups;
 use super::network_fetch::{NoResponse, Received, network_fetch};
+use super::partition::Partition;
 use super::pools::Pools;
 use super::upload::UploadBody;
 use super::{decode, error, headers};
@@ -34,6 +37,7 @@ use crate::fetcher::{FetchError, FetchRequest, FetchResponse};
 
 /// What fetches have in common, the running ones included when the network changes.
 pub(super) struct Network {
+    pub(super) lookups: Arc<Lookups>,
     pub(super) pools: Pools,
     pub(super) cookies: Option<Arc<dyn CookieStore>>,
     pub(super) preflights: Mutex<PreflightCache>,
@@ -49,6 +53,12 @@ pub(super) async fn http_fetch(
     let mut hop = Hop::first(&request.request);
     let fetch = HttpFetch { network, request };
     let fetched = fetch.follow(&mut hop).await;
+    if fetched.is_err()
+        && let Some(Host::Domain(name)) = hop.url.host()
+    {
+        // Its addresses may be what was wrong.
+        fetch.network.lookups.forget(Partition::of(&fetch.request), name);
+    }
     // Main fetch: after a network error a server is asked again what it allows.
     if fetched.is_err()
         && let Principal::Page(page) = &*fetch.request.principal
@@ -71,6 +81,7 @@ impl HttpFetch {
             let sent = hop.redirect_count() > 0;
             main_fetch::check(&self.request.request, &self.request.principal, hop)
                 .map_err(|cause| error::blocked(sent, cause))?;
+            self.look_up(hop, sent).await?;
             let approved = self.preflight(hop).await?;
             // How far an upload comes tells of a server that has not approved yet.
             match hop.tainting {
@@ -103,6 +114,15 @@ impl HttpFetch {
         let is_kept = self.network.cookies.is_some()
             && credentials::included(&fetch.request, &fetch.principal, hop);
         headers::first_cookie_name(received.header_map()).filter(|_| !is_kept)
+    }
+
+    /// [Resolves](https://fetch.spec.whatwg.org/#resolve-an-origin) the host of `hop`.
+    async fn look_up(&self, hop: &Hop, sent: bool) -> Result<(), FetchError> {
+        let Some(Host::Domain(name)) = hop.url.host() else { return Ok(()) };
+        let (partition, key) = (Partition::of(&self.request), &self.request.storage_key);
+        let look_up = self.network.lookups.look_up(partition, key, name);
+        let found = self.request.slot.look_up(&hop.url, look_up).await;
+        found.map_err(|cause| error::not_resolved(cause, sent))
     }
 
     /// [HTTP-network-or-cache fetch](https://fetch.spec.whatwg.org/#concept-http-network-or-cache-fetch)

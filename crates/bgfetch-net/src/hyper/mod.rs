@@ -14,9 +14,12 @@ mod framing_lines;
 mod headers;
 mod http_fetch;
 mod limits;
+mod lookups;
 mod members;
 mod network_fetch;
+mod partition;
 mod pools;
+mod resolve;
 mod tls_error;
 mod upload;
 mod watched;
@@ -28,11 +31,11 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use rustls::ClientConfig;
 
-use self::connect::ConnectSettings;
-pub use self::connect::{Resolve, SystemResolver};
 use self::http_fetch::Network;
 pub use self::limits::ServerLimits;
+use self::lookups::Lookups;
 use self::pools::Pools;
+pub use self::resolve::{Resolve, SystemResolver};
 use crate::fetch::cookies::CookieStore;
 use crate::fetcher::{FetchError, FetchRequest, FetchResponse, Fetcher};
 
@@ -45,7 +48,8 @@ pub struct HyperFetcher(Arc<Network>);
 /// Configures a [`HyperFetcher`].
 pub struct HyperFetcherBuilder {
     tls: Option<ClientConfig>,
-    connect: ConnectSettings,
+    resolver: Arc<dyn Resolve>,
+    connect_limit: Duration,
     cookies: Option<Arc<dyn CookieStore>>,
     user_agent: String,
     limits: ServerLimits,
@@ -67,14 +71,14 @@ impl HyperFetcherBuilder {
     /// Looks host names up with `resolver`; [`SystemResolver`] by default.
     #[must_use]
     pub fn resolver(mut self, resolver: impl Resolve) -> Self {
-        self.connect.resolver = Arc::new(resolver);
+        self.resolver = Arc::new(resolver);
         self
     }
 
-    /// How long name look-up, TCP and TLS handshake may take together; 30 s by default.
+    /// How long the name look-up may take, and then TCP and TLS handshake together; 30 s by default.
     #[must_use]
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
-        self.connect.limit = limit;
+        self.connect_limit = limit;
         self
     }
 
@@ -110,8 +114,10 @@ impl HyperFetcherBuilder {
             Some(config) => config,
             None => connect::default_tls()?,
         };
+        let lookups = Arc::new(Lookups::new(self.resolver, self.connect_limit));
         Ok(HyperFetcher(Arc::new(Network {
-            pools: Pools::new(tls, self.connect, self.limits),
+            pools: Pools::new(Arc::clone(&lookups), tls, self.connect_limit, self.limits),
+            lookups,
             cookies: self.cookies,
             preflights: Mutex::default(),
             user_agent: self.user_agent,
@@ -126,7 +132,8 @@ impl HyperFetcher {
     pub fn builder() -> HyperFetcherBuilder {
         HyperFetcherBuilder {
             tls: None,
-            connect: ConnectSettings::default(),
+            resolver: Arc::new(SystemResolver),
+            connect_limit: Duration::from_secs(30),
             cookies: None,
             user_agent: concat!("bgfetch/", env!("CARGO_PKG_VERSION")).into(),
             limits: ServerLimits::default(),
@@ -150,8 +157,10 @@ impl Fetcher for HyperFetcher {
         Box::pin(http_fetch::http_fetch(Arc::clone(&self.0), request))
     }
 
-    /// Forgets the connections. Fetches that run keep theirs until they end.
+    /// Forgets the connections and the answers of look-ups. Fetches that run keep their connections
+    /// until they end.
     fn network_changed(&self) {
+        self.0.lookups.clear();
         self.0.pools.clear();
     }
 }

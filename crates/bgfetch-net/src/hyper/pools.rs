@@ -4,8 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bgfetch_model::ids::StorageKey;
-use bgfetch_model::policy::Principal;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use parking_lot::Mutex;
@@ -14,9 +12,11 @@ use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::sign::CertifiedKey;
 use url::{Origin, Url};
 
-use super::connect::{ConnectSettings, Connector};
+use super::connect::Connector;
 use super::exchange::Exchange;
 use super::limits::ServerLimits;
+use super::lookups::Lookups;
+use super::partition::Partition;
 use super::upload::UploadBody;
 use crate::fetcher::FetchRequest;
 
@@ -48,30 +48,42 @@ const TLS_SESSIONS: usize = 32;
 const MAX_HTTP1: usize = 256;
 
 /// What two requests must have in common to share a connection or a TLS session, beside what is
-/// requested: Fetch's [network partition key](https://fetch.spec.whatwg.org/#network-partition-key),
-/// and whether credentials are included.
+/// requested: the partition, and whether credentials are included.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct PoolKey {
-    /// None is the user.
-    partition: Option<StorageKey>,
+    partition: Partition,
     credentials: bool,
     exchange: Exchange,
 }
 
 /// The connections of all fetches.
 pub(super) struct Pools {
-    settings: ConnectSettings,
+    lookups: Arc<Lookups>,
     tls: ClientConfig,
+    connect_limit: Duration,
     limits: ServerLimits,
     /// The one used last at the end.
     pools: Mutex<Vec<(PoolKey, HttpClient)>>,
     /// The origins that require HTTP/1.1, each in its partition; the one noted last at the end.
-    http1: Mutex<Vec<(Option<StorageKey>, Origin)>>,
+    http1: Mutex<Vec<(Partition, Origin)>>,
 }
 
 impl Pools {
-    pub(super) fn new(tls: ClientConfig, settings: ConnectSettings, limits: ServerLimits) -> Self {
-        Self { settings, tls, limits, pools: Mutex::default(), http1: Mutex::default() }
+    /// A connection may take as long as `connect_limit`, the look-up not counted.
+    pub(super) fn new(
+        lookups: Arc<Lookups>,
+        tls: ClientConfig,
+        connect_limit: Duration,
+        limits: ServerLimits,
+    ) -> Self {
+        Self {
+            lookups,
+            tls,
+            connect_limit,
+            limits,
+            pools: Mutex::default(),
+            http1: Mutex::default(),
+        }
     }
 
     /// The client for one request of a fetch. Those without credentials, preflights among them, go
@@ -82,7 +94,7 @@ impl Pools {
         credentials: bool,
         exchange: Exchange,
     ) -> HttpClient {
-        self.get(PoolKey { partition: partition(fetch), credentials, exchange })
+        self.get(PoolKey { partition: Partition::of(fetch), credentials, exchange })
     }
 
     /// As [`client`](Self::client), with no connection yet, and keeping none.
@@ -92,12 +104,12 @@ impl Pools {
         credentials: bool,
         exchange: Exchange,
     ) -> HttpClient {
-        self.make(&PoolKey { partition: partition(fetch), credentials, exchange }, 0)
+        self.make(&PoolKey { partition: Partition::of(fetch), credentials, exchange }, 0)
     }
 
     /// How to ask `url`'s host first.
     pub(super) fn exchange(&self, fetch: &FetchRequest, url: &Url) -> Exchange {
-        let (partition, origin) = (partition(fetch), url.origin());
+        let (partition, origin) = (Partition::of(fetch), url.origin());
         let http1 = self.http1.lock();
         let requires_http1 = http1.iter().any(|it| it.0 == partition && it.1 == origin);
         if requires_http1 { Exchange::Http1 } else { Exchange::Usual }
@@ -106,7 +118,7 @@ impl Pools {
     /// Notes that `url`'s host requires HTTP/1.1.
     pub(super) fn require_http1(&self, fetch: &FetchRequest, url: &Url) {
         let mut http1 = self.http1.lock();
-        http1.push((partition(fetch), url.origin()));
+        http1.push((Partition::of(fetch), url.origin()));
         if http1.len() > MAX_HTTP1 {
             http1.remove(0);
         }
@@ -132,8 +144,14 @@ impl Pools {
 
     /// A client without connections, which keeps at most so many idle ones of each host.
     fn make(&self, key: &PoolKey, idle: usize) -> HttpClient {
-        let (tls, informational) = (self.tls_for(key), self.limits.informational);
-        let connector = Connector::new(tls, &self.settings, informational, key.exchange);
+        let connector = Connector::new(
+            self.tls_for(key),
+            Arc::clone(&self.lookups),
+            key.partition.clone(),
+            self.connect_limit,
+            self.limits.informational,
+            key.exchange,
+        );
         client(connector, &self.limits, key.exchange == Exchange::Tolerant, idle)
     }
 
@@ -151,14 +169,6 @@ impl Pools {
             tls.client_auth_cert_resolver = Arc::new(NoCertificate);
         }
         tls
-    }
-}
-
-/// The part that a fetch's connections belong to; none is the user.
-fn partition(fetch: &FetchRequest) -> Option<StorageKey> {
-    match *fetch.principal {
-        Principal::User => None,
-        Principal::Page(_) => Some(fetch.storage_key.clone()),
     }
 }
 
@@ -212,12 +222,15 @@ impl ResolvesClientCert for NoCertificate {
 
 #[cfg(test)]
 mod tests {
+    use bgfetch_model::ids::StorageKey;
+
     use super::*;
     use crate::hyper::connect;
+    use crate::hyper::resolve::SystemResolver;
 
     fn key(partition: usize, credentials: bool) -> PoolKey {
         PoolKey {
-            partition: Some(StorageKey(partition.to_string())),
+            partition: Partition::Site(StorageKey(partition.to_string())),
             credentials,
             exchange: Exchange::Usual,
         }
@@ -225,11 +238,9 @@ mod tests {
 
     #[tokio::test]
     async fn the_parts_are_bounded_and_the_longest_unused_goes() {
-        let pools = Pools::new(
-            connect::default_tls().unwrap(),
-            ConnectSettings::default(),
-            ServerLimits::default(),
-        );
+        let (tls, limit) = (connect::default_tls().unwrap(), Duration::from_secs(1));
+        let lookups = Arc::new(Lookups::new(Arc::new(SystemResolver), limit));
+        let pools = Pools::new(lookups, tls, limit, ServerLimits::default());
         for n in 0..MAX_POOLS {
             pools.get(key(n, true));
         }

@@ -45,10 +45,13 @@ pub struct Limits {
     /// streams that servers should at least allow
     /// ([RFC 9113, 6.5.2](https://www.rfc-editor.org/rfc/rfc9113#section-6.5.2)).
     pub per_host_multiplexed: u32,
+    /// Records of one storage key whose host's name is being looked up; 32 by default. They hold no
+    /// slot, and while there are so many no other record of the storage key starts.
+    pub look_ups: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { total: 16, per_host: 6, per_host_multiplexed: 100 }
+        Self { total: 16, per_host: 6, per_host_multiplexed: 100, look_ups: 32 }
     }
 }

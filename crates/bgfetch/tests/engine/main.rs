@@ -14,6 +14,7 @@ mod failures;
 mod integrity;
 mod lifecycle;
 mod limits;
+mod look_ups;
 mod mortal;
 mod order;
 mod pauses;

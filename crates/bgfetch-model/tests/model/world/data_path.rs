@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bgfetch_model::attempt::{AttemptCommand, AttemptEnd, AttemptEvent, AttemptSpec, FaultKind};
-use bgfetch_model::ids::{BodyKey, RecordKey};
+use bgfetch_model::ids::{BodyKey, HostKey, RecordKey};
 use bgfetch_model::request::Request;
 
-use super::origin::{Answer, BodyEnd, Origin, fault};
+use super::origin::{Answer, BodyEnd, Name, Origin, fault};
 use super::store::Store;
 
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub(crate) struct Attempt {
 
 #[derive(Debug)]
 enum Phase {
+    LookingUp(Option<Name>),
+    AwaitingSlot,
     Connecting { uploaded: u64 },
     Judged(Answer),
     Receiving(Receiving),
@@ -60,7 +62,7 @@ impl Attempt {
             reports: VecDeque::new(),
             chunk,
             sent: false,
-            phase: Phase::Connecting { uploaded: 0 },
+            phase: Phase::LookingUp(None),
         }
     }
 
@@ -79,6 +81,8 @@ impl Attempt {
     /// Whether it could do something now.
     pub(crate) fn can_work(&self, network: bool) -> bool {
         let by_itself = match &self.phase {
+            Phase::LookingUp(name) => !network || *name != Some(Name::Dead),
+            Phase::AwaitingSlot => !network,
             Phase::Connecting { .. } => true,
             Phase::Judged(answer) => answer.end == BodyEnd::LoseHead,
             Phase::Receiving(receiving) => {
@@ -98,13 +102,31 @@ impl Attempt {
         if let Some(command) = self.commands.pop_front() {
             return self.obey(command, store);
         }
+        let is_known = origin.name(&self.request) == Name::Known;
+        if matches!(self.phase, Phase::LookingUp(None)) && network && is_known {
+            self.phase = Phase::Connecting { uploaded: 0 };
+        }
         match &mut self.phase {
             Phase::Over => {}
             _ if !network => {
-                let unsent = matches!(self.phase, Phase::Connecting { uploaded: 0 });
-                let kind = if unsent { FaultKind::Unreachable } else { FaultKind::Interrupted };
+                let kind = match self.phase {
+                    Phase::LookingUp(_) => FaultKind::NoRoute,
+                    Phase::AwaitingSlot | Phase::Connecting { uploaded: 0 } => {
+                        FaultKind::Unreachable
+                    }
+                    _ => FaultKind::Interrupted,
+                };
                 self.end(AttemptEnd::Failed(fault(kind, self.sent)));
             }
+            Phase::LookingUp(looked_up @ None) => {
+                *looked_up = Some(origin.name(&self.request));
+                self.reports.push_back(AttemptEvent::LookUp(HostKey::of(&self.request.url)));
+            }
+            Phase::LookingUp(Some(_)) => {
+                self.reports.push_back(AttemptEvent::NeedSlot);
+                self.phase = Phase::AwaitingSlot;
+            }
+            Phase::AwaitingSlot => {}
             Phase::Connecting { uploaded } => {
                 let length = self.request.body_length.unwrap_or(0);
                 if *uploaded < length {
@@ -153,6 +175,8 @@ impl Attempt {
                     held_back: false,
                 })
             }
+            (AttemptCommand::TakeSlot, Phase::AwaitingSlot) => Phase::Connecting { uploaded: 0 },
+            (AttemptCommand::TakeSlot, phase) => panic!("given a slot in {phase:?}"),
             (AttemptCommand::Receive { .. }, phase) => panic!("told to receive in {phase:?}"),
             (AttemptCommand::Cancel, phase) => {
                 self.phase = phase;

@@ -106,6 +106,7 @@ impl World {
     /// No record holds or wants a slot.
     pub(crate) fn assert_slots_free(&self) {
         assert!(self.running.is_empty(), "a slot leaked");
+        assert!(self.looking_up.is_empty(), "a record still looks a host up");
         assert!(self.queued.is_empty(), "a record still waits for a slot");
     }
 

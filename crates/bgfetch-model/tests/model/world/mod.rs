@@ -101,6 +101,8 @@ pub(crate) struct World {
     pub(crate) slots: usize,
     queued: BTreeSet<RecordKey>,
     running: BTreeSet<RecordKey>,
+    /// The records that left their slots to look a host up.
+    looking_up: BTreeSet<RecordKey>,
     calls: BTreeMap<CallId, Waiting>,
     bodies: BTreeMap<CallId, Vec<u64>>,
     /// The bodies that are to be verified.
@@ -177,6 +179,7 @@ impl World {
             slots: 6,
             queued: BTreeSet::new(),
             running: BTreeSet::new(),
+            looking_up: BTreeSet::new(),
             calls: BTreeMap::new(),
             bodies: BTreeMap::new(),
             verifications: BTreeSet::new(),
@@ -424,6 +427,7 @@ impl World {
         self.attempts.clear();
         self.queued.clear();
         self.running.clear();
+        self.looking_up.clear();
         self.calls.clear();
         self.verifications.clear();
         self.callers.clear();
@@ -465,11 +469,19 @@ impl World {
             }
             Action::Enqueue { record, .. } => {
                 assert!(!self.running.contains(record), "{record} holds a slot");
+                self.looking_up.remove(record);
                 assert!(self.queued.insert(*record), "{record} is queued");
             }
             Action::Withdraw(record) => assert!(self.queued.remove(record), "{record} not queued"),
-            Action::ReleaseSlot(record) => {
+            Action::LeaveSlot(record, _) => {
                 assert!(self.running.remove(record), "{record} holds no slot");
+                self.looking_up.insert(*record);
+            }
+            Action::ReleaseSlot(record) => {
+                let places = [&mut self.running, &mut self.looking_up, &mut self.queued];
+                let held =
+                    places.into_iter().filter_map(|place| place.remove(record).then_some(()));
+                assert_eq!(held.count(), 1, "{record} holds no slot");
             }
             Action::StartAttempt { attempt, record, request, spec, .. } => {
                 assert!(self.running.contains(record), "{record} holds no slot");

@@ -22,6 +22,7 @@ pub(crate) struct Resource {
     /// Whether its full responses are content-coded, unless identity is asked for.
     pub(crate) coded: bool,
     pub(crate) ranges: Ranges,
+    pub(crate) name: Name,
     /// Another representation, a little longer, for every request.
     pub(crate) restless: bool,
     /// What happens to the next attempts, one each, and then to all further ones.
@@ -29,6 +30,17 @@ pub(crate) struct Resource {
     pub(crate) always: Plan,
     /// What was asked for.
     pub(crate) seen: Vec<AttemptSpec>,
+}
+
+/// How the name of a resource's host is looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Name {
+    /// It is known.
+    Known,
+    /// The attempt does something else meanwhile.
+    Slow,
+    /// No answer ever comes.
+    Dead,
 }
 
 /// How a resource answers a range.
@@ -101,6 +113,7 @@ impl Default for Resource {
             content_length: true,
             coded: false,
             ranges: Ranges::Honoured,
+            name: Name::Known,
             restless: false,
             plans: VecDeque::new(),
             always: Plan::Serve,
@@ -118,6 +131,10 @@ pub(crate) fn fault(kind: FaultKind, sent: bool) -> Fault {
 pub(crate) struct Origin(pub(crate) BTreeMap<Url, Resource>);
 
 impl Origin {
+    pub(crate) fn name(&self, request: &Request) -> Name {
+        self.0.get(&request.url).map_or(Name::Known, |resource| resource.name)
+    }
+
     pub(crate) fn respond(
         &mut self,
         request: &Request,
