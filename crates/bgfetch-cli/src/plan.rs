@@ -12,7 +12,7 @@ use crate::file_names::{FileNames, file_name};
 use crate::text::io_reason;
 
 /// The user's part of a storage key: all of the program's fetches are one user's.
-const STORAGE_KEY: &str = "bgfetch-cli";
+pub(crate) const STORAGE_KEY: &str = "bgfetch-cli";
 
 /// The most characters of a file name in a default id.
 const ID_STEM: usize = 40;

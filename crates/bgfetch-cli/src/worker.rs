@@ -191,3 +191,58 @@ fn failed(record: &BackgroundFetchRecord, reason: FailureReason) -> FailedRecord
         reason,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bgfetch::mock::{Behaviour, ScriptedHost};
+    use bgfetch::{FetchOptions, Principal, StorageKey, StoreOptions};
+    use bgfetch_store::recording::Recorder;
+    use bgfetch_testkit::{Origin, Resource};
+
+    use super::*;
+    use crate::plan::STORAGE_KEY;
+
+    #[tokio::test]
+    async fn what_is_told_as_saved_is_left_by_a_loss_of_power() {
+        let (base, origin) = (tempfile::tempdir().unwrap(), Origin::start());
+        let out = base.path().join("out");
+        std::fs::create_dir(&out).unwrap();
+        let files = [("a", Resource::new(1, 50_000)), ("b", Resource::new(2, 10))];
+        for (name, resource) in &files {
+            origin.serve(format!("/{name}"), resource.clone());
+        }
+
+        let recorder = Recorder::new(base.path());
+        let lent = Arc::new(SetOnce::new());
+        let (worker, mut told) = Worker::new(Arc::clone(&lent));
+        let options = StoreOptions::default().file_system(recorder.clone());
+        let engine = Engine::builder().directory_with(base.path().join("store"), options);
+        // The moment at which the handler is about to end: the store's own is deleted later.
+        let (moments, mut ended) = mpsc::unbounded_channel();
+        let moment = recorder.clone();
+        let host = ScriptedHost::new([Behaviour::run(move |event| {
+            let (worker, moments, moment) = (worker.clone(), moments.clone(), moment.clone());
+            async move {
+                worker.dispatch(event).await.unwrap();
+                moments.send(moment.now()).unwrap();
+                Ok(())
+            }
+        })]);
+        let engine = engine.worker_host(host).open().unwrap();
+        lent.set(engine.clone()).unwrap();
+        let scope = Url::from_directory_path(&out).unwrap();
+        let registration = engine.register(StorageKey(STORAGE_KEY.into()), scope).await.unwrap();
+        let manager = registration.background_fetch().acting_for(Principal::User);
+        let urls = ["/a", "/b"].map(|path| origin.url(path));
+        manager.fetch("files", urls, FetchOptions::default()).await.unwrap();
+
+        let delivery = told.recv().await.unwrap();
+        assert!(matches!(delivery.what, Delivered::Written(_)), "{:?}", delivery.what);
+        let image = tempfile::tempdir().unwrap();
+        recorder.image(ended.recv().await.unwrap(), image.path(), || false);
+        for (name, resource) in files {
+            resource.matches_file(image.path().join("out").join(name)).unwrap();
+        }
+        engine.shutdown().await.unwrap();
+    }
+}

@@ -100,7 +100,12 @@ impl CacheStore {
     /// When the folder cannot be used, or another store has it open.
     pub fn open(folder: &Path) -> Result<Self, CacheError> {
         let bodies = folder.join("bodies");
-        std::fs::create_dir_all(&bodies).map_err(|error| CacheError::file(&bodies, error))?;
+        if !bodies.exists() {
+            let failed = |error| CacheError::file(&bodies, error);
+            std::fs::create_dir_all(&bodies).map_err(failed)?;
+            // What is put into caches is synced, and would be lost with the name of their folder.
+            bgfetch::sync_path_to(&bodies).map_err(failed)?;
+        }
         let mut sql = schema::open(&folder.join(DATABASE))?;
         let next = database::recover(&mut sql, &bodies)?;
         let state = State {
