@@ -1,4 +1,4 @@
-//! Reaching a store: by opening it, or through the process that has it open.
+//! Access to a store: by opening it, or through the process that has it open.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -9,13 +9,13 @@ use crate::control::client;
 use crate::control::protocol::{Request, Response};
 use crate::exit::Failure;
 
-/// How long to wait for a store that is being opened or closed by somebody else.
+/// How long to wait while another process opens or closes the store.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
 
-/// The pause between two tries.
+/// The time between two attempts.
 pub(crate) const INTERVAL: Duration = Duration::from_millis(50);
 
-/// Who has the store.
+/// Who has the store open.
 pub(crate) enum Access {
     /// This process.
     Ours(Engine),
@@ -27,7 +27,7 @@ pub(crate) enum Access {
     },
 }
 
-/// The store's directory: the one that was given, or the user's.
+/// The store's directory: the given one, or the user's default.
 pub(crate) fn directory(given: Option<PathBuf>) -> Result<PathBuf, Failure> {
     given.or_else(user_directory).ok_or_else(|| {
         Failure("--store is needed: there is neither XDG_DATA_HOME nor a home directory".into())
@@ -43,14 +43,13 @@ fn user_directory() -> Option<PathBuf> {
     Some(data.join("bgfetch"))
 }
 
-/// An engine's builder with the choices of this program.
+/// An engine's builder with this program's settings.
 pub(crate) fn builder(directory: &Path) -> Builder {
     Engine::builder()
         .directory(directory)
         .configure(|config| {
-            // A page wants to hear soon that a server cannot be reached. A user who looks on and
-            // can press Ctrl-C would rather have the server's restart not cost the files that were
-            // not begun.
+            // A page wants to know soon that a server cannot be reached. A user can press Ctrl-C, and
+            // prefers that a restart of the server does not fail the files that were not started.
             let never_reached = &mut config.retry.never_reached;
             never_reached.retries = u32::MAX;
             never_reached.cap = Duration::from_secs(3);
@@ -63,7 +62,7 @@ pub(crate) fn builder(directory: &Path) -> Builder {
         })
 }
 
-/// Makes the store's directory where it is missing, for the user alone.
+/// Creates the store's directory if it is missing, with access for the user only.
 #[cfg(feature = "js")]
 pub(crate) fn make_private(directory: &Path) -> Result<(), Failure> {
     let mut builder = std::fs::DirBuilder::new();
@@ -73,11 +72,11 @@ pub(crate) fn make_private(directory: &Path) -> Result<(), Failure> {
     made.map_err(|error| Failure(format!("cannot make {}: {error}", directory.display())))
 }
 
-/// Opens the store, or puts a request to the process that has it.
+/// Opens the store, or sends a request to the process that has it open.
 ///
 /// # Errors
 ///
-/// The store cannot be opened; or another process has it and takes no requests.
+/// The store cannot be opened, or another process has it open and accepts no requests.
 pub(crate) async fn open_or_ask(
     directory: &Path,
     mut builder: impl FnMut() -> Builder,

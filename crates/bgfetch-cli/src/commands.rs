@@ -1,5 +1,5 @@
-//! What each command does. All but `get` are one request to a store, live or stopped, and its
-//! answer.
+//! Runs each command. All but `get` send one request to a store, whether or not a process is using it,
+//! and print the response.
 
 use std::path::Path;
 
@@ -42,7 +42,7 @@ pub(crate) async fn run(command: args::Command) -> Result<Outcome, Failure> {
     print(&directory, command, response, json)
 }
 
-/// Puts the request to the store's owner, or carries it out where there is none.
+/// Sends the request to the store's owner, or carries it out if there is none.
 async fn ask(directory: &Path, request: &Request) -> Result<Response, Failure> {
     if !SqliteStore::exists(directory)? {
         // Looking at a store does not make one.
@@ -64,13 +64,13 @@ async fn ask(directory: &Path, request: &Request) -> Result<Response, Failure> {
     }
 }
 
-/// Carries a request out on a store that nobody is at work on.
+/// Carries out a request on a store that no other process uses.
 async fn carry_out(engine: &Engine, request: &Request) -> Result<Response, Failure> {
     let mut observer = engine.observe().await?;
     let ui = engine.ui();
     let mut response = execute(&ui, request.clone(), false).await;
     if let (Command::Abort, Response::Done { id, pending }) = (request.command, &mut response) {
-        // To free the disk is what an abort is for at times, so it does not wait for the next run.
+        // The user may abort it to free the disk, so this does not wait for the next run.
         let jobs = ui.jobs().await?;
         let newest = jobs.iter().rev().find(|job| job.id == *id);
         if let Some(job) = newest.filter(|job| is_of_get(&job.registration)) {
@@ -85,7 +85,7 @@ async fn carry_out(engine: &Engine, request: &Request) -> Result<Response, Failu
     Ok(response)
 }
 
-/// Keeps the store's fetches from going on behind a command that only looks at them.
+/// Keeps the store's fetches from continuing during a command that only looks at them.
 fn nothing_reachable() -> ManualConnectivity {
     let offline = ManualConnectivity::default();
     offline.set(Connectivity::Offline(Reachable::default()));
@@ -120,7 +120,7 @@ fn print(
     Ok(Outcome::Success)
 }
 
-/// What a command has done, and what to do next where the rest waits for another run.
+/// What a command has done, and what to do next if something is left for another run.
 fn done(command: Command, id: &str, pending: bool) -> String {
     let (verb, rest) = match command {
         Command::Pause => ("paused", "it stays paused until it is resumed"),

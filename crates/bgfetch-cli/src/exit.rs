@@ -8,12 +8,12 @@ use clap::error::ErrorKind;
 
 use crate::text::{printable, without_code};
 
-/// How a command that did its work ended.
+/// How a command ended that could do its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// Exit code 0.
     Success,
-    /// Something failed and was told already: exit code 1.
+    /// Something failed and was reported already: exit code 1.
     Failed,
     /// Ctrl-C: exit code 130, as shells have it.
     Interrupted,
@@ -23,7 +23,7 @@ pub(crate) enum Outcome {
 #[derive(Debug)]
 pub(crate) struct Failure(pub(crate) String);
 
-// Not an error itself, so that every error can become one.
+// It does not implement `Error`, so that every error can be converted to it.
 impl<E: Error> From<E> for Failure {
     fn from(error: E) -> Self {
         Self(without_code(&error.to_string()))
@@ -43,7 +43,7 @@ impl From<Outcome> for ExitCode {
 /// 128 and the number of SIGINT.
 const INTERRUPTED: u8 = 130;
 
-/// Tells why a command failed, if it did.
+/// Reports why a command failed, if it did.
 pub(crate) fn report(result: Result<Outcome, Failure>) -> ExitCode {
     match result {
         Ok(outcome) => outcome.into(),
@@ -56,11 +56,11 @@ pub(crate) fn report(result: Result<Outcome, Failure>) -> ExitCode {
 
 /// Writes one line to standard error.
 pub(crate) fn complain(message: &str) {
-    // Where standard error is closed nobody wants to know.
+    // If standard error is closed, there is nowhere to report that.
     writeln!(std::io::stderr(), "bgfetch: {}", printable(message)).unwrap_or_default();
 }
 
-/// Shows the help, or why the arguments are wrong: in one line, as every other error.
+/// Shows the help, or why the arguments are wrong, in one line like every other error.
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
     if let ErrorKind::DisplayHelp
     | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
@@ -83,7 +83,7 @@ fn first_paragraph(text: &str) -> String {
     paragraph.strip_prefix("error: ").unwrap_or(&paragraph).to_owned()
 }
 
-/// Leaves at once, for a second Ctrl-C. The store is as after a crash: it loses nothing.
+/// Exits immediately, after a second Ctrl-C. This is like a crash, so the store loses nothing.
 #[expect(
     clippy::disallowed_methods,
     reason = "a destructor may be what hangs when the user gives up waiting"

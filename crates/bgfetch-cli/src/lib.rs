@@ -1,22 +1,23 @@
 //! The `bgfetch` program: a small headless user agent for background fetches.
 //!
-//! It is an embedder like any other. The user takes the place of the page, and the program itself
-//! that of the service worker: where a page's worker would put the responses into its cache, the
-//! `worker` module writes them to the directory that was asked for.
+//! It is an ordinary embedder. The user takes the place of the page, and the program itself takes the
+//! place of the service worker: where a page's worker would put the responses into its cache, the
+//! `worker` module writes them to the output directory.
 //!
-//! There is no second truth beside the engine's store. What the worker must know when another
-//! process finishes the job is in the store already: the scope of the service worker registration
-//! is the `file:` URL of the output directory, so there is one registration for each directory.
+//! All state is in the engine's store. This includes what the worker needs to know if another process
+//! finishes the job: the scope of the service worker registration is the `file:` URL of the output
+//! directory, so there is one registration per directory.
 //!
-//! Code map: `args` is the command line; `get` the one command that downloads, `plan` what it was
-//! asked for, `worker` its handler of settling events, `file_names` the names of the files and
-//! `output` what it tells; `run`, with the feature `js`, is a user agent for pages, `wpt` one for tests; `commands` are
-//! the others, which reach a store through `access`: opened where nobody has it, and else through
-//! the owner's `control` socket. `jobs` is what they show.
+//! Code map: `args` is the command line. `get` is the command that downloads; `plan` has its checked
+//! arguments, `worker` handles its settling events, `file_names` chooses the names of the files and
+//! `output` prints what happens. With the feature `js`, `run` is a user agent for pages and `wpt` one
+//! for tests. `commands` has the other commands. They reach a store through `access`, which opens it
+//! or, if another process has it open, asks that process through its `control` socket. `jobs` formats
+//! what they show.
 //!
 //! # Cargo features
 //!
-//! `js` brings `bgfetch run` and `bgfetch wpt`, and with them a JavaScript engine, which needs cmake to build.
+//! `js` adds `bgfetch run` and `bgfetch wpt`, and with them a JavaScript engine, which needs cmake to build.
 
 mod access;
 mod args;
@@ -42,8 +43,8 @@ use clap::Parser as _;
 use crate::args::Args;
 use crate::exit::{Failure, Outcome};
 
-/// Runs the program with the arguments of this process, and tells what to exit with: 0 for
-/// success, 1 for a failure, 2 for wrong usage, 130 after Ctrl-C.
+/// Runs the program with the arguments of this process and returns its exit code: 0 for success, 1 for
+/// a failure, 2 for wrong usage, 130 after Ctrl-C.
 #[must_use]
 pub fn main() -> ExitCode {
     let args = match Args::try_parse() {

@@ -1,15 +1,15 @@
-//! Asking the process that owns a store.
+//! Asks the process that owns a store.
 
 use std::path::Path;
 
 use super::protocol::{Request, Response};
 use crate::exit::Failure;
 
-/// Puts a request to the owner of the store in `directory`; none where nobody listens.
+/// Sends a request to the owner of the store in `directory`; returns none if nobody is listening.
 ///
 /// # Errors
 ///
-/// The owner was reached and did not answer as it should.
+/// The owner was reached but did not answer properly.
 #[cfg(unix)]
 pub(crate) async fn ask(directory: &Path, request: &Request) -> Result<Option<Response>, Failure> {
     use std::time::Duration;
@@ -45,7 +45,7 @@ pub(crate) async fn ask(directory: &Path, request: &Request) -> Result<Option<Re
     }
 }
 
-/// Without Unix domain sockets nobody can be asked.
+/// Without Unix domain sockets no process can be asked.
 #[cfg(not(unix))]
 pub(crate) async fn ask(_: &Path, _: &Request) -> Result<Option<Response>, Failure> {
     Ok(None)

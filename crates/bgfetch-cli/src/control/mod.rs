@@ -1,4 +1,4 @@
-//! Controlling the fetches of a store, whoever has it open.
+//! Controls the fetches of a store, whichever process has it open.
 //!
 //! The process that owns a store listens on the Unix domain socket `control.sock` in the store's
 //! private directory. A connection carries one [request](protocol::Request) and one
@@ -15,9 +15,9 @@ use bgfetch::{FetchKey, Job, Ui};
 use self::protocol::{Command, Request, Response};
 use crate::jobs::JobInfo;
 
-/// Carries a request out.
+/// Carries out a request.
 ///
-/// `live` tells whether fetches go on in this process, rather than wait for one in which they do.
+/// `live` tells whether this process works on fetches; otherwise they wait for one that does.
 pub(crate) async fn execute(ui: &Ui, request: Request, live: bool) -> Response {
     match try_execute(ui, request, live).await {
         Ok(response) => response,
@@ -60,7 +60,7 @@ async fn try_execute(ui: &Ui, request: Request, live: bool) -> bgfetch::Result<R
     Ok(Response::Done { id: job.id.clone(), pending: !live })
 }
 
-/// The newest fetch of an id; or without an id, the only one that the command can be about.
+/// The newest fetch with an id; or without an id, the only one that the command can apply to.
 fn find<'a>(jobs: &'a [Job], command: Command, id: Option<&str>) -> Result<&'a Job, String> {
     if let Some(id) = id {
         let newest = jobs.iter().rev().find(|job| job.id == id);

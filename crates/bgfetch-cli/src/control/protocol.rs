@@ -1,10 +1,10 @@
-//! The words of the control socket.
+//! The messages of the control socket.
 
 use serde::{Deserialize, Serialize};
 
 use crate::jobs::JobInfo;
 
-/// What is asked of the store's owner.
+/// A request to the store's owner.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Request {
@@ -26,7 +26,7 @@ pub(crate) enum Command {
     Dismiss,
 }
 
-/// The answer.
+/// The response.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Response {
@@ -41,7 +41,7 @@ pub(crate) enum Response {
         /// Whether what follows from it waits for the next process that works on the fetch.
         pending: bool,
     },
-    /// It was not, and this sentence says why.
+    /// The command was not carried out, for this reason.
     Failed(String),
 }
 

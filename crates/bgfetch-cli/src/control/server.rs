@@ -1,12 +1,12 @@
-//! Answering for the store that this process owns.
+//! Answers requests about the store that this process owns.
 
 use std::io;
 use std::path::Path;
 
 use bgfetch::Ui;
 
-/// Listens until it is dropped, which removes the socket. To be dropped before the store is let
-/// go: whoever opens it next binds a socket of its own there.
+/// Listens until it is dropped, which removes the socket. Drop it before closing the store, because the
+/// next owner binds its own socket there.
 #[cfg(unix)]
 pub(crate) struct Server {
     path: super::socket::SocketPath,
@@ -15,8 +15,8 @@ pub(crate) struct Server {
 
 #[cfg(unix)]
 impl Server {
-    /// Starts to listen. To be called by the owner of the store only, who alone may conclude that a
-    /// socket that is there was left behind.
+    /// Starts listening. Only the store's owner may call this, because it treats an existing socket as
+    /// left behind by an earlier process.
     ///
     /// # Errors
     ///
@@ -37,7 +37,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.accepting.abort();
-        // One that stays behind is removed by the next owner.
+        // If this fails, the next owner removes it.
         std::fs::remove_file(self.path.as_path()).unwrap_or_default();
     }
 }
@@ -72,11 +72,11 @@ mod connection {
     const EXCHANGE_WITHIN: Duration = Duration::from_secs(5);
 
     pub(super) async fn accept(listener: UnixListener, ui: Ui) {
-        // An error of the listener itself ends the live control, not the download.
+        // If the listener fails, only the live control ends, not the download.
         while let Ok((stream, _)) = listener.accept().await {
             let ui = ui.clone();
             tokio::spawn(async move {
-                // A client that went away or dawdles has no claim to an answer.
+                // A client that is gone or too slow gets no answer.
                 timeout(EXCHANGE_WITHIN, answer(stream, &ui)).await.map(drop).unwrap_or_default();
             });
         }

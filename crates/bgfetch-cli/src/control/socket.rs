@@ -4,13 +4,13 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The socket's name in the store's directory, which only the user may enter.
+/// The socket's name in the store's directory, to which only the user has access.
 const NAME: &str = "control.sock";
 
 /// The longest path that fits a socket's address on every system.
 const MAX_PATH: usize = 100;
 
-/// A path by which the socket can be bound or reached.
+/// A path that is short enough to bind the socket or connect to it.
 pub(crate) struct SocketPath {
     path: PathBuf,
     /// Keeps a path through a file descriptor valid.
