@@ -12,7 +12,7 @@ use crate::budget::Budget;
 use crate::context::Context;
 use crate::ids::{BodyKey, FetchKey, RecordIndex, RecordKey, RegistrationKey};
 use crate::policy::Principal;
-use crate::record::{Record, RecordState};
+use crate::record::Record;
 use crate::response::FailureReason;
 use crate::store_op::{FetchResult, ImageResource};
 use crate::time::{Instant, UnixTime};
@@ -291,10 +291,7 @@ impl BackgroundFetch {
         let reason = match self.stage {
             Stage::Fetching if self.paused => Some(PauseReason::User),
             Stage::Fetching if unsettled > 0 && self.tallies.waiting == unsettled => {
-                self.records.iter().find_map(|record| match record.state {
-                    RecordState::Waiting(reason) => Some(reason),
-                    _ => None,
-                })
+                self.records.iter().find_map(Record::pause_reason)
             }
             _ => None,
         };
@@ -317,6 +314,6 @@ fn tally(record: &Record) -> Tallies {
         stored: record.data.stored,
         uploaded: record.uploaded,
         settled: usize::from(record.is_settled()),
-        waiting: usize::from(matches!(record.state, RecordState::Waiting(_))),
+        waiting: usize::from(record.pause_reason().is_some()),
     }
 }

@@ -34,6 +34,9 @@ pub struct Record {
     pub(crate) from_scratch: bool,
     /// The store is opening a representation: until it has, the stored bytes are the old ones'.
     pub(crate) opening: bool,
+    /// No route led to it the last time, and there is no default route since: until it answers, it
+    /// waits for the network as far as anybody is told.
+    pub(crate) no_route: bool,
     /// Every byte was received: what is left to do needs no request.
     pub(crate) whole: bool,
     /// A content coding prevented a resume once, so none is asked for any more (ruling 24).
@@ -125,6 +128,7 @@ impl Record {
             high_water: 0,
             from_scratch: false,
             opening: false,
+            no_route: false,
             whole: false,
             identity: false,
         }
@@ -171,6 +175,15 @@ impl Record {
     #[must_use]
     pub fn is_in_flight(&self) -> bool {
         self.attempt().is_some()
+    }
+
+    /// Why nothing of it goes on, as far as anybody is told.
+    pub(crate) fn pause_reason(&self) -> Option<PauseReason> {
+        match self.state {
+            RecordState::Waiting(reason) => Some(reason),
+            RecordState::Settled(_) => None,
+            _ => self.no_route.then_some(PauseReason::Offline),
+        }
     }
 
     pub(crate) fn is_settled(&self) -> bool {

@@ -30,6 +30,9 @@ impl BackgroundFetch {
     /// The algorithm's beginning, and where it calls itself: the record waits for its turn.
     pub(crate) fn complete_a_record(&mut self, ctx: &mut Context, index: RecordIndex) {
         ctx.timers.clear(Timer::Retry(self.record_key(index)));
+        if !matches!(ctx.connectivity, Connectivity::Offline(_)) {
+            self.change(index, |record| record.no_route = false);
+        }
         // Step 3, wait for the paused flag to be unset, and for the network to be there.
         if let Some(reason) = self.reason_to_wait(ctx, index) {
             self.wait(index, reason);
@@ -138,6 +141,7 @@ impl BackgroundFetch {
     pub(crate) fn wait_for_route(&mut self, ctx: &mut Context, index: RecordIndex) {
         let again = ctx.now.monotonic.after(ctx.config.resolve_retry);
         ctx.timers.set(Timer::Retry(self.record_key(index)), again);
+        self.change(index, |record| record.no_route = true);
         self.wait(index, PauseReason::Offline);
     }
 
@@ -352,7 +356,10 @@ impl BackgroundFetch {
         head: ResponseHead,
         retry_after: Option<Duration>,
     ) {
-        self.change(index, |record| record.retry.head_seen = true);
+        self.change(index, |record| {
+            record.retry.head_seen = true;
+            record.no_route = false;
+        });
         let Some(verdict) = self.judge(index, &head, true) else {
             return;
         };

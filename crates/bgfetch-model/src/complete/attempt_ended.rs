@@ -146,7 +146,11 @@ impl BackgroundFetch {
             policy.interrupted
         };
         let (now, rng) = (ctx.now.monotonic, &mut ctx.rng);
-        match self.change(index, |record| record.retry.next(&backoff, None, now, rng)).flatten() {
+        let delay = self.change(index, |record| {
+            record.no_route = false;
+            record.retry.next(&backoff, None, now, rng)
+        });
+        match delay.flatten() {
             Some(delay) => self.back_off(ctx, index, delay, fault.message),
             None => self.settle_record(ctx, index, FETCH_ERROR, Some(fault.message)),
         }

@@ -123,6 +123,7 @@ fn a_name_that_no_route_leads_to_waits_for_the_network_and_spends_no_try() {
     assert_eq!(world.bgfetch(fetch).pause_reason(), Some(PauseReason::Offline));
     world.pass(again * 98);
     assert_eq!(world.seen("/a").len(), 99, "once in a while");
+    assert_eq!(pauses(&world), [Some(PauseReason::Offline)], "told once");
     // A network that comes is not waited for.
     world.set_connectivity(connected(&["10.7.0.0/24", "10.8.0.0/24"]));
     world.run_now();
@@ -131,6 +132,7 @@ fn a_name_that_no_route_leads_to_waits_for_the_network_and_spends_no_try() {
     world.run_now();
     assert_eq!(world.result(fetch), Some(Ok(())));
     assert_eq!(retries(&world), 0);
+    assert_eq!(pauses(&world), [Some(PauseReason::Offline), None]);
 }
 
 #[test]
