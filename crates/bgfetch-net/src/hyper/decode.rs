@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, BufReader, ReadBuf};
 use tokio::task::coop;
 use tokio_util::io::{ReaderStream, StreamReader};
 
+use super::coding::Coding;
 use super::error;
 use super::limits::ServerLimits;
 use super::members::{Members, Reader};
@@ -23,27 +24,6 @@ type Body = BoxStream<'static, Result<Bytes, FetchError>>;
 
 /// How much is decoded at once.
 const CHUNK: usize = 64 << 10;
-
-/// A content coding, [RFC 9110 section 8.4.1](https://www.rfc-editor.org/rfc/rfc9110#section-8.4.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Coding {
-    Gzip,
-    Deflate,
-    Brotli,
-    Zstd,
-}
-
-impl Coding {
-    /// Its name in `Content-Encoding`.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Gzip => "gzip",
-            Self::Deflate => "deflate",
-            Self::Brotli => "br",
-            Self::Zstd => "zstd",
-        }
-    }
-}
 
 /// The codings of a response in the order they were applied. Empty where one of them is unknown:
 /// Fetch hands such a body on as it is.

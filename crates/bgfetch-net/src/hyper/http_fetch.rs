@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use url::Host;
 
-use super::decode::Coding;
+use super::coding::Coding;
 use super::exchange::Exchange;
 use super::limits::ServerLimits;
 use super::lookups::Lookups;

@@ -11,7 +11,7 @@ use async_compression::zstd::DParameter;
 use bgfetch_model::attempt::FaultKind;
 use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
 
-use super::decode::Coding;
+use super::coding::Coding;
 use crate::fetcher::FetchError;
 
 pub(super) type Reader = Pin<Box<dyn AsyncBufRead + Send>>;
