@@ -1,6 +1,6 @@
 //! `get` on servers that behave.
 
-use bgfetch_testkit::{KIB, MIB, MemoryWatch, Nginx, Origin, Reply, Resource};
+use bgfetch_testkit::{KIB, MIB, MemoryWatch, Nginx, Origin, Reply, Resource, Serve};
 
 use crate::fixture::{Place, Running};
 
@@ -115,4 +115,31 @@ fn a_thousand_records_fit_into_48_mib() {
         resource.matches_file(place.out(&number.to_string())).unwrap();
     }
     assert!(peak < 48 * MIB, "{peak} bytes");
+}
+
+#[test]
+fn a_cookie_that_a_redirect_sets_is_sent_back() {
+    let origin = Origin::start();
+    let film = Resource::new(1, KIB);
+    let ask = Reply::redirect(302, "/film").header("set-cookie", "seen=1; Path=/");
+    origin.serve("/film", ask.then(film.clone()));
+    let place = Place::new();
+    Running::spawn(place.get(&[String::from(origin.url("/film"))])).end().success();
+    film.matches_file(place.out("film")).unwrap();
+    assert_eq!(origin.requests()[1].header("cookie"), Some("seen=1"));
+}
+
+#[test]
+fn an_archive_is_saved_as_it_is_sent() {
+    let origin = Origin::start();
+    // Whoever undid the coding would find out that it is none.
+    let archive = Resource::new(1, 100 * KIB).etag("\"a\"");
+    let sent = archive.clone().header("content-encoding", "gzip");
+    origin.serve("/a.tar.gz", sent.clone().cut_after(KIB).then(sent));
+    let place = Place::new();
+    Running::spawn(place.get(&[String::from(origin.url("/a.tar.gz"))])).end().success();
+    archive.matches_file(place.out("a.tar.gz")).unwrap();
+    let requests = origin.requests();
+    assert!(requests.iter().all(|it| it.header("accept-encoding") == Some("identity")));
+    assert_eq!(requests[1].range_start(), Some(KIB));
 }

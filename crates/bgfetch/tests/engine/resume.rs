@@ -2,7 +2,7 @@
 //! bytes.
 
 use bgfetch::mock::{Behaviour, ScriptedHost};
-use bgfetch::{EventKind, FetchOptions};
+use bgfetch::{EventKind, FailureReason, FetchOptions};
 use bgfetch_testkit::{Coding, Gate, MIB, Origin, Reply, Resource, Script, Serve};
 
 use crate::common::{Agent, bodies_of, record_bodies, stored};
@@ -123,4 +123,23 @@ async fn thirteen_faults_of_servers_end_with_the_right_bytes() {
             assert_eq!(last.range_start(), Some(range), "{name}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_does_not_replace_what_the_user_downloads() {
+    const CUT: u64 = 300_000;
+    let (origin, portal) = (Origin::start(), Origin::start());
+    portal.serve("/login", Reply::text("text/html; charset=utf-8", "please log in"));
+    let film = Resource::new(1, MIB).etag("\"a\"").cut_after(CUT);
+    let login = portal.url("/login");
+    origin.serve("/film", film.then(Reply::redirect(302, login)));
+    let agent = Agent::start();
+    // The event stays open, so that the records stay readable.
+    let engine = agent.open(ScriptedHost::new([Behaviour::NeverSettle]));
+    let manager = agent.manager(&engine).await;
+    let url = origin.url("/film");
+    let fetch = manager.fetch("film", [url], FetchOptions::default()).await.unwrap();
+    assert_eq!(fetch.settled().await.unwrap(), Err(FailureReason::FetchError));
+    assert_eq!(portal.requests().len(), 1);
+    assert_eq!(fetch.downloaded(), CUT, "what is there is kept");
 }
