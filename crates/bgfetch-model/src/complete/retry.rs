@@ -24,7 +24,7 @@ pub struct RetryPolicy {
     /// After a connection was lost: by default up to 30 retries in 10 minutes, 0.5 s doubling to
     /// 60 s.
     pub interrupted: Backoff,
-    /// After a 5xx or 429: by default up to 8 retries in 5 minutes, 1 s doubling to 60 s.
+    /// After a 408, 425, 429 or 5xx: by default up to 8 retries in 5 minutes, 1 s doubling to 60 s.
     pub server_error: Backoff,
     /// After a host could not be reached although none of the record's requests was ever
     /// answered: by default 2 retries within 2 s, because a wrong name must fail soon.
