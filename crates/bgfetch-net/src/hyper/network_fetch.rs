@@ -120,19 +120,18 @@ impl Received {
 
     /// Gives the response up unread, because the page may not have it.
     ///
-    /// An HTTP/1.1 connection can be used again only where the whole body has come already. That
-    /// would tell its size by the time that the next request takes, so the connection is never used
-    /// again. An HTTP/2 connection goes on either way.
+    /// An HTTP/1.1 connection can be used again only where the whole body has come already, and the
+    /// server may end any connection with its response or because of it. Either would tell of the
+    /// response by the time that the next request takes, so the connection is never used again.
+    /// Requests that are on it already go on.
     pub(super) fn refuse(self, cause: impl Into<Blocked>) -> FetchError {
         self.give_up();
         error::blocked(true, cause.into())
     }
 
-    /// Gives the response up unread, and an HTTP/1.1 connection with it.
+    /// Gives the response up unread, and its connection to further requests.
     pub(super) fn give_up(self) {
-        if !self.is_multiplexed()
-            && let Some(connection) = &*self.connection.connection_metadata()
-        {
+        if let Some(connection) = &*self.connection.connection_metadata() {
             connection.poison();
         }
     }
