@@ -107,14 +107,14 @@ impl Inner {
     pub(super) async fn install(self: &Arc<Self>, key: &RegistrationKey, worker: Arc<Worker>) {
         let installed = self.fire(&worker, LifecycleEvent::Install).await;
         let mut cleared = Vec::new();
+        let mut waits = false;
         {
             let mut state = self.state.lock();
             match (installed, state.get_mut(key)) {
                 (Ok(()), Some(registration)) => {
                     registration.installing = None;
                     cleared.extend(registration.waiting.replace(Arc::clone(&worker)));
-                    state.tell_registration(key);
-                    state.set_state(&worker, WorkerState::Installed);
+                    waits = true;
                 }
                 (Err(error), Some(registration)) => {
                     tracing::warn!(%error, "a service worker was not installed");
@@ -130,6 +130,12 @@ impl Inner {
             }
         }
         self.store().await;
+        // What realms are told of is kept.
+        if waits {
+            let state = self.state.lock();
+            state.tell_registration(key);
+            state.set_state(&worker, WorkerState::Installed);
+        }
         self.clear(cleared).await;
     }
 
@@ -241,9 +247,11 @@ impl Inner {
             let mut state = self.state.lock();
             (state.get(&key).is_some(), state.unregister(&key))
         };
-        self.clear(cleared).await;
         if found {
             self.store().await;
+        }
+        self.clear(cleared).await;
+        if found {
             self.forget(&key).await;
         }
         self.state.lock().answer(realm, call, Answer::Bool(found));

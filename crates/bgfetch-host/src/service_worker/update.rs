@@ -1,6 +1,7 @@
 //! From a script's URL to a worker that is installing: Register and Update of
 //! <https://w3c.github.io/ServiceWorker/#algorithms>.
 
+use std::mem;
 use std::sync::Arc;
 
 use bgfetch::{RegistrationKey, StorageKey};
@@ -138,15 +139,21 @@ impl Inner {
             }
         };
         let Job { asker, key, update_via_cache, turn, .. } = job;
-        let changed_mode = {
+        let changed_mode = self.state.lock().get_mut(&key).is_some_and(|registration| {
+            let before = mem::replace(&mut registration.update_via_cache, update_via_cache);
+            before != update_via_cache
+        });
+        // A worker is kept when it is installed, and the mode with it.
+        if worker.is_none() && changed_mode {
+            self.store().await;
+        }
+        {
             let mut state = self.state.lock();
             let Some(registration) = state.get_mut(&key) else {
                 drop(state);
                 self.clear_later(worker.into_iter().collect());
                 return self.reject(asker, gone());
             };
-            let before = registration.update_via_cache;
-            registration.update_via_cache = update_via_cache;
             // Install, steps 1 to 9.
             if let Some(worker) = &worker {
                 registration.installing = Some(Arc::clone(worker));
@@ -161,16 +168,11 @@ impl Inner {
             if worker.is_some() {
                 state.tell_update_found(&key);
             }
-            before != update_via_cache
-        };
-        match worker {
-            Some(worker) => {
-                self.install(&key, worker).await;
-                drop(turn);
-                self.try_activate(key).await;
-            }
-            None if changed_mode => self.store().await,
-            None => {}
+        }
+        if let Some(worker) = worker {
+            self.install(&key, worker).await;
+            drop(turn);
+            self.try_activate(key).await;
         }
     }
 

@@ -1,5 +1,9 @@
 //! New versions of service workers.
 
+use std::fs::File;
+use std::io::Read as _;
+use std::process::Command;
+
 use bgfetch_testkit::Origin;
 use serde_json::json;
 
@@ -122,6 +126,43 @@ async fn the_update_via_cache_mode_is_kept_and_changed_by_register() {
     let page = agent.window(&origin.url("/"));
     let kept = run(&page, "return (await container.ready).updateViaCache;").await;
     assert_eq!(kept, json!("none"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg(unix)]
+async fn a_page_is_told_of_an_installed_worker_when_it_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let origin = Origin::start();
+    let scripts = Scripts::of(&[("/sw.js", "onactivate = (e) => e.waitUntil(clients.claim());")]);
+    let agent = UserAgent::with(&scripts, Some(folder.path()), NEVER_IDLE).await;
+    let page = agent.window(&origin.url("/"));
+    run(&page, format!("{REGISTER} return null;")).await;
+    // Whoever writes more to a pipe than it holds waits for whoever reads it.
+    let pipe = folder.path().join("service-workers.new");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    scripts.set("/sw.js", &format!("/* the second {} */", "x".repeat(1 << 20)));
+    run(&page, "await registration.update(); return null;").await;
+    let begun = tokio::task::spawn_blocking(move || {
+        let reader = File::open(&pipe).unwrap();
+        // What is kept later goes to a file.
+        std::fs::remove_file(&pipe).unwrap();
+        reader
+    });
+    let mut being_kept = begun.await.unwrap();
+    // The answer comes behind whatever the page was told before.
+    let state = "const { installing, waiting } = await container.getRegistration();
+                 return (installing ?? waiting).state;";
+    assert_eq!(run(&page, state).await, json!("installing"));
+    let read = tokio::task::spawn_blocking(move || {
+        let mut kept = String::new();
+        being_kept.read_to_string(&mut kept).unwrap();
+        kept
+    });
+    assert!(read.await.unwrap().contains("the second"));
+    let installed = "const { installing, waiting } = registration;
+                     await until(installing ?? waiting, 'installed');
+                     return registration.waiting.state;";
+    assert_eq!(run(&page, installed).await, json!("installed"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
