@@ -71,6 +71,28 @@ background_fetch_test((id) => {
   assert_false(bgfetchTesting.abort(id));
 }, "An abort is seen at once");
 
+promise_test(async () => {
+  const { backgroundFetch } = await ready;
+  for (let round = 0; round < 5; round++) {
+    const id = `many ${round}`;
+    await backgroundFetch.fetch(id, Array.from({ length: 20 }, (_, i) => `${forever}&${i}`));
+    // Some have been sent by now, others wait for their turn.
+    await new Promise((resolve) => setTimeout(resolve));
+    assert_true(bgfetchTesting.abort(id));
+    const { result, failureReason } = bgfetchTesting.state(id);
+    assert_array_equals([result, failureReason], ["failure", "aborted"]);
+  }
+}, "An abort of many requests is seen at once, whatever they wait for");
+
+promise_test(async () => {
+  const { backgroundFetch } = await ready;
+  const fetch = await backgroundFetch.fetch("by a script", forever);
+  const aborted = fetch.abort();
+  assert_false(bgfetchTesting.abort("by a script"));
+  assert_equals(bgfetchTesting.state("by a script").failureReason, "aborted");
+  assert_true(await aborted);
+}, "An abort waits for the one that a script began before");
+
 background_fetch_test(async (id) => {
   const offline = new Promise((resolve) => addEventListener("offline", resolve, { once: true }));
   bgfetchTesting.setOffline(true);

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bgfetch::embedder::{BoxFuture, Permissions, Quota};
 use bgfetch::{
-    Builder, Connectivity, ConnectivitySource, Job, ManualConnectivity, Permission, Reachable,
-    RegistrationKey, StorageKey, Ui,
+    Builder, Connectivity, ConnectivitySource, Display, FetchKey, Job, ManualConnectivity,
+    Observer, Permission, Reachable, RegistrationKey, StorageKey, Ui,
 };
 use bgfetch_host::{Page, Prelude, UserAgent};
 use parking_lot::Mutex;
@@ -48,7 +48,7 @@ enum Command {
     Abort(String),
     Click(String),
     SetOffline(bool),
-    SetPermission(State),
+    SetPermission(PermissionState),
     RestartEngine,
     OpenPage(Url),
     ClosePage(usize),
@@ -57,7 +57,7 @@ enum Command {
 /// A [permission state](https://w3c.github.io/permissions/#dfn-permission-state).
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum State {
+enum PermissionState {
     Granted,
     Denied,
     Prompt,
@@ -126,6 +126,8 @@ impl Testing {
     async fn execute(&self, agent: &UserAgent, command: Command) -> Result<Value, String> {
         let engine = agent.engine().ok_or("there is no engine")?;
         let ui = engine.ui();
+        // From before the command on, so that nothing of what it leads to is missed.
+        let observer = engine.observe().await.map_err(text)?;
         drop(engine);
         match command {
             Command::List => {
@@ -133,11 +135,23 @@ impl Testing {
                 return Ok(jobs.iter().map(state).collect());
             }
             Command::State(id) => return Ok(state(&newest(&ui, &id).await?)),
-            Command::Pause(id) => ui.pause(newest(&ui, &id).await?.key).await.map_err(text)?,
-            Command::Resume(id) => ui.resume(newest(&ui, &id).await?.key).await.map_err(text)?,
+            Command::Pause(id) => {
+                let fetch = newest(&ui, &id).await?.key;
+                ui.pause(fetch).await.map_err(text)?;
+                shown(&ui, observer, fetch, |fetch| fetch.pause_reason.is_some()).await?;
+            }
+            Command::Resume(id) => {
+                let fetch = newest(&ui, &id).await?.key;
+                ui.resume(fetch).await.map_err(text)?;
+                let paused = Some(bgfetch::PauseReason::User);
+                shown(&ui, observer, fetch, |fetch| fetch.pause_reason != paused).await?;
+            }
             Command::Click(id) => ui.click(newest(&ui, &id).await?.key).await.map_err(text)?,
             Command::Abort(id) => {
-                let aborted = ui.abort(newest(&ui, &id).await?.key).await.map_err(text)?;
+                let fetch = newest(&ui, &id).await?.key;
+                let aborted = ui.abort(fetch).await.map_err(text)?;
+                // It settles when its records have ended and that is committed.
+                shown(&ui, observer, fetch, |fetch| fetch.result.is_some()).await?;
                 return Ok(aborted.into());
             }
             Command::SetOffline(offline) => {
@@ -152,9 +166,9 @@ impl Testing {
             }
             Command::SetPermission(state) => {
                 *self.0.permission.lock() = match state {
-                    State::Granted => Permission::Granted,
-                    State::Denied => Permission::Denied,
-                    State::Prompt => Permission::StartPaused,
+                    PermissionState::Granted => Permission::Granted,
+                    PermissionState::Denied => Permission::Denied,
+                    PermissionState::Prompt => Permission::StartPaused,
                 };
             }
             Command::OpenPage(url) => {
@@ -183,6 +197,23 @@ async fn newest(ui: &Ui, id: &str) -> Result<Job, String> {
     let jobs = ui.jobs().await.map_err(text)?;
     let newest = jobs.into_iter().rev().find(|job| job.id == id);
     newest.ok_or_else(|| format!("there is no background fetch \"{id}\""))
+}
+
+/// Waits until a fetch is shown as it is to be, or not at all any more.
+async fn shown(
+    ui: &Ui,
+    mut observer: Observer,
+    fetch: FetchKey,
+    as_wanted: impl Fn(&Display) -> bool,
+) -> Result<(), String> {
+    loop {
+        let jobs = ui.jobs().await.map_err(text)?;
+        let found = jobs.iter().find(|job| job.key == fetch);
+        if found.is_none_or(|job| as_wanted(&job.display)) {
+            return Ok(());
+        }
+        observer.next().await.ok_or("the engine has ended")?;
+    }
 }
 
 /// What a script sees of a fetch.
