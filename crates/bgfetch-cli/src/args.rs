@@ -88,6 +88,10 @@ pub(crate) struct Run {
     /// Open no page: finish what earlier runs began, and tell the service workers
     #[arg(long)]
     pub(crate) no_page: bool,
+    /// Click the first element that this CSS selector matches, when it listens for clicks; may be
+    /// given several times
+    #[arg(long, value_name = "SELECTOR", conflicts_with = "no_page")]
+    pub(crate) click: Vec<String>,
     /// Bytes of each file of a folder that are sent a second, to try a slow network
     #[arg(long, value_name = "BYTES")]
     pub(crate) slow: Option<u64>,

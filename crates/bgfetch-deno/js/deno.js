@@ -33,6 +33,7 @@ const { Request } = request;
 const { Response } = response;
 
 const isPrototypeOf = uncurryThis(Object.prototype.isPrototypeOf);
+const SyntaxErrorPrototype = SyntaxError.prototype;
 const parseUrlOf = URL.parse;
 const hrefOf = getterOf(URL.prototype, "href");
 const originOf = getterOf(URL.prototype, "origin");
@@ -79,6 +80,11 @@ function afterMicrotasks(task) {
     triggerAsyncId: 0,
     [core.kRefed]: true,
   });
+}
+
+/** Whether a script that was run threw an error of its syntax. */
+function isSyntaxError(value) {
+  return isPrototypeOf(SyntaxErrorPrototype, value);
 }
 
 /** Runs a script. Gives null, or what it threw in a record. */
@@ -290,6 +296,7 @@ return {
   fromStoredRequest,
   illegalConstructor: webidl.illegalConstructor,
   isRequest,
+  isSyntaxError,
   isUnusable,
   locationHref: getLocationHref,
   locationOrigin,

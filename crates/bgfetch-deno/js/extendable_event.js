@@ -6,13 +6,22 @@
 "use strict";
 
 const { core } = __bootstrap;
-const { String } = core.loadExtScript("ext:bgfetch_deno/primordials.js");
+const { getterOf, String } = core.loadExtScript("ext:bgfetch_deno/primordials.js");
 const { configureInterface, DOMException, Event } = core.loadExtScript(
   "ext:bgfetch_deno/deno.js",
 );
 const { boolean, dictionary, domString, member, requiredArguments } = core.loadExtScript(
   "ext:bgfetch_deno/webidl.js",
 );
+
+const typeOf = getterOf(Event.prototype, "type");
+
+/** Told of the type of the event and of what a promise was rejected with. */
+let report = () => {};
+
+function reportRejections(callback) {
+  report = callback;
+}
 
 class ExtendableEvent extends Event {
   #lifetime = null;
@@ -37,7 +46,7 @@ class ExtendableEvent extends Event {
     if (lifetime === null) {
       throw new DOMException("The event was not fired by the user agent", "InvalidStateError");
     }
-    follow(f, lifetime.extend());
+    follow(f, typeOf(this), lifetime.extend());
   }
 }
 
@@ -53,12 +62,13 @@ const eventInit = dictionary("EventInit", [
 ]);
 
 /** Calls `settle` with what becomes of a promise, which may be any value. */
-async function follow(promise, settle) {
+async function follow(promise, type, settle) {
   let rejection = undefined;
   try {
     await promise;
   } catch (reason) {
     rejection = describe(reason);
+    report(type, reason);
   }
   // Step 5, in a microtask of its own: reactions that were queued before may extend again.
   await undefined;
@@ -73,5 +83,5 @@ function describe(reason) {
   }
 }
 
-return { eventInit, ExtendableEvent, setLifetime };
+return { eventInit, ExtendableEvent, reportRejections, setLifetime };
 })();

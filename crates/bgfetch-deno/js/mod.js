@@ -17,7 +17,7 @@ const {
   applyUpdates,
   BackgroundFetchRegistration,
 } = core.loadExtScript("ext:bgfetch_deno/background_fetch_registration.js");
-const { ExtendableEvent, setLifetime } = core.loadExtScript("ext:bgfetch_deno/extendable_event.js");
+const { ExtendableEvent, reportRejections, setLifetime } = core.loadExtScript("ext:bgfetch_deno/extendable_event.js");
 const { defineHandlers, fireEvents } = core.loadExtScript("ext:bgfetch_deno/service_worker.js");
 const { exposeInterface } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
 
@@ -60,9 +60,11 @@ function install(
 
 /**
  * Brings the events to the realm of a service worker: their interfaces and handlers. The worker's
- * script must run before the event loop does.
+ * script must run before the event loop does. `onRejection` is called with the type of an event, and
+ * with what a promise that its `waitUntil()` was given was rejected with.
  */
-function installServiceWorker(global) {
+function installServiceWorker(global, onRejection = () => {}) {
+  reportRejections(onRejection);
   exposeInterface(global, ExtendableEvent);
   exposeInterface(global, BackgroundFetchEvent);
   exposeInterface(global, BackgroundFetchUpdateUIEvent);

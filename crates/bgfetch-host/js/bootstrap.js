@@ -35,9 +35,15 @@ const { markingRequest } = load("bgfetch_deno/dangling_markup");
 const { defineGlobalScope } = load("bgfetch_host/global_scope");
 const { installCaches } = load("bgfetch_host/caches");
 const { installDocument } = load("bgfetch_host/document");
-const { installNavigator } = load("bgfetch_host/navigator");
+const { defineObjects, installNavigator } = load("bgfetch_host/navigator");
+const { installNotifications } = load("bgfetch_host/notifications");
 const { patch } = load("bgfetch_host/patches");
+const { permissions, Permissions, PermissionStatus } = load("bgfetch_host/permissions");
+const { makeStorageManager } = load("bgfetch_host/storage_manager");
 const { structuredClone } = load("bgfetch_host/structured_clone");
+const { SubtleCrypto } = load("bgfetch_host/subtle_crypto");
+const { installMissingDom, installMissingIndexedDb } = load("bgfetch_host/unsupported");
+const { followUser } = load("bgfetch_host/user");
 const { installServiceWorkerApi } = load("bgfetch_host/service_worker_api");
 const { installServiceWorkerScope } = load("bgfetch_host/service_worker_scope");
 const { installHook, installWindow } = load("bgfetch_host/window");
@@ -152,13 +158,15 @@ patch(interfaces);
 
 core.setReportExceptionCallback(event.reportException);
 const global = globalThis;
-const writeError = console.error;
+/** The console of what nothing caught. */
+const UNCAUGHT = 4;
+const { error: writeUncaught } = new Console((message) => op_host_console(message, UNCAUGHT));
 const defaultPrevented = getterOf(event.Event.prototype, "defaultPrevented");
 core.setUnhandledPromiseRejectionHandler((promise, reason) => {
   const init = { __proto__: null, cancelable: true, promise, reason };
   const rejection = new event.PromiseRejectionEvent("unhandledrejection", init);
   fire(global, rejection);
-  if (!defaultPrevented(rejection)) writeError("Uncaught (in promise)", reason);
+  if (!defaultPrevented(rejection)) writeUncaught("Uncaught (in promise)", reason);
   return true;
 });
 core.setHandledPromiseRejectionHandler((promise, reason) => {
@@ -168,7 +176,13 @@ core.setHandledPromiseRejectionHandler((promise, reason) => {
 
 installWindowOrWorker(globalThis, { isSecureContext, hasNetwork });
 installNavigator(globalThis, kind);
+defineObjects({ permissions });
+define({ Permissions, PermissionStatus }, false);
+installMissingIndexedDb(globalThis);
 if (isSecureContext) {
+  const { StorageManager, storage } = makeStorageManager(kind);
+  defineObjects({ storage });
+  define({ StorageManager, SubtleCrypto }, false);
   installCaches(globalThis);
   const { ServiceWorkerRegistration, scopeOf, hasActiveWorker } = installServiceWorkerApi(
     kind,
@@ -176,15 +190,21 @@ if (isSecureContext) {
     serviceWorkers,
   );
   install(globalThis, ServiceWorkerRegistration, scopeOf, hasActiveWorker);
+  const isActive = hasActiveWorker ?? (() => true);
+  installNotifications(globalThis, kind, ServiceWorkerRegistration, scopeOf, isActive);
 }
 if (kind !== "Window") installWorkerScope(kind, globalThis);
 if (kind === "ServiceWorker") {
-  installServiceWorker(globalThis);
+  installServiceWorker(globalThis, (type, reason) => {
+    writeUncaught("Uncaught (in a promise that waitUntil() of " + type + " was given)", reason);
+  });
   installServiceWorkerScope(globalThis);
 }
 if (hasPage) {
   installWindow(globalThis, isFrame);
+  installMissingDom();
   installDocument(globalThis);
+  followUser(globalThis.document);
 }
 if (hasHook) installHook(globalThis);
 

@@ -5,6 +5,7 @@
 const { core } = __bootstrap;
 const {
   op_host_console,
+  op_host_explain_syntax_error,
   op_page_load_script,
   op_page_open_frame,
   op_page_policy,
@@ -32,6 +33,7 @@ const {
   evaluate,
   Event,
   fire,
+  isSyntaxError,
   locationHref,
   parseUrl,
   reportException,
@@ -62,11 +64,14 @@ const {
   setText,
   textOf,
 } = core.loadExtScript("ext:bgfetch_host/dom.js");
+const { defineMissingOf } = core.loadExtScript("ext:bgfetch_host/unsupported.js");
 
 const loadScript = asyncOp(op_page_load_script);
 const openFrame = asyncOp(op_page_open_frame);
 const WARN = 2;
 const ERROR = 3;
+/** The level of what nothing caught. */
+const UNCAUGHT = 4;
 
 /** The document of the window, in which elements do something. */
 let shown = null;
@@ -233,7 +238,7 @@ class HTMLScriptElement extends HTMLElement {
     const type = stringToLowerCase(stringTrim(attributeOf(this, "type") ?? ""));
     if (type === "module") {
       this.#alreadyStarted = true;
-      op_host_console("Scripts of type 'module' are not supported.", ERROR);
+      op_host_console("Scripts of type 'module' are not supported", UNCAUGHT);
       this.#fireLater("error");
       return undefined;
     }
@@ -278,7 +283,10 @@ class HTMLScriptElement extends HTMLElement {
     currentScript = this;
     try {
       const error = evaluate(source, url);
-      if (error !== null) reportException(error.thrown);
+      if (error !== null) {
+        reportException(error.thrown);
+        if (isSyntaxError(error.thrown)) op_host_explain_syntax_error(source);
+      }
     } finally {
       currentScript = before;
     }
@@ -431,7 +439,9 @@ const ELEMENTS = {
 };
 
 function newElement(document, name) {
-  return new (ELEMENTS[name] ?? HTMLElement)(create, document, name);
+  const element = new (ELEMENTS[name] ?? HTMLElement)(create, document, name);
+  defineMissingOf(element, name);
+  return element;
 }
 
 const NAME_OF_ELEMENT = /^[a-z][^\s/>\0]*$/;

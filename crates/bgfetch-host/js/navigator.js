@@ -41,6 +41,18 @@ function installNavigator(global, kind) {
   }
 }
 
+/** Attributes that give the same object at each look. */
+function defineObjects(objects) {
+  for (const [name, object] of Object.entries(objects)) {
+    define({
+      get [name]() {
+        check(this);
+        return object;
+      },
+    });
+  }
+}
+
 /** `navigator.serviceWorker`, where it is a secure context's. */
 function defineServiceWorker(container) {
   define({
@@ -61,5 +73,5 @@ function defineOnLine(isOnline) {
   });
 }
 
-return { defineOnLine, defineServiceWorker, installNavigator };
+return { defineObjects, defineOnLine, defineServiceWorker, installNavigator };
 })();

@@ -218,7 +218,10 @@ class ServiceWorkerContainer extends EventTarget {
     this.#controller;
     requiredArguments(arguments.length, 1, prefix);
     const script = parseUrl(usvString(scriptURL, prefix, "Argument 1"));
-    const { scope, updateViaCache } = registrationOptions(options, prefix, "Argument 2");
+    const { scope, type, updateViaCache } = registrationOptions(options, prefix, "Argument 2");
+    if (type === "module") {
+      throw new DOMException(prefix + ": modules are not supported", "NotSupportedError");
+    }
     const { registrations } = await call("register", {
       script,
       scope: scope === undefined ? null : parseUrl(scope),
@@ -277,6 +280,7 @@ const updateViaCache = enumeration("ServiceWorkerUpdateViaCache", ["imports", "a
 
 const registrationOptions = dictionary("RegistrationOptions", [
   member("scope", usvString),
+  member("type", enumeration("WorkerType", ["classic", "module"]), "classic"),
   member("updateViaCache", updateViaCache, "imports"),
 ]);
 

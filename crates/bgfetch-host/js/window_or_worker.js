@@ -16,6 +16,7 @@ const {
   QuotaExceededError,
 } = core.loadExtScript("ext:bgfetch_deno/deno.js");
 const { fetch } = core.loadExtScript("ext:bgfetch_host/fetch.js");
+const { subtle } = core.loadExtScript("ext:bgfetch_host/subtle_crypto.js");
 
 const create = Symbol("create");
 const INTEGER_ARRAYS = [
@@ -35,7 +36,7 @@ const bufferOf = getterOf(TypedArrayPrototype, "buffer");
 const byteOffsetOf = getterOf(TypedArrayPrototype, "byteOffset");
 const byteLengthOf = getterOf(TypedArrayPrototype, "byteLength");
 
-/** https://w3c.github.io/webcrypto/#Crypto-interface, without `subtle`. */
+/** https://w3c.github.io/webcrypto/#Crypto-interface */
 class Crypto {
   #checked = true;
 
@@ -56,6 +57,11 @@ class Crypto {
     return array;
   }
 
+  get subtle() {
+    this.#checked;
+    return subtle;
+  }
+
   randomUUID() {
     this.#checked;
     return op_host_uuid();
@@ -65,7 +71,10 @@ configureInterface(Crypto);
 
 function installWindowOrWorker(global, { isSecureContext, hasNetwork }) {
   // [SecureContext]
-  if (!isSecureContext) delete Crypto.prototype.randomUUID;
+  if (!isSecureContext) {
+    delete Crypto.prototype.randomUUID;
+    delete Crypto.prototype.subtle;
+  }
   const crypto = new Crypto(create);
   const attributes = {
     get crypto() {

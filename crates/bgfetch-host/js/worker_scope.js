@@ -4,9 +4,11 @@
 "use strict";
 
 const { core } = __bootstrap;
-const { op_host_import_script } = core.ops;
+const { op_host_explain_syntax_error, op_host_import_script } = core.ops;
 const { map } = core.loadExtScript("ext:bgfetch_deno/primordials.js");
-const { DOMException, evaluate, parseUrl } = core.loadExtScript("ext:bgfetch_deno/deno.js");
+const { DOMException, evaluate, isSyntaxError, parseUrl } = core.loadExtScript(
+  "ext:bgfetch_deno/deno.js",
+);
 const { requiredArguments, usvString } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
 const { structuredClone } = core.loadExtScript("ext:bgfetch_host/structured_clone.js");
 
@@ -25,7 +27,10 @@ function importScripts(...urls) {
     const { source, error: failure } = op_host_import_script(url);
     if (failure) throw new DOMException(prefix + ": " + url + ": " + failure, "NetworkError");
     const error = evaluate(source, url);
-    if (error !== null) throw error.thrown;
+    if (error !== null) {
+      if (isSyntaxError(error.thrown)) op_host_explain_syntax_error(source);
+      throw error.thrown;
+    }
   }
 }
 

@@ -27,8 +27,11 @@ pub enum ConsoleLevel {
     Info,
     /// `console.warn()`
     Warn,
-    /// `console.error()`, and exceptions that nothing caught.
+    /// `console.error()`
     Error,
+    /// An exception that nothing caught, a promise whose rejection nothing handled, or a feature that a
+    /// page asked for and this user agent lacks.
+    Uncaught,
 }
 
 /// The realm whose console writes.

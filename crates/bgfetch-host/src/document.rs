@@ -15,7 +15,7 @@ use url::Url;
 
 use crate::host_state::HostState;
 use crate::html::Part;
-use crate::page_state::{PageState, Stage};
+use crate::page_state::{PageState, Stage, WantedClick};
 use crate::script_loader::load_script;
 
 fn page(state: &OpState) -> Result<Arc<PageState>, JsErrorBox> {
@@ -109,6 +109,27 @@ pub(crate) fn op_page_policy(
         "content-security-policy" => page.add_csp(content.to_owned()),
         _ => page.set_referrer_policy(content),
     }
+    Ok(())
+}
+
+/// Waits for the next click of the user.
+#[op2]
+#[serde]
+pub(crate) async fn op_page_next_click(
+    state: Rc<RefCell<OpState>>,
+) -> Result<Option<WantedClick>, JsErrorBox> {
+    let page = page(&state.borrow())?;
+    Ok(page.next_click().await)
+}
+
+/// Tells what came of it.
+#[op2(fast)]
+pub(crate) fn op_page_answer(
+    state: &mut OpState,
+    #[string] answer: &str,
+) -> Result<(), JsErrorBox> {
+    let page = page(state)?;
+    page.answer_click(serde_json::from_str(answer).map_err(generic)?);
     Ok(())
 }
 

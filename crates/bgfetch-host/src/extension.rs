@@ -10,13 +10,14 @@ use deno_error::JsErrorBox;
 use serde::Serialize;
 use url::Url;
 
-use crate::cache::CacheStore;
 use crate::cache::ops::{self as cache, CacheRealm};
 use crate::console::ConsoleLevel;
 use crate::document;
 use crate::fetch;
 use crate::host_state::HostState;
 use crate::message::FromRealm;
+use crate::ops;
+use crate::resources::AgentResources;
 
 /// This crate's own scripts.
 static SCRIPTS: &[(&str, FastStaticString)] = bgfetch_deno::scripts!();
@@ -33,7 +34,8 @@ fn op_host_console(state: &mut OpState, #[string] message: &str, #[smi] level: u
         0 => ConsoleLevel::Debug,
         1 => ConsoleLevel::Info,
         2 => ConsoleLevel::Warn,
-        _ => ConsoleLevel::Error,
+        3 => ConsoleLevel::Error,
+        _ => ConsoleLevel::Uncaught,
     };
     state.borrow::<HostState>().write(level, message.trim_end());
 }
@@ -49,7 +51,7 @@ fn op_host_uncaught<'s>(
 ) {
     let error = JsError::from_v8_exception(scope, exception).to_string();
     let message = format!("Uncaught {}", error.strip_prefix("Uncaught ").unwrap_or(&error));
-    state.borrow().borrow::<HostState>().write(ConsoleLevel::Error, &message);
+    state.borrow().borrow::<HostState>().write(ConsoleLevel::Uncaught, &message);
 }
 
 /// Puts this crate's op where Deno's is.
@@ -162,12 +164,21 @@ deno_core::extension!(
         cache::op_host_cache_close,
         op_host_random,
         op_host_uuid,
+        ops::op_host_explain_syntax_error,
+        ops::op_host_permission,
+        ops::op_host_storage_estimate,
+        ops::op_host_digest,
+        ops::op_host_show_notification,
+        ops::op_host_notifications,
+        ops::op_host_close_notification,
         fetch::op_host_fetch_handle,
         fetch::op_host_fetch,
         document::op_page_document,
         document::op_page_load_script,
         document::op_page_open_frame,
         document::op_page_policy,
+        document::op_page_next_click,
+        document::op_page_answer,
         document::op_page_title,
         document::op_page_loaded,
         document::op_page_close,
@@ -187,11 +198,17 @@ deno_core::extension!(
         "fetch.js",
         "global_scope.js",
         "navigator.js",
+        "notifications.js",
         "patches.js",
+        "permissions.js",
         "selectors.js",
         "service_worker_api.js",
         "service_worker_scope.js",
+        "storage_manager.js",
         "structured_clone.js",
+        "subtle_crypto.js",
+        "unsupported.js",
+        "user.js",
         "usv_strings.js",
         "window.js",
         "window_or_worker.js",
@@ -205,30 +222,14 @@ deno_core::extension!(
     },
 );
 
-/// What the realms of one user agent share: blobs, broadcast channels and caches. Clones are the
-/// same. By default there are no caches: what scripts ask of them is rejected.
-#[derive(Clone, Debug, Default)]
-pub struct AgentResources {
-    web: Web,
-    caches: Option<CacheStore>,
-}
-
-impl AgentResources {
-    /// With these caches.
-    #[must_use]
-    pub fn with_caches(caches: CacheStore) -> Self {
-        Self { caches: Some(caches), ..Self::default() }
-    }
-}
-
 /// All extensions of a realm, in the order of their dependencies.
 pub(crate) fn extensions(
-    resources: AgentResources,
     host: HostState,
     background_fetch: bgfetch_deno::Options,
 ) -> Vec<Extension> {
-    let caches = CacheRealm::new(resources.caches, background_fetch.storage_key.0.clone());
-    let web = Web { location: Some(host.description.href.clone()), ..resources.web };
+    let AgentResources { web, caches, .. } = host.resources.clone();
+    let caches = CacheRealm::new(caches, host.storage_key.0.clone());
+    let web = Web { location: Some(host.description.href.clone()), ..web };
     let mut extensions = bgfetch_deno::extensions(web, background_fetch);
     extensions.push(bgfetch_deno::embed(bgfetch_host::init(host, caches), SCRIPTS));
     extensions
@@ -264,6 +265,9 @@ mod tests {
             connection: None,
             fetch: None,
             page: None,
+            engine: tokio::sync::watch::channel(None).1,
+            storage_key: StorageKey(String::new()),
+            resources: AgentResources::default(),
         };
         let background_fetch = bgfetch_deno::Options {
             engine: tokio::sync::watch::channel(None).1,
@@ -271,7 +275,7 @@ mod tests {
             policies: Arc::new(move || policies.clone()),
             events: None,
         };
-        for extension in extensions(AgentResources::default(), host, background_fetch) {
+        for extension in extensions(host, background_fetch) {
             let files = [
                 &extension.js_files,
                 &extension.esm_files,

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use bgfetch::{PolicySnapshot, StorageKey};
+use bgfetch::{Engine, PolicySnapshot, StorageKey};
 use serde::Serialize;
+use tokio::sync::watch;
 use url::Url;
 
 use crate::console::{Console, ConsoleLevel, ConsoleSource, RealmKind};
 use crate::message::{AtStart, Connection};
 use crate::network::Network;
 use crate::page_state::PageState;
+use crate::resources::AgentResources;
 
 /// What the bootstrap script is told.
 #[derive(Serialize)]
@@ -40,13 +42,19 @@ pub(crate) struct HostState {
     /// How scripts reach the network.
     pub(crate) fetch: Option<FetchClient>,
     pub(crate) page: Option<Arc<PageState>>,
+    pub(crate) engine: watch::Receiver<Option<Engine>>,
+    pub(crate) storage_key: StorageKey,
+    pub(crate) resources: AgentResources,
 }
 
 impl HostState {
-    pub(crate) fn write(&self, level: ConsoleLevel, message: &str) {
+    pub(crate) fn source(&self) -> ConsoleSource {
         let Description { kind, href, .. } = &self.description;
-        let source = ConsoleSource { kind: *kind, url: href.clone() };
-        (self.console)(&source, level, message);
+        ConsoleSource { kind: *kind, url: href.clone() }
+    }
+
+    pub(crate) fn write(&self, level: ConsoleLevel, message: &str) {
+        (self.console)(&self.source(), level, message);
     }
 }
 

@@ -12,7 +12,7 @@ use url::Url;
 
 use crate::html::{self, Part};
 use crate::network::{LoadError, Loaded, Network};
-use crate::page_state::{Hook, LoadedPage, PageState, Stage, start};
+use crate::page_state::{Click, Hook, LoadedPage, PageState, Stage, start};
 use crate::policies;
 use crate::realm::{Realm, ScriptError};
 use crate::script_loader::{decode, mime_type};
@@ -131,6 +131,26 @@ impl Page {
     #[must_use]
     pub fn title(&self) -> String {
         self.state.title()
+    }
+
+    /// Clicks the first element that a selector matches, as the user does. Where nothing listens for
+    /// that, the click is made only if it may go `unheard`.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the selector, for people.
+    pub async fn click(&self, selector: &str, unheard: bool) -> Result<Click, String> {
+        let answer = self.state.ask_for_click(Some(selector.to_owned()), unheard).await;
+        match answer.error {
+            Some(error) => Err(error),
+            None => Ok(answer.outcome.unwrap_or(Click::Missing)),
+        }
+    }
+
+    /// Selectors of the elements that listen for clicks, in tree order. An element that no short
+    /// selector tells from those before it is left out.
+    pub async fn clickable(&self) -> Vec<String> {
+        self.state.ask_for_click(None, false).await.clickable
     }
 
     /// Resolves when the `load` event was fired, or a script closed the window.

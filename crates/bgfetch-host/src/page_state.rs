@@ -6,8 +6,9 @@ use std::sync::Arc;
 use bgfetch::PolicySnapshot;
 use bgfetch::embedder::BoxFuture;
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot, watch};
 use url::Url;
 
 use crate::html::{self, Part};
@@ -28,8 +29,45 @@ pub(crate) struct PageState {
     document: Mutex<Option<oneshot::Receiver<Vec<Part>>>>,
     stage: watch::Sender<Stage>,
     pub(crate) online: watch::Receiver<bool>,
+    wants_click: mpsc::UnboundedSender<WantedClick>,
+    wanted_clicks: AsyncMutex<mpsc::UnboundedReceiver<WantedClick>>,
+    /// Who waits for the answer to the click that the window has taken.
+    asker: Mutex<Option<oneshot::Sender<ClickAnswer>>>,
     /// The rest, which a window without a page lacks.
     pub(crate) loaded: LoadedPage,
+}
+
+/// What the window is asked for on behalf of the user.
+#[derive(Serialize)]
+pub(crate) struct WantedClick {
+    /// Which element to click; none asks which elements wait for it.
+    selector: Option<String>,
+    /// Whether to click an element without a listener, too.
+    unheard: bool,
+    #[serde(skip)]
+    asker: Option<oneshot::Sender<ClickAnswer>>,
+}
+
+/// What the window says to that.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ClickAnswer {
+    pub(crate) outcome: Option<Click>,
+    pub(crate) clickable: Vec<String>,
+    /// What is wrong with the selector.
+    pub(crate) error: Option<String>,
+}
+
+/// What came of a click.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Click {
+    /// The element's listeners, or those of elements around it, were told.
+    Clicked,
+    /// Nothing listens for clicks there. The click was not made.
+    Unheard,
+    /// No element matches.
+    Missing,
 }
 
 /// What a page has that was loaded from a URL.
@@ -75,12 +113,16 @@ impl PageState {
         loaded: LoadedPage,
     ) -> (Self, oneshot::Sender<Vec<Part>>) {
         let (begin, document) = oneshot::channel();
+        let (wants_click, wanted_clicks) = mpsc::unbounded_channel();
         let state = Self {
             policies: Mutex::new(policies),
             title: watch::Sender::default(),
             document: Mutex::new(Some(document)),
             stage: watch::Sender::new(Stage::Loading),
             online,
+            wants_click,
+            wanted_clicks: AsyncMutex::new(wanted_clicks),
+            asker: Mutex::new(None),
             loaded,
         };
         (state, begin)
@@ -114,6 +156,36 @@ impl PageState {
 
     pub(crate) fn take_document(&self) -> Option<oneshot::Receiver<Vec<Part>>> {
         self.document.lock().take()
+    }
+
+    /// Asks the window for a click, or which elements wait for one. The default where the window is
+    /// gone.
+    pub(crate) async fn ask_for_click(
+        &self,
+        selector: Option<String>,
+        unheard: bool,
+    ) -> ClickAnswer {
+        let (asker, answer) = oneshot::channel();
+        // The receiver is here.
+        drop(self.wants_click.send(WantedClick { selector, unheard, asker: Some(asker) }));
+        tokio::select! {
+            answer = answer => answer.unwrap_or_default(),
+            () = self.reached(Stage::Closed) => ClickAnswer::default(),
+        }
+    }
+
+    /// The next click that the window is to make.
+    pub(crate) async fn next_click(&self) -> Option<WantedClick> {
+        let mut wanted = self.wanted_clicks.lock().await.recv().await?;
+        *self.asker.lock() = wanted.asker.take();
+        Some(wanted)
+    }
+
+    pub(crate) fn answer_click(&self, answer: ClickAnswer) {
+        if let Some(asker) = self.asker.lock().take() {
+            // Whoever asked may have gone.
+            drop(asker.send(answer));
+        }
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -19,11 +19,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use url::Url;
 
 use crate::console::{Console, ConsoleLevel, ConsoleSource, RealmKind};
-use crate::extension::{AgentResources, extensions};
+use crate::extension::extensions;
 use crate::host_state::{Description, FetchClient, HostState};
 use crate::message::{ClientId, Connection};
 use crate::network::Network;
 use crate::page_state::PageState;
+use crate::resources::AgentResources;
 
 /// How a realm is made.
 pub struct RealmOptions {
@@ -247,8 +248,11 @@ async fn run(
         connection,
         fetch,
         page: page_of_scripts,
+        engine: background_fetch.engine.clone(),
+        storage_key: background_fetch.storage_key.clone(),
+        resources,
     };
-    let extensions = extensions(resources, host, background_fetch);
+    let extensions = extensions(host, background_fetch);
     let mut runtime = JsRuntime::new(RuntimeOptions { extensions, ..RuntimeOptions::default() });
     isolate.get_or_init(|| runtime.v8_isolate().thread_safe_handle());
     let pending = FuturesUnordered::new();
@@ -274,7 +278,7 @@ impl Future for Running {
             // Not an exception of its own: the end interrupted it.
             Poll::Ready(Err(_)) if self.scripts.is_closed() => return Poll::Ready(()),
             Poll::Ready(Err(error)) => {
-                (self.console)(&self.source, ConsoleLevel::Error, &format!("Uncaught {error}"));
+                (self.console)(&self.source, ConsoleLevel::Uncaught, &format!("Uncaught {error}"));
                 // The next turn goes on after the exception.
                 cx.waker().wake_by_ref();
             }

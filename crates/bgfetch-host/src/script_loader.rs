@@ -133,6 +133,16 @@ pub(crate) async fn load_script(
     Ok(decode(&head.headers, &body).into())
 }
 
+/// Says what is wrong with a script that failed, where it looks like a module.
+pub(crate) fn module_hint(source: &str) -> Option<&'static str> {
+    let is_statement = |line: &str| {
+        let rest = line.strip_prefix("import").or_else(|| line.strip_prefix("export"));
+        rest.is_some_and(|rest| rest.starts_with([' ', '\t', '"', '\'', '{', '*']))
+    };
+    let mut lines = source.lines().map(str::trim_start);
+    lines.any(is_statement).then_some("import and export need modules, which are not supported")
+}
+
 /// The text of a response, in the encoding that it names or else in UTF-8.
 pub(crate) fn decode(headers: &HeaderList, body: &[u8]) -> String {
     let mime = mime_type(headers);
@@ -221,6 +231,17 @@ mod tests {
             let what = format!("{content_type:?} {nosniff}");
             assert_eq!(require_javascript(&headers).is_ok(), javascript, "{what}");
             assert_eq!(refuse_other_types(&headers).is_ok(), of_page, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_script_that_looks_like_a_module_is_told_so() {
+        for module in ["import 'a';", "x;\n  import{a} from 'b'", "export default 1", "export {};"]
+        {
+            assert!(module_hint(module).is_some(), "{module}");
+        }
+        for classic in ["import('a')", "imports = 1", "// import 'a'", "exported()", "x.import"] {
+            assert_eq!(module_hint(classic), None, "{classic}");
         }
     }
 

@@ -15,10 +15,11 @@ use url::Url;
 
 use crate::cache::{CacheError, CacheStore};
 use crate::console::{Console, RealmKind};
-use crate::extension::AgentResources;
 use crate::network::Network;
+use crate::notifications::ShowNotification;
 use crate::page::{Navigation, Page, PageError, Prelude};
 use crate::realm::Realm;
+use crate::resources::{AgentResources, QueryPermission};
 use crate::script_loader::HttpScriptLoader;
 use crate::service_worker::{OpenWindow, ServiceWorkers, ServiceWorkersOptions};
 use crate::worker::{self, WorkerError};
@@ -43,6 +44,11 @@ pub struct UserAgentOptions {
     pub prelude: Option<Prelude>,
     /// Opens windows for service workers. None where they cannot.
     pub open_window: Option<OpenWindow>,
+    /// Tells the states of permissions that scripts query: see
+    /// [`AgentResources::query_permission`].
+    pub query_permission: QueryPermission,
+    /// Shows notifications to the user.
+    pub show_notification: ShowNotification,
 }
 
 impl fmt::Debug for UserAgentOptions {
@@ -106,7 +112,9 @@ impl UserAgent {
         let service_workers = ServiceWorkers::open(ServiceWorkersOptions {
             loader: Arc::new(HttpScriptLoader(network.clone())),
             file: Some(folder.join("service-workers.json")),
-            resources: AgentResources::with_caches(CacheStore::open(&folder.join("caches"))?),
+            resources: AgentResources::with_caches(CacheStore::open(&folder.join("caches"))?)
+                .query_permission(options.query_permission)
+                .show_notification(options.show_notification),
             console,
             network: Some(network.clone()),
             open_window: options.open_window,

@@ -1,33 +1,60 @@
-//! What scripts say.
+//! What scripts say, and show.
 
-use bgfetch_host::{Console, ConsoleLevel, ConsoleSource, RealmKind};
+use std::sync::Arc;
+
+use bgfetch_host::{
+    Console, ConsoleLevel, ConsoleSource, Notification, RealmKind, ShowNotification,
+};
 use tokio::sync::mpsc;
 use url::Url;
 
-/// A message of a console.
+/// Something that a script says.
 #[derive(Clone, Debug)]
 pub(super) struct Said {
     /// `page` or `worker`.
     pub(super) by: &'static str,
     /// The URL of the page or of the worker's script.
     pub(super) url: Url,
-    pub(super) level: ConsoleLevel,
-    pub(super) text: String,
+    pub(super) what: Saying,
 }
 
-/// A console, and what is written to it.
-pub(super) fn console() -> (Console, mpsc::UnboundedReceiver<Said>) {
-    let (sender, receiver) = mpsc::unbounded_channel();
-    let console = move |source: &ConsoleSource, level, text: &str| {
+#[derive(Clone, Debug)]
+pub(super) enum Saying {
+    /// A message of its console.
+    Message(ConsoleLevel, String),
+    /// A notification.
+    Notification(Notification),
+}
+
+impl Said {
+    fn new(source: &ConsoleSource, what: Saying) -> Self {
         let by = match source.kind {
             RealmKind::Window => "page",
             _ => "worker",
         };
-        let said = Said { by, url: source.url.clone(), level, text: text.to_owned() };
+        Self { by, url: source.url.clone(), what }
+    }
+
+    /// Whether it tells of a failure that no script dealt with.
+    pub(super) fn is_uncaught(&self) -> bool {
+        matches!(self.what, Saying::Message(ConsoleLevel::Uncaught, _))
+    }
+}
+
+/// Where scripts say something, and what they say.
+pub(super) fn console() -> (Console, ShowNotification, mpsc::UnboundedReceiver<Said>) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let notifications = sender.clone();
+    let console: Console = Arc::new(move |source, level, text| {
+        let said = Said::new(source, Saying::Message(level, text.to_owned()));
         // The command may be on its way out.
         sender.send(said).unwrap_or_default();
-    };
-    (std::sync::Arc::new(console), receiver)
+    });
+    let show: ShowNotification = Arc::new(move |source, notification| {
+        let said = Said::new(source, Saying::Notification(notification.clone()));
+        notifications.send(said).unwrap_or_default();
+    });
+    (console, show, receiver)
 }
 
 /// How a level is called.
@@ -36,6 +63,6 @@ pub(super) fn level_name(level: ConsoleLevel) -> &'static str {
         ConsoleLevel::Debug => "debug",
         ConsoleLevel::Info => "info",
         ConsoleLevel::Warn => "warn",
-        ConsoleLevel::Error => "error",
+        ConsoleLevel::Error | ConsoleLevel::Uncaught => "error",
     }
 }

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use bgfetch::{Event, FailureReason, FetchKey, FetchResult, Job, What};
 use indicatif::HumanBytes;
 use serde::Serialize;
+use url::Url;
+
+use crate::output::plain::failure;
 
 /// The fetches, in the order of their registration.
 #[derive(Debug, Default)]
@@ -24,12 +27,15 @@ struct Fetch {
 
 #[derive(Clone, Debug, Serialize)]
 struct Record {
-    url: String,
+    url: Url,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
     bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     failure_reason: Option<FailureReason>,
+    /// What failed, for people. Not known of what failed in an earlier run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
 }
 
 /// A fetch as a JSON object.
@@ -70,12 +76,13 @@ impl History {
         let fetch = self.fetches.entry(event.fetch).or_default();
         event.id.as_ref().clone_into(&mut fetch.id);
         match &event.what {
-            What::RecordSettled { record, url, result, status, stored, .. } => {
+            What::RecordSettled { record, url, result, status, stored, message } => {
                 let record_of_it = Record {
-                    url: url.to_string(),
+                    url: url.clone(),
                     status: *status,
                     bytes: *stored,
                     failure_reason: result.failure(),
+                    message: message.clone(),
                 };
                 fetch.records.insert(record.index.0, record_of_it);
             }
@@ -100,10 +107,11 @@ impl History {
             for (index, record) in (0..).zip(&job.records) {
                 if let Some(result) = record.result {
                     fetch.records.entry(index).or_insert_with(|| Record {
-                        url: record.url.to_string(),
+                        url: record.url.clone(),
                         status: record.status,
                         bytes: record.stored,
                         failure_reason: result.failure(),
+                        message: None,
                     });
                 }
             }
@@ -164,7 +172,10 @@ impl Record {
         let bytes = HumanBytes(self.bytes);
         match self.failure_reason {
             None => format!("  {status}  {bytes}  {url}"),
-            Some(reason) => format!("  {status}  {bytes}  {url}: {}", reason.as_str()),
+            Some(reason) => {
+                let failure = failure(url, reason, None, self.message.as_deref());
+                format!("  {status}  {bytes}  {failure}")
+            }
         }
     }
 }

@@ -14,12 +14,15 @@ mod server;
 mod session;
 mod windows;
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bgfetch::{HyperFetcher, StoreError};
-use bgfetch_host::{Console, OpenError, OpenWindow, UserAgent, UserAgentOptions};
+use bgfetch_host::{
+    Console, OpenError, OpenWindow, PermissionState, ShowNotification, UserAgent, UserAgentOptions,
+};
 use tokio::signal::ctrl_c;
 use tokio::sync::mpsc;
 
@@ -44,10 +47,12 @@ const IDLE_LIMIT: Duration = Duration::from_secs(1);
 /// How long a service worker's event may take, as in browsers.
 const EVENT_LIMIT: Duration = Duration::from_secs(5 * 60);
 
-/// What scripts tell the session.
+/// What the session is told: by scripts, and by the user in advance.
 struct Told {
     said: mpsc::UnboundedReceiver<Said>,
     wanted: mpsc::UnboundedReceiver<Wanted>,
+    /// Selectors of the elements that are to be clicked, in order.
+    clicks: VecDeque<String>,
 }
 
 /// Runs the command.
@@ -64,11 +69,14 @@ pub(crate) async fn run(args: Run) -> Result<Outcome, Failure> {
     let server = FolderServer::start(Arc::clone(&folders), args.slow).await?;
     let names = LocalNames { folders: Arc::clone(&folders), port: server.port() };
     let fetcher = Arc::new(HyperFetcher::builder().resolver(names).build()?);
-    let (console, said) = console();
+    let (console, show_notification, said) = console();
     let (open_window, wanted) = windows();
-    let agent = open(&store, || options(&store, &fetcher, &console, &open_window)).await?;
-    let told = Told { said, wanted };
-    let outcome = attend(&agent, app, &store, &folders, Output::choose(args.json), told).await;
+    let agent =
+        open(&store, || options(&store, &fetcher, &console, &show_notification, &open_window))
+            .await?;
+    let told = Told { said, wanted, clicks: args.click.into() };
+    let output = Output::choose(args.json);
+    let outcome = attend(&agent, app, &store, &folders, output, told).await;
     let closed = tokio::select! {
         closed = agent.shutdown() => closed,
         _ = ctrl_c() => exit::immediately(),
@@ -85,6 +93,7 @@ fn options(
     store: &Path,
     fetcher: &Arc<HyperFetcher>,
     console: &Console,
+    show_notification: &ShowNotification,
     open_window: &OpenWindow,
 ) -> UserAgentOptions {
     let directory = store.to_owned();
@@ -98,6 +107,9 @@ fn options(
         configure: Arc::new(move |builder| builder.directory(&directory)),
         prelude: None,
         open_window: Some(Arc::clone(open_window)),
+        // Whoever runs a page here wants it to do what it does.
+        query_permission: Arc::new(|_, _| PermissionState::Granted),
+        show_notification: Arc::clone(show_notification),
     }
 }
 

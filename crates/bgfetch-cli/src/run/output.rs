@@ -9,7 +9,7 @@ use bgfetch_host::ConsoleLevel;
 use indicatif::HumanBytes;
 use serde::Serialize;
 
-use super::console::{Said, level_name};
+use super::console::{Said, Saying, level_name};
 use super::history::{History, event_of};
 use super::screen::{Command, Screen};
 use crate::exit::complain;
@@ -31,7 +31,29 @@ struct ConsoleLine<'a> {
     source: &'static str,
     url: &'a str,
     level: &'static str,
+    /// Whether it tells of a failure that no script dealt with.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    uncaught: bool,
     message: &'a str,
+}
+
+/// A notification, as a JSON object.
+#[derive(Serialize)]
+struct NotificationLine<'a> {
+    event: &'static str,
+    source: &'static str,
+    url: &'a str,
+    title: &'a str,
+    body: &'a str,
+    tag: &'a str,
+}
+
+/// What the user can do next, as a JSON object.
+#[derive(Serialize)]
+struct Hint<'a> {
+    event: &'static str,
+    message: &'a str,
+    selectors: &'a [String],
 }
 
 /// Something about a page or a fetch, as a JSON object.
@@ -120,15 +142,45 @@ impl Output {
     pub(super) fn said(&mut self, said: &Said) {
         match self {
             Self::Screen(screen) => screen.said(said),
-            Self::Plain(plain) => lines_of(said).for_each(|line| plain.stdout.line(&line)),
-            Self::Json(json) => json.print(&ConsoleLine {
-                event: "console",
-                source: said.by,
-                url: said.url.as_str(),
-                level: level_name(said.level),
-                message: &said.text,
-            }),
+            Self::Plain(plain) => lines_of(said).iter().for_each(|line| plain.stdout.line(line)),
+            Self::Json(json) => match &said.what {
+                Saying::Message(level, text) => json.print(&ConsoleLine {
+                    event: "console",
+                    source: said.by,
+                    url: said.url.as_str(),
+                    level: level_name(*level),
+                    uncaught: said.is_uncaught(),
+                    message: text,
+                }),
+                Saying::Notification(notification) => json.print(&NotificationLine {
+                    event: "notification",
+                    source: said.by,
+                    url: said.url.as_str(),
+                    title: &notification.title,
+                    body: &notification.body,
+                    tag: &notification.tag,
+                }),
+            },
         }
+    }
+
+    /// The page does nothing more but wait for a click on one of these elements. Whether the user may
+    /// make one here.
+    pub(super) fn waits_for_click(&mut self, selectors: &[String]) -> bool {
+        let options = selectors.iter().map(|selector| format!("--click '{selector}'"));
+        let options = options.collect::<Vec<_>>().join(" or ");
+        let message = format!("the page waits for a click, which {options} makes");
+        match self {
+            Self::Screen(screen) => {
+                screen.offer(selectors);
+                return true;
+            }
+            Self::Plain(plain) => plain.stdout.line(&message),
+            Self::Json(json) => {
+                json.print(&Hint { event: "hint", message: &message, selectors });
+            }
+        }
+        false
     }
 
     /// The state of the fetches, for what is drawn anew.
@@ -219,12 +271,17 @@ fn restarted(job: &Job) -> String {
     }
 }
 
-/// A console's message, which may have several lines, with its source before each.
-pub(super) fn lines_of(said: &Said) -> impl Iterator<Item = String> {
-    let level = match said.level {
-        ConsoleLevel::Debug | ConsoleLevel::Info => "",
-        ConsoleLevel::Warn => "warning: ",
-        ConsoleLevel::Error => "error: ",
+/// What a script says, which may have several lines, with its source before each.
+pub(super) fn lines_of(said: &Said) -> Vec<String> {
+    let (kind, text) = match &said.what {
+        Saying::Message(ConsoleLevel::Debug | ConsoleLevel::Info, text) => ("", text.clone()),
+        Saying::Message(ConsoleLevel::Warn, text) => ("warning: ", text.clone()),
+        Saying::Message(ConsoleLevel::Error | ConsoleLevel::Uncaught, text) => {
+            ("error: ", text.clone())
+        }
+        Saying::Notification(notification) => {
+            ("showNotification: ", format!("{}\n{}", notification.title, notification.body))
+        }
     };
-    said.text.lines().map(move |line| format!("{}: {level}{line}", said.by))
+    text.lines().map(|line| format!("{}: {kind}{line}", said.by)).collect()
 }

@@ -1,10 +1,10 @@
 //! The command at work: between the page, the engine and the user.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use bgfetch::{Engine, FetchKey, Job};
-use bgfetch_host::{Page, UserAgent};
+use bgfetch_host::{Click, Page, UserAgent};
 use futures_util::FutureExt as _;
 use futures_util::future::select_all;
 use tokio::signal::ctrl_c;
@@ -12,6 +12,7 @@ use tokio::time::MissedTickBehavior;
 use url::Url;
 
 use super::Told;
+use super::console::Said;
 use super::history::History;
 use super::output::Output;
 use super::screen::Command;
@@ -37,6 +38,10 @@ pub(super) struct Session<'a> {
     history: History,
     /// Fetches of `get`, which are not for pages' service workers.
     foreign: HashSet<FetchKey>,
+    /// Selectors of the elements that are still to be clicked.
+    clicks: VecDeque<String>,
+    /// Whether a script failed and nothing dealt with that.
+    uncaught: bool,
     /// How many looks in a row have found nothing to do.
     quiet_looks: u32,
     /// Since when there is nothing to do but to wait for a service worker that is not there.
@@ -59,6 +64,8 @@ impl<'a> Session<'a> {
             output,
             history: History::default(),
             foreign: HashSet::new(),
+            clicks: VecDeque::new(),
+            uncaught: false,
             quiet_looks: 0,
             unhandled_since: None,
         }
@@ -75,12 +82,13 @@ impl<'a> Session<'a> {
         url: Option<Url>,
         mut told: Told,
     ) -> Result<Outcome, Failure> {
+        self.clicks = std::mem::take(&mut told.clicks);
         let result = tokio::select! {
             result = self.work(url, &mut told) => result,
             pressed = ctrl_c() => pressed.map(|()| Outcome::Interrupted).map_err(Failure::from),
         };
         while let Ok(said) = told.said.try_recv() {
-            self.output.said(&said);
+            self.said(&said);
         }
         // Where the engine has failed, its shutdown tells why.
         if let Ok(jobs) = self.engine.ui().jobs().await {
@@ -90,7 +98,15 @@ impl<'a> Session<'a> {
         if result.is_ok() || !self.history.is_empty() {
             self.output.end(&self.history);
         }
-        result
+        match result {
+            Ok(Outcome::Success) if self.uncaught => Ok(Outcome::Failed),
+            result => result,
+        }
+    }
+
+    fn said(&mut self, said: &Said) {
+        self.uncaught |= said.is_uncaught();
+        self.output.said(said);
     }
 
     async fn work(&mut self, url: Option<Url>, told: &mut Told) -> Result<Outcome, Failure> {
@@ -113,7 +129,7 @@ impl<'a> Session<'a> {
             tokio::select! {
                 // What a script said before a change is told before it.
                 biased;
-                Some(said) = told.said.recv() => self.output.said(&said),
+                Some(said) = told.said.recv() => self.said(&said),
                 Some(wanted) = told.wanted.recv() => pages.extend(self.open(wanted).await),
                 event = observer.next() => match event {
                     // The engine stopped; its shutdown tells why.
@@ -126,6 +142,7 @@ impl<'a> Session<'a> {
                 },
                 command = self.output.command() => match command {
                     Command::Quit => break Ok(Outcome::Interrupted),
+                    Command::ClickElement(selector) => self.clicks.push_back(selector),
                     command => self.carry_out(command).await?,
                 },
                 index = closed(&pages) => close([pages.swap_remove(index)]).await,
@@ -172,11 +189,15 @@ impl<'a> Session<'a> {
         self.history.learn(&jobs);
         let shown: Vec<_> = jobs.into_iter().filter(|job| self.history.has(job)).collect();
         self.output.draw(&shown)?;
-        let quiet = pages.iter().all(waits) && self.agent.service_workers().are_quiet();
+        let mut quiet = pages.iter().all(waits) && self.agent.service_workers().are_quiet();
+        if self.click(pages).await? {
+            quiet = false;
+        }
         let pending: Vec<_> = shown.iter().filter(|job| !job.display.over).collect();
         self.quiet_looks = if quiet { self.quiet_looks + 1 } else { 0 };
-        if pending.is_empty() && self.quiet_looks >= QUIET_LOOKS {
-            return Ok(Found::NothingLeft);
+        if pending.is_empty() && self.clicks.is_empty() && self.quiet_looks >= QUIET_LOOKS {
+            let waits = self.history.is_empty() && self.waits_for_click(pages).await;
+            return Ok(if waits { Found::Work } else { Found::NothingLeft });
         }
         let settled = pending.iter().all(|job| job.display.result.is_some());
         if !quiet || pending.is_empty() || !settled {
@@ -190,6 +211,39 @@ impl<'a> Session<'a> {
         Ok(Found::Unhandled(pending.iter().map(|job| job.id.clone()).collect()))
     }
 
+    /// Makes the next click, in the page that was opened first, when its element listens for it. Gives
+    /// whether it did.
+    ///
+    /// # Errors
+    ///
+    /// The selector is wrong, or matches nothing that waits for a click when nothing else is left to do.
+    async fn click(&mut self, pages: &[Page]) -> Result<bool, Failure> {
+        let Some(selector) = self.clicks.front() else { return Ok(false) };
+        // A page that is at work is asked when it is done.
+        let Some(page) = pages.first().filter(|page| waits(page)) else { return Ok(false) };
+        let clicked = page.click(selector, false).await;
+        let clicked = clicked.map_err(|error| Failure(format!("{selector}: {error}")))?;
+        let missing = match clicked {
+            Click::Clicked => {
+                self.clicks.pop_front();
+                return Ok(true);
+            }
+            Click::Missing => "no element matches",
+            Click::Unheard => "the element does not listen for clicks",
+        };
+        if self.quiet_looks < QUIET_LOOKS {
+            return Ok(false);
+        }
+        Err(Failure(format!("{selector}: {missing}")))
+    }
+
+    /// Whether the page waits for a click that the user may still make.
+    async fn waits_for_click(&mut self, pages: &[Page]) -> bool {
+        let Some(page) = pages.first() else { return false };
+        let selectors = page.clickable().await;
+        !selectors.is_empty() && self.output.waits_for_click(&selectors)
+    }
+
     /// Does what the user wants of a fetch.
     async fn carry_out(&mut self, command: Command) -> Result<(), Failure> {
         let ui = self.engine.ui();
@@ -198,7 +252,7 @@ impl<'a> Session<'a> {
             Command::Resume(fetch) => ui.resume(fetch).await,
             Command::Cancel(fetch) => ui.abort(fetch).await.map(drop),
             Command::Click(fetch) => ui.click(fetch).await,
-            Command::Redraw | Command::Quit => Ok(()),
+            Command::ClickElement(_) | Command::Redraw | Command::Quit => Ok(()),
         };
         if let Err(error) = done {
             self.output.answer(&error.to_string());

@@ -17,3 +17,5 @@ mod refusals;
 mod resume;
 #[cfg(feature = "js")]
 mod run;
+#[cfg(feature = "js")]
+mod run_scripts;

@@ -12,14 +12,14 @@ use crate::fixture::{Ended, PROGRAM, Place, Running};
 const SLOW: [&str; 2] = ["--slow", "20000"];
 
 impl Place {
-    fn app(&self, app: impl AsRef<Path>, arguments: &[&str]) -> Running {
+    pub(crate) fn app(&self, app: impl AsRef<Path>, arguments: &[&str]) -> Running {
         let mut command = Command::new(PROGRAM);
         command.arg("run").arg(app.as_ref()).args(arguments).arg("--store").arg(self.store());
         Running::spawn(command)
     }
 
     /// A folder with a page whose only script is `script`.
-    fn page(&self, script: &str) -> PathBuf {
+    pub(crate) fn page(&self, script: &str) -> PathBuf {
         let folder = self.path("app");
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join("index.html"), "<script src=app.js></script>").unwrap();
@@ -33,7 +33,7 @@ fn example(name: &str) -> PathBuf {
 }
 
 /// What a `source` wrote to its console.
-fn said(ended: &Ended, source: &str) -> Vec<String> {
+pub(crate) fn said(ended: &Ended, source: &str) -> Vec<String> {
     let all = ended.events("console").into_iter();
     let of_source = all.filter(|line| line["source"] == source);
     of_source.map(|line| line["message"].as_str().unwrap().to_owned()).collect()

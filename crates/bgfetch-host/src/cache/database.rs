@@ -72,6 +72,15 @@ impl CacheStore {
         Ok(cache_id(&self.0.state.lock().sql, storage_key, name)?.is_some())
     }
 
+    /// The bytes of all bodies in a storage key's caches.
+    pub(crate) fn usage(&self, storage_key: &str) -> Result<u64, CacheError> {
+        let sql = "SELECT coalesce(sum(length), 0) FROM entry
+                   JOIN cache ON cache.id = entry.cache WHERE storage_key = ?";
+        let state = self.0.state.lock();
+        let bytes: i64 = state.sql.query_row(sql, [storage_key], |row| row.get(0))?;
+        Ok(bytes.try_into().unwrap_or_default())
+    }
+
     /// The names of all caches of a storage key.
     pub(super) fn cache_names(&self, storage_key: &str) -> Result<Vec<String>, CacheError> {
         let state = self.0.state.lock();

@@ -117,6 +117,23 @@ impl CacheStore {
     }
 }
 
+impl CacheStore {
+    /// The bytes that the disk has room for.
+    #[cfg(unix)]
+    pub(crate) fn available_space(&self) -> Result<u64, CacheError> {
+        let bodies = &self.0.bodies;
+        let disk = rustix::fs::statvfs(bodies);
+        let disk = disk.map_err(|error| CacheError::file(bodies, error.into()))?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
+    /// The bytes that the disk has room for: no bound is known.
+    #[cfg(not(unix))]
+    pub(crate) fn available_space(&self) -> Result<u64, CacheError> {
+        Ok(u64::MAX)
+    }
+}
+
 impl fmt::Debug for CacheStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CacheStore").field("bodies", &self.0.bodies).finish_non_exhaustive()

@@ -117,7 +117,7 @@ impl Inner {
                     waits = true;
                 }
                 (Err(error), Some(registration)) => {
-                    tracing::warn!(%error, "a service worker was not installed");
+                    self.tell(&worker, &format!("The service worker was not installed: {error}"));
                     cleared.extend(registration.installing.take());
                     if registration.newest().is_none() {
                         cleared.extend(state.unregister(key));
@@ -233,6 +233,7 @@ impl Inner {
             Ok(ended) => ended,
             // Its script may go on for ever.
             Err(_) => {
+                self.tell(worker, "An event takes too long: the service worker is stopped.");
                 worker.terminate().await;
                 Err("the event took too long".into())
             }

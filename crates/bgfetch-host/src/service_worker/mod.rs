@@ -25,13 +25,13 @@ use url::Url;
 
 pub use windows::OpenWindow;
 
-use crate::console::{Console, RealmKind};
-use crate::extension::AgentResources;
+use crate::console::{Console, ConsoleLevel, ConsoleSource, RealmKind};
 use crate::message::{AtStart, Connection, FromRealm, Import, RealmId, ToRealm, WorkerState};
 use crate::network::Network;
 use crate::page_state::PageState;
 use crate::policies::snapshot;
 use crate::realm::{Realm, RealmOptions};
+use crate::resources::AgentResources;
 use crate::script_loader::{ScriptKind, ScriptLoader};
 use registration::State;
 use worker::Worker;
@@ -290,6 +290,13 @@ impl Inner {
 
     fn active(&self, registration: &RegistrationKey) -> Option<Arc<Worker>> {
         self.state.lock().get(registration)?.active.clone()
+    }
+
+    /// Writes to the console of a worker that does not run, or not any more.
+    fn tell(&self, worker: &Worker, message: &str) {
+        let kind = RealmKind::ServiceWorker;
+        let source = ConsoleSource { kind, url: worker.script_url.clone() };
+        (self.options.console)(&source, ConsoleLevel::Uncaught, message);
     }
 
     /// The engine, for the length of a call.

@@ -16,6 +16,7 @@ use super::Inner;
 use super::stored::Scripts;
 use crate::message::{LifecycleEvent, Message, RealmId, Source, ToRealm, WorkerInfo, WorkerState};
 use crate::realm::Realm;
+use crate::script_loader::module_hint;
 
 pub(crate) struct Worker {
     pub(crate) id: u32,
@@ -117,13 +118,21 @@ impl Worker {
         }
         let source = self.scripts.lock().by_url.get(&self.script_url).cloned();
         let source = source.ok_or("the worker's script is not stored")?;
+        let hint = module_hint(&source);
         let mut stops = self.stops.subscribe();
         let started = owner.start_worker_realm(self).map_err(|error| error.to_string())?;
         let evaluated = started.realm.evaluate(self.script_url.as_str(), source);
         let failed = tokio::select! {
             evaluated = timeout(owner.options.event_limit, evaluated) => match evaluated {
                 Ok(Ok(())) => None,
-                Ok(Err(error)) => Some(error.to_string()),
+                Ok(Err(error)) => {
+                    let mut error = error.to_string();
+                    if let Some(hint) = hint.filter(|_| error.contains("SyntaxError")) {
+                        error = format!("{error} ({hint})");
+                    }
+                    owner.tell(self, &error);
+                    Some(error)
+                }
                 Err(_) => Some("the script took too long".into()),
             },
             // The sender is here, so that waiting does not fail.

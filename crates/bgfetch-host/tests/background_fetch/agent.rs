@@ -127,7 +127,7 @@ impl Agent {
             },
             resources: self.resources.clone(),
             console: Arc::new(move |_, level, message| {
-                if level == ConsoleLevel::Error {
+                if level == ConsoleLevel::Uncaught {
                     errors.lock().push(message.to_owned());
                 }
             }),

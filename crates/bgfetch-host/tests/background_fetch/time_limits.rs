@@ -16,6 +16,9 @@ async fn start(script: &str) -> UserAgent {
     UserAgent::with_limits(&scripts, None, NEVER_IDLE, LIMIT).await
 }
 
+/// What the console of a worker says whose event took too long.
+const TOO_LONG: &str = "An event takes too long: the service worker is stopped.";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_whose_script_never_ends_is_not_registered() {
     let origin = Origin::start();
@@ -61,7 +64,7 @@ async fn a_worker_whose_activate_event_never_ends_is_stopped_and_active() {
     assert_eq!(seen.await, json!(true));
     assert!(!agent.workers.is_running(&registration(&origin)).await);
     run(&page, "registration.active.postMessage('hello'); return null;").await;
-    for line in ["started", "started", "hello"] {
+    for line in ["started", TOO_LONG, "started", "hello"] {
         assert_eq!(agent.next_line().await, line);
     }
 }
@@ -95,6 +98,7 @@ async fn a_worker_whose_message_event_never_ends_is_stopped_and_the_next_message
             while agent.workers.is_running(&registration(&origin)).await {
                 tokio::task::yield_now().await;
             }
+            assert_eq!(agent.next_line().await, TOO_LONG);
             run(&page, "worker.postMessage('again'); return null;").await;
             assert_eq!([agent.next_line().await, agent.next_line().await], ["started", "again"]);
         }

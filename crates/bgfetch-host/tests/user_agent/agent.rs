@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bgfetch::embedder::BoxFuture;
 use bgfetch::{HyperFetcher, Resolve};
-use bgfetch_host::{Page, Prelude, UserAgent, UserAgentOptions};
+use bgfetch_host::{Page, PermissionState, Prelude, UserAgent, UserAgentOptions};
 use bgfetch_testkit::{Origin, Reply};
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -47,6 +47,8 @@ impl Agent {
         let (sender, lines) = mpsc::unbounded_channel();
         let user_agent = UserAgent::open(UserAgentOptions {
             open_window: None,
+            query_permission: Arc::new(|_, _| PermissionState::Granted),
+            show_notification: Arc::new(|_, _| ()),
             folder: None,
             fetcher: Arc::new(fetcher),
             console: Arc::new(move |_, _, message| drop(sender.send(message.to_owned()))),

@@ -168,6 +168,8 @@ async fn scripts_of_workers_are_javascript_at_their_url_within_their_scope() {
     let error = "TypeError";
     let expected = json!([error, error, error, error, "SecurityError", "/other/", "/"]);
     assert_eq!(seen.await, expected);
+    // What was thrown is told on the worker's console, too.
+    assert!(agent.next_line().await.starts_with("NetworkError: "));
     assert_eq!(agent.next_line().await, "imported");
     let loaded = agent.origin.requests_to("/sw.js");
     assert_eq!(loaded[0].header("service-worker"), Some("script"));

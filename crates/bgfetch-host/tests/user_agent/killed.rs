@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bgfetch::{HyperFetcher, What};
-use bgfetch_host::{UserAgent, UserAgentOptions};
+use bgfetch_host::{PermissionState, UserAgent, UserAgentOptions};
 use bgfetch_testkit::{Gate, Origin, Reply, Resource, Serve};
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -39,6 +39,8 @@ async fn open(folder: &Path) -> (UserAgent, mpsc::UnboundedReceiver<String>) {
     let (sender, lines) = mpsc::unbounded_channel();
     let user_agent = UserAgent::open(UserAgentOptions {
         open_window: None,
+        query_permission: Arc::new(|_, _| PermissionState::Granted),
+        show_notification: Arc::new(|_, _| ()),
         folder: Some(folder.to_owned()),
         fetcher: Arc::new(HyperFetcher::new().unwrap()),
         console: Arc::new(move |_, _, message| drop(sender.send(message.to_owned()))),

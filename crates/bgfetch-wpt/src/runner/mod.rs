@@ -124,14 +124,16 @@ async fn test(
     errors: &Arc<Mutex<Vec<String>>>,
 ) -> Result<Results, NoResults> {
     let testing = Testing::new();
-    let configure = testing.clone();
+    let (configure, permissions) = (testing.clone(), testing.clone());
     let console = Arc::clone(errors);
     let agent = UserAgent::open(UserAgentOptions {
         open_window: None,
+        query_permission: Arc::new(move |name, _| permissions.query_permission(name)),
+        show_notification: Arc::new(|_, _| ()),
         folder: None,
         fetcher: Arc::new(fetcher),
         console: Arc::new(move |source, level, message| {
-            if level == ConsoleLevel::Error {
+            if matches!(level, ConsoleLevel::Error | ConsoleLevel::Uncaught) {
                 console.lock().push(format!("{}: {message}", source.url.path()));
             }
         }),

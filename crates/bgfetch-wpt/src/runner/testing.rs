@@ -10,7 +10,7 @@ use bgfetch::{
     Builder, Connectivity, ConnectivitySource, Display, FetchKey, Job, ManualConnectivity,
     Observer, Permission, Reachable, RegistrationKey, StorageKey, Ui,
 };
-use bgfetch_host::{Page, Prelude, UserAgent};
+use bgfetch_host::{Page, PermissionState, Prelude, UserAgent};
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -33,7 +33,8 @@ struct Inner {
     /// Set once it is open.
     agent: OnceLock<Weak<UserAgent>>,
     connectivity: ManualConnectivity,
-    permission: Mutex<Permission>,
+    /// That of background fetches.
+    permission: Mutex<PermissionState>,
     /// The pages that scripts opened beside the test's own, by the numbers that they were given.
     pages: Mutex<BTreeMap<usize, Page>>,
 }
@@ -54,22 +55,13 @@ enum Command {
     ClosePage(usize),
 }
 
-/// A [permission state](https://w3c.github.io/permissions/#dfn-permission-state).
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum PermissionState {
-    Granted,
-    Denied,
-    Prompt,
-}
-
 impl Testing {
     pub(super) fn new() -> Self {
         Self(Arc::new(Inner {
             runtime: Handle::current(),
             agent: OnceLock::new(),
             connectivity: ManualConnectivity::default(),
-            permission: Mutex::new(Permission::Granted),
+            permission: Mutex::new(PermissionState::Granted),
             pages: Mutex::default(),
         }))
     }
@@ -83,6 +75,14 @@ impl Testing {
     pub(super) async fn close_pages(&self) {
         let pages = std::mem::take(&mut *self.0.pages.lock());
         super::drop_realm(pages).await;
+    }
+
+    /// What scripts are told of a permission.
+    pub(super) fn query_permission(&self, name: &str) -> PermissionState {
+        match name {
+            "background-fetch" => *self.0.permission.lock(),
+            _ => PermissionState::Granted,
+        }
     }
 
     /// The user agent's engine asks here.
@@ -165,11 +165,7 @@ impl Testing {
                 }
             }
             Command::SetPermission(state) => {
-                *self.0.permission.lock() = match state {
-                    PermissionState::Granted => Permission::Granted,
-                    PermissionState::Denied => Permission::Denied,
-                    PermissionState::Prompt => Permission::StartPaused,
-                };
+                *self.0.permission.lock() = state;
             }
             Command::OpenPage(url) => {
                 let page = agent.open_page(url).await.map_err(text)?;
@@ -247,7 +243,11 @@ impl ConnectivitySource for Testing {
 
 impl Permissions for Testing {
     fn query(&self, _: &RegistrationKey) -> BoxFuture<'static, Permission> {
-        Box::pin(ready(*self.0.permission.lock()))
+        Box::pin(ready(match *self.0.permission.lock() {
+            PermissionState::Granted => Permission::Granted,
+            PermissionState::Denied => Permission::Denied,
+            PermissionState::Prompt => Permission::StartPaused,
+        }))
     }
 }
 

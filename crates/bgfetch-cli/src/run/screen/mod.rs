@@ -4,7 +4,7 @@ mod view;
 
 use std::io;
 
-use bgfetch::{Event, FetchKey, Job};
+use bgfetch::{Event, FetchKey, Job, What};
 use crossterm::event::{Event as TerminalEvent, EventStream, KeyCode, KeyEvent, KeyModifiers};
 use futures_util::StreamExt as _;
 use ratatui::DefaultTerminal;
@@ -15,12 +15,14 @@ use super::output::{Lines, lines_of};
 use crate::text::printable;
 
 /// What the user wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Command {
     Pause(FetchKey),
     Resume(FetchKey),
     Cancel(FetchKey),
     Click(FetchKey),
+    /// To click an element of the page, by its selector.
+    ClickElement(String),
     /// To look at another fetch, or in another size.
     Redraw,
     Quit,
@@ -56,6 +58,9 @@ impl Screen {
 
     /// See [`Lines::line_of`].
     pub(super) fn line_of(&mut self, event: &Event, handled: Option<&str>) -> Option<String> {
+        if let What::RecordSettled { record, message: Some(reason), .. } = &event.what {
+            self.view.reasons.insert((event.fetch, record.index.0), reason.clone());
+        }
         self.lines.line_of(event, handled)
     }
 
@@ -65,7 +70,12 @@ impl Screen {
     }
 
     pub(super) fn said(&mut self, said: &Said) {
-        lines_of(said).for_each(|line| self.remark(&line));
+        lines_of(said).iter().for_each(|line| self.remark(line));
+    }
+
+    /// Lets keys click these elements of the page.
+    pub(super) fn offer(&mut self, selectors: &[String]) {
+        selectors.clone_into(&mut self.view.clickable);
     }
 
     pub(super) fn draw(&mut self, jobs: &[Job]) -> io::Result<()> {
@@ -122,6 +132,10 @@ impl View {
             KeyCode::Char('r') => self.selected().map(Command::Resume),
             KeyCode::Char('c') => self.selected().map(Command::Cancel),
             KeyCode::Enter => self.selected().map(Command::Click),
+            KeyCode::Char(digit @ '1'..='9') => {
+                let place = digit.to_digit(10)?.checked_sub(1)?;
+                self.clickable.get(usize::try_from(place).ok()?).cloned().map(Command::ClickElement)
+            }
             _ => None,
         }
     }

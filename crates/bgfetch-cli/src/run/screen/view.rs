@@ -40,10 +40,14 @@ const KEYS: [(&str, &str); 6] = [
 pub(super) struct View {
     /// The URL of the page.
     pub(super) page: String,
+    /// Selectors of elements of the page that the keys from 1 on click.
+    pub(super) clickable: Vec<String>,
     jobs: Vec<Job>,
     rates: HashMap<FetchKey, Rate>,
     list: ListState,
     log: VecDeque<String>,
+    /// Why records failed, by their fetch and position.
+    pub(super) reasons: HashMap<(FetchKey, u32), String>,
 }
 
 /// How fast bytes move, over a second or more.
@@ -96,7 +100,11 @@ impl View {
         let bar = Bar::of(frame.area().width);
         let selected = self.list.selected().and_then(|place| self.jobs.get(place));
         let records: Vec<Line<'_>> = selected.map_or_else(Vec::new, |job| {
-            job.records.iter().map(|record| record_line(record, bar)).collect()
+            let records = (0..).zip(&job.records);
+            let line = |(index, record)| {
+                record_line(record, self.reasons.get(&(job.key, index)).map(String::as_str), bar)
+            };
+            records.map(line).collect()
         });
         // A small terminal shows less.
         let height = frame.area().height;
@@ -120,10 +128,20 @@ impl View {
             frame.render_widget(records, below);
         }
         self.draw_log(frame, console);
-        let help = KEYS.iter().flat_map(|(key, what)| {
+        let help = self.keys();
+        let help = help.iter().flat_map(|(key, what)| {
             [format!(" {key} ").reversed(), Span::from(format!(" {what}  "))]
         });
         frame.render_widget(Line::from_iter(help), keys);
+    }
+
+    /// The keys that mean something, and what: those that click an element come first.
+    fn keys(&self) -> Vec<(String, String)> {
+        let clicks = (1..=9).zip(&self.clickable);
+        let clicks = clicks
+            .map(|(key, selector)| (key.to_string(), format!("click {}", printable(selector))));
+        let always = KEYS.iter().map(|(key, what)| ((*key).to_owned(), (*what).to_owned()));
+        clicks.chain(always).collect()
     }
 
     fn draw_list(&mut self, frame: &mut Frame<'_>, area: Rect, bar: Bar) {
@@ -204,7 +222,7 @@ fn state(job: &Job) -> (&'static str, Color) {
     }
 }
 
-fn record_line<'a>(record: &JobRecord, bar: Bar) -> Line<'a> {
+fn record_line<'a>(record: &JobRecord, reason: Option<&str>, bar: Bar) -> Line<'a> {
     let length = match (record.result, record.length) {
         (Some(_), _) => Some(record.stored),
         (None, length) => length,
@@ -227,7 +245,9 @@ fn record_line<'a>(record: &JobRecord, bar: Bar) -> Line<'a> {
     };
     let path = printable(record.url.path());
     let method = if record.method == "GET" { String::new() } else { format!("{} ", record.method) };
-    Line::from_iter([format!("{bytes} ").into(), format!("{method}{path}  ").into(), state])
+    let reason = reason.map(|reason| format!(": {}", printable(reason)).red());
+    let parts = [format!("{bytes} ").into(), format!("{method}{path}  ").into(), state];
+    Line::from_iter(parts.into_iter().chain(reason))
 }
 
 /// How wide bars are.

@@ -1,0 +1,81 @@
+// https://w3c.github.io/webcrypto/#subtlecrypto-interface: `digest()`, which pages compare what they
+// downloaded by. There are no keys.
+(function () {
+"use strict";
+
+const { core } = __bootstrap;
+const { op_host_digest } = core.ops;
+const { getPrototypeOf, getterOf, isObject, stringToUpperCase, Uint8Array } = core.loadExtScript(
+  "ext:bgfetch_deno/primordials.js",
+);
+const { asyncOp, configureInterface, DOMException, illegalConstructor } = core.loadExtScript(
+  "ext:bgfetch_deno/deno.js",
+);
+const { dictionary, domString, requiredArguments, requiredMember } = core.loadExtScript(
+  "ext:bgfetch_deno/webidl.js",
+);
+const { converters } = core.loadExtScript("ext:deno_webidl/00_webidl.js");
+
+const digestOf = asyncOp(op_host_digest);
+const { isView } = ArrayBuffer;
+const TypedArrayPrototype = getPrototypeOf(Uint8Array.prototype);
+const bufferOf = getterOf(TypedArrayPrototype, "buffer");
+const typeOf = getterOf(TypedArrayPrototype, Symbol.toStringTag);
+const byteOffsetOf = getterOf(TypedArrayPrototype, "byteOffset");
+const byteLengthOf = getterOf(TypedArrayPrototype, "byteLength");
+const bufferOfView = getterOf(DataView.prototype, "buffer");
+const byteOffsetOfView = getterOf(DataView.prototype, "byteOffset");
+const byteLengthOfView = getterOf(DataView.prototype, "byteLength");
+const create = Symbol("create");
+
+const algorithmDictionary = dictionary("Algorithm", [requiredMember("name", domString)]);
+
+/** The name of a hash in an AlgorithmIdentifier, normalized. */
+function hashName(algorithm, prefix, context) {
+  const name = isObject(algorithm)
+    ? algorithmDictionary(algorithm, prefix, context).name
+    : domString(algorithm, prefix, context);
+  const upper = stringToUpperCase(name);
+  switch (upper) {
+    case "SHA-1":
+    case "SHA-256":
+    case "SHA-384":
+    case "SHA-512":
+      return upper;
+    default:
+      throw new DOMException("The algorithm '" + name + "' is not supported", "NotSupportedError");
+  }
+}
+
+/** A copy of the bytes of a BufferSource. */
+function copyOf(source) {
+  if (!isView(source)) return new Uint8Array(new Uint8Array(source));
+  const isTyped = typeOf(source) !== undefined;
+  const bytes = isTyped
+    ? new Uint8Array(bufferOf(source), byteOffsetOf(source), byteLengthOf(source))
+    : new Uint8Array(bufferOfView(source), byteOffsetOfView(source), byteLengthOfView(source));
+  return new Uint8Array(bytes);
+}
+
+class SubtleCrypto {
+  #checked = true;
+
+  constructor(key = null) {
+    if (key !== create) illegalConstructor();
+  }
+
+  async digest(algorithm, data) {
+    const prefix = "Failed to execute 'digest' on 'SubtleCrypto'";
+    this.#checked;
+    requiredArguments(arguments.length, 2, prefix);
+    const name = hashName(algorithm, prefix, "Argument 1");
+    const source = converters.BufferSource(data, prefix, "Argument 2");
+    return bufferOf(await digestOf(name, copyOf(source)));
+  }
+}
+configureInterface(SubtleCrypto);
+
+const subtle = new SubtleCrypto(create);
+
+return { subtle, SubtleCrypto };
+})();

@@ -1,0 +1,114 @@
+//! Notifications: <https://notifications.spec.whatwg.org/>. What they look like is the embedder's.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bgfetch::StorageKey;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use url::Url;
+
+use crate::console::ConsoleSource;
+
+/// How many notifications of all sites are kept for `getNotifications()`; the oldest go first.
+const KEPT: usize = 100;
+
+/// A notification that a script shows.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Notification {
+    /// Its title.
+    pub title: String,
+    /// The text below the title; may be empty.
+    pub body: String,
+    /// It replaces what the site shows under the same tag, where that is not empty.
+    pub tag: String,
+    /// The URL of its icon, or empty.
+    pub icon: String,
+    /// What is for scripts alone.
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+/// Shows a notification to the user; the source is the realm that wants it.
+pub type ShowNotification = Arc<dyn Fn(&ConsoleSource, &Notification) + Send + Sync>;
+
+/// The [list of notifications](https://notifications.spec.whatwg.org/#list-of-notifications) of a user
+/// agent.
+#[derive(Default)]
+pub(crate) struct Notifications {
+    show: Option<ShowNotification>,
+    list: Mutex<List>,
+}
+
+#[derive(Default)]
+struct List {
+    kept: VecDeque<Kept>,
+    last_id: u32,
+}
+
+#[derive(Clone, Serialize)]
+pub(crate) struct Kept {
+    id: u32,
+    #[serde(skip)]
+    storage_key: StorageKey,
+    /// The scope of its service worker registration, where it has one.
+    #[serde(skip)]
+    scope: Option<Url>,
+    #[serde(flatten)]
+    notification: Notification,
+}
+
+impl Notifications {
+    pub(crate) fn new(show: ShowNotification) -> Self {
+        Self { show: Some(show), list: Mutex::default() }
+    }
+
+    /// [Show steps](https://notifications.spec.whatwg.org/#notification-show-steps); gives the number
+    /// by which it is closed.
+    pub(crate) fn show(
+        &self,
+        source: &ConsoleSource,
+        storage_key: StorageKey,
+        scope: Option<Url>,
+        notification: Notification,
+    ) -> u32 {
+        if let Some(show) = &self.show {
+            show(source, &notification);
+        }
+        let mut list = self.list.lock();
+        list.last_id += 1;
+        let id = list.last_id;
+        if !notification.tag.is_empty() {
+            list.kept.retain(|kept| {
+                kept.storage_key != storage_key || kept.notification.tag != notification.tag
+            });
+        }
+        if list.kept.len() == KEPT {
+            list.kept.pop_front();
+        }
+        list.kept.push_back(Kept { id, storage_key, scope, notification });
+        id
+    }
+
+    /// Those of a registration, with that tag where it is not empty; the oldest come first.
+    pub(crate) fn of_registration(
+        &self,
+        storage_key: &StorageKey,
+        scope: &Url,
+        tag: &str,
+    ) -> Vec<Kept> {
+        let list = self.list.lock();
+        let wanted = |kept: &&Kept| {
+            kept.storage_key == *storage_key
+                && kept.scope.as_ref() == Some(scope)
+                && (tag.is_empty() || kept.notification.tag == tag)
+        };
+        list.kept.iter().filter(wanted).cloned().collect()
+    }
+
+    /// [Close steps](https://notifications.spec.whatwg.org/#close-steps)
+    pub(crate) fn close(&self, storage_key: &StorageKey, id: u32) {
+        self.list.lock().kept.retain(|kept| kept.id != id || kept.storage_key != *storage_key);
+    }
+}

@@ -1,0 +1,139 @@
+//! What `navigator.permissions`, `navigator.storage`, notifications and `crypto.subtle` ask for.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use bgfetch::{Engine, StorageKey};
+use deno_core::{JsBuffer, OpState, op2};
+use deno_error::JsErrorBox;
+use ring::digest;
+use serde::Serialize;
+use url::Url;
+
+use crate::console::ConsoleLevel;
+use crate::host_state::HostState;
+use crate::resources::PermissionState;
+use crate::script_loader::module_hint;
+
+/// The state of a permission whose name the script checked.
+#[op2]
+#[serde]
+pub(crate) fn op_host_permission(state: &mut OpState, #[string] name: &str) -> PermissionState {
+    let host = state.borrow::<HostState>();
+    (host.resources.query_permission)(name, &host.storage_key)
+}
+
+/// Tells what a script lacks that has a syntax error, if it looks like a module.
+#[op2(fast)]
+pub(crate) fn op_host_explain_syntax_error(state: &mut OpState, #[string] source: &str) {
+    if let Some(hint) = module_hint(source) {
+        state.borrow::<HostState>().write(ConsoleLevel::Uncaught, hint);
+    }
+}
+
+/// What a site stores, and may store in all.
+#[derive(Serialize)]
+pub(crate) struct Estimate {
+    usage: u64,
+    quota: u64,
+}
+
+/// The largest integer that a script's number tells apart from the next.
+const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
+
+/// [`estimate()`](https://storage.spec.whatwg.org/#dom-storagemanager-estimate): background fetches and
+/// caches are all that a site can store, and the disk is all that limits both.
+#[op2]
+#[serde]
+pub(crate) async fn op_host_storage_estimate(
+    state: Rc<RefCell<OpState>>,
+) -> Result<Estimate, JsErrorBox> {
+    let (engine, storage_key, caches) = {
+        let state = state.borrow();
+        let host = state.borrow::<HostState>();
+        let engine = host.engine.borrow().clone();
+        (engine, host.storage_key.clone(), host.resources.caches.clone())
+    };
+    let fetches = match engine {
+        Some(engine) => stored_by_fetches(&engine, &storage_key).await,
+        None => 0,
+    };
+    let (cached, free) = match caches {
+        Some(caches) => {
+            let asked = tokio::task::spawn_blocking(move || {
+                Ok::<_, JsErrorBox>((
+                    caches.usage(&storage_key.0).map_err(failed)?,
+                    caches.available_space().map_err(failed)?,
+                ))
+            });
+            asked.await.map_err(failed)??
+        }
+        None => (0, 0),
+    };
+    let usage = fetches.saturating_add(cached).min(MAX_SAFE_INTEGER);
+    Ok(Estimate { usage, quota: usage.saturating_add(free).min(MAX_SAFE_INTEGER) })
+}
+
+/// An engine that has ended stores nothing for scripts.
+async fn stored_by_fetches(engine: &Engine, storage_key: &StorageKey) -> u64 {
+    let jobs = engine.ui().jobs().await.unwrap_or_default();
+    let of_site = jobs.iter().filter(|job| job.registration.storage_key == *storage_key);
+    of_site.flat_map(|job| &job.records).map(|record| record.stored).sum()
+}
+
+fn failed(error: impl ToString) -> JsErrorBox {
+    JsErrorBox::type_error(error.to_string())
+}
+
+/// [`digest()`](https://w3c.github.io/webcrypto/#SubtleCrypto-method-digest) with an algorithm by its
+/// normalized name.
+#[op2]
+#[buffer]
+pub(crate) async fn op_host_digest(
+    #[string] algorithm: String,
+    #[buffer] data: JsBuffer,
+) -> Result<Vec<u8>, JsErrorBox> {
+    let algorithm = match algorithm.as_str() {
+        "SHA-1" => &digest::SHA1_FOR_LEGACY_USE_ONLY,
+        "SHA-256" => &digest::SHA256,
+        "SHA-384" => &digest::SHA384,
+        "SHA-512" => &digest::SHA512,
+        _ => return Err(JsErrorBox::new("DOMExceptionNotSupportedError", "Unknown algorithm")),
+    };
+    let data = data.to_vec();
+    let digest = tokio::task::spawn_blocking(move || digest::digest(algorithm, &data));
+    Ok(digest.await.map_err(failed)?.as_ref().to_vec())
+}
+
+/// Shows a notification, of the registration with that scope where there is one.
+#[op2(fast)]
+pub(crate) fn op_host_show_notification(
+    state: &mut OpState,
+    #[string] scope: &str,
+    #[string] notification: &str,
+) -> Result<u32, JsErrorBox> {
+    let host = state.borrow::<HostState>();
+    let notification = serde_json::from_str(notification).map_err(failed)?;
+    let scope = if scope.is_empty() { None } else { Some(Url::parse(scope).map_err(failed)?) };
+    let (source, storage_key) = (host.source(), host.storage_key.clone());
+    Ok(host.resources.notifications.show(&source, storage_key, scope, notification))
+}
+
+#[op2]
+#[string]
+pub(crate) fn op_host_notifications(
+    state: &mut OpState,
+    #[string] scope: &str,
+    #[string] tag: &str,
+) -> Result<String, JsErrorBox> {
+    let host = state.borrow::<HostState>();
+    let scope = Url::parse(scope).map_err(failed)?;
+    let found = host.resources.notifications.of_registration(&host.storage_key, &scope, tag);
+    serde_json::to_string(&found).map_err(failed)
+}
+
+#[op2(fast)]
+pub(crate) fn op_host_close_notification(state: &mut OpState, id: u32) {
+    let host = state.borrow::<HostState>();
+    host.resources.notifications.close(&host.storage_key, id);
+}

@@ -1,0 +1,76 @@
+//! What the realms of one user agent share.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bgfetch::StorageKey;
+use bgfetch_deno::Web;
+use serde::{Deserialize, Serialize};
+
+use crate::cache::CacheStore;
+use crate::notifications::{Notifications, ShowNotification};
+
+/// A [permission state](https://w3c.github.io/permissions/#dfn-permission-state).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PermissionState {
+    /// It is allowed.
+    Granted,
+    /// It is not.
+    Denied,
+    /// The user would be asked.
+    Prompt,
+}
+
+/// Tells the state of the permission with that name (`background-fetch`, `notifications`,
+/// `persistent-storage`) for a site.
+pub type QueryPermission = Arc<dyn Fn(&str, &StorageKey) -> PermissionState + Send + Sync>;
+
+/// What the realms of one user agent share: blobs, broadcast channels, caches, permissions and
+/// notifications. Clones are the same. By default there are no caches (what scripts ask of them is
+/// rejected), every permission is granted, and notifications are shown to nobody.
+#[derive(Clone)]
+pub struct AgentResources {
+    pub(crate) web: Web,
+    pub(crate) caches: Option<CacheStore>,
+    pub(crate) query_permission: QueryPermission,
+    pub(crate) notifications: Arc<Notifications>,
+}
+
+impl Default for AgentResources {
+    fn default() -> Self {
+        Self {
+            web: Web::default(),
+            caches: None,
+            query_permission: Arc::new(|_, _| PermissionState::Granted),
+            notifications: Arc::default(),
+        }
+    }
+}
+
+impl fmt::Debug for AgentResources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AgentResources").field("caches", &self.caches).finish_non_exhaustive()
+    }
+}
+
+impl AgentResources {
+    /// With these caches.
+    #[must_use]
+    pub fn with_caches(caches: CacheStore) -> Self {
+        Self { caches: Some(caches), ..Self::default() }
+    }
+
+    /// Asks here for the states of permissions that scripts query. Whether a background fetch may
+    /// begin is asked of the engine's own permissions, which should agree.
+    #[must_use]
+    pub fn query_permission(self, query_permission: QueryPermission) -> Self {
+        Self { query_permission, ..self }
+    }
+
+    /// Shows notifications here.
+    #[must_use]
+    pub fn show_notification(self, show: ShowNotification) -> Self {
+        Self { notifications: Arc::new(Notifications::new(show)), ..self }
+    }
+}
