@@ -1,0 +1,33 @@
+// META: global=window,worker
+// `navigator.permissions`: https://w3c.github.io/permissions/
+"use strict";
+
+for (const name of ["background-fetch", "notifications", "persistent-storage"]) {
+  promise_test(async () => {
+    const status = await navigator.permissions.query({ name });
+    assert_true(status instanceof PermissionStatus);
+    assert_array_equals([status.name, status.state], [name, "granted"]);
+    assert_equals(status.onchange, null);
+  }, `The state of '${name}' is told`);
+}
+
+promise_test(async (t) => {
+  const { permissions } = navigator;
+  assert_equals(navigator.permissions, permissions);
+  for (const wrong of [undefined, null, "notifications", {}, { name: "flying" }]) {
+    await promise_rejects_js(t, TypeError, permissions.query(wrong), String(wrong));
+  }
+  const { query } = permissions;
+  await promise_rejects_js(t, TypeError, query({ name: "notifications" }));
+}, "What is no descriptor of a known permission is refused");
+
+if (GLOBAL.isWindow()) {
+  promise_test(async (t) => {
+    t.add_cleanup(() => bgfetchTesting.setPermission("granted"));
+    for (const state of ["denied", "prompt", "granted"]) {
+      bgfetchTesting.setPermission(state);
+      const status = await navigator.permissions.query({ name: "background-fetch" });
+      assert_equals(status.state, state);
+    }
+  }, "A query follows the permission that fetch() asks for");
+}

@@ -1,0 +1,2 @@
+// Nothing is asked of it.
+"use strict";
