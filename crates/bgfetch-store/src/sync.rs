@@ -68,8 +68,17 @@ fn absent(path: &Path, error: io::Error) -> Result<u64, StoreError> {
 /// Brings the entries of a directory to disk; a directory that is gone has none.
 pub(crate) fn sync_directory(files: &dyn FileSystem, path: &Path) -> Result<(), StoreError> {
     match files.sync_directory(path) {
-        Err(error) => absent(path, error).map(drop),
-        Ok(()) => Ok(()),
+        // Some file systems, of networks and of users, sync no directories: all that can be done is
+        // done.
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported | io::ErrorKind::NotFound
+            ) =>
+        {
+            Ok(())
+        }
+        synced => synced.map_err(|error| StoreError::io(path, error)),
     }
 }
 
@@ -86,7 +95,7 @@ pub fn sync_path_to(directory: &Path) -> io::Result<()> {
 pub(crate) fn sync_path(files: &dyn FileSystem, directory: &Path) -> io::Result<()> {
     // All of them, for whoever has created some may not have come to sync them.
     for ancestor in fs::canonicalize(directory)?.ancestors().skip(1) {
-        match files.sync_directory(ancestor) {
+        match sync_directory(files, ancestor).map_err(io::Error::from) {
             // What this user may not read this user has not created.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
             synced => synced?,
@@ -114,5 +123,24 @@ mod tests {
             expected.push(0);
             assert_eq!(sync_files(&System, root.path(), &paths).unwrap(), expected);
         }
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_synced_by_its_kind_is_no_error() {
+        #[derive(Debug)]
+        struct Refusing(io::ErrorKind);
+        impl FileSystem for Refusing {
+            fn sync_directory(&self, _: &Path) -> io::Result<()> {
+                Err(self.0.into())
+            }
+        }
+        let root = tempfile::tempdir().unwrap();
+        let synced = |kind| {
+            let directory = sync_directory(&Refusing(kind), root.path());
+            directory.is_ok() && sync_path(&Refusing(kind), root.path()).is_ok()
+        };
+        assert!(synced(io::ErrorKind::InvalidInput) && synced(io::ErrorKind::Unsupported));
+        assert!(!synced(io::ErrorKind::Other) && !synced(io::ErrorKind::PermissionDenied));
+        assert!(sync_path(&Refusing(io::ErrorKind::PermissionDenied), root.path()).is_ok());
     }
 }
