@@ -22,7 +22,7 @@ use crate::output::Output;
 use crate::output::json::Json;
 use crate::output::plain::failure;
 use crate::plan::{Plan, directory_of};
-use crate::text::io_reason;
+use crate::text::without_code;
 use crate::worker::{Delivered, Delivery, FailedRecord, Report, Worker};
 
 /// How often the bars are drawn.
@@ -80,7 +80,7 @@ async fn fetch(args: Get, id: &mut Option<String>) -> Result<Outcome, Stopped> {
     let engine = open(&directory, &worker, &plan.id).await?;
     let server = Server::start(&directory, engine.ui());
     if let Err(error) = &server {
-        let reason = io_reason(error);
+        let reason = without_code(&error.to_string());
         complain(&format!("other processes cannot control this fetch: {reason}"));
     }
     let fetching = async {
@@ -174,7 +174,8 @@ async fn find_or_register(
     if let Some(job) = saved_before(engine, plan).await? {
         let (id, out) = (&plan.id, plan.out.display());
         let saved = format!("{id} was saved to {out} already");
-        output.saved_before(&job, &format!("{saved}; to fetch it again, dismiss it first"));
+        let hint = format!("to fetch it again, run bgfetch dismiss {id} first");
+        output.saved_before(&job, &format!("{saved}; {hint}"));
         return Ok(None);
     }
     let fetch = manager.fetch(&plan.id, plan.urls.clone(), plan.options.clone());

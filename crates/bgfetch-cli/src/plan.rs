@@ -3,13 +3,12 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use bgfetch::{FetchOptions, RegistrationKey, StorageKey};
+use bgfetch::{FetchOptions, RegistrationKey, StorageKey, StoreError};
 use url::{ParseError, Url};
 
 use crate::args::Get;
 use crate::exit::Failure;
 use crate::file_names::{FileNames, file_name};
-use crate::text::io_reason;
 
 /// The user's part of a storage key: all of the program's fetches are one user's.
 pub(crate) const STORAGE_KEY: &str = "bgfetch-cli";
@@ -146,8 +145,10 @@ fn writable_directory(path: &Path) -> Result<PathBuf, Failure> {
         tempfile::tempfile_in(path)?;
         path.canonicalize()
     };
-    let failed =
-        |error| Failure(format!("cannot write to {}: {}", path.display(), io_reason(&error)));
+    let failed = |error| match StoreError::io(path, error) {
+        error if error.is_disk_full() => Failure(error.to_string()),
+        error => Failure(format!("cannot write to {error}")),
+    };
     check().map_err(failed)
 }
 

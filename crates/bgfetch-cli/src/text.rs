@@ -1,7 +1,5 @@
 //! Text from elsewhere (titles, servers, URLs) as it may be shown on a terminal.
 
-use std::io;
-
 use unicode_width::UnicodeWidthChar as _;
 
 /// The text without what would move the cursor, change colours, break the line or reverse its
@@ -55,24 +53,6 @@ pub(crate) fn padded(text: &str, width: usize) -> String {
     text
 }
 
-/// What an error of the operating system means.
-pub(crate) fn io_reason(error: &io::Error) -> String {
-    use io::ErrorKind as Kind;
-    let text = match error.kind() {
-        Kind::NotFound => "there is no such file or directory",
-        Kind::PermissionDenied => "permission denied",
-        Kind::AlreadyExists => "something of that name is there already",
-        Kind::NotADirectory => "that is not a directory",
-        Kind::IsADirectory => "that is a directory",
-        Kind::ReadOnlyFilesystem => "the file system is read-only",
-        Kind::StorageFull => "the disk is full",
-        Kind::QuotaExceeded => "the disk quota is used up",
-        Kind::InvalidFilename => "the name is too long or not valid",
-        _ => return without_code(&error.to_string()),
-    };
-    text.into()
-}
-
 /// The text without the numbers that the standard library adds to the system's own words.
 pub(crate) fn without_code(text: &str) -> String {
     let mut words = String::new();
@@ -116,9 +96,6 @@ mod tests {
 
     #[test]
     fn errors_of_the_system_have_no_numbers() {
-        let error = |code| io_reason(&io::Error::from_raw_os_error(code));
-        assert_eq!(error(2), "there is no such file or directory");
-        assert!(!error(5).contains("os error"), "{}", error(5));
         let text = "a: Connection refused (os error 111); then b (os error 2)";
         assert_eq!(without_code(text), "a: Connection refused; then b");
     }

@@ -43,7 +43,7 @@ pub enum StoreError {
         set_aside: Option<PathBuf>,
     },
     /// The disk, or the user's quota on it, is full.
-    #[error("the disk is full: cannot write {}: {source}", path.display())]
+    #[error("the disk is full: cannot write {}", path.display())]
     DiskFull {
         /// What was being written.
         path: PathBuf,
@@ -51,7 +51,7 @@ pub enum StoreError {
         source: io::Error,
     },
     /// The file system refused or failed in another way.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {}", path.display(), Reason(source))]
     Io {
         /// What was being read or written.
         path: PathBuf,
@@ -129,6 +129,29 @@ impl StoreError {
     }
 }
 
+/// What an error of the operating system means.
+struct Reason<'a>(&'a io::Error);
+
+impl fmt::Display for Reason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0.kind() {
+            io::ErrorKind::NotFound => "there is no such file or directory",
+            io::ErrorKind::PermissionDenied => "permission denied",
+            io::ErrorKind::AlreadyExists => "there is something of that name already",
+            io::ErrorKind::NotADirectory => "that is not a directory",
+            io::ErrorKind::IsADirectory => "that is a directory",
+            io::ErrorKind::ReadOnlyFilesystem => "the file system is read-only",
+            io::ErrorKind::InvalidFilename => "the name is too long or not valid",
+            io::ErrorKind::UnexpectedEof if self.0.get_ref().is_none() => "the file is too short",
+            _ => {
+                let text = self.0.to_string();
+                // The standard library adds the system's number to the system's words.
+                return f.write_str(text.split(" (os error ").next().unwrap_or(&text));
+            }
+        })
+    }
+}
+
 struct Owner(Option<u32>);
 
 impl fmt::Display for Owner {
@@ -182,6 +205,17 @@ mod tests {
             assert!(StoreError::io("a", errno.into()).is_disk_full());
         }
         assert!(!StoreError::io("a", Errno::IO.into()).is_disk_full());
+    }
+
+    #[test]
+    fn errors_of_the_system_are_told_in_words() {
+        let told = |code| StoreError::io("/s/x", io::Error::from_raw_os_error(code)).to_string();
+        #[cfg(unix)]
+        {
+            assert_eq!(told(2), "/s/x: there is no such file or directory");
+            assert_eq!(told(28), "the disk is full: cannot write /s/x");
+        }
+        assert!(!told(5).contains("os error"), "{}", told(5));
     }
 
     #[test]

@@ -77,7 +77,7 @@ fn find<'a>(jobs: &'a [Job], command: Command, id: Option<&str>) -> Result<&'a J
     };
     match candidates.as_slice() {
         [only] => Ok(only),
-        [] => Err("there is no background fetch that could be meant".into()),
+        [] => Err(format!("there is no background fetch to {}", command.verb())),
         [_, ..] => {
             let ids: Vec<_> = candidates.iter().map(|job| job.id.as_str()).collect();
             Err(format!("which one? {}", ids.join(", ")))

@@ -26,6 +26,21 @@ pub(crate) enum Command {
     Dismiss,
 }
 
+impl Command {
+    /// What it does to a fetch.
+    pub(crate) fn verb(self) -> &'static str {
+        match self {
+            Self::List => "list",
+            Self::Show => "show",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Abort => "abort",
+            Self::Click => "click",
+            Self::Dismiss => "dismiss",
+        }
+    }
+}
+
 /// The response.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

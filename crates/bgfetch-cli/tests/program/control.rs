@@ -210,10 +210,7 @@ fn several_fetches_need_an_id() {
         Running::spawn(place.get([&url, "--id", id])).end().success();
     }
     assert_eq!(place.run(&["show"]).refusal(1), "which one? a, b");
-    assert_eq!(
-        place.run(&["pause"]).refusal(1),
-        "there is no background fetch that could be meant"
-    );
+    assert_eq!(place.run(&["pause"]).refusal(1), "there is no background fetch to pause");
 }
 
 #[test]

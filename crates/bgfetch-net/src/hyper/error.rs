@@ -8,7 +8,7 @@ use hyper_util::client::legacy;
 
 use super::exchange::Exchange;
 use super::lookups::NotResolved;
-use super::tls_error;
+use super::{tls_error, words};
 use crate::fetcher::FetchError;
 
 /// A check refused the request or the response.
@@ -37,20 +37,19 @@ pub(super) fn from_client(error: legacy::Error, sent: bool) -> FetchError {
     }
     if error.is_connect() {
         let kind = classify(&error, FaultKind::Unreachable);
-        // The errors around it only name the layers of the stack.
-        return FetchError::new(kind, sent, format!("could not connect: {}", innermost(&error)));
+        return FetchError::new(kind, sent, format!("could not connect: {}", words::of(&error)));
     }
     let Some(h2) = h2_error(&error) else {
         // Once there is a connection, only hyper knows how far the request came.
-        return FetchError::new(classify(&error, FaultKind::Interrupted), true, error);
+        return FetchError::new(classify(&error, FaultKind::Interrupted), true, words::of(&error));
     };
     if is_unprocessed(h2) {
-        return FetchError::new(FaultKind::Interrupted, sent, error);
+        return FetchError::new(FaultKind::Interrupted, sent, words::of(&error));
     }
     // A stream that this side reset before there was a head had one that breaks HTTP or a limit.
     let reset_here = h2.is_reset() && h2.is_library();
     let otherwise = if reset_here { FaultKind::Protocol } else { FaultKind::Interrupted };
-    FetchError::new(classify(&error, otherwise), true, error)
+    FetchError::new(classify(&error, otherwise), true, words::of(&error))
 }
 
 /// Whether the server says that it did not look at the request, so that it may be sent again
@@ -87,7 +86,7 @@ pub(super) fn from_body(error: ::hyper::Error) -> FetchError {
     if let Some(told) = causes(&error).find_map(tls_error::message) {
         return FetchError::new(FaultKind::Interrupted, true, told);
     }
-    FetchError::new(classify(&error, FaultKind::Interrupted), true, error)
+    FetchError::new(classify(&error, FaultKind::Interrupted), true, words::of(&error))
 }
 
 /// The class that the first telling cause of `error` has, else `otherwise`.
@@ -126,13 +125,10 @@ fn kind_of(error: &(dyn Error + 'static)) -> Option<FaultKind> {
     }
 }
 
-/// The error at the bottom of `error`.
-fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
-    causes(error).last().unwrap_or(error)
-}
-
 /// `error` and what is inside of it.
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+pub(super) fn causes<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |error| cause(*error))
 }
 

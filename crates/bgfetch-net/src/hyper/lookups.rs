@@ -58,7 +58,10 @@ pub(super) struct NotResolved(Arc<io::Error>);
 
 impl fmt::Display for NotResolved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the host's name could not be resolved: {}", self.0)
+        let told = self.0.to_string();
+        // How the standard library begins.
+        let cause = told.strip_prefix("failed to lookup address information: ").unwrap_or(&told);
+        write!(f, "the host's name could not be resolved: {cause}")
     }
 }
 

@@ -24,6 +24,7 @@ mod resolve;
 mod tls_error;
 mod upload;
 mod watched;
+mod words;
 
 use std::sync::Arc;
 use std::time::Duration;
