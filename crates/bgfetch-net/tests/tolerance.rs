@@ -21,7 +21,9 @@ use common::http2::{GOAWAY, Http2, RST_STREAM, frame};
 use common::requests::{Stored, body, error, fetcher, get, post};
 use common::{Ending, scripted};
 use http::{Response, StatusCode};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 
 /// A server that answers with these headers and `hello`; its URL, and how many requests came.
 async fn answering(headers: &str) -> (String, Arc<AtomicUsize>) {
@@ -56,6 +58,39 @@ async fn a_head_that_browsers_read_is_asked_for_once_more_and_read() {
         let failed = error(&fetcher(), post(&url, Stored::pattern(3))).await;
         assert_eq!((failed.kind(), failed.sent()), (FaultKind::Protocol, true), "{line}");
         assert_eq!(requests.load(Ordering::Relaxed), 1, "an upload is not sent twice: {line}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_was_read_tolerantly_serves_no_other_request() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    // How many requests each connection had when the client closed it.
+    let (closed, mut connections) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let closed = closed.clone();
+            tokio::spawn(async move {
+                let (mut requests, mut seen) = (0, Vec::new());
+                while let Ok(byte) = socket.read_u8().await {
+                    seen.push(byte);
+                    if seen.ends_with(b"\r\n\r\n") {
+                        requests += 1;
+                        let answer =
+                            b"HTTP/1.1 200 OK\r\nX-A : 1\r\nContent-Length: 5\r\n\r\nhello";
+                        socket.write_all(answer).await.unwrap();
+                    }
+                }
+                closed.send(requests).unwrap();
+            });
+        }
+    });
+    let fetcher = fetcher();
+    for _ in 0..2 {
+        assert_eq!(text(&fetcher, get(&url)).await, "hello");
+    }
+    for _ in 0..4 {
+        assert_eq!(connections.recv().await, Some(1));
     }
 }
 

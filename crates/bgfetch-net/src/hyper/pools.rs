@@ -109,16 +109,18 @@ impl Pools {
 
     /// How to ask `url`'s host first.
     pub(super) fn exchange(&self, fetch: &FetchRequest, url: &Url) -> Exchange {
-        let (partition, origin) = (Partition::of(fetch), url.origin());
-        let http1 = self.http1.lock();
-        let requires_http1 = http1.iter().any(|it| it.0 == partition && it.1 == origin);
-        if requires_http1 { Exchange::Http1 } else { Exchange::Usual }
+        let host = (Partition::of(fetch), url.origin());
+        if self.http1.lock().contains(&host) { Exchange::Http1 } else { Exchange::Usual }
     }
 
     /// Notes that `url`'s host requires HTTP/1.1.
     pub(super) fn require_http1(&self, fetch: &FetchRequest, url: &Url) {
+        let host = (Partition::of(fetch), url.origin());
         let mut http1 = self.http1.lock();
-        http1.push((Partition::of(fetch), url.origin()));
+        // Requests that were sent at the same time all learn it.
+        if !http1.contains(&host) {
+            http1.push(host);
+        }
         if http1.len() > MAX_HTTP1 {
             http1.remove(0);
         }
