@@ -126,14 +126,15 @@ impl World {
     fn execute(&mut self, action: Action) {
         let answer = match action {
             Action::QueryPermission { call, .. } => {
-                Input::Permission { call, permission: Permission::Granted }
+                let (permission, quota) = (Permission::Granted, Some(u64::MAX));
+                Input::Permission { call, permission, quota }
             }
             Action::Commit(commit, transaction) => {
                 drop(black_box(transaction));
                 Input::Committed(commit)
             }
             Action::Reply(_, Ok(Reply::Fetch(fetch))) => {
-                self.fetch = Some(fetch);
+                self.fetch = Some(fetch.info.key);
                 return;
             }
             Action::Enqueue { record, .. } => return self.queued.push_back(record),
@@ -147,11 +148,14 @@ impl World {
                 Input::Attempt(attempt, AttemptEvent::Head { head, retry_after, multiplexes })
             }
             Action::Command(id, command) => return self.obey(id, command),
-            Action::UpdateClients { fetch, settled: true, .. } => Input::ClientsApplied(fetch),
+            Action::UpdateClients { fetch, settled: true, .. } => Input::ClientsApplied(fetch.key),
             Action::FireSettledEvent(fetch, result) => {
                 assert_eq!(result, Ok(()));
                 self.over = true;
-                Input::EventEnded { fetch, outcome: Outcome::Handled { rejection: None } }
+                Input::EventEnded {
+                    fetch: fetch.key,
+                    outcome: Outcome::Handled { rejection: None },
+                }
             }
             other => {
                 black_box(other);

@@ -135,10 +135,12 @@ pub fn go_on(mut store: SqliteStore) -> Result<(), StoreError> {
 fn answers(action: Action) -> Vec<Input> {
     match action {
         Action::QueryPermission { call, .. } => {
-            vec![Input::Permission { call, permission: Permission::Granted }]
+            let (permission, quota) = (Permission::Granted, Some(u64::MAX));
+            vec![Input::Permission { call, permission, quota }]
         }
+        Action::QueryQuota(storage_key) => vec![Input::Quota(storage_key, u64::MAX)],
         Action::Commit(id, _) => vec![Input::Committed(id)],
-        Action::Reply(_, Ok(Reply::Fetch(fetch))) => vec![Input::CallerReady(fetch)],
+        Action::Reply(_, Ok(Reply::Fetch(fetch))) => vec![Input::CallerReady(fetch.info.key)],
         Action::Enqueue { record, .. } => vec![Input::SlotGranted(record)],
         Action::StartAttempt { attempt, .. } => {
             let (head, retry_after, multiplexes) = (head(), None, false);
@@ -152,9 +154,9 @@ fn answers(action: Action) -> Vec<Input> {
             let end = AttemptEnd::Cancelled;
             vec![Input::Attempt(attempt, AttemptEvent::Ended { stored: None, end })]
         }
-        Action::UpdateClients { fetch, settled: true, .. } => vec![Input::ClientsApplied(fetch)],
+        Action::UpdateClients { fetch, settled: true, .. } => vec![Input::ClientsApplied(fetch.key)],
         Action::FireSettledEvent(fetch, _) => {
-            let ended = |outcome| Input::EventEnded { fetch, outcome };
+            let ended = |outcome| Input::EventEnded { fetch: fetch.key, outcome };
             let timed_out = Outcome::NotHandled(NotHandledReason::TimedOut);
             vec![ended(timed_out), ended(Outcome::Handled { rejection: None })]
         }

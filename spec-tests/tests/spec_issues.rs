@@ -82,7 +82,8 @@ impl World {
         });
         let call = call("films", (0..records).map(get).collect(), download_total);
         world.input(Input::Fetch(Box::new(call)));
-        world.input(Input::Permission { call: CallId(1), permission: Permission::Granted });
+        let (permission, quota) = (Permission::Granted, Some(u64::MAX));
+        world.input(Input::Permission { call: CallId(1), permission, quota });
         world.fetch = world.model.fetches().next().expect("a fetch").key();
         world
     }
@@ -114,7 +115,7 @@ impl World {
                 }
                 Action::Command(attempt, command) => self.commands.push((attempt, command)),
                 Action::UpdateClients { fetch, settled: true, .. } => {
-                    self.model.handle(self.now, Input::ClientsApplied(fetch));
+                    self.model.handle(self.now, Input::ClientsApplied(fetch.key));
                 }
                 Action::FireSettledEvent(_, result) => self.fired.push(result),
                 _ => {}

@@ -1,31 +1,36 @@
 //! The one door out of the model.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use core::time::Duration;
+use url::Url;
 
 use crate::attempt::{AttemptCommand, AttemptSpec};
-use crate::background_fetch::FetchInfo;
+use crate::background_fetch::{FetchInfo, FetchSnapshot};
+use crate::background_fetch_manager::fetch::PermissionRequest;
 use crate::delivery::{NotHandledReason, Redelivery, Rejection};
 use crate::error::CallError;
-use crate::ids::{
-    AttemptId, BodyKey, CallId, CommitId, FetchKey, HostKey, RecordKey, RegistrationKey,
-};
+use crate::event::EventKind;
+use crate::ids::{AttemptId, BodyKey, CallId, CommitId, FetchKey, HostKey, RecordKey, StorageKey};
 use crate::request::Request;
-use crate::response::RecordResult;
+use crate::response::{RecordResult, ResponseData};
 use crate::store_op::{FetchResult, Transaction};
 
 /// What the shell has to do, in order.
 #[derive(Clone, Debug)]
 pub enum Action {
-    /// Ask the embedder for the permission state; answered by
+    /// Ask the embedder for the permission state and the quota; answered by
     /// [`Input::Permission`](crate::input::Input::Permission).
     QueryPermission {
         /// The `fetch()` call that waits for it.
         call: CallId,
-        /// Who asks.
-        registration: RegistrationKey,
+        /// What is asked for.
+        request: Box<PermissionRequest>,
     },
+    /// Ask the embedder for the quota of a storage key whose stored fetches go on; answered by
+    /// [`Input::Quota`](crate::input::Input::Quota).
+    QueryQuota(StorageKey),
     /// Read the request bodies of this call into the store; answered by
     /// [`Input::BodiesStored`](crate::input::Input::BodiesStored) or
     /// [`Input::BodiesFailed`](crate::input::Input::BodiesFailed).
@@ -93,14 +98,18 @@ pub enum Action {
         body: BodyKey,
         /// Its length in bytes.
         length: u64,
+        /// The record's request, with the metadata.
+        request: Arc<Request>,
+        /// The record's response data now.
+        data: ResponseData,
     },
-    /// The record's response data changed: wake its readers.
-    RecordChanged(RecordKey),
+    /// The record's response data changed to this: wake its readers.
+    RecordChanged(RecordKey, ResponseData),
     /// Run "update background fetch instances" in every client. Where `settled` is set, answer
     /// with [`Input::ClientsApplied`](crate::input::Input::ClientsApplied) once all of them did.
     UpdateClients {
         /// Whose instances.
-        fetch: FetchKey,
+        fetch: Arc<FetchInfo>,
         /// What they take over.
         update: Update,
         /// Whether the settling event waits for this update.
@@ -108,9 +117,9 @@ pub enum Action {
     },
     /// Fire the settling event (by the fetch's result) at the worker; answered by
     /// [`Input::EventEnded`](crate::input::Input::EventEnded).
-    FireSettledEvent(FetchKey, FetchResult),
+    FireSettledEvent(Arc<FetchInfo>, FetchResult),
     /// Fire `backgroundfetchclick`; not answered.
-    FireClickEvent(FetchKey),
+    FireClickEvent(Arc<FetchInfo>),
     /// The fetch is gone for good: nothing more will be said of it.
     Forgotten(FetchKey),
     /// Something worth telling an observer.
@@ -123,7 +132,7 @@ pub enum Reply {
     /// The call did what it says.
     Done,
     /// `fetch()` registered this background fetch.
-    Fetch(FetchKey),
+    Fetch(FetchSnapshot),
     /// Whether `abort()` aborted.
     Aborted(bool),
 }
@@ -173,19 +182,35 @@ impl PauseReason {
 
 /// What an observer (a UI, a log, a test) is told. Nothing in the engine depends on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Observation {
-    /// A fetch was registered.
-    Registered(FetchKey),
-    /// Coalesced progress.
-    Progress(FetchKey, Update),
-    /// Nothing of the fetch goes on until this reason is gone.
-    Paused(FetchKey, PauseReason),
+pub struct Observation {
+    /// Of which fetch.
+    pub fetch: Arc<FetchInfo>,
+    /// Bytes stored of all its records.
+    pub downloaded: u64,
+    /// Bytes sent of all its records.
+    pub uploaded: u64,
+    /// What happened.
+    pub what: What,
+}
+
+/// What happened to a fetch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum What {
+    /// The fetch was registered.
+    Registered,
+    /// Bytes moved. Coalesced as for pages.
+    Progress,
+    /// Nothing of it goes on until this reason is gone.
+    Paused(PauseReason),
     /// It goes on.
-    Resumed(FetchKey),
+    Resumed,
     /// A record failed in a way that may pass and is tried again.
     Retry {
         /// Which record.
         record: RecordKey,
+        /// Its URL.
+        url: Url,
         /// How many retries in a row this is.
         attempt: u32,
         /// How long it waits.
@@ -193,35 +218,44 @@ pub enum Observation {
         /// What failed, for people.
         message: String,
     },
-    /// A record ended; with what failed, for people, where it did.
-    RecordSettled(RecordKey, RecordResult, Option<String>),
-    /// The fetch settled.
-    Settled(FetchKey, FetchResult),
-    /// The settling event was fired at the worker.
+    /// A record ended.
+    RecordSettled {
+        /// Which record.
+        record: RecordKey,
+        /// Its URL.
+        url: Url,
+        /// How it ended.
+        result: RecordResult,
+        /// The status of its response, where there was one.
+        status: Option<u16>,
+        /// The length of its stored body.
+        stored: u64,
+        /// What failed, for people.
+        message: Option<String>,
+    },
+    /// The fetch settled; its event follows.
+    Settled(FetchResult),
+    /// The settling event was fired at the worker host, which starts the worker where it can.
     EventFired {
-        /// Of which fetch.
-        fetch: FetchKey,
-        /// The fetch's result, which chooses the event.
-        result: FetchResult,
-        /// Which attempt this is, counted from 1.
+        /// Which of the settling events.
+        kind: EventKind,
+        /// Which attempt to deliver it this is, counted from 1. Only a worker that was started for
+        /// the event makes an attempt, so a number may be told more than once.
         attempt: u32,
     },
-    /// The settling event was not handled.
+    /// The settling event was not handled, or nobody is there yet to handle it.
     EventNotHandled {
-        /// Of which fetch.
-        fetch: FetchKey,
         /// Why.
         reason: NotHandledReason,
-        /// What becomes of it.
+        /// When it is fired again.
         next: Redelivery,
     },
-    /// The settling event is over; the records are no longer available.
+    /// The settling event is over, and the records are gone.
     EventEnded {
-        /// Of which fetch.
-        fetch: FetchKey,
         /// Whether a worker handled it, or else it was given up or dismissed.
         handled: bool,
-        /// What the first promise given to `waitUntil()` was rejected with.
+        /// What the first promise given to `waitUntil()` was rejected with. The event was handled
+        /// all the same.
         rejection: Option<Rejection>,
     },
 }

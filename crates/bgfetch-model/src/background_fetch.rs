@@ -2,17 +2,17 @@
 
 pub mod display;
 
-use alloc::collections::{BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::action::{Observation, PauseReason, Update};
-use crate::budget::Budget;
+use crate::action::{Action, Observation, PauseReason, Update, What};
+use crate::budget::Account;
 use crate::context::Context;
 use crate::ids::{BodyKey, FetchKey, RecordIndex, RecordKey, RegistrationKey};
 use crate::policy::Principal;
 use crate::record::Record;
+use crate::records::Records;
 use crate::response::FailureReason;
 use crate::store_op::{FetchResult, ImageResource};
 use crate::time::{Instant, UnixTime};
@@ -30,21 +30,12 @@ pub struct BackgroundFetch {
     pub(crate) cause: Option<FailureReason>,
     pub(crate) result: Option<FetchResult>,
     pub(crate) records_available: bool,
-    pub(crate) records: Vec<Record>,
+    pub(crate) records: Records,
     pub(crate) stage: Stage,
     /// How often a worker was started for the event that did not handle it.
     pub(crate) delivery_attempts: u32,
     /// Pending events were asked for while this one was being delivered.
     pub(crate) asked_again: bool,
-    pub(crate) budget: Budget,
-    pub(crate) tallies: Tallies,
-    /// Records with an attempt under way.
-    // OPTIMIZATION: what concerns those few must not look at 100 000 others.
-    pub(crate) attempting: BTreeSet<RecordIndex>,
-    /// Records whose attempts wait for their siblings' grants, first come first served.
-    pub(crate) awaiting_grant: VecDeque<RecordIndex>,
-    /// How many attempts have yet to answer a recall of their grant.
-    pub(crate) recalls: u32,
     pub(crate) last_update: Option<(Instant, Update)>,
     pub(crate) pause_reason: Option<PauseReason>,
 }
@@ -59,7 +50,7 @@ pub struct FetchInfo {
     /// On whose behalf it is made.
     pub principal: Arc<Principal>,
     /// The id the page chose.
-    pub id: String,
+    pub id: Arc<str>,
     /// The promised sum of the response bodies in bytes; 0 means that nothing was promised.
     pub download_total: u64,
     /// The sum of the request bodies in bytes.
@@ -91,15 +82,13 @@ pub(crate) enum Stage {
     Finished,
 }
 
-/// Sums over the records.
-// OPTIMIZATION: the spec adds the records up each time; with 100 000 of them that would be the
-// most expensive thing a progress report does. A property test compares both.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tallies {
-    pub(crate) stored: u64,
-    pub(crate) uploaded: u64,
-    pub(crate) settled: usize,
-    pub(crate) waiting: usize,
+/// A background fetch as it is at one moment: what a registration object of it shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FetchSnapshot {
+    /// What of it never changes.
+    pub info: Arc<FetchInfo>,
+    /// What does.
+    pub update: Update,
 }
 
 impl BackgroundFetch {
@@ -184,13 +173,13 @@ impl BackgroundFetch {
     /// The records in request order; empty once they are no longer available.
     #[must_use]
     pub fn records(&self) -> &[Record] {
-        &self.records
+        self.records.as_slice()
     }
 
     /// One record.
     #[must_use]
     pub fn record(&self, index: RecordIndex) -> Option<&Record> {
-        self.records.get(index.0 as usize)
+        self.records.get(index)
     }
 
     /// When it was registered.
@@ -203,21 +192,27 @@ impl BackgroundFetch {
     /// the bytes stored of all response bodies. Stays what it was when the records are gone.
     #[must_use]
     pub fn stored_body_bytes_total(&self) -> u64 {
-        self.tallies.stored
+        self.records.tallies().stored
     }
 
     /// The bytes of all request bodies that were sent.
     #[must_use]
     pub fn uploaded(&self) -> u64 {
-        self.tallies.uploaded
+        self.records.tallies().uploaded
     }
 
-    /// What clients' registration objects show now.
+    /// What a registration object that is made now shows.
     #[must_use]
-    pub fn snapshot(&self) -> Update {
+    pub fn snapshot(&self) -> FetchSnapshot {
+        FetchSnapshot { info: Arc::clone(&self.info), update: self.update() }
+    }
+
+    /// What clients' registration objects take over now.
+    #[must_use]
+    pub fn update(&self) -> Update {
         Update {
-            downloaded: self.tallies.stored,
-            uploaded: self.tallies.uploaded,
+            downloaded: self.stored_body_bytes_total(),
+            uploaded: self.uploaded(),
             result: self.result,
             records_available: self.records_available,
         }
@@ -234,64 +229,50 @@ impl BackgroundFetch {
     }
 
     pub(crate) fn indices(&self) -> impl Iterator<Item = RecordIndex> + use<> {
-        (0..u32::try_from(self.records.len()).unwrap_or(u32::MAX)).map(RecordIndex)
+        (0..u32::try_from(self.records().len()).unwrap_or(u32::MAX)).map(RecordIndex)
     }
 
     pub(crate) fn all_settled(&self) -> bool {
-        self.tallies.settled == self.records.len()
+        self.records.tallies().settled == self.records().len()
     }
 
-    /// Changes a record and keeps the sums over the records true.
     pub(crate) fn change<T>(
         &mut self,
         index: RecordIndex,
         change: impl FnOnce(&mut Record) -> T,
     ) -> Option<T> {
-        let record = self.records.get_mut(index.0 as usize)?;
-        let (before, claim) = (tally(record), record.claim());
-        let was_in_flight = record.is_in_flight();
-        let result = change(record);
-        let after = tally(record);
-        self.budget.replace_claim(claim, record.claim());
-        // Saturating, because a store or a fetcher may tell lengths that no file can have.
-        let exchange = |sum: u64, old: u64, new: u64| sum.saturating_sub(old).saturating_add(new);
-        let tallies = &mut self.tallies;
-        tallies.stored = exchange(tallies.stored, before.stored, after.stored);
-        tallies.uploaded = exchange(tallies.uploaded, before.uploaded, after.uploaded);
-        self.tallies.settled = self.tallies.settled - before.settled + after.settled;
-        self.tallies.waiting = self.tallies.waiting - before.waiting + after.waiting;
-        match (was_in_flight, record.is_in_flight()) {
-            (false, true) => {
-                self.attempting.insert(index);
-            }
-            (true, false) => {
-                self.attempting.remove(&index);
-            }
-            _ => {}
-        }
-        Some(result)
+        self.records.change(index, change)
     }
 
-    /// Counts every record into the sums, once, for a fetch that was just made or restored.
-    pub(crate) fn count_records(&mut self) {
-        for record in &self.records {
-            let one = tally(record);
-            self.budget.replace_claim(0, record.claim());
-            self.tallies.stored = self.tallies.stored.saturating_add(one.stored);
-            self.tallies.uploaded = self.tallies.uploaded.saturating_add(one.uploaded);
-            self.tallies.settled += one.settled;
-            self.tallies.waiting += one.waiting;
-        }
+    /// The account of its site's bytes.
+    pub(crate) fn account<'a>(&self, ctx: &'a mut Context) -> &'a mut Account {
+        ctx.account(&self.info.registration.storage_key)
+    }
+
+    /// Lets the site's account count what the fetch takes now.
+    pub(crate) fn count(&mut self, ctx: &mut Context) {
+        self.records.count(ctx.account(&self.info.registration.storage_key));
+    }
+
+    /// Tells observers of what happened.
+    pub(crate) fn observe(&self, ctx: &mut Context, what: What) {
+        ctx.act(Action::Observe(Observation {
+            fetch: Arc::clone(&self.info),
+            downloaded: self.stored_body_bytes_total(),
+            uploaded: self.uploaded(),
+            what,
+        }));
     }
 
     /// Tells observers when the whole fetch came to rest for a reason, or went on.
     pub(crate) fn observe_pause(&mut self, ctx: &mut Context) {
         // The sums outlive the records, so there may be fewer records than settled ones.
-        let unsettled = self.records.len().saturating_sub(self.tallies.settled);
+        let tallies = self.records.tallies();
+        let unsettled = self.records().len().saturating_sub(tallies.settled);
         let reason = match self.stage {
             Stage::Fetching if self.paused => Some(PauseReason::User),
-            Stage::Fetching if unsettled > 0 && self.tallies.waiting == unsettled => {
-                self.records.iter().find_map(Record::pause_reason)
+            Stage::Fetching if unsettled > 0 && tallies.waiting == unsettled => {
+                self.records().iter().find_map(Record::pause_reason)
             }
             _ => None,
         };
@@ -300,20 +281,9 @@ impl BackgroundFetch {
         }
         self.pause_reason = reason;
         match reason {
-            Some(reason) => ctx.observe(Observation::Paused(self.info.key, reason)),
-            None if self.stage == Stage::Fetching => {
-                ctx.observe(Observation::Resumed(self.info.key))
-            }
+            Some(reason) => self.observe(ctx, What::Paused(reason)),
+            None if self.stage == Stage::Fetching => self.observe(ctx, What::Resumed),
             None => {}
         }
-    }
-}
-
-fn tally(record: &Record) -> Tallies {
-    Tallies {
-        stored: record.data.stored,
-        uploaded: record.uploaded,
-        settled: usize::from(record.is_settled()),
-        waiting: usize::from(record.pause_reason().is_some()),
     }
 }

@@ -1,10 +1,11 @@
 //! What every algorithm needs beside the fetch it works on: the time, the choices, and the way out.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::mem;
 
-use crate::action::{Action, Observation, Reply};
+use crate::action::{Action, Reply};
 use crate::budget::{Account, Ledger};
 use crate::config::Config;
 use crate::connectivity::Connectivity;
@@ -32,6 +33,8 @@ pub(crate) struct Context {
     /// Which record a running attempt works for.
     pub(crate) attempts: BTreeMap<AttemptId, RecordKey>,
     pub(crate) actions: VecDeque<Action>,
+    /// Whose queues for grants have to be looked at.
+    pub(crate) grants_to_review: BTreeSet<StorageKey>,
     ledger: Ledger,
     transaction: Transaction,
     effects: Vec<Effect>,
@@ -51,8 +54,8 @@ pub(crate) enum Effect {
     UploadBegun(RecordKey),
     /// A representation was opened for an attempt, which may write it.
     GenerationOpened(AttemptId, BodyKey, Arc<ResponseHead>),
-    /// A record ended.
-    RecordSettled(RecordKey),
+    /// A record ended; with what failed, for people, where it did.
+    RecordSettled(RecordKey, Option<String>),
     /// A fetch settled.
     Settled(FetchKey, FetchResult),
     /// Delivery of the settling event is over: whether it was handled, and with what rejection.
@@ -61,8 +64,8 @@ pub(crate) enum Effect {
     Dismissed(CallId, FetchKey),
     /// A fetch is gone.
     Forgotten(FetchKey),
-    /// Observers are told.
-    Observe(Observation),
+    /// Bytes of a site are not held or promised any more.
+    Released(StorageKey, u64),
 }
 
 impl Context {
@@ -76,6 +79,7 @@ impl Context {
             registrations: Registrations::default(),
             attempts: BTreeMap::new(),
             actions: VecDeque::new(),
+            grants_to_review: BTreeSet::new(),
             ledger: Ledger::new(),
             transaction: Transaction::default(),
             effects: Vec::new(),
@@ -87,10 +91,6 @@ impl Context {
 
     pub(crate) fn act(&mut self, action: Action) {
         self.actions.push_back(action);
-    }
-
-    pub(crate) fn observe(&mut self, observation: Observation) {
-        self.act(Action::Observe(observation));
     }
 
     pub(crate) fn reply(&mut self, call: CallId, reply: Result<Reply, CallError>) {
@@ -154,6 +154,12 @@ impl Context {
             return Some(NotHandledReason::NoActiveWorker);
         }
         self.config.hold_events.then_some(NotHandledReason::NotYet)
+    }
+
+    /// What a storage key's fetches take, and its quota where that was told.
+    pub(crate) fn taken_of(&self, storage_key: &StorageKey) -> (u64, Option<u64>) {
+        let account = self.ledger.get(storage_key);
+        account.map_or((0, None), |account| (account.taken(), account.limit()))
     }
 
     /// Whether the fetch is in its registration's active background fetches.

@@ -45,6 +45,8 @@ pub enum Input {
         call: CallId,
         /// The permission's state.
         permission: Permission,
+        /// The quota of the call's storage key, as in [`Input::Quota`]; none leaves it as it was.
+        quota: Option<u64>,
     },
     /// Answers [`Action::StoreBodies`](crate::action::Action::StoreBodies): the lengths of all
     /// request bodies, in the order of the requests that have one.
@@ -126,7 +128,9 @@ pub enum Input {
     IntegrityVerified(BodyKey, Verification),
     /// The network changed.
     Connectivity(Connectivity),
-    /// How many bytes background fetches of this storage key may hold in all; no limit until told.
+    /// How many bytes background fetches of this storage key may hold in all; nothing more is
+    /// granted until it is told. Answers [`Action::QueryQuota`](crate::action::Action::QueryQuota),
+    /// and may come at any other time.
     Quota(StorageKey, u64),
     /// The store made a transaction durable; they are acknowledged in order.
     Committed(CommitId),

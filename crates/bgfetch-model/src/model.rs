@@ -1,14 +1,16 @@
 //! The state machine as a whole: one door in, one door out.
 
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 
 use crate::action::{Action, Reply};
 use crate::background_fetch::{BackgroundFetch, Stage};
 use crate::background_fetch_manager::fetch::PendingFetch;
+use crate::budget::Usage;
 use crate::config::Config;
 use crate::context::{Context, Effect};
 use crate::error::CallError;
-use crate::ids::{CallId, CommitId, FetchKey, RecordKey, RegistrationKey};
+use crate::ids::{CallId, CommitId, FetchKey, RecordKey, RegistrationKey, StorageKey};
 use crate::input::Input;
 use crate::registration::Registration;
 use crate::store_op::{Snapshot, StoreOp};
@@ -58,6 +60,7 @@ impl Model {
         while let Some(timer) = self.ctx.timers.pop(now.monotonic) {
             self.timer_ended(timer);
         }
+        self.review_grants();
         self.ctx.commit();
     }
 
@@ -88,6 +91,23 @@ impl Model {
         self.ctx.registrations.keys()
     }
 
+    /// What the background fetches of a storage key take of its quota.
+    #[must_use]
+    pub fn usage(&self, storage_key: &StorageKey) -> Usage {
+        let (mut response_bodies, mut request_bodies) = (0_u64, 0_u64);
+        let fetches = self.fetches.values().chain(self.registering.values());
+        for fetch in fetches.filter(|fetch| fetch.info.registration.storage_key == *storage_key) {
+            if fetch.records_available {
+                response_bodies = response_bodies.saturating_add(fetch.stored_body_bytes_total());
+                request_bodies = request_bodies.saturating_add(fetch.info.upload_total);
+            }
+        }
+        let (total, quota) = self.ctx.taken_of(storage_key);
+        let stored = response_bodies.saturating_add(request_bodies);
+        let set_aside = total.saturating_sub(stored);
+        Usage { total, response_bodies, request_bodies, set_aside, quota }
+    }
+
     pub(crate) fn registration(&self, key: &RegistrationKey) -> Option<&Registration> {
         self.ctx.registrations.get(key)
     }
@@ -99,7 +119,9 @@ impl Model {
             }
             Input::Unregister { call, registration } => self.unregister(call, &registration),
             Input::Fetch(call) => self.fetch_called(call),
-            Input::Permission { call, permission } => self.permission_answered(call, permission),
+            Input::Permission { call, permission, quota } => {
+                self.permission_answered(call, permission, quota);
+            }
             Input::BodiesStored { call, lengths } => self.bodies_stored(call, lengths),
             Input::BodiesFailed { call, error } => self.bodies_failed(call, error),
             Input::CallDropped(call) => self.call_dropped(call),
@@ -130,15 +152,17 @@ impl Model {
             Input::Connectivity(connectivity) => {
                 let cut_off = connectivity.cuts_off(&self.ctx.connectivity);
                 self.ctx.connectivity = connectivity;
-                for fetch in self.fetches.values_mut() {
-                    if cut_off {
-                        fetch.ask_again(&mut self.ctx);
-                    }
-                    fetch.reconsider_pauses(&mut self.ctx);
-                    fetch.observe_pause(&mut self.ctx);
+                let fetches: Vec<FetchKey> = self.fetches.keys().copied().collect();
+                for fetch in fetches {
+                    self.with_fetch(fetch, |fetch, ctx| {
+                        if cut_off {
+                            fetch.ask_again(ctx);
+                        }
+                        fetch.reconsider_pauses(ctx);
+                    });
                 }
             }
-            Input::Quota(storage_key, limit) => self.ctx.account(&storage_key).set_limit(limit),
+            Input::Quota(storage_key, limit) => self.set_quota(&storage_key, limit),
             Input::Committed(commit) => self.committed(commit),
             Input::ClientsApplied(key) => self.with_fetch(key, |fetch, ctx| {
                 if fetch.stage == Stage::AwaitingClients {
@@ -187,9 +211,11 @@ impl Model {
                         );
                     });
                 }
-                Effect::RecordSettled(record) => self.with_fetch(record.fetch, |fetch, ctx| {
-                    fetch.record_settle_committed(ctx, record.index);
-                }),
+                Effect::RecordSettled(record, message) => {
+                    self.with_fetch(record.fetch, |fetch, ctx| {
+                        fetch.record_settle_committed(ctx, record.index, message);
+                    });
+                }
                 Effect::Settled(fetch, result) => {
                     self.with_fetch(fetch, |fetch, ctx| fetch.settle_committed(ctx, result));
                 }
@@ -204,9 +230,16 @@ impl Model {
                     self.dismiss(call, fetch);
                 }
                 Effect::Forgotten(fetch) => self.ctx.act(Action::Forgotten(fetch)),
-                Effect::Observe(observation) => self.ctx.observe(observation),
+                Effect::Released(storage_key, bytes) => {
+                    self.ctx.account(&storage_key).release(bytes);
+                }
             }
         }
+    }
+
+    pub(crate) fn set_quota(&mut self, storage_key: &StorageKey, limit: u64) {
+        self.ctx.account(storage_key).set_limit(limit);
+        self.ctx.grants_to_review.insert(storage_key.clone());
     }
 
     fn slot_granted(&mut self, record: RecordKey) {
@@ -250,14 +283,13 @@ impl Model {
         self.ctx.registrations.remove(key);
         let registering =
             self.registering.extract_if(.., |_, fetch| fetch.info.registration == *key);
-        for (_, fetch) in registering {
-            self.ctx.account(&key.storage_key).release(fetch.reserved());
+        for (_, mut fetch) in registering {
+            fetch.drop_all(&mut self.ctx);
         }
         self.ctx.store(StoreOp::RemoveRegistration(key.clone()));
         let removed = self.fetches.extract_if(.., |_, fetch| fetch.info.registration == *key);
         for (fetch, mut removed) in removed {
-            removed.drop_network(&mut self.ctx);
-            self.ctx.account(&key.storage_key).release(removed.reserved());
+            removed.drop_all(&mut self.ctx);
             self.ctx.after_commit(Effect::Forgotten(fetch));
         }
         self.ctx.after_commit(Effect::Reply(call, Ok(Reply::Done)));
@@ -314,7 +346,7 @@ impl Model {
     pub(crate) fn forget_old_fetches(&mut self) {
         let (now, config) = (self.ctx.now.wall, &self.ctx.config);
         let mut kept: BTreeMap<&RegistrationKey, usize> = BTreeMap::new();
-        let mut old = alloc::vec::Vec::new();
+        let mut old = Vec::new();
         for fetch in self.fetches.values().rev().filter(|fetch| fetch.stage == Stage::Finished) {
             let count = kept.entry(&fetch.info.registration).or_default();
             *count += 1;
@@ -326,9 +358,14 @@ impl Model {
         old.into_iter().for_each(|key| self.forget(key));
     }
 
-    fn with_fetch(&mut self, key: FetchKey, run: impl FnOnce(&mut BackgroundFetch, &mut Context)) {
+    pub(crate) fn with_fetch(
+        &mut self,
+        key: FetchKey,
+        run: impl FnOnce(&mut BackgroundFetch, &mut Context),
+    ) {
         if let Some(fetch) = self.fetches.get_mut(&key) {
             run(fetch, &mut self.ctx);
+            fetch.count(&mut self.ctx);
             fetch.observe_pause(&mut self.ctx);
         }
     }

@@ -74,8 +74,6 @@ pub(crate) struct Attempt {
     pub(crate) part: Option<ContentRange>,
     /// The offset up to which it may store.
     pub(crate) grant: u64,
-    /// Whether it was asked to return what it does not use of its grant.
-    pub(crate) recalled: bool,
     /// How it ended, where its end waits for the store to open the representation.
     pub(crate) ended: Option<AttemptEnd>,
 }
@@ -93,7 +91,9 @@ pub(crate) enum Phase {
     Generation,
     /// The body.
     Body,
-    /// Its siblings to return what they don't need.
+    /// The embedder, to tell the site's quota.
+    Quota,
+    /// Its turn for a grant: the site's other attempts return what they do not use.
     Grant,
     /// Its own end, after it was cancelled; and what follows then.
     Stop(Then),
@@ -112,6 +112,13 @@ pub(crate) enum Then {
     Complete,
     /// End.
     Settle(RecordResult, Option<String>),
+}
+
+impl Attempt {
+    /// Whether it has used up its grant and asked for more.
+    pub(crate) fn awaits_grant(&self) -> bool {
+        matches!(self.phase, Phase::Quota | Phase::Grant)
+    }
 }
 
 impl Record {

@@ -1,13 +1,17 @@
 //! Going on after a restart: what the store kept becomes running state again.
 
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::collections::BTreeSet;
+use alloc::string::ToString;
 use alloc::sync::Arc;
 
-use crate::background_fetch::{BackgroundFetch, FetchInfo, Stage, Tallies};
+use crate::action::Action;
+use crate::background_fetch::{BackgroundFetch, FetchInfo, Stage};
 use crate::budget::Budget;
-use crate::context::Context;
+use crate::context::{Context, Effect};
+use crate::ids::StorageKey;
 use crate::model::Model;
 use crate::record::{Record, RecordState};
+use crate::records::Records;
 use crate::response::{FailureReason, RecordResult};
 use crate::store_op::{Snapshot, StoredFetch, Totals};
 
@@ -17,13 +21,17 @@ impl Model {
             // The embedder says later whether the worker is gone; until then it is as it was.
             self.ctx.registrations.entry(key).or_default().active_worker = true;
         }
+        // Bytes that are held stay; before the embedder tells the quota there are no more of them.
+        let sites: BTreeSet<StorageKey> =
+            snapshot.fetches.iter().map(|fetch| fetch.registration.storage_key.clone()).collect();
+        sites.into_iter().for_each(|site| self.ctx.act(Action::QueryQuota(site)));
         for stored in snapshot.fetches {
             let interrupted_uploads: alloc::vec::Vec<bool> =
                 stored.records.iter().map(|record| record.upload_begun).collect();
             let mut fetch = BackgroundFetch::from_stored(stored);
-            let account = self.ctx.account(&fetch.info.registration.storage_key);
-            account.reserve_stored(fetch.reserved());
+            fetch.count(&mut self.ctx);
             fetch.resume_after_restart(&mut self.ctx, &interrupted_uploads);
+            fetch.count(&mut self.ctx);
             self.fetches.insert(fetch.info.key, fetch);
         }
         self.forget_old_fetches();
@@ -35,19 +43,24 @@ impl BackgroundFetch {
     pub(crate) fn from_stored(stored: StoredFetch) -> Self {
         let totals =
             if stored.records_available { Totals::of(&stored.records) } else { stored.totals };
-        let held = if stored.records_available { totals.downloaded } else { 0 };
-        // A fetch that settled needs no more than it has.
-        let promised = match stored.result {
-            None => stored.download_total,
-            Some(_) => 0,
+        let records = if stored.records_available {
+            let budget = Budget::new(stored.download_total, totals.upload_total);
+            let list = stored.records.into_iter().map(Record::restored).collect();
+            let mut records = Records::new(list, budget);
+            // A fetch that settled needs no more than it has.
+            if stored.result.is_some() {
+                records.settle();
+            }
+            records
+        } else {
+            Records::gone(totals)
         };
-        let reserved = held.max(promised);
-        let mut fetch = Self {
+        Self {
             info: Arc::new(FetchInfo {
                 key: stored.key,
                 registration: stored.registration,
                 principal: stored.principal,
-                id: stored.id,
+                id: stored.id.into(),
                 download_total: stored.download_total,
                 upload_total: totals.upload_total,
                 created_at: stored.created_at,
@@ -60,24 +73,13 @@ impl BackgroundFetch {
             cause: stored.cause,
             result: stored.result,
             records_available: stored.records_available,
-            records: stored.records.into_iter().map(Record::restored).collect(),
+            records,
             stage: Stage::AwaitingCaller,
             delivery_attempts: stored.delivery_attempts,
             asked_again: false,
-            budget: Budget::new(promised, reserved),
-            tallies: Tallies::default(),
-            attempting: BTreeSet::new(),
-            awaiting_grant: VecDeque::new(),
-            recalls: 0,
             last_update: None,
             pause_reason: None,
-        };
-        fetch.count_records();
-        if !fetch.records_available {
-            fetch.tallies.stored = totals.downloaded;
-            fetch.tallies.uploaded = totals.uploaded;
         }
-        fetch
     }
 
     fn resume_after_restart(&mut self, ctx: &mut Context, interrupted_uploads: &[bool]) {
@@ -93,7 +95,7 @@ impl BackgroundFetch {
         if !self.abort_all
             && let Some(registration) = ctx.registrations.get_mut(&self.info.registration)
         {
-            registration.active.insert(self.info.id.clone(), self.info.key);
+            registration.active.insert(self.info.id.to_string(), self.info.key);
         }
         // An abort comes before the mark of an upload: what it would have ended is aborted.
         // Ruling 3: an immediate failure still ends the siblings that had not ended.
@@ -101,7 +103,7 @@ impl BackgroundFetch {
             let result = record.data.result;
             result.is_some_and(RecordResult::is_immediate_failure)
         };
-        if self.abort_all || self.records.iter().any(immediate) {
+        if self.abort_all || self.records().iter().any(immediate) {
             self.abort_every_record(ctx);
         }
         // Ruling 28: an upload in flight at a crash may have arrived; it is not sent again.
@@ -122,9 +124,9 @@ impl BackgroundFetch {
         self.observe_pause(ctx);
     }
 
-    /// Ends what the fetch has under way outside, when it is removed as a whole.
-    pub(crate) fn drop_network(&mut self, ctx: &mut Context) {
-        use crate::action::Action;
+    /// Ends what the fetch has under way outside, and gives back what it takes of the quota, when it
+    /// is removed as a whole.
+    pub(crate) fn drop_all(&mut self, ctx: &mut Context) {
         use crate::attempt::AttemptCommand;
         use crate::timers::Timer;
         for index in self.indices() {
@@ -136,6 +138,7 @@ impl BackgroundFetch {
                 Some(RecordState::Attempting(attempt)) => {
                     let (id, released) = (attempt.id, attempt.ended.is_some());
                     ctx.attempts.remove(&id);
+                    self.leave_account(ctx, key);
                     if !released {
                         ctx.act(Action::Command(id, AttemptCommand::Cancel));
                         ctx.act(Action::ReleaseSlot(key));
@@ -151,5 +154,8 @@ impl BackgroundFetch {
         ] {
             ctx.timers.clear(timer);
         }
+        // Until that is durable a crash would bring it back with all its bytes.
+        let site = self.info.registration.storage_key.clone();
+        ctx.after_commit(Effect::Released(site, self.records.taken()));
     }
 }

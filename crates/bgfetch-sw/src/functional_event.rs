@@ -13,9 +13,9 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 
-use crate::event::{EventInterface, EventKind};
 use crate::extendable_event::{ExtendableEvent, NotActive, Settlement};
 use crate::update_ui::{UiSink, UiUpdate, UpdateUiError};
+use bgfetch_model::event::{EventInterface, EventKind};
 
 /// What an event is about.
 #[derive(Clone, Debug, PartialEq, Eq)]

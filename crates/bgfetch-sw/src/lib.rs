@@ -51,7 +51,6 @@
 //! ```
 
 mod dispatcher;
-mod event;
 mod extendable_event;
 mod functional_event;
 pub mod mock;
@@ -61,8 +60,8 @@ mod worker_host;
 pub use bgfetch_model::delivery::{NotHandledReason, Outcome, Rejection};
 pub use futures_util::future::BoxFuture;
 
+pub use bgfetch_model::event::{EventInterface, EventKind};
 pub use dispatcher::{Dispatcher, Timeouts};
-pub use event::{EventInterface, EventKind};
 pub use extendable_event::NotActive;
 pub use functional_event::{FunctionalEvent, FunctionalEventInit, LifetimeExtension};
 pub use update_ui::{UiSink, UiSinkError, UiUpdate, UpdateUiError};

@@ -47,10 +47,10 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::event::EventKind;
 use crate::functional_event::FunctionalEvent;
 use crate::update_ui::{UiUpdate, UpdateUiError};
 use crate::worker_host::{DispatchError, WorkerHost};
+use bgfetch_model::event::EventKind;
 
 /// What an event meets.
 #[derive(Clone, Debug)]

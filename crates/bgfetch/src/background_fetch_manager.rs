@@ -3,20 +3,18 @@
 use std::sync::Arc;
 
 use bgfetch_model::background_fetch_manager::fetch::{FetchCall, FetchOptions};
-use bgfetch_model::ids::{FetchKey, RegistrationKey};
-use bgfetch_model::input::Input;
+use bgfetch_model::ids::RegistrationKey;
 use bgfetch_model::policy::{PolicySnapshot, Principal};
 
 use crate::background_fetch_registration::BackgroundFetchRegistration;
 use crate::error::{Error, Result};
-use crate::event_loop::Message;
+use crate::inbox::{Inbox, StartHold};
 use crate::request_info::RequestInfo;
-use crate::shared::Shared;
 
 /// Starts and finds the background fetches of one service worker registration.
 #[derive(Clone, Debug)]
 pub struct BackgroundFetchManager {
-    shared: Shared,
+    inbox: Inbox,
     registration: RegistrationKey,
     principal: Arc<Principal>,
     calls_go_on: bool,
@@ -24,9 +22,9 @@ pub struct BackgroundFetchManager {
 }
 
 impl BackgroundFetchManager {
-    pub(crate) fn new(shared: Shared, registration: RegistrationKey) -> Self {
+    pub(crate) fn new(inbox: Inbox, registration: RegistrationKey) -> Self {
         let principal = Arc::new(Principal::Page(PolicySnapshot::of(&registration.scope)));
-        Self { shared, registration, principal, calls_go_on: false, sees_active_worker: true }
+        Self { inbox, registration, principal, calls_go_on: false, sees_active_worker: true }
     }
 
     /// The manager as another principal has it: a page with its policies, or the user, for whom
@@ -113,7 +111,8 @@ impl BackgroundFetchManager {
             options,
             sees_active_worker,
         };
-        self.shared.fetch(call, bodies, self.calls_go_on).await
+        let (fetch, hold) = self.inbox.fetch(call, bodies, self.calls_go_on).await?;
+        Ok((BackgroundFetchRegistration::new(self.inbox.clone(), fetch), hold))
     }
 
     /// The `get()` method: the active fetch of that id.
@@ -122,13 +121,12 @@ impl BackgroundFetchManager {
     ///
     /// [`CallError::EmptyId`](crate::CallError::EmptyId), or a closed engine.
     pub async fn get(&self, id: impl Into<String>) -> Result<Option<BackgroundFetchRegistration>> {
-        let (id, registration, shared) =
-            (id.into(), self.registration.clone(), self.shared.clone());
-        let found = self.shared.read(move |view| {
+        let (id, registration, inbox) = (id.into(), self.registration.clone(), self.inbox.clone());
+        let found = self.inbox.read(move |view| {
             let key = view.model.get(&registration, &id)?;
             Ok(key
                 .and_then(|key| view.model.fetch(key))
-                .map(|fetch| BackgroundFetchRegistration::new(shared, fetch)))
+                .map(|fetch| BackgroundFetchRegistration::new(inbox, fetch.snapshot())))
         });
         found.await?
     }
@@ -140,32 +138,12 @@ impl BackgroundFetchManager {
     /// When the engine is closed.
     pub async fn get_ids(&self) -> Result<Vec<String>> {
         let registration = self.registration.clone();
-        self.shared.read(move |view| view.model.get_ids(&registration)).await
+        self.inbox.read(move |view| view.model.get_ids(&registration)).await
     }
 
     /// The service worker registration it belongs to.
     #[must_use]
     pub fn registration(&self) -> &RegistrationKey {
         &self.registration
-    }
-}
-
-/// Holds back the work on a new fetch until it is dropped.
-#[derive(Debug)]
-#[must_use = "dropping it starts the work"]
-pub struct StartHold {
-    fetch: FetchKey,
-    shared: Shared,
-}
-
-impl StartHold {
-    pub(crate) fn new(fetch: FetchKey, shared: Shared) -> Self {
-        Self { fetch, shared }
-    }
-}
-
-impl Drop for StartHold {
-    fn drop(&mut self) {
-        self.shared.send(Message::Input(Input::CallerReady(self.fetch)));
     }
 }

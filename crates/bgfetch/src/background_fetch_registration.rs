@@ -7,9 +7,9 @@
 use std::sync::Arc;
 
 use bgfetch_model::action::{Reply, Update};
-use bgfetch_model::background_fetch::BackgroundFetch;
+use bgfetch_model::background_fetch::{BackgroundFetch, FetchInfo, FetchSnapshot};
 use bgfetch_model::background_fetch_registration::match_all::MatchOptions;
-use bgfetch_model::ids::{FetchKey, RegistrationKey};
+use bgfetch_model::ids::FetchKey;
 use bgfetch_model::input::Input;
 use bgfetch_model::store_op::FetchResult;
 use parking_lot::Mutex;
@@ -17,8 +17,8 @@ use parking_lot::Mutex;
 use crate::background_fetch_record::BackgroundFetchRecord;
 use crate::clients::{Client, ClientUpdate};
 use crate::error::Result;
+use crate::inbox::Inbox;
 use crate::request_info::RequestInfo;
-use crate::shared::Shared;
 use bgfetch_model::error::CallError;
 
 /// A background fetch as a page or a worker sees it.
@@ -27,50 +27,38 @@ use bgfetch_model::error::CallError;
 /// when [`Self::apply`] last took over an update.
 #[derive(Clone, Debug)]
 pub struct BackgroundFetchRegistration {
-    shared: Shared,
-    key: FetchKey,
-    registration: RegistrationKey,
-    id: Arc<str>,
-    download_total: u64,
-    upload_total: u64,
+    inbox: Inbox,
+    info: Arc<FetchInfo>,
     current: Arc<Mutex<Update>>,
 }
 
 impl BackgroundFetchRegistration {
-    pub(crate) fn new(shared: Shared, fetch: &BackgroundFetch) -> Self {
-        Self {
-            shared,
-            key: fetch.key(),
-            registration: fetch.registration().clone(),
-            id: fetch.id().into(),
-            download_total: fetch.download_total(),
-            upload_total: fetch.upload_total(),
-            current: Arc::new(Mutex::new(fetch.snapshot())),
-        }
+    pub(crate) fn new(inbox: Inbox, FetchSnapshot { info, update }: FetchSnapshot) -> Self {
+        Self { inbox, info, current: Arc::new(Mutex::new(update)) }
     }
 
     /// Whether its engine is gone, so that its methods fail. The store's next engine has another.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.shared.inbox().is_closed()
+        self.inbox.is_closed()
     }
 
     /// The identity of its background fetch.
     #[must_use]
     pub fn key(&self) -> FetchKey {
-        self.key
+        self.info.key
     }
 
     /// The `id` attribute.
     #[must_use]
     pub fn id(&self) -> &str {
-        &self.id
+        &self.info.id
     }
 
     /// The `uploadTotal` attribute, in bytes.
     #[must_use]
     pub fn upload_total(&self) -> u64 {
-        self.upload_total
+        self.info.upload_total
     }
 
     /// The `uploaded` attribute, in bytes.
@@ -82,7 +70,7 @@ impl BackgroundFetchRegistration {
     /// The `downloadTotal` attribute, in bytes; 0 when nothing was promised.
     #[must_use]
     pub fn download_total(&self) -> u64 {
-        self.download_total
+        self.info.download_total
     }
 
     /// The `downloaded` attribute, in bytes.
@@ -111,7 +99,7 @@ impl BackgroundFetchRegistration {
         // Step 6.2, the flag only falls.
         current.records_available &= update.records_available;
         // Step 6.3, nothing is reported after the fetch settled.
-        if client_update.fetch != self.key || current.result.is_some() {
+        if client_update.fetch != self.key() || current.result.is_some() {
             return false;
         }
         // Step 6.4, nothing changed.
@@ -130,8 +118,8 @@ impl BackgroundFetchRegistration {
     ///
     /// When the engine is closed.
     pub async fn updates(&self) -> Result<Client> {
-        let (storage_key, key) = (self.registration.storage_key.clone(), self.key);
-        self.shared.read(move |view| view.clients.connect(storage_key, Some(key))).await
+        let (storage_key, key) = (self.info.registration.storage_key.clone(), self.key());
+        self.inbox.read(move |view| view.clients.connect(storage_key, Some(key))).await
     }
 
     /// Waits until the fetch has settled, and takes that over. Not of the interface, but what
@@ -142,14 +130,13 @@ impl BackgroundFetchRegistration {
     /// When the engine is closed before; [`CallError::NotFound`] when the registration is removed.
     pub async fn settled(&self) -> Result<FetchResult> {
         let mut updates = self.updates().await?;
-        let key = self.key;
-        let now =
-            self.shared.read(move |view| view.model.fetch(key).map(BackgroundFetch::snapshot));
+        let key = self.key();
+        let now = self.inbox.read(move |view| view.model.fetch(key).map(BackgroundFetch::update));
         let mut update = now.await?.ok_or(CallError::NotFound)?;
         while update.result.is_none() {
             let Some(next) = updates.next().await else {
                 // The engine is closed, or else the fetch is gone.
-                self.shared.read(|_| ()).await?;
+                self.inbox.read(|_| ()).await?;
                 return Err(CallError::NotFound.into());
             };
             update = next.update;
@@ -164,8 +151,8 @@ impl BackgroundFetchRegistration {
     ///
     /// When the engine is closed.
     pub async fn abort(&self) -> Result<bool> {
-        let fetch = self.key;
-        let reply = self.shared.call(move |call| Input::Abort { call, fetch }).await?;
+        let fetch = self.key();
+        let reply = self.inbox.call(move |call| Input::Abort { call, fetch }).await?;
         Ok(reply == Reply::Aborted(true))
     }
 
@@ -196,8 +183,8 @@ impl BackgroundFetchRegistration {
         if !self.records_available() {
             return Err(CallError::RecordsUnavailable.into());
         }
-        let (key, shared) = (self.key, self.shared.clone());
-        let matches = self.shared.read(move |view| {
+        let (key, inbox) = (self.key(), self.inbox.clone());
+        let matches = self.inbox.read(move |view| {
             let fetch = view.model.fetch(key).ok_or(CallError::RecordsUnavailable)?;
             let query = request.as_ref().map(|request| &request.request);
             let indices = fetch.match_all(query, options)?;
@@ -211,7 +198,7 @@ impl BackgroundFetchRegistration {
                         request: Arc::clone(record.request()),
                         data: view.watchers.watch(key, record.response_data()),
                         bodies: Arc::clone(view.bodies),
-                        runtime: shared.runtime().clone(),
+                        runtime: inbox.runtime().clone(),
                     })
                 })
                 .collect())

@@ -1,6 +1,6 @@
 //! Putting an engine together.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 #[cfg(feature = "sqlite")]
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use bgfetch_net::attempt::Timeouts;
 use bgfetch_net::connectivity::ConnectivitySource;
 use bgfetch_net::fetcher::Fetcher;
 use bgfetch_net::scheduler::{Limits, Priority, Scheduler};
-use bgfetch_store::{Store, StoreThread};
+use bgfetch_store::{Ack, Store, StoreError, StoreThread};
 use bgfetch_sw::{Dispatcher, UiSink, UiSinkError, UiUpdate, WorkerHost};
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -22,9 +22,9 @@ use crate::clients::Clients;
 use crate::embedder::{Defaults, Permissions, Quota, WallClock};
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
-use crate::event_loop::{EventLoop, Message, Prioritize};
+use crate::event_loop::{EventLoop, Prioritize};
+use crate::inbox::{Inbox, Message, Owed};
 use crate::observer::Observers;
-use crate::shared::Shared;
 use crate::verify::AT_ONCE;
 use crate::watchers::Watchers;
 use bgfetch_model::ids::{FetchKey, RegistrationKey};
@@ -233,10 +233,15 @@ impl Builder {
                 (handle, Some(own))
             }
         };
-        let (sender, inbox) = mpsc::unbounded_channel();
-        let shared = Shared::new(sender, handle.clone());
-        let acknowledgements = shared.clone();
-        let store = StoreThread::start(store, move |ack| acknowledgements.send(Message::Ack(ack)))?;
+        let (sender, messages) = mpsc::unbounded_channel();
+        let inbox = Inbox::new(sender, handle.clone());
+        let acknowledgements = inbox.clone();
+        // A store that panics takes its thread with it, and is told of as one that failed.
+        let end = Owed::new(&inbox, Message::Ack(Ack::Failed(StoreError::Stopped)));
+        let store = StoreThread::start(store, move |ack| {
+            let _held = &end;
+            acknowledgements.send(Message::Ack(ack));
+        })?;
         let entered = handle.enter();
         let opened = tokio::time::Instant::now();
         let now = Now { monotonic: Instant::default(), wall: self.wall_clock.now() };
@@ -248,7 +253,7 @@ impl Builder {
             bodies,
             fetcher,
             timeouts,
-            dispatcher: Dispatcher::new(self.worker_host, ui_sink(&shared), event_timeouts),
+            dispatcher: Dispatcher::new(self.worker_host, ui_sink(&inbox), event_timeouts),
             permissions: self.permissions,
             quota: self.quota,
             wall_clock: self.wall_clock,
@@ -256,13 +261,14 @@ impl Builder {
             clients: Clients::default(),
             observers: Observers::default(),
             watchers: Watchers::default(),
-            shared: shared.clone(),
-            inbox,
+            inbox: inbox.clone(),
+            messages,
             opened,
             calls: HashMap::new(),
             fetch_calls: HashMap::new(),
             call_bodies: HashMap::new(),
             attempts: HashMap::new(),
+            answers: VecDeque::new(),
             fetch_tasks: HashMap::new(),
             verifications: Arc::new(Semaphore::new(AT_ONCE)),
             tasks: JoinSet::new(),
@@ -279,7 +285,7 @@ impl Builder {
                 Some(builder.spawn(run).map_err(|error| Error(Kind::Thread(error)))?)
             }
         };
-        Ok(Engine::new(shared, thread))
+        Ok(Engine::new(inbox, thread))
     }
 }
 
@@ -330,13 +336,13 @@ fn default_fetcher() -> Result<Arc<dyn Fetcher>> {
 }
 
 /// Takes what `updateUI()` changes to the model.
-fn ui_sink(shared: &Shared) -> UiSink {
-    let shared = shared.clone();
+fn ui_sink(inbox: &Inbox) -> UiSink {
+    let inbox = inbox.clone();
     UiSink::new(move |fetch: FetchKey, update: UiUpdate| {
         let UiUpdate { title, icons } = update;
         let (reply, answer) = oneshot::channel();
         // Sent when it is called, so that the update is kept even where nobody awaits it.
-        shared.send_call(|call| Input::UpdateUi { call, fetch, title, icons }, reply);
+        inbox.send_call(|call| Input::UpdateUi { call, fetch, title, icons }, reply);
         async move {
             match answer.await {
                 Ok(Ok(_)) => Ok(()),

@@ -4,10 +4,11 @@
 
 use bgfetch_model::action::Update;
 use bgfetch_model::ids::{FetchKey, StorageKey};
+use std::fmt;
 use std::sync::Arc;
-use tokio::sync::mpsc;
 
-use crate::event_loop::Message;
+use parking_lot::Mutex;
+
 use crate::mailbox::{Receiver, Sender, mailbox};
 
 /// A realm's connection to the engine: its one ordered inbox (ruling 8b).
@@ -46,21 +47,21 @@ impl Client {
     }
 }
 
-/// Tells the loop, when its last clone is dropped, that every client applied that a fetch settled.
-#[derive(Clone, Debug)]
-struct Applied(#[expect(dead_code, reason = "its drop is its use")] Arc<TellApplied>);
+/// Whatever is held until every client applied that a fetch settled: its drop says that they did.
+#[derive(Clone)]
+pub(crate) struct Applied(
+    #[expect(dead_code, reason = "its drop is its use")] Arc<Mutex<dyn Send>>,
+);
 
-#[derive(Debug)]
-struct TellApplied {
-    fetch: FetchKey,
-    inbox: mpsc::UnboundedSender<Message>,
+impl Applied {
+    pub(crate) fn new(held: impl Send + 'static) -> Self {
+        Self(Arc::new(Mutex::new(held)))
+    }
 }
 
-impl Drop for TellApplied {
-    fn drop(&mut self) {
-        use bgfetch_model::input::Input;
-        // Where the loop is gone nobody waits for it.
-        self.inbox.send(Message::Input(Input::ClientsApplied(self.fetch))).unwrap_or_default();
+impl fmt::Debug for Applied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Applied")
     }
 }
 
@@ -91,9 +92,8 @@ impl Clients {
         storage_key: &StorageKey,
         fetch: FetchKey,
         update: Update,
-        settled: Option<mpsc::UnboundedSender<Message>>,
+        applied: Option<Applied>,
     ) {
-        let applied = settled.map(|inbox| Applied(Arc::new(TellApplied { fetch, inbox })));
         let concerned = |client: &Connected| {
             client.storage_key == *storage_key && client.only.is_none_or(|only| only == fetch)
         };

@@ -10,7 +10,8 @@
 use std::future::ready;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bgfetch_model::ids::{RegistrationKey, StorageKey};
+use bgfetch_model::background_fetch_manager::fetch::PermissionRequest;
+use bgfetch_model::ids::StorageKey;
 use bgfetch_model::input::Permission;
 use bgfetch_model::time::UnixTime;
 use bgfetch_sw::{DispatchError, FunctionalEvent, WorkerHost};
@@ -25,9 +26,11 @@ pub use bgfetch_sw::BoxFuture;
 
 /// Knows the state of the permission `background-fetch`.
 pub trait Permissions: Send + Sync + 'static {
-    /// The state for a call of `fetch()` by this registration's page. May ask the user first, but
-    /// the call waits for it. The default grants everything.
-    fn query(&self, _registration: &RegistrationKey) -> BoxFuture<'static, Permission> {
+    /// The state for a call of `fetch()`. May ask the user first, but the call waits for it. The
+    /// default grants everything.
+    ///
+    /// The future is polled on the engine's loop, and spawned only where it is not ready at once.
+    fn query(&self, _request: &PermissionRequest) -> BoxFuture<'static, Permission> {
         Box::pin(ready(Permission::Granted))
     }
 }
@@ -35,7 +38,11 @@ pub trait Permissions: Send + Sync + 'static {
 /// Knows how much may be stored.
 pub trait Quota: Send + Sync + 'static {
     /// How many bytes the background fetches of this storage key may hold in all, requests and
-    /// responses together. Asked at each call of `fetch()`. The default sets no limit.
+    /// responses together. Asked at each call of `fetch()`, after the permission, and when a store
+    /// with fetches of the key is opened: before the answer these store nothing more. The default
+    /// sets no limit.
+    ///
+    /// The future is polled on the engine's loop, and spawned only where it is not ready at once.
     fn limit(&self, _storage_key: &StorageKey) -> BoxFuture<'static, u64> {
         Box::pin(ready(u64::MAX))
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bgfetch_model::budget::Usage;
 use bgfetch_model::ids::{FetchKey, RegistrationKey, StorageKey};
 use bgfetch_model::input::Input;
 use parking_lot::Mutex;
@@ -14,9 +15,8 @@ use crate::background_fetch_registration::BackgroundFetchRegistration;
 use crate::builder::Builder;
 use crate::clients::Client;
 use crate::error::Result;
-use crate::event_loop::Message;
+use crate::inbox::{Inbox, Message};
 use crate::observer::Observer;
-use crate::shared::Shared;
 use crate::ui::Ui;
 
 /// A background fetch engine over one store.
@@ -27,15 +27,15 @@ use crate::ui::Ui;
 /// [`Error::is_closed`](crate::Error::is_closed).
 #[derive(Clone, Debug)]
 pub struct Engine {
-    shared: Shared,
+    inbox: Inbox,
     /// Ends the loop with the last clone.
     _owner: Arc<Owner>,
 }
 
 impl Engine {
     #[cfg(test)]
-    pub(crate) fn shared(&self) -> &Shared {
-        &self.shared
+    pub(crate) fn inbox(&self) -> &Inbox {
+        &self.inbox
     }
 
     /// A builder with every default.
@@ -43,9 +43,9 @@ impl Engine {
         Builder::default()
     }
 
-    pub(crate) fn new(shared: Shared, thread: Option<JoinHandle<()>>) -> Self {
-        let owner = Owner { shared: shared.clone(), thread: Mutex::new(thread) };
-        Self { shared, _owner: Arc::new(owner) }
+    pub(crate) fn new(inbox: Inbox, thread: Option<JoinHandle<()>>) -> Self {
+        let owner = Owner { inbox: inbox.clone(), thread: Mutex::new(thread) };
+        Self { inbox, _owner: Arc::new(owner) }
     }
 
     /// Tells that a service worker registration exists and has an active worker. To be called at
@@ -61,7 +61,7 @@ impl Engine {
         scope: Url,
     ) -> Result<ServiceWorkerRegistration> {
         let registration = ServiceWorkerRegistration {
-            shared: self.shared.clone(),
+            inbox: self.inbox.clone(),
             key: RegistrationKey { storage_key, scope },
         };
         registration.set_active_worker(true).await?;
@@ -72,7 +72,7 @@ impl Engine {
     /// refused as [`CallError::NoActiveWorker`](crate::CallError::NoActiveWorker), or find nothing.
     #[must_use]
     pub fn registration(&self, key: RegistrationKey) -> ServiceWorkerRegistration {
-        ServiceWorkerRegistration { shared: self.shared.clone(), key }
+        ServiceWorkerRegistration { inbox: self.inbox.clone(), key }
     }
 
     /// The registrations that the store knows.
@@ -81,10 +81,10 @@ impl Engine {
     ///
     /// When the engine is closed.
     pub async fn registrations(&self) -> Result<Vec<ServiceWorkerRegistration>> {
-        let shared = self.shared.clone();
-        let all = self.shared.read(move |view| {
+        let inbox = self.inbox.clone();
+        let all = self.inbox.read(move |view| {
             let handle = |key: &RegistrationKey| ServiceWorkerRegistration {
-                shared: shared.clone(),
+                inbox: inbox.clone(),
                 key: key.clone(),
             };
             view.model.registrations().map(handle).collect()
@@ -98,7 +98,16 @@ impl Engine {
     ///
     /// When the engine is closed.
     pub async fn client(&self, storage_key: StorageKey) -> Result<Client> {
-        self.shared.read(move |view| view.clients.connect(storage_key, None)).await
+        self.inbox.read(move |view| view.clients.connect(storage_key, None)).await
+    }
+
+    /// What the background fetches of a storage key take of its quota.
+    ///
+    /// # Errors
+    ///
+    /// When the engine is closed.
+    pub async fn usage(&self, storage_key: StorageKey) -> Result<Usage> {
+        self.inbox.read(move |view| view.model.usage(&storage_key)).await
     }
 
     /// The fetch of that identity, finished ones included; what an event's handler reads its
@@ -108,9 +117,11 @@ impl Engine {
     ///
     /// When the engine is closed.
     pub async fn fetch(&self, key: FetchKey) -> Result<Option<BackgroundFetchRegistration>> {
-        let shared = self.shared.clone();
-        let found = self.shared.read(move |view| {
-            view.model.fetch(key).map(|fetch| BackgroundFetchRegistration::new(shared, fetch))
+        let inbox = self.inbox.clone();
+        let found = self.inbox.read(move |view| {
+            view.model
+                .fetch(key)
+                .map(|fetch| BackgroundFetchRegistration::new(inbox, fetch.snapshot()))
         });
         found.await
     }
@@ -121,13 +132,13 @@ impl Engine {
     ///
     /// When the engine is closed.
     pub async fn observe(&self) -> Result<Observer> {
-        self.shared.read(|view| view.observers.add()).await
+        self.inbox.read(|view| view.observers.add()).await
     }
 
     /// The user's view and commands.
     #[must_use]
     pub fn ui(&self) -> Ui {
-        Ui::new(self.shared.clone())
+        Ui::new(self.inbox.clone())
     }
 
     /// Ends the engine in good order: transfers stop, what was decided is committed, the store is
@@ -138,9 +149,9 @@ impl Engine {
     /// Why the engine had stopped before, or the store could not be closed.
     pub async fn shutdown(self) -> Result<()> {
         let (done, finished) = oneshot::channel();
-        self.shared.send(Message::Close { orderly: Some(done) });
-        if finished.await.is_err() || self.shared.has_stopped() {
-            return Err(self.shared.closed_error());
+        self.inbox.send(Message::Close { orderly: Some(done) });
+        if finished.await.is_err() || self.inbox.has_stopped() {
+            return Err(self.inbox.closed_error());
         }
         Ok(())
     }
@@ -148,16 +159,16 @@ impl Engine {
     /// Ends the engine as a crash would, whoever else has a clone of it. Nothing durable is lost,
     /// and the store can be opened again once this returns.
     pub async fn kill(self) {
-        self.shared.send(Message::Close { orderly: None });
+        self.inbox.send(Message::Close { orderly: None });
         // The loop lets go of the store before it lets go of its inbox.
-        self.shared.inbox().closed().await;
+        self.inbox.closed().await;
     }
 }
 
 /// A service worker registration, as far as background fetch needs it.
 #[derive(Clone, Debug)]
 pub struct ServiceWorkerRegistration {
-    shared: Shared,
+    inbox: Inbox,
     key: RegistrationKey,
 }
 
@@ -165,7 +176,7 @@ impl ServiceWorkerRegistration {
     /// The `backgroundFetch` attribute.
     #[must_use]
     pub fn background_fetch(&self) -> BackgroundFetchManager {
-        BackgroundFetchManager::new(self.shared.clone(), self.key.clone())
+        BackgroundFetchManager::new(self.inbox.clone(), self.key.clone())
     }
 
     /// Its storage key and scope.
@@ -183,7 +194,7 @@ impl ServiceWorkerRegistration {
     pub async fn set_active_worker(&self, active_worker: bool) -> Result<()> {
         let registration = self.key.clone();
         let register = |call| Input::Register { call, registration, active_worker };
-        self.shared.call(register).await.map(drop)
+        self.inbox.call(register).await.map(drop)
     }
 
     /// Fires the settling events that wait for this registration's worker: those for which the
@@ -197,7 +208,7 @@ impl ServiceWorkerRegistration {
     /// [registered](Engine::register) with this engine, or has no active worker; a closed engine.
     pub async fn deliver_pending(&self) -> Result<()> {
         let registration = self.key.clone();
-        self.shared.call(|call| Input::DeliverPending { call, registration }).await.map(drop)
+        self.inbox.call(|call| Input::DeliverPending { call, registration }).await.map(drop)
     }
 
     /// The registration was unregistered, or its site's data cleared: its fetches end without
@@ -208,20 +219,20 @@ impl ServiceWorkerRegistration {
     /// When the engine is closed.
     pub async fn unregister(self) -> Result<()> {
         let registration = self.key.clone();
-        self.shared.call(|call| Input::Unregister { call, registration }).await.map(drop)
+        self.inbox.call(|call| Input::Unregister { call, registration }).await.map(drop)
     }
 }
 
 /// What ends the loop.
 #[derive(Debug)]
 struct Owner {
-    shared: Shared,
+    inbox: Inbox,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        self.shared.send(Message::Close { orderly: None });
+        self.inbox.send(Message::Close { orderly: None });
         let Some(thread) = self.thread.lock().take() else {
             return;
         };

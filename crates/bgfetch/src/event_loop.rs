@@ -3,11 +3,10 @@
 //! Everything that happens is a [`Message`] in one inbox. The loop itself never waits for anything
 //! but that inbox, the model's next timer and the network's state.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use bgfetch_model::attempt::{AttemptCommand, AttemptEvent};
-use bgfetch_model::background_fetch_manager::fetch::FetchCall;
 use bgfetch_model::connectivity::Connectivity;
 use bgfetch_model::ids::{AttemptId, CallId, FetchKey, RegistrationKey};
 use bgfetch_model::input::Input;
@@ -21,47 +20,13 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::clients::Clients;
 use crate::embedder::{Permissions, Quota, WallClock};
+use crate::inbox::{Answer, FetchAnswer, Inbox, Message, View};
 use crate::observer::Observers;
 use crate::request_info::RequestBody;
-use crate::shared::{Answer, FetchAnswer, Shared};
 use crate::watchers::Watchers;
 use bgfetch_net::attempt::Timeouts;
 use bgfetch_net::fetcher::Fetcher;
 use bgfetch_sw::Dispatcher;
-
-/// What reaches the loop.
-pub(crate) enum Message {
-    /// For the model.
-    Input(Input),
-    /// What a fetch's task ended with.
-    FetchTaskEnded(FetchKey, Input),
-    /// For the model, which answers.
-    Call { call: CallId, input: Input, reply: oneshot::Sender<Answer> },
-    /// `fetch()`, which brings bodies along.
-    Fetch {
-        call: Box<FetchCall>,
-        bodies: Vec<Option<RequestBody>>,
-        reply: oneshot::Sender<FetchAnswer>,
-    },
-    /// Looks at the state.
-    Read(Box<dyn FnOnce(&mut View<'_>) + Send>),
-    /// The store's answer.
-    Ack(Ack),
-    /// The end, in good order or as after a crash.
-    Close { orderly: Option<oneshot::Sender<()>> },
-}
-
-/// What a reader may look at.
-pub(crate) struct View<'a> {
-    pub(crate) model: &'a Model,
-    pub(crate) clients: &'a mut Clients,
-    pub(crate) observers: &'a mut Observers,
-    pub(crate) watchers: &'a mut Watchers,
-    pub(crate) bodies: &'a Arc<dyn Bodies>,
-    /// What the loop keeps for calls, attempts and tasks that go on.
-    #[cfg(test)]
-    pub(crate) going_on: [usize; 6],
-}
 
 /// An embedder's hint how urgent a fetch is.
 pub(crate) type Prioritize = dyn Fn(&RegistrationKey, &str) -> Priority + Send + Sync;
@@ -84,8 +49,8 @@ pub(crate) struct EventLoop {
     pub(crate) clients: Clients,
     pub(crate) observers: Observers,
     pub(crate) watchers: Watchers,
-    pub(crate) shared: Shared,
-    pub(crate) inbox: mpsc::UnboundedReceiver<Message>,
+    pub(crate) inbox: Inbox,
+    pub(crate) messages: mpsc::UnboundedReceiver<Message>,
     pub(crate) opened: tokio::time::Instant,
     pub(crate) calls: HashMap<CallId, oneshot::Sender<Answer>>,
     pub(crate) fetch_calls: HashMap<CallId, oneshot::Sender<FetchAnswer>>,
@@ -93,6 +58,8 @@ pub(crate) struct EventLoop {
     pub(crate) call_bodies: HashMap<CallId, Vec<Option<RequestBody>>>,
     /// The way to the attempts that run.
     pub(crate) attempts: HashMap<AttemptId, mpsc::UnboundedSender<AttemptCommand>>,
+    /// Answers that were at hand when the question was put.
+    pub(crate) answers: VecDeque<Input>,
     /// The tasks that store request bodies, and those that fire events, by their fetch.
     pub(crate) fetch_tasks: HashMap<FetchKey, AbortHandle>,
     /// The turns to verify a body.
@@ -127,12 +94,12 @@ impl EventLoop {
                         tracing::error!(%error, "a task of the engine panicked");
                     }
                 }
-                message = self.inbox.recv() => match message {
+                message = self.messages.recv() => match message {
                     Some(Message::Close { orderly }) => return self.close(orderly).await,
                     Some(Message::Ack(Ack::Failed(error))) => {
                         // Crash-only: what is durable is consistent, nothing else may be promised.
                         tracing::error!(%error, "the store failed; the engine stops");
-                        self.shared.stopped(error.to_string());
+                        self.inbox.stopped(error.to_string());
                         return self.close(None).await;
                     }
                     Some(message) => self.receive(message),
@@ -199,16 +166,19 @@ impl EventLoop {
         self.drain();
     }
 
-    /// The model's drain rule; whatever the scheduler lets start is an input again.
+    /// The model's drain rule; an answer that was at hand, or what the scheduler lets start, is an
+    /// input again.
     pub(crate) fn drain(&mut self) {
         loop {
             while let Some(action) = self.model.poll_action() {
                 self.execute(action);
             }
-            match self.scheduler.next() {
-                Some(record) => self.model.handle(self.now(), Input::SlotGranted(record)),
+            let next = self.answers.pop_front();
+            let input = match next.or_else(|| self.scheduler.next().map(Input::SlotGranted)) {
+                Some(input) => input,
                 None => return,
-            }
+            };
+            self.model.handle(self.now(), input);
         }
     }
 
@@ -221,7 +191,7 @@ impl EventLoop {
     async fn close(mut self, orderly: Option<oneshot::Sender<()>>) {
         self.tasks.shutdown().await;
         let Some(done) = orderly else { return };
-        let Self { store, shared, watchers, .. } = self;
+        let Self { store, inbox, watchers, .. } = self;
         // On a thread of its own: the runtime's threads for what blocks may all be busy.
         let (ended, end) = oneshot::channel();
         let shut_down = move || ended.send(store.shutdown()).unwrap_or_default();
@@ -233,7 +203,7 @@ impl EventLoop {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 tracing::error!(%error, "the store could not be closed");
-                shared.stopped(error.to_string());
+                inbox.stopped(error.to_string());
             }
             Err(error) => tracing::error!(%error, "closing the store was cut short"),
         }
@@ -301,7 +271,7 @@ mod tests {
 
         // The last task is joined a moment after it said that it ended.
         loop {
-            let going_on = engine.shared().read(|view| view.going_on).await.unwrap();
+            let going_on = engine.inbox().read(|view| view.going_on).await.unwrap();
             let [calls @ .., tasks] = going_on;
             assert_eq!(calls, [0; 5]);
             if tasks == 0 {

@@ -1,27 +1,29 @@
 //! Executes the model's actions.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bgfetch_model::action::{Action, Reply};
+use bgfetch_model::background_fetch::FetchInfo;
+use bgfetch_model::background_fetch_manager::fetch::PermissionRequest;
+use bgfetch_model::delivery::{NotHandledReason, Outcome};
 use bgfetch_model::error::CallError;
-use bgfetch_model::ids::{CallId, FetchKey, RegistrationKey};
+use bgfetch_model::ids::{CallId, FetchKey, StorageKey};
 use bgfetch_model::input::{BodyError, Input, Permission};
-use bgfetch_net::scheduler::Candidate;
+use bgfetch_net::scheduler::{Candidate, Priority};
 use bgfetch_sw::{EventKind, FunctionalEventInit};
 use futures_util::FutureExt;
-use std::panic::AssertUnwindSafe;
 
-use crate::background_fetch_manager::StartHold;
-use crate::background_fetch_registration::BackgroundFetchRegistration;
-use crate::event_loop::{EventLoop, Message};
+use crate::clients::Applied;
+use crate::event_loop::EventLoop;
+use crate::inbox::{Message, Owed, StartHold};
 use crate::request_bodies::store_bodies;
 
 impl EventLoop {
     pub(crate) fn execute(&mut self, action: Action) {
         match action {
-            Action::QueryPermission { call, registration } => {
-                self.query_permission(call, &registration);
-            }
+            Action::QueryPermission { call, request } => self.query_permission(call, request),
+            Action::QueryQuota(storage_key) => self.query_quota(storage_key),
             Action::StoreBodies { call, fetch, limit } => self.store_bodies(call, fetch, limit),
             Action::DiscardBodies(fetch) => self.end_task(fetch),
             Action::Commit(id, transaction) => {
@@ -34,7 +36,7 @@ impl EventLoop {
             Action::Enqueue { record, fetch, host } => self.scheduler.enqueue(Candidate {
                 record,
                 registration: &fetch.registration,
-                priority: (self.prioritize)(&fetch.registration, &fetch.id),
+                priority: self.priority_of(&fetch),
                 host: &host,
             }),
             Action::Withdraw(record) => self.scheduler.withdraw(record),
@@ -48,73 +50,79 @@ impl EventLoop {
                 self.scheduler.host_answered(storage_key, &host, multiplexes);
             }
             Action::Command(attempt, command) => self.command(attempt, command),
-            Action::VerifyIntegrity { body, length } => self.verify_integrity(body, length),
-            Action::RecordChanged(key) => {
-                let record = self.model.fetch(key.fetch).and_then(|fetch| fetch.record(key.index));
-                if let Some(record) = record {
-                    self.watchers.changed(key, record.response_data());
-                }
+            Action::VerifyIntegrity { body, length, request, data } => {
+                self.verify_integrity(body, length, &request, &data);
             }
+            Action::RecordChanged(record, data) => self.watchers.changed(record, &data),
             Action::UpdateClients { fetch, update, settled } => {
-                let inbox = settled.then(|| self.shared.inbox());
-                if let Some(found) = self.model.fetch(fetch) {
-                    let storage_key = &found.registration().storage_key;
-                    self.clients.update(storage_key, fetch, update, inbox);
-                }
+                let applied = settled.then(|| {
+                    let applied = Message::Input(Input::ClientsApplied(fetch.key));
+                    Applied::new(Owed::new(&self.inbox, applied))
+                });
+                let storage_key = &fetch.registration.storage_key;
+                self.clients.update(storage_key, fetch.key, update, applied);
                 if !update.records_available {
-                    self.watchers.forget(fetch);
+                    self.watchers.forget(fetch.key);
                 }
             }
             Action::FireSettledEvent(fetch, result) => {
-                self.fire(fetch, EventKind::for_result(result), true);
+                self.fire(&fetch, EventKind::for_result(result), true);
             }
-            Action::FireClickEvent(fetch) => self.fire(fetch, EventKind::Click, false),
+            Action::FireClickEvent(fetch) => self.fire(&fetch, EventKind::Click, false),
             Action::Forgotten(fetch) => {
                 self.end_task(fetch);
                 self.watchers.forget(fetch);
                 self.clients.forget(fetch);
             }
-            Action::Observe(observation) => self.observers.tell(&self.model, observation),
+            Action::Observe(observation) => self.observers.tell(observation),
         }
     }
 
-    fn query_permission(&mut self, call: CallId, registration: &RegistrationKey) {
+    fn query_permission(&mut self, call: CallId, request: Box<PermissionRequest>) {
         let (permissions, quota) = (Arc::clone(&self.permissions), Arc::clone(&self.quota));
-        let (registration, shared) = (registration.clone(), self.shared.clone());
-        self.tasks.spawn(async move {
-            let storage_key = &registration.storage_key;
-            let answers = AssertUnwindSafe(async {
-                let permission = permissions.query(&registration).await;
-                (permission, quota.limit(storage_key).await)
-            });
-            // An embedder's part that panics refuses; the call must not wait for ever.
-            let permission = match answers.catch_unwind().await {
-                Ok((permission, limit)) => {
-                    shared.send(Message::Input(Input::Quota(storage_key.clone(), limit)));
-                    permission
-                }
-                Err(_) => Permission::Denied,
-            };
-            shared.send(Message::Input(Input::Permission { call, permission }));
-        });
+        let answers = async move {
+            let permission = permissions.query(&request).await;
+            (permission, quota.limit(&request.registration.storage_key).await)
+        };
+        // An embedder's part that panics refuses; the call must not wait for ever.
+        self.ask(AssertUnwindSafe(answers).catch_unwind().map(move |answers| match answers {
+            Ok((permission, limit)) => Input::Permission { call, permission, quota: Some(limit) },
+            Err(_) => Input::Permission { call, permission: Permission::Denied, quota: None },
+        }));
+    }
+
+    fn query_quota(&mut self, storage_key: StorageKey) {
+        let (quota, asked) = (Arc::clone(&self.quota), storage_key.clone());
+        let answer = AssertUnwindSafe(async move { quota.limit(&asked).await }).catch_unwind();
+        // As above: no quota, and so no more than is held.
+        self.ask(answer.map(|limit| Input::Quota(storage_key, limit.unwrap_or(0))));
+    }
+
+    /// Puts a question to a part of the embedder's, without a task where the answer is at hand.
+    fn ask(&mut self, question: impl Future<Output = Input> + Send + 'static) {
+        let mut question = question.boxed();
+        if let Some(answer) = (&mut question).now_or_never() {
+            return self.answers.push_back(answer);
+        }
+        let inbox = self.inbox.clone();
+        self.tasks.spawn(async move { inbox.send(Message::Input(question.await)) });
     }
 
     fn store_bodies(&mut self, call: CallId, fetch: FetchKey, limit: u64) {
         let bodies = self.call_bodies.remove(&call).unwrap_or_default();
         let store = Arc::clone(&self.bodies);
-        let shared = self.shared.clone();
+        let ended = move |input| Message::FetchTaskEnded(fetch, input);
+        // Where the caller's stream panics.
+        let unreadable = Input::BodiesFailed { call, error: BodyError::Unreadable };
+        let answer = Owed::new(&self.inbox, ended(unreadable));
         let task = self.tasks.spawn(async move {
-            let stored = AssertUnwindSafe(store_bodies(&*store, fetch, bodies, limit));
-            let input = match stored.catch_unwind().await {
-                Ok(Ok(lengths)) => Input::BodiesStored { call, lengths },
-                Ok(Err(error)) => {
+            answer.pay(ended(match store_bodies(&*store, fetch, bodies, limit).await {
+                Ok(lengths) => Input::BodiesStored { call, lengths },
+                Err(error) => {
                     tracing::debug!(%error, "a request body could not be stored");
                     Input::BodiesFailed { call, error: BodyError::from(error) }
                 }
-                // The caller's stream panicked.
-                Err(_) => Input::BodiesFailed { call, error: BodyError::Unreadable },
-            };
-            shared.send(Message::FetchTaskEnded(fetch, input));
+            }));
         });
         self.fetch_tasks.insert(fetch, task);
     }
@@ -125,46 +133,44 @@ impl EventLoop {
             // A caller that is gone does not care.
             return drop(answer.send(reply));
         }
-        let answer = self.fetch_calls.remove(&call);
-        let shared = &self.shared;
         let reply = match reply {
-            Ok(Reply::Fetch(key)) => match self.model.fetch(key) {
-                Some(fetch) => {
-                    let registration = BackgroundFetchRegistration::new(shared.clone(), fetch);
-                    Ok((registration, StartHold::new(key, shared.clone())))
-                }
-                None => Err(CallError::NotFound),
-            },
+            Ok(Reply::Fetch(fetch)) => {
+                let hold = StartHold::new(fetch.info.key, self.inbox.clone());
+                Ok((fetch, hold))
+            }
             Ok(_) => Err(CallError::NotFound),
             Err(error) => Err(error),
         };
-        if let Some(answer) = answer {
+        if let Some(answer) = self.fetch_calls.remove(&call) {
             // Where the caller is gone the hold is dropped, and the fetch starts.
             drop(answer.send(reply));
         }
     }
 
-    fn fire(&mut self, key: FetchKey, kind: EventKind, settled: bool) {
-        let Some(fetch) = self.model.fetch(key) else {
-            return;
-        };
+    fn priority_of(&self, fetch: &FetchInfo) -> Priority {
+        let prioritize = || (self.prioritize)(&fetch.registration, &fetch.id);
+        // An embedder's part that panics has no say.
+        catch_unwind(AssertUnwindSafe(prioritize)).unwrap_or_default()
+    }
+
+    fn fire(&mut self, fetch: &FetchInfo, kind: EventKind, settled: bool) {
+        let key = fetch.key;
         let firing = self.dispatcher.fire(FunctionalEventInit {
             kind,
             fetch: key,
-            registration: fetch.registration().clone(),
-            id: fetch.id().to_owned(),
+            registration: fetch.registration.clone(),
+            id: fetch.id.to_string(),
         });
-        let shared = self.shared.clone();
-        let task = self.tasks.spawn(async move {
-            let outcome = firing.await;
-            if settled {
-                let ended = Input::EventEnded { fetch: key, outcome };
-                shared.send(Message::FetchTaskEnded(key, ended));
-            }
-        });
-        if settled {
-            self.fetch_tasks.insert(key, task);
+        if !settled {
+            self.tasks.spawn(firing.map(drop));
+            return;
         }
+        let ended =
+            move |outcome| Message::FetchTaskEnded(key, Input::EventEnded { fetch: key, outcome });
+        let crashed = NotHandledReason::Crashed("the engine stopped waiting".into());
+        let answer = Owed::new(&self.inbox, ended(Outcome::NotHandled(crashed)));
+        let task = self.tasks.spawn(async move { answer.pay(ended(firing.await)) });
+        self.fetch_tasks.insert(key, task);
     }
 
     /// Stops what goes on for a fetch that is gone.

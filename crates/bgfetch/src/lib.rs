@@ -43,23 +43,24 @@ mod engine;
 mod error;
 mod event_loop;
 mod execute;
+mod inbox;
 mod mailbox;
 mod observer;
 mod request_bodies;
 mod request_info;
 mod running;
-mod shared;
 mod ui;
 mod verify;
 mod watchers;
 
-pub use background_fetch_manager::{BackgroundFetchManager, StartHold};
+pub use background_fetch_manager::BackgroundFetchManager;
 pub use background_fetch_record::{BackgroundFetchRecord, RecordError, Response, ResponseBody};
 pub use background_fetch_registration::BackgroundFetchRegistration;
 pub use builder::Builder;
 pub use clients::{Client, ClientUpdate};
 pub use engine::{Engine, ServiceWorkerRegistration};
 pub use error::{Error, Result};
+pub use inbox::StartHold;
 pub use observer::{Event, Observer, What};
 pub use request_info::{RequestBody, RequestInfo};
 pub use ui::{Job, JobRecord, Ui};
@@ -67,11 +68,14 @@ pub use ui::{Job, JobRecord, Ui};
 pub use bgfetch_model::action::{PauseReason, Update};
 pub use bgfetch_model::attempt::{FaultKind, Resume};
 pub use bgfetch_model::background_fetch::display::Display;
-pub use bgfetch_model::background_fetch_manager::fetch::{FetchOptions, check_request};
+pub use bgfetch_model::background_fetch_manager::fetch::{
+    FetchOptions, PermissionRequest, check_request,
+};
 pub use bgfetch_model::background_fetch_registration::match_all::{
     MatchOptions, request_matches_cached_item,
 };
 pub use bgfetch_model::bad_port::is_bad_port;
+pub use bgfetch_model::budget::Usage;
 pub use bgfetch_model::complete::retry::{Backoff, RetryPolicy};
 pub use bgfetch_model::config::Config;
 pub use bgfetch_model::connectivity::{Connectivity, Reachable};

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 
 /// Both ends of a new mailbox.
 pub(crate) fn mailbox<T>() -> (Sender<T>, Receiver<T>) {
-    let shared = Arc::new(Shared {
+    let mailbox = Arc::new(Mailbox {
         state: Mutex::new(State {
             letters: VecDeque::new(),
             taken: 0,
@@ -22,19 +22,19 @@ pub(crate) fn mailbox<T>() -> (Sender<T>, Receiver<T>) {
         }),
         changed: Notify::new(),
     });
-    (Sender(Arc::clone(&shared)), Receiver(shared))
+    (Sender(Arc::clone(&mailbox)), Receiver(mailbox))
 }
 
 /// The loop's end. Its drop closes the mailbox; what is in it can still be taken.
 #[derive(Debug)]
-pub(crate) struct Sender<T>(Arc<Shared<T>>);
+pub(crate) struct Sender<T>(Arc<Mailbox<T>>);
 
 /// The owner's end. Its drop closes the mailbox and drops what is in it.
 #[derive(Debug)]
-pub(crate) struct Receiver<T>(Arc<Shared<T>>);
+pub(crate) struct Receiver<T>(Arc<Mailbox<T>>);
 
 #[derive(Debug)]
-struct Shared<T> {
+struct Mailbox<T> {
     state: Mutex<State<T>>,
     changed: Notify,
 }

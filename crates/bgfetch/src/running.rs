@@ -16,9 +16,9 @@ use bgfetch_store::BodyWriter;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use crate::event_loop::{EventLoop, Message};
+use crate::event_loop::EventLoop;
+use crate::inbox::{Message, Owed};
 use crate::request_bodies::StoredBody;
-use crate::shared::Shared;
 
 impl EventLoop {
     pub(crate) fn start_attempt(
@@ -32,9 +32,8 @@ impl EventLoop {
         let (storage_key, principal) =
             (fetch.registration.storage_key.clone(), Arc::clone(&fetch.principal));
         let (commands, receiver) = mpsc::unbounded_channel();
-        let mut report = Report { attempt: id, shared: self.shared.clone(), ended: false };
         let body = request.body_length.map(|length| -> Arc<dyn BodySource> {
-            let (bodies, runtime) = (Arc::clone(&self.bodies), self.shared.runtime().clone());
+            let (bodies, runtime) = (Arc::clone(&self.bodies), self.inbox.runtime().clone());
             Arc::new(StoredBody { record, length, bodies, runtime })
         });
         let bodies = Arc::clone(&self.bodies);
@@ -42,10 +41,19 @@ impl EventLoop {
             let body = bodies.open_writer(body, offset)?;
             Ok(Box::new(Sink { body, gathered: Vec::new() }))
         };
+        let inbox = self.inbox.clone();
+        let mut end = Some(Owed::new(&inbox, Message::Input(Input::Attempt(id, gave_up()))));
+        let report = move |event| {
+            let is_end = matches!(event, AttemptEvent::Ended { .. });
+            let message = Message::Input(Input::Attempt(id, event));
+            match end.take_if(|_| is_end) {
+                Some(end) => end.pay(message),
+                None => inbox.send(message),
+            }
+        };
         let (fetcher, timeouts) = (Arc::clone(&self.fetcher), self.timeouts);
         self.tasks.spawn(async move {
             let request = FetchRequest::new(storage_key, principal, request, spec, body);
-            let report = move |event| report.event(event);
             attempt::run(&*fetcher, request, timeouts, open, receiver, report).await;
         });
         self.attempts.insert(id, commands);
@@ -59,28 +67,11 @@ impl EventLoop {
     }
 }
 
-/// Sends an attempt's reports to the loop, the last of them even where its task is dropped.
-struct Report {
-    attempt: AttemptId,
-    shared: Shared,
-    ended: bool,
-}
-
-impl Report {
-    fn event(&mut self, event: AttemptEvent) {
-        self.ended |= matches!(event, AttemptEvent::Ended { .. });
-        self.shared.send(Message::Input(Input::Attempt(self.attempt, event)));
-    }
-}
-
-impl Drop for Report {
-    fn drop(&mut self) {
-        if !self.ended {
-            let message = String::from("the fetcher gave up without a word");
-            let fault = Fault { kind: FaultKind::Interrupted, sent: true, message };
-            self.event(AttemptEvent::Ended { stored: None, end: AttemptEnd::Failed(fault) });
-        }
-    }
+/// What an attempt is taken to have said whose fetcher panicked.
+fn gave_up() -> AttemptEvent {
+    let message = String::from("the fetcher gave up without a word");
+    let fault = Fault { kind: FaultKind::Interrupted, sent: true, message };
+    AttemptEvent::Ended { stored: None, end: AttemptEnd::Failed(fault) }
 }
 
 /// The store's body as the attempt's sink.

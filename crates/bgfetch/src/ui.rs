@@ -9,12 +9,12 @@ use bgfetch_model::response::RecordResult;
 use url::Url;
 
 use crate::error::Result;
-use crate::shared::Shared;
+use crate::inbox::Inbox;
 
 /// The user's view of all background fetches, and the user's commands.
 #[derive(Clone, Debug)]
 pub struct Ui {
-    shared: Shared,
+    inbox: Inbox,
 }
 
 /// One background fetch in the UI.
@@ -52,8 +52,8 @@ pub struct JobRecord {
 }
 
 impl Ui {
-    pub(crate) fn new(shared: Shared) -> Self {
-        Self { shared }
+    pub(crate) fn new(inbox: Inbox) -> Self {
+        Self { inbox }
     }
 
     /// Every fetch that is active, or finished and not dismissed, in the order of registration.
@@ -62,7 +62,7 @@ impl Ui {
     ///
     /// When the engine is closed.
     pub async fn jobs(&self) -> Result<Vec<Job>> {
-        let jobs = self.shared.read(|view| {
+        let jobs = self.inbox.read(|view| {
             let job = |fetch: &bgfetch_model::background_fetch::BackgroundFetch| Job {
                 key: fetch.key(),
                 id: fetch.id().to_owned(),
@@ -101,7 +101,7 @@ impl Ui {
     /// A closed engine.
     pub async fn abort(&self, fetch: FetchKey) -> Result<bool> {
         use bgfetch_model::action::Reply;
-        let reply = self.shared.call(|call| Input::Abort { call, fetch }).await?;
+        let reply = self.inbox.call(|call| Input::Abort { call, fetch }).await?;
         Ok(reply == Reply::Aborted(true))
     }
 
@@ -132,12 +132,12 @@ impl Ui {
     ///
     /// [`CallError::NotFound`]; a closed engine.
     pub async fn newest(&self, registration: RegistrationKey, id: String) -> Result<FetchKey> {
-        let newest = self.shared.read(move |view| view.model.newest(&registration, &id)).await?;
+        let newest = self.inbox.read(move |view| view.model.newest(&registration, &id)).await?;
         newest.ok_or_else(|| CallError::NotFound.into())
     }
 
     async fn command(&self, input: impl FnOnce(CallId) -> Input) -> Result<()> {
-        self.shared.call(input).await.map(drop)
+        self.inbox.call(input).await.map(drop)
     }
 }
 

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use bgfetch_model::ids::BodyKey;
 use bgfetch_model::input::{Input, Verification};
+use bgfetch_model::request::Request;
 use bgfetch_model::response::ResponseData;
 use bgfetch_net::integrity::Verifier;
 use bgfetch_store::{Bodies, BodyReader, StoreError};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
-use crate::event_loop::{EventLoop, Message};
+use crate::event_loop::EventLoop;
+use crate::inbox::{Message, Owed};
 
 /// How many bytes are hashed before it is seen whether anybody still wants to know.
 const CHUNK: usize = 1 << 20;
@@ -21,27 +23,34 @@ const CHUNK: usize = 1 << 20;
 pub(crate) const AT_ONCE: usize = 2;
 
 impl EventLoop {
-    pub(crate) fn verify_integrity(&mut self, body: BodyKey, length: u64) {
-        let key = body.record;
-        let Some(record) = self.model.fetch(key.fetch).and_then(|it| it.record(key.index)) else {
-            return;
-        };
+    pub(crate) fn verify_integrity(
+        &mut self,
+        body: BodyKey,
+        length: u64,
+        request: &Request,
+        data: &ResponseData,
+    ) {
         let reading = Reading {
             bodies: Arc::clone(&self.bodies),
             body,
             length,
             offset: 0,
             reader: None,
-            verifier: Verifier::new(&record.request().integrity),
+            verifier: Verifier::new(&request.integrity),
             buffer: Vec::new(),
         };
-        let data = self.watchers.watch(key, record.response_data());
-        let (turns, shared) = (Arc::clone(&self.verifications), self.shared.clone());
+        let data = self.watchers.watch(body.record, data);
+        let turns = Arc::clone(&self.verifications);
+        let verified =
+            move |verification| Message::Input(Input::IntegrityVerified(body, verification));
+        let answer = Owed::new(&self.inbox, verified(Verification::Unreadable));
         self.tasks.spawn(async move {
-            // It is never closed.
-            let Ok(_turn) = turns.acquire().await else { return };
-            let Some(verification) = verify(reading, &data).await else { return };
-            shared.send(Message::Input(Input::IntegrityVerified(body, verification)));
+            let turn = turns.acquire().await;
+            if turn.is_ok()
+                && let Some(verification) = verify(reading, &data).await
+            {
+                answer.pay(verified(verification));
+            }
         });
     }
 }

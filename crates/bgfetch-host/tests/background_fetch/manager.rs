@@ -1,6 +1,6 @@
 //! BackgroundFetchManager.
 
-use bgfetch::{Engine, Permission, RegistrationKey, StorageKey, embedder};
+use bgfetch::{Engine, Permission, PermissionRequest, StorageKey, embedder};
 use bgfetch_testkit::{Gate, Resource, Serve};
 use deno_core::futures::future::BoxFuture;
 use serde_json::json;
@@ -169,7 +169,7 @@ async fn any_iterable_is_a_sequence_of_requests() {
 struct Denied;
 
 impl embedder::Permissions for Denied {
-    fn query(&self, _: &RegistrationKey) -> BoxFuture<'static, Permission> {
+    fn query(&self, _: &PermissionRequest) -> BoxFuture<'static, Permission> {
         Box::pin(std::future::ready(Permission::Denied))
     }
 }

@@ -11,7 +11,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use core::time::Duration;
 
-use crate::action::{Action, Observation, PauseReason};
+use crate::action::{Action, PauseReason, What};
 use crate::attempt::{AttemptCommand, AttemptEvent, AttemptSpec};
 use crate::background_fetch::{BackgroundFetch, Stage};
 use crate::complete::attempt_ended::too_many_restarts;
@@ -249,7 +249,6 @@ impl BackgroundFetch {
                 phase: Phase::Head,
                 part: None,
                 grant: 0,
-                recalled: false,
                 ended: None,
             });
             (Arc::clone(&record.request), spec)
@@ -343,7 +342,7 @@ impl BackgroundFetch {
             changed
         });
         if changed == Some(true) {
-            ctx.act(Action::RecordChanged(self.record_key(index)));
+            self.record_changed(ctx, index);
             self.update_instances(ctx);
         }
     }
@@ -484,7 +483,7 @@ impl BackgroundFetch {
                 _ => false,
             }
         });
-        ctx.act(Action::RecordChanged(self.record_key(index)));
+        self.record_changed(ctx, index);
         self.update_instances(ctx);
         if receives == Some(true) {
             self.receive(ctx, index, 0);
@@ -513,21 +512,38 @@ impl BackgroundFetch {
             // It is never sent again: a power loss that took the result would leave none.
             ctx.sync(Sync::ResponseBody(key));
         }
-        let account = ctx.account(&self.info.registration.storage_key);
-        self.budget.give_back(account);
-        ctx.after_commit(Effect::RecordSettled(key));
-        ctx.after_commit(Effect::Observe(Observation::RecordSettled(key, result, message)));
+        ctx.after_commit(Effect::RecordSettled(key, message));
         self.record_settled(ctx, result);
     }
 
     /// The record's end is durable, so script may see it.
-    pub(crate) fn record_settle_committed(&mut self, ctx: &mut Context, index: RecordIndex) {
+    pub(crate) fn record_settle_committed(
+        &mut self,
+        ctx: &mut Context,
+        index: RecordIndex,
+        message: Option<String>,
+    ) {
         self.change(index, |record| {
             if let RecordState::Settled(result) = record.state {
                 record.data.result = Some(result);
             }
         });
-        ctx.act(Action::RecordChanged(self.record_key(index)));
+        self.record_changed(ctx, index);
+        if let Some(record) = self.record(index)
+            && let Some(result) = record.data.result
+        {
+            let (url, stored) = (record.request.url.clone(), record.data.stored);
+            let status = record.data.response.as_ref().map(|head| head.status);
+            let record = self.record_key(index);
+            self.observe(ctx, What::RecordSettled { record, url, result, status, stored, message });
+        }
+    }
+
+    /// Tells the record's readers.
+    fn record_changed(&self, ctx: &mut Context, index: RecordIndex) {
+        if let Some(record) = self.record(index) {
+            ctx.act(Action::RecordChanged(self.record_key(index), record.data.clone()));
+        }
     }
 
     /// Tells the record's attempt to end, and what to do then.
@@ -540,7 +556,8 @@ impl BackgroundFetch {
             }
             first
         });
-        self.awaiting_grant.retain(|waiting| *waiting != index);
+        let key = self.record_key(index);
+        self.account(ctx).leave_queue(key);
         if first == Some(true) {
             self.command(ctx, index, AttemptCommand::Cancel);
         }

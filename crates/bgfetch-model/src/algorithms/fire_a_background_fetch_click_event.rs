@@ -1,5 +1,7 @@
 //! [Fire a background fetch click event](https://wicg.github.io/background-fetch/#fire-a-background-fetch-click-event-algorithm).
 
+use alloc::sync::Arc;
+
 use crate::action::Action;
 use crate::background_fetch::BackgroundFetch;
 use crate::context::Context;
@@ -8,6 +10,6 @@ impl BackgroundFetch {
     /// The user activated the UI: the worker is told. A click is not durable: a user whose click
     /// was lost clicks again, one who gets an old click later is surprised.
     pub(crate) fn fire_click_event(&self, ctx: &mut Context) {
-        ctx.act(Action::FireClickEvent(self.info.key));
+        ctx.act(Action::FireClickEvent(Arc::clone(&self.info)));
     }
 }

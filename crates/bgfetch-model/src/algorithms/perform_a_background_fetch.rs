@@ -3,12 +3,14 @@
 //!
 //! Where the spec's algorithm waits, `Stage` has a name for it.
 
+use alloc::sync::Arc;
 use core::time::Duration;
 
-use crate::action::{Action, Observation};
+use crate::action::{Action, What};
 use crate::background_fetch::{BackgroundFetch, Stage};
 use crate::context::{Context, Effect};
 use crate::delivery::{Outcome, Redelivery, Rejection};
+use crate::event::EventKind;
 use crate::response::{FailureReason, RecordResult};
 use crate::store_op::{FetchResult, StoreOp};
 use crate::timers::Timer;
@@ -66,8 +68,6 @@ impl BackgroundFetch {
         {
             registration.active.remove(&self.info.id);
         }
-        let account = ctx.account(&self.info.registration.storage_key);
-        self.budget.settle(account);
         self.stage = Stage::Settling;
         self.settled_at = Some(ctx.now.wall);
         ctx.store(StoreOp::Settle(self.info.key, result, ctx.now.wall));
@@ -86,15 +86,14 @@ impl BackgroundFetch {
     /// Step 8.7, the result is durable: clients are told first, then the worker (ruling 8b).
     pub(crate) fn settle_committed(&mut self, ctx: &mut Context, result: FetchResult) {
         self.result = Some(result);
+        // A crash before would have brought its promise back.
+        self.records.settle();
         self.stage = Stage::AwaitingClients;
-        ctx.act(Action::UpdateClients {
-            fetch: self.info.key,
-            update: self.snapshot(),
-            settled: true,
-        });
+        let (fetch, update) = (Arc::clone(&self.info), self.update());
+        ctx.act(Action::UpdateClients { fetch, update, settled: true });
         let latest = ctx.now.monotonic.after(ctx.config.clients_apply_within);
         ctx.timers.set(Timer::ClientsApplied(self.info.key), latest);
-        ctx.observe(Observation::Settled(self.info.key, result));
+        self.observe(ctx, What::Settled(result));
     }
 
     /// Steps 8.8 to 8.13, the event is chosen by the result and fired, unless nobody would hear it.
@@ -107,8 +106,7 @@ impl BackgroundFetch {
             None => self.fire(ctx),
             Some(reason) => {
                 self.await_worker(ctx);
-                let (fetch, next) = (self.info.key, Redelivery::WhenAsked);
-                ctx.observe(Observation::EventNotHandled { fetch, reason, next });
+                self.observe(ctx, What::EventNotHandled { reason, next: Redelivery::WhenAsked });
             }
         }
     }
@@ -121,8 +119,8 @@ impl BackgroundFetch {
         self.stage = Stage::Delivering;
         self.asked_again = false;
         let attempt = self.delivery_attempts.saturating_add(1);
-        ctx.observe(Observation::EventFired { fetch: self.info.key, result, attempt });
-        ctx.act(Action::FireSettledEvent(self.info.key, result));
+        self.observe(ctx, What::EventFired { kind: EventKind::for_result(result), attempt });
+        ctx.act(Action::FireSettledEvent(Arc::clone(&self.info), result));
     }
 
     /// The event stays pending until it is asked for, or its time to live ends.
@@ -184,7 +182,7 @@ impl BackgroundFetch {
         let settled_at = self.settled_at.unwrap_or(now.wall);
         let entropy = ctx.rng.u64(..);
         let next = ctx.config.delivery.next(&reason, attempts, settled_at, now, entropy);
-        ctx.observe(Observation::EventNotHandled { fetch: self.info.key, reason, next });
+        self.observe(ctx, What::EventNotHandled { reason, next });
         match next {
             Redelivery::GiveUp => self.give_up(ctx),
             Redelivery::WhenAsked => self.await_worker(ctx),
@@ -215,21 +213,10 @@ impl BackgroundFetch {
         rejection: Option<Rejection>,
     ) {
         self.stage = Stage::Finished;
-        ctx.account(&self.info.registration.storage_key).release(self.reserved());
         self.records_available = false;
         self.records.clear();
-        let update = self.snapshot();
-        ctx.act(Action::UpdateClients { fetch: self.info.key, update, settled: false });
-        ctx.observe(Observation::EventEnded { fetch: self.info.key, handled, rejection });
-    }
-
-    /// The quota that this fetch takes: its responses' and its request bodies', as long as they
-    /// are there.
-    pub(crate) fn reserved(&self) -> u64 {
-        if self.records_available {
-            self.budget.reserved().saturating_add(self.info.upload_total)
-        } else {
-            0
-        }
+        let (fetch, update) = (Arc::clone(&self.info), self.update());
+        ctx.act(Action::UpdateClients { fetch, update, settled: false });
+        self.observe(ctx, What::EventEnded { handled, rejection });
     }
 }

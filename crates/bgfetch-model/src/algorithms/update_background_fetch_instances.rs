@@ -2,7 +2,9 @@
 //! the decision when clients hear of progress. That each realm's instance takes over the values and
 //! fires `progress` is its client's part.
 
-use crate::action::{Action, Observation, Update};
+use alloc::sync::Arc;
+
+use crate::action::{Action, Update, What};
 use crate::background_fetch::{BackgroundFetch, Stage};
 use crate::context::Context;
 use crate::timers::Timer;
@@ -43,13 +45,14 @@ impl BackgroundFetch {
 
     fn send_progress(&mut self, ctx: &mut Context) {
         // Steps 1-5, the values of this moment.
-        let update = self.snapshot();
+        let update = self.update();
         // Step 6.4, nothing is said twice, nor what a new registration object shows by itself.
         if self.last_update.map_or(INITIAL, |(_, last)| last) == update {
             return;
         }
         self.last_update = Some((ctx.now.monotonic, update));
-        ctx.act(Action::UpdateClients { fetch: self.info.key, update, settled: false });
-        ctx.observe(Observation::Progress(self.info.key, update));
+        let fetch = Arc::clone(&self.info);
+        ctx.act(Action::UpdateClients { fetch, update, settled: false });
+        self.observe(ctx, What::Progress);
     }
 }

@@ -69,6 +69,6 @@ impl BackgroundFetch {
     /// Whether the user may pause: only where sending a request again does no harm.
     #[must_use]
     pub fn is_pausable(&self) -> bool {
-        self.result.is_none() && self.records.iter().all(|record| record.request.is_get())
+        self.result.is_none() && self.records().iter().all(|record| record.request.is_get())
     }
 }

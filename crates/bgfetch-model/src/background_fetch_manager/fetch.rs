@@ -5,12 +5,13 @@
 //! `PendingFetch` is in one of these states.
 
 use alloc::boxed::Box;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::mem;
 use url::Url;
 
-use crate::action::{Action, Observation, Reply};
+use crate::action::{Action, Reply, What};
 use crate::background_fetch::BackgroundFetch;
 use crate::bad_port::is_bad_port;
 use crate::config::Config;
@@ -57,10 +58,32 @@ pub struct FetchOptions {
     pub download_total: u64,
 }
 
+/// What the embedder is asked about when a page calls `fetch()`.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PermissionRequest {
+    /// The manager's service worker registration, and with it the storage key.
+    pub registration: RegistrationKey,
+    /// On whose behalf the requests are to be made.
+    pub principal: Arc<Principal>,
+    /// The id the page chose.
+    pub id: String,
+    /// The title to show; empty when none was given.
+    pub title: String,
+    /// The icons to show.
+    pub icons: Vec<ImageResource>,
+    /// The requests. Their bodies were not read yet.
+    pub requests: Vec<Arc<Request>>,
+    /// The promised sum of the response bodies in bytes; 0 means that nothing is promised.
+    pub download_total: u64,
+}
+
 /// A call that waits.
 #[derive(Debug)]
 pub(crate) struct PendingFetch {
     call: Box<FetchCall>,
+    /// The call's requests.
+    requests: Vec<Arc<Request>>,
     wait: Wait,
 }
 
@@ -131,28 +154,47 @@ impl Model {
         if call.principal.policies().is_some() {
             call.requests.iter_mut().for_each(|request| remove_forbidden(&mut request.headers));
         }
-        // Step 8.1, the permission's state.
-        let registration = call.registration.clone();
-        self.pending.insert(id, PendingFetch { call, wait: Wait::Permission });
-        self.ctx.act(Action::QueryPermission { call: id, registration });
+        // Step 8.1, the permission's state; the quota comes with it.
+        let requests: Vec<_> = mem::take(&mut call.requests).into_iter().map(Arc::new).collect();
+        let request = PermissionRequest {
+            registration: call.registration.clone(),
+            principal: Arc::clone(&call.principal),
+            id: call.id.clone(),
+            title: call.options.title.clone(),
+            icons: call.options.icons.clone(),
+            requests: requests.clone(),
+            download_total: call.options.download_total,
+        };
+        self.pending.insert(id, PendingFetch { call, requests, wait: Wait::Permission });
+        self.ctx.act(Action::QueryPermission { call: id, request: Box::new(request) });
     }
 
-    pub(crate) fn permission_answered(&mut self, id: CallId, permission: Permission) {
-        let Some(PendingFetch { call, wait: Wait::Permission }) = self.pending.remove(&id) else {
+    pub(crate) fn permission_answered(
+        &mut self,
+        id: CallId,
+        permission: Permission,
+        quota: Option<u64>,
+    ) {
+        let Some(PendingFetch { call, requests, wait: Wait::Permission }) =
+            self.pending.remove(&id)
+        else {
             return;
         };
+        if let Some(quota) = quota {
+            self.set_quota(&call.registration.storage_key, quota);
+        }
         match self.admit(&call, permission) {
             Err(error) => self.ctx.reply(id, Err(error)),
             Ok(fetch) => {
                 let start_paused = permission == Permission::StartPaused;
-                if call.requests.iter().any(|request| request.body_length.is_some()) {
+                if requests.iter().any(|request| request.body_length.is_some()) {
                     // Steps 8.6 to 8.9, the bodies are read while other calls go on (ruling 11).
                     let limit = self.ctx.account(&call.registration.storage_key).available();
                     self.ctx.act(Action::StoreBodies { call: id, fetch, limit });
                     let wait = Wait::Bodies { fetch, start_paused };
-                    self.pending.insert(id, PendingFetch { call, wait });
+                    self.pending.insert(id, PendingFetch { call, requests, wait });
                 } else {
-                    self.register_fetch(call, fetch, start_paused);
+                    self.register_fetch(call, requests, fetch, start_paused);
                 }
             }
         }
@@ -192,16 +234,18 @@ impl Model {
     }
 
     pub(crate) fn bodies_stored(&mut self, id: CallId, lengths: Vec<u64>) {
-        let Some(PendingFetch { mut call, wait: Wait::Bodies { fetch, start_paused } }) =
+        let Some(PendingFetch { call, mut requests, wait: Wait::Bodies { fetch, start_paused } }) =
             self.pending.remove(&id)
         else {
             return;
         };
-        let bodies = call.requests.iter_mut().filter_map(|request| request.body_length.as_mut());
-        bodies.zip(&lengths).for_each(|(body, length)| *body = *length);
+        let with_bodies = requests.iter_mut().filter(|request| request.body_length.is_some());
+        for (request, length) in with_bodies.zip(&lengths) {
+            Arc::make_mut(request).body_length = Some(*length);
+        }
         let upload_total = lengths.iter().sum();
         if self.ctx.account(&call.registration.storage_key).reserve(upload_total) {
-            self.register_fetch(call, fetch, start_paused);
+            self.register_fetch(call, requests, fetch, start_paused);
         } else {
             self.undo(&call, Some(fetch));
             self.ctx.reply(id, Err(CallError::QuotaExceeded));
@@ -209,7 +253,7 @@ impl Model {
     }
 
     pub(crate) fn bodies_failed(&mut self, id: CallId, error: BodyError) {
-        if let Some(PendingFetch { call, wait: Wait::Bodies { fetch, .. } }) =
+        if let Some(PendingFetch { call, wait: Wait::Bodies { fetch, .. }, .. }) =
             self.pending.remove(&id)
         {
             self.undo(&call, Some(fetch));
@@ -225,7 +269,7 @@ impl Model {
     /// A call's caller is gone before the store was asked: nothing of it stays.
     pub(crate) fn call_dropped(&mut self, id: CallId) {
         match self.pending.remove(&id) {
-            Some(PendingFetch { call, wait: Wait::Bodies { fetch, .. } }) => {
+            Some(PendingFetch { call, wait: Wait::Bodies { fetch, .. }, .. }) => {
                 self.undo(&call, Some(fetch));
             }
             Some(PendingFetch { wait: Wait::Permission, .. }) | None => {}
@@ -264,8 +308,14 @@ impl Model {
     }
 
     /// Step 8.11, the background fetch with its records goes to the store.
-    fn register_fetch(&mut self, call: Box<FetchCall>, key: FetchKey, start_paused: bool) {
-        let FetchCall { call, registration, principal, id, requests, options, .. } = *call;
+    fn register_fetch(
+        &mut self,
+        call: Box<FetchCall>,
+        requests: Vec<Arc<Request>>,
+        key: FetchKey,
+        start_paused: bool,
+    ) {
+        let FetchCall { call, registration, principal, id, options, .. } = *call;
         let stored = StoredFetch {
             key,
             registration,
@@ -282,10 +332,15 @@ impl Model {
             settled_at: None,
             delivery_attempts: 0,
             records_available: true,
-            records: requests.into_iter().map(Arc::new).map(new_record).collect(),
+            records: requests.into_iter().map(new_record).collect(),
             totals: Totals::default(),
         };
-        self.registering.insert(key, BackgroundFetch::from_stored(stored.clone()));
+        let mut fetch = BackgroundFetch::from_stored(stored.clone());
+        // What was set aside for the call is the fetch's from now on.
+        let set_aside = fetch.info.download_total.saturating_add(fetch.info.upload_total);
+        fetch.account(&mut self.ctx).release(set_aside);
+        fetch.count(&mut self.ctx);
+        self.registering.insert(key, fetch);
         self.ctx.store(StoreOp::InsertFetch(Box::new(stored)));
         self.ctx.after_commit(Effect::Registered(call, key));
     }
@@ -297,12 +352,12 @@ impl Model {
             return self.ctx.reply(call, Err(CallError::NoActiveWorker));
         };
         if let Some(registration) = self.ctx.registrations.get_mut(&fetch.info.registration) {
-            registration.reserved.remove(&fetch.info.id);
-            registration.active.insert(fetch.info.id.clone(), key);
+            registration.reserved.remove(&*fetch.info.id);
+            registration.active.insert(fetch.info.id.to_string(), key);
         }
+        fetch.observe(&mut self.ctx, What::Registered);
+        self.ctx.reply(call, Ok(Reply::Fetch(fetch.snapshot())));
         self.fetches.insert(key, fetch);
-        self.ctx.observe(Observation::Registered(key));
-        self.ctx.reply(call, Ok(Reply::Fetch(key)));
     }
 }
 

@@ -2,6 +2,7 @@
 //! user's way to abort that [display](crate::background_fetch::display) asks for.
 
 use crate::action::Reply;
+use crate::background_fetch::BackgroundFetch;
 use crate::context::Effect;
 use crate::ids::{CallId, FetchKey};
 use crate::model::Model;
@@ -12,7 +13,7 @@ impl Model {
         // Step 3.3, only a fetch that is still active can be aborted (ruling 2: true once).
         let active = self
             .fetches
-            .get_mut(&key)
+            .get(&key)
             .filter(|fetch| self.ctx.is_active(&fetch.info.registration, &fetch.info.id, key));
         let Some(fetch) = active else {
             return self.ctx.reply(call, Ok(Reply::Aborted(false)));
@@ -26,6 +27,6 @@ impl Model {
         self.ctx.store(StoreOp::SetAbortAll(key));
         self.ctx.after_commit(Effect::Reply(call, Ok(Reply::Aborted(true))));
         // Step 3.6, every record ends, also those that are paused or offline (ruling 5).
-        fetch.abort_every_record(&mut self.ctx);
+        self.with_fetch(key, BackgroundFetch::abort_every_record);
     }
 }

@@ -47,7 +47,7 @@ impl BackgroundFetch {
         };
         Ok(self
             .indices()
-            .zip(&self.records)
+            .zip(self.records())
             .filter(|(_, record)| matches(record))
             .map(|(index, _)| index)
             .collect())

@@ -5,7 +5,7 @@ use alloc::string::{String, ToString};
 use core::mem;
 use core::time::Duration;
 
-use crate::action::{Action, Observation, PauseReason};
+use crate::action::{Action, PauseReason, What};
 use crate::algorithms::extract_content_range_values::ContentRange;
 use crate::attempt::{AttemptEnd, Fault, FaultKind};
 use crate::background_fetch::BackgroundFetch;
@@ -22,8 +22,9 @@ const FETCH_ERROR: RecordResult = RecordResult::Failure(FailureReason::FetchErro
 impl BackgroundFetch {
     /// An attempt holds nothing any more.
     pub(crate) fn attempt_ended(&mut self, ctx: &mut Context, index: RecordIndex, end: AttemptEnd) {
-        ctx.act(Action::ReleaseSlot(self.record_key(index)));
-        self.awaiting_grant.retain(|waiting| *waiting != index);
+        let key = self.record_key(index);
+        ctx.act(Action::ReleaseSlot(key));
+        self.leave_account(ctx, key);
         let id = self.with_attempt(index, |attempt| {
             attempt.ended = Some(end);
             attempt.id
@@ -70,9 +71,6 @@ impl BackgroundFetch {
             (_, AttemptEnd::Cancelled) => {
                 self.attempt_failed(ctx, index, cut_short("the attempt was given up"));
             }
-        }
-        if attempt.recalled {
-            self.recall_answered(ctx);
         }
     }
 
@@ -176,8 +174,10 @@ impl BackgroundFetch {
         }
         self.set_state(index, RecordState::BackingOff);
         ctx.timers.set(Timer::Retry(key), ctx.now.monotonic.after(delay));
-        let attempt = self.record(index).map_or(0, |record| record.retry.failures);
-        ctx.observe(Observation::Retry { record: key, attempt, delay, message });
+        if let Some(record) = self.record(index) {
+            let (url, attempt) = (record.request.url.clone(), record.retry.failures);
+            self.observe(ctx, What::Retry { record: key, url, attempt, delay, message });
+        }
     }
 
     /// The stored bytes can't be continued: ask for the whole (ruling 23), a bounded number of times.

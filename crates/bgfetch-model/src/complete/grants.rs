@@ -1,5 +1,9 @@
 //! The allowance of bytes of running attempts: steps 14.2.7.1 to 14.2.7.3 of
 //! [complete a record](https://wicg.github.io/background-fetch/#complete-a-record-algorithm).
+//!
+//! An attempt that used up its grant gets in line. When nothing stands in the way it gets more at
+//! once; when a limit does, every attempt that is under that limit first returns what it does not
+//! use: those of the fetch for `downloadTotal`, those of all the site's fetches for the quota.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -9,9 +13,52 @@ use crate::background_fetch::BackgroundFetch;
 use crate::budget::Exhausted;
 use crate::complete::process_response::RestartReason;
 use crate::context::Context;
-use crate::ids::RecordIndex;
-use crate::record::{Phase, Record, Then};
+use crate::ids::{RecordIndex, RecordKey, StorageKey};
+use crate::model::Model;
+use crate::record::{Attempt, Phase, Record, Then};
 use crate::response::{FailureReason, RecordResult};
+
+impl Model {
+    /// Grants what can be granted wherever something changed that grants are waited for.
+    pub(crate) fn review_grants(&mut self) {
+        while let Some(storage_key) = self.ctx.grants_to_review.pop_first() {
+            self.serve_queue(&storage_key);
+        }
+    }
+
+    fn serve_queue(&mut self, storage_key: &StorageKey) {
+        let mut refused = Vec::new();
+        for record in self.ctx.account(storage_key).take_queue() {
+            self.with_fetch(record.fetch, |fetch, ctx| {
+                if let Err(exhausted) = fetch.grant(ctx, record.index) {
+                    refused.push((record, exhausted));
+                }
+            });
+        }
+        // A limit is reached only when nobody holds back a grant that it does not need.
+        for (record, exhausted) in &refused {
+            for fetch in self.fetches.values_mut() {
+                let concerned = match exhausted {
+                    Exhausted::DownloadTotal => fetch.info.key == record.fetch,
+                    Exhausted::Quota => fetch.info.registration.storage_key == *storage_key,
+                };
+                if concerned {
+                    fetch.recall_grants(&mut self.ctx);
+                }
+            }
+        }
+        let recalling = self.ctx.account(storage_key).awaits_returns();
+        for (record, exhausted) in refused {
+            if recalling {
+                self.ctx.account(storage_key).wait(record);
+            } else {
+                self.with_fetch(record.fetch, |fetch, ctx| {
+                    fetch.limit_reached(ctx, record.index, exhausted);
+                });
+            }
+        }
+    }
+}
 
 impl BackgroundFetch {
     /// The head was judged: the body may come, from `offset` on.
@@ -21,8 +68,13 @@ impl BackgroundFetch {
             attempt.phase = Phase::Body;
             attempt.grant = offset;
         });
-        // Where nothing is left, the attempt asks when it has a byte.
-        let grant = self.extend_grant(ctx, index).unwrap_or(offset);
+        let wanted = self.record(index).map_or(0, |it| remaining(it).unwrap_or(u64::MAX));
+        // Where nothing is left, or others come first, the attempt asks when it has a byte.
+        let grant = if wanted > 0 && self.account(ctx).has_no_queue() {
+            self.extend_grant(ctx, index, wanted).unwrap_or(offset)
+        } else {
+            offset
+        };
         if let Some(body) = self.body_key(index) {
             self.command(ctx, index, AttemptCommand::Receive { body, offset, grant });
         }
@@ -50,60 +102,64 @@ impl BackgroundFetch {
             let failure = RecordResult::Failure(FailureReason::FetchError);
             return self.stop_attempt(ctx, index, Then::Settle(failure, Some(message)));
         }
-        if attempt.recalled {
-            // The answer to the recall will come; a grant before it would be taken for returned.
-            return self.wait_for_grant(index);
-        }
-        // What was granted is used up, or was recalled.
-        self.with_attempt(index, |attempt| attempt.grant = stored);
-        match self.extend_grant(ctx, index) {
-            Ok(grant) => self.command(ctx, index, AttemptCommand::Grant(grant)),
-            Err(exhausted) => self.await_grant(ctx, index, exhausted),
-        }
+        let (key, account) = (self.record_key(index), self.account(ctx));
+        let phase = if account.limit().is_some() { Phase::Grant } else { Phase::Quota };
+        account.wait(key);
+        self.with_attempt(index, |attempt| {
+            attempt.phase = phase;
+            // What was granted is used up, or was recalled.
+            attempt.grant = stored;
+        });
+        self.review_grants(ctx);
     }
 
-    /// Raises the grant of an attempt that used it up, by no more than the body is known to need.
-    fn extend_grant(&mut self, ctx: &mut Context, index: RecordIndex) -> Result<u64, Exhausted> {
+    /// Grants an attempt more, as its turn has come.
+    fn grant(&mut self, ctx: &mut Context, index: RecordIndex) -> Result<(), Exhausted> {
         let Some(record) = self.record(index) else {
-            return Ok(0);
+            return Ok(());
         };
-        let stored = record.data.stored;
-        let end = part_end(record).or_else(|| record.announced_length());
-        // Where the head tells nothing, as much as there may be.
-        let wanted = end.map_or(u64::MAX, |end| end.saturating_sub(stored));
-        if wanted == 0 {
-            return Ok(stored);
+        if record.attempt().is_some_and(Attempt::awaits_grant) {
+            let wanted = remaining(record).unwrap_or(u64::MAX);
+            let grant = self.extend_grant(ctx, index, wanted)?;
+            self.with_attempt(index, |attempt| attempt.phase = Phase::Body);
+            self.command(ctx, index, AttemptCommand::Grant(grant));
         }
-        let account = ctx.account(&self.info.registration.storage_key);
-        let grant = stored.saturating_add(self.budget.extend(wanted, account)?);
+        Ok(())
+    }
+
+    /// Raises the grant of an attempt that used it up, by no more than is wanted.
+    fn extend_grant(
+        &mut self,
+        ctx: &mut Context,
+        index: RecordIndex,
+        wanted: u64,
+    ) -> Result<u64, Exhausted> {
+        let stored = self.record(index).map_or(0, |record| record.data.stored);
+        let more = self.records.extend(wanted, ctx.account(&self.info.registration.storage_key))?;
+        let grant = stored.saturating_add(more);
         self.with_attempt(index, |attempt| attempt.grant = grant);
+        self.count(ctx);
         Ok(grant)
     }
 
-    /// The limit is reached only when no sibling holds back a grant that it does not need.
-    fn await_grant(&mut self, ctx: &mut Context, index: RecordIndex, exhausted: Exhausted) {
-        let siblings: Vec<_> = self.attempting.iter().copied().collect();
-        for sibling in siblings {
-            let unused =
-                self.record(sibling).is_some_and(|record| record.claim() > record.data.stored);
-            let recall = self.with_attempt(sibling, |attempt| {
-                let first = unused && !attempt.recalled;
-                attempt.recalled |= first;
-                (first, matches!(attempt.phase, Phase::Stop(_)))
-            });
-            if let Some((true, stopping)) = recall {
-                self.recalls += 1;
+    /// Asks every attempt to return what it does not use of its grant.
+    fn recall_grants(&mut self, ctx: &mut Context) {
+        for index in self.records.attempting() {
+            let key = self.record_key(index);
+            let unused = self.record(index).is_some_and(|it| it.claim() > it.data.stored);
+            if unused && self.account(ctx).recall(key) {
+                let attempt = self.record(index).and_then(Record::attempt);
                 // One that is being stopped returns its grant when it ends.
-                if !stopping {
-                    self.command(ctx, sibling, AttemptCommand::RecallGrant);
+                if attempt.is_some_and(|attempt| !matches!(attempt.phase, Phase::Stop(_))) {
+                    self.command(ctx, index, AttemptCommand::RecallGrant);
                 }
             }
         }
-        if self.recalls > 0 {
-            return self.wait_for_grant(index);
-        }
-        // Steps 14.2.7.1 and 3, more bytes than promised (ruling 32: more, not as many), or than
-        // the quota allows.
+    }
+
+    /// Steps 14.2.7.1 and 3, more bytes than promised (ruling 32: more, not as many), or than the
+    /// quota allows.
+    fn limit_reached(&mut self, ctx: &mut Context, index: RecordIndex, exhausted: Exhausted) {
         let reason = match exhausted {
             Exhausted::DownloadTotal => FailureReason::DownloadTotalExceeded,
             Exhausted::Quota => FailureReason::QuotaExceeded,
@@ -112,38 +168,35 @@ impl BackgroundFetch {
         self.stop_attempt(ctx, index, Then::Settle(RecordResult::Failure(reason), message));
     }
 
-    fn wait_for_grant(&mut self, index: RecordIndex) {
-        self.with_attempt(index, |attempt| attempt.phase = Phase::Grant);
-        self.awaiting_grant.push_back(index);
-    }
-
-    /// A sibling's grant fell to what it has stored.
+    /// An attempt's grant fell to what it has stored.
     pub(crate) fn grant_returned(&mut self, ctx: &mut Context, index: RecordIndex) {
         let stored = self.record(index).map_or(0, |record| record.data.stored);
-        let recalled = self.with_attempt(index, |attempt| {
-            attempt.grant = stored;
-            core::mem::take(&mut attempt.recalled)
-        });
-        if recalled == Some(true) {
-            self.recall_answered(ctx);
+        let key = self.record_key(index);
+        if self.account(ctx).returned(key) {
+            self.with_attempt(index, |attempt| attempt.grant = stored);
+            self.review_grants(ctx);
         }
     }
 
-    /// When all recalls are answered, those who wait get what came back.
-    pub(crate) fn recall_answered(&mut self, ctx: &mut Context) {
-        self.recalls = self.recalls.saturating_sub(1);
-        if self.recalls > 0 {
-            return;
-        }
-        for index in core::mem::take(&mut self.awaiting_grant) {
-            self.with_attempt(index, |attempt| {
-                if matches!(attempt.phase, Phase::Grant) {
-                    attempt.phase = Phase::Body;
-                }
-            });
-            self.need_grant(ctx, index);
+    /// An attempt is over: whatever it was granted and did not use is free again.
+    pub(crate) fn leave_account(&mut self, ctx: &mut Context, record: RecordKey) {
+        let account = self.account(ctx);
+        account.leave_queue(record);
+        if account.returned(record) {
+            self.review_grants(ctx);
         }
     }
+
+    /// Has the queue for grants looked at when this input is done with.
+    fn review_grants(&self, ctx: &mut Context) {
+        ctx.grants_to_review.insert(self.info.registration.storage_key.clone());
+    }
+}
+
+/// How many more bytes the body is known to need; none where the head does not tell.
+fn remaining(record: &Record) -> Option<u64> {
+    let end = part_end(record).or_else(|| record.announced_length())?;
+    end.checked_sub(record.data.stored)
 }
 
 /// The length that the stored body must have once the part is received that a record's attempt

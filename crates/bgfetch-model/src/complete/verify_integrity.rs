@@ -3,6 +3,7 @@
 //! after all attempts here, because a body may be reassembled from several.
 
 use alloc::string::ToString;
+use alloc::sync::Arc;
 
 use crate::action::Action;
 use crate::background_fetch::BackgroundFetch;
@@ -30,14 +31,13 @@ impl BackgroundFetch {
         if has_null_body(record) {
             return self.settle_record(ctx, index, FETCH_ERROR, Some(MISMATCH.to_string()));
         }
-        let generation = record.data.generation;
-        let length = record.data.stored;
-        let body = BodyKey { record: self.record_key(index), generation };
+        let body = BodyKey { record: self.record_key(index), generation: record.data.generation };
+        let (request, data) = (Arc::clone(&record.request), record.data.clone());
         self.change(index, |record| {
             record.whole = true;
             record.state = RecordState::Verifying;
         });
-        ctx.act(Action::VerifyIntegrity { body, length });
+        ctx.act(Action::VerifyIntegrity { body, length: data.stored, request, data });
     }
 
     /// The stored body was compared with the integrity metadata.

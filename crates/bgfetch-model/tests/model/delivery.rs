@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bgfetch_model::action::{Action, Observation, Reply};
+use bgfetch_model::action::{Action, Reply, What};
 use bgfetch_model::background_fetch_manager::fetch::FetchOptions;
 use bgfetch_model::config::Config;
 use bgfetch_model::delivery::{NotHandledReason, Redelivery};
@@ -94,14 +94,14 @@ fn delivery_is_given_up_after_the_last_attempt() {
 }
 
 /// What observers were told of a fetch's event.
-fn told(world: &World, key: FetchKey) -> Vec<Observation> {
-    let of_event = |observation: &Observation| match observation {
-        Observation::EventFired { fetch, .. }
-        | Observation::EventNotHandled { fetch, .. }
-        | Observation::EventEnded { fetch, .. } => *fetch == key,
-        _ => false,
+fn told(world: &World, key: FetchKey) -> Vec<What> {
+    let of_event = |what: &What| {
+        matches!(
+            what,
+            What::EventFired { .. } | What::EventNotHandled { .. } | What::EventEnded { .. }
+        )
     };
-    world.observations().into_iter().map(|(_, told)| told).filter(of_event).collect()
+    world.told(key).into_iter().filter(of_event).collect()
 }
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -124,7 +124,7 @@ fn without_a_worker_an_event_waits_for_a_month_and_over_fifty_openings() {
         world.run();
         assert!(world.store.files.is_empty());
         let last = told(&world, fetch).pop();
-        assert_eq!(last, Some(Observation::EventEnded { fetch, handled: true, rejection: None }));
+        assert_eq!(last, Some(What::EventEnded { handled: true, rejection: None }));
     }
 }
 
@@ -158,11 +158,8 @@ fn held_events_are_fired_when_they_are_asked_for() {
     world.run();
     for fetch in fetches {
         assert_eq!(world.fired(fetch), []);
-        let waits = Observation::EventNotHandled {
-            fetch,
-            reason: NotHandledReason::NotYet,
-            next: Redelivery::WhenAsked,
-        };
+        let waits =
+            What::EventNotHandled { reason: NotHandledReason::NotYet, next: Redelivery::WhenAsked };
         assert_eq!(told(&world, fetch).pop(), Some(waits));
     }
     let asked = world.deliver_pending(registration());
@@ -209,7 +206,7 @@ fn a_fetch_whose_event_waits_for_a_worker_can_be_dismissed_and_frees_its_quota()
     world.run();
     assert_eq!(world.reply(dismissed), Some(Ok(Reply::Done)));
     assert!(world.model.fetch(fetch).is_none() && world.store.files.is_empty());
-    let ended = Observation::EventEnded { fetch, handled: false, rejection: None };
+    let ended = What::EventEnded { handled: false, rejection: None };
     assert_eq!(told(&world, fetch).pop(), Some(ended));
     let fits = world.call_fetch("fits", vec![get("/b")], promising());
     world.run_now();
@@ -322,7 +319,7 @@ fn the_newest_fetch_of_an_id_is_found_among_finished_and_active_ones() {
     for _ in 0..2 {
         let call = world.call_fetch("id", vec![request.clone()], Default::default());
         world.run();
-        let Some(Ok(Reply::Fetch(key))) = world.reply(call) else {
+        let Some(key) = world.registered(call) else {
             panic!("fetch() failed");
         };
         keys.push(key);

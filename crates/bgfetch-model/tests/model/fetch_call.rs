@@ -26,7 +26,7 @@ fn answer(world: &mut World, id: &str, requests: Vec<Request>) -> Result<Reply, 
 
 fn key(world: &World, call: CallId) -> FetchKey {
     match world.reply(call) {
-        Some(Ok(Reply::Fetch(key))) => key,
+        Some(Ok(Reply::Fetch(fetch))) => fetch.info.key,
         other => panic!("fetch() gave {other:?}"),
     }
 }
@@ -80,7 +80,7 @@ fn a_pages_forbidden_headers_are_dropped_silently_and_a_users_are_kept() {
         let Ok(Reply::Fetch(fetch)) = answer(&mut world, "id", vec![request.clone()]) else {
             panic!("fetch() failed");
         };
-        let stored = &world.bgfetch(fetch).records()[0].request().headers;
+        let stored = &world.bgfetch(fetch.info.key).records()[0].request().headers;
         assert_eq!(stored.iter().map(|(name, _)| name).collect::<Vec<_>>(), kept);
     }
 }
@@ -153,7 +153,7 @@ fn a_body_that_never_ends_holds_up_no_other_call() {
         panic!("fetch() failed");
     };
     world.run();
-    assert_eq!(world.result(other), Some(Ok(())));
+    assert_eq!(world.result(other.info.key), Some(Ok(())));
     assert_eq!(world.reply(stuck), None);
     assert_eq!(answer(&mut world, "stuck", vec![get("/a")]), Err(CallError::IdInUse));
 }

@@ -1,7 +1,7 @@
 //! A success has as many bytes as its head announced, and no attempt waits for a grant that never
 //! comes.
 
-use bgfetch_model::action::Observation;
+use bgfetch_model::action::What;
 use bgfetch_model::request::Request;
 use bgfetch_model::response::{FailureReason, RecordResult};
 use proptest::prelude::*;
@@ -83,7 +83,7 @@ fn a_body_longer_than_announced_fails_and_says_so() {
     world.run();
     assert_eq!(world.record_result(fetch, 0), FETCH_ERROR);
     let said = world.observations().into_iter().find_map(|(_, observation)| match observation {
-        Observation::RecordSettled(_, _, message) => message,
+        What::RecordSettled { message, .. } => message,
         _ => None,
     });
     assert_eq!(said.as_deref(), Some("the response is longer than its head announced"));

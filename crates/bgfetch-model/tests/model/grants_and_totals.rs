@@ -208,7 +208,7 @@ fn the_quota_of_a_fetch_is_free_again_when_it_is_over_however_it_ended() {
         let bgfetch_model::action::Reply::Fetch(key) = reply.unwrap().unwrap() else {
             panic!("no fetch");
         };
-        world.abort(key);
+        world.abort(key.info.key);
         world.run();
         let over = total(world, "over", 91);
         world.run_now();
@@ -219,7 +219,7 @@ fn the_quota_of_a_fetch_is_free_again_when_it_is_over_however_it_ended() {
     for dismiss in [true, false] {
         let call = total(&mut world, "x", 50);
         world.run();
-        let Some(Ok(bgfetch_model::action::Reply::Fetch(key))) = world.reply(call) else {
+        let Some(key) = world.registered(call) else {
             panic!("no fetch");
         };
         if dismiss {

@@ -1,7 +1,7 @@
 //! Subresource integrity (ruling 17): a whole body is verified before its record succeeds, and
 //! nothing of it is exposed before.
 
-use bgfetch_model::action::{Action, Observation};
+use bgfetch_model::action::{Action, What};
 use bgfetch_model::config::Config;
 use bgfetch_model::ids::FetchKey;
 use bgfetch_model::request::Request;
@@ -39,7 +39,7 @@ fn verifications(world: &World) -> Vec<u64> {
 /// What people are told of the record's end.
 fn message(world: &World) -> Option<String> {
     world.observations().into_iter().find_map(|(_, observation)| match observation {
-        Observation::RecordSettled(_, _, message) => message,
+        What::RecordSettled { message, .. } => message,
         _ => None,
     })
 }

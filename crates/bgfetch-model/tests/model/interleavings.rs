@@ -283,6 +283,7 @@ proptest! {
         world.assert_at_rest();
         for registration in registrations() {
             prop_assert!(world.model.get_ids(&registration).is_empty());
+            prop_assert_eq!(world.model.usage(&registration.storage_key).total, 0);
         }
     }
 

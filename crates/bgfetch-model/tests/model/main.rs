@@ -30,6 +30,8 @@ mod retry;
 #[cfg(test)]
 mod settling;
 #[cfg(test)]
+mod site_account;
+#[cfg(test)]
 mod slots;
 #[cfg(test)]
 mod unregister;

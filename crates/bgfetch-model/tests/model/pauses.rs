@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bgfetch_model::action::{Observation, PauseReason, Reply};
+use bgfetch_model::action::{PauseReason, Reply, What};
 use bgfetch_model::attempt::AttemptCommand;
 use bgfetch_model::config::Config;
 use bgfetch_model::connectivity::{Connectivity, Reachable};
@@ -14,8 +14,8 @@ use crate::world::{Hold, World, get, post, record};
 
 fn pauses(world: &World) -> Vec<Option<PauseReason>> {
     let pause = |(_, observation)| match observation {
-        Observation::Paused(_, reason) => Some(Some(reason)),
-        Observation::Resumed(_) => Some(None),
+        What::Paused(reason) => Some(Some(reason)),
+        What::Resumed => Some(None),
         _ => None,
     };
     world.observations().into_iter().filter_map(pause).collect()
@@ -95,7 +95,7 @@ fn connected(networks: &[&str]) -> Connectivity {
 }
 
 fn retries(world: &World) -> usize {
-    let retry = |(_, observation)| matches!(observation, Observation::Retry { .. });
+    let retry = |(_, observation)| matches!(observation, What::Retry { .. });
     world.observations().into_iter().filter(|observed| retry(observed.clone())).count()
 }
 

@@ -1,6 +1,6 @@
 //! What is left and what goes on after the process died (design, and rulings 1 to 3, 7 and 28).
 
-use bgfetch_model::action::{Action, PauseReason, Reply};
+use bgfetch_model::action::{Action, PauseReason};
 use bgfetch_model::attempt::{AttemptCommand, AttemptEvent};
 use bgfetch_model::connectivity::Connectivity;
 use bgfetch_model::delivery::{NotHandledReason, Outcome};
@@ -78,7 +78,7 @@ fn an_id_stays_taken_until_its_fetch_settles_also_over_a_crash() {
     let request = world.serve_planned("/a", [Plan::Stall(0), Plan::Stall(0)]);
     let call = world.call_fetch("id", vec![request.clone()], Default::default());
     world.run();
-    let Some(Ok(Reply::Fetch(fetch))) = world.reply(call) else {
+    let Some(fetch) = world.registered(call) else {
         panic!("fetch() failed");
     };
     world.crash(0, |length| length);
@@ -98,14 +98,14 @@ fn an_aborted_fetch_does_not_take_its_id_back_from_a_later_one() {
     let request = world.serve_planned("/a", [Plan::Stall(0), Plan::Stall(0)]);
     let first = world.call_fetch("id", vec![request.clone()], Default::default());
     world.run();
-    let Some(Ok(Reply::Fetch(first))) = world.reply(first) else {
+    let Some(first) = world.registered(first) else {
         panic!("fetch() failed");
     };
     world.hold(Hold::Work);
     world.abort(first);
     let second = world.call_fetch("id", vec![request], Default::default());
     world.run();
-    let Some(Ok(Reply::Fetch(second))) = world.reply(second) else {
+    let Some(second) = world.registered(second) else {
         panic!("fetch() failed");
     };
     assert_eq!(world.result(first), None, "its attempt has not ended");

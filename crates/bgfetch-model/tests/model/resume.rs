@@ -1,6 +1,6 @@
 //! Resuming by range (rulings 18 and 22 to 27).
 
-use bgfetch_model::action::Observation;
+use bgfetch_model::action::What;
 use bgfetch_model::attempt::{AttemptCommand, Resume};
 use bgfetch_model::ids::FetchKey;
 use bgfetch_model::policy::{PolicySnapshot, Principal};
@@ -143,7 +143,7 @@ fn a_server_error_on_resume_keeps_what_is_there() {
 /// Why the record of this fetch failed, for people.
 fn message(world: &World, fetch: FetchKey) -> String {
     let settled = world.observations().into_iter().rev().find_map(|(_, it)| match it {
-        Observation::RecordSettled(key, _, message) if key.fetch == fetch => message,
+        What::RecordSettled { record, message, .. } if record.fetch == fetch => message,
         _ => None,
     });
     settled.unwrap_or_default()

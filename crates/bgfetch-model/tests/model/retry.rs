@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bgfetch_model::action::Observation;
+use bgfetch_model::action::What;
 use bgfetch_model::response::{FailureReason, RecordResult};
 
 use crate::world::origin::{Plan, Resource};
@@ -30,7 +30,7 @@ fn a_lost_connection_is_tried_again() {
         .observations()
         .into_iter()
         .filter_map(|(_, observation)| match observation {
-            Observation::Retry { attempt, .. } => Some(attempt),
+            What::Retry { attempt, .. } => Some(attempt),
             _ => None,
         })
         .collect();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bgfetch_model::action::{Observation, PauseReason, Reply};
+use bgfetch_model::action::{PauseReason, Reply, What};
 use bgfetch_model::config::Config;
 use bgfetch_model::error::CallError;
 use bgfetch_model::response::{FailureReason, RecordResult};
@@ -100,12 +100,12 @@ fn an_abort_after_settling_is_false_and_does_not_touch_a_later_fetch_of_that_id(
     let slow = world.serve_planned("/slow", [Plan::Stall(5)]);
     let call = world.call_fetch("id", vec![get("/a")], Default::default());
     world.run();
-    let Some(Ok(Reply::Fetch(first))) = world.reply(call) else {
+    let Some(first) = world.registered(call) else {
         panic!("fetch() failed");
     };
     let call = world.call_fetch("id", vec![slow], Default::default());
     world.run();
-    let Some(Ok(Reply::Fetch(second))) = world.reply(call) else {
+    let Some(second) = world.registered(call) else {
         panic!("fetch() failed");
     };
     let late = world.abort(first);
@@ -124,7 +124,7 @@ fn an_id_is_free_again_as_soon_as_its_fetch_is_aborted() {
     let slow = world.serve_planned("/slow", [Plan::Stall(5), Plan::Stall(5)]);
     let first = world.call_fetch("id", vec![slow.clone()], Default::default());
     world.run();
-    let Some(Ok(Reply::Fetch(first))) = world.reply(first) else {
+    let Some(first) = world.registered(first) else {
         panic!("fetch() failed");
     };
     world.abort(first);
@@ -146,11 +146,9 @@ fn more_bytes_than_promised_abort_the_siblings_before_the_fetch_settles() {
         .observations()
         .into_iter()
         .map(|(_, observation)| observation)
-        .filter(|observation| {
-            matches!(observation, Observation::RecordSettled(..) | Observation::Settled(..))
-        })
+        .filter(|observation| matches!(observation, What::RecordSettled { .. } | What::Settled(..)))
         .collect::<Vec<_>>();
-    assert!(matches!(settled[..], [.., Observation::Settled(..)]));
+    assert!(matches!(settled[..], [.., What::Settled(..)]));
     assert_eq!(settled.len(), 3);
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bgfetch_model::action::{Action, Observation};
+use bgfetch_model::action::{Action, What};
 use bgfetch_model::attempt::AttemptCommand;
 use bgfetch_model::ids::{FetchKey, RecordIndex, RecordKey};
 
@@ -91,7 +91,7 @@ fn time_in_the_queue_is_not_spent_from_a_records_tries() {
         world.run_now();
     }
     world.run();
-    let retried = |(_, observation): &(Duration, Observation)| matches!(observation, Observation::Retry { record: key, .. } if *key == record);
+    let retried = |(_, what): &(Duration, What)| matches!(what, What::Retry { record: key, .. } if *key == record);
     assert_eq!(world.observations().iter().filter(|it| retried(it)).count(), tries as usize);
     assert!(world.result(fetch).unwrap().is_err());
 }

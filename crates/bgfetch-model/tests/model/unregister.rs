@@ -88,7 +88,7 @@ fn a_registration_of_the_same_scope_begins_anew() {
     let second = world.call_fetch("id", vec![get("/a")], Default::default());
     world.run();
     assert!(matches!(world.reply(first), Some(Ok(_))));
-    let Some(Ok(Reply::Fetch(second))) = world.reply(second) else {
+    let Some(second) = world.registered(second) else {
         panic!("fetch() failed");
     };
     assert_eq!(world.result(second), Some(Ok(())));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bgfetch::embedder::{BoxFuture, Permissions, Quota};
 use bgfetch::{
     Builder, Connectivity, ConnectivitySource, Display, FetchKey, Job, ManualConnectivity,
-    Observer, Permission, Reachable, RegistrationKey, StorageKey, Ui,
+    Observer, Permission, PermissionRequest, Reachable, StorageKey, Ui,
 };
 use bgfetch_host::{Page, PermissionState, Prelude, UserAgent};
 use parking_lot::Mutex;
@@ -242,7 +242,7 @@ impl ConnectivitySource for Testing {
 }
 
 impl Permissions for Testing {
-    fn query(&self, _: &RegistrationKey) -> BoxFuture<'static, Permission> {
+    fn query(&self, _: &PermissionRequest) -> BoxFuture<'static, Permission> {
         Box::pin(ready(match *self.0.permission.lock() {
             PermissionState::Granted => Permission::Granted,
             PermissionState::Denied => Permission::Denied,

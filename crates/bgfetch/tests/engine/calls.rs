@@ -10,8 +10,8 @@ use std::task::Poll;
 use bgfetch::embedder::{BoxFuture, Permissions, Quota};
 use bgfetch::mock::{Behaviour, ScriptedHost};
 use bgfetch::{
-    CallError, DomException, Error, FetchOptions, Permission, RegistrationKey, RequestInfo,
-    RequestMode, StorageKey, What,
+    CallError, DomException, Error, FetchOptions, Permission, PermissionRequest, RegistrationKey,
+    RequestInfo, RequestMode, StorageKey, What,
 };
 use bgfetch_testkit::{Origin, Reply, Resource};
 use bytes::Bytes;
@@ -22,7 +22,7 @@ use crate::common::{Agent, total, until};
 struct Answer(Permission);
 
 impl Permissions for Answer {
-    fn query(&self, _: &RegistrationKey) -> BoxFuture<'static, Permission> {
+    fn query(&self, _: &PermissionRequest) -> BoxFuture<'static, Permission> {
         Box::pin(ready(self.0))
     }
 }
@@ -82,7 +82,7 @@ async fn each_refusal_has_its_exception() {
 async fn a_denied_permission_is_not_allowed_and_a_panicking_one_too() {
     struct Broken;
     impl Permissions for Broken {
-        fn query(&self, _: &RegistrationKey) -> BoxFuture<'static, Permission> {
+        fn query(&self, _: &PermissionRequest) -> BoxFuture<'static, Permission> {
             panic!("the embedder's part is broken")
         }
     }

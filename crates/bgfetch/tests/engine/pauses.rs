@@ -7,7 +7,7 @@ use bgfetch::embedder::{BoxFuture, Permissions};
 use bgfetch::mock::{Behaviour, ScriptedHost};
 use bgfetch::{
     BackgroundFetchRegistration, CallError, Connectivity, Engine, EventKind, FailureReason,
-    FetchOptions, HyperFetcher, PauseReason, Permission, Reachable, RegistrationKey, RequestInfo,
+    FetchOptions, HyperFetcher, PauseReason, Permission, PermissionRequest, Reachable, RequestInfo,
     Resolve, What,
 };
 use bgfetch_testkit::{Ending, Gate, MIB, Origin, Reply, Resource, Serve};
@@ -194,7 +194,7 @@ async fn an_upload_in_flight_is_not_interrupted_by_offline_and_not_by_the_user()
 async fn a_fetch_that_the_user_has_not_accepted_waits() {
     struct Undecided;
     impl Permissions for Undecided {
-        fn query(&self, _: &RegistrationKey) -> BoxFuture<'static, Permission> {
+        fn query(&self, _: &PermissionRequest) -> BoxFuture<'static, Permission> {
             Box::pin(std::future::ready(Permission::StartPaused))
         }
     }

@@ -130,7 +130,7 @@ impl World {
         let call = self.call_fetch(&id, requests.into_iter().collect(), options);
         self.run_now();
         match self.reply(call) {
-            Some(Ok(Reply::Fetch(key))) => key,
+            Some(Ok(Reply::Fetch(fetch))) => fetch.info.key,
             other => panic!("fetch() gave {other:?}"),
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bgfetch_model::action::{Action, Observation, Reply, Update};
+use bgfetch_model::action::{Action, Reply, Update, What};
 use bgfetch_model::attempt::AttemptCommand;
 use bgfetch_model::background_fetch::BackgroundFetch;
 use bgfetch_model::error::CallError;
@@ -16,6 +16,14 @@ use super::{World, record};
 impl World {
     pub(crate) fn reply(&self, call: CallId) -> Option<Result<Reply, CallError>> {
         self.replies.get(&call).cloned()
+    }
+
+    /// The fetch that a call of `fetch()` registered.
+    pub(crate) fn registered(&self, call: CallId) -> Option<FetchKey> {
+        match self.reply(call)? {
+            Ok(Reply::Fetch(fetch)) => Some(fetch.info.key),
+            _ => None,
+        }
     }
 
     pub(crate) fn bgfetch(&self, fetch: FetchKey) -> &BackgroundFetch {
@@ -59,18 +67,29 @@ impl World {
     }
 
     /// The observations so far, with their times.
-    pub(crate) fn observations(&self) -> Vec<(Duration, Observation)> {
+    pub(crate) fn observations(&self) -> Vec<(Duration, What)> {
         let observation = |(at, action): &(Duration, Action)| match action {
-            Action::Observe(observation) => Some((*at, observation.clone())),
+            Action::Observe(observation) => Some((*at, observation.what.clone())),
             _ => None,
         };
         self.log.iter().filter_map(observation).collect()
     }
 
+    /// What observers were told of a fetch.
+    pub(crate) fn told(&self, key: FetchKey) -> Vec<What> {
+        let of_fetch = |(_, action): &(Duration, Action)| match action {
+            Action::Observe(observation) if observation.fetch.key == key => {
+                Some(observation.what.clone())
+            }
+            _ => None,
+        };
+        self.log.iter().filter_map(of_fetch).collect()
+    }
+
     /// The updates that clients were sent, with their times.
     pub(crate) fn updates(&self, key: FetchKey) -> Vec<(Duration, Update)> {
         let update = |(at, action): &(Duration, Action)| match action {
-            Action::UpdateClients { fetch, update, .. } if *fetch == key => Some((*at, *update)),
+            Action::UpdateClients { fetch, update, .. } if fetch.key == key => Some((*at, *update)),
             _ => None,
         };
         self.log.iter().filter_map(update).collect()
@@ -79,7 +98,7 @@ impl World {
     /// When, and with which result, the settling event was fired.
     pub(crate) fn fired(&self, key: FetchKey) -> Vec<(Duration, FetchResult)> {
         let fired = |(at, action): &(Duration, Action)| match action {
-            Action::FireSettledEvent(fetch, result) if *fetch == key => Some((*at, *result)),
+            Action::FireSettledEvent(fetch, result) if fetch.key == key => Some((*at, *result)),
             _ => None,
         };
         self.log.iter().filter_map(fired).collect()

@@ -39,6 +39,7 @@ use store::Store;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Step {
     AnswerPermission(CallId),
+    AnswerQuota,
     StoreBodies(CallId),
     Commit,
     CallerReady(FetchKey),
@@ -53,6 +54,7 @@ pub(crate) enum Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Hold {
     Permission,
+    Quota,
     Bodies,
     Commits,
     Caller,
@@ -104,6 +106,8 @@ pub(crate) struct World {
     /// The records that left their slots to look a host up.
     looking_up: BTreeSet<RecordKey>,
     calls: BTreeMap<CallId, Waiting>,
+    /// The storage keys whose quota is asked for.
+    quotas: BTreeSet<StorageKey>,
     bodies: BTreeMap<CallId, Vec<u64>>,
     /// The bodies that are to be verified.
     verifications: BTreeSet<BodyKey>,
@@ -181,6 +185,7 @@ impl World {
             running: BTreeSet::new(),
             looking_up: BTreeSet::new(),
             calls: BTreeMap::new(),
+            quotas: BTreeSet::new(),
             bodies: BTreeMap::new(),
             verifications: BTreeSet::new(),
             callers: BTreeSet::new(),
@@ -241,6 +246,9 @@ impl World {
                 _ => {}
             }
         }
+        if !self.quotas.is_empty() && free(Hold::Quota) {
+            steps.push(Step::AnswerQuota);
+        }
         if free(Hold::Caller) {
             steps.extend(self.callers.iter().copied().map(Step::CallerReady));
         }
@@ -268,7 +276,12 @@ impl World {
         match step {
             Step::AnswerPermission(call) => {
                 self.calls.remove(&call);
-                self.input(Input::Permission { call, permission: self.permission });
+                let (permission, quota) = (self.permission, Some(self.quota));
+                self.input(Input::Permission { call, permission, quota });
+            }
+            Step::AnswerQuota => {
+                let storage_key = self.quotas.pop_first().unwrap();
+                self.input(Input::Quota(storage_key, self.quota));
             }
             Step::StoreBodies(call) => {
                 let Some(Waiting::Bodies { limit }) = self.calls.remove(&call) else {
@@ -429,6 +442,7 @@ impl World {
         self.running.clear();
         self.looking_up.clear();
         self.calls.clear();
+        self.quotas.clear();
         self.verifications.clear();
         self.callers.clear();
         self.clients.clear();
@@ -438,7 +452,6 @@ impl World {
         let snapshot = self.store.snapshot();
         self.model = Model::open(self.config.clone(), snapshot, self.now);
         self.drain();
-        self.set_quota(self.quota);
         self.set_connectivity(self.connectivity.clone());
         if self.registers {
             for registration in self.store.registrations.clone() {
@@ -454,6 +467,9 @@ impl World {
             Action::QueryPermission { call, .. } => {
                 self.calls.insert(*call, Waiting::Permission);
             }
+            Action::QueryQuota(storage_key) => {
+                assert!(self.quotas.insert(storage_key.clone()), "asked twice");
+            }
             Action::StoreBodies { call, limit, .. } => {
                 self.calls.insert(*call, Waiting::Bodies { limit: *limit });
             }
@@ -463,8 +479,8 @@ impl World {
             }
             Action::Reply(call, reply) => {
                 self.replies.insert(*call, reply.clone());
-                if let Ok(Reply::Fetch(key)) = reply {
-                    self.callers.insert(*key);
+                if let Ok(Reply::Fetch(fetch)) = reply {
+                    self.callers.insert(fetch.info.key);
                 }
             }
             Action::Enqueue { record, .. } => {
@@ -495,17 +511,17 @@ impl World {
                 Some(attempt) => attempt.commands.push_back(*command),
                 None => panic!("{command:?} to an attempt that ended"),
             },
-            Action::VerifyIntegrity { body, length } => {
+            Action::VerifyIntegrity { body, length, .. } => {
                 let record = body.record;
                 assert!(!self.running.contains(&record), "{record} holds a slot");
                 assert_eq!(self.store.length(record), *length, "{record}: not the whole body");
                 assert!(self.verifications.insert(*body), "{record} is being verified");
             }
             Action::UpdateClients { fetch, settled: true, .. } => {
-                self.clients.insert(*fetch);
+                self.clients.insert(fetch.key);
             }
             Action::FireSettledEvent(fetch, _) => {
-                assert!(self.events.insert(*fetch), "the event is under way");
+                assert!(self.events.insert(fetch.key), "the event is under way");
             }
             Action::Forgotten(fetch) => {
                 self.callers.remove(fetch);
@@ -513,7 +529,7 @@ impl World {
                 self.events.remove(fetch);
             }
             Action::HostAnswered { .. }
-            | Action::RecordChanged(_)
+            | Action::RecordChanged(..)
             | Action::UpdateClients { .. }
             | Action::FireClickEvent(_)
             | Action::Observe(_) => {}
@@ -528,5 +544,11 @@ impl World {
         }
         self.oracle.check_fetches(&self.model, &self.store);
         self.oracle.check_files(&self.model, &self.store, self.quota);
+        for registration in self.model.registrations() {
+            let usage = self.model.usage(&registration.storage_key);
+            assert!(usage.total <= self.quota, "{usage:?} of {}", self.quota);
+            let parts = usage.response_bodies + usage.request_bodies + usage.set_aside;
+            assert_eq!(usage.total, parts, "stored bytes are not counted");
+        }
     }
 }

@@ -123,7 +123,7 @@ impl Oracle {
                         assert!(durable, "an abort was promised before it is durable");
                         assert!(self.promised.insert(fetch), "abort() was true twice");
                     }
-                    Ok(Reply::Fetch(key)) => assert!(store.fetches.contains_key(key)),
+                    Ok(Reply::Fetch(fetch)) => assert!(store.fetches.contains_key(&fetch.info.key)),
                     _ => {}
                 }
             }
@@ -159,16 +159,18 @@ impl Oracle {
                 }
             }
             Action::UpdateClients { fetch, update, settled } => {
-                assert!(!self.gone.contains(fetch));
-                let durable = store.fetch(*fetch);
+                let fetch = fetch.key;
+                assert!(!self.gone.contains(&fetch));
+                let durable = store.fetch(fetch);
                 if update.result.is_some() {
                     assert_eq!(update.result, durable.result, "clients hear what is not durable");
                 }
                 if *settled {
-                    assert!(self.told.insert(*fetch, now).is_none(), "clients are told twice");
+                    assert!(self.told.insert(fetch, now).is_none(), "clients are told twice");
                 }
             }
             Action::FireSettledEvent(fetch, result) => {
+                let fetch = &fetch.key;
                 assert!(!self.gone.contains(fetch));
                 assert_eq!(store.fetch(*fetch).result, Some(*result), "fired before it is durable");
                 assert!(!self.handled.contains(fetch), "fired after it was handled");

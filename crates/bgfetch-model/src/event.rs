@@ -1,7 +1,7 @@
 //! The four events of the [service worker global](https://wicg.github.io/background-fetch/#service-worker-global-events).
 
-use bgfetch_model::response::FailureReason;
-use bgfetch_model::store_op::FetchResult;
+use crate::response::FailureReason;
+use crate::store_op::FetchResult;
 
 /// Which of the four events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,52 +1,94 @@
-//! What every handle holds: the way to the engine's loop.
+//! What the engine's loop is told, and the way to it that every handle holds.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bgfetch_model::action::Reply;
+use bgfetch_model::background_fetch::FetchSnapshot;
 use bgfetch_model::background_fetch_manager::fetch::FetchCall;
 use bgfetch_model::error::CallError;
-use bgfetch_model::ids::CallId;
+use bgfetch_model::ids::{CallId, FetchKey};
 use bgfetch_model::input::Input;
+use bgfetch_model::model::Model;
+use bgfetch_store::{Ack, Bodies};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::background_fetch_manager::StartHold;
-use crate::background_fetch_registration::BackgroundFetchRegistration;
+use crate::clients::Clients;
 use crate::error::{Error, Kind, Result};
-use crate::event_loop::{Message, View};
+use crate::observer::Observers;
 use crate::request_info::RequestBody;
+use crate::watchers::Watchers;
+
+/// What reaches the loop.
+pub(crate) enum Message {
+    /// For the model.
+    Input(Input),
+    /// What a fetch's task ended with.
+    FetchTaskEnded(FetchKey, Input),
+    /// For the model, which answers.
+    Call { call: CallId, input: Input, reply: oneshot::Sender<Answer> },
+    /// `fetch()`, which brings bodies along.
+    Fetch {
+        call: Box<FetchCall>,
+        bodies: Vec<Option<RequestBody>>,
+        reply: oneshot::Sender<FetchAnswer>,
+    },
+    /// Looks at the state.
+    Read(Box<dyn FnOnce(&mut View<'_>) + Send>),
+    /// The store's answer.
+    Ack(Ack),
+    /// The end, in good order or as after a crash.
+    Close { orderly: Option<oneshot::Sender<()>> },
+}
+
+/// What a reader may look at.
+pub(crate) struct View<'a> {
+    pub(crate) model: &'a Model,
+    pub(crate) clients: &'a mut Clients,
+    pub(crate) observers: &'a mut Observers,
+    pub(crate) watchers: &'a mut Watchers,
+    pub(crate) bodies: &'a Arc<dyn Bodies>,
+    /// What the loop keeps for calls, attempts and tasks that go on.
+    #[cfg(test)]
+    pub(crate) going_on: [usize; 6],
+}
 
 /// The answer to a call.
 pub(crate) type Answer = std::result::Result<Reply, CallError>;
 
 /// The answer to a call of `fetch()`. Where nobody takes it the hold in it is dropped, and the
 /// fetch starts.
-pub(crate) type FetchAnswer =
-    std::result::Result<(BackgroundFetchRegistration, StartHold), CallError>;
+pub(crate) type FetchAnswer = std::result::Result<(FetchSnapshot, StartHold), CallError>;
 
 /// A handle's way to the loop. It does not keep the engine alive.
 #[derive(Clone)]
-pub(crate) struct Shared(Arc<Inner>);
+pub(crate) struct Inbox(Arc<Inner>);
 
 struct Inner {
-    inbox: mpsc::UnboundedSender<Message>,
+    messages: mpsc::UnboundedSender<Message>,
     runtime: Handle,
     next_call: AtomicU64,
     /// Why the engine stopped, where it was not asked to.
     stopped: Mutex<Option<String>>,
 }
 
-impl Shared {
-    pub(crate) fn new(inbox: mpsc::UnboundedSender<Message>, runtime: Handle) -> Self {
+impl Inbox {
+    pub(crate) fn new(messages: mpsc::UnboundedSender<Message>, runtime: Handle) -> Self {
         let (next_call, stopped) = (AtomicU64::new(0), Mutex::new(None));
-        Self(Arc::new(Inner { inbox, runtime, next_call, stopped }))
+        Self(Arc::new(Inner { messages, runtime, next_call, stopped }))
     }
 
-    pub(crate) fn inbox(&self) -> mpsc::UnboundedSender<Message> {
-        self.0.inbox.clone()
+    /// Whether the loop is gone.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.messages.is_closed()
+    }
+
+    /// Waits until the loop is gone.
+    pub(crate) async fn closed(&self) {
+        self.0.messages.closed().await;
     }
 
     pub(crate) fn runtime(&self) -> &Handle {
@@ -55,7 +97,7 @@ impl Shared {
 
     /// Sends a message; where the loop is gone there is nothing left to tell it.
     pub(crate) fn send(&self, message: Message) {
-        self.0.inbox.send(message).unwrap_or_default();
+        self.0.messages.send(message).unwrap_or_default();
     }
 
     /// Makes a call that the model answers.
@@ -81,10 +123,10 @@ impl Shared {
         call: impl FnOnce(CallId) -> FetchCall,
         bodies: Vec<Option<RequestBody>>,
         goes_on: bool,
-    ) -> Result<(BackgroundFetchRegistration, StartHold)> {
+    ) -> Result<(FetchSnapshot, StartHold)> {
         let (reply, answer) = oneshot::channel();
         let id = self.next_call();
-        let withdraw = Withdraw { shared: self, call: id, armed: !goes_on };
+        let withdraw = Withdraw { inbox: self, call: id, armed: !goes_on };
         self.send(Message::Fetch { call: Box::new(call(id)), bodies, reply });
         let answer = answer.await;
         withdraw.disarm();
@@ -122,15 +164,15 @@ impl Shared {
     }
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for Inbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").finish_non_exhaustive()
+        f.debug_struct("Inbox").finish_non_exhaustive()
     }
 }
 
 /// Says that a caller is gone.
 struct Withdraw<'a> {
-    shared: &'a Shared,
+    inbox: &'a Inbox,
     call: CallId,
     armed: bool,
 }
@@ -144,7 +186,53 @@ impl Withdraw<'_> {
 impl Drop for Withdraw<'_> {
     fn drop(&mut self) {
         if self.armed {
-            self.shared.send(Message::Input(Input::CallDropped(self.call)));
+            self.inbox.send(Message::Input(Input::CallDropped(self.call)));
+        }
+    }
+}
+
+/// Holds back the work on a new fetch until it is dropped.
+#[derive(Debug)]
+#[must_use = "dropping it starts the work"]
+pub struct StartHold {
+    fetch: FetchKey,
+    inbox: Inbox,
+}
+
+impl StartHold {
+    pub(crate) fn new(fetch: FetchKey, inbox: Inbox) -> Self {
+        Self { fetch, inbox }
+    }
+}
+
+impl Drop for StartHold {
+    fn drop(&mut self) {
+        self.inbox.send(Message::Input(Input::CallerReady(self.fetch)));
+    }
+}
+
+/// A message that somebody waits for. Whatever ends the task that owes it (an embedder's part that
+/// panics, say), the loop gets it: another one is sent when this is dropped without having been
+/// [paid](Self::pay).
+pub(crate) struct Owed {
+    inbox: Inbox,
+    otherwise: Option<Message>,
+}
+
+impl Owed {
+    pub(crate) fn new(inbox: &Inbox, otherwise: Message) -> Self {
+        Self { inbox: inbox.clone(), otherwise: Some(otherwise) }
+    }
+
+    pub(crate) fn pay(mut self, message: Message) {
+        self.otherwise = Some(message);
+    }
+}
+
+impl Drop for Owed {
+    fn drop(&mut self) {
+        if let Some(message) = self.otherwise.take() {
+            self.inbox.send(message);
         }
     }
 }

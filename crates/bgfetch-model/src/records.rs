@@ -1,0 +1,132 @@
+//! The records of a background fetch, with what follows from them: sums, and the claims on its
+//! budget. A record changes only through [`Records::change`], so those are always true.
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+use crate::budget::{Account, Budget, Exhausted};
+use crate::ids::RecordIndex;
+use crate::record::Record;
+use crate::store_op::Totals;
+
+#[derive(Debug)]
+pub(crate) struct Records {
+    list: Vec<Record>,
+    tallies: Tallies,
+    /// Those with an attempt under way.
+    // OPTIMIZATION: what concerns those few must not look at 100 000 others.
+    attempting: BTreeSet<RecordIndex>,
+    budget: Budget,
+}
+
+/// Sums over the records.
+// OPTIMIZATION: the spec adds the records up each time; with 100 000 of them that would be the
+// most expensive thing a progress report does. A property test compares both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tallies {
+    pub(crate) stored: u64,
+    pub(crate) uploaded: u64,
+    pub(crate) settled: usize,
+    pub(crate) waiting: usize,
+}
+
+impl Tallies {
+    fn of(record: &Record) -> Self {
+        Self {
+            stored: record.data.stored,
+            uploaded: record.uploaded,
+            settled: usize::from(record.is_settled()),
+            waiting: usize::from(record.pause_reason().is_some()),
+        }
+    }
+
+    fn replace(&mut self, old: Self, new: Self) {
+        // Saturating, because a store or a fetcher may tell lengths that no file can have.
+        let exchange = |sum: u64, old: u64, new: u64| sum.saturating_sub(old).saturating_add(new);
+        self.stored = exchange(self.stored, old.stored, new.stored);
+        self.uploaded = exchange(self.uploaded, old.uploaded, new.uploaded);
+        self.settled = self.settled - old.settled + new.settled;
+        self.waiting = self.waiting - old.waiting + new.waiting;
+    }
+}
+
+impl Records {
+    pub(crate) fn new(list: Vec<Record>, mut budget: Budget) -> Self {
+        let mut tallies = Tallies::default();
+        for record in &list {
+            tallies.replace(Tallies::default(), Tallies::of(record));
+            budget.replace_claim(0, record.claim());
+        }
+        Self { list, tallies, attempting: BTreeSet::new(), budget }
+    }
+
+    /// The records of a finished fetch: none, and what they came to.
+    pub(crate) fn gone(totals: Totals) -> Self {
+        let mut records = Self::new(Vec::new(), Budget::new(0, 0));
+        (records.tallies.stored, records.tallies.uploaded) = (totals.downloaded, totals.uploaded);
+        records
+    }
+
+    pub(crate) fn as_slice(&self) -> &[Record] {
+        &self.list
+    }
+
+    pub(crate) fn get(&self, index: RecordIndex) -> Option<&Record> {
+        self.list.get(index.0 as usize)
+    }
+
+    pub(crate) fn tallies(&self) -> Tallies {
+        self.tallies
+    }
+
+    pub(crate) fn attempting(&self) -> Vec<RecordIndex> {
+        self.attempting.iter().copied().collect()
+    }
+
+    pub(crate) fn change<T>(
+        &mut self,
+        index: RecordIndex,
+        change: impl FnOnce(&mut Record) -> T,
+    ) -> Option<T> {
+        let record = self.list.get_mut(index.0 as usize)?;
+        let (before, claim) = (Tallies::of(record), record.claim());
+        let result = change(record);
+        self.tallies.replace(before, Tallies::of(record));
+        self.budget.replace_claim(claim, record.claim());
+        if record.is_in_flight() {
+            self.attempting.insert(index);
+        } else {
+            self.attempting.remove(&index);
+        }
+        Some(result)
+    }
+
+    /// How many more bytes, of those `wanted`, a record whose grant is used up may be granted, or
+    /// which limit stands in the way.
+    pub(crate) fn extend(&mut self, wanted: u64, account: &mut Account) -> Result<u64, Exhausted> {
+        self.count(account);
+        self.budget.extend(wanted, account)
+    }
+
+    /// All have ended: what was promised is not held back any more.
+    pub(crate) fn settle(&mut self) {
+        self.budget.settle();
+    }
+
+    /// They are no longer available; the sums stay.
+    pub(crate) fn clear(&mut self) {
+        self.list.clear();
+        self.attempting.clear();
+        self.budget.close();
+    }
+
+    /// What the site's account counts for them.
+    pub(crate) fn taken(&self) -> u64 {
+        self.budget.counted()
+    }
+
+    /// Lets the site's account count what they take now.
+    pub(crate) fn count(&mut self, account: &mut Account) {
+        self.budget.count(account);
+    }
+}

@@ -1,0 +1,237 @@
+//! One account of a site's bytes: what its fetches promised, were granted or have stored counts to
+//! one quota, across restarts.
+
+use bgfetch_model::attempt::AttemptCommand;
+use bgfetch_model::background_fetch_manager::fetch::FetchOptions;
+use bgfetch_model::budget::Usage;
+use bgfetch_model::response::FailureReason;
+use proptest::prelude::*;
+
+use crate::world::origin::{Plan, Resource};
+use crate::world::{Hold, World, post, record, registration};
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+
+/// A response whose length is not told beforehand.
+fn unannounced(length: u64) -> Resource {
+    Resource { length, content_length: false, ..Resource::default() }
+}
+
+fn usage(world: &World) -> Usage {
+    world.model.usage(&registration().storage_key)
+}
+
+#[test]
+fn an_endless_body_ends_at_the_quota_after_a_restart_too() {
+    let mut world = World::new();
+    world.chunk = 64 * KIB;
+    world.set_quota(MIB);
+    let request = world.serve("/endless", unannounced(1 << 40));
+    world.hold(Hold::Caller);
+    let fetch = world.fetch([request]);
+    world.let_go(Hold::Caller);
+    world.run_while(|world| world.stored(fetch, 0) < MIB / 2);
+    world.crash(0, |length| length);
+    // The world checks that no byte beyond the quota is stored.
+    world.run();
+    assert_eq!(world.result(fetch), Some(Err(FailureReason::QuotaExceeded)));
+}
+
+#[test]
+fn nothing_is_granted_after_a_restart_before_the_quota_is_told() {
+    let mut world = World::new();
+    let request = world.serve("/a", unannounced(100));
+    world.resource("/a").plans = [Plan::Stall(50)].into();
+    let fetch = world.fetch([request]);
+    world.hold(Hold::Quota);
+    world.crash(0, |length| length);
+    world.run();
+    assert_eq!((world.stored(fetch, 0), world.result(fetch)), (50, None));
+    assert_eq!((usage(&world).total, usage(&world).quota), (50, None));
+    world.let_go(Hold::Quota);
+    world.run();
+    assert_eq!(world.result(fetch), Some(Ok(())));
+}
+
+/// Every connection breaks, and comes back.
+fn reconnect(world: &mut World) {
+    world.network = false;
+    world.run_now();
+    world.network = true;
+    world.run();
+}
+
+#[test]
+fn two_fetches_of_a_site_both_end_where_their_bytes_fit() {
+    let mut world = World::new();
+    world.set_quota(100);
+    world.hold(Hold::Events);
+    let [slow, fast] = ["/slow", "/fast"].map(|path| world.serve(path, unannounced(50)));
+    // It is granted all there is, and has to give it back.
+    world.resource("/slow").plans = [Plan::Stall(10)].into();
+    let slow = world.fetch([slow]);
+    assert_eq!(usage(&world).set_aside, 90);
+    let fast = world.fetch([fast]);
+    assert_eq!((world.result(slow), world.result(fast)), (None, Some(Ok(()))));
+    reconnect(&mut world);
+    assert_eq!(world.result(slow), Some(Ok(())));
+    let used = usage(&world);
+    assert_eq!((used.total, used.response_bodies, used.set_aside), (100, 100, 0));
+}
+
+#[test]
+fn a_hundred_streams_of_unknown_length_leave_a_second_fetch_its_bytes() {
+    let mut world = World::new();
+    (world.chunk, world.slots) = (64 * KIB, 200);
+    world.set_quota(64 * MIB);
+    let requests: Vec<_> = (0..100)
+        .map(|number| {
+            let plans = [Plan::Stall(64 * KIB)].into();
+            let resource = Resource { coded: true, plans, ..unannounced(256 * KIB) };
+            world.serve(&format!("/{number}"), resource)
+        })
+        .collect();
+    let many = world.fetch(requests);
+    let second = world.serve("/second", unannounced(20 * MIB));
+    let second = world.fetch([second]);
+    assert_eq!((world.result(many), world.result(second)), (None, Some(Ok(()))));
+    reconnect(&mut world);
+    assert_eq!(world.result(many), Some(Ok(())));
+}
+
+#[test]
+fn a_download_that_pauses_backs_off_or_ends_leaves_what_it_does_not_use_to_others() {
+    for how in ["pauses", "backs off", "ends"] {
+        let mut world = World::new();
+        world.set_quota(8 * MIB);
+        let plan = if how == "backs off" { Plan::Cut(10) } else { Plan::Stall(10) };
+        let request = world.serve("/a", unannounced(20));
+        world.resource("/a").plans = [plan].into();
+        let first = world.fetch([request]);
+        assert_eq!(world.stored(first, 0), 10);
+        match how {
+            "pauses" => {
+                world.set_paused(first, true);
+            }
+            "ends" => {
+                world.abort(first);
+            }
+            _ => {}
+        }
+        world.hold(Hold::Events);
+        world.run_now();
+        let used = usage(&world);
+        assert_eq!((used.total, used.response_bodies, used.set_aside), (10, 10, 0), "{how}");
+    }
+}
+
+#[test]
+fn what_a_promise_set_aside_is_not_recalled() {
+    let mut world = World::new();
+    world.chunk = 10;
+    world.set_quota(150);
+    let promised = world.serve("/promised", unannounced(100));
+    world.resource("/promised").plans = [Plan::Stall(10)].into();
+    let first = world.fetch_total([promised], 100);
+    let other = world.serve("/other", unannounced(60));
+    let second = world.fetch([other]);
+    world.run();
+    assert_eq!(world.result(first), None);
+    assert_eq!(world.result(second), Some(Err(FailureReason::QuotaExceeded)));
+    let recalls = world.commands(record(first, 0)).into_iter();
+    assert!(recalls.filter(|it| *it == AttemptCommand::RecallGrant).count() <= 1);
+}
+
+#[test]
+fn usage_tells_what_counts() {
+    let mut world = World::new();
+    world.set_quota(1000);
+    let request = world.serve("/a", unannounced(30));
+    world.serve("/upload", unannounced(5));
+    world.hold(Hold::Events);
+    world.hold(Hold::Caller);
+    let fetch = world.fetch_total([request, post("/upload", 7)], 100);
+    let waiting = usage(&world);
+    assert_eq!((waiting.total, waiting.request_bodies, waiting.set_aside), (107, 7, 100));
+    world.let_go(Hold::Caller);
+    world.run();
+    let held = usage(&world);
+    assert_eq!((held.total, held.response_bodies, held.request_bodies), (42, 35, 7));
+    assert_eq!((held.set_aside, held.quota), (0, Some(1000)));
+    world.let_go(Hold::Events);
+    world.run();
+    assert_eq!(world.result(fetch), Some(Ok(())));
+    assert_eq!(usage(&world).total, 0);
+}
+
+proptest! {
+    /// However the downloads of several fetches race for a quota that they just fit in, and wherever
+    /// the process dies, all succeed; where a byte or more lacks, one does not. The world checks at
+    /// each step that what is promised, granted or stored is never more than the quota.
+    #[test]
+    fn fetches_that_fit_the_quota_together_succeed(
+        resources in prop::collection::vec(
+            (1..60_u64, any::<bool>(), prop::option::of(0..60_u64), 0..3_usize),
+            1..9,
+        ),
+        chunk in 1..20_u64,
+        slots in 1..9_usize,
+        order in prop::collection::vec(any::<usize>(), 0..300),
+        crash_at in prop::option::of(0..300_usize),
+        lacking in prop_oneof![Just(0), Just(1), any::<u64>()],
+        unit in prop_oneof![Just(1), Just(MIB)],
+    ) {
+        let mut world = World::new();
+        (world.chunk, world.slots) = (chunk * unit, slots);
+        let sum: u64 = resources.iter().map(|(length, ..)| length * unit).sum();
+        let lacking = lacking % sum;
+        world.set_quota(sum - lacking);
+        let mut requests = [const { Vec::new() }; 3];
+        for (number, (length, content_length, cut, fetch)) in resources.into_iter().enumerate() {
+            let plans = cut.map(|cut| Plan::Cut(cut * unit)).into_iter().collect();
+            let length = length * unit;
+            let resource = Resource { length, content_length, plans, ..Resource::default() };
+            requests[fetch].push(world.serve(&format!("/{number}"), resource));
+        }
+        // What is delivered does not count any more.
+        world.hold(Hold::Events);
+        world.hold(Hold::Caller);
+        let requests = requests.into_iter().filter(|requests| !requests.is_empty());
+        let fetches: Vec<_> = requests.map(|requests| world.fetch(requests)).collect();
+        world.let_go(Hold::Caller);
+        for (number, choice) in order.into_iter().enumerate() {
+            if crash_at == Some(number) {
+                world.crash(choice % 3, |length| length);
+            }
+            let steps = world.steps();
+            if let Some(step) = choice.checked_rem(steps.len()).map(|index| steps[index]) {
+                world.step(step);
+            }
+        }
+        world.run();
+        let all = fetches.iter().all(|fetch| world.result(*fetch) == Some(Ok(())));
+        prop_assert_eq!(all, lacking == 0);
+        prop_assert_eq!(usage(&world).set_aside, 0);
+        world.let_go(Hold::Events);
+        world.run();
+        prop_assert_eq!(usage(&world).total, 0);
+    }
+}
+
+#[test]
+fn a_call_that_comes_to_nothing_leaves_nothing_set_aside() {
+    for hold in [Hold::Permission, Hold::Bodies, Hold::Commits] {
+        let mut world = World::new();
+        world.set_quota(1000);
+        world.hold(hold);
+        let options = FetchOptions { download_total: 100, ..FetchOptions::default() };
+        let call = world.call_fetch("id", vec![post("/a", 7)], options);
+        world.run_now();
+        world.drop_call(call);
+        world.unregister(registration());
+        world.let_go(hold);
+        world.run();
+        assert_eq!(usage(&world).total, 0, "{hold:?}");
+    }
+}
