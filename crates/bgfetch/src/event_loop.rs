@@ -190,12 +190,19 @@ impl EventLoop {
     /// committed. Nothing writes any more when the store is given up.
     async fn close(mut self, orderly: Option<oneshot::Sender<()>>) {
         self.tasks.shutdown().await;
-        let Some(done) = orderly else { return };
         let Self { store, inbox, watchers, .. } = self;
-        // On a thread of its own: the runtime's threads for what blocks may all be busy.
-        let (ended, end) = oneshot::channel();
-        let shut_down = move || ended.send(store.shutdown()).unwrap_or_default();
-        let thread = std::thread::Builder::new().name("bgfetch-closing".into()).spawn(shut_down);
+        // Both block. On a thread of its own: the runtime's threads for that may all be busy.
+        let (is_orderly, (ended, end)) = (orderly.is_some(), oneshot::channel());
+        let give_up = move || {
+            let closed = if is_orderly {
+                store.shutdown()
+            } else {
+                drop(store);
+                Ok(())
+            };
+            ended.send(closed).unwrap_or_default();
+        };
+        let thread = std::thread::Builder::new().name("bgfetch-closing".into()).spawn(give_up);
         if let Err(error) = &thread {
             tracing::error!(%error, "no thread closes the store in good order");
         }
@@ -209,8 +216,10 @@ impl EventLoop {
         }
         // Records that scripts still have are over before the end is told.
         drop(watchers);
-        // Whoever shut the engine down may not wait for it.
-        done.send(()).unwrap_or_default();
+        if let Some(done) = orderly {
+            // Whoever shut the engine down may not wait for it.
+            done.send(()).unwrap_or_default();
+        }
     }
 }
 
