@@ -26,7 +26,7 @@ pub(crate) enum Command {
     List {
         #[command(flatten)]
         store: Store,
-        /// Print one JSON object a line
+        /// Print one JSON object per line
         #[arg(long)]
         json: bool,
     },
@@ -69,7 +69,7 @@ pub(crate) struct Get {
     pub(crate) out: PathBuf,
     #[command(flatten)]
     pub(crate) store: Store,
-    /// Print one JSON event a line instead of progress bars
+    /// Print one JSON event per line instead of progress bars
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -82,17 +82,17 @@ pub(crate) struct Run {
     pub(crate) app: Option<String>,
     #[command(flatten)]
     pub(crate) store: Store,
-    /// Print one JSON event a line instead of a screen
+    /// Print one JSON event per line instead of a screen
     #[arg(long)]
     pub(crate) json: bool,
-    /// Open no page: finish what earlier runs began, and tell the service workers
+    /// Open no page: finish the fetches of earlier runs and notify their service workers
     #[arg(long)]
     pub(crate) no_page: bool,
     /// Click the first element that this CSS selector matches, when it listens for clicks; may be
     /// given several times
     #[arg(long, value_name = "SELECTOR", conflicts_with = "no_page")]
     pub(crate) click: Vec<String>,
-    /// Bytes of each file of a folder that are sent a second, to try a slow network
+    /// Bytes per second for each file of a folder, to simulate a slow network
     #[arg(long, value_name = "BYTES")]
     pub(crate) slow: Option<u64>,
 }
@@ -112,13 +112,13 @@ pub(crate) struct Wpt {
     /// The tests that are known to fail, with reasons
     #[arg(long, value_name = "FILE")]
     pub(crate) expectations: Option<PathBuf>,
-    /// Write a report to this file, as wptreport has it
+    /// Write a report in the format of wptreport to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
-    /// Let a file whose URL names a pipe answer every method, as preflights of tests want it
+    /// Let a file whose URL names a pipe answer every method, which some tests' preflights need
     #[arg(long)]
     pub(crate) pipe_any_method: bool,
-    /// How many times longer than usual pages may take, on a slow machine
+    /// Multiply the timeouts of pages by this, on a slow machine
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) timeout_multiplier: u32,
 }

@@ -1,7 +1,7 @@
-//! Under which names the bodies of a fetch are written.
+//! The names under which the bodies of a fetch are saved.
 //!
-//! The names depend on the URLs, their order and the files that are there already, so that every
-//! process that finishes or repeats a job finds what an earlier one wrote.
+//! They depend only on the URLs, their order and the existing files, so that a process that finishes
+//! or repeats a job finds the files that an earlier one wrote.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,29 +10,29 @@ use url::Url;
 
 use crate::text::is_printable;
 
-/// What stands for a URL whose path has no last segment.
+/// The name for a URL whose path has no last segment.
 const INDEX: &str = "index.html";
 
-/// The most bytes of a name; file systems allow 255, and a number may be added.
+/// The maximum length of a name in bytes. File systems allow 255, and a number may be added.
 const MAX_LENGTH: usize = 200;
 
-/// An extension is shorter than this, with its dot.
+/// An extension, including its dot, is shorter than this.
 const MAX_EXTENSION: usize = 20;
 
-/// Characters that separate paths somewhere, or that some file system refuses.
+/// Characters that are path separators on some system or invalid on some file system.
 const UNSAFE: [char; 9] = ['/', '\\', ':', '*', '?', '"', '<', '>', '|'];
 
-/// Gives out the names of one fetch's files, none of them twice.
+/// Chooses the names of one fetch's files, all of them different.
 #[derive(Debug, Default)]
 pub(crate) struct FileNames {
     given: HashSet<String>,
-    /// How often each name without a number was asked for.
+    /// How often each name without a number was requested.
     asked: HashMap<String, u32>,
 }
 
 impl FileNames {
-    /// A name for the URL's body: at first its own, then `name (1).ext` and so on, whenever it is
-    /// asked for again, be it for another URL of the same name or because somebody has the file.
+    /// The next name for the URL's body: first its own, then `name (1).ext` and so on. It is called again
+    /// for other URLs with the same name, and if a file of that name exists.
     pub(crate) fn next(&mut self, url: &Url) -> String {
         let plain = file_name(url);
         let asked = self.asked.entry(folded(&plain)).or_default();
@@ -52,7 +52,7 @@ fn numbered(name: &str, number: u32) -> String {
     format!("{stem} ({number}){extension}")
 }
 
-/// A name's stem and its extension, with the dot; `.tar.gz` and its like are one extension.
+/// A name's stem and its extension with the dot. `.tar.gz` and the like are one extension.
 fn split_extension(name: &str) -> (&str, &str) {
     let Some(dot) = name.rfind('.').filter(|dot| *dot > 0 && name.len() - dot < MAX_EXTENSION)
     else {
@@ -67,12 +67,12 @@ fn folded(name: &str) -> String {
     if cfg!(any(windows, target_vendor = "apple")) { name.to_lowercase() } else { name.to_owned() }
 }
 
-/// The last segment of the URL's path as a file name that can only mean a visible file in the
-/// directory it is put into.
+/// The last segment of the URL's path as a file name. It is never hidden and never leads out of its
+/// directory.
 pub(crate) fn file_name(url: &Url) -> String {
     let segment = url.path_segments().and_then(|mut segments| segments.next_back());
     let segment = segment.unwrap_or_default();
-    // What is not text in UTF-8 stays percent-encoded.
+    // If it is not valid UTF-8, it stays percent-encoded.
     let decoded = percent_decode_str(segment).decode_utf8().unwrap_or(segment.into());
     let safe = |c: char| {
         if UNSAFE.contains(&c) || !is_printable(c) { '_' } else { c }
@@ -81,14 +81,14 @@ pub(crate) fn file_name(url: &Url) -> String {
     if name.is_empty() {
         return INDEX.into();
     }
-    // Neither a hidden file nor one of the directories `.` and `..`.
+    // It must not be a hidden file or one of the directories `.` and `..`.
     if name.starts_with('.') {
         name.replace_range(..1, "_");
     }
     cut(name)
 }
 
-/// Shortens the stem of a name that is too long; its extension stays.
+/// Shortens a name that is too long but keeps its extension.
 fn cut(name: String) -> String {
     if name.len() <= MAX_LENGTH {
         return name;

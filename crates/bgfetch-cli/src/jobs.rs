@@ -1,4 +1,4 @@
-//! Fetches as `list` and `show` present them.
+//! Formats fetches for `list` and `show`.
 
 use std::fmt::{self, Write as _};
 
@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use crate::plan::directory_of;
 use crate::text::{cells, padded, printable, shortened};
 
-/// The most cells of a title in the table.
+/// The maximum width of a title in the table, in cells.
 const TITLE_WIDTH: usize = 40;
 
-/// A fetch, as one JSON object or a line of the table.
+/// A fetch, shown as a JSON object or a line of the table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct JobInfo {
     id: String,
@@ -22,18 +22,18 @@ pub(crate) struct JobInfo {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     out: Option<String>,
     state: State,
-    /// The reason where it failed.
+    /// Why it failed, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     failure_reason: Option<FailureReason>,
-    /// The bytes stored; once the fetch is over, those that were.
+    /// The bytes that are stored, or were stored before the fetch was over.
     downloaded: u64,
-    /// The bytes to expect; none where that is not known (yet).
+    /// The expected bytes; none if they are not known (yet).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     download_total: Option<u64>,
-    /// How many records there are and how many of them have ended; none once the fetch is over.
+    /// How many records there are and how many have ended; none once the fetch is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     records: Option<Count>,
-    /// Each record, where they were asked for.
+    /// The records, if they were requested.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     files: Vec<FileInfo>,
 }
@@ -48,7 +48,7 @@ struct Count {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum State {
-    /// Bytes flow, or are about to.
+    /// It is downloading or about to.
     Running,
     /// The user paused it.
     Paused,
@@ -56,13 +56,13 @@ enum State {
     Offline,
     /// It waits for an unmetered connection.
     Metered,
-    /// It waits for somebody to log in to the network.
+    /// It waits for the user to log in to the network.
     CaptivePortal,
     /// It waits for space on the disk.
     DiskFull,
-    /// No process is at work on it.
+    /// No process is working on it.
     Stopped,
-    /// Everything is there; the files are being written, or will be when `get` runs again.
+    /// All bodies are complete; their files are being written, or will be when `get` runs again.
     Saving,
     Success,
     Failure,
@@ -112,7 +112,7 @@ enum FileResult {
 }
 
 impl JobInfo {
-    /// What is known of a job; `live` where a process is at work on it.
+    /// The information about a job. `live` tells whether a process is working on it.
     pub(crate) fn new(job: &Job, live: bool) -> Self {
         let out = directory_of(&job.registration);
         let settled = job.records.iter().filter(|record| record.result.is_some()).count();
@@ -131,12 +131,12 @@ impl JobInfo {
         }
     }
 
-    /// The same with each record.
+    /// Adds the records.
     pub(crate) fn with_files(self, job: &Job) -> Self {
         Self { files: job.records.iter().map(file).collect(), ..self }
     }
 
-    /// Whether it is not settled yet.
+    /// Whether it has not settled yet.
     pub(crate) fn is_active(&self) -> bool {
         !matches!(self.state, State::Saving | State::Success | State::Failure | State::Aborted)
     }
@@ -149,7 +149,7 @@ fn state(job: &Job, live: bool) -> State {
         (Some(Ok(())), _) => State::Success,
         (Some(Err(_)), _) => State::Failure,
         (None, Some(PauseReason::User)) => State::Paused,
-        // Where nobody is at work, what would hold it back says nothing.
+        // If no process is working on it, other reasons do not matter.
         (None, _) if !live => State::Stopped,
         (None, None) => State::Running,
         (None, Some(PauseReason::Offline)) => State::Offline,
@@ -175,7 +175,8 @@ fn file(record: &JobRecord) -> FileInfo {
     }
 }
 
-/// The bytes to expect: what was promised, else the sum of the lengths once each is known.
+/// The expected bytes: `downloadTotal` if it was given, otherwise the sum of all lengths once they are
+/// known.
 pub(crate) fn expected_total(job: &Job) -> Option<u64> {
     if job.display.result.is_some() {
         return Some(job.display.downloaded);
@@ -190,7 +191,7 @@ pub(crate) fn expected_total(job: &Job) -> Option<u64> {
     job.records.iter().map(length).sum()
 }
 
-/// Bytes for people, and of how many where that is known.
+/// Bytes for people, with their total if it is known.
 fn amount(downloaded: u64, total: Option<u64>) -> String {
     match total {
         Some(total) if total != downloaded => {
@@ -204,8 +205,7 @@ fn bytes_of(job: &JobInfo) -> String {
     amount(job.downloaded, job.download_total)
 }
 
-/// All fetches as a table with a heading, its lines cut to the width of the terminal, if it goes to
-/// one.
+/// All fetches as a table with a heading. If it is for a terminal, its lines are cut to that width.
 pub(crate) fn table(jobs: &[JobInfo], terminal: Option<usize>) -> String {
     let heading = ["ID", "STATE", "BYTES", "FILES", "TITLE"].map(String::from);
     let row = |job: &JobInfo| {
@@ -247,7 +247,7 @@ fn state_and_reason(job: &JobInfo) -> String {
     }
 }
 
-/// One fetch in full: its facts, then a line for each record.
+/// One fetch in detail: its properties, then a line for each record.
 pub(crate) fn detail(job: &JobInfo) -> String {
     let mut text = String::new();
     let mut fact = |name: &str, value: &str| {

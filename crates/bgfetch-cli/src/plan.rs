@@ -1,4 +1,4 @@
-//! What `get` was asked for, checked before anything is registered.
+//! The arguments of `get`, checked before anything is registered.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -10,13 +10,13 @@ use crate::args::Get;
 use crate::exit::Failure;
 use crate::file_names::{FileNames, file_name};
 
-/// The user's part of a storage key: all of the program's fetches are one user's.
+/// The storage key of all fetches of `get`: they belong to one user.
 pub(crate) const STORAGE_KEY: &str = "bgfetch-cli";
 
-/// The most characters of a file name in a default id.
+/// The maximum number of characters of a file name in a default id.
 const ID_STEM: usize = 40;
 
-/// A checked request of the user's.
+/// The checked arguments.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) id: String,
@@ -24,18 +24,18 @@ pub(crate) struct Plan {
     pub(crate) has_default_id: bool,
     pub(crate) urls: Vec<Url>,
     pub(crate) options: FetchOptions,
-    /// Where the files go; absolute, and it exists.
+    /// The output directory, which exists; an absolute path.
     pub(crate) out: PathBuf,
     /// The registration that stands for that directory.
     pub(crate) registration: RegistrationKey,
 }
 
 impl Plan {
-    /// Checks the arguments, creating the output directory where it is missing.
+    /// Checks the arguments and creates the output directory if it is missing.
     ///
     /// # Errors
     ///
-    /// A URL that cannot be fetched, or a directory that cannot be written to.
+    /// A URL cannot be fetched, or the directory cannot be written to.
     pub(crate) fn new(args: &Get) -> Result<Self, Failure> {
         let urls = args.urls.iter().map(|url| checked_url(url));
         let urls = urls.collect::<Result<Vec<_>, _>>()?;
@@ -56,7 +56,7 @@ impl Plan {
         })
     }
 
-    /// Whether the file of each URL is in the output directory, and all have so many bytes together.
+    /// Whether the output directory has a file for each URL, with this number of bytes in total.
     pub(crate) fn files_hold(&self, bytes: u64) -> bool {
         let mut names = FileNames::default();
         let size = |url| {
@@ -67,19 +67,19 @@ impl Plan {
     }
 }
 
-/// Whether it is a registration of `get`, rather than of a page.
+/// Whether the registration belongs to `get`, rather than to a page.
 pub(crate) fn is_of_get(registration: &RegistrationKey) -> bool {
     registration.storage_key.0 == STORAGE_KEY
 }
 
-/// The output directory that a registration stands for, where this system has such a path.
+/// The output directory that a registration stands for, if this system has such a path.
 pub(crate) fn directory_of(registration: &RegistrationKey) -> Option<PathBuf> {
     let path = registration.scope.to_file_path().ok()?;
-    // Without the slash at its end.
+    // This removes the trailing slash.
     Some(path.components().collect())
 }
 
-/// The rules of the engine, told with the URL that breaks them, and before the store is touched.
+/// Checks a URL by the engine's rules, before the store is opened, so that the message can name it.
 pub(crate) fn checked_url(text: &str) -> Result<Url, Failure> {
     let refuse = |why: &str| Err(Failure(format!("{text}: {why}")));
     let hint = || suggestion(text).map(|url| format!("; did you mean {url}?")).unwrap_or_default();
@@ -94,7 +94,7 @@ pub(crate) fn checked_url(text: &str) -> Result<Url, Failure> {
         return refuse(&format!("only http and https URLs can be fetched{}", hint()));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        // The text may hold a password, so it is not repeated.
+        // The text may contain a password, so it is not repeated.
         let host = url.host_str().unwrap_or_default();
         let why = format!("the URL for {host} includes credentials, which is not allowed");
         return Err(Failure(why));
@@ -107,7 +107,7 @@ pub(crate) fn checked_url(text: &str) -> Result<Url, Failure> {
     }
 }
 
-/// What the user may have meant by a text that begins with a host.
+/// The URL that the user probably meant by a text that begins with a host.
 fn suggestion(text: &str) -> Option<Url> {
     let authority = text.split(['/', '\\', '?', '#']).next()?;
     let (host, port) = authority.rsplit_once(':').unwrap_or((authority, ""));
@@ -141,7 +141,7 @@ fn writable_directory(path: &Path) -> Result<PathBuf, Failure> {
             std::fs::create_dir_all(path)?;
             bgfetch::sync_path_to(path)?;
         }
-        // Whether a file can be made there is what counts, whoever may do what by its mode.
+        // Creating a file is the only reliable check; permission bits do not tell everything.
         tempfile::tempfile_in(path)?;
         path.canonicalize()
     };
@@ -152,7 +152,7 @@ fn writable_directory(path: &Path) -> Result<PathBuf, Failure> {
     check().map_err(failed)
 }
 
-/// The same URLs to the same directory have the same id, so that the same command goes on.
+/// The same URLs and directory give the same id, so that the same command resumes its fetch.
 fn default_id(urls: &[Url], scope: &Url) -> String {
     let stem = urls.first().map(file_name).unwrap_or_default();
     let mut id: String = stem.chars().take(ID_STEM).collect();
@@ -163,7 +163,7 @@ fn default_id(urls: &[Url], scope: &Url) -> String {
     id
 }
 
-/// FNV-1a, because the standard library's hashes may differ from release to release.
+/// FNV-1a, because the standard library's hashes may change between releases.
 fn fnv1a(bytes: impl Iterator<Item = u8>) -> u64 {
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
@@ -227,7 +227,7 @@ mod tests {
             default_id(&urls, &url(out))
         };
         let one = id(&["http://a.test/x.bin"], "file:///out/");
-        // Ids in the stores of users depend on it.
+        // Users' stores contain such ids.
         assert_eq!(one, "x.bin-6a7d0efb");
         assert_ne!(one, id(&["http://a.test/x.bin"], "file:///other/"));
         assert_ne!(one, id(&["http://a.test/x.bin", "http://a.test/y"], "file:///out/"));

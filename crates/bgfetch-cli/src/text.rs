@@ -1,14 +1,14 @@
-//! Text from elsewhere (titles, servers, URLs) as it may be shown on a terminal.
+//! Makes text from elsewhere (titles, servers, URLs) safe and short enough for a terminal.
 
 use unicode_width::UnicodeWidthChar as _;
 
-/// The text without what would move the cursor, change colours, break the line or reverse its
+/// Replaces characters that would move the cursor, change colours, break the line or reverse its
 /// direction.
 pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if is_printable(c) { c } else { '\u{fffd}' }).collect()
 }
 
-/// Whether a character only ever shows itself.
+/// Whether a character has no effect but to be shown.
 pub(crate) fn is_printable(c: char) -> bool {
     let directs =
         matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
@@ -16,21 +16,21 @@ pub(crate) fn is_printable(c: char) -> bool {
     !c.is_control() && !directs && !breaks
 }
 
-/// How many cells of a terminal the text takes at most.
+/// The maximum number of terminal cells that the text takes.
 pub(crate) fn cells(text: &str) -> usize {
     text.chars().map(cells_of).sum()
 }
 
-/// Terminals differ in how they join emoji, so each character counts by itself.
+/// Terminals join emoji in different ways, so each character is counted separately.
 fn cells_of(c: char) -> usize {
     match c {
-        // Makes what stands before it an emoji, which takes two cells.
+        // Turns the character before it into an emoji, which takes two cells.
         '\u{fe0f}' => 1,
         c => c.width().unwrap_or_default(),
     }
 }
 
-/// The text cut to `width` cells, its end shown by an ellipsis.
+/// Cuts the text to `width` cells, with an ellipsis at its end.
 pub(crate) fn shortened(text: &str, width: usize) -> String {
     if cells(text) <= width {
         return text.to_owned();
@@ -46,14 +46,14 @@ pub(crate) fn shortened(text: &str, width: usize) -> String {
     short
 }
 
-/// The text cut or filled up to exactly `width` cells.
+/// Cuts or pads the text to exactly `width` cells.
 pub(crate) fn padded(text: &str, width: usize) -> String {
     let mut text = shortened(text, width);
     text.extend(std::iter::repeat_n(' ', width.saturating_sub(cells(&text))));
     text
 }
 
-/// The text without the numbers that the standard library adds to the system's own words.
+/// Removes the error numbers that the standard library adds to the system's texts.
 pub(crate) fn without_code(text: &str) -> String {
     let mut words = String::new();
     let mut rest = text;

@@ -1,4 +1,4 @@
-//! `bgfetch wpt`: runs web-platform-tests, and tells where they do not do what is expected.
+//! `bgfetch wpt`: runs web-platform-tests and reports unexpected results.
 
 use std::fmt::Display;
 use std::fs;
@@ -14,7 +14,7 @@ use crate::output::Stdout;
 ///
 /// # Errors
 ///
-/// A file cannot be read or written, or there are no tests at a path.
+/// A file cannot be read or written, or a path contains no tests.
 pub(crate) async fn run(args: Wpt) -> Result<Outcome, Failure> {
     let prelude = args.prelude.as_deref().map(|path| {
         Ok::<_, Failure>(UserPrelude { name: path.display().to_string(), source: read(path)? })

@@ -12,18 +12,19 @@ use super::lines::{View, lines, places};
 use crate::plan::Plan;
 use crate::text::{cells, printable};
 
-/// A heading, a line for each of a few records, and one for them all, drawn over each time.
+/// Draws a heading, a line for each of a few records, and a line for the total, in place of the previous
+/// ones.
 pub(crate) struct Bars {
     terminal: Term,
-    /// What stands before the state in the heading.
+    /// The heading without the state.
     title: String,
-    /// The records that have lines.
+    /// The records that have a line.
     shown: Vec<usize>,
-    /// The records that wait to be tried again: until when, and why.
+    /// The records that wait to be retried: until when, and why.
     retries: HashMap<usize, (Instant, String)>,
     /// Estimates the rate; it is never drawn.
     speed: ProgressBar,
-    /// Whether anything moved when it was drawn last.
+    /// Whether any record was in flight when it was last drawn.
     moving: bool,
     /// The lines on the screen.
     drawn: Vec<String>,
@@ -42,7 +43,7 @@ impl Bars {
         }
     }
 
-    /// Remembers what the fetch's state does not tell.
+    /// Remembers what the fetch's state does not contain.
     pub(super) fn event(&mut self, event: &Event) {
         if let What::Retry { record, delay, message, .. } = &event.what {
             let until = Instant::now() + *delay;
@@ -81,20 +82,19 @@ impl Bars {
         };
         let rate = measure(&self.speed, &mut self.moving, job);
         let view = View { title: &self.title, job, shown: &self.shown, retry: &retry, rate };
-        // Some terminals go to the next line when the last cell is written.
+        // Some terminals move to the next line when the last cell is written.
         let lines = lines(&view, usize::from(width).saturating_sub(1), height.into());
         let drawn = std::mem::replace(&mut self.drawn, lines);
         self.replace(&drawn, &self.drawn);
     }
 
-    /// Writes lines in the place of those that were drawn. Where the terminal is gone there is nobody
-    /// to tell.
+    /// Replaces the drawn lines by others. If the terminal is gone, errors do not matter.
     fn replace<'a>(&self, drawn: &[String], lines: impl IntoIterator<Item = &'a String>) {
         let replace = || -> io::Result<()> {
-            // A terminal that became narrower has wrapped what was too wide for it.
+            // If the terminal became narrower, it has wrapped lines that are too wide now.
             let width = usize::from(self.terminal.size().1).max(1);
             let rows = drawn.iter().map(|line| cells(line).div_ceil(width).max(1));
-            // Where Ctrl-C was pressed its echo is on the last line.
+            // If Ctrl-C was pressed, its echo is on the last line.
             self.terminal.write_str("\r")?;
             self.terminal.move_cursor_up(rows.sum())?;
             self.terminal.clear_to_end_of_screen()?;
@@ -107,20 +107,20 @@ impl Bars {
     }
 }
 
-/// Bytes a second, while something moves.
+/// Bytes per second, if any record is in flight.
 fn measure(speed: &ProgressBar, moving: &mut bool, job: &Job) -> Option<f64> {
     let moves = job.records.iter().any(|record| record.in_flight);
     speed.set_position(job.display.downloaded);
     if moves && !*moving {
-        // What was there before counts for nothing in the rate.
+        // Bytes from before do not count for the rate.
         speed.reset_eta();
     }
     *moving = moves;
     moves.then(|| speed.per_sec())
 }
 
-/// Gives the places of records that rest to others: first to those with a connection, and when a
-/// record has ended to any that has not.
+/// Gives the places of inactive records to others: first to those in flight, then, if a record has
+/// ended, to any that has not.
 fn choose_visible(shown: &mut Vec<usize>, records: &[JobRecord], places: usize) {
     let places = places.min(records.len());
     shown.truncate(places);
@@ -157,13 +157,13 @@ fn choose_visible(shown: &mut Vec<usize>, records: &[JobRecord], places: usize) 
 }
 
 impl Drop for Bars {
-    /// Whatever ends the command: what it prints then begins on an empty line.
+    /// However the command ends, its further output begins on an empty line.
     fn drop(&mut self) {
         self.clear();
     }
 }
 
-/// The title, or the id where there is none, and the hosts.
+/// The title, or the id if there is none, and the hosts.
 fn title(plan: &Plan) -> String {
     let name = match plan.options.title.as_str() {
         "" => &plan.id,

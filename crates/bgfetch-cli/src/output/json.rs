@@ -1,4 +1,4 @@
-//! One JSON object a line, for programs.
+//! One JSON object per line, for programs.
 
 use std::collections::HashMap;
 
@@ -12,20 +12,20 @@ use crate::worker::Report;
 #[derive(Debug, Default)]
 pub(crate) struct Json {
     stdout: Stdout,
-    /// Why fetches are paused at the moment.
+    /// Why fetches are currently paused.
     paused: HashMap<FetchKey, PauseReason>,
 }
 
-/// An event. What does not apply is left out.
+/// An event. Fields that do not apply are left out.
 #[derive(Debug, Default, Serialize)]
 struct Line<'a> {
     event: &'static str,
     id: &'a str,
-    /// Bytes stored of all records.
+    /// The stored bytes of all records.
     downloaded: u64,
-    /// Bytes sent of all records.
+    /// The sent bytes of all records.
     uploaded: u64,
-    /// What was promised; 0 when nothing was.
+    /// The `downloadTotal`; 0 if none was given.
     download_total: u64,
     /// The record's position.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,12 +39,12 @@ struct Line<'a> {
     result: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     failure_reason: Option<&'static str>,
-    /// How many retries in a row this is.
+    /// The number of consecutive retries.
     #[serde(skip_serializing_if = "Option::is_none")]
     attempt: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     delay_ms: Option<u64>,
-    /// Why it was paused; or what is over, where it was resumed.
+    /// Why it was paused; for `resumed`, what has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
     /// What failed, for people.
@@ -59,7 +59,7 @@ struct Line<'a> {
 #[derive(Debug, Serialize)]
 struct Stopped<'a> {
     event: &'static str,
-    /// None where the arguments were refused.
+    /// None if the arguments were refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a str>,
     reason: &'static str,
@@ -110,7 +110,7 @@ impl Json {
                     ..with_result(line("record-settled"), fetch_result)
                 });
             }
-            // `settled` tells, when it is time.
+            // See `settled`.
             _ => {}
         }
     }

@@ -1,4 +1,4 @@
-//! What the terminal shows of a fetch: as many lines as fit, none wider than the terminal.
+//! Composes the lines that a terminal shows for a fetch: as many as fit, none wider than the terminal.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -11,21 +11,21 @@ use crate::file_names::file_name;
 use crate::jobs::expected_total;
 use crate::text::{cells, padded, shortened};
 
-/// The most records that are shown at a time.
+/// The maximum number of records that are shown at a time.
 const VISIBLE: usize = 8;
 
-/// The widest column of names, and the widest bars, of a record and of them all.
+/// The maximum widths of the names, of a record's bar and of the total's bar, in cells.
 const NAME: usize = 24;
 const BAR: usize = 20;
 const TOTAL_BAR: usize = 40;
 
-/// Bars with less than this inside tell nothing.
+/// Narrower bars than this are useless.
 const MIN_BAR: usize = 8;
 
-/// A name is not cut to less than this for the sake of the rest.
+/// Names are not made narrower than this to make room for the rest.
 const MIN_NAME: usize = 8;
 
-/// Where every line but the heading begins.
+/// The indentation of all lines but the heading.
 const INDENT: usize = 2;
 
 /// What is on the screen.
@@ -37,25 +37,24 @@ pub(super) struct View<'a> {
     pub(super) shown: &'a [usize],
     /// Why a record waits to be tried again, and for how long.
     pub(super) retry: &'a dyn Fn(usize) -> Option<(Duration, &'a str)>,
-    /// Bytes a second; none while nothing moves.
+    /// Bytes per second; none if no record is in flight.
     pub(super) rate: Option<f64>,
 }
 
-/// How many records have a line of their own on a terminal of that height. A single one is told of
-/// in the line of the total.
+/// How many records get a line of their own on a terminal of that height. A single record is shown in the
+/// line of the total.
 pub(super) fn places(records: usize, height: usize) -> usize {
-    // Beside the heading, the total and the line of the cursor.
+    // Three lines are for the heading, the total and the cursor.
     let room = height.saturating_sub(3);
     match records {
         0 | 1 => 0,
         _ if records <= room.min(VISIBLE) => records,
-        // One of the lines tells how many are not shown.
+        // One line says how many are not shown.
         _ => room.saturating_sub(1).min(VISIBLE),
     }
 }
 
-/// The lines, of which none takes more than `width` cells, for a terminal of that height. The last
-/// is the total.
+/// The lines for a terminal of that height, each of at most `width` cells. The last one is the total.
 pub(super) fn lines(view: &View<'_>, width: usize, height: usize) -> Vec<String> {
     let mut lines = Vec::new();
     if height > 2 {
@@ -87,7 +86,7 @@ struct Row<'a> {
     record: &'a JobRecord,
     bytes: String,
     state: String,
-    /// Whether the state is worth more than the bar and the bytes.
+    /// Whether the state takes the place of the bar and the bytes.
     waits: bool,
 }
 
@@ -149,7 +148,7 @@ fn state_of(record: &JobRecord) -> String {
     }
 }
 
-/// The bytes of all records, and what else there is room for.
+/// The bytes of all records, and whatever else there is room for.
 fn total_line(view: &View<'_>, width: usize) -> String {
     let job = view.job;
     let expected = expected_total(job);
@@ -160,7 +159,7 @@ fn total_line(view: &View<'_>, width: usize) -> String {
         room -= part.as_deref().map_or(0, cells);
         part.unwrap_or_default()
     };
-    // In the order of their worth.
+    // The most important first.
     let state = match job.records.as_slice() {
         [only] => {
             retry_of(view, 0, only).or_else(|| Some(state_of(only)).filter(|s| !s.is_empty()))
@@ -193,12 +192,12 @@ fn bytes_of(stored: u64, length: Option<u64>) -> String {
     }
 }
 
-/// Which part of the whole is there; none where there is nothing to come.
+/// The downloaded share; none if the length is 0.
 fn share(stored: u64, length: u64) -> Option<f64> {
     (length > 0).then(|| (stored as f64 / length as f64).min(1.0))
 }
 
-/// A bar with `inside` cells between its brackets; blank where the share is not known.
+/// A bar with `inside` cells between its brackets; blank if the share is not known.
 fn drawn_bar(share: Option<f64>, inside: usize) -> String {
     let Some(share) = share else {
         return " ".repeat(inside + 2);

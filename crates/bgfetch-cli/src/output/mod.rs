@@ -1,4 +1,4 @@
-//! What `get` tells while it works: bars on a terminal, plain lines elsewhere, or JSON.
+//! What `get` prints: bars on a terminal, plain lines elsewhere, or JSON.
 
 mod bars;
 pub(crate) mod json;
@@ -25,7 +25,7 @@ pub(crate) enum Output {
 }
 
 impl Output {
-    /// JSON where it is asked for; bars where standard output is a terminal that can draw them.
+    /// JSON if requested; bars if standard output is a terminal that can draw them.
     pub(crate) fn choose(json: bool, plan: &Plan) -> Self {
         if json {
             return Self::Json(Json::default());
@@ -38,7 +38,7 @@ impl Output {
         }
     }
 
-    /// The fetch was found in the store and goes on.
+    /// The fetch was found in the store and resumes.
     pub(crate) fn restarted(&mut self, job: &Job) {
         match self {
             Self::Bars(bars) => bars.draw(job),
@@ -47,7 +47,7 @@ impl Output {
         }
     }
 
-    /// The fetch was held back already when it was found.
+    /// The fetch was already paused when it was found.
     pub(crate) fn held_back(&mut self, job: &Job, reason: PauseReason) {
         match self {
             Self::Bars(_) => {}
@@ -70,14 +70,14 @@ impl Output {
         matches!(self, Self::Bars(_))
     }
 
-    /// The state of the fetch, for what is drawn anew.
+    /// Draws the state of the fetch, if this form does that.
     pub(crate) fn draw(&mut self, job: &Job) {
         if let Self::Bars(bars) = self {
             bars.draw(job);
         }
     }
 
-    /// A remark that is no event of the fetch.
+    /// A remark that is not an event of the fetch.
     pub(crate) fn note(&mut self, text: &str) {
         match self {
             Self::Bars(bars) => bars.note(text),
@@ -110,7 +110,7 @@ impl Output {
         }
     }
 
-    /// Writes a line to standard error, around what is drawn.
+    /// Writes a line to standard error without disturbing what is drawn.
     pub(crate) fn complain(&mut self, line: &str) {
         match self {
             Self::Bars(bars) => bars.suspended(|| complain(line)),
@@ -119,7 +119,7 @@ impl Output {
     }
 }
 
-/// How a pause is called on the screen.
+/// The text for a pause.
 pub(crate) fn pause_text(reason: PauseReason) -> &'static str {
     match reason {
         PauseReason::User => "paused",
@@ -130,15 +130,15 @@ pub(crate) fn pause_text(reason: PauseReason) -> &'static str {
     }
 }
 
-/// Standard output, which may be closed at any time: what is told is less than what is done, so
-/// that the program goes on in silence.
+/// Standard output, which may be closed at any time. The work matters more than the output, so the
+/// program then continues silently.
 #[derive(Debug, Default)]
 pub(crate) struct Stdout {
     closed: bool,
 }
 
 impl Stdout {
-    /// Writes one line of text, made printable.
+    /// Writes one line of text after making it printable.
     pub(crate) fn line(&mut self, line: &str) {
         self.text(&format!("{}\n", printable(line)));
     }

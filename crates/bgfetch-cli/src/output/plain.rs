@@ -1,4 +1,4 @@
-//! Lines for logs and pipes: one for each event, progress at most once a second.
+//! Lines for logs and pipes: one per event, and progress at most once a second.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -21,15 +21,15 @@ pub(crate) struct Plain {
     pace: Pace,
 }
 
-/// Tells what happens to a fetch, and of its progress in good measure.
+/// Formats the events of a fetch, limiting how often progress is shown.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
-    /// When progress was told last, and the bytes that were there then.
+    /// When progress was last shown, and the bytes at that time.
     last: Option<(Instant, u64)>,
 }
 
 impl Pace {
-    /// The line that tells of an event while the fetch is active, if one does.
+    /// The line for an event of an active fetch, if there is one.
     pub(crate) fn line_of(&mut self, event: &Event) -> Option<String> {
         match &event.what {
             What::Progress => self.progress(event),
@@ -55,7 +55,7 @@ impl Pace {
 
     fn progress(&mut self, event: &Event) -> Option<String> {
         let now = Instant::now();
-        // A rate needs two points in time; the first one is told of by "registered" or "resumed".
+        // A rate needs two points in time. The line "registered" or "resumed" is shown at the first one.
         let (last, before) = *self.last.get_or_insert((now, event.downloaded));
         let elapsed = now.duration_since(last);
         if elapsed < INTERVAL {
@@ -72,7 +72,7 @@ impl Pace {
     }
 }
 
-/// Which record failed and why, for people.
+/// Says which record failed and why.
 pub(crate) fn failure(
     url: &Url,
     reason: FailureReason,
@@ -84,7 +84,7 @@ pub(crate) fn failure(
     format!("{url}: {}{status}{message}", reason.as_str())
 }
 
-/// Tells that a fetch is held back.
+/// Says that a fetch is paused.
 fn paused(reason: PauseReason) -> String {
     let hint = match reason {
         PauseReason::User => "; to continue, run bgfetch resume",
@@ -118,7 +118,7 @@ impl Plain {
                 let line = format!("registered {}, saving to {}", event.id, self.out.display());
                 self.stdout.line(&line);
             }
-            // Told when the files are there: see `settled`.
+            // Shown when the files are written: see `settled`.
             _ => {
                 if let Some(line) = self.pace.line_of(event) {
                     self.stdout.line(&line);
