@@ -57,7 +57,7 @@ struct Hint<'a> {
 }
 
 /// Something about a page or a fetch, as a JSON object.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct Remark<'a> {
     event: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,6 +66,9 @@ struct Remark<'a> {
     id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     handled: Option<&'static str>,
+    /// Why it was not handled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
 }
 
 impl Output {
@@ -90,7 +93,7 @@ impl Output {
             Self::Screen(screen) => screen.opening(url),
             Self::Plain(plain) => plain.stdout.line(&format!("opening {url}")),
             Self::Json(json) => {
-                json.print(&Remark { event: "opening", url: Some(url), id: None, handled: None });
+                json.print(&Remark { event: "opening", url: Some(url), ..Remark::default() });
             }
         }
     }
@@ -125,13 +128,19 @@ impl Output {
                     plain.stdout.line(&line);
                 }
             }
-            Self::Json(json) => match event.what {
-                What::Settled(result) => json.settled(event, result),
+            Self::Json(json) => match &event.what {
+                What::Settled(result) => json.settled(event, *result),
                 What::EventEnded { handled: true, .. } => json.print(&Remark {
                     event: "handled",
-                    url: None,
                     id: Some(&event.id),
                     handled,
+                    ..Remark::default()
+                }),
+                What::EventNotHandled { reason, .. } => json.print(&Remark {
+                    event: "not-handled",
+                    id: Some(&event.id),
+                    message: Some(&reason.to_string()),
+                    ..Remark::default()
                 }),
                 _ => json.event(event),
             },
@@ -252,6 +261,12 @@ impl Lines {
             What::Settled(Err(reason)) => format!("over: {}", reason.as_str()),
             What::EventEnded { handled: true, .. } => {
                 format!("the service worker handled {}", handled?)
+            }
+            What::EventNotHandled { reason, .. } => {
+                // An exception of a script comes with its stack, which its console has told.
+                let reason = reason.to_string();
+                let reason = reason.lines().next().unwrap_or_default();
+                format!("the service worker has not handled {}: {reason}", handled?)
             }
             What::EventEnded { handled: false, .. } => {
                 format!("no service worker handled {}, which is given up", handled?)

@@ -253,6 +253,8 @@ fn an_event_that_no_worker_handles_is_left_for_the_next_run() {
     assert!(refusal.starts_with("no service worker handles the event of own; "), "{refusal}");
     assert_eq!(ended.events("settled")[0]["result"], "success");
     assert!(ended.events("handled").is_empty());
+    let why = ended.events("not-handled")[0]["message"].as_str().unwrap().to_owned();
+    assert!(why.starts_with("the worker did not start") && why.contains("broken"), "{why}");
     let shown = place.run(&["show", "--json"]);
     assert!(shown.success()[0].contains("\"state\":\"saving\""), "{shown:?}");
 }

@@ -32,8 +32,10 @@ const KEYS: [(&str, &str); 6] = [
     ("r", "resume"),
     ("c", "cancel"),
     ("Enter", "click"),
-    ("q", "quit"),
+    (QUIT, "quit"),
 ];
+
+const QUIT: &str = "q";
 
 /// Everything that is shown.
 #[derive(Default)]
@@ -135,13 +137,16 @@ impl View {
         frame.render_widget(Line::from_iter(help), keys);
     }
 
-    /// The keys that mean something, and what: those that click an element come first.
+    /// The keys that mean something, and what. While there are no fetches they click elements.
     fn keys(&self) -> Vec<(String, String)> {
+        let keys = KEYS.map(|(key, what)| (key.to_owned(), what.to_owned()));
+        if self.clickable.is_empty() || !self.jobs.is_empty() {
+            return keys.into();
+        }
+        let name = |selector| format!("click {}", printable(selector));
         let clicks = (1..=9).zip(&self.clickable);
-        let clicks = clicks
-            .map(|(key, selector)| (key.to_string(), format!("click {}", printable(selector))));
-        let always = KEYS.iter().map(|(key, what)| ((*key).to_owned(), (*what).to_owned()));
-        clicks.chain(always).collect()
+        let clicks = clicks.map(|(key, selector)| (key.to_string(), name(selector)));
+        clicks.chain(keys.into_iter().filter(|(key, _)| key == QUIT)).collect()
     }
 
     fn draw_list(&mut self, frame: &mut Frame<'_>, area: Rect, bar: Bar) {
@@ -349,6 +354,27 @@ mod tests {
             assert!(has(part), "{part} in {rows:#?}");
         }
         assert!(!has("page: line 30"), "{rows:#?}");
+    }
+
+    #[test]
+    fn keys_click_what_a_page_waits_for_until_there_are_fetches() {
+        let clickable = vec!["#start".to_owned(), "button.b".to_owned()];
+        let mut view = View { clickable, ..View::default() };
+        let keys = |view: &mut View| drawn(view, 60, 12).pop().unwrap();
+        assert_eq!(keys(&mut view), " 1  click #start   2  click button.b   q  quit");
+        view.update(&[job(1, "a")]);
+        assert!(keys(&mut view).contains("pause"), "{}", keys(&mut view));
+    }
+
+    #[test]
+    fn a_record_says_why_it_failed() {
+        let mut view = View::default();
+        let mut failed = job(1, "a");
+        failed.records[0].result = Some(RecordResult::Failure(bgfetch::FailureReason::FetchError));
+        view.reasons.insert((failed.key, 0), "CORS: no".into());
+        view.update(&[failed]);
+        let rows = drawn(&mut view, 100, 24);
+        assert!(rows.iter().any(|row| row.contains("/x  fetch-error, 200: CORS: no")), "{rows:#?}");
     }
 
     #[test]
