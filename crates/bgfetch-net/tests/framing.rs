@@ -49,6 +49,7 @@ enum End {
     Reset(u32),
     StreamThenReset(u32),
     GoAway(u32),
+    StreamThenGoAway(u32),
 }
 
 fn end() -> impl Strategy<Value = End> {
@@ -57,7 +58,8 @@ fn end() -> impl Strategy<Value = End> {
         Just(End::Stream),
         code().prop_map(End::Reset),
         code().prop_map(End::StreamThenReset),
-        prop::sample::select(vec![0, 2]).prop_map(End::GoAway),
+        code().prop_map(End::GoAway),
+        code().prop_map(End::StreamThenGoAway),
     ]
 }
 
@@ -75,16 +77,16 @@ fn http2_response(length: Option<usize>, sent: usize, end: End) -> Vec<u8> {
         frames.extend(frame(DATA, 0, 1, chunk));
     }
     let reset = |code: u32| frame(RST_STREAM, 0, 1, &code.to_be_bytes());
+    // As if the stream had never been looked at.
+    let go_away =
+        |code: u32| frame(GOAWAY, 0, 0, &[0u32.to_be_bytes(), code.to_be_bytes()].concat());
     let last = frame(DATA, END_STREAM, 1, &[]);
     match end {
         End::Stream => frames.extend(last),
         End::Reset(code) => frames.extend(reset(code)),
         End::StreamThenReset(code) => frames.extend([last, reset(code)].concat()),
-        End::GoAway(code) => {
-            // As if the stream had never been looked at.
-            let payload = [0u32.to_be_bytes(), code.to_be_bytes()].concat();
-            frames.extend(frame(GOAWAY, 0, 0, &payload));
-        }
+        End::GoAway(code) => frames.extend(go_away(code)),
+        End::StreamThenGoAway(code) => frames.extend([last, go_away(code)].concat()),
     }
     frames
 }
@@ -99,7 +101,10 @@ proptest! {
         end in end(),
     ) {
         let sent = cut.map_or(length, |cut| cut.min(length));
-        let ended = matches!(end, End::Stream | End::StreamThenReset(_));
+        let ended = matches!(
+            end,
+            End::Stream | End::StreamThenReset(_) | End::StreamThenGoAway(_)
+        );
         let is_whole = if announced { sent == length } else { ended };
         let response = http2_response(announced.then_some(length), sent, end);
         block_on(async {
