@@ -6,6 +6,7 @@ use std::io;
 use bgfetch_model::attempt::FaultKind;
 use hyper_util::client::legacy;
 
+use super::causes::causes;
 use super::exchange::Exchange;
 use super::lookups::NotResolved;
 use super::{tls_error, words};
@@ -122,21 +123,6 @@ fn kind_of(error: &(dyn Error + 'static)) -> Option<FaultKind> {
         | io::ErrorKind::BrokenPipe
         | io::ErrorKind::UnexpectedEof => Some(FaultKind::Interrupted),
         _ => None,
-    }
-}
-
-/// `error` and what is inside of it.
-pub(super) fn causes<'a>(
-    error: &'a (dyn Error + 'static),
-) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| cause(*error))
-}
-
-/// The error inside `error`. An [`io::Error`] that wraps another does not give it as its source.
-fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
-    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-        Some(inner) => Some(inner),
-        None => error.source(),
     }
 }
 

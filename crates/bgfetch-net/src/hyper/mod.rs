@@ -4,6 +4,7 @@
 //! sent. `http_fetch.rs` has the loop over preflights and redirects, `network_fetch.rs` sends one
 //! message, within the limits of `limits.rs`.
 
+mod causes;
 mod coding;
 mod connect;
 mod decode;

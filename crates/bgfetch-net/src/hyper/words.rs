@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::io;
 
-use super::error::causes;
+use super::causes::causes;
 
 /// What went wrong: the innermost cause that there are words for, else the innermost.
 pub(super) fn of(error: &(dyn Error + 'static)) -> String {
