@@ -1,5 +1,6 @@
 //! Rulings 3 and 32: `downloadTotal` and the quota, with several records at once.
 
+use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -11,12 +12,14 @@ use bgfetch::{
     StorageKey, What,
 };
 use bgfetch_testkit::{Gate, MIB, Origin, Resource, Serve};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use url::Url;
 
-use crate::common::{Agent, Network, ok, records_of, total, until};
+use crate::common::{Agent, Network, ok, records_of, site, stored, total, until};
 
 struct Limit(u64);
 
@@ -215,4 +218,40 @@ async fn a_host_has_many_requests_only_where_its_own_answers_multiplex() {
         assert_eq!(asked.load(Ordering::Relaxed), 1 + at_once, "{answered_by}");
         agent.close(engine).await;
     }
+}
+
+#[tokio::test]
+async fn an_endless_body_ends_at_the_quota_after_a_restart_too() {
+    const FILM: &str = "https://app.test/film";
+    /// Half of the quota and then silence, or no end.
+    fn endless(pieces: usize) -> Network<impl Fn(FetchRequest) -> Ready<Fetched> + Send + Sync> {
+        Network(move |request: FetchRequest| {
+            let mut response = ok(&request, "");
+            let piece = Bytes::from_static(&[0; 64 << 10]);
+            let body = stream::repeat_with(move || Ok(piece.clone())).take(pieces);
+            response.body = body.chain(stream::pending()).boxed();
+            ready(Ok(response))
+        })
+    }
+    type Fetched = Result<bgfetch::FetchResponse, bgfetch::FetchError>;
+
+    let agent = Agent::start();
+    let builder = agent.builder(ScriptedHost::new([])).quota(Limit(MIB));
+    let engine = agent.open_with(builder.fetcher(endless(8)));
+    let manager = agent.manager(&engine).await;
+    let fetch = manager.fetch("film", [FILM], FetchOptions::default()).await.unwrap();
+    stored(&fetch, MIB / 2).await;
+    let key = fetch.key();
+    drop((manager, fetch));
+    agent.crash(engine);
+
+    let builder = agent.builder(ScriptedHost::new([Behaviour::NeverSettle])).quota(Limit(MIB));
+    let engine = agent.open_with(builder.fetcher(endless(usize::MAX)));
+    let fetch = engine.fetch(key).await.unwrap().unwrap();
+    assert_eq!(fetch.settled().await.unwrap(), Err(FailureReason::QuotaExceeded));
+    for file in agent.body_files() {
+        assert!(std::fs::metadata(file).unwrap().len() <= MIB);
+    }
+    let usage = engine.usage(site()).await.unwrap();
+    assert_eq!((usage.quota, usage.set_aside), (Some(MIB), 0));
 }

@@ -5,6 +5,7 @@
 
 mod common;
 
+mod broken_parts;
 mod calls;
 mod cors;
 mod crashes;
