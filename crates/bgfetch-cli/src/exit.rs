@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::text::{printable, without_code};
 
@@ -71,8 +71,18 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let text = error.render().to_string();
-    complain(&format!("{} (see bgfetch --help)", first_paragraph(&text)));
+    let hint = missing_feature(error).unwrap_or("see bgfetch --help");
+    complain(&format!("{} ({hint})", first_paragraph(&text)));
     ExitCode::from(2)
+}
+
+/// What a program that was built without JavaScript lacks.
+fn missing_feature(error: &clap::Error) -> Option<&'static str> {
+    let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidSubcommand) else {
+        return None;
+    };
+    // With the feature, these commands exist.
+    matches!(name.as_str(), "run" | "wpt").then_some("build it with --features js for that")
 }
 
 /// The first paragraph of clap's text, in one line and without its own prefix.
@@ -97,6 +107,17 @@ mod tests {
     use super::*;
     use crate::args::Args;
     use clap::Parser as _;
+
+    #[test]
+    #[cfg(not(feature = "js"))]
+    fn commands_that_need_a_feature_name_it() {
+        let hint = |command| {
+            let error = Args::try_parse_from(["bgfetch", command, "x"]).unwrap_err();
+            missing_feature(&error)
+        };
+        assert_eq!(hint("run"), Some("build it with --features js for that"));
+        assert_eq!(hint("fly"), None);
+    }
 
     #[test]
     fn wrong_usage_is_told_in_one_line() {
