@@ -154,7 +154,9 @@ fn answers(action: Action) -> Vec<Input> {
             let end = AttemptEnd::Cancelled;
             vec![Input::Attempt(attempt, AttemptEvent::Ended { stored: None, end })]
         }
-        Action::UpdateClients { fetch, settled: true, .. } => vec![Input::ClientsApplied(fetch.key)],
+        Action::UpdateClients { fetch, settled: true, .. } => {
+            vec![Input::ClientsApplied(fetch.key)]
+        }
         Action::FireSettledEvent(fetch, _) => {
             let ended = |outcome| Input::EventEnded { fetch: fetch.key, outcome };
             let timed_out = Outcome::NotHandled(NotHandledReason::TimedOut);
