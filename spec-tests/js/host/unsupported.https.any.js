@@ -32,6 +32,7 @@ if (GLOBAL.isWindow()) {
     unsupported(() => element.cloneNode(true), "Node.cloneNode");
     unsupported(() => document.write("x"), "Document.write");
     unsupported(() => document.createElement("video").play(), "<video>.play");
+    unsupported(() => document.createElement("input").files.length, "<input>.files");
     assert_false("play" in element, "only where it would be");
   }, "Members of the DOM");
 
