@@ -58,13 +58,16 @@ pub(crate) enum RecordState {
     BeginningUpload,
     /// An attempt. Holds a slot for the most part.
     Attempting(Attempt),
+    /// The store, to open the representation for which an attempt asked that has ended: nothing can
+    /// be told about the stored bytes before.
+    Ended(Attempt, AttemptEnd),
     /// The shell, to compare the whole body with the request's integrity metadata.
     Verifying,
     /// Nothing: it ended.
     Settled(RecordResult),
 }
 
-/// A running attempt.
+/// An attempt.
 #[derive(Debug)]
 pub(crate) struct Attempt {
     pub(crate) id: AttemptId,
@@ -74,8 +77,6 @@ pub(crate) struct Attempt {
     pub(crate) part: Option<ContentRange>,
     /// The offset up to which it may store.
     pub(crate) grant: u64,
-    /// How it ended, where its end waits for the store to open the representation.
-    pub(crate) ended: Option<AttemptEnd>,
 }
 
 /// What an attempt waits for.
@@ -199,14 +200,14 @@ impl Record {
 
     pub(crate) fn attempt(&self) -> Option<&Attempt> {
         match &self.state {
-            RecordState::Attempting(attempt) => Some(attempt),
+            RecordState::Attempting(attempt) | RecordState::Ended(attempt, _) => Some(attempt),
             _ => None,
         }
     }
 
     pub(crate) fn attempt_mut(&mut self) -> Option<&mut Attempt> {
         match &mut self.state {
-            RecordState::Attempting(attempt) => Some(attempt),
+            RecordState::Attempting(attempt) | RecordState::Ended(attempt, _) => Some(attempt),
             _ => None,
         }
     }

@@ -136,13 +136,11 @@ impl BackgroundFetch {
                 Some(RecordState::Queued(_)) => ctx.act(Action::Withdraw(key)),
                 Some(RecordState::BeginningUpload) => ctx.act(Action::ReleaseSlot(key)),
                 Some(RecordState::Attempting(attempt)) => {
-                    let (id, released) = (attempt.id, attempt.ended.is_some());
+                    let id = attempt.id;
                     ctx.attempts.remove(&id);
                     self.leave_account(ctx, key);
-                    if !released {
-                        ctx.act(Action::Command(id, AttemptCommand::Cancel));
-                        ctx.act(Action::ReleaseSlot(key));
-                    }
+                    ctx.act(Action::Command(id, AttemptCommand::Cancel));
+                    ctx.act(Action::ReleaseSlot(key));
                 }
                 _ => {}
             }

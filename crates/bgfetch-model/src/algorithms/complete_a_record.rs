@@ -88,7 +88,8 @@ impl BackgroundFetch {
                     Some(
                         RecordState::BackingOff
                         | RecordState::Queued(_)
-                        | RecordState::Attempting(_),
+                        | RecordState::Attempting(_)
+                        | RecordState::Ended(..),
                     ),
                     Some(reason),
                 ) => {
@@ -122,8 +123,11 @@ impl BackgroundFetch {
         };
         match &record.state {
             // Step 17.1, only a GET is interrupted in flight (ruling 6).
-            RecordState::Attempting(_) if !record.request.is_get() => {}
-            RecordState::Attempting(_) => self.stop_attempt(ctx, index, Then::Wait),
+            RecordState::Attempting(_) | RecordState::Ended(..) => {
+                if record.request.is_get() {
+                    self.stop_attempt(ctx, index, Then::Wait);
+                }
+            }
             RecordState::Queued(_) => {
                 ctx.act(Action::Withdraw(self.record_key(index)));
                 self.wait(index, reason);
@@ -160,7 +164,7 @@ impl BackgroundFetch {
         match self.record(index).map(|record| &record.state) {
             None | Some(RecordState::Settled(_)) => return,
             // Step 17.4, terminate the ongoing fetch; its end settles the record.
-            Some(RecordState::Attempting(_)) => {
+            Some(RecordState::Attempting(_) | RecordState::Ended(..)) => {
                 self.stop_attempt(ctx, index, Then::Settle(ABORTED, None));
                 return;
             }
@@ -249,7 +253,6 @@ impl BackgroundFetch {
                 phase: Phase::Head,
                 part: None,
                 grant: 0,
-                ended: None,
             });
             (Arc::clone(&record.request), spec)
         });
@@ -476,9 +479,9 @@ impl BackgroundFetch {
             record.data.stored = 0;
             record.opening = false;
             record.from_scratch = false;
-            match record.attempt_mut() {
-                Some(attempt) if attempt.id == id => {
-                    matches!(attempt.phase, Phase::Generation) && attempt.ended.is_none()
+            match &record.state {
+                RecordState::Attempting(attempt) => {
+                    attempt.id == id && matches!(attempt.phase, Phase::Generation)
                 }
                 _ => false,
             }
@@ -565,9 +568,7 @@ impl BackgroundFetch {
 
     /// Tells the record's attempt, unless it ended and only waits for the store.
     pub(crate) fn command(&self, ctx: &mut Context, index: RecordIndex, command: AttemptCommand) {
-        if let Some(attempt) = self.record(index).and_then(|record| record.attempt())
-            && attempt.ended.is_none()
-        {
+        if let Some(RecordState::Attempting(attempt)) = self.record(index).map(|it| &it.state) {
             ctx.act(Action::Command(attempt.id, command));
         }
     }

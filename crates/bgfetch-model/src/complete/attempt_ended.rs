@@ -13,7 +13,7 @@ use crate::complete::process_response::RestartReason;
 use crate::connectivity::Connectivity;
 use crate::context::Context;
 use crate::ids::RecordIndex;
-use crate::record::{Phase, RecordState, Then};
+use crate::record::{Phase, Record, RecordState, Then};
 use crate::response::{FailureReason, RecordResult};
 use crate::timers::Timer;
 
@@ -25,26 +25,27 @@ impl BackgroundFetch {
         let key = self.record_key(index);
         ctx.act(Action::ReleaseSlot(key));
         self.leave_account(ctx, key);
-        let id = self.with_attempt(index, |attempt| {
-            attempt.ended = Some(end);
-            attempt.id
-        });
-        if let Some(id) = id {
+        if let Some(id) = self.record(index).and_then(Record::attempt).map(|attempt| attempt.id) {
             ctx.attempts.remove(&id);
         }
+        self.change(index, |record| {
+            record.state = match mem::replace(&mut record.state, RecordState::Held) {
+                RecordState::Attempting(attempt) => RecordState::Ended(attempt, end),
+                other => other,
+            };
+        });
         self.resume_ended_attempt(ctx, index);
     }
 
     /// Decides what follows an attempt that ended, unless the store is still opening its
-    /// representation: nothing can be told about the stored bytes before.
+    /// representation.
     pub(crate) fn resume_ended_attempt(&mut self, ctx: &mut Context, index: RecordIndex) {
         let ended = self.change(index, |record| {
             if record.opening {
                 return None;
             }
-            let end = record.attempt_mut()?.ended.take()?;
             match mem::replace(&mut record.state, RecordState::Held) {
-                RecordState::Attempting(attempt) => Some((attempt, end)),
+                RecordState::Ended(attempt, end) => Some((attempt, end)),
                 other => {
                     record.state = other;
                     None
