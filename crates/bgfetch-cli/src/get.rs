@@ -221,7 +221,10 @@ async fn left_behind(
         };
     }
     // It may have settled and still have its files to write: nobody did before this process.
-    jobs.retain(|job| job.registration == plan.registration && job.id == plan.id && same_urls(job));
+    jobs.retain(|job| {
+        let same = job.registration == plan.registration && job.id == plan.id && same_urls(job);
+        same && !job.display.over
+    });
     let Some(job) = jobs.pop() else {
         return Ok(None);
     };

@@ -152,6 +152,10 @@ async fn write_bodies(engine: &Engine, event: &FunctionalEvent) -> Result<Report
         let synced = record.sync_exports().await;
         synced.map_err(|error| format!("the files may not be on the disk: {error}"))?;
     }
+    if !report.failed.is_empty() {
+        // The same command goes on with what is there.
+        fetch.hold_records().await.map_err(sentence)?;
+    }
     Ok(report)
 }
 

@@ -34,6 +34,8 @@ pub struct BackgroundFetch {
     pub(crate) stage: Stage,
     /// How often a worker was started for the event that did not handle it.
     pub(crate) delivery_attempts: u32,
+    /// Whether its records are to be held when its event has ended.
+    pub(crate) hold_records: bool,
     /// Pending events were asked for while this one was being delivered.
     pub(crate) asked_again: bool,
     pub(crate) last_update: Option<(Instant, Update)>,
@@ -78,6 +80,8 @@ pub(crate) enum Stage {
     AwaitingRedelivery,
     /// Waits for the store to end the delivery.
     EndingDelivery,
+    /// Its event is over. Its records wait for another fetch to adopt them, or for their release.
+    Held,
     /// Only the UI knows it still.
     Finished,
 }
@@ -170,7 +174,8 @@ impl BackgroundFetch {
         self.records_available
     }
 
-    /// The records in request order; empty once they are no longer available.
+    /// The records in request order; empty once they are gone. Those of a fetch whose event is over
+    /// are there while they are held, and are not for scripts.
     #[must_use]
     pub fn records(&self) -> &[Record] {
         self.records.as_slice()

@@ -40,6 +40,11 @@ pub struct Config {
     pub max_finished: usize,
     /// How long a finished fetch is kept for the UI; 30 days by default.
     pub finished_age: Duration,
+    /// Of how many finished fetches a registration may hold the records; 10 by default. The oldest
+    /// are released.
+    pub max_held: usize,
+    /// How long held records are kept, counted from when their fetch settled; 7 days by default.
+    pub held_age: Duration,
     /// Seeds the jitter; take it from the system's randomness.
     pub seed: u64,
 }
@@ -61,6 +66,8 @@ impl Default for Config {
             max_active_fetches: usize::MAX,
             max_finished: 20,
             finished_age: Duration::from_secs(30 * 24 * 3600),
+            max_held: 10,
+            held_age: Duration::from_secs(7 * 24 * 3600),
             seed: 0,
         }
     }

@@ -62,6 +62,8 @@ pub(crate) enum Effect {
     DeliveryEnded(FetchKey, bool, Option<Rejection>),
     /// Delivery is over because the fetch was dismissed, by this call: it is forgotten.
     Dismissed(CallId, FetchKey),
+    /// Held records are gone.
+    RecordsReleased(FetchKey),
     /// A fetch is gone.
     Forgotten(FetchKey),
     /// Bytes of a site are not held or promised any more.

@@ -112,6 +112,15 @@ pub enum Input {
         /// Which one.
         registration: RegistrationKey,
     },
+    /// The records are to be held when the settling event has ended, or are not needed any longer.
+    HoldRecords {
+        /// Answered at once, or where held records are released, once their end is durable.
+        call: CallId,
+        /// Of which fetch.
+        fetch: FetchKey,
+        /// Whether to hold them.
+        hold: bool,
+    },
     /// The user dismissed the UI of a finished fetch, or gives up one whose event waits for a worker
     /// (ruling 8).
     Dismiss {

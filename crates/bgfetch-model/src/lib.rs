@@ -55,6 +55,7 @@ pub mod event;
 pub mod filtered_response;
 pub mod forbidden_header;
 pub mod header_list;
+mod held_records;
 pub mod ids;
 pub mod input;
 pub mod model;

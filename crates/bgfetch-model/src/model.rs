@@ -97,7 +97,7 @@ impl Model {
         let (mut response_bodies, mut request_bodies) = (0_u64, 0_u64);
         let fetches = self.fetches.values().chain(self.registering.values());
         for fetch in fetches.filter(|fetch| fetch.info.registration.storage_key == *storage_key) {
-            if fetch.records_available {
+            if !fetch.records().is_empty() {
                 response_bodies = response_bodies.saturating_add(fetch.stored_body_bytes_total());
                 request_bodies = request_bodies.saturating_add(fetch.info.upload_total);
             }
@@ -135,6 +135,7 @@ impl Model {
             Input::DeliverPending { call, registration } => {
                 self.deliver_pending_called(call, &registration);
             }
+            Input::HoldRecords { call, fetch, hold } => self.hold_records(call, fetch, hold),
             Input::Dismiss { call, fetch } => self.dismiss(call, fetch),
             Input::SlotGranted(record) => self.slot_granted(record),
             Input::Attempt(attempt, event) => {
@@ -223,11 +224,23 @@ impl Model {
                     self.with_fetch(fetch, |fetch, ctx| {
                         fetch.delivery_ended(ctx, handled, rejection);
                     });
+                    self.release_old_records();
                     self.forget_old_fetches();
                 }
                 Effect::Dismissed(call, fetch) => {
-                    self.with_fetch(fetch, |fetch, ctx| fetch.delivery_ended(ctx, false, None));
+                    self.with_fetch(fetch, |fetch, ctx| {
+                        // The event of held records ended before.
+                        if fetch.records_available {
+                            fetch.delivery_ended(ctx, false, None);
+                        } else {
+                            fetch.records_deleted();
+                        }
+                    });
                     self.dismiss(call, fetch);
+                }
+                Effect::RecordsReleased(fetch) => {
+                    self.with_fetch(fetch, |fetch, _| fetch.records_deleted());
+                    self.forget_old_fetches();
                 }
                 Effect::Forgotten(fetch) => self.ctx.act(Action::Forgotten(fetch)),
                 Effect::Released(storage_key, bytes) => {
@@ -328,8 +341,9 @@ impl Model {
                 self.forget(key);
                 self.ctx.after_commit(Effect::Reply(call, Ok(Reply::Done)));
             }
-            // Nobody is there to be told, and the bytes that wait count to the quota.
-            Some(fetch) if fetch.stage == Stage::AwaitingWorker => {
+            // Nobody is there to be told, or was told; the bytes that wait count to the quota.
+            Some(fetch) if matches!(fetch.stage, Stage::AwaitingWorker | Stage::Held) => {
+                fetch.hold_records = false;
                 fetch.end_delivery(&mut self.ctx, Effect::Dismissed(call, key));
             }
             Some(_) => self.ctx.reply(call, Err(CallError::StillActive)),

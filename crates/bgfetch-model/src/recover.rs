@@ -34,6 +34,7 @@ impl Model {
             fetch.count(&mut self.ctx);
             self.fetches.insert(fetch.info.key, fetch);
         }
+        self.release_old_records();
         self.forget_old_fetches();
     }
 }
@@ -42,8 +43,10 @@ impl BackgroundFetch {
     /// The running state of what the store has, or is about to have.
     pub(crate) fn from_stored(stored: StoredFetch) -> Self {
         let totals =
-            if stored.records_available { Totals::of(&stored.records) } else { stored.totals };
-        let records = if stored.records_available {
+            if stored.records.is_empty() { stored.totals } else { Totals::of(&stored.records) };
+        let records = if stored.records.is_empty() {
+            Records::gone(totals)
+        } else {
             let budget = Budget::new(stored.download_total, totals.upload_total);
             let list = stored.records.into_iter().map(Record::restored).collect();
             let mut records = Records::new(list, budget);
@@ -52,8 +55,6 @@ impl BackgroundFetch {
                 records.settle();
             }
             records
-        } else {
-            Records::gone(totals)
         };
         Self {
             info: Arc::new(FetchInfo {
@@ -76,6 +77,7 @@ impl BackgroundFetch {
             records,
             stage: Stage::AwaitingCaller,
             delivery_attempts: stored.delivery_attempts,
+            hold_records: false,
             asked_again: false,
             last_update: None,
             pause_reason: None,
@@ -87,8 +89,10 @@ impl BackgroundFetch {
             // An event that was pending is delivered, once there is somebody to deliver it to.
             if self.records_available {
                 self.await_worker(ctx);
-            } else {
+            } else if self.records().is_empty() {
                 self.stage = Stage::Finished;
+            } else {
+                self.stage = Stage::Held;
             }
             return;
         }

@@ -65,9 +65,9 @@ pub struct StoredFetch {
     pub settled_at: Option<UnixTime>,
     /// How many times the settling event was tried without being handled.
     pub delivery_attempts: u32,
-    /// Unset once the settling event has ended: the records are gone then.
+    /// Unset once the settling event has ended: the records are gone then, unless they are held.
     pub records_available: bool,
-    /// The records, in request order; empty once they are no longer available.
+    /// The records, in request order; empty once they are gone.
     pub records: Vec<StoredRecord>,
     /// What the records came to; zero as long as they are there to be added up.
     pub totals: Totals,
@@ -169,6 +169,17 @@ pub enum StoreOp {
     /// The settling event ended: records are no longer available and their bytes are deleted. Only
     /// their [`Totals`] stay.
     EndDelivery(FetchKey),
+    /// The settling event ended, and the records are held: they are no longer available, but stay
+    /// until [`Self::EndDelivery`] for other fetches to adopt.
+    HoldRecords(FetchKey),
+    /// A record takes over the representation of a held one, with its generation, head and bytes. The
+    /// held one has none from then on.
+    Adopt {
+        /// The held record.
+        from: RecordKey,
+        /// A record that has no representation yet.
+        to: RecordKey,
+    },
     /// The fetch was dismissed, aged out or never came to be: nothing of it remains, request bodies
     /// that were stored for it included.
     Forget(FetchKey),
@@ -211,11 +222,13 @@ impl StoreOp {
             Self::BeginUpload(_) | Self::SetAbortAll(_) | Self::SetPaused(..) => Some(Sync::Steps),
             // What it takes back was synced, and would end the upload.
             Self::UndoBeginUpload(_) => Some(Sync::Steps),
-            // Files are deleted next. Were this undone and the deletions not, the fetch would be
-            // back without its bytes and start again.
-            Self::EndDelivery(_) | Self::Forget(_) | Self::RemoveRegistration(_) => {
-                Some(Sync::Steps)
-            }
+            // The end of the event was told. Besides, files are deleted next: were this undone and the
+            // deletions not, the fetch would be back without its bytes and start again.
+            Self::EndDelivery(_)
+            | Self::HoldRecords(_)
+            | Self::Adopt { .. }
+            | Self::Forget(_)
+            | Self::RemoveRegistration(_) => Some(Sync::Steps),
             Self::PutRegistration(_)
             | Self::SetUi(..)
             | Self::OpenGeneration(..)

@@ -156,6 +156,35 @@ impl BackgroundFetchRegistration {
         Ok(reply == Reply::Aborted(true))
     }
 
+    /// Holds the records when the settling event has ended, until they are released: scripts see none
+    /// of them any more, but the next fetch of the same storage key that is made for
+    /// [`Principal::User`](crate::Principal::User) takes over the bodies, heads and validators of
+    /// equal requests, and fetches the rest. To be called by the handler of the event, as nothing of
+    /// the wish outlives the process before the event ended.
+    ///
+    /// Only fetches that were made for the user are held, and only where some record has bytes with
+    /// which another could go on. The bytes count to the site's quota; `Config::max_held` and
+    /// `Config::held_age` bound them, and [`Ui::dismiss`](crate::Ui::dismiss) releases them too.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::RecordsUnavailable`] when the event has ended; [`CallError::NotFound`]; a closed
+    /// engine.
+    pub async fn hold_records(&self) -> Result<()> {
+        let fetch = self.key();
+        self.inbox.call(move |call| Input::HoldRecords { call, fetch, hold: true }).await.map(drop)
+    }
+
+    /// Releases held records, whose bytes are deleted.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::NotFound`]; a closed engine.
+    pub async fn release_records(&self) -> Result<()> {
+        let fetch = self.key();
+        self.inbox.call(move |call| Input::HoldRecords { call, fetch, hold: false }).await.map(drop)
+    }
+
     /// The `match()` method: the first record that matches.
     ///
     /// # Errors

@@ -81,14 +81,18 @@ impl Place {
 
     /// The only stored response body, by its file.
     pub(crate) fn body(&self) -> PathBuf {
+        let mut found = self.bodies();
+        assert_eq!(found.len(), 1, "{found:?}");
+        found.remove(0)
+    }
+
+    /// The files of all bodies in the store.
+    pub(crate) fn bodies(&self) -> Vec<PathBuf> {
         let files = |path: &Path| -> Vec<PathBuf> {
             let entries = std::fs::read_dir(path).unwrap();
             entries.map(|entry| entry.unwrap().path()).collect()
         };
-        let mut found = files(&self.store().join("bodies"));
-        found = found.iter().flat_map(|fetch| files(fetch)).collect();
-        assert_eq!(found.len(), 1, "{found:?}");
-        found.remove(0)
+        files(&self.store().join("bodies")).iter().flat_map(|fetch| files(fetch)).collect()
     }
 }
 

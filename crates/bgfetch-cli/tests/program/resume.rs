@@ -1,6 +1,6 @@
 //! What interrupts `get`, and the same command after it.
 
-use bgfetch_testkit::{MIB, Nginx, NginxConfig, Origin, Resource, Serve as _};
+use bgfetch_testkit::{MIB, Nginx, NginxConfig, Origin, Reply, Resource, Serve as _};
 
 use serde_json::Value;
 
@@ -162,6 +162,55 @@ fn the_same_command_after_success_fetches_and_writes_nothing() {
     Running::spawn(place.get(&urls)).end().success();
     assert_eq!(origin.requests().len(), 6);
     assert_eq!(place.names(), ["x (1).bin", "x.bin"]);
+}
+
+#[test]
+fn a_command_that_failed_in_part_fetches_only_what_is_missing_when_it_is_run_again() {
+    let origin = Origin::start();
+    let (one, two) = (Resource::new(1, MIB), Resource::new(3, MIB));
+    let film = Resource::new(2, MIB).etag("\"film\"");
+    origin.serve("/one", one.clone());
+    origin.serve("/film", film.clone().cut_after(MIB / 2).then(Reply::status(404)));
+    origin.serve("/two", Reply::status(404));
+    let place = Place::new();
+    let urls = ["/one", "/film", "/two"].map(|path| origin.url(path).to_string());
+    assert_eq!(Running::spawn(place.get(&urls)).end().code, Some(1));
+    one.matches_file(place.out("one")).unwrap();
+    assert_eq!(place.names(), ["one"]);
+    let list = place.run(&["list"]);
+    assert!(list.success()[1].contains("failure"), "{list:#?}");
+
+    origin.serve("/film", film.clone());
+    origin.serve("/two", two.clone());
+    let before = origin.requests().len();
+    let ended = Running::spawn(place.get(&urls)).end();
+    ended.success();
+    assert!(ended.events("registered")[0]["downloaded"].as_u64() > Some(MIB));
+    for (resource, name) in [(&one, "one"), (&film, "film"), (&two, "two")] {
+        resource.matches_file(place.out(name)).unwrap();
+    }
+    assert_eq!(place.names(), ["film", "one", "two"], "no second copies");
+    let mut asked: Vec<_> = origin.requests()[before..]
+        .iter()
+        .map(|request| (request.path.clone(), request.range_start()))
+        .collect();
+    asked.sort();
+    assert_eq!(asked, [("/film".into(), Some(MIB / 2)), ("/two".into(), None)]);
+    assert!(place.bodies().is_empty(), "nothing is held of what is saved");
+}
+
+#[test]
+fn what_a_failed_command_left_is_given_up_by_dismiss() {
+    let origin = Origin::start();
+    origin.serve("/one", Resource::new(1, MIB));
+    origin.serve("/gone", Reply::status(404));
+    let place = Place::new();
+    let urls = ["/one", "/gone"].map(|path| origin.url(path).to_string());
+    Running::spawn(place.get(urls.iter().map(String::as_str).chain(["--id", "x"]))).end();
+    assert_eq!(place.bodies().len(), 1);
+    assert_eq!(place.run(&["dismiss", "x"]).success(), ["dismissed x"]);
+    assert!(place.bodies().is_empty());
+    assert!(place.out("one").exists());
 }
 
 #[test]

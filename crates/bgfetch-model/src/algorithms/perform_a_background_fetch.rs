@@ -193,11 +193,16 @@ impl BackgroundFetch {
         }
     }
 
-    /// The event is over: the store deletes the records, and then `effect` follows.
+    /// The event is over: the store deletes the records, or holds them, and then `effect` follows.
     pub(crate) fn end_delivery(&mut self, ctx: &mut Context, effect: Effect) {
         ctx.timers.clear(Timer::Redeliver(self.info.key));
         self.stage = Stage::EndingDelivery;
-        ctx.store(StoreOp::EndDelivery(self.info.key));
+        self.hold_records = self.hold_records && self.has_adoptable_record();
+        ctx.store(if self.hold_records {
+            StoreOp::HoldRecords(self.info.key)
+        } else {
+            StoreOp::EndDelivery(self.info.key)
+        });
         ctx.after_commit(effect);
     }
 
@@ -212,9 +217,12 @@ impl BackgroundFetch {
         handled: bool,
         rejection: Option<Rejection>,
     ) {
-        self.stage = Stage::Finished;
         self.records_available = false;
-        self.records.clear();
+        if self.hold_records {
+            self.stage = Stage::Held;
+        } else {
+            self.records_deleted();
+        }
         let (fetch, update) = (Arc::clone(&self.info), self.update());
         ctx.act(Action::UpdateClients { fetch, update, settled: false });
         self.observe(ctx, What::EventEnded { handled, rejection });

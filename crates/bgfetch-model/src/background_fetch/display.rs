@@ -54,8 +54,11 @@ impl BackgroundFetch {
             uses_bandwidth: self.result.is_none() && pause_reason.is_none(),
             // The spec allows it from the result on; here the worker is told first. Where none is
             // there to be told, the bytes that wait are the user's to give up.
-            dismissible: matches!(self.stage, Stage::AwaitingWorker | Stage::Finished),
-            over: self.stage == Stage::Finished,
+            dismissible: matches!(
+                self.stage,
+                Stage::AwaitingWorker | Stage::Held | Stage::Finished
+            ),
+            over: matches!(self.stage, Stage::Held | Stage::Finished),
             pausable: self.is_pausable(),
             pause_reason,
             downloaded: self.stored_body_bytes_total(),

@@ -316,7 +316,7 @@ impl Model {
         start_paused: bool,
     ) {
         let FetchCall { call, registration, principal, id, options, .. } = *call;
-        let stored = StoredFetch {
+        let mut stored = StoredFetch {
             key,
             registration,
             principal,
@@ -335,13 +335,17 @@ impl Model {
             records: requests.into_iter().map(new_record).collect(),
             totals: Totals::default(),
         };
-        let mut fetch = BackgroundFetch::from_stored(stored.clone());
+        self.ctx.store(StoreOp::InsertFetch(Box::new(stored.clone())));
+        let whole = self.adopt_held_records(&mut stored);
+        let mut fetch = BackgroundFetch::from_stored(stored);
+        for index in whole {
+            fetch.change(index, |record| record.whole = true);
+        }
         // What was set aside for the call is the fetch's from now on.
         let set_aside = fetch.info.download_total.saturating_add(fetch.info.upload_total);
         fetch.account(&mut self.ctx).release(set_aside);
         fetch.count(&mut self.ctx);
         self.registering.insert(key, fetch);
-        self.ctx.store(StoreOp::InsertFetch(Box::new(stored)));
         self.ctx.after_commit(Effect::Registered(call, key));
     }
 

@@ -11,6 +11,7 @@ mod fetch_call;
 mod framing;
 #[cfg(test)]
 mod grants_and_totals;
+mod held_records;
 #[cfg(test)]
 mod integrity;
 #[cfg(test)]

@@ -201,6 +201,14 @@ impl BodyStorage for ArenaBodies {
         Ok(body.map_or(0, |body| body.extent.read().length))
     }
 
+    fn adopt(&self, from: BodyKey, to: BodyKey) -> Result<(), StoreError> {
+        let mut bodies = self.bodies.lock();
+        if let Some(body) = bodies.get(&Name::Response(from)).map(Arc::clone) {
+            bodies.insert(Name::Response(to), body);
+        }
+        Ok(())
+    }
+
     fn remove(&self, body: BodyKey) -> Result<(), StoreError> {
         self.bodies.lock().remove(&Name::Response(body));
         Ok(())

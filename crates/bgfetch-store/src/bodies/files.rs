@@ -104,6 +104,10 @@ impl BodyStorage for FileBodies {
         self.folder.length(body)
     }
 
+    fn adopt(&self, from: BodyKey, to: BodyKey) -> Result<(), StoreError> {
+        self.folder.adopt(from, to)
+    }
+
     fn remove(&self, body: BodyKey) -> Result<(), StoreError> {
         self.folder.remove(&self.folder.response(body))
     }

@@ -126,6 +126,28 @@ impl BodyFolder {
         }
     }
 
+    /// See [`BodyStorage::adopt`](super::BodyStorage::adopt).
+    pub(crate) fn adopt(&self, from: BodyKey, to: BodyKey) -> Result<(), StoreError> {
+        let (from, to) = (self.response(from), self.response(to));
+        let adopt = || {
+            if let Some(folder) = to.parent() {
+                create_directories(&*self.files, folder)?;
+            }
+            self.files.link(&from, &to).or_else(|_| {
+                // A file system without links.
+                let from = self.files.open(&from, Open::Existing)?;
+                let to = self.files.open(&to, Open::Create)?;
+                self.files.copy(&from, u64::MAX, &to)
+            })
+        };
+        // A commit that failed may have left the name.
+        self.remove(&to)?;
+        match adopt() {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::io(to, error)),
+            _ => Ok(()),
+        }
+    }
+
     /// Deletes a file or a folder with all it holds; it may be gone already.
     pub(crate) fn remove(&self, path: &Path) -> Result<(), StoreError> {
         let is_folder = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir());

@@ -20,6 +20,10 @@ pub(crate) trait BodyStorage: Bodies {
     /// The length of a body; 0 where there is none.
     fn length(&self, body: BodyKey) -> Result<u64, StoreError>;
 
+    /// Gives a body the further name `to`; it is nobody's to write under the first one from then on.
+    /// Nothing happens where there is no body.
+    fn adopt(&self, from: BodyKey, to: BodyKey) -> Result<(), StoreError>;
+
     /// Deletes a body, if it is there.
     fn remove(&self, body: BodyKey) -> Result<(), StoreError>;
 

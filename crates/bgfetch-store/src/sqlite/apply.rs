@@ -15,12 +15,17 @@ pub(super) enum Removal {
     Fetch(FetchKey),
 }
 
-/// Applies `op` inside the open transaction and adds what may be deleted after it.
-pub(super) fn apply(
-    sql: &Connection,
-    op: &StoreOp,
-    removals: &mut Vec<Removal>,
-) -> Result<(), StoreError> {
+/// What becomes of bytes with the transaction.
+#[derive(Debug, Default)]
+pub(super) struct After {
+    /// Bodies that get the name of another record's before it is committed.
+    pub(super) adoptions: Vec<(BodyKey, BodyKey)>,
+    /// What may be deleted once it is committed.
+    pub(super) removals: Vec<Removal>,
+}
+
+/// Applies `op` inside the open transaction and adds what becomes of bytes with it.
+pub(super) fn apply(sql: &Connection, op: &StoreOp, after: &mut After) -> Result<(), StoreError> {
     match op {
         StoreOp::PutRegistration(RegistrationKey { storage_key, scope }) => {
             sql.prepare_cached(
@@ -29,7 +34,7 @@ pub(super) fn apply(
             .execute(params![storage_key.0, scope.as_str()])?;
         }
         StoreOp::RemoveRegistration(registration) => {
-            remove_registration(sql, registration, removals)?;
+            remove_registration(sql, registration, &mut after.removals)?;
         }
         StoreOp::InsertFetch(fetch) => insert_fetch(sql, fetch)?,
         StoreOp::SetPaused(fetch, paused) => {
@@ -76,7 +81,9 @@ pub(super) fn apply(
                 && previous != Generation::default()
                 && previous != body.generation
             {
-                removals.push(Removal::Body(BodyKey { record: body.record, generation: previous }));
+                after
+                    .removals
+                    .push(Removal::Body(BodyKey { record: body.record, generation: previous }));
             }
         }
         StoreOp::SettleRecord { record, result, stored, uploaded } => {
@@ -107,11 +114,16 @@ pub(super) fn apply(
         StoreOp::EndDelivery(fetch) => {
             end_delivery(sql, *fetch)?;
             sql.prepare_cached("DELETE FROM record WHERE fetch = ?")?.execute([key(*fetch)])?;
-            removals.push(Removal::Fetch(*fetch));
+            after.removals.push(Removal::Fetch(*fetch));
         }
+        StoreOp::HoldRecords(fetch) => {
+            sql.prepare_cached("UPDATE fetch SET records_available = 0 WHERE key = ?")?
+                .execute([key(*fetch)])?;
+        }
+        StoreOp::Adopt { from, to } => adopt(sql, *from, *to, after)?,
         StoreOp::Forget(fetch) => {
             sql.prepare_cached("DELETE FROM fetch WHERE key = ?")?.execute([key(*fetch)])?;
-            removals.push(Removal::Fetch(*fetch));
+            after.removals.push(Removal::Fetch(*fetch));
         }
     }
     Ok(())
@@ -138,6 +150,37 @@ fn remove_registration(
     }
     sql.prepare_cached("DELETE FROM registration WHERE storage_key = ? AND scope = ?")?
         .execute(params![storage_key.0, scope.as_str()])?;
+    Ok(())
+}
+
+/// Moves what a record has of its representation to another record.
+fn adopt(
+    sql: &Connection,
+    from: RecordKey,
+    to: RecordKey,
+    after: &mut After,
+) -> Result<(), StoreError> {
+    let record = |record: RecordKey| (key(record.fetch), record.index.0);
+    let ((from_fetch, from_position), (fetch, position)) = (record(from), record(to));
+    let generation: Option<u32> = sql
+        .prepare_cached(
+            "UPDATE record SET generation = held.generation, response = held.response, \
+             stored = held.stored, synced = held.synced FROM record AS held \
+             WHERE held.fetch = ? AND held.position = ? \
+             AND record.fetch = ? AND record.position = ? RETURNING generation",
+        )?
+        .query_row(params![from_fetch, from_position, fetch, position], |row| row.get(0))
+        .optional()?;
+    sql.prepare_cached(
+        "UPDATE record SET generation = 0, response = NULL, stored = 0, synced = 0 \
+         WHERE fetch = ? AND position = ?",
+    )?
+    .execute(params![from_fetch, from_position])?;
+    if let Some(generation) = generation.map(Generation) {
+        let from = BodyKey { record: from, generation };
+        after.adoptions.push((from, BodyKey { record: to, generation }));
+        after.removals.push(Removal::Body(from));
+    }
     Ok(())
 }
 

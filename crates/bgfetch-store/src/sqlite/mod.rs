@@ -17,7 +17,7 @@ use bgfetch_model::store_op::{Snapshot, Sync, Transaction};
 use crossbeam_channel::Receiver;
 use rusqlite::{Connection, params};
 
-use self::apply::{Removal, apply, key};
+use self::apply::{After, Removal, apply, key};
 use self::open::set_synchronous;
 use self::schema::DATABASE;
 use self::values::unsigned;
@@ -240,21 +240,22 @@ impl SqliteStore {
         wanted: &Wanted,
     ) -> Result<(), StoreError> {
         set_synchronous(&self.connection, wanted.log)?;
-        let mut removals = Vec::new();
+        let mut after = After::default();
         let transaction = self.connection.transaction()?;
         for op in batch.iter().flat_map(|transaction| &transaction.ops) {
-            apply(&transaction, op, &mut removals)?;
+            apply(&transaction, op, &mut after)?;
         }
         for (body, length) in synced.iter().flatten() {
             set_watermark(&transaction, *body, *length)?;
         }
+        adopt_bodies(&*self.bodies, &after.adoptions, self.durability)?;
         sync_bodies(&transaction, &*self.bodies, wanted)?;
         if self.durability == Durability::Power {
-            sync_exports(&*self.bodies, &removals);
+            sync_exports(&*self.bodies, &after.removals);
         }
         transaction.commit()?;
         self.committed(wanted.log);
-        for removal in removals {
+        for removal in after.removals {
             remove(&*self.bodies, removal);
         }
         Ok(())
@@ -409,6 +410,23 @@ fn sync_bodies(
     for fetch in requests {
         sql.prepare_cached("UPDATE fetch SET requests_synced = 1 WHERE key = ?")?
             .execute([key(fetch)])?;
+    }
+    Ok(())
+}
+
+/// Gives bodies the names of the records that adopt them, which must be on disk before the commit that
+/// leads to the deletion of the old ones.
+fn adopt_bodies(
+    bodies: &dyn BodyStorage,
+    adoptions: &[(BodyKey, BodyKey)],
+    durability: Durability,
+) -> Result<(), StoreError> {
+    for (from, to) in adoptions {
+        bodies.adopt(*from, *to)?;
+    }
+    if durability == Durability::Power {
+        let adopted: Vec<_> = adoptions.iter().map(|(_, to)| *to).collect();
+        bodies.sync(&adopted, &[])?;
     }
     Ok(())
 }

@@ -118,7 +118,8 @@ fn recover_fetch(
             update_record(sql, key, record, synced.min(length))?;
         }
     }
-    if lost_success {
+    // Held records have no event to be fired again.
+    if lost_success && fetch.records_available {
         fetch.result = None;
         fetch.settled_at = None;
         fetch.delivery_attempts = 0;

@@ -139,6 +139,52 @@ fn the_end_of_a_delivery_leaves_the_fetch_without_records_and_forgetting_leaves_
 }
 
 #[test]
+fn held_records_stay_until_their_delivery_ends_and_what_is_adopted_moves() {
+    let ops = insert(4, 2).into_iter().chain([
+        StoreOp::OpenGeneration(body(4, 0, 1), head(200)),
+        StoreOp::OpenGeneration(body(4, 1, 1), head(200)),
+        settle_record(record(4, 0), 0),
+        fail_record(record(4, 1), 0),
+        settle(4, Ok(())),
+        StoreOp::HoldRecords(FetchKey(4)),
+        StoreOp::InsertFetch(Box::new(new_fetch(9, 0, 3))),
+        StoreOp::Adopt { from: record(4, 0), to: record(9, 2) },
+        // One that is gone.
+        StoreOp::Adopt { from: record(5, 0), to: record(9, 1) },
+    ]);
+    let fetches = check(ops);
+    assert!(!fetches[0].records_available);
+    assert_eq!((fetches[0].records.len(), fetches[0].records[0].generation.0), (2, 0));
+    assert_eq!(fetches[1].records[2].generation.0, 1);
+    assert_eq!(fetches[1].records[1], new_record(1));
+}
+
+#[test]
+fn an_adopted_body_moves_with_its_record_and_survives_the_end_of_its_old_one() {
+    let ephemeral = SqliteStore::ephemeral().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    for mut store in [ephemeral, open(directory.path())] {
+        let open = [StoreOp::OpenGeneration(body(0, 0, 1), head(200))];
+        commit(&mut store, insert(0, 1).into_iter().chain(open));
+        let bodies = store.bodies();
+        write(&*bodies, body(0, 0, 1), 0, b"film");
+        let ended = [fail_record(record(0, 0), 4), settle(0, Ok(()))];
+        commit_synced(&mut store, 0, ended);
+        commit(&mut store, [StoreOp::HoldRecords(FetchKey(0))]);
+        let adopted = StoreOp::Adopt { from: record(0, 0), to: record(1, 1) };
+        let inserted = StoreOp::InsertFetch(Box::new(new_fetch(1, 0, 2)));
+        commit(&mut store, [inserted, adopted, StoreOp::EndDelivery(FetchKey(0))]);
+        assert_eq!(read(&*bodies, body(1, 1, 1)), b"film");
+        write(&*bodies, body(1, 1, 1), 4, b" two");
+        assert_eq!(read(&*bodies, body(1, 1, 1)), b"film two");
+    }
+    assert_eq!(body_files(directory.path()), ["1", "1/1.1"]);
+    // After a reboot what was synced before the adoption is known still.
+    let snapshot = open_after_boot(directory.path(), "boot-2").load().unwrap();
+    assert_eq!(snapshot.fetches[1].records[1].stored, 4);
+}
+
+#[test]
 fn keys_are_never_given_out_again() {
     let directory = tempfile::tempdir().unwrap();
     let mut store = open(directory.path());

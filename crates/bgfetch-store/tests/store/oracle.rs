@@ -149,6 +149,18 @@ impl Oracle {
                 fetch.records_available = false;
                 fetch.records.clear();
             }),
+            StoreOp::HoldRecords(key) => {
+                self.with(*key, |fetch| fetch.records_available = false);
+            }
+            StoreOp::Adopt { from, to } => {
+                let Some(held) = self.record(*from) else { return };
+                let taken = held.clone();
+                (held.generation, held.response, held.stored) = (Generation(0), None, 0);
+                if let Some(record) = self.record(*to) {
+                    (record.generation, record.response) = (taken.generation, taken.response);
+                    record.stored = taken.stored;
+                }
+            }
             StoreOp::BeginUpload(key) => {
                 if let Some(record) = self.record(*key) {
                     record.upload_begun = true;

@@ -11,7 +11,7 @@ use bgfetch::{
     NotHandledReason, Principal, RecordError, Redelivery, RegistrationKey, UiUpdate, UnixTime,
     UpdateUiError, What,
 };
-use bgfetch_testkit::{MIB, Origin, Resource};
+use bgfetch_testkit::{MIB, Origin, Reply, Resource, Serve};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
@@ -279,6 +279,56 @@ async fn records_are_readable_until_the_event_ended_and_open_readers_keep_their_
     assert!(matches!(late, Err(RecordError::Aborted)), "{late:?}");
     assert!(agent.body_files().is_empty(), "looking leaves nothing behind");
     assert!(response.body.bytes().await.unwrap() == film.bytes());
+}
+
+#[tokio::test]
+async fn held_records_are_adopted_by_the_next_fetch_of_the_user() {
+    let (origin, agent) = (Origin::start(), Agent::start());
+    let (film, song) = (Resource::new(1, MIB), Resource::new(2, MIB).etag("\"song\""));
+    origin.serve("/film", film.clone());
+    origin.serve("/song", song.clone().cut_after(1000).then(Reply::status(404)));
+    let reads = agent.clone();
+    let hold = Behaviour::run(move |event| {
+        let agent = reads.clone();
+        async move {
+            let fetch = agent.fetch(event.fetch()).await.unwrap();
+            if fetch.result() != Some(Ok(())) {
+                fetch.hold_records().await.unwrap();
+            }
+            Ok(())
+        }
+    });
+    let urls = ["/film", "/song"].map(|path| origin.url(path));
+    let engine = agent.open(ScriptedHost::new([hold.clone()]));
+    let mut observer = engine.observe().await.unwrap();
+    let manager = agent.manager(&engine).await;
+    let first = manager.fetch("all", urls.clone(), FetchOptions::default()).await.unwrap();
+    until(&mut observer, |what| matches!(what, What::EventEnded { .. })).await;
+    let refused = first.match_all(None, MatchOptions::default()).await.unwrap_err();
+    assert_eq!(refused.dom_exception(), DomException::InvalidStateError);
+    agent.close(engine).await;
+
+    origin.serve("/song", song.clone());
+    let (before, gate) = (origin.requests().len(), watch::Sender::new(None));
+    let (reads, read) = (agent.clone(), gate.clone());
+    let host = ScriptedHost::new([Behaviour::run(move |event| {
+        let (agent, read) = (reads.clone(), read.clone());
+        async move {
+            read.send_replace(agent.read(event.fetch()).await);
+            Ok(())
+        }
+    })]);
+    let engine = agent.open(host);
+    let manager = agent.manager(&engine).await;
+    let second = manager.fetch("all", urls, FetchOptions::default()).await.unwrap();
+    assert_eq!(second.settled().await.unwrap(), Ok(()));
+    let mut bodies = gate.subscribe();
+    let bodies = bodies.wait_for(Option::is_some).await.unwrap().clone().unwrap();
+    assert!(bodies == [film.bytes(), song.bytes()]);
+    let asked = &origin.requests()[before..];
+    assert_eq!(asked.len(), 1, "the film was whole");
+    assert_eq!(asked[0].range_start(), Some(1000));
+    engine.shutdown().await.unwrap();
 }
 
 fn title(title: &str) -> UiUpdate {

@@ -13,7 +13,7 @@ use bgfetch::{
     What, WorkerHost,
 };
 use bgfetch_store::recording::Recorder;
-use bgfetch_testkit::{Gate, KIB, Origin, Resource, Serve};
+use bgfetch_testkit::{Gate, KIB, Origin, Reply, Resource, Serve};
 use tempfile::TempDir;
 
 use crate::common::{Agent, records_of, stored, until};
@@ -271,6 +271,47 @@ async fn files_of_a_worker_that_did_not_ask_are_left_when_the_store_deletes_its_
     for how in [Handover::Link, Handover::Copy] {
         hand_over(Lab::new(), how, false).await;
     }
+}
+
+#[tokio::test]
+async fn held_bytes_are_left_before_while_and_after_another_fetch_adopts_them() {
+    let (lab, origin) = (Lab::new(), Origin::start());
+    let [film, _] = resources();
+    origin.serve("/film", film.clone());
+    origin.serve("/art", Reply::status(404));
+    let holder = lab.clone();
+    let host = ScriptedHost::new([Behaviour::run(move |event| {
+        let lab = holder.clone();
+        async move {
+            lab.agent.fetch(event.fetch()).await.unwrap().hold_records().await.unwrap();
+            Ok(())
+        }
+    })]);
+    let engine = lab.open(host);
+    let mut observer = engine.observe().await.unwrap();
+    let manager = lab.agent.manager(&engine).await;
+    let urls = ["/film", "/art"].map(|path| origin.url(path));
+    for _ in 0..2 {
+        let fetch = manager.fetch("two", urls.clone(), FetchOptions::default()).await.unwrap();
+        assert!(fetch.settled().await.unwrap().is_err());
+        until(&mut observer, delivered).await;
+        let film = film.bytes();
+        lab.tell("held, by one fetch", move |left| {
+            let holds = |fetch: &StoredFetch| {
+                let Some(record) = fetch.records.first() else { return false };
+                let key = RecordKey { fetch: fetch.key, index: RecordIndex(0) };
+                let body = BodyKey { record: key, generation: record.generation };
+                let mut stored = vec![0; film.len()];
+                let body = left.bodies.open_reader(body).unwrap();
+                let read = body.read_at(0, &mut stored).unwrap();
+                read == film.len() && stored == film
+            };
+            left.fetches.iter().filter(|fetch| holds(fetch)).count() == 1
+        });
+    }
+    assert_eq!(origin.requests_to("/film").len(), 1);
+    lab.agent.close(engine).await;
+    lab.check();
 }
 
 /// A fetch of one film that stops at 100 000 bytes.

@@ -75,6 +75,10 @@ impl World {
         self.call(|call| Input::Register { call, registration, active_worker })
     }
 
+    pub(crate) fn hold_records(&mut self, fetch: FetchKey, hold: bool) -> CallId {
+        self.call(|call| Input::HoldRecords { call, fetch, hold })
+    }
+
     pub(crate) fn deliver_pending(&mut self, registration: RegistrationKey) -> CallId {
         self.call(|call| Input::DeliverPending { call, registration })
     }

@@ -107,11 +107,30 @@ impl Store {
             }
             StoreOp::EndDelivery(key) => {
                 let fetch = self.fetch(key);
-                assert!(fetch.result.is_some() && fetch.records_available);
+                assert!(fetch.result.is_some() && !fetch.records.is_empty());
                 fetch.records_available = false;
                 fetch.totals = Totals::of(&fetch.records);
                 fetch.records.clear();
                 self.files.retain(|body, _| body.record.fetch != key);
+            }
+            StoreOp::HoldRecords(key) => {
+                let fetch = self.fetch(key);
+                assert!(fetch.result.is_some() && fetch.records_available);
+                fetch.records_available = false;
+            }
+            StoreOp::Adopt { from, to } => {
+                assert!(!self.fetch(from.fetch).records_available, "{from} is not held");
+                let length = self.length(from);
+                let held = self.record(from);
+                let generation = std::mem::take(&mut held.generation);
+                let response = held.response.take();
+                held.stored = 0;
+                let record = self.record(to);
+                assert_eq!((record.generation, record.stored), (Generation::default(), 0));
+                (record.generation, record.response) = (generation, response);
+                record.stored = length;
+                let file = self.files.remove(&BodyKey { record: from, generation });
+                self.files.insert(BodyKey { record: to, generation }, file.unwrap_or_default());
             }
             StoreOp::Forget(key) => {
                 // Or it never came to be.

@@ -1,0 +1,175 @@
+//! Records that outlive their event, and the fetches that adopt them.
+//!
+//! The spec lets go of the records when the event ended. What a user downloads may have failed for
+//! one file of many, or half way; an embedder that acts for the user can hold the records then, until
+//! it releases them. The next fetch of an equal request takes over what is there, and fetches the
+//! rest. Pages neither give nor get: a body answers one page's request under that page's policies.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::mem;
+
+use crate::action::Reply;
+use crate::background_fetch::{BackgroundFetch, Stage};
+use crate::context::{Context, Effect};
+use crate::error::CallError;
+use crate::ids::{CallId, FetchKey, RecordIndex, RecordKey, RegistrationKey, StorageKey};
+use crate::model::Model;
+use crate::policy::Principal;
+use crate::record::Record;
+use crate::response::RecordResult;
+use crate::store_op::{StoreOp, StoredFetch, StoredRecord};
+
+impl Model {
+    /// The records are to stay when the event has ended, or need not stay any longer.
+    pub(crate) fn hold_records(&mut self, call: CallId, key: FetchKey, hold: bool) {
+        let Some(fetch) = self.fetches.get_mut(&key) else {
+            return self.ctx.reply(call, Err(CallError::NotFound));
+        };
+        match fetch.stage {
+            Stage::Held if !hold => {
+                fetch.release_records(&mut self.ctx);
+                self.ctx.after_commit(Effect::Reply(call, Ok(Reply::Done)));
+            }
+            Stage::Held => self.ctx.reply(call, Ok(Reply::Done)),
+            Stage::EndingDelivery | Stage::Finished if hold => {
+                self.ctx.reply(call, Err(CallError::RecordsUnavailable));
+            }
+            _ => {
+                fetch.hold_records = hold;
+                self.ctx.reply(call, Ok(Reply::Done));
+            }
+        }
+    }
+
+    /// Held records take space: not all of them are kept, and none for ever.
+    pub(crate) fn release_old_records(&mut self) {
+        let (now, config) = (self.ctx.now.wall, &self.ctx.config);
+        let mut kept: BTreeMap<&RegistrationKey, usize> = BTreeMap::new();
+        let mut old = Vec::new();
+        for fetch in self.fetches.values().rev().filter(|fetch| fetch.stage == Stage::Held) {
+            let count = kept.entry(&fetch.info.registration).or_default();
+            *count += 1;
+            let age = now.since(fetch.settled_at.unwrap_or(now));
+            if *count > config.max_held || age > config.held_age {
+                old.push(fetch.info.key);
+            }
+        }
+        for key in old {
+            if let Some(fetch) = self.fetches.get_mut(&key) {
+                fetch.release_records(&mut self.ctx);
+            }
+        }
+    }
+
+    /// Lets the records of a new fetch take over what held records of equal requests have. Returns
+    /// those that have every byte.
+    pub(crate) fn adopt_held_records(&mut self, fetch: &mut StoredFetch) -> Vec<RecordIndex> {
+        let mut whole = Vec::new();
+        if *fetch.principal != Principal::User {
+            return whole;
+        }
+        let mut held = self.adoptable_records(&fetch.registration.storage_key);
+        let mut givers = BTreeSet::new();
+        let mut room = match fetch.download_total {
+            0 => u64::MAX,
+            total => total,
+        };
+        for (index, record) in (0..).map(RecordIndex).zip(&mut fetch.records) {
+            let Some(candidates) = held.get_mut(record.request.url.as_str()) else {
+                continue;
+            };
+            let fits = |from: &RecordKey| {
+                let giver = self.fetches.get(&from.fetch);
+                giver
+                    .and_then(|giver| giver.record(from.index))
+                    .is_some_and(|held| held.request == record.request && held.data.stored <= room)
+            };
+            // The newest fetch's comes last.
+            let Some(found) = candidates.iter().rposition(fits) else {
+                continue;
+            };
+            let from = candidates.remove(found);
+            let Some(giver) = self.fetches.get_mut(&from.fetch) else {
+                continue;
+            };
+            if giver.give_away(&mut self.ctx, from.index, record) {
+                whole.push(index);
+            }
+            room -= record.stored;
+            givers.insert(from.fetch);
+            let to = RecordKey { fetch: fetch.key, index };
+            self.ctx.store(StoreOp::Adopt { from, to });
+        }
+        for giver in givers {
+            if let Some(giver) = self.fetches.get_mut(&giver)
+                && !giver.has_adoptable_record()
+            {
+                giver.release_records(&mut self.ctx);
+            }
+        }
+        whole
+    }
+
+    /// What can be adopted in fetches of a storage key, by URL.
+    fn adoptable_records(&self, storage_key: &StorageKey) -> BTreeMap<String, Vec<RecordKey>> {
+        let mut records: BTreeMap<String, Vec<RecordKey>> = BTreeMap::new();
+        let of_key = |fetch: &&BackgroundFetch| {
+            fetch.stage == Stage::Held && fetch.info.registration.storage_key == *storage_key
+        };
+        for fetch in self.fetches.values().filter(of_key) {
+            for (index, record) in fetch.indices().zip(fetch.records()) {
+                if fetch.is_adoptable(record) {
+                    let url = String::from(record.request.url.as_str());
+                    records.entry(url).or_default().push(fetch.record_key(index));
+                }
+            }
+        }
+        records
+    }
+}
+
+impl BackgroundFetch {
+    /// Whether another fetch could go on with this record: it has every byte, or bytes to which a
+    /// validator belongs.
+    fn is_adoptable(&self, record: &Record) -> bool {
+        let succeeded = record.data.result == Some(RecordResult::Success);
+        let is_ok = record.data.response.as_deref().is_some_and(|head| head.is_ok());
+        // Bytes that do not have the integrity that is asked for would fail again.
+        let may_go_on = record.request.integrity.is_empty() && record.resume().is_some();
+        *self.info.principal == Principal::User
+            && record.request.is_get()
+            && is_ok
+            && (succeeded || may_go_on)
+    }
+
+    pub(crate) fn has_adoptable_record(&self) -> bool {
+        self.records().iter().any(|record| self.is_adoptable(record))
+    }
+
+    /// Moves what a record has to another fetch's record. Returns whether that is every byte.
+    fn give_away(&mut self, ctx: &mut Context, index: RecordIndex, to: &mut StoredRecord) -> bool {
+        let whole = self.change(index, |record| {
+            let data = &mut record.data;
+            to.generation = mem::take(&mut data.generation);
+            to.response = data.response.take();
+            to.stored = mem::take(&mut data.stored);
+            data.result == Some(RecordResult::Success)
+        });
+        self.count(ctx);
+        whole.unwrap_or_default()
+    }
+
+    /// Held records are not needed any more.
+    pub(crate) fn release_records(&mut self, ctx: &mut Context) {
+        self.hold_records = false;
+        self.end_delivery(ctx, Effect::RecordsReleased(self.info.key));
+    }
+
+    /// The store has deleted the records.
+    pub(crate) fn records_deleted(&mut self) {
+        self.stage = Stage::Finished;
+        self.records.clear();
+    }
+}

@@ -1,0 +1,221 @@
+//! Records that are held after their event, and the fetches that adopt them.
+
+use std::time::Duration;
+
+use bgfetch_model::action::Reply;
+use bgfetch_model::background_fetch_manager::fetch::FetchOptions;
+use bgfetch_model::config::Config;
+use bgfetch_model::error::CallError;
+use bgfetch_model::ids::FetchKey;
+use bgfetch_model::policy::{PolicySnapshot, Principal};
+use bgfetch_model::response::{FailureReason, RecordResult};
+
+use crate::world::origin::{Plan, Resource};
+use crate::world::{Hold, World, get, registration, with_integrity};
+
+/// A fetch of a film that ends well, a song that is cut for good after 40 bytes and a page that is
+/// not there. Its worker wants the records to be held.
+fn failed(world: &mut World) -> FetchKey {
+    let film = world.serve_planned("/film", []);
+    let song = world.serve_planned("/song", [Plan::Cut(40), Plan::Permanent]);
+    let gone = world.serve_planned("/gone", [Plan::Status(404, None)]);
+    world.hold(Hold::Events);
+    let fetch = world.fetch([film, song, gone]);
+    world.run();
+    let held = world.hold_records(fetch, true);
+    assert_eq!(world.reply(held), Some(Ok(Reply::Done)));
+    world.let_go(Hold::Events);
+    world.run();
+    assert!(matches!(world.result(fetch), Some(Err(_))));
+    fetch
+}
+
+/// Calls `fetch()` for the same requests once more.
+fn again(world: &mut World) -> FetchKey {
+    let fetch = world.fetch([get("/film"), get("/song"), get("/gone")]);
+    world.run();
+    fetch
+}
+
+#[test]
+fn what_is_held_is_adopted_and_only_the_rest_is_fetched() {
+    for crash in [false, true] {
+        let mut world = World::new();
+        let first = failed(&mut world);
+        if crash {
+            world.crash(0, |length| length);
+            world.run();
+        }
+        let held = world.bgfetch(first);
+        assert!(!held.records_available(), "not for scripts");
+        assert_eq!(held.match_all(None, Default::default()), Err(CallError::RecordsUnavailable));
+        assert!(held.display().over && held.display().dismissible);
+        assert_eq!(held.stored_body_bytes_total(), 140);
+
+        let second = again(&mut world);
+        assert_eq!(world.result(second), Some(Ok(())));
+        assert_eq!(world.seen("/film").len(), 1, "it was whole");
+        assert_eq!(world.starts("/song"), [0, 40, 40], "it goes on");
+        assert_eq!(world.starts("/gone"), [0, 0]);
+        // Nothing of the first is left to adopt, and the second was not held.
+        assert!(world.bgfetch(first).records().is_empty());
+        assert!(world.bgfetch(second).records().is_empty());
+        assert!(world.store.files.is_empty());
+    }
+}
+
+#[test]
+fn pages_never_adopt_and_nobody_adopts_from_a_page() {
+    let page = || Principal::Page(PolicySnapshot::of(&registration().scope));
+    for (first, second) in [(Principal::User, page()), (page(), Principal::User), (page(), page())]
+    {
+        let mut world = World::new();
+        world.principal = first;
+        failed(&mut world);
+        world.principal = second;
+        let again = again(&mut world);
+        assert_eq!(world.result(again), Some(Ok(())));
+        assert_eq!(world.seen("/film").len(), 2);
+        assert_eq!(world.starts("/song"), [0, 40, 0]);
+    }
+}
+
+#[test]
+fn only_an_equal_request_of_the_same_storage_key_adopts() {
+    let mut world = World::new();
+    failed(&mut world);
+    let mut other = get("/film");
+    other.headers.append("Accept", "text/plain");
+    world.fetch([other]);
+    world.run();
+    assert_eq!(world.seen("/film").len(), 2);
+
+    let mut elsewhere = registration();
+    elsewhere.storage_key.0.push('2');
+    world.register(elsewhere.clone(), true);
+    world.run();
+    world.call_fetch_of(elsewhere, "id", vec![get("/film")], FetchOptions::default());
+    world.run();
+    assert_eq!(world.seen("/film").len(), 3);
+
+    // Another registration of the storage key is the same user.
+    let mut folder = registration();
+    folder.scope = "https://a.test/folder/".parse().unwrap();
+    world.register(folder.clone(), true);
+    world.run();
+    world.call_fetch_of(folder, "id", vec![get("/film")], FetchOptions::default());
+    world.run();
+    assert_eq!(world.seen("/film").len(), 3);
+}
+
+#[test]
+fn a_crash_in_an_adoption_leaves_the_bytes_with_one_of_both() {
+    for kept in [0, 1] {
+        let mut world = World::new();
+        let first = failed(&mut world);
+        world.hold(Hold::Commits);
+        world.call_fetch("id", vec![get("/film"), get("/song"), get("/gone")], Default::default());
+        world.run_now();
+        world.let_go(Hold::Commits);
+        world.crash(kept, |length| length);
+        world.run();
+        if kept == 0 {
+            assert_eq!(world.bgfetch(first).records().len(), 3);
+            again(&mut world);
+        }
+        let results: Vec<_> = world.model.fetches().map(|fetch| fetch.result()).collect();
+        assert_eq!(results[1], Some(Ok(())));
+        assert_eq!(world.seen("/film").len(), 1);
+        assert!(world.store.files.is_empty());
+    }
+}
+
+#[test]
+fn bytes_without_a_validator_or_with_the_wrong_integrity_are_not_adopted() {
+    let mut world = World::new();
+    let plans = [Plan::Cut(40), Plan::Permanent].into();
+    let untagged = Resource { etag: false, plans, ..Resource::default() };
+    let untagged = world.serve("/untagged", untagged);
+    let forged = with_integrity(world.serve_planned("/forged", []), 7, 100);
+    world.hold(Hold::Events);
+    let fetch = world.fetch([untagged.clone(), forged.clone()]);
+    world.run();
+    world.hold_records(fetch, true);
+    world.let_go(Hold::Events);
+    world.run();
+    assert!(world.bgfetch(fetch).records().is_empty(), "nothing is worth being held");
+    world.fetch([untagged, forged]);
+    world.run();
+    assert_eq!(world.starts("/untagged"), [0, 0, 0]);
+    assert_eq!(world.starts("/forged"), [0, 0]);
+}
+
+#[test]
+fn held_bytes_count_to_the_quota_until_they_are_released_or_dismissed() {
+    let promising = |total| FetchOptions { download_total: total, ..FetchOptions::default() };
+    for dismisses in [false, true] {
+        let mut world = World::new();
+        world.set_quota(250);
+        let fetch = failed(&mut world);
+        let full = world.call_fetch("full", vec![get("/other")], promising(111));
+        world.run_now();
+        assert_eq!(world.reply(full), Some(Err(CallError::QuotaExceeded)));
+        let released =
+            if dismisses { world.dismiss(fetch) } else { world.hold_records(fetch, false) };
+        assert_eq!(world.reply(released), None, "the store comes first");
+        world.run();
+        assert_eq!(world.reply(released), Some(Ok(Reply::Done)));
+        assert_eq!(world.model.fetch(fetch).is_none(), dismisses);
+        assert!(world.store.files.is_empty());
+        let fits = world.call_fetch("fits", vec![get("/other")], promising(250));
+        world.run_now();
+        assert!(matches!(world.reply(fits), Some(Ok(Reply::Fetch(_)))));
+    }
+}
+
+#[test]
+fn an_adoption_takes_no_further_quota_and_no_more_than_was_promised() {
+    let mut world = World::new();
+    world.set_quota(310);
+    failed(&mut world);
+    let second = again(&mut world);
+    assert_eq!(world.result(second), Some(Ok(())));
+
+    let mut world = World::new();
+    failed(&mut world);
+    let second = world.fetch_total([get("/film"), get("/song")], 120);
+    world.run();
+    assert_eq!(world.seen("/film").len(), 1);
+    assert_eq!(world.starts("/song"), [0, 40, 0], "it would not have fitted");
+    assert_eq!(world.result(second), Some(Err(FailureReason::DownloadTotalExceeded)));
+    let film = RecordResult::Success;
+    assert_eq!(world.record_result(second, 0), Some(film));
+}
+
+#[test]
+fn held_records_are_bounded_in_number_and_age() {
+    let config = Config { max_held: 2, held_age: Duration::from_secs(3600), ..Config::default() };
+    let mut world = World::with(config);
+    let mut fetches = Vec::new();
+    for number in 0..4 {
+        let path = format!("/{number}");
+        let song = world.serve_planned(&path, [Plan::Cut(40), Plan::Permanent]);
+        world.hold(Hold::Events);
+        let fetch = world.fetch([song]);
+        world.run();
+        world.hold_records(fetch, true);
+        world.let_go(Hold::Events);
+        world.run();
+        fetches.push(fetch);
+    }
+    let held = |world: &World| -> Vec<_> {
+        let holds = |fetch: &FetchKey| !world.bgfetch(*fetch).records().is_empty();
+        fetches.iter().copied().filter(holds).collect()
+    };
+    assert_eq!(held(&world), fetches[2..]);
+    world.pass(Duration::from_secs(3601));
+    world.crash(0, |length| length);
+    world.run();
+    assert_eq!(held(&world), []);
+    assert!(world.store.files.is_empty());
+}
