@@ -43,10 +43,9 @@ fn of_cause(error: &(dyn Error + 'static)) -> Option<String> {
 }
 
 fn of_hyper(error: &::hyper::Error) -> Option<&'static str> {
-    if error.is_parse_too_large() {
-        Some("the head of the response is too large")
-    } else if error.is_parse() {
-        Some("the head of the response is not valid HTTP")
+    if error.is_parse() {
+        // Only hyper's servers can tell the two apart.
+        Some("the head of the response is too large or not valid HTTP")
     } else if error.is_incomplete_message() {
         Some("the connection was closed before the response was complete")
     } else if error.is_canceled() || error.is_closed() {
