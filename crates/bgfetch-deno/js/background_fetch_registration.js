@@ -56,9 +56,13 @@ class BackgroundFetchRegistration extends EventTarget {
     return typeof object === "object" && object !== null && #key in object;
   }
 
+  /** Whether its records are available, as scripts see it. */
+  static areRecordsAvailable(registration) {
+    return registration.#attributes.recordsAvailable;
+  }
+
   static update(registration) {
     registration.#attributes = attributesOf(registration.#key);
-    return registration.#attributes;
   }
 
   get id() {
@@ -117,7 +121,8 @@ class BackgroundFetchRegistration extends EventTarget {
   }
 }
 
-const { is: isRegistration, update } = BackgroundFetchRegistration;
+const { areRecordsAvailable, is: isRegistration, update } = BackgroundFetchRegistration;
+delete BackgroundFetchRegistration.areRecordsAvailable;
 delete BackgroundFetchRegistration.is;
 delete BackgroundFetchRegistration.update;
 
@@ -167,7 +172,7 @@ function registrationOf(key) {
 }
 
 function keep(key, registration) {
-  if (registration.recordsAvailable) {
+  if (areRecordsAvailable(registration)) {
     instances.set(key, { deref: () => registration });
   } else {
     instances.set(key, new SafeWeakRef(registration));
@@ -185,9 +190,9 @@ async function applyUpdates() {
     if (changed === null) return;
     const registration = instances.get(changed.key)?.deref();
     if (registration === undefined) continue;
-    const wereAvailable = registration.recordsAvailable;
-    const { recordsAvailable } = update(registration);
-    if (wereAvailable && !recordsAvailable) keep(changed.key, registration);
+    const wereAvailable = areRecordsAvailable(registration);
+    update(registration);
+    if (wereAvailable && !areRecordsAvailable(registration)) keep(changed.key, registration);
     if (changed.progress) fire(registration, new Event("progress"));
   }
 }

@@ -3,21 +3,21 @@
 "use strict";
 
 const { core } = __bootstrap;
-const { op_eval_context } = core.ops;
+const { op_bgfetch_parse_url, op_eval_context } = core.ops;
 const {
-  apply,
   awaitable,
   define,
+  exec,
   getterOf,
   hasOwn,
   map,
   SafeWeakSet,
+  String,
   toWellFormed,
   TypeError,
   uncurryThis,
 } = core.loadExtScript("ext:bgfetch_deno/primordials.js");
 const webidl = core.loadExtScript("ext:deno_webidl/00_webidl.js");
-const { URL } = core.loadExtScript("ext:deno_web/00_url.js");
 const { DOMException, QuotaExceededError } = core.loadExtScript("ext:deno_web/01_dom_exception.js");
 const event = core.loadExtScript("ext:deno_web/02_event.js");
 const abortSignal = core.loadExtScript("ext:deno_web/03_abort_signal.js");
@@ -34,9 +34,8 @@ const { Response } = response;
 
 const isPrototypeOf = uncurryThis(Object.prototype.isPrototypeOf);
 const SyntaxErrorPrototype = SyntaxError.prototype;
-const parseUrlOf = URL.parse;
-const hrefOf = getterOf(URL.prototype, "href");
-const originOf = getterOf(URL.prototype, "origin");
+/** The scheme and the host of a serialized URL that has a host. */
+const ORIGIN = /^([a-z][a-z0-9+.-]*:\/\/)(?:[^/?#@]*@)?([^/?#]*)/;
 const headersOfRequest = getterOf(Request.prototype, "headers");
 const headersOfResponse = getterOf(Response.prototype, "headers");
 
@@ -59,10 +58,35 @@ function asyncOp(stub) {
   return (a, b, c, d, e) => awaitable(stub(a, b, c, d, e));
 }
 
-/** Fires a trusted event. Exceptions of listeners are reported. */
+/**
+ * Fires a trusted event. Exceptions of listeners are reported. Deno's dispatch uses attributes of
+ * Event and EventTarget, which a page can break: its listeners are not called then, and whoever fires
+ * goes on.
+ */
 function fire(target, toFire) {
   event.setIsTrusted(toFire, true);
-  event.dispatch(target, toFire);
+  try {
+    event.dispatch(target, toFire);
+  } catch (error) {
+    report(error);
+  }
+}
+
+function report(error) {
+  try {
+    event.reportException(error);
+  } catch {
+    // A page that broke this, too, does not learn of it.
+  }
+}
+
+/** A text for any value. */
+function describe(value) {
+  try {
+    return String(value);
+  } catch {
+    return "a value that has no text";
+  }
 }
 
 /** Runs `task` when the microtasks that are queued now, and those that follow from them, ran. */
@@ -115,9 +139,9 @@ function setBaseUrl(other) {
 
 /** The URL that a text is, serialized: in this realm, where no other base URL is given. */
 function parseUrl(text, base = baseUrl()) {
-  const url = apply(parseUrlOf, URL, [toWellFormed(text), base]);
+  const url = op_bgfetch_parse_url(toWellFormed(text), base ?? null);
   if (url === null) throw new TypeError("'" + text + "' is not a URL");
-  return hrefOf(url);
+  return url;
 }
 
 /** The serialized origin of the realm's location. */
@@ -125,9 +149,10 @@ function locationOrigin() {
   return originOfUrl(getLocationHref());
 }
 
-/** The serialized origin of a serialized URL. */
+/** The serialized origin of a serialized URL of HTTP, and no such origin for others. */
 function originOfUrl(url) {
-  return originOf(new URL(url));
+  const parts = exec(ORIGIN, url);
+  return parts === null ? "null" : parts[1] + parts[2];
 }
 
 function isRequest(value) {
@@ -181,14 +206,16 @@ function fromStoredRequest(stored, bodyResource) {
   const { headers: list = [], integrity = "", keepalive = false } = stored;
   const headers = () => map(list, (header) => [header[0], header[1]]);
   const inner = request.newInnerRequest(stored.method, stored.url, headers, body, false);
-  inner.redirectMode = stored.redirect;
-  inner.mode = stored.mode;
-  inner.credentialsMode = stored.credentials;
-  inner.cacheMode = stored.cache;
-  inner.integrity = integrity;
-  inner.keepalive = keepalive;
-  inner.referrer = stored.referrer.url ?? stored.referrer;
-  inner.referrerPolicy = stored.referrer_policy === "empty" ? "" : stored.referrer_policy;
+  // Defined, as Object.prototype may have setters of these names.
+  define(inner, "redirectMode", stored.redirect, true);
+  define(inner, "mode", stored.mode, true);
+  define(inner, "credentialsMode", stored.credentials, true);
+  define(inner, "cacheMode", stored.cache, true);
+  define(inner, "integrity", integrity, true);
+  define(inner, "keepalive", keepalive, true);
+  define(inner, "referrer", stored.referrer.url ?? stored.referrer, true);
+  const { referrer_policy: policy } = stored;
+  define(inner, "referrerPolicy", policy === "empty" ? "" : policy, true);
   return request.fromInnerRequest(inner, "immutable");
 }
 
@@ -287,6 +314,7 @@ return {
   bodyErrorer,
   checkBody,
   configureInterface,
+  describe,
   DOMException,
   Event,
   evaluate,

@@ -6,8 +6,8 @@
 "use strict";
 
 const { core } = __bootstrap;
-const { getterOf, String } = core.loadExtScript("ext:bgfetch_deno/primordials.js");
-const { configureInterface, DOMException, Event } = core.loadExtScript(
+const { getterOf } = core.loadExtScript("ext:bgfetch_deno/primordials.js");
+const { configureInterface, describe, DOMException, Event } = core.loadExtScript(
   "ext:bgfetch_deno/deno.js",
 );
 const { boolean, dictionary, domString, member, requiredArguments } = core.loadExtScript(
@@ -73,14 +73,6 @@ async function follow(promise, type, settle) {
   // Step 5, in a microtask of its own: reactions that were queued before may extend again.
   await undefined;
   settle(rejection);
-}
-
-function describe(reason) {
-  try {
-    return String(reason);
-  } catch {
-    return "a value that has no text";
-  }
 }
 
 return { eventInit, ExtendableEvent, reportRejections, setLifetime };

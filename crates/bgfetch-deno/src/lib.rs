@@ -92,6 +92,7 @@ deno_core::extension!(
         registration::op_bgfetch_abort,
         registration::op_bgfetch_match_all,
         registration::op_bgfetch_forget,
+        request::op_bgfetch_parse_url,
         record::op_bgfetch_response_ready,
         record::op_bgfetch_request_body,
         record::op_bgfetch_close_record,

@@ -6,12 +6,13 @@ use std::rc::Rc;
 
 use bgfetch::{Request, RequestInfo};
 use bytes::Bytes;
-use deno_core::{OpState, Resource, ResourceId};
+use deno_core::{OpState, Resource, ResourceId, op2};
 use deno_error::JsErrorBox;
 use futures_util::future::{LocalBoxFuture, join_all, pending};
 use futures_util::stream::{self, Stream};
 use serde::Deserialize;
 use tokio::sync::mpsc;
+use url::Url;
 
 use crate::exceptions::misuse;
 
@@ -24,6 +25,17 @@ pub(crate) struct FetchRequest {
     request: Request,
     /// The resource behind which the body's stream is, or none without a body.
     body: Option<ResourceId>,
+}
+
+/// The URL that a text is, serialized, or none. Deno's own parser is behind the interface `URL`.
+#[op2]
+#[string]
+pub(crate) fn op_bgfetch_parse_url(
+    #[string] text: &str,
+    #[string] base: Option<String>,
+) -> Option<String> {
+    let base = base.and_then(|base| Url::parse(&base).ok());
+    Url::options().base_url(base.as_ref()).parse(text).ok().map(String::from)
 }
 
 /// Carries the bodies from the script's thread to the engine, each as fast as the engine takes it.

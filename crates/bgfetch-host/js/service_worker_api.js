@@ -299,16 +299,20 @@ function post(message, data, options, prefix) {
   op_host_send(toJson(message));
 }
 
-/** The members that a message event has: a copy of the data, the ports, and who sent it. */
-function messageInit({ message, source }, sourceOf) {
-  const { data, ports } = fromMessage(message);
-  return {
-    __proto__: null,
-    data,
-    ports: iterable(ports),
-    origin: locationOrigin(),
-    source: sourceOf(source),
-  };
+/**
+ * The type of the event that tells of a message, and its members: a copy of the data, the ports, and
+ * who sent it. What cannot be copied here is a `messageerror`.
+ */
+function messageEvent({ message, source }, sourceOf) {
+  const init = { __proto__: null, origin: locationOrigin(), source: sourceOf(source) };
+  try {
+    const { data, ports } = fromMessage(message);
+    init.data = data;
+    init.ports = iterable(ports);
+    return { __proto__: null, type: "message", init };
+  } catch {
+    return { __proto__: null, type: "messageerror", init };
+  }
 }
 
 function answered({ call, answer }) {
@@ -372,8 +376,8 @@ function installServiceWorkerApi(kind, scope, atStart) {
   if (kind === "Window") {
     receivers.ready = ({ registration }) => resolveReady(container, registrationOf(registration));
     receivers.clientMessage = (message) => {
-      const init = messageInit(message, ({ worker }) => workerOf(worker));
-      fire(container, new MessageEvent("message", init));
+      const { type, init } = messageEvent(message, ({ worker }) => workerOf(worker));
+      fire(container, new MessageEvent(type, init));
     };
     receivers.controller = ({ worker }) => setController(container, workerOf(worker));
   } else if (kind === "ServiceWorker") {
@@ -390,5 +394,5 @@ function installServiceWorkerApi(kind, scope, atStart) {
   };
 }
 
-return { call, expose, installServiceWorkerApi, messageInit, post, receivers, workerOf };
+return { call, expose, installServiceWorkerApi, messageEvent, post, receivers, workerOf };
 })();

@@ -31,7 +31,7 @@ const {
   sequence,
   usvString,
 } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
-const { call, expose, messageInit, post, receivers, workerOf } = core.loadExtScript(
+const { call, expose, messageEvent, post, receivers, workerOf } = core.loadExtScript(
   "ext:bgfetch_host/service_worker_api.js",
 );
 
@@ -237,8 +237,8 @@ const messageEventInit = dictionary("ExtendableMessageEventInit", [
 function fireMessage({ event, ...message }) {
   const sourceOf = ({ client, worker }) =>
     client === undefined ? workerOf(worker) : new WindowClient(create, client);
-  const init = messageInit(message, sourceOf);
-  fireExtendable(event, new ExtendableMessageEvent("message", init));
+  const { type, init } = messageEvent(message, sourceOf);
+  fireExtendable(event, new ExtendableMessageEvent(type, init));
 }
 
 /** Fires an event, and tells when it is over. */

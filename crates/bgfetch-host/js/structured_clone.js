@@ -50,8 +50,12 @@ const deserializers = new Proxy(known, {
 });
 core.getCloneableDeserializers = () => deserializers;
 
+/** The error of the last object that was refused, in place of which Deno throws a RangeError. */
+let refusal = null;
+
 function refuse() {
-  throw new DOMException("The object cannot be cloned", "DataCloneError");
+  refusal = new DOMException("The object cannot be cloned", "DataCloneError");
+  throw refusal;
 }
 
 function isBuffer(object) {
@@ -70,9 +74,11 @@ function transferring(transfer, serialize) {
     throw new DOMException("An ArrayBuffer is detached", "DataCloneError");
   }
   let serialized;
+  refusal = null;
   try {
     serialized = serialize(filter(transfer, (object) => !isBuffer(object)));
   } catch (error) {
+    if (refusal !== null) throw refusal;
     if (!isPrototypeOf(typeErrorPrototype, error)) throw error;
     throw new DOMException(messageOf(error), "DataCloneError");
   }
