@@ -121,8 +121,6 @@ promise_test(async (t) => {
   }
   assert_array_equals(found, [], "in the page");
   assert_equals((await response.text()).length, 30);
-  const { backgroundFetch } = registration;
-  while ((await backgroundFetch.getIds()).length > 0) await new Promise((go) => setTimeout(go));
   assert_array_equals(await ask(registration, "stop"), [], "in the worker");
 }, "The interfaces look nothing up on built-ins");
 

@@ -199,8 +199,10 @@ const globalsWatch = (() => {
       const isExpected = ({ name, caller, receiver }) =>
         (name === "Object.prototype.then" && has(given, receiver)) || (caller === "" && OF_THE_ENGINE.includes(name));
       const unexpected = found.filter((one) => !isExpected(one));
-      const texts = unexpected.map(({ name, caller }) =>
-        `${name} by ${caller === "" ? "the engine" : caller.trim()}`);
+      const texts = unexpected.map(({ name, caller, receiver }) => {
+        const kind = Object.prototype.toString.call(receiver);
+        return `${name} of ${kind} by ${caller === "" ? "the engine" : caller.trim()}`;
+      });
       return [...new Set(texts)];
     },
   };

@@ -38,15 +38,26 @@ async function use(event) {
 }
 
 for (const type of ["success", "fail", "abort", "click"]) {
-  self[`onbackgroundfetch${type}`] = (event) => event.waitUntil(own(use(event)));
+  self[`onbackgroundfetch${type}`] = (event) => event.waitUntil(own(useAll(event)));
 }
 
-let client = null;
+/** Resolves when an event was fired and handled. */
+let finish = null;
+const finished = own(
+  new Promise((resolve) => {
+    finish = resolve;
+  }),
+);
 
-self.onmessage = (event) => {
+async function useAll(event) {
+  await own(use(event));
+  finish();
+}
+
+self.onmessage = async (event) => {
   const { data, source } = event;
   if (data === "watch") globalsWatch.start();
-  client = source;
+  if (data === "stop") await finished;
   const found = data === "stop" ? globalsWatch.stop() : [];
-  client.postMessage(found, { __proto__: null, transfer: undefined });
+  source.postMessage(found, { __proto__: null, transfer: undefined });
 };
