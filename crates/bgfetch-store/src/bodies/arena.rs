@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bgfetch_model::ids::{BodyKey, FetchKey, RecordKey};
 use parking_lot::{Mutex, RwLock};
 
-use super::export::{Exported, export};
+use super::export::export;
 use super::exports::Exports;
 use super::{BodyStorage, gap, read_at, write_all_at};
 use crate::file_system::System;
@@ -186,7 +186,7 @@ impl Bodies for ArenaBodies {
     }
 
     fn found_exported(&self, fetch: FetchKey, path: &Path) {
-        self.exports.add(fetch, path, Exported::Link);
+        self.exports.add_found(fetch, path);
     }
 
     fn sync_exports(&self, fetch: FetchKey) -> Result<(), StoreError> {
@@ -214,7 +214,11 @@ impl BodyStorage for ArenaBodies {
         Ok(())
     }
 
+    /// A copy is made of each body, and that is synced.
+    fn finished_synced(&self, _: FetchKey) {}
+
     fn remove_fetch(&self, fetch: FetchKey) -> Result<(), StoreError> {
+        self.exports.forget(fetch);
         self.bodies.lock().retain(|name, _| name.fetch() != fetch);
         Ok(())
     }

@@ -11,25 +11,50 @@ use crate::StoreError;
 use crate::file_system::FileSystem;
 use crate::sync::{sync_directory, sync_files};
 
-/// The folders that bodies of each fetch were exported to, with the files in them whose bytes may
-/// not be on disk either.
 #[derive(Default)]
-pub(super) struct Exports(Mutex<HashMap<FetchKey, BTreeMap<PathBuf, BTreeSet<PathBuf>>>>);
+pub(super) struct Exports(Mutex<HashMap<FetchKey, OfFetch>>);
+
+#[derive(Default)]
+struct OfFetch {
+    /// Whether the finished bodies of the fetch are known to be on disk.
+    bodies_synced: bool,
+    folders: Folders,
+}
+
+/// The folders that bodies were exported to, with the files in them whose bytes may not be on disk
+/// either.
+type Folders = BTreeMap<PathBuf, BTreeSet<PathBuf>>;
 
 impl Exports {
     pub(super) fn add(&self, fetch: FetchKey, to: &Path, exported: Exported) {
         let mut exports = self.0.lock();
-        let folders = exports.entry(fetch).or_default();
-        let unsynced = folders.entry(folder_of(to).to_owned()).or_default();
-        // A link may be made before its fetch has settled and its body is synced.
-        if exported == Exported::Link {
+        let of_fetch = exports.entry(fetch).or_default();
+        let unsynced = of_fetch.folders.entry(folder_of(to).to_owned()).or_default();
+        if exported == Exported::Link && !of_fetch.bodies_synced {
             unsynced.insert(to.to_owned());
         }
     }
 
+    /// A file that was exported before, by whatever means.
+    pub(super) fn add_found(&self, fetch: FetchKey, path: &Path) {
+        let mut exports = self.0.lock();
+        let folders = &mut exports.entry(fetch).or_default().folders;
+        folders.entry(folder_of(path).to_owned()).or_default().insert(path.to_owned());
+    }
+
+    /// The finished bodies of the fetch are on disk: links to them need only their names.
+    pub(super) fn bodies_synced(&self, fetch: FetchKey) {
+        self.0.lock().entry(fetch).or_default().bodies_synced = true;
+    }
+
+    /// The fetch has no bodies any more.
+    pub(super) fn forget(&self, fetch: FetchKey) {
+        self.0.lock().remove(&fetch);
+    }
+
     /// See [`Bodies::sync_exports`](crate::Bodies::sync_exports).
     pub(super) fn sync(&self, files: &dyn FileSystem, fetch: FetchKey) -> Result<(), StoreError> {
-        let Some(folders) = self.0.lock().get(&fetch).cloned() else {
+        let Some(folders) = self.0.lock().get(&fetch).map(|exports| exports.folders.clone()) else {
             return Ok(());
         };
         for (folder, unsynced) in &folders {
@@ -40,10 +65,11 @@ impl Exports {
                 sync_files(files, folder, &unsynced)?;
             }
         }
-        let mut exports = self.0.lock();
         // What was exported meanwhile stays.
-        if exports.get(&fetch) == Some(&folders) {
-            exports.remove(&fetch);
+        if let Some(exports) = self.0.lock().get_mut(&fetch)
+            && exports.folders == folders
+        {
+            exports.folders.clear();
         }
         Ok(())
     }

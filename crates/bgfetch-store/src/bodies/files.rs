@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bgfetch_model::ids::{BodyKey, FetchKey, RecordKey};
 
-use super::export::{Exported, export};
+use super::export::export;
 use super::exports::Exports;
 use super::folder::BodyFolder;
 use super::syncer::{Growing, Growth};
@@ -91,7 +91,7 @@ impl Bodies for FileBodies {
     }
 
     fn found_exported(&self, fetch: FetchKey, path: &Path) {
-        self.exports.add(fetch, path, Exported::Link);
+        self.exports.add_found(fetch, path);
     }
 
     fn sync_exports(&self, fetch: FetchKey) -> Result<(), StoreError> {
@@ -113,7 +113,12 @@ impl BodyStorage for FileBodies {
     }
 
     fn remove_fetch(&self, fetch: FetchKey) -> Result<(), StoreError> {
+        self.exports.forget(fetch);
         self.folder.remove(&self.folder.fetch(fetch))
+    }
+
+    fn finished_synced(&self, fetch: FetchKey) {
+        self.exports.bodies_synced(fetch);
     }
 
     fn sync(&self, responses: &[BodyKey], requests: &[FetchKey]) -> Result<Vec<u64>, StoreError> {

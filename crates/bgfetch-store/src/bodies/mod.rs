@@ -30,6 +30,9 @@ pub(crate) trait BodyStorage: Bodies {
     /// Deletes all bodies of a fetch.
     fn remove_fetch(&self, fetch: FetchKey) -> Result<(), StoreError>;
 
+    /// All finished bodies of this fetch are on disk.
+    fn finished_synced(&self, fetch: FetchKey);
+
     /// Brings these response bodies and all request bodies of these fetches to disk, with the
     /// directory entries that lead to them, and returns how long each response body is there.
     /// A body that does not exist has the length 0.

@@ -407,6 +407,9 @@ fn sync_bodies(
         }
         set_watermark(sql, *body, stored)?;
     }
+    for (fetch, _) in wanted.responses.iter().filter(|(_, index)| index.is_none()) {
+        bodies.finished_synced(*fetch);
+    }
     for fetch in requests {
         sql.prepare_cached("UPDATE fetch SET requests_synced = 1 WHERE key = ?")?
             .execute([key(fetch)])?;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use bgfetch_model::ids::FetchKey;
 use bgfetch_model::store_op::{StoreOp, StoredFetch};
 use bgfetch_store::recording::Recorder;
 use bgfetch_store::{Handover, Options, SqliteStore, Store};
@@ -125,5 +126,33 @@ fn the_copy_that_replaces_a_linked_body_has_the_bytes_that_are_vouched_for() {
             assert_eq!(fetch.records[0].stored, EVERY);
             assert!(read(&*store.bodies(), body(0, 0, 1)) == bytes[..EVERY as usize]);
         });
+    }
+}
+
+#[test]
+fn files_that_are_handed_over_cost_one_sync_of_their_folder_once_their_fetch_has_settled() {
+    let (base, recorder, mut store) = recorded();
+    commit(&mut store, insert(0, 20));
+    for n in 0..20 {
+        commit(&mut store, [StoreOp::OpenGeneration(body(0, n, 1), head(200))]);
+        write(&*store.bodies(), body(0, n, 1), 0, b"bytes");
+        commit(&mut store, [settle_record(record(0, n), 5)]);
+    }
+    commit(&mut store, [settle(0, Ok(()))]);
+    let before = recorder.now();
+    for n in 0..20 {
+        let to = base.path().join(n.to_string());
+        store.bodies().export(body(0, n, 1), 5, &to, Handover::Link).unwrap();
+    }
+    for _ in 0..2 {
+        store.bodies().sync_exports(FetchKey(0)).unwrap();
+    }
+    let last = recorder.now();
+    let syncs = recorder.sync_boundaries().into_iter().filter(|moment| *moment > before);
+    assert_eq!(syncs.collect::<Vec<_>>(), [last - 1, last]);
+    let image = tempfile::tempdir().unwrap();
+    recorder.image(last, image.path(), || false);
+    for n in 0..20 {
+        assert_eq!(std::fs::read(image.path().join(n.to_string())).unwrap(), b"bytes");
     }
 }
