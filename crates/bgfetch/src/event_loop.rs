@@ -4,6 +4,7 @@
 //! but that inbox, the model's next timer and the network's state.
 
 use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bgfetch_model::attempt::{AttemptCommand, AttemptEvent};
@@ -86,7 +87,10 @@ impl EventLoop {
                 // input), so that a flood in it holds nothing else back.
                 biased;
                 state = changed(&mut connectivity) => {
-                    self.fetcher.network_changed();
+                    let tell = || self.fetcher.network_changed();
+                    if catch_unwind(AssertUnwindSafe(tell)).is_err() {
+                        tracing::error!("the fetcher panicked when the network changed");
+                    }
                     self.handle(Input::Connectivity(state));
                 }
                 Some(ended) = self.tasks.join_next() => {

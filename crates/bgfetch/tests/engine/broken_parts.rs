@@ -6,8 +6,9 @@ use std::sync::Arc;
 use bgfetch::embedder::{Bodies, BoxFuture, Permissions, Quota, Snapshot, Transaction};
 use bgfetch::mock::{Behaviour, ScriptedHost};
 use bgfetch::{
-    Builder, CallError, FailureReason, FetchOptions, FetchRequest, FetchResult, Limits, Permission,
-    PermissionRequest, Priority, RequestInfo, SqliteStore, StorageKey, Store, StoreError,
+    Builder, CallError, Connectivity, FailureReason, FetchError, FetchOptions, FetchRequest,
+    FetchResponse, FetchResult, Fetcher, Limits, Permission, PermissionRequest, Priority,
+    RequestInfo, SqliteStore, StorageKey, Store, StoreError,
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -129,6 +130,30 @@ async fn a_part_that_panics_ends_what_waits_for_it_and_nothing_else() {
             );
         }
     }
+}
+
+#[tokio::test]
+async fn a_fetcher_that_panics_when_the_network_changes_fetches_on() {
+    struct Nervous;
+    impl Fetcher for Nervous {
+        fn fetch(
+            &self,
+            request: FetchRequest,
+        ) -> BoxFuture<'static, Result<FetchResponse, FetchError>> {
+            Box::pin(std::future::ready(Ok(ok(&request, "film"))))
+        }
+        fn network_changed(&self) {
+            panic!("the embedder's part is broken")
+        }
+    }
+    let agent = Agent::start();
+    let host = ScriptedHost::new([Behaviour::Succeed]);
+    let engine = agent.open_with(agent.builder(host).fetcher(Nervous));
+    agent.connectivity.set(Connectivity::Metered);
+    agent.connectivity.set(Connectivity::Online);
+    let manager = agent.manager(&engine).await;
+    let fetch = manager.fetch("film", [FILM], FetchOptions::default()).await.unwrap();
+    assert_eq!(fetch.settled().await.unwrap(), Ok(()));
 }
 
 #[tokio::test]
