@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use bgfetch::{Engine, StorageKey};
 use deno_core::{JsBuffer, OpState, op2};
 use deno_error::JsErrorBox;
 use ring::digest;
@@ -42,7 +41,7 @@ pub(crate) struct Estimate {
 const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 
 /// [`estimate()`](https://storage.spec.whatwg.org/#dom-storagemanager-estimate): background fetches and
-/// caches are all that a site can store, and the disk is all that limits both.
+/// caches are all that a site can store. The disk limits both, and the engine's quota the former.
 #[op2]
 #[serde]
 pub(crate) async fn op_host_storage_estimate(
@@ -54,10 +53,14 @@ pub(crate) async fn op_host_storage_estimate(
         let engine = host.engine.borrow().clone();
         (engine, host.storage_key.clone(), host.resources.caches.clone())
     };
-    let fetches = match engine {
-        Some(engine) => stored_by_fetches(&engine, &storage_key).await,
-        None => 0,
+    // An engine that has ended, or is started again, stores nothing for scripts.
+    let account = match engine {
+        Some(engine) => engine.usage(storage_key.clone()).await.ok(),
+        None => None,
     };
+    let (fetches, limit) = account.map_or((0, None), |account| {
+        (account.response_bodies.saturating_add(account.request_bodies), account.quota)
+    });
     let (cached, free) = match caches {
         Some(caches) => {
             let asked = tokio::task::spawn_blocking(move || {
@@ -71,14 +74,10 @@ pub(crate) async fn op_host_storage_estimate(
         None => (0, 0),
     };
     let usage = fetches.saturating_add(cached).min(MAX_SAFE_INTEGER);
-    Ok(Estimate { usage, quota: usage.saturating_add(free).min(MAX_SAFE_INTEGER) })
-}
-
-/// An engine that has ended stores nothing for scripts.
-async fn stored_by_fetches(engine: &Engine, storage_key: &StorageKey) -> u64 {
-    let jobs = engine.ui().jobs().await.unwrap_or_default();
-    let of_site = jobs.iter().filter(|job| job.registration.storage_key == *storage_key);
-    of_site.flat_map(|job| &job.records).map(|record| record.stored).sum()
+    // Caches do not count to the quota of background fetches.
+    let limit = limit.unwrap_or(u64::MAX).saturating_add(cached);
+    let quota = usage.saturating_add(free).min(limit).clamp(usage, MAX_SAFE_INTEGER);
+    Ok(Estimate { usage, quota })
 }
 
 fn failed(error: impl ToString) -> JsErrorBox {
