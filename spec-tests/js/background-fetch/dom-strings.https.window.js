@@ -1,7 +1,7 @@
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
-// DOMStrings keep their code units, so that BackgroundFetchManager get() and getIds() find ids that are
-// no valid Unicode; USVStrings get one U+FFFD for each lone surrogate.
+// DOMStrings keep their code units, so that BackgroundFetchManager get() finds ids that are no valid
+// Unicode, and BackgroundFetchManager getIds() tells them; USVStrings get one U+FFFD for each lone surrogate.
 "use strict";
 
 const held = () => new Server([{ holdHead: true }]).url;
