@@ -149,9 +149,9 @@ async fn a_fetcher_that_panics_when_the_network_changes_fetches_on() {
     let agent = Agent::start();
     let host = ScriptedHost::new([Behaviour::Succeed]);
     let engine = agent.open_with(agent.builder(host).fetcher(Nervous));
-    agent.connectivity.set(Connectivity::Metered);
-    agent.connectivity.set(Connectivity::Online);
+    // The engine looks at the network from before it answers.
     let manager = agent.manager(&engine).await;
+    agent.connectivity.set(Connectivity::Metered);
     let fetch = manager.fetch("film", [FILM], FetchOptions::default()).await.unwrap();
     assert_eq!(fetch.settled().await.unwrap(), Ok(()));
 }
