@@ -256,31 +256,65 @@ fn every_spec_issue_marker_has_an_entry_and_every_entry_a_marker() {
     assert_none(&problems);
 }
 
+/// The entry that a marker `DEVIATION(Dn): reason` names, and its reason.
+fn deviation(after: &str) -> Option<(&str, &str)> {
+    after.strip_prefix('(')?.split_once("): ")
+}
+
 #[test]
-fn every_deviation_has_a_reason_and_an_entry() {
+fn every_marker_has_a_reason_and_every_deviation_an_entry() {
     let issues = read("docs/spec-issues.md");
-    let listed: BTreeSet<PathBuf> = entries(&issues)
-        .iter()
-        .filter(|(name, _)| name.starts_with('D'))
-        .flat_map(|(_, entry)| linked_files(entry))
-        .collect();
+    let entries = entries(&issues);
+    let scripts = files("crates", "js").into_iter().map(|path| (path.clone(), read(&path)));
     let mut problems = Vec::new();
-    for (path, text) in sources() {
+    for (path, text) in sources().into_iter().chain(scripts) {
         for (number, line) in text.lines().enumerate() {
             let place = format!("{}:{}", path.display(), number + 1);
-            for marker in ["DEVIATION", "OPTIMIZATION"] {
-                let Some((_, after)) = line.split_once(marker) else {
-                    continue;
-                };
-                // The reason begins on the marker's line, with at least two words.
-                let reason = after.strip_prefix(": ").unwrap_or_default();
-                if reason.split_whitespace().count() < 2 {
-                    problems.push(format!("{place}: {marker} without a reason"));
+            let reason = if let Some((_, after)) = line.split_once("DEVIATION") {
+                let (name, reason) = deviation(after).unwrap_or_default();
+                let entry = entries.get(name).copied().unwrap_or_default();
+                if !name.starts_with('D') || !linked_files(entry).contains(&path) {
+                    problems.push(format!("{place}: no entry {name} in spec-issues.md links here"));
                 }
+                reason
+            } else if let Some((_, after)) = line.split_once("OPTIMIZATION") {
+                after.strip_prefix(": ").unwrap_or_default()
+            } else {
+                continue;
+            };
+            // The reason begins on the marker's line, with at least two words.
+            if reason.split_whitespace().count() < 2 {
+                problems.push(format!("{place}: a marker without a reason"));
             }
-            if line.contains("DEVIATION") && !listed.contains(&path) {
-                problems
-                    .push(format!("{place}: no entry `## Dn.` in docs/spec-issues.md links here"));
+        }
+    }
+    assert_none(&problems);
+}
+
+/// The names of entries, such as D7, that stand in a text.
+fn named_entries(text: &str) -> BTreeSet<&str> {
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .filter(|word| {
+            let number = word.strip_prefix('D').unwrap_or_default();
+            (1..=2).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit())
+        })
+        .collect()
+}
+
+#[test]
+fn every_entry_that_a_comment_or_a_test_names_exists() {
+    let issues = read("docs/spec-issues.md");
+    let entries = entries(&issues);
+    let mut problems = Vec::new();
+    for (folder, extension) in [("crates", "rs"), ("crates", "js"), ("spec-tests/js", "js")] {
+        for path in files(folder, extension) {
+            if path.components().any(|part| part.as_os_str() == "node_modules") {
+                continue;
+            }
+            for name in named_entries(&read(&path)) {
+                if !entries.contains_key(name) {
+                    problems.push(format!("{}: no entry {name}", path.display()));
+                }
             }
         }
     }
@@ -314,7 +348,10 @@ fn every_test_that_a_promise_or_an_entry_names_exists() {
     let mut problems = Vec::new();
     for document in ["docs/security.md", "docs/spec-issues.md"] {
         for (function, file) in named_tests(&read(document)) {
-            if !read(file).contains(&format!("fn {function}(")) {
+            // A test in JavaScript is named in words.
+            let text =
+                if file.ends_with(".js") { function.into() } else { format!("fn {function}(") };
+            if !read(file).contains(&text) {
                 problems.push(format!("{document}: {file} has no test {function}"));
             }
         }

@@ -59,7 +59,7 @@ class BackgroundFetchManager {
     // The worker may be activated by now, unknown to this realm: what a script sees when it calls
     // is what counts, not how fast the worker is.
     const key = await fetchFromEngine(scope, id, stored, options, this.#hasActiveWorker());
-    // Ruling 8b, the work begins when whoever waits for this promise has run.
+    // D13, the work begins when whoever waits for this promise has run.
     afterMicrotasks(() => op_bgfetch_start(key));
     return registrationOf(key);
   }

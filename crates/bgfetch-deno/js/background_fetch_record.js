@@ -39,7 +39,7 @@ class BackgroundFetchRecord {
     return this.#request ??= fromStoredRequest(request, op_bgfetch_request_body(record));
   }
 
-  // DEVIATION: the promise is made when it is first asked for: a page that matches thousands of records opens
+  // DEVIATION(D31): the promise is made when it is first asked for: a page that matches thousands of records opens
   // no more bodies than it reads, and is not told of rejections that it never asked about.
   get responseReady() {
     try {

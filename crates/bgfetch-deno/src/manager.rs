@@ -62,7 +62,7 @@ pub(crate) fn op_bgfetch_check_request(#[serde] request: Request) -> Result<(), 
     check_request(&request).map_err(|error| exception(error.dom_exception(), error))
 }
 
-/// The promise of `fetch()` was resolved and its microtasks ran (ruling 8b): work may begin.
+/// The promise of `fetch()` was resolved and its microtasks ran (D13): work may begin.
 #[op2(fast)]
 pub(crate) fn op_bgfetch_start(state: &mut OpState, #[number] key: u64) {
     state.borrow_mut::<Realm>().holds.remove(&FetchKey(key));

@@ -16,7 +16,7 @@ pub struct AttemptSpec {
     pub identity: bool,
 }
 
-/// A resume by range: `Range: bytes=start-` with `If-Range` (ruling 23).
+/// A resume by range: `Range: bytes=start-` with `If-Range` (D6).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resume {
     /// The spec's range start: how many bytes are stored.
@@ -110,7 +110,7 @@ pub struct Fault {
     pub message: String,
 }
 
-/// The classes of failure that lead to different decisions (ruling 28).
+/// The classes of failure that lead to different decisions (D7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FaultKind {
     /// The host's name could not be resolved, or no route leads to its addresses. Without a default

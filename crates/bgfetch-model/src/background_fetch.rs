@@ -64,7 +64,7 @@ pub struct FetchInfo {
 /// Where *perform a background fetch* stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// Waits for the caller of `fetch()` to be ready (ruling 8b).
+    /// Waits for the caller of `fetch()` to be ready (D13).
     AwaitingCaller,
     /// Waits for the records to settle.
     Fetching,

@@ -84,7 +84,7 @@ impl Budget {
     }
 }
 
-/// The account of one storage key, shared by its fetches (ruling 15).
+/// The account of one storage key, shared by its fetches (D12).
 #[derive(Debug, Default)]
 pub(crate) struct Account {
     /// The quota; none until the embedder told it.

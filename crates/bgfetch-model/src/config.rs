@@ -15,15 +15,15 @@ pub struct Config {
     /// Whether settling events wait until their registration's pending events are asked for, also
     /// where the registration has an active worker; off by default.
     pub hold_events: bool,
-    /// The shortest time between two progress updates of a fetch; 50 ms by default (ruling 32).
+    /// The shortest time between two progress updates of a fetch; 50 ms by default (D26).
     pub progress_interval: Duration,
     /// How long clients may take to apply that a fetch settled before the worker is told; 1 s by
-    /// default (ruling 8b).
+    /// default (D18).
     pub clients_apply_within: Duration,
     /// How often a record may begin again from byte 0 because its representation changed; 8 by
     /// default.
     pub max_restarts: u32,
-    /// Whether the body of a response without an ok status is kept; off by default (ruling 4b).
+    /// Whether the body of a response without an ok status is kept; off by default (D10).
     pub keep_bad_status_bodies: bool,
     /// Whether a metered connection pauses; off by default.
     pub pause_on_metered: bool,
@@ -36,7 +36,7 @@ pub struct Config {
     pub max_requests: usize,
     /// How many fetches of one registration may be active; no limit by default.
     pub max_active_fetches: usize,
-    /// How many finished fetches a registration keeps for the UI; 20 by default (ruling 8).
+    /// How many finished fetches a registration keeps for the UI; 20 by default (D17).
     pub max_finished: usize,
     /// How long a finished fetch is kept for the UI; 30 days by default.
     pub finished_age: Duration,

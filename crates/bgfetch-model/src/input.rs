@@ -30,7 +30,7 @@ pub enum Input {
         /// Whether its active worker is not null.
         active_worker: bool,
     },
-    /// A service worker registration was removed or its site's data cleared (ruling 31).
+    /// A service worker registration was removed or its site's data cleared (D42).
     Unregister {
         /// Answered once everything of it is gone.
         call: CallId,
@@ -64,7 +64,7 @@ pub enum Input {
         error: BodyError,
     },
     /// The promise of `fetch()` was resolved and its microtasks ran, or its caller is gone: work
-    /// may start (ruling 8b).
+    /// may start (D13).
     CallerReady(FetchKey),
     /// Nobody waits for this call any more. A `fetch()` that is not yet being committed is undone.
     CallDropped(CallId),
@@ -122,7 +122,7 @@ pub enum Input {
         hold: bool,
     },
     /// The user dismissed the UI of a finished fetch, or gives up one whose event waits for a worker
-    /// (ruling 8).
+    /// (D17).
     Dismiss {
         /// Answered once the fetch is forgotten.
         call: CallId,

@@ -290,7 +290,7 @@ impl Model {
         }
     }
 
-    /// Ruling 31: everything of the registration ends without events and is deleted.
+    /// D42: everything of the registration ends without events and is deleted.
     fn unregister(&mut self, call: CallId, key: &RegistrationKey) {
         self.drop_pending_of(key);
         self.ctx.registrations.remove(key);
@@ -356,7 +356,7 @@ impl Model {
         self.ctx.after_commit(Effect::Forgotten(key));
     }
 
-    /// Ruling 8: finished fetches are kept for the UI, but not for ever and not all of them.
+    /// D17: finished fetches are kept for the UI, but not for ever and not all of them.
     pub(crate) fn forget_old_fetches(&mut self) {
         let (now, config) = (self.ctx.now.wall, &self.ctx.config);
         let mut kept: BTreeMap<&RegistrationKey, usize> = BTreeMap::new();

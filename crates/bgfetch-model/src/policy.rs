@@ -1,6 +1,6 @@
 //! On whose behalf a fetch is made, and what limits it: Fetch's
 //! [client](https://fetch.spec.whatwg.org/#concept-request-client), which is gone when a background
-//! fetch runs, as it was at the call (ruling 12).
+//! fetch runs, as it was at the call (D37).
 
 use alloc::string::String;
 use alloc::vec::Vec;

@@ -39,14 +39,14 @@ pub struct Record {
     pub(crate) no_route: bool,
     /// Every byte was received: what is left to do needs no request.
     pub(crate) whole: bool,
-    /// A content coding prevented a resume once, so none is asked for any more (ruling 24).
+    /// A content coding prevented a resume once, so none is asked for any more (D4).
     pub(crate) identity: bool,
 }
 
 /// What a record waits for.
 #[derive(Debug)]
 pub(crate) enum RecordState {
-    /// The caller of `fetch()` to be ready (ruling 8b).
+    /// The caller of `fetch()` to be ready (D13).
     Held,
     /// The reason to pause to go away.
     Waiting(PauseReason),
@@ -217,7 +217,7 @@ impl Record {
         self.attempt().map_or(0, |attempt| attempt.grant).max(self.data.stored)
     }
 
-    /// How the missing bytes alone can be asked for, or none where the whole must be (rulings 23,
+    /// How the missing bytes alone can be asked for, or none where the whole must be (D6,
     /// 24 and 27).
     pub(crate) fn resume(&self) -> Option<Resume> {
         let head = self.held_response()?;
@@ -234,7 +234,7 @@ impl Record {
         self.data.response.as_deref().filter(|head| head.is_ok() && self.data.stored > 0)
     }
 
-    /// Whether every byte is stored, as an attempt found or the response's head told (ruling 26).
+    /// Whether every byte is stored, as an attempt found or the response's head told (D8).
     pub(crate) fn has_everything(&self) -> bool {
         let announced = self.request.is_get()
             && !self.from_scratch

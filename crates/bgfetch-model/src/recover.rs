@@ -102,7 +102,7 @@ impl BackgroundFetch {
             registration.active.insert(self.info.id.to_string(), self.info.key);
         }
         // An abort comes before the mark of an upload: what it would have ended is aborted.
-        // Ruling 3: an immediate failure still ends the siblings that had not ended.
+        // Spec issue 6: an immediate failure still ends the siblings that had not ended.
         let immediate = |record: &Record| {
             let result = record.data.result;
             result.is_some_and(RecordResult::is_immediate_failure)
@@ -110,7 +110,7 @@ impl BackgroundFetch {
         if self.abort_all || self.records().iter().any(immediate) {
             self.abort_every_record(ctx);
         }
-        // Ruling 28: an upload in flight at a crash may have arrived; it is not sent again.
+        // D25: an upload in flight at a crash may have arrived; it is not sent again.
         const FETCH_ERROR: RecordResult = RecordResult::Failure(FailureReason::FetchError);
         for (index, begun) in self.indices().zip(interrupted_uploads) {
             if *begun && self.record(index).is_some_and(|record| !record.is_settled()) {
@@ -122,7 +122,7 @@ impl BackgroundFetch {
         if self.all_settled() && self.stage == Stage::AwaitingCaller {
             self.settle(ctx);
         } else {
-            // Ruling 8b: the caller is gone.
+            // D13: the caller is gone.
             self.perform(ctx);
         }
         self.observe_pause(ctx);

@@ -47,7 +47,7 @@ pub enum CredentialsMode {
 }
 
 /// A request's [cache mode](https://fetch.spec.whatwg.org/#concept-request-cache-mode). There is no
-/// HTTP cache behind a background fetch (ruling 33); the mode says what caches on the way are told.
+/// HTTP cache behind a background fetch (D43); the mode says what caches on the way are told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CacheMode {
@@ -196,7 +196,7 @@ impl Request {
         self.method == "GET"
     }
 
-    /// Whether the page set a `Range` header of its own (ruling 27: such a request is never resumed
+    /// Whether the page set a `Range` header of its own (D9: such a request is never resumed
     /// with a range of ours).
     #[must_use]
     pub fn has_own_range(&self) -> bool {

@@ -62,7 +62,7 @@ impl RecordResult {
         }
     }
 
-    /// Whether a limit of the whole fetch was reached, which ends its other records too (ruling 3).
+    /// Whether a limit of the whole fetch was reached, which ends its other records too (spec issue 6).
     #[must_use]
     pub(crate) const fn is_immediate_failure(self) -> bool {
         matches!(
@@ -153,7 +153,7 @@ impl ResponseHead {
     }
 
     /// Whether a content coding was applied, so that offsets in the stored (decoded) bytes say
-    /// nothing about offsets on the wire (ruling 24).
+    /// nothing about offsets on the wire (D4).
     #[must_use]
     pub fn is_content_coded(&self) -> bool {
         self.headers.get("content-encoding").is_some_and(|value| {
@@ -174,7 +174,7 @@ pub struct ResponseData {
     /// How it ended, or none while it goes on.
     pub result: Option<RecordResult>,
     /// Whether the request has integrity metadata: nothing of the response is exposed before it was
-    /// verified (ruling 17).
+    /// verified (D20).
     pub has_integrity: bool,
 }
 

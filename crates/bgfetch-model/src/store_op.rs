@@ -133,7 +133,7 @@ pub struct Snapshot {
 pub enum StoreOp {
     /// Adds a service worker registration; nothing happens when it is there.
     PutRegistration(RegistrationKey),
-    /// Removes a registration with all its fetches, records and bytes (ruling 31).
+    /// Removes a registration with all its fetches, records and bytes (D42).
     RemoveRegistration(RegistrationKey),
     /// Adds a fetch with its records, none of which has a response.
     InsertFetch(Box<StoredFetch>),

@@ -12,7 +12,7 @@ pub(crate) enum Timer {
     Retry(RecordKey),
     /// Coalesced progress is due.
     Progress(FetchKey),
-    /// Clients had their time to apply that the fetch settled (ruling 8b).
+    /// Clients had their time to apply that the fetch settled (D18).
     ClientsApplied(FetchKey),
     /// The settling event is delivered again, or its time to live ends while it waits for a worker.
     Redeliver(FetchKey),

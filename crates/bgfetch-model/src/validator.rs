@@ -6,7 +6,7 @@ use alloc::string::String;
 use crate::response::ResponseHead;
 
 /// The strong validator to send in `If-Range`, or none where the representation cannot be resumed
-/// safely (ruling 23).
+/// safely (D6).
 #[must_use]
 pub fn strong_validator(head: &ResponseHead) -> Option<String> {
     match head.headers.get("etag") {

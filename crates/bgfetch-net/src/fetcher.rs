@@ -62,7 +62,7 @@ pub struct FetchRequest {
     /// The request as the page made it.
     pub request: Arc<Request>,
     /// Ask only for the missing bytes: the fetcher adds `Range`, `If-Range` and `Accept-Encoding:
-    /// identity` below CORS, so that they cause no preflight (ruling 23). Never set where the page
+    /// identity` below CORS, so that they cause no preflight (D6). Never set where the page
     /// has a `Range` of its own.
     pub resume: Option<Resume>,
     /// Ask for `Accept-Encoding: identity`. The response is decoded all the same where the server
@@ -133,7 +133,7 @@ pub trait BodySource: Send + Sync + 'static {
 /// How far a cross-origin server lets an upload come, before it answers or cuts it off, would tell a
 /// page of that server without its consent. So the count of a page's request to another origin is
 /// withheld until the server has approved of being read: by a CORS-preflight, or by a response that
-/// passed the CORS check (ruling 29). Fetch's own upload events
+/// passed the CORS check (D40). Fetch's own upload events
 /// [come with a preflight](https://xhr.spec.whatwg.org/#upload-listener-flag) for the same reason.
 /// Whatever is withheld at the end is never shown: `uploaded` stays as it was.
 ///

@@ -53,7 +53,7 @@ fn parse_item(item: &str) -> Option<Item> {
     // more of them, because pages write base64url too.
     let (algorithm, value) = expression.split_once('-')?;
     let algorithm = Algorithm::of(algorithm)?;
-    // DEVIATION: the standard keeps a value that is not base64, and nothing matches it; engines pass
+    // DEVIATION(D27): the standard keeps a value that is not base64, and nothing matches it; engines pass
     // over it like over an unknown algorithm.
     let standard = value.replace('-', "+").replace('_', "/");
     let digest = BASE64.decode(standard).ok()?;

@@ -76,7 +76,7 @@ impl BackgroundFetchManager {
     }
 
     /// Like [`Self::fetch`], but work on the fetch starts only when the hold is dropped: after a
-    /// script's promise was resolved and its microtasks ran (ruling 8b).
+    /// script's promise was resolved and its microtasks ran (D13).
     ///
     /// # Errors
     ///

@@ -114,7 +114,7 @@ impl BackgroundFetchRecord {
     }
 
     /// The `responseReady` promise: resolves when the response's head is there, not only when its
-    /// body is (ruling 17). With integrity metadata it waits until the whole body was verified, and
+    /// body is (D20). With integrity metadata it waits until the whole body was verified, and
     /// nothing of the response can be had before.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use crate::mailbox::{Receiver, Sender, mailbox};
 
-/// A realm's connection to the engine: its one ordered inbox (ruling 8b).
+/// A realm's connection to the engine: its one ordered inbox (D18).
 ///
 /// An embedder opens one per window or worker realm, with [`Engine::client`](crate::Engine::client),
 /// and applies each update to the realm's `BackgroundFetchRegistration` object of that fetch, if it

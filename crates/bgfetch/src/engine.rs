@@ -212,7 +212,7 @@ impl ServiceWorkerRegistration {
     }
 
     /// The registration was unregistered, or its site's data cleared: its fetches end without
-    /// events and every byte of them is deleted (ruling 31).
+    /// events and every byte of them is deleted (D42).
     ///
     /// # Errors
     ///

@@ -43,7 +43,7 @@ impl Error {
         }
     }
 
-    /// The rule of the spec, or of a ruling, that the call broke; or none where something else
+    /// The rule that the call broke, of the spec or of ours; or none where something else
     /// failed.
     #[must_use]
     pub fn call_error(&self) -> Option<CallError> {

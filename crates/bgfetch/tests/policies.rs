@@ -1,5 +1,5 @@
 //! A page's policies under the whole engine: what they forbid fails the record and not `fetch()`
-//! (ruling 10), after a redirect and after a restart too.
+//! (D36), after a redirect and after a restart too.
 
 // A panic in a test's helper is a failed test, which is what it is for.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]

@@ -1,7 +1,7 @@
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
 // BackgroundFetchRegistration abort(); contains background fetch and does not contain background
-// fetch, on which its answer depends (rulings 2, 5).
+// fetch, on which its answer depends (D15).
 "use strict";
 
 background_fetch_test(async ({ manager, id, settled }) => {
@@ -10,7 +10,7 @@ background_fetch_test(async ({ manager, id, settled }) => {
   assert_array_equals(answers, [true, false]);
   assert_equals((await settled()).type, "backgroundfetchabort");
   assert_false(await registration.abort());
-}, "Ruling 2: abort() is true once");
+}, "D15: abort() is true once");
 
 background_fetch_test(async ({ manager, id, settled }) => {
   const registration = await manager.fetch(id, new Server([{ size: 10 }]).url);
@@ -29,7 +29,7 @@ background_fetch_test(async ({ manager, id, settled }) => {
   const report = await settled();
   assert_equals(report.type, "backgroundfetchabort");
   assert_equals(report.failureReason, "aborted");
-}, "Ruling 2: an abort wins although another record failed before");
+}, "D15: an abort wins although another record failed before");
 
 background_fetch_test(async ({ manager, id, settled }) => {
   const first = await manager.fetch(id, new Server([{ holdHead: true }]).url);
@@ -43,7 +43,7 @@ background_fetch_test(async ({ manager, id, settled }) => {
   await server.release();
   assert_equals((await settled()).type, "backgroundfetchsuccess");
   assert_equals(second.result, "success");
-}, "Ruling 2: abort() never touches a later fetch that reuses the id");
+}, "D15: abort() never touches a later fetch that reuses the id");
 
 background_fetch_test(async ({ manager, id, settled }) => {
   const server = new Server([{ size: 5000, hold: 1000 }]);
@@ -69,7 +69,7 @@ background_fetch_test(async ({ manager, id, settled }) => {
   const registration = await manager.fetch(id, new Server([{ size: 10 }]).url);
   assert_true(await registration.abort());
   assert_equals((await settled()).type, "backgroundfetchabort");
-}, "Ruling 5: abort is immediate while the user is offline");
+}, "D15: abort is immediate while the user is offline");
 
 background_fetch_test(async ({ manager, id, settled }) => {
   const server = new Server([{ size: 5000, hold: 1000 }]);
@@ -79,7 +79,7 @@ background_fetch_test(async ({ manager, id, settled }) => {
   assert_true(bgfetchTesting.state(id).paused);
   assert_true(await registration.abort());
   assert_equals((await settled()).type, "backgroundfetchabort");
-}, "Ruling 5: abort is immediate while the user pauses");
+}, "D15: abort is immediate while the user pauses");
 
 background_fetch_test(async ({ manager, id, settled }) => {
   const registration = await manager.fetch(id, new Server([{ holdHead: true }]).url);

@@ -1,7 +1,7 @@
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
 // BackgroundFetchManager get(), BackgroundFetchManager getIds(), and get a
-// BackgroundFetchRegistration instance (rulings 9, 16, 30).
+// BackgroundFetchRegistration instance (D11, D1, D41).
 "use strict";
 
 const held = () => new Server([{ holdHead: true }]).url;
@@ -9,12 +9,12 @@ const held = () => new Server([{ holdHead: true }]).url;
 background_fetch_test(async ({ manager, id }) => {
   assert_array_equals(await manager.getIds(), []);
   assert_equals(await manager.get(id), undefined);
-}, "Ruling 16: get() of nothing is undefined");
+}, "D1: get() of nothing is undefined");
 
 background_fetch_test(async ({ t, manager }) => {
   await promise_rejects_js(t, TypeError, manager.get(""));
   await promise_rejects_js(t, TypeError, manager.get());
-}, "Ruling 9: get() refuses an empty id");
+}, "D11: get() refuses an empty id");
 
 background_fetch_test(async ({ manager, id }) => {
   const ids = [`${id}-b`, `${id}-a`, `${id}-\u{1F600}`, "constructor", "1"];
@@ -68,7 +68,7 @@ background_fetch_test(async ({ t, manager, reporter, id, settled }) => {
   await its.release();
   assert_body((await other.report(id)).records[0], 20, 1);
   assert_array_equals(reporter.left(id), []);
-}, "Ruling 30: registrations of one origin have their own fetches, events and ids");
+}, "D41: registrations of one origin have their own fetches, events and ids");
 
 background_fetch_test(async ({ manager, reporter }) => {
   assert_equals(reporter.registration.backgroundFetch, manager);

@@ -1,7 +1,7 @@
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
 // META: script=resources/bytes.js
-// What a worker does with a download: it puts the records into a cache, where they stay (ruling 21;
+// What a worker does with a download: it puts the records into a cache, where they stay (D24;
 // the overview page's example).
 "use strict";
 

@@ -1,7 +1,7 @@
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
 // The order in which BackgroundFetchManager fetch() and BackgroundFetchRegistration match() look at
-// what they are given (ruling 9).
+// what they are given (D11).
 "use strict";
 
 const upload = () => new Request("/upload", { method: "POST", body: "text" });

@@ -1,6 +1,6 @@
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
-// Fire a background fetch click event, by background fetch click (WebDriver) (ruling 8); display.
+// Fire a background fetch click event, by background fetch click (WebDriver) (D17); display.
 "use strict";
 
 background_fetch_test(async ({ manager, reporter, id }) => {
@@ -23,7 +23,7 @@ background_fetch_test(async ({ manager, reporter, id, settled }) => {
   const report = await reporter.report(id, "backgroundfetchclick");
   assert_equals(report.result, "success");
   assert_false(report.recordsAvailable);
-}, "Ruling 8: a click reaches the worker after the end, too");
+}, "D17: a click reaches the worker after the end, too");
 
 background_fetch_test(async ({ manager, reporter, id, settled }) => {
   const first = await manager.fetch(id, new Server([{ size: 10 }]).url);
@@ -34,7 +34,7 @@ background_fetch_test(async ({ manager, reporter, id, settled }) => {
   await over(second);
   bgfetchTesting.click(id);
   assert_equals((await reporter.report(id, "backgroundfetchclick")).result, "failure");
-}, "Ruling 8: of several fetches of an id the newest is clicked");
+}, "D17: of several fetches of an id the newest is clicked");
 
 background_fetch_test(async ({ manager, reporter, id, settled }) => {
   const registration = await manager.fetch(id, new Server([{ size: 10 }]).url);
@@ -43,7 +43,7 @@ background_fetch_test(async ({ manager, reporter, id, settled }) => {
   bgfetchTesting.restartEngine();
   bgfetchTesting.click(id);
   assert_equals((await reporter.report(id, "backgroundfetchclick")).result, "success");
-}, "Ruling 8: finished fetches are kept over a restart");
+}, "D17: finished fetches are kept over a restart");
 
 test(() => {
   assert_throws_js(Error, () => bgfetchTesting.click("there is no such fetch"));

@@ -1,6 +1,6 @@
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
-// Complete a record: offsets count decoded bytes, so a coded response is not resumed (ruling 24).
+// Complete a record: offsets count decoded bytes, so a coded response is not resumed (D4).
 "use strict";
 
 const headers = [["ETag", '"a"']];

@@ -1,6 +1,6 @@
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
-// Extract content-range values: which 206 is taken as the beginning of a body (ruling 22).
+// Extract content-range values: which 206 is taken as the beginning of a body (spec issue 1).
 "use strict";
 
 /** Whether a 206 with 10 bytes and those Content-Range headers gives the record its body. */
@@ -65,7 +65,7 @@ for (const [size, description] of [[8, "fewer"], [12, "more"]]) {
     const report = await settled();
     if (report.type === "backgroundfetchsuccess") assert_body(report.records[0], 10);
     else assert_equals(report.failureReason, "fetch-error");
-  }, `Ruling 22: a 206 with ${description} bytes than its range is never taken as it is`);
+  }, `D2: a 206 with ${description} bytes than its range is never taken as it is`);
 }
 
 background_fetch_test(async ({ manager, id, settled }) => {
@@ -73,4 +73,4 @@ background_fetch_test(async ({ manager, id, settled }) => {
   const server = new Server([{ status: 206, size: 10, headers }]);
   await manager.fetch(id, server.url);
   assert_equals((await settled()).failureReason, "fetch-error");
-}, "Ruling 26: a server that sends the same part again and again is given up");
+}, "D8: a server that sends the same part again and again is given up");

@@ -1,6 +1,6 @@
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
-// A page's policies are those at the call, for each record (rulings 10, 12). The policy of this page
+// A page's policies are those at the call, for each record (D36, D37). The policy of this page
 // stands in its .headers file: it may connect to its own origin alone.
 "use strict";
 
@@ -16,7 +16,7 @@ background_fetch_test(async ({ t, manager, id, settled }) => {
   assert_equals(report.failureReason, "fetch-error");
   assert_body(report.records[1], 10);
   assert_equals((await forbidden.requests()).length, 0);
-}, "Ruling 10: connect-src fails the record, not the call");
+}, "D36: connect-src fails the record, not the call");
 
 background_fetch_test(async ({ manager, id, settled }) => {
   const target = new Server([{ size: 10, headers }], { origin: OTHER_ORIGIN });
@@ -24,7 +24,7 @@ background_fetch_test(async ({ manager, id, settled }) => {
   await manager.fetch(id, from.url);
   assert_equals((await settled()).failureReason, "fetch-error");
   assert_equals((await target.requests()).length, 0);
-}, "Ruling 10: connect-src is checked on every redirect");
+}, "D36: connect-src is checked on every redirect");
 
 background_fetch_test(async ({ manager, id, settled }) => {
   const forbidden = new Server([{ size: 10, headers }], { origin: OTHER_ORIGIN });
@@ -34,10 +34,10 @@ background_fetch_test(async ({ manager, id, settled }) => {
   bgfetchTesting.setOffline(false);
   assert_equals((await settled()).failureReason, "fetch-error");
   assert_equals((await forbidden.requests()).length, 0);
-}, "Ruling 12: the policy is that of the call, also after a crash");
+}, "D37: the policy is that of the call, also after a crash");
 
 background_fetch_test(async ({ manager, reporter, id, settled }) => {
   const server = new Server([{ size: 10, headers }], { origin: OTHER_ORIGIN });
   await reporter.ask({ question: "fetch", id, requests: [server.url] });
   assert_equals((await settled()).type, "backgroundfetchsuccess");
-}, "Ruling 12: the worker's calls have the worker's policy");
+}, "D37: the worker's calls have the worker's policy");

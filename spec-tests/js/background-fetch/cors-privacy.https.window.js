@@ -1,6 +1,6 @@
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
-// What a page learns of other origins (ruling 29).
+// What a page learns of other origins (D40).
 "use strict";
 
 const CORS = ["Access-Control-Allow-Origin", location.origin];

@@ -1,7 +1,7 @@
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
-// Perform a background fetch: the settling event is delivered at least once (ruling 7), and the
-// records can be read until it is over (ruling 19).
+// Perform a background fetch: the settling event is delivered at least once (D5), and the
+// records can be read until it is over (D22).
 "use strict";
 
 background_fetch_test(async ({ manager, reporter, id, settled }) => {
@@ -13,7 +13,7 @@ background_fetch_test(async ({ manager, reporter, id, settled }) => {
   assert_equals(again.recordsAvailable, true);
   assert_body(again.records[0], 1000);
   await reporter.ask({ question: "goOn" });
-}, "Ruling 7: an event that a crash interrupted is delivered again, with its records", { behaviour: "wait" });
+}, "D5: an event that a crash interrupted is delivered again, with its records", { behaviour: "wait" });
 
 background_fetch_test(async ({ manager, reporter, id, settled }) => {
   const registration = await manager.fetch(id, new Server([{ size: 1000 }]).url);
@@ -24,7 +24,7 @@ background_fetch_test(async ({ manager, reporter, id, settled }) => {
   await manager.fetch(other, new Server([{ size: 1000 }]).url);
   await reporter.report(other);
   assert_array_equals(reporter.left(id), [], "it was delivered once");
-}, "Ruling 7: a handler whose promise rejected has handled the event", { behaviour: "reject" });
+}, "D5: a handler whose promise rejected has handled the event", { behaviour: "reject" });
 
 background_fetch_test(async ({ manager, id, settled }) => {
   const server = new Server([{ size: 1000, holdHead: true }]);
@@ -74,14 +74,14 @@ background_fetch_test(async ({ manager, reporter, id, settled }) => {
   assert_equals(after.recordsAvailable, false);
   assert_equals(after.match, "InvalidStateError");
   assert_equals(after.matchAll, "InvalidStateError");
-}, "Ruling 19: records are available until the event ended", { behaviour: "keep" });
+}, "D22: records are available until the event ended", { behaviour: "keep" });
 
 background_fetch_test(async ({ manager, reporter, id, settled }) => {
   const registration = await manager.fetch(id, new Server([{ size: 1000 }]).url);
   await settled();
   await over(registration);
   assert_equals((await reporter.ask({ question: "kept", id })).size, 1000);
-}, "Ruling 19: a body that was opened before keeps its bytes", { behaviour: "keep" });
+}, "D22: a body that was opened before keeps its bytes", { behaviour: "keep" });
 
 background_fetch_test(async ({ manager, id, settled }) => {
   const registration = await manager.fetch(id, new Server([{ size: 1000 }]).url);
@@ -92,4 +92,4 @@ background_fetch_test(async ({ manager, id, settled }) => {
   const rejection = await registration.matchAll().catch((error) => error);
   assert_equals(rejection.name, "InvalidStateError");
   assert_equals(registration.downloaded, 1000, "what was counted stays");
-}, "Ruling 19: the page's registration follows");
+}, "D22: the page's registration follows");

@@ -1,6 +1,6 @@
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
-// No cache, no prompt, no cookie of others (ruling 33).
+// No cache, no prompt, no cookie of others (D43).
 "use strict";
 
 background_fetch_test(async ({ manager, id, settled }) => {

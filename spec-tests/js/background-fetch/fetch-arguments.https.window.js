@@ -1,6 +1,6 @@
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
-// BackgroundFetchManager fetch(): what it refuses, with which error, in which order (rulings 9, 15).
+// BackgroundFetchManager fetch(): what it refuses, with which error, in which order (D11, D12).
 "use strict";
 
 function rejects(error, description, argumentsOf) {
@@ -97,7 +97,7 @@ background_fetch_test(async ({ t, manager, id }) => {
   await promise_rejects_quotaexceedederror(t, second(), null, null);
   await first.abort();
   await second();
-}, "Ruling 15: two fetches are never promised the same bytes");
+}, "D12: two fetches are never promised the same bytes");
 
 background_fetch_test(async ({ manager, id, settled }) => {
   const server = new Server([{ size: 10 }]);

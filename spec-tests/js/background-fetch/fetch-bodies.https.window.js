@@ -1,6 +1,6 @@
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
-// BackgroundFetchManager fetch(): request bodies (rulings 11, 13); uploads of complete a record.
+// BackgroundFetchManager fetch(): request bodies (D19, D38); uploads of complete a record.
 "use strict";
 
 background_fetch_test(async ({ manager, id, settled }) => {
@@ -26,7 +26,7 @@ background_fetch_test(async ({ manager, id, settled }) => {
   await settled();
   const [{ bodyLength }] = await server.requests(1);
   assert_equals(bodyLength, 100_000);
-}, "Ruling 13: the limit of 64 KiB for keepalive requests does not apply");
+}, "D38: the limit of 64 KiB for keepalive requests does not apply");
 
 background_fetch_test(async ({ manager, id }) => {
   const never = new ReadableStream({ pull: () => new Promise(() => {}) });
@@ -40,7 +40,7 @@ background_fetch_test(async ({ manager, id }) => {
   assert_array_equals(await manager.getIds(), [id]);
   assert_true(await other.abort());
   assert_false(ended);
-}, "Ruling 11: a body that never ends blocks no other call");
+}, "D19: a body that never ends blocks no other call");
 
 background_fetch_test(async ({ t, manager, id }) => {
   const never = new ReadableStream({ pull: () => new Promise(() => {}) });
@@ -48,7 +48,7 @@ background_fetch_test(async ({ t, manager, id }) => {
   const request = new Request(url, { method: "POST", body: never, duplex: "half" });
   manager.fetch(id, request).catch(() => {});
   await promise_rejects_js(t, TypeError, manager.fetch(id, url));
-}, "Ruling 11: the id is reserved while the body is read");
+}, "D19: the id is reserved while the body is read");
 
 background_fetch_test(async ({ t, manager, id, settled }) => {
   const broken = new ReadableStream({
@@ -100,7 +100,7 @@ background_fetch_test(async ({ manager, id, settled }) => {
   assert_equals(report.failureReason, "bad-status");
   assert_equals(report.records[0].status, 503);
   assert_equals((await server.requests()).length, 1);
-}, "Ruling 28: an upload is not sent again after a server error");
+}, "D25: an upload is not sent again after a server error");
 
 background_fetch_test(async ({ manager, id, settled }) => {
   const server = new Server([{ size: 1000, cut: 100 }, { size: 1000 }]);
@@ -108,7 +108,7 @@ background_fetch_test(async ({ manager, id, settled }) => {
   const report = await settled();
   assert_equals(report.failureReason, "fetch-error");
   assert_equals((await server.requests()).length, 1);
-}, "Ruling 28: an upload is not sent again when the connection was lost");
+}, "D25: an upload is not sent again when the connection was lost");
 
 background_fetch_test(async ({ manager, id, settled }) => {
   const target = new Server([{ text: "thanks" }]);
@@ -119,7 +119,7 @@ background_fetch_test(async ({ manager, id, settled }) => {
   const [{ method, body }] = await target.requests(1);
   assert_equals(`${method} ${body}`, "POST a photo");
   assert_equals(report.uploaded, 7, "each byte counts once");
-}, "Rulings 28, 32: a redirect with 307 sends the body along, and uploaded counts it once");
+}, "D25, D26: a redirect with 307 sends the body along, and uploaded counts it once");
 
 background_fetch_test(async ({ manager, id, settled }) => {
   const server = new Server([{ text: "thanks", holdHead: true }]);
@@ -129,7 +129,7 @@ background_fetch_test(async ({ manager, id, settled }) => {
   const report = await settled();
   assert_equals(report.failureReason, "fetch-error");
   assert_equals((await server.requests()).length, 1);
-}, "Ruling 28: an upload that a crash interrupted is a fetch-error");
+}, "D25: an upload that a crash interrupted is a fetch-error");
 
 background_fetch_test(async ({ manager, id, settled }) => {
   bgfetchTesting.setOffline(true);
@@ -141,4 +141,4 @@ background_fetch_test(async ({ manager, id, settled }) => {
   assert_equals(report.type, "backgroundfetchsuccess");
   const [{ body }] = await server.requests(1);
   assert_equals(body, "a photo");
-}, "Ruling 11: bodies are durable before the promise resolves");
+}, "D19: bodies are durable before the promise resolves");

@@ -1,6 +1,6 @@
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
-// BackgroundFetchRegistration match() and BackgroundFetchRegistration matchAll() (ruling 16); create
+// BackgroundFetchRegistration match() and BackgroundFetchRegistration matchAll() (D1); create
 // record objects.
 "use strict";
 

@@ -1,6 +1,6 @@
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
-// Schemes, mixed content and malformed URLs are matters of the record (ruling 10).
+// Schemes, mixed content and malformed URLs are matters of the record (D36).
 "use strict";
 
 const local = (port) => `http://127.0.0.1:${port}`;

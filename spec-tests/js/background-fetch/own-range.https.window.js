@@ -1,6 +1,6 @@
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
-// Complete a record: a Range header of the page's own (ruling 27).
+// Complete a record: a Range header of the page's own (D9).
 "use strict";
 
 const whole = { size: WHOLE, ranges: true, headers: [["ETag", '"a"']] };

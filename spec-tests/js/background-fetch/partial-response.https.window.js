@@ -1,7 +1,7 @@
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
 // META: script=resources/resume.js
-// Validate a partial response: which 206 continues what is stored (ruling 23).
+// Validate a partial response: which 206 continues what is stored (D4).
 "use strict";
 
 resumes(

@@ -1,6 +1,6 @@
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
-// Complete a record: waiting while the fetch is paused, or the user offline (rulings 5, 6, 34);
+// Complete a record: waiting while the fetch is paused, or the user offline (D15, D16, D44);
 // display: what the user may do.
 "use strict";
 
@@ -44,7 +44,7 @@ background_fetch_test(async ({ manager, id, settled }) => {
   assert_false(bgfetchTesting.state(id).paused);
   await server.release();
   assert_equals((await settled()).type, "backgroundfetchsuccess");
-}, "Ruling 6: the user cannot pause a fetch whose requests are not all GET");
+}, "D16: the user cannot pause a fetch whose requests are not all GET");
 
 background_fetch_test(async ({ manager, id, settled }) => {
   const server = new Server([{ text: "thanks", holdHead: true }]);
@@ -55,7 +55,7 @@ background_fetch_test(async ({ manager, id, settled }) => {
   const report = await settled();
   assert_equals(report.type, "backgroundfetchsuccess");
   assert_equals((await server.requests()).length, 1);
-}, "Ruling 6: going offline interrupts no upload");
+}, "D16: going offline interrupts no upload");
 
 background_fetch_test(async ({ manager, id, settled }) => {
   bgfetchTesting.setOffline(true);
@@ -64,7 +64,7 @@ background_fetch_test(async ({ manager, id, settled }) => {
   assert_equals((await server.requests()).length, 0);
   bgfetchTesting.setOffline(false);
   assert_equals((await settled()).type, "backgroundfetchsuccess");
-}, "Ruling 6: offline holds back the start of an upload");
+}, "D16: offline holds back the start of an upload");
 
 background_fetch_test(async ({ manager, id, settled }) => {
   bgfetchTesting.setOffline(true);
@@ -76,7 +76,7 @@ background_fetch_test(async ({ manager, id, settled }) => {
   assert_equals(registration.failureReason, "");
   bgfetchTesting.setOffline(false);
   await settled();
-}, "Ruling 34: what the embedder calls offline holds back every request");
+}, "D44: what the embedder calls offline holds back every request");
 
 background_fetch_test(async ({ manager, id, settled }) => {
   const server = new Server([{ ...whole, hold: HALF }, whole]);

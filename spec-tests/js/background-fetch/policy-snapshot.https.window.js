@@ -1,6 +1,6 @@
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
-// What is kept of the page that called (ruling 12): referrer and origin.
+// What is kept of the page that called (D37): referrer and origin.
 "use strict";
 
 const CORS = ["Access-Control-Allow-Origin", "*"];

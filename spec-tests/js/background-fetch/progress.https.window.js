@@ -1,6 +1,6 @@
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
-// Update background fetch instances, and stored body bytes total (ruling 32).
+// Update background fetch instances, and stored body bytes total (D26).
 "use strict";
 
 background_fetch_test(async ({ manager, id, settled }) => {

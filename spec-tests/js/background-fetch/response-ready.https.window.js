@@ -1,6 +1,6 @@
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
-// Create record objects: what a record shows of its response, and when (rulings 17, 18, 23).
+// Create record objects: what a record shows of its response, and when (D20, D21, D6).
 "use strict";
 
 /** The integrity metadata of "abc". */
@@ -91,7 +91,7 @@ background_fetch_test(async ({ manager, id, settled }) => {
   await server.release();
   assert_equals(await (await responseReady).text(), "abc");
   assert_equals((await settled()).type, "backgroundfetchsuccess");
-}, "Ruling 17: a body that its integrity metadata names is exposed");
+}, "D20: a body that its integrity metadata names is exposed");
 
 background_fetch_test(async ({ t, manager, id, settled }) => {
   const server = new Server([{ text: "abd", hold: 2 }]);
@@ -105,7 +105,7 @@ background_fetch_test(async ({ t, manager, id, settled }) => {
   await server.release();
   await promise_rejects_js(t, TypeError, responseReady);
   assert_equals((await settled()).failureReason, "fetch-error");
-}, "Ruling 17: with integrity metadata the response waits for the verification");
+}, "D20: with integrity metadata the response waits for the verification");
 
 background_fetch_test(async ({ manager, id, settled }) => {
   const first = { size: WHOLE, ranges: true, cut: HALF, headers: [["ETag", '"a"']] };
@@ -120,7 +120,7 @@ background_fetch_test(async ({ manager, id, settled }) => {
   assert_equals((await reading).name, "TypeError", "no bytes of two representations are spliced");
   assert_equals(report.records[0].headers["x-own"], "second");
   assert_body(report.records[0], 5000, 1);
-}, "Ruling 18: readers of a response that was replaced are told");
+}, "D21: readers of a response that was replaced are told");
 
 background_fetch_test(async ({ manager, id, settled }) => {
   const server = new Server([
@@ -133,4 +133,4 @@ background_fetch_test(async ({ manager, id, settled }) => {
   const response = await responseReady;
   assert_equals(response.status, 200);
   await settled();
-}, "Ruling 18: a record object that had no response follows its record");
+}, "D21: a record object that had no response follows its record");

@@ -2,7 +2,7 @@
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
 // META: script=resources/resume.js
-// Complete a record: what else a server may answer to a resume (rulings 25, 26).
+// Complete a record: what else a server may answer to a resume (D7, D8).
 "use strict";
 
 resumes(
@@ -12,20 +12,20 @@ resumes(
 );
 
 resumes(
-  "Ruling 26: with an unknown complete length it goes on asking, until a 416 names what it holds",
+  "D8: with an unknown complete length it goes on asking, until a 416 names what it holds",
   [{ ...half, chunked: true }, { ...whole, unknownLength: true, part: 30_000 }, whole],
   { ranges: [undefined, `bytes=${HALF}-`, `bytes=${WHOLE}-`] },
 );
 
 resumes(
-  "Ruling 26: a 416 that names another length restarts",
+  "D8: a 416 that names another length restarts",
   [half, { status: 416, headers: [["Content-Range", "bytes */10"]] }, other],
   { size: 50_000, seed: 1, ranges: restarted },
 );
 
 for (const status of [429, 500, 503]) {
   resumes(
-    `Ruling 25: ${status} to a resume keeps what is there, and Retry-After is honoured`,
+    `D7: ${status} to a resume keeps what is there, and Retry-After is honoured`,
     [half, { status, text: "later", headers: [["Retry-After", "0"]] }, whole],
     { ranges: [undefined, `bytes=${HALF}-`, `bytes=${HALF}-`] },
   );
@@ -38,4 +38,4 @@ background_fetch_test(async ({ manager, id, settled }) => {
   assert_equals(report.failureReason, "bad-status");
   assert_equals(report.records[0].status, 404);
   assert_equals(report.records[0].size, 0);
-}, "Ruling 25: a 404 to a resume stands for itself");
+}, "D7: a 404 to a resume stands for itself");

@@ -2,7 +2,7 @@
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
 // META: script=resources/resume.js
-// Complete a record: a body that was cut goes on where it was, or begins again (ruling 23).
+// Complete a record: a body that was cut goes on where it was, or begins again (D6).
 "use strict";
 
 background_fetch_test(async ({ manager, id, settled }) => {
@@ -14,43 +14,43 @@ background_fetch_test(async ({ manager, id, settled }) => {
   assert_equals(second.headers.range, `bytes=${HALF}-`);
   assert_equals(second.headers["if-range"], '"a"');
   assert_equals(second.headers["accept-encoding"], "identity");
-}, "Ruling 23: a resume asks with Range and If-Range, and for the plain representation");
+}, "D6: a resume asks with Range and If-Range, and for the plain representation");
 
-resumes("Ruling 23: a strong ETag resumes", [half, whole], { ranges: resumed });
+resumes("D6: a strong ETag resumes", [half, whole], { ranges: resumed });
 
 resumes(
-  "Ruling 23: a weak ETag restarts",
+  "D6: a weak ETag restarts",
   [{ ...half, headers: [["ETag", 'W/"a"']] }, whole],
   { ranges: [undefined, undefined] },
 );
 
 resumes(
-  "Ruling 23: without a validator the record restarts",
+  "D6: without a validator the record restarts",
   [{ ...half, headers: [] }, whole],
   { ranges: [undefined, undefined] },
 );
 
 resumes(
-  "Ruling 23: a Last-Modified long before the Date is strong",
+  "D6: a Last-Modified long before the Date is strong",
   [{ ...half, headers: DATES }, { ...whole, headers: DATES }],
   { ranges: resumed },
 );
 
 const YOUNG = [["Date", DATES[0][1]], ["Last-Modified", DATES[0][1]]];
 resumes(
-  "Ruling 23: a Last-Modified of the same second is not strong",
+  "D6: a Last-Modified of the same second is not strong",
   [{ ...half, headers: YOUNG }, whole],
   { ranges: [undefined, undefined] },
 );
 
 resumes(
-  "Ruling 23: another ETag, told by a 200, replaces the bytes",
+  "D6: another ETag, told by a 200, replaces the bytes",
   [half, other],
   { size: 50_000, seed: 1, ranges: resumed },
 );
 
 resumes(
-  "Ruling 23: three cuts, each resume goes on",
+  "D6: three cuts, each resume goes on",
   [{ ...whole, cut: 10_000 }, { ...whole, cut: 10_000 }, { ...whole, cut: 10_000 }, whole],
   { ranges: [undefined, "bytes=10000-", "bytes=20000-", "bytes=30000-"] },
 );
@@ -87,7 +87,7 @@ background_fetch_test(async ({ manager, id, settled }) => {
   assert_equals(report.type, "backgroundfetchsuccess");
   assert_body(report.records[0], 50_000, 1);
   assert_equals(report.records[0].type, "cors");
-}, "Ruling 23: a resume that is led to another origin restarts");
+}, "D4: a resume that is led to another origin restarts");
 
 background_fetch_test(async ({ manager, id, settled }) => {
   const preflight = { status: 405 };
@@ -99,4 +99,4 @@ background_fetch_test(async ({ manager, id, settled }) => {
   assert_body((await settled()).records[0], WHOLE);
   const requests = await server.requests();
   assert_array_equals(requests.map(({ method }) => method), ["GET", "GET"]);
-}, "Ruling 23: headers of our own cause no preflight");
+}, "D6: headers of our own cause no preflight");

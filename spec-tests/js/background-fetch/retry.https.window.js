@@ -1,7 +1,7 @@
 // META: timeout=long
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
-// Complete a record: which failures are tried again (ruling 28).
+// Complete a record: which failures are tried again (D7).
 "use strict";
 
 const now = ["Retry-After", "0"];

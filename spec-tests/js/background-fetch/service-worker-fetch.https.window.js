@@ -1,6 +1,6 @@
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
-// fetch() on the service worker's global (ruling 14): allowed by default.
+// fetch() on the service worker's global (D39): allowed by default.
 "use strict";
 
 background_fetch_test(async ({ manager, reporter, id, settled }) => {

@@ -1,6 +1,6 @@
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
-// Perform a background fetch, in which order it is told (ruling 8b); queue a bgfetch task.
+// Perform a background fetch, in which order it is told (D18); queue a bgfetch task.
 "use strict";
 
 background_fetch_test(async ({ manager, id, settled }) => {

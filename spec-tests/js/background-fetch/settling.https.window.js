@@ -1,6 +1,6 @@
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
-// Perform a background fetch: what a fetch waits for, and what its result is (rulings 1, 3, 4, 4b).
+// Perform a background fetch: what a fetch waits for, and what its result is (spec issues 5 and 6, D45, D10).
 "use strict";
 
 background_fetch_test(async ({ manager, id, settled }) => {
@@ -16,7 +16,7 @@ background_fetch_test(async ({ manager, id, settled }) => {
   const report = await settled();
   assert_equals(report.type, "backgroundfetchfail");
   assert_equals(report.failureReason, "fetch-error");
-}, "Ruling 1: the record that failed first gives the reason, not the first in the list");
+}, "Spec issue 5: the record that failed first gives the reason, not the first in the list");
 
 background_fetch_test(async ({ manager, id, settled }) => {
   const servers = [0, 1, 2, 3].map((seed) => new Server([{ size: 100 + seed }]));
@@ -28,7 +28,7 @@ background_fetch_test(async ({ manager, id, settled }) => {
   const found = report.records.map(({ status }) => status);
   assert_array_equals(found, [200, 404, 200, 200, 200]);
   assert_equals(report.downloaded, 100 + 101 + 102 + 103);
-}, "Ruling 4: one bad record stops no other, and the good ones are readable");
+}, "D45: one bad record stops no other, and the good ones are readable");
 
 background_fetch_test(async ({ manager, id, settled }) => {
   const server = new Server([{ status: 410, text: "gone", headers: [["X-Why", "it is gone"]] }]);
@@ -37,7 +37,7 @@ background_fetch_test(async ({ manager, id, settled }) => {
   assert_equals(record.status, 410);
   assert_equals(record.headers["x-why"], "it is gone");
   assert_equals(record.size, 0);
-}, "Ruling 4b: a bad status shows its status and headers, its body is empty");
+}, "D10: a bad status shows its status and headers, its body is empty");
 
 background_fetch_test(async ({ manager, id, settled }) => {
   const slow = new Server([{ size: 5000, hold: 1000 }]);
@@ -50,7 +50,7 @@ background_fetch_test(async ({ manager, id, settled }) => {
   assert_equals(report.type, "backgroundfetchfail");
   assert_equals(report.failureReason, "download-total-exceeded");
   assert_array_equals(report.records.map(({ error }) => error), ["AbortError", "TypeError"]);
-}, "Ruling 3: after an immediate failure siblings are aborted, and the first cause is the reason");
+}, "Spec issue 6: after an immediate failure siblings are aborted, and the first cause is the reason");
 
 background_fetch_test(async ({ manager, id, settled }) => {
   const server = new Server([{ size: 100 }]);

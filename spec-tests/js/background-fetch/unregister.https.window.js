@@ -1,6 +1,6 @@
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
-// A registration that goes (ruling 31).
+// A registration that goes (D42).
 "use strict";
 
 function with_own_registration(run, description) {

@@ -1,6 +1,6 @@
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
-// BackgroundFetchUpdateUIEvent updateUI() (ruling 20), and the events' interfaces.
+// BackgroundFetchUpdateUIEvent updateUI() (D23), and the events' interfaces.
 "use strict";
 
 const behaviour = (name) => ({ behaviour: name });

@@ -81,7 +81,7 @@ async fn an_abort_event_has_no_update_ui() {
     assert_eq!(title, "Episode 5");
 }
 
-/// Ruling 7: a worker that crashed gets its event again, and the records wait for it.
+/// D5: a worker that crashed gets its event again, and the records wait for it.
 #[tokio::test]
 async fn an_event_is_told_until_a_worker_handled_it() {
     let script = [Behaviour::CrashAfterListeners, Behaviour::Succeed];

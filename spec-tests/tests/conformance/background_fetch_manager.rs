@@ -75,7 +75,7 @@ async fn an_id_is_taken_only_while_its_fetch_is_active() {
     assert_eq!(settled(&second).await, Ok(()));
 }
 
-/// Ruling 10: what the page may not fetch is a matter of the record, not of the call.
+/// D36: what the page may not fetch is a matter of the record, not of the call.
 #[tokio::test]
 async fn a_scheme_that_cannot_be_fetched_fails_the_record() {
     let agent = Agent::start().await;

@@ -64,7 +64,7 @@ async fn the_request_is_the_one_that_was_made() {
     assert_eq!(sent.body.bytes(), Some(&b"photo"[..]));
 }
 
-/// Rulings 4 and 4b.
+/// D45, D10.
 #[tokio::test]
 async fn one_bad_status_leaves_the_other_responses_readable() {
     let agent = Agent::start().await;
@@ -91,7 +91,7 @@ async fn what_could_not_be_fetched_rejects_with_a_type_error() {
     assert_eq!(error.dom_exception(), DomException::TypeError);
 }
 
-/// Ruling 19: a response that was opened keeps its bytes when the records are gone.
+/// D22: a response that was opened keeps its bytes when the records are gone.
 #[tokio::test]
 async fn an_open_body_outlives_the_event() {
     let opened = Arc::new(Mutex::new(None));

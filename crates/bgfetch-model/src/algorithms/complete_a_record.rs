@@ -38,7 +38,7 @@ impl BackgroundFetch {
             self.wait(index, reason);
             return;
         }
-        // Ruling 26: a download that holds every byte needs no request.
+        // D8: a download that holds every byte needs no request.
         if self.record(index).is_some_and(crate::record::Record::has_everything) {
             return self.body_stored(ctx, index);
         }
@@ -122,7 +122,7 @@ impl BackgroundFetch {
             return;
         };
         match &record.state {
-            // Step 17.1, only a GET is interrupted in flight (ruling 6).
+            // Step 17.1, only a GET is interrupted in flight (D16).
             RecordState::Attempting(_) | RecordState::Ended(..) => {
                 if record.request.is_get() {
                     self.stop_attempt(ctx, index, Then::Wait);
@@ -149,7 +149,7 @@ impl BackgroundFetch {
         self.wait(index, PauseReason::Offline);
     }
 
-    /// Until the reason is gone, no time to try again is spent (ruling 28).
+    /// Until the reason is gone, no time to try again is spent (D7).
     fn wait(&mut self, index: RecordIndex, reason: PauseReason) {
         self.change(index, |record| {
             record.retry.waited();
@@ -193,7 +193,7 @@ impl BackgroundFetch {
                 if is_get == Some(true) {
                     self.start_attempt(ctx, index);
                 } else {
-                    // Ruling 28: after a crash this mark says that the request may have left.
+                    // D25: after a crash this mark says that the request may have left.
                     self.set_state(index, RecordState::BeginningUpload);
                     ctx.store(StoreOp::BeginUpload(key));
                     ctx.after_commit(Effect::UploadBegun(key));
@@ -220,7 +220,7 @@ impl BackgroundFetch {
             return;
         }
         if self.reason_to_wait(ctx, index).is_some() {
-            // Ruling 6: a reason to pause that came meanwhile holds back the start.
+            // D16: a reason to pause that came meanwhile holds back the start.
             ctx.act(Action::ReleaseSlot(self.record_key(index)));
             self.nothing_was_sent(ctx, index);
             self.complete_a_record(ctx, index);
@@ -242,7 +242,7 @@ impl BackgroundFetch {
         let key = self.record_key(index);
         let id = ctx.new_attempt(key);
         let started = self.change(index, |record| {
-            // Ruling 24: bytes that came coded can't be continued; the next ones shall be.
+            // D4: bytes that came coded can't be continued; the next ones shall be.
             record.identity |= record.data.stored > 0
                 && record.data.response.as_deref().is_some_and(|head| head.is_content_coded());
             // Steps 8-9, ask only for what is missing where that is safe.
@@ -274,7 +274,7 @@ impl BackgroundFetch {
             return;
         }
         match event {
-            // Step 14.1, process request body: each byte counts once (ruling 32).
+            // Step 14.1, process request body: each byte counts once (D26).
             AttemptEvent::Uploaded(bytes) => {
                 self.change(index, |record| record.uploaded = record.uploaded.max(bytes));
                 self.update_instances(ctx);
@@ -376,7 +376,7 @@ impl BackgroundFetch {
             let message = format!("the server answered {}", head.status);
             self.stop_attempt(ctx, index, Then::Retry(delay, message));
         } else if let Some(verdict) = self.judge(index, &head, false) {
-            // Ruling 28: the record had its tries, so the answer stands.
+            // D7: the record had its tries, so the answer stands.
             self.obey(ctx, index, head, verdict);
         }
     }
@@ -415,7 +415,7 @@ impl BackgroundFetch {
                     record.restarts
                 });
                 match reason {
-                    // Ruling 23: it begins again where it changed, but not for ever.
+                    // D2: it begins again where it changed, but not for ever.
                     Some(reason) if restarts.unwrap_or_default() > ctx.config.max_restarts => {
                         self.stop_attempt(ctx, index, too_many_restarts(reason));
                     }
@@ -446,7 +446,7 @@ impl BackgroundFetch {
         };
         let generation = Generation(number);
         let body = BodyKey { record: self.record_key(index), generation };
-        // DEVIATION: Fetch verifies the body of an error page as well and would fail the record; here
+        // DEVIATION(D27): Fetch verifies the body of an error page as well and would fail the record; here
         // a bad status is told as such, and bytes that nobody verified are not received.
         let keeps_bad_status =
             ctx.config.keep_bad_status_bodies && record.request.integrity.is_empty();
@@ -457,7 +457,7 @@ impl BackgroundFetch {
         if is_ok || keeps_bad_status {
             self.with_attempt(index, |attempt| attempt.phase = Phase::Generation);
         } else {
-            // Ruling 4b: the body of a bad status is not kept, so it need not be read.
+            // D10: the body of a bad status is not kept, so it need not be read.
             const BAD_STATUS: RecordResult = RecordResult::Failure(FailureReason::BadStatus);
             self.stop_attempt(ctx, index, Then::Settle(BAD_STATUS, None));
         }

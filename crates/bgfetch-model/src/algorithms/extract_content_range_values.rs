@@ -23,7 +23,7 @@ impl ContentRange {
     }
 
     /// The length of the stored body once this part is: it counts from the representation's first
-    /// byte, or from the part's where the page asked for that part alone (ruling 27).
+    /// byte, or from the part's where the page asked for that part alone (D9).
     pub(crate) const fn stored_end(self, own_range: bool) -> u64 {
         if own_range { self.end() - self.first } else { self.end() }
     }

@@ -33,18 +33,18 @@ impl BackgroundFetch {
     /// Steps 5.2 to 5.5, what the end of one record means for the fetch.
     pub(crate) fn record_settled(&mut self, ctx: &mut Context, result: RecordResult) {
         // Step 5.3. SPEC-ISSUE(5): the spec's condition is inverted and could never give a reason;
-        // the first failure gives it (ruling 1).
+        // the first failure gives it (spec issue 5).
         if let (None, Some(reason)) = (self.cause, result.failure()) {
             self.cause = Some(reason);
             ctx.store(StoreOp::SetCause(self.info.key, reason));
         }
-        // Steps 5.5 and 7, a limit is reached: the other records end too. Ruling 3 treats the quota
+        // Steps 5.5 and 7, a limit is reached: the other records end too. Spec issue 6 treats the quota
         // like the download total.
         if result.is_immediate_failure() && !self.abort_all {
             self.abort_every_record(ctx);
         }
         // Step 6. SPEC-ISSUE(6): the spec goes on after an immediate failure although records are
-        // still changing; here all of them are terminal first (ruling 3).
+        // still changing; here all of them are terminal first (spec issue 6).
         if self.all_settled() && matches!(self.stage, Stage::AwaitingCaller | Stage::Fetching) {
             self.settle(ctx);
         }
@@ -75,7 +75,7 @@ impl BackgroundFetch {
     }
 
     fn outcome(&self, ctx: &Context) -> FetchResult {
-        // Step 8.4, `abort()` said true, so it was aborted, whatever else happened (ruling 2).
+        // Step 8.4, `abort()` said true, so it was aborted, whatever else happened (D15).
         if !ctx.is_active(&self.info.registration, &self.info.id, self.info.key) {
             return Err(FailureReason::Aborted);
         }
@@ -83,7 +83,7 @@ impl BackgroundFetch {
         self.cause.map_or(Ok(()), Err)
     }
 
-    /// Step 8.7, the result is durable: clients are told first, then the worker (ruling 8b).
+    /// Step 8.7, the result is durable: clients are told first, then the worker (D18).
     pub(crate) fn settle_committed(&mut self, ctx: &mut Context, result: FetchResult) {
         self.result = Some(result);
         // A crash before would have brought its promise back.
@@ -159,7 +159,7 @@ impl BackgroundFetch {
         }
     }
 
-    /// Step 8.14.1, the event is no longer active. DEVIATION: the spec fires it once, whether or
+    /// Step 8.14.1, the event is no longer active. DEVIATION(D5): the spec fires it once, whether or
     /// not a worker handled it; here it is fired again until one did, within bounds.
     pub(crate) fn event_ended(&mut self, ctx: &mut Context, outcome: Outcome) {
         if self.stage != Stage::Delivering {

@@ -14,7 +14,7 @@ const INITIAL: Update =
     Update { downloaded: 0, uploaded: 0, result: None, records_available: true };
 
 impl BackgroundFetch {
-    /// Something changed that clients show. Ruling 32: they hear of it at most once per interval
+    /// Something changed that clients show. D26: they hear of it at most once per interval
     /// (the spec has an open issue on debouncing).
     pub(crate) fn update_instances(&mut self, ctx: &mut Context) {
         let timer = Timer::Progress(self.info.key);

@@ -34,15 +34,15 @@ pub fn validate_a_partial_response(
     }
     // Step 4, it must belong to the same representation as what is stored.
     if let Some(previous) = previous {
-        // DEVIATION: the spec does not look at where the parts came from; bytes of two origins, or
-        // of an approved and an unapproved response, are never joined (ruling 23).
+        // DEVIATION(D4): the spec does not look at where the parts came from; bytes of two origins, or
+        // of an approved and an unapproved response, are never joined.
         if partial.origin() != previous.origin() || previous.response_type != partial.response_type
         {
             return Err(InvalidPart::OtherSource);
         }
         for name in ["etag", "last-modified"] {
             // Step 4.1, a validator that was there must not have changed.
-            // DEVIATION: a 206 may leave Last-Modified out when it carries the matching ETag (RFC
+            // DEVIATION(D3): a 206 may leave Last-Modified out when it carries the matching ETag (RFC
             // 9110, section 15.3.7), so a header that is merely absent is no change unless it is
             // the one we resume by.
             let (before, now) = (previous.headers.get(name), partial.headers.get(name));
@@ -52,15 +52,15 @@ pub fn validate_a_partial_response(
             }
         }
         // Step 4.2, the parts must agree on the length of the whole. SPEC-ISSUE(3): that the second
-        // says `*` where the first gave a number is no disagreement. DEVIATION: the spec compares
-        // only with an earlier part, ruling 23 with a whole response that was cut, too.
+        // says `*` where the first gave a number is no disagreement. DEVIATION(D6): the spec compares
+        // only with an earlier part, we also with a whole response that was cut short.
         if let Some(before) = previous.complete_length()
             && (range.last >= before || range.complete_length.is_some_and(|now| before != now))
         {
             return Err(InvalidPart::OtherRepresentation);
         }
     }
-    // Offsets count bytes of the plain representation (ruling 24).
+    // Offsets count bytes of the plain representation (D4).
     if partial.is_content_coded() { Err(InvalidPart::Coded) } else { Ok(range) }
 }
 

@@ -135,8 +135,8 @@ pub fn check_request(request: &Request) -> Result<(), CallError> {
     if request.mode == RequestMode::NoCors {
         return Err(CallError::NoCors);
     }
-    // Upstream's port-blocking test wants this before the fetch is registered (ruling 9).
-    // Other schemes than HTTP's are matters of the record (ruling 10).
+    // Upstream's port-blocking test wants this before the fetch is registered (D11).
+    // Other schemes than HTTP's are matters of the record (D36).
     match url.port_or_known_default() {
         Some(port) if is_http(url) && is_bad_port(port) => Err(CallError::BlockedPort),
         _ => Ok(()),
@@ -188,7 +188,7 @@ impl Model {
             Ok(fetch) => {
                 let start_paused = permission == Permission::StartPaused;
                 if requests.iter().any(|request| request.body_length.is_some()) {
-                    // Steps 8.6 to 8.9, the bodies are read while other calls go on (ruling 11).
+                    // Steps 8.6 to 8.9, the bodies are read while other calls go on (D19).
                     let limit = self.ctx.account(&call.registration.storage_key).available();
                     self.ctx.act(Action::StoreBodies { call: id, fetch, limit });
                     let wait = Wait::Bodies { fetch, start_paused };
@@ -222,7 +222,7 @@ impl Model {
             return Err(CallError::TooManyFetches);
         }
         registration.reserved.insert(call.id.clone());
-        // Ruling 15: what was promised is set aside.
+        // D12: what was promised is set aside.
         let account = self.ctx.account(&call.registration.storage_key);
         if !account.reserve(call.options.download_total) {
             self.free_id(call);

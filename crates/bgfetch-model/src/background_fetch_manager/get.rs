@@ -9,7 +9,7 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// [`CallError::EmptyId`] for an empty id (ruling 9; upstream tests ask for it, the spec does
+    /// [`CallError::EmptyId`] for an empty id (D11; upstream tests ask for it, the spec does
     /// not).
     pub fn get(
         &self,

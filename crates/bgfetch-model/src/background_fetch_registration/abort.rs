@@ -10,7 +10,7 @@ use crate::store_op::StoreOp;
 
 impl Model {
     pub(crate) fn abort(&mut self, call: CallId, key: FetchKey) {
-        // Step 3.3, only a fetch that is still active can be aborted (ruling 2: true once).
+        // Step 3.3, only a fetch that is still active can be aborted (D15: true once).
         let active = self
             .fetches
             .get(&key)
@@ -26,7 +26,7 @@ impl Model {
         // Step 3.5, the promise waits for the store: a crash must not undo what was said.
         self.ctx.store(StoreOp::SetAbortAll(key));
         self.ctx.after_commit(Effect::Reply(call, Ok(Reply::Aborted(true))));
-        // Step 3.6, every record ends, also those that are paused or offline (ruling 5).
+        // Step 3.6, every record ends, also those that are paused or offline (D15).
         self.with_fetch(key, BackgroundFetch::abort_every_record);
     }
 }

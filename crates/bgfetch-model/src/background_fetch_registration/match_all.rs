@@ -63,8 +63,8 @@ pub fn request_matches_cached_item(
     vary: Option<&str>,
     options: MatchOptions,
 ) -> bool {
-    // Step 1, the method. DEVIATION: the service worker spec asks for GET, because a cache holds
-    // nothing else; records have methods of their own, which must be equal (ruling 16).
+    // Step 1, the method. DEVIATION(D1): the service worker spec asks for GET, because a cache holds
+    // nothing else; records have methods of their own, which must be equal (D1).
     if !options.ignore_method && query.method != cached.method {
         return false;
     }

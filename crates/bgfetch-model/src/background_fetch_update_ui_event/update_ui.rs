@@ -23,7 +23,7 @@ impl Model {
         let Some(fetch) = self.fetches.get_mut(&key) else {
             return self.ctx.reply(call, Err(CallError::NotFound));
         };
-        // Steps 5 and 6, what is given replaces what was there (ruling 20: and persists).
+        // Steps 5 and 6, what is given replaces what was there (D23: and persists).
         if let Some(icons) = icons {
             fetch.icons = icons;
         }

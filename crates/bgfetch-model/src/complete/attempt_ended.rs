@@ -95,7 +95,7 @@ impl BackgroundFetch {
             return self.settle_record(ctx, index, bad_status, None);
         };
         let own_range = record.request.has_own_range();
-        // Ruling 22: the part must have the length its range says.
+        // D2: the part must have the length its range says.
         if stored != part.stored_end(own_range) {
             let fault = cut_short("the partial response ended early");
             return self.attempt_failed(ctx, index, fault);
@@ -116,7 +116,7 @@ impl BackgroundFetch {
         self.complete_a_record(ctx, index);
     }
 
-    /// Steps 14.2.1 and 14.2.9, a network error before or within the response (ruling 28).
+    /// Steps 14.2.1 and 14.2.9, a network error before or within the response (D7).
     fn attempt_failed(&mut self, ctx: &mut Context, index: RecordIndex, fault: Fault) {
         let Some(record) = self.record(index) else {
             return;
@@ -181,10 +181,10 @@ impl BackgroundFetch {
         }
     }
 
-    /// The stored bytes can't be continued: ask for the whole (ruling 23), a bounded number of times.
+    /// The stored bytes can't be continued: ask for the whole (D2), a bounded number of times.
     fn restart(&mut self, ctx: &mut Context, index: RecordIndex, reason: RestartReason) {
         if self.record(index).is_some_and(|record| !record.request.is_get()) {
-            // Ruling 28: what was sent is not sent again.
+            // D25: what was sent is not sent again.
             let message = String::from("the response can't be used and the request not repeated");
             return self.settle_record(ctx, index, FETCH_ERROR, Some(message));
         }

@@ -93,7 +93,7 @@ impl BackgroundFetch {
             return;
         }
         if part_end(record).is_some_and(|end| stored >= end) {
-            // Ruling 22: more bytes than the part's range says belong to nothing we asked for.
+            // D2: more bytes than the part's range says belong to nothing we asked for.
             return self.stop_attempt(ctx, index, Then::Restart(RestartReason::OtherBytes));
         }
         if record.announced_length().is_some_and(|announced| stored >= announced) {
@@ -157,7 +157,7 @@ impl BackgroundFetch {
         }
     }
 
-    /// Steps 14.2.7.1 and 3, more bytes than promised (ruling 32: more, not as many), or than the
+    /// Steps 14.2.7.1 and 3, more bytes than promised (D26: more, not as many), or than the
     /// quota allows.
     fn limit_reached(&mut self, ctx: &mut Context, index: RecordIndex, exhausted: Exhausted) {
         let reason = match exhausted {

@@ -23,10 +23,10 @@ pub(crate) enum Verdict {
     Replace(Option<ContentRange>),
     /// Everything is stored already.
     Complete,
-    /// The server had a passing problem: keep what is stored and ask again later (ruling 25).
+    /// The server had a passing problem: keep what is stored and ask again later (D7).
     ServerError,
     /// What is stored cannot be continued: ask for the whole, and keep what is stored until that
-    /// is answered (ruling 23).
+    /// is answered (D2).
     Restart(RestartReason),
     /// The response cannot be used, for this reason; what is stored stays.
     Unusable(String),
@@ -87,8 +87,8 @@ pub(crate) fn process_response(
     may_retry: bool,
 ) -> Verdict {
     match (head.status, resume) {
-        // Step 14.2, a part of what is stored must fit it. DEVIATION: the spec fails the record
-        // where it does not; asking for the whole again loses nothing (ruling 23).
+        // Step 14.2, a part of what is stored must fit it. DEVIATION(D2): the spec fails the record
+        // where it does not; asking for the whole again loses nothing (D2).
         (206, Some(resume)) => match validate_a_partial_response(resume.start, head, held) {
             Ok(range) => Verdict::Append(range),
             Err(invalid) => Verdict::Restart(invalid.into()),
@@ -99,7 +99,7 @@ pub(crate) fn process_response(
             Ok(range) => Verdict::Replace(Some(range)),
             Err(_) => not_the_part(),
         },
-        // Ruling 26: nothing lies behind what is stored, unless more was announced.
+        // D8: nothing lies behind what is stored, unless more was announced.
         (416, Some(resume)) => {
             let announced = held.and_then(ResponseHead::complete_length);
             match extract_unsatisfied_length(&head.headers) {
@@ -108,9 +108,9 @@ pub(crate) fn process_response(
                 _ => Verdict::Restart(RestartReason::Refused),
             }
         }
-        // Ruling 28: these pass, and only a GET may be sent again.
+        // D25: these pass, and only a GET may be sent again.
         (408 | 425 | 429 | 500..=599, _) if may_retry && request.is_get() => Verdict::ServerError,
-        // DEVIATION: the spec takes it for the response. It may answer our own range alone, of which
+        // DEVIATION(D32): the spec takes it for the response. It may answer our own range alone, of which
         // the page knows nothing, so the request is sent once more as the page made it.
         (_, Some(_)) if !head.is_ok() => Verdict::Restart(RestartReason::Refused),
         _ => match unusable(principal, held, head) {
@@ -122,7 +122,7 @@ pub(crate) fn process_response(
 }
 
 /// Why `head` must not replace what is stored.
-// DEVIATION: the spec lets any response do that. The user wants the file, and whoever comes back for
+// DEVIATION(D33): the spec lets any response do that. The user wants the file, and whoever comes back for
 // it wants the bytes that are there.
 fn unusable(
     principal: &Principal,
@@ -171,7 +171,7 @@ pub(crate) fn reason_to_replace(
     }
 }
 
-/// Ruling 27: the page asked for a range itself, so the part is the whole answer if it is the one.
+/// D9: the page asked for a range itself, so the part is the whole answer if it is the one.
 fn own_range(request: &Request, head: &ResponseHead) -> Verdict {
     let asked = request.headers.get("range");
     let first = asked.as_deref().and_then(first_of_single_range);

@@ -1,4 +1,4 @@
-//! When to try a record again after a fault that may pass (ruling 28).
+//! When to try a record again after a fault that may pass (D7).
 
 use core::time::Duration;
 

@@ -1,4 +1,4 @@
-//! From the result to the end of the settling event (rulings 7, 8, 8b, 19 and 20).
+//! From the result to the end of the settling event (D5, D17, D18, D22, D23).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The call of `fetch()`: its errors, its order, its id and its quota (rulings 9, 11 and 15).
+//! The call of `fetch()`: its errors, its order, its id and its quota (D11, D19, D12).
 
 use bgfetch_model::action::{Action, PauseReason, Reply};
 use bgfetch_model::background_fetch_manager::fetch::FetchOptions;

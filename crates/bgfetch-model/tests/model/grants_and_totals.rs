@@ -1,4 +1,4 @@
-//! `downloadTotal`, quota, and the grants that keep every body within them (rulings 3, 15 and 32).
+//! `downloadTotal`, quota, and the grants that keep every body within them (spec issue 6, D12, D26).
 
 use bgfetch_model::attempt::AttemptCommand;
 use bgfetch_model::connectivity::{Connectivity, Reachable};

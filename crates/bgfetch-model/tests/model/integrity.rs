@@ -1,4 +1,4 @@
-//! Subresource integrity (ruling 17): a whole body is verified before its record succeeds, and
+//! Subresource integrity (D20): a whole body is verified before its record succeeds, and
 //! nothing of it is exposed before.
 
 use bgfetch_model::action::{Action, What};

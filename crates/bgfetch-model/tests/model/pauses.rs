@@ -1,4 +1,4 @@
-//! Pauses by the user and by the network (rulings 5, 6, 28 and 34).
+//! Pauses by the user and by the network (D15, D16, D7, D44).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What clients hear of progress (ruling 32).
+//! What clients hear of progress (D26).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What is left and what goes on after the process died (design, and rulings 1 to 3, 7 and 28).
+//! What is left and what goes on after the process died (design, and spec issues 5 and 6, D15, D5, D7).
 
 use bgfetch_model::action::{Action, PauseReason};
 use bgfetch_model::attempt::{AttemptCommand, AttemptEvent};

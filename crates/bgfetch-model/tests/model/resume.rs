@@ -1,4 +1,4 @@
-//! Resuming by range (rulings 18 and 22 to 27).
+//! Resuming by range (spec issue 1, D21, D6, D4, D7, D8, D9).
 
 use bgfetch_model::action::What;
 use bgfetch_model::attempt::{AttemptCommand, Resume};

@@ -1,4 +1,4 @@
-//! Which faults are tried again, and for how long (rulings 25 and 28).
+//! Which faults are tried again, and for how long (D7).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! When and how a fetch settles (rulings 1 to 5).
+//! When and how a fetch settles (spec issues 5 and 6, D15, D45).
 
 use std::time::Duration;
 

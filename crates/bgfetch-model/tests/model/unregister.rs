@@ -1,4 +1,4 @@
-//! Removing a registration (ruling 31).
+//! Removing a registration (D42).
 
 use bgfetch_model::action::{Action, Reply};
 use bgfetch_model::error::CallError;

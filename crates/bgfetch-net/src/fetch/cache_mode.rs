@@ -1,5 +1,5 @@
 //! What the [cache mode](https://fetch.spec.whatwg.org/#concept-request-cache-mode) means without an
-//! HTTP cache (ruling 33): caches on the way are told, and nothing else.
+//! HTTP cache (D43): caches on the way are told, and nothing else.
 
 use bgfetch_model::header_list::HeaderList;
 use bgfetch_model::request::{CacheMode, Request};

@@ -25,7 +25,7 @@ pub fn check(policies: &PolicySnapshot, url: &Url) -> Result<(), Blocked> {
 /// [Does settings prohibit mixed security contexts?](https://www.w3.org/TR/mixed-content/#categorize-settings-object)
 fn prohibits_mixed_security_contexts(policies: &PolicySnapshot) -> bool {
     let [origin, top] = [&policies.origin, &policies.top_level_origin].map(scheme);
-    // DEVIATION: by the text an http page on loopback prohibits them too, since its origin is
+    // DEVIATION(D28): by the text an http page on loopback prohibits them too, since its origin is
     // potentially trustworthy. No engine blocks there.
     // Steps 1 and 2; of the ancestors, the top-level page tells.
     origin == Some("https")

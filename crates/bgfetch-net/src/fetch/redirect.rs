@@ -68,7 +68,7 @@ pub fn next(
     if url.fragment().is_none() {
         url.set_fragment(hop.url.fragment());
     }
-    // DEVIATION: Fetch lets a same-origin redirect carry credentials. A background fetch refuses
+    // DEVIATION(D14): Fetch lets a same-origin redirect carry credentials. A background fetch refuses
     // them in its URL, and its redirects are held to the same rule.
     target::check(&url)?;
     if hop.redirect_count() >= MAX_REDIRECTS {

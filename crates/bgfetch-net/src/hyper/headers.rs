@@ -235,12 +235,12 @@ pub(super) fn to_list(headers: &HeaderMap) -> HeaderList {
 pub(super) fn location(headers: &HeaderMap) -> Option<String> {
     let mut values = headers.get_all(LOCATION).iter();
     let first = values.next()?;
-    // DEVIATION: by the letter of Fetch two that are the same are no URL either; engines follow them.
+    // DEVIATION(D30): by the letter of Fetch two that are the same are no URL either; engines follow them.
     if values.any(|other| other != first) {
         // No URL has this form, so the redirect fails as one to an invalid URL.
         return Some(String::from("http://"));
     }
-    // DEVIATION: Fetch decodes isomorphically, which would encode such a byte as two.
+    // DEVIATION(D35): Fetch decodes isomorphically, which would encode such a byte as two.
     Some(match std::str::from_utf8(first.as_bytes()) {
         Ok(location) => location.to_owned(),
         Err(_) => percent_encoding::percent_encode(first.as_bytes(), BEYOND_ASCII).to_string(),

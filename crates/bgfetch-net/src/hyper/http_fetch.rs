@@ -171,7 +171,7 @@ impl HttpFetch {
             let (message, failed) = prepare()?;
             match network_fetch(&client, &self.network.limits, message, failed).await {
                 // HTTP-network-or-cache fetch, what it does on 421: the connection was not meant for
-                // this host, although its certificate is. DEVIATION: Fetch repeats uploads, too.
+                // this host, although its certificate is. DEVIATION(D34): Fetch repeats uploads, too.
                 Ok(received) if received.status() == 421 && may_repeat && !is_fresh => {
                     received.give_up();
                     is_fresh = true;
@@ -233,7 +233,7 @@ impl HttpFetch {
         if received.status() == 407 && self.request.principal.policies().is_some() {
             return Err(Blocked::ProxyAuthentication);
         }
-        // Step 4.4, before a redirect is looked at and before a byte counts (ruling 29).
+        // Step 4.4, before a redirect is looked at and before a byte counts (D40).
         if let Some(page) = self.cors_page(hop) {
             let origin = hop.serialize_origin(&page.origin);
             cors::check(&origin, self.credentials(), &received.headers())?;

@@ -1,4 +1,4 @@
-//! `updateUI()`: once, while the event is active, on success and fail events only (ruling 20).
+//! `updateUI()`: once, while the event is active, on success and fail events only (D23).
 
 use std::sync::Arc;
 

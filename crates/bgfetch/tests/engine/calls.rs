@@ -1,4 +1,4 @@
-//! Rulings 9, 11 and 15: what `fetch()` refuses, and what a call leaves behind that comes to
+//! D11, D19, D12: what `fetch()` refuses, and what a call leaves behind that comes to
 //! nothing.
 
 use std::future::{pending, ready};

@@ -1,4 +1,4 @@
-//! Rulings 7, 19 and 20: the worker's event comes at least once, and the records wait for it.
+//! D5, D22, D23: the worker's event comes at least once, and the records wait for it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

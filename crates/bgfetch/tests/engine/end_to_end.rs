@@ -53,7 +53,7 @@ async fn one_bad_status_fails_the_fetch_and_keeps_the_good_bodies() {
     assert_eq!(fetch.settled().await.unwrap(), Err(FailureReason::BadStatus));
     assert_eq!(events.next().await.kind, EventKind::Fail);
     let bodies = agent.bodies().await;
-    assert!(bodies[0].is_empty(), "ruling 4b: the body of a bad status is empty");
+    assert!(bodies[0].is_empty(), "D10: the body of a bad status is empty");
     good.verify(0, &bodies[1]).unwrap();
 }
 
@@ -70,7 +70,7 @@ async fn a_record_streams_while_it_downloads() {
     let fetch = manager.fetch("film", [url.clone()], FetchOptions::default()).await.unwrap();
     let query = RequestInfo::from(url);
     let record = fetch.match_first(query, MatchOptions::default()).await.unwrap().unwrap();
-    // Ruling 17: the response is ready at its head, while the body is still coming.
+    // D20: the response is ready at its head, while the body is still coming.
     let mut response = record.response_ready().await.unwrap();
     assert_eq!(response.head.status, 200);
     let mut bytes = Vec::new();

@@ -1,4 +1,4 @@
-//! Subresource integrity (ruling 17) against a real server: the stored body is verified before
+//! Subresource integrity (D20) against a real server: the stored body is verified before
 //! anything of it is exposed.
 
 use std::path::Path;

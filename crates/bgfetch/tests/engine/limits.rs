@@ -1,4 +1,4 @@
-//! Rulings 3 and 32: `downloadTotal` and the quota, with several records at once.
+//! Spec issue 6, D26: `downloadTotal` and the quota, with several records at once.
 
 use std::future::{Ready, ready};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Ruling 8b: who hears of what first.
+//! D18: who hears of what first.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Rulings 22 to 28: a download goes on where it ended, and never with another representation's
+//! Spec issue 1, D6, D4, D7, D8, D9: a download goes on where it ended, and never with another representation's
 //! bytes.
 
 use bgfetch::mock::{Behaviour, ScriptedHost};

@@ -1,4 +1,4 @@
-//! Ruling 29: a background fetch tells a page nothing about a cross-origin resource without its
+//! D40: a background fetch tells a page nothing about a cross-origin resource without its
 //! server's approval. Servers that differ only in what they would answer (size, status, existence,
 //! speed, ...) are told apart by nothing that a page, its worker or its user interface can see.
 #![allow(

@@ -39,7 +39,7 @@ pub struct Permission {
 
 impl Preflight {
     /// What `hop` must ask for, or none where anybody may send it. Only the page's own headers
-    /// count: what the fetcher adds, its `Range` for a resume too, is below CORS (ruling 23).
+    /// count: what the fetcher adds, its `Range` for a resume too, is below CORS (D6).
     #[must_use]
     pub fn of(hop: &Hop) -> Option<Self> {
         let header_names = safelist::unsafe_header_names(&hop.headers);
