@@ -1,14 +1,15 @@
-//! An embedder's own network stack: here, one that knows a few documents by heart and breaks down
-//! in the middle of each first try.
-//! The duties of a [`Fetcher`], beside fetching:
+//! An embedder's own network stack. This one serves a few documents from memory, and its first
+//! attempt at each breaks off in the middle.
+//! The duties of a [`Fetcher`], besides fetching:
 //!
-//! - Try once. Retries, resumes and their limits are the engine's, which asks again.
-//! - Check whatever the web platform asks for (CORS, CSP, mixed content, redirects) before it
-//!   returns a head: no byte counts before that.
-//! - Send [`FetchRequest::resume`] as `Range` and `If-Range`, below CORS. Judging the answer is the
-//!   engine's.
-//! - Undo content codings, and give out the body only as fast as it is polled.
-//! - Say of an error whether a byte of the request may have left: if not, a `POST` is sent again.
+//! - Try once. The engine owns retries, resumes and their limits, and calls again.
+//! - Check everything that the web platform requires (CORS, CSP, mixed content, redirects) before
+//!   returning a head: no byte counts until then.
+//! - Send [`FetchRequest::resume`] as `Range` and `If-Range`, below CORS. The engine judges the
+//!   response.
+//! - Decode content codings, and produce the body only as fast as it is polled.
+//! - Report with each error whether any byte of the request may have been sent. If none was, the
+//!   engine sends a `POST` again.
 //!
 //! `cargo run -p bgfetch --example custom_fetcher`
 

@@ -1,5 +1,5 @@
-//! The page goes away right after `fetch()`, the process dies in mid-download and is started again,
-//! and the service worker still gets its event. The worker is a scripted mock.
+//! The page closes right after `fetch()`, the process dies in the middle of the download and is
+//! started again, and the service worker still gets its event. The worker is a scripted mock.
 //!
 //! `cargo run -p bgfetch --example mock_worker`
 
@@ -23,14 +23,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let engine = open(directory.path(), ScriptedHost::new([]))?;
     let registration = engine.register(StorageKey("films".into()), origin.url("/")).await?;
     let (manager, urls) = (registration.background_fetch(), [origin.url("/film.mp4")]);
-    // Nothing of the page is kept: what `fetch()` returned is dropped.
+    // The page keeps nothing: the handle that `fetch()` returned is dropped.
     drop(manager.fetch("film", urls, FetchOptions::default()).await?);
     let mut observer = engine.observe().await?;
     while observer.next().await.is_some_and(|event| event.downloaded < MIB) {}
     println!("the process dies with {MIB} bytes");
     drop(engine);
 
-    // The next process. Its worker finds the fetch by what the event says.
+    // The next process. Its worker finds the fetch by the key in the event.
     let (lend, lent) = watch::channel(None::<Engine>);
     let worker = Behaviour::run(move |event| {
         let mut lent = lent.clone();
@@ -42,7 +42,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let engine = open(directory.path(), ScriptedHost::new([worker]))?;
     let mut observer = engine.observe().await?;
     lend.send_replace(Some(engine.clone()));
-    // Its registrations are registered at each start; then pending events come.
+    // Registrations are registered at each start. That fires the pending events.
     engine.register(StorageKey("films".into()), origin.url("/")).await?;
     let ended = |what: &What| matches!(what, What::EventEnded { .. });
     while observer.next().await.is_some_and(|event| !ended(&event.what)) {}

@@ -27,8 +27,8 @@ impl BackgroundFetchManager {
         Self { inbox, registration, principal, calls_go_on: false, sees_active_worker: true }
     }
 
-    /// The manager as another principal has it: a page with its policies, or the user, for whom
-    /// CORS and the like do not apply. By default it acts for a secure page at the registration's
+    /// The manager for another principal: a page with its policies, or the user, for whom CORS and
+    /// similar checks do not apply. By default it acts for a secure page at the registration's
     /// scope, at the top level and without further policies.
     ///
     /// The policies are persisted with each fetch, so take them at the time of the call.
@@ -37,25 +37,26 @@ impl BackgroundFetchManager {
         Self { principal: Arc::new(principal), ..self }
     }
 
-    /// The manager whose calls of `fetch()` go on where the future is dropped after it was polled, as
-    /// those of a page go on that is closed. A body that is read from a stream must then fail where
-    /// it cannot be read to its end.
+    /// A manager whose calls to `fetch()` continue if the future is dropped after it was first
+    /// polled, like the calls of a page that is closed. A body that is read from a stream must then
+    /// end with an error if it cannot be read to its end.
     #[must_use]
     pub fn with_calls_that_go_on(self) -> Self {
         Self { calls_go_on: true, ..self }
     }
 
-    /// The manager as a realm has it that was, or was not, told that its service worker is active.
-    /// One that was not gets [`CallError::NoActiveWorker`](crate::CallError::NoActiveWorker) from
-    /// `fetch()` even where the worker is active by now. By default it was.
+    /// The manager as seen by a realm that was, or was not, notified that its service worker is
+    /// active. If it was not, `fetch()` returns
+    /// [`CallError::NoActiveWorker`](crate::CallError::NoActiveWorker) even if the worker has
+    /// become active by now. By default it was.
     #[must_use]
     pub fn seeing_active_worker(self, sees_active_worker: bool) -> Self {
         Self { sees_active_worker, ..self }
     }
 
-    /// The `fetch()` method. Resolves once the fetch is durable; work on it starts then.
+    /// The `fetch()` method. Resolves once the fetch is durable; its requests start then.
     ///
-    /// Dropping the future before leaves either no fetch at all or a whole one.
+    /// Dropping the future earlier leaves either no fetch at all or a complete one.
     ///
     /// # Errors
     ///
@@ -75,8 +76,8 @@ impl BackgroundFetchManager {
         Ok(registration)
     }
 
-    /// Like [`Self::fetch`], but work on the fetch starts only when the hold is dropped: after a
-    /// script's promise was resolved and its microtasks ran (D13).
+    /// Like [`Self::fetch`], but the requests start only when the hold is dropped: after a script's
+    /// promise was resolved and its microtasks ran (D13).
     ///
     /// # Errors
     ///
@@ -115,7 +116,7 @@ impl BackgroundFetchManager {
         Ok((BackgroundFetchRegistration::new(self.inbox.clone(), fetch), hold))
     }
 
-    /// The `get()` method: the active fetch of that id.
+    /// The `get()` method: the active fetch with that id.
     ///
     /// # Errors
     ///
@@ -141,7 +142,7 @@ impl BackgroundFetchManager {
         self.inbox.read(move |view| view.model.get_ids(&registration)).await
     }
 
-    /// The service worker registration it belongs to.
+    /// The service worker registration that the manager belongs to.
     #[must_use]
     pub fn registration(&self) -> &RegistrationKey {
         &self.registration

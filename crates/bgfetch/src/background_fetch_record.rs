@@ -22,10 +22,10 @@ use tokio::sync::watch;
 
 use crate::request_bodies::StoredBody;
 
-/// How many bytes a response's body gives out at once, at most.
+/// The largest piece of a response's body that is returned at once, in bytes.
 const CHUNK: u64 = 256 << 10;
 
-/// A record as script sees it. It can be matched before anything arrived.
+/// A record as script sees it. It can be matched before anything has arrived.
 #[derive(Clone)]
 pub struct BackgroundFetchRecord {
     pub(crate) key: RecordKey,
@@ -35,19 +35,20 @@ pub struct BackgroundFetchRecord {
     pub(crate) runtime: Handle,
 }
 
-/// Why a record has no response, or its body no end.
+/// Why a record has no response, or why its body was cut short.
 #[derive(Debug)]
 pub enum RecordError {
     /// The fetch was aborted, or the record is gone: an `AbortError`.
     Aborted,
-    /// The record failed, or its bytes were replaced by another representation's: a `TypeError`.
+    /// The record failed, or its bytes were replaced by those of another representation: a
+    /// `TypeError`.
     Failed,
-    /// The stored bytes could not be read: an `AbortError` to script.
+    /// The stored bytes could not be read: script gets an `AbortError`.
     Store(StoreError),
 }
 
 impl RecordError {
-    /// The exception that a script gets.
+    /// The exception that script gets.
     #[must_use]
     pub const fn dom_exception(&self) -> DomException {
         match self {
@@ -73,8 +74,8 @@ impl std::error::Error for RecordError {}
 #[derive(Debug)]
 pub struct Response {
     /// The head as script may see it (Fetch's [filtered
-    /// response](https://fetch.spec.whatwg.org/#concept-filtered-response)), without the headers that
-    /// the stored body would contradict.
+    /// response](https://fetch.spec.whatwg.org/#concept-filtered-response)), without the headers
+    /// that would contradict the stored body.
     pub head: ResponseHead,
     /// The body.
     pub body: ResponseBody,
@@ -87,46 +88,46 @@ impl BackgroundFetchRecord {
         &self.request
     }
 
-    /// How the record ended, or none while it goes on. Not an attribute of the interface: script
-    /// learns it from [`Self::response_ready`].
+    /// How the record ended, or `None` until then. Not an attribute of the interface: script learns
+    /// it from [`Self::response_ready`].
     #[must_use]
     pub fn result(&self) -> Option<RecordResult> {
         self.data.borrow().result
     }
 
-    /// Its identity.
+    /// The record's identity.
     #[must_use]
     pub fn key(&self) -> RecordKey {
         self.key
     }
 
-    /// The status of the response, once there is one that may be exposed.
+    /// The status of the response, once there is a response that may be exposed.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         self.data.borrow().exposed_response().map(|head| head.status)
     }
 
-    /// The length of the stored body in bytes, which counts in `downloaded` also where nothing else
-    /// of the response may be exposed yet.
+    /// The length of the stored body in bytes. It counts in `downloaded` even if nothing else of
+    /// the response may be exposed yet.
     #[must_use]
     pub fn stored(&self) -> u64 {
         self.data.borrow().stored
     }
 
-    /// The `responseReady` promise: resolves when the response's head is there, not only when its
-    /// body is (D20). With integrity metadata it waits until the whole body was verified, and
-    /// nothing of the response can be had before.
+    /// The `responseReady` promise: resolves when the response's head has arrived, without waiting
+    /// for its body (D20). With integrity metadata it waits until the whole body is verified, and
+    /// nothing of the response is available before that.
     ///
     /// # Errors
     ///
     /// [`RecordError::Aborted`] or [`RecordError::Failed`], when the record ended without a
-    /// response that may be exposed; [`RecordError::Aborted`] too when the records are no longer
-    /// available or the engine is closed. A response that was given out keeps its body.
+    /// response that may be exposed; also [`RecordError::Aborted`] when the records are no longer
+    /// available or the engine is closed. A response that was returned before keeps its body.
     pub async fn response_ready(&self) -> Result<Response, RecordError> {
         let mut data = self.data.clone();
         // Step 2.8.1, wait for the response. SPEC-ISSUE(7): the spec waits for it "to not be
-        // not-null", and for ever where the record fails without one.
-        // Where the records are gone, or the engine is, there is nothing left to expose.
+        // not-null", and waits forever if the record fails without a response.
+        // If the records or the engine are gone, there is nothing left to expose.
         if data.wait_for(ResponseData::is_ready).await.is_err() || data.has_changed().is_err() {
             return Err(RecordError::Aborted);
         }
@@ -148,8 +149,8 @@ impl BackgroundFetchRecord {
         }
     }
 
-    /// The stored body of the request, to be read from its start; none where it has none. Reading
-    /// fails once the fetch is gone.
+    /// The stored body of the request, read from its start; `None` if the request has no body.
+    /// Reading fails once the fetch is gone.
     #[must_use]
     pub fn request_body(&self) -> Option<BoxStream<'static, io::Result<Bytes>>> {
         let length = self.request.body_length?;
@@ -158,14 +159,15 @@ impl BackgroundFetchRecord {
         Some(StoredBody { record, length, bodies, runtime }.open())
     }
 
-    /// Puts the finished body at `to` (a file path) in one step; see [`Handover`] for what that
-    /// costs, and [`sync_exports`](Self::sync_exports) for what makes it last.
+    /// Moves, links or copies the finished body to `to` (a file path) in one step. See [`Handover`]
+    /// for the cost of each, and [`sync_exports`](Self::sync_exports) for making the file durable.
     ///
     /// # Errors
     ///
     /// [`RecordError::Failed`] when the record has not succeeded, [`RecordError::Store`] when the
-    /// file could not be made. What is at `to` already is not replaced: the store's error is then a
-    /// [`StoreError::Io`] of the kind [`AlreadyExists`](io::ErrorKind::AlreadyExists).
+    /// file could not be created. A file that already exists at `to` is not replaced: the store's
+    /// error is then a [`StoreError::Io`] of the kind
+    /// [`AlreadyExists`](io::ErrorKind::AlreadyExists).
     pub async fn export(&self, to: &Path, how: Handover) -> Result<(), RecordError> {
         let ResponseData { generation, stored, result, .. } = self.data.borrow().clone();
         if result != Some(RecordResult::Success) {
@@ -175,14 +177,14 @@ impl BackgroundFetchRecord {
         export(&self.runtime, &self.bodies, (key, stored), to, how).await
     }
 
-    /// Whether the file at `path` has the bytes of the finished body and no others: the one that an
-    /// earlier [`export`](Self::export) made, whose end was never noted. False where there is no
-    /// such file.
+    /// Whether the file at `path` has exactly the bytes of the finished body. This finds the file
+    /// of an earlier [`export`](Self::export) whose completion was never recorded. Returns false if
+    /// there is no such file.
     ///
     /// # Errors
     ///
-    /// [`RecordError::Failed`] when the record has not succeeded, [`RecordError::Store`] when either
-    /// could not be read.
+    /// [`RecordError::Failed`] when the record has not succeeded, [`RecordError::Store`] when
+    /// either file could not be read.
     pub async fn is_exported_at(&self, path: &Path) -> Result<bool, RecordError> {
         let ResponseData { generation, stored, result, .. } = self.data.borrow().clone();
         if result != Some(RecordResult::Success) {
@@ -201,14 +203,14 @@ impl BackgroundFetchRecord {
         compare.await.map_err(|_| RecordError::Aborted)?.map_err(RecordError::Store)
     }
 
-    /// Brings everything to disk that was exported of this record's fetch, or found to be exported
-    /// already, so that a loss of power does not take it: one sync a folder. To be called once all
-    /// records are exported, before anybody is told. Where it was not called, the end of the event's
-    /// delivery does it.
+    /// Syncs everything that was exported of this record's fetch, or was found to be exported
+    /// already, so that it survives a power loss. Costs one sync per folder. Call it once all
+    /// records are exported, before reporting them as saved. Without this call, the end of the
+    /// event's delivery does it.
     ///
     /// # Errors
     ///
-    /// [`RecordError::Store`]: what was exported may be lost with the power.
+    /// [`RecordError::Store`]: a power loss may lose what was exported.
     pub async fn sync_exports(&self) -> Result<(), RecordError> {
         let (bodies, fetch) = (Arc::clone(&self.bodies), self.key.fetch);
         let sync = self.runtime.spawn_blocking(move || bodies.sync_exports(fetch));
@@ -240,7 +242,7 @@ async fn export(
     export.await.map_err(|_| RecordError::Aborted)?.map_err(RecordError::Store)
 }
 
-/// Whether the file at `path` has the first `length` bytes of `body` and no others.
+/// Whether the file at `path` has exactly the first `length` bytes of `body`.
 fn same_bytes(body: &dyn BodyReader, length: u64, path: &Path) -> Result<bool, StoreError> {
     let failed = |error| StoreError::io(path, error);
     match std::fs::metadata(path) {
@@ -260,7 +262,7 @@ fn same_bytes(body: &dyn BodyReader, length: u64, path: &Path) -> Result<bool, S
             return Ok(false);
         };
         match io::Read::read_exact(&mut file, found) {
-            // It became shorter in the meantime.
+            // The body file became shorter in the meantime.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
             read => read.map_err(failed)?,
         }
@@ -278,14 +280,14 @@ impl fmt::Debug for BackgroundFetchRecord {
     }
 }
 
-/// A response's body as a stream: what is stored, and then what arrives. It reads only when it is
-/// asked, and keeps its bytes when the fetch is long gone.
+/// A response's body as a stream: first the stored bytes, then those that arrive. It reads only
+/// when it is polled, and can still be read long after the fetch is gone.
 pub struct ResponseBody {
     stored: Stored,
     state: State,
 }
 
-/// Where the whole body is, whatever was read of it.
+/// Where the whole body is stored, regardless of how much the stream has read.
 struct Stored {
     bodies: Arc<dyn Bodies>,
     data: watch::Receiver<ResponseData>,
@@ -309,11 +311,11 @@ struct Source {
 }
 
 impl ResponseBody {
-    /// All bytes, once the record has ended.
+    /// Reads the rest of the body, once the record has ended.
     ///
     /// # Errors
     ///
-    /// The first that the stream gives.
+    /// The first error of the stream.
     pub async fn bytes(mut self) -> Result<Vec<u8>, RecordError> {
         let mut all = Vec::new();
         while let Some(chunk) = self.chunk().await {
@@ -322,20 +324,20 @@ impl ResponseBody {
         Ok(all)
     }
 
-    /// Waits until the download has ended and puts the whole body at `to`, whatever was read of it:
-    /// see [`BackgroundFetchRecord::export`].
+    /// Waits until the download has ended and exports the whole body to `to`, regardless of how
+    /// much was read: see [`BackgroundFetchRecord::export`].
     ///
     /// # Errors
     ///
-    /// As reading it to its end; [`RecordError::Aborted`] too where the records are no longer
-    /// available. Reading may still succeed then.
+    /// The errors of reading the body to its end; also [`RecordError::Aborted`] when the records
+    /// are no longer available. Reading may still succeed then.
     pub async fn export(&self, to: &Path, how: Handover) -> Result<(), RecordError> {
         let Stored { bodies, data, key, runtime } = &self.stored;
         let mut data = data.clone();
         let ended =
             |data: &ResponseData| data.generation != key.generation || data.result.is_some();
         let now = data.wait_for(ended).await.map_err(|_| RecordError::Aborted)?.clone();
-        // Once the record is gone its file is, or soon will be.
+        // Once the record is gone, its file is deleted or soon will be.
         if data.has_changed().is_err() {
             return Err(RecordError::Aborted);
         }
@@ -346,7 +348,7 @@ impl ResponseBody {
         export(runtime, bodies, (*key, now.stored), to, how).await
     }
 
-    /// The next bytes, waiting for them where the download goes on; none at the end.
+    /// The next bytes. Waits for them while the download is running; `None` at the end.
     pub async fn chunk(&mut self) -> Option<Result<Bytes, RecordError>> {
         std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }

@@ -23,8 +23,8 @@ use bgfetch_model::error::CallError;
 
 /// A background fetch as a page or a worker sees it.
 ///
-/// The attributes are copies, as in the spec: they are what they were when the handle was made, or
-/// when [`Self::apply`] last took over an update.
+/// The attributes are copies, as in the spec: they have the values of the time when the handle was
+/// made, or when [`Self::apply`] last applied an update.
 #[derive(Clone, Debug)]
 pub struct BackgroundFetchRegistration {
     inbox: Inbox,
@@ -37,7 +37,8 @@ impl BackgroundFetchRegistration {
         Self { inbox, info, current: Arc::new(Mutex::new(update)) }
     }
 
-    /// Whether its engine is gone, so that its methods fail. The store's next engine has another.
+    /// Whether its engine is gone, so that its methods fail. A handle does not work with the next
+    /// engine that opens the store.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.inbox.is_closed()
@@ -67,7 +68,7 @@ impl BackgroundFetchRegistration {
         self.current.lock().uploaded
     }
 
-    /// The `downloadTotal` attribute, in bytes; 0 when nothing was promised.
+    /// The `downloadTotal` attribute, in bytes; 0 when none was given.
     #[must_use]
     pub fn download_total(&self) -> u64 {
         self.info.download_total
@@ -79,7 +80,7 @@ impl BackgroundFetchRegistration {
         self.current.lock().downloaded
     }
 
-    /// The `result` and `failureReason` attributes: none stands for the empty string.
+    /// The `result` and `failureReason` attributes: `None` stands for the empty string.
     #[must_use]
     pub fn result(&self) -> Option<FetchResult> {
         self.current.lock().result
@@ -91,14 +92,14 @@ impl BackgroundFetchRegistration {
         self.current.lock().records_available
     }
 
-    /// Takes over an update of a [`Client`], as *update background fetch instances* does in a
-    /// realm. Returns whether a `progress` event is to be fired.
+    /// Applies an update of a [`Client`], as *update background fetch instances* does in a realm.
+    /// Returns whether a `progress` event must be fired.
     pub fn apply(&self, client_update: &ClientUpdate) -> bool {
         let update = client_update.update;
         let mut current = self.current.lock();
-        // Step 6.2, the flag only falls.
+        // Step 6.2, the flag is only ever cleared.
         current.records_available &= update.records_available;
-        // Step 6.3, nothing is reported after the fetch settled.
+        // Step 6.3, nothing is reported after the fetch has settled.
         if client_update.fetch != self.key() || current.result.is_some() {
             return false;
         }
@@ -107,12 +108,12 @@ impl BackgroundFetchRegistration {
         if *current == new {
             return false;
         }
-        // Steps 6.5 to 6.9, take over and tell.
+        // Steps 6.5 to 6.9, apply the values and fire `progress`.
         *current = new;
         true
     }
 
-    /// The updates of this fetch alone, from now on. Each is to be [applied](Self::apply).
+    /// The updates of this fetch alone, from now on. [Apply](Self::apply) each of them.
     ///
     /// # Errors
     ///
@@ -122,12 +123,12 @@ impl BackgroundFetchRegistration {
         self.inbox.read(move |view| view.clients.connect(storage_key, Some(key))).await
     }
 
-    /// Waits until the fetch has settled, and takes that over. Not of the interface, but what
-    /// embedders without pages want.
+    /// Waits until the fetch has settled, and applies the result. Not part of the interface, but
+    /// useful to embedders without pages.
     ///
     /// # Errors
     ///
-    /// When the engine is closed before; [`CallError::NotFound`] when the registration is removed.
+    /// When the engine is closed first; [`CallError::NotFound`] when the registration is removed.
     pub async fn settled(&self) -> Result<FetchResult> {
         let mut updates = self.updates().await?;
         let key = self.key();
@@ -135,7 +136,7 @@ impl BackgroundFetchRegistration {
         let mut update = now.await?.ok_or(CallError::NotFound)?;
         while update.result.is_none() {
             let Some(next) = updates.next().await else {
-                // The engine is closed, or else the fetch is gone.
+                // Either the engine is closed or the fetch is gone.
                 self.inbox.read(|_| ()).await?;
                 return Err(CallError::NotFound.into());
             };
@@ -145,7 +146,7 @@ impl BackgroundFetchRegistration {
         update.result.ok_or_else(|| CallError::NotFound.into())
     }
 
-    /// The `abort()` method: true when this call aborted the fetch.
+    /// The `abort()` method. Returns true if this call aborted the fetch.
     ///
     /// # Errors
     ///
@@ -156,26 +157,27 @@ impl BackgroundFetchRegistration {
         Ok(reply == Reply::Aborted(true))
     }
 
-    /// Holds the records when the settling event has ended, until they are released: scripts see none
-    /// of them any more, but the next fetch of the same storage key that is made for
+    /// Holds the records after the settling event until they are released. Scripts no longer see
+    /// them, but the next fetch of the same storage key that is made for
     /// [`Principal::User`](crate::Principal::User) takes over the bodies, heads and validators of
-    /// equal requests, and fetches the rest. To be called by the handler of the event, as nothing of
-    /// the wish outlives the process before the event ended.
+    /// equal requests and downloads only the rest. Call it from the handler of the event: the
+    /// request to hold is not persisted before the event ends.
     ///
-    /// Only fetches that were made for the user are held, and only where some record has bytes with
-    /// which another could go on. The bytes count to the site's quota; `Config::max_held` and
-    /// `Config::held_age` bound them, and [`Ui::dismiss`](crate::Ui::dismiss) releases them too.
+    /// Only fetches that were made for the user are held, and only if some record has bytes that
+    /// another fetch could resume from. The bytes count towards the site's quota;
+    /// `Config::max_held` and `Config::held_age` bound them, and
+    /// [`Ui::dismiss`](crate::Ui::dismiss) releases them too.
     ///
     /// # Errors
     ///
-    /// [`CallError::RecordsUnavailable`] when the event has ended; [`CallError::NotFound`]; a closed
-    /// engine.
+    /// [`CallError::RecordsUnavailable`] when the event has ended; [`CallError::NotFound`]; a
+    /// closed engine.
     pub async fn hold_records(&self) -> Result<()> {
         let fetch = self.key();
         self.inbox.call(move |call| Input::HoldRecords { call, fetch, hold: true }).await.map(drop)
     }
 
-    /// Releases held records, whose bytes are deleted.
+    /// Releases held records and deletes their bytes.
     ///
     /// # Errors
     ///
@@ -202,7 +204,7 @@ impl BackgroundFetchRegistration {
     ///
     /// # Errors
     ///
-    /// [`CallError::RecordsUnavailable`] when the records are gone; or the engine is closed.
+    /// [`CallError::RecordsUnavailable`] when the records are gone; a closed engine.
     pub async fn match_all(
         &self,
         request: Option<RequestInfo>,

@@ -1,4 +1,4 @@
-//! Putting an engine together.
+//! Configures and opens an engine.
 
 use std::collections::{HashMap, VecDeque};
 #[cfg(feature = "sqlite")]
@@ -32,8 +32,8 @@ use bgfetch_model::input::Input;
 
 /// Collects an embedder's choices; see [`Engine::builder`].
 ///
-/// Without a choice an engine uses its own thread, hyper, the system's connectivity, and grants
-/// every permission; only where its store is must be said.
+/// By default an engine uses its own thread, hyper and the system's connectivity, and grants every
+/// permission. Only the location of the store must be given.
 #[must_use]
 pub struct Builder {
     storage: Storage,
@@ -81,7 +81,7 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// Keeps everything in this directory, which is made where it is missing.
+    /// Keeps everything in this directory, which is created if it is missing.
     #[cfg(feature = "sqlite")]
     pub fn directory(self, path: impl Into<PathBuf>) -> Self {
         self.directory_with(path, bgfetch_store::Options::default())
@@ -111,9 +111,9 @@ impl Builder {
         self
     }
 
-    /// Runs service workers; without a host events wait in the store.
+    /// Runs service workers. Without a host, events wait in the store.
     ///
-    /// Events that an earlier engine did not deliver come once their registration is
+    /// Events that an earlier engine did not deliver are fired once their registration is
     /// [registered](Engine::register).
     pub fn worker_host(mut self, host: impl WorkerHost) -> Self {
         self.worker_host = Arc::new(host);
@@ -122,7 +122,7 @@ impl Builder {
 
     /// Holds the settling events of all registrations: each waits in the store until
     /// [`ServiceWorkerRegistration::deliver_pending`] is called for its registration. For embedders
-    /// that start no worker at any moment, and for tools that only look.
+    /// that cannot start a worker at any time, and for tools that only inspect the store.
     ///
     /// [`ServiceWorkerRegistration::deliver_pending`]: crate::ServiceWorkerRegistration::deliver_pending
     pub fn hold_events(mut self) -> Self {
@@ -136,32 +136,32 @@ impl Builder {
         self
     }
 
-    /// Asks for permissions.
+    /// Decides whether `fetch()` is permitted.
     pub fn permissions(mut self, permissions: impl Permissions) -> Self {
         self.permissions = Arc::new(permissions);
         self
     }
 
-    /// Limits what is stored.
+    /// Limits the bytes that a storage key may store.
     pub fn quota(mut self, quota: impl Quota) -> Self {
         self.quota = Arc::new(quota);
         self
     }
 
-    /// Tells whether the network is there; by default the system's watcher does.
+    /// Reports whether the network is available; by default the system's watcher does.
     pub fn connectivity(mut self, source: impl ConnectivitySource + 'static) -> Self {
         self.connectivity = Some(Arc::new(source));
         self
     }
 
-    /// Tells the wall clock's time.
+    /// Supplies the wall clock's time.
     pub fn wall_clock(mut self, clock: impl WallClock) -> Self {
         self.wall_clock = Arc::new(clock);
         self
     }
 
-    /// Changes the model's choices: retries, progress, limits. Its seed stays random unless set
-    /// here.
+    /// Changes the model's configuration: retries, progress, limits. Its seed stays random unless
+    /// it is set here.
     pub fn configure(mut self, change: impl FnOnce(&mut Config)) -> Self {
         change(&mut self.config);
         self
@@ -173,8 +173,9 @@ impl Builder {
         self
     }
 
-    /// How urgent a fetch is, by its registration and id, compared with others of its storage key;
-    /// all are [`Priority::Normal`] by default. Asked whenever a record of it gets in line.
+    /// Sets the urgency of a fetch, by its registration and id, relative to other fetches of its
+    /// storage key; [`Priority::Normal`] by default. Called whenever a record of the fetch is
+    /// queued.
     pub fn prioritize(
         mut self,
         priority: impl Fn(&RegistrationKey, &str) -> Priority + Send + Sync + 'static,
@@ -183,7 +184,7 @@ impl Builder {
         self
     }
 
-    /// How long an attempt bears silence.
+    /// How long an attempt may be idle.
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = timeouts;
         self
@@ -195,22 +196,22 @@ impl Builder {
         self
     }
 
-    /// Runs the engine's tasks on this runtime, which must have I/O and time, instead of a thread
-    /// of its own.
+    /// Runs the engine's tasks on this runtime instead of a thread of the engine. The runtime needs
+    /// its I/O and time drivers.
     ///
-    /// Dropping the engine then only asks its tasks to end: [`Engine::shutdown`] tells when the
-    /// store can be opened again. When the runtime ends, the engine ends as in a crash.
+    /// Dropping the engine then only asks its tasks to end. Await [`Engine::shutdown`] to know when
+    /// the store can be opened again. If the runtime ends, the engine ends as in a crash.
     pub fn runtime(mut self, runtime: Handle) -> Self {
         self.runtime = Some(runtime);
         self
     }
 
-    /// Opens the store and starts the engine. Blocks for as long as opening the store takes.
+    /// Opens the store and starts the engine. Blocks until the store is open.
     ///
     /// # Errors
     ///
-    /// The store cannot be opened ([`Error::store_error`]), TLS cannot be set up, or a part that
-    /// has no default without its feature is missing.
+    /// The store cannot be opened ([`Error::store_error`]), TLS cannot be set up, or a required
+    /// part is missing because the feature that provides its default is disabled.
     pub fn open(self) -> Result<Engine> {
         let Self { storage, config, limits, timeouts, event_timeouts, runtime, .. } = self;
         let mut store: Box<dyn Store> = match storage {
@@ -236,7 +237,7 @@ impl Builder {
         let (sender, messages) = mpsc::unbounded_channel();
         let inbox = Inbox::new(sender, handle.clone());
         let acknowledgements = inbox.clone();
-        // A store that panics takes its thread with it, and is told of as one that failed.
+        // A store that panics takes its thread with it. This reports it as a store that failed.
         let end = Owed::new(&inbox, Message::Ack(Ack::Failed(StoreError::Stopped)));
         let store = StoreThread::start(store, move |ack| {
             let _held = &end;
@@ -289,15 +290,15 @@ impl Builder {
     }
 }
 
-/// The runtime of an engine that was given none.
+/// The runtime of an engine that was not given one.
 ///
-/// Its end waits for nobody: an ordinary drop would panic inside another runtime, and would wait
-/// for ever where a blocking task of the embedder drops the last engine.
+/// It is dropped without waiting: an ordinary drop would panic inside another runtime, and would
+/// deadlock if a blocking task of the embedder dropped the last engine.
 struct OwnRuntime(Option<Runtime>);
 
 impl OwnRuntime {
     /// The engine's tasks seldom compute: one thread serves them all, and body writes that wait for
-    /// the disk hold back nobody else.
+    /// the disk delay no other task.
     fn start() -> Result<(Self, Handle)> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -335,13 +336,13 @@ fn default_fetcher() -> Result<Arc<dyn Fetcher>> {
     Err(Error(Kind::NoFetcher))
 }
 
-/// Takes what `updateUI()` changes to the model.
+/// Sends the changes of `updateUI()` to the model.
 fn ui_sink(inbox: &Inbox) -> UiSink {
     let inbox = inbox.clone();
     UiSink::new(move |fetch: FetchKey, update: UiUpdate| {
         let UiUpdate { title, icons } = update;
         let (reply, answer) = oneshot::channel();
-        // Sent when it is called, so that the update is kept even where nobody awaits it.
+        // Sent when it is called, so that the update is kept even if nobody awaits the result.
         inbox.send_call(|call| Input::UpdateUi { call, fetch, title, icons }, reply);
         async move {
             match answer.await {
@@ -353,7 +354,7 @@ fn ui_sink(inbox: &Inbox) -> UiSink {
     })
 }
 
-/// Jitter needs numbers that differ from process to process, not secrets.
+/// Jitter needs numbers that differ between processes, not secrets.
 fn random_seed() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(std::process::id())

@@ -1,6 +1,6 @@
-//! The realms that see background fetches: where
-//! [queue a bgfetch task](https://wicg.github.io/background-fetch/#queue-a-bgfetch-task) and *update
-//! background fetch instances* end.
+//! The realms that see background fetches. This is where [queue a bgfetch
+//! task](https://wicg.github.io/background-fetch/#queue-a-bgfetch-task) and *update background
+//! fetch instances* deliver their updates.
 
 use bgfetch_model::action::Update;
 use bgfetch_model::ids::{FetchKey, StorageKey};
@@ -13,32 +13,33 @@ use crate::mailbox::{Receiver, Sender, mailbox};
 
 /// A realm's connection to the engine: its one ordered inbox (D18).
 ///
-/// An embedder opens one per window or worker realm, with [`Engine::client`](crate::Engine::client),
-/// and applies each update to the realm's `BackgroundFetchRegistration` object of that fetch, if it
-/// has one. Dropping it closes the connection.
+/// An embedder opens one per window or worker realm, with
+/// [`Engine::client`](crate::Engine::client), and applies each update to the realm's
+/// `BackgroundFetchRegistration` object of that fetch, if there is one. Dropping the client closes
+/// the connection.
 ///
-/// It need not be looked at: progress that was not taken is replaced by the next.
+/// A client need not be polled: progress that was not taken is replaced by newer progress.
 #[derive(Debug)]
 pub struct Client {
     inbox: Receiver<ClientUpdate>,
-    /// Held while the embedder applies the update it was given last.
+    /// Held while the embedder applies the last update it received.
     applying: Option<Applied>,
 }
 
-/// What changed of one fetch.
+/// What changed in one fetch.
 #[derive(Clone, Debug)]
 pub struct ClientUpdate {
     /// Which fetch.
     pub fetch: FetchKey,
-    /// The values its registration objects take over, firing `progress` where the spec says so.
+    /// The values that its registration objects apply, firing `progress` if the spec says so.
     pub update: Update,
     applied: Option<Applied>,
 }
 
 impl Client {
-    /// The next update, or none when the engine is closed. Asking for the next one says that the
-    /// last one was applied: the worker hears that a fetch settled only after every client has
-    /// applied it (or is gone, or took longer than a second).
+    /// The next update, or `None` when the engine is closed. Asking for the next update
+    /// acknowledges the last one: the worker is notified that a fetch settled only after every
+    /// client has applied that update, is gone, or took longer than a second.
     pub async fn next(&mut self) -> Option<ClientUpdate> {
         self.applying = None;
         let mut update = self.inbox.recv().await?;
@@ -47,7 +48,8 @@ impl Client {
     }
 }
 
-/// Whatever is held until every client applied that a fetch settled: its drop says that they did.
+/// Held until every client has applied the update that a fetch settled. Dropping the last clone
+/// reports that.
 #[derive(Clone)]
 pub(crate) struct Applied(
     #[expect(dead_code, reason = "its drop is its use")] Arc<Mutex<dyn Send>>,
@@ -72,14 +74,14 @@ pub(crate) struct Clients(Vec<Connected>);
 #[derive(Debug)]
 struct Connected {
     storage_key: StorageKey,
-    /// Only this fetch, or all of the storage key.
+    /// Only this fetch, or all fetches of the storage key.
     only: Option<FetchKey>,
     inbox: Sender<ClientUpdate>,
 }
 
 impl Clients {
     pub(crate) fn connect(&mut self, storage_key: StorageKey, only: Option<FetchKey>) -> Client {
-        // Those that are gone are not kept until the next update.
+        // Drops closed connections now rather than at the next update.
         self.0.retain(|client| client.inbox.is_open());
         let (sender, inbox) = mailbox();
         self.0.push(Connected { storage_key, only, inbox: sender });
@@ -97,7 +99,7 @@ impl Clients {
         let concerned = |client: &Connected| {
             client.storage_key == *storage_key && client.only.is_none_or(|only| only == fetch)
         };
-        // The settling update and the last one are told as they were.
+        // The settling update and the last update are never replaced.
         let progress = update.result.is_none() && update.records_available;
         for client in self.0.iter().filter(|client| concerned(client)) {
             let update = ClientUpdate { fetch, update, applied: applied.clone() };
@@ -105,7 +107,7 @@ impl Clients {
         }
     }
 
-    /// The fetch is gone: whoever listens to it alone hears no more.
+    /// The fetch is gone: closes the connections that listen to it alone.
     pub(crate) fn forget(&mut self, fetch: FetchKey) {
         self.0.retain(|client| client.only != Some(fetch));
     }

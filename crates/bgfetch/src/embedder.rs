@@ -1,6 +1,6 @@
-//! What an embedder may supply, beside the seams of the other crates ([`Fetcher`], [`WorkerHost`],
-//! [`ConnectivitySource`], [`Store`]). Everything has a default. What a store of one's own is made
-//! of is here too.
+//! The parts that an embedder may supply, besides the traits of the other crates ([`Fetcher`],
+//! [`WorkerHost`], [`ConnectivitySource`], [`Store`]). All have defaults. The types for
+//! implementing a store are also here.
 //!
 //! [`Fetcher`]: crate::Fetcher
 //! [`WorkerHost`]: crate::WorkerHost
@@ -26,40 +26,40 @@ pub use bgfetch_sw::BoxFuture;
 
 /// Knows the state of the permission `background-fetch`.
 pub trait Permissions: Send + Sync + 'static {
-    /// The state for a call of `fetch()`. May ask the user first, but the call waits for it. The
-    /// default grants everything.
+    /// The state for a call to `fetch()`. May ask the user first; the call waits for the answer.
+    /// The default grants everything.
     ///
-    /// The future is polled on the engine's loop, and spawned only where it is not ready at once.
+    /// The future is polled on the engine's loop, and spawned only if it is not ready at once.
     fn query(&self, _request: &PermissionRequest) -> BoxFuture<'static, Permission> {
         Box::pin(ready(Permission::Granted))
     }
 }
 
-/// Knows how much may be stored.
+/// Knows how many bytes may be stored.
 pub trait Quota: Send + Sync + 'static {
     /// How many bytes the background fetches of this storage key may hold in all, requests and
-    /// responses together. Asked at each call of `fetch()`, after the permission, and when a store
-    /// with fetches of the key is opened: before the answer these store nothing more. The default
-    /// sets no limit.
+    /// responses together. Called at each call to `fetch()`, after the permission check, and when a
+    /// store with fetches of the key is opened: these store nothing more until the answer arrives.
+    /// The default sets no limit.
     ///
-    /// The future is polled on the engine's loop, and spawned only where it is not ready at once.
+    /// The future is polled on the engine's loop, and spawned only if it is not ready at once.
     fn limit(&self, _storage_key: &StorageKey) -> BoxFuture<'static, u64> {
         Box::pin(ready(u64::MAX))
     }
 }
 
-/// Tells the wall clock's time, which is used for ages and deadlines that outlive the process.
-/// (Everything shorter runs on tokio's clock.)
+/// Supplies the wall clock's time, which is used for ages and deadlines that outlive the process.
+/// (Everything shorter uses tokio's clock.)
 pub trait WallClock: Send + Sync + 'static {
-    /// The time now. The default is the system's; before 1970 it is 1970.
+    /// The current time. The default is the system's clock; times before 1970 become 1970.
     fn now(&self) -> UnixTime {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         UnixTime(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
     }
 }
 
-/// Every default of this module: grants everything, limits nothing, uses the system's clock, and
-/// has no workers, so that events wait for an engine with a host.
+/// All defaults of this module: grants everything, limits nothing, uses the system's clock, and has
+/// no workers, so that events wait for an engine with a host.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Defaults;
 

@@ -1,4 +1,4 @@
-//! The engine as its embedder holds it.
+//! The engine handle for embedders.
 
 use std::sync::Arc;
 
@@ -21,10 +21,10 @@ use crate::ui::Ui;
 
 /// A background fetch engine over one store.
 ///
-/// Clones are the same engine. When the last is dropped the engine ends as after a crash: nothing
-/// durable is lost, and opening the store again goes on; [`Engine::shutdown`] ends it in good order.
-/// Handles that it gave out don't keep it alive; their calls then fail with
-/// [`Error::is_closed`](crate::Error::is_closed).
+/// Clones refer to the same engine. When the last clone is dropped, the engine ends as in a crash:
+/// nothing durable is lost, and fetches resume when the store is opened again. [`Engine::shutdown`]
+/// ends it gracefully. Handles that the engine returned do not keep it alive; after its end their
+/// calls fail with [`Error::is_closed`](crate::Error::is_closed).
 #[derive(Clone, Debug)]
 pub struct Engine {
     inbox: Inbox,
@@ -48,9 +48,9 @@ impl Engine {
         Self { inbox, _owner: Arc::new(owner) }
     }
 
-    /// Tells that a service worker registration exists and has an active worker. To be called at
-    /// each start for those that exist: events that an earlier engine did not deliver are fired
-    /// then, before this returns.
+    /// Registers an existing service worker registration with an active worker. Call it at each
+    /// start for every registration that exists. It fires the events that an earlier engine did not
+    /// deliver, before it returns.
     ///
     /// # Errors
     ///
@@ -68,14 +68,14 @@ impl Engine {
         Ok(registration)
     }
 
-    /// A registration that was [registered](Self::register) before. Calls on one that was not are
-    /// refused as [`CallError::NoActiveWorker`](crate::CallError::NoActiveWorker), or find nothing.
+    /// A registration that was [registered](Self::register) before. Calls on any other are refused
+    /// as [`CallError::NoActiveWorker`](crate::CallError::NoActiveWorker), or find nothing.
     #[must_use]
     pub fn registration(&self, key: RegistrationKey) -> ServiceWorkerRegistration {
         ServiceWorkerRegistration { inbox: self.inbox.clone(), key }
     }
 
-    /// The registrations that the store knows.
+    /// The registrations in the store.
     ///
     /// # Errors
     ///
@@ -92,7 +92,8 @@ impl Engine {
         all.await
     }
 
-    /// Connects a realm of a storage key: it hears of all the key's fetches from now on.
+    /// Connects a realm of a storage key, which receives the updates of all the key's fetches from
+    /// now on.
     ///
     /// # Errors
     ///
@@ -101,7 +102,7 @@ impl Engine {
         self.inbox.read(move |view| view.clients.connect(storage_key, None)).await
     }
 
-    /// What the background fetches of a storage key take of its quota.
+    /// How much of its quota the background fetches of a storage key use.
     ///
     /// # Errors
     ///
@@ -110,8 +111,8 @@ impl Engine {
         self.inbox.read(move |view| view.model.usage(&storage_key)).await
     }
 
-    /// The fetch of that identity, finished ones included; what an event's handler reads its
-    /// records from.
+    /// The fetch with that identity, including finished ones. An event's handler reads its records
+    /// from it.
     ///
     /// # Errors
     ///
@@ -126,7 +127,7 @@ impl Engine {
         found.await
     }
 
-    /// A stream of what happens from now on.
+    /// A stream of all events from now on.
     ///
     /// # Errors
     ///
@@ -141,12 +142,12 @@ impl Engine {
         Ui::new(self.inbox.clone())
     }
 
-    /// Ends the engine in good order: transfers stop, what was decided is committed, the store is
-    /// closed. Fetches go on when the store is opened again. All clones are closed by it.
+    /// Ends the engine gracefully: stops transfers, commits what was decided, and closes the store.
+    /// Fetches resume when the store is opened again. This closes all clones.
     ///
     /// # Errors
     ///
-    /// Why the engine had stopped before, or the store could not be closed.
+    /// The reason if the engine had stopped before, or if the store could not be closed.
     pub async fn shutdown(self) -> Result<()> {
         let (done, finished) = oneshot::channel();
         self.inbox.send(Message::Close { orderly: Some(done) });
@@ -156,11 +157,11 @@ impl Engine {
         Ok(())
     }
 
-    /// Ends the engine as a crash would, whoever else has a clone of it. Nothing durable is lost,
-    /// and the store can be opened again once this returns.
+    /// Ends the engine as in a crash, even if there are other clones. Nothing durable is lost, and
+    /// the store can be opened again once this returns.
     pub async fn kill(self) {
         self.inbox.send(Message::Close { orderly: None });
-        // The loop lets go of the store before it lets go of its inbox.
+        // The loop drops the store before it drops its inbox.
         self.inbox.closed().await;
     }
 }
@@ -185,8 +186,9 @@ impl ServiceWorkerRegistration {
         &self.key
     }
 
-    /// Tells whether its active worker is not null; without one `fetch()` is refused and settling
-    /// events wait. With one the pending events are fired, as by [`Self::deliver_pending`].
+    /// Sets whether the registration has an active worker. Without one, `fetch()` is refused and
+    /// settling events wait. With one, the pending events are fired, as by
+    /// [`Self::deliver_pending`].
     ///
     /// # Errors
     ///
@@ -199,20 +201,20 @@ impl ServiceWorkerRegistration {
 
     /// Fires the settling events that wait for this registration's worker: those for which the
     /// worker host had no active worker or said "not yet", and those that are
-    /// [held](crate::Builder::hold_events). An event that waits for its next attempt goes on
+    /// [held](crate::Builder::hold_events). An event that is waiting for its next attempt keeps
     /// waiting.
     ///
     /// # Errors
     ///
-    /// [`CallError::NoActiveWorker`](crate::CallError::NoActiveWorker) where it was not
-    /// [registered](Engine::register) with this engine, or has no active worker; a closed engine.
+    /// [`CallError::NoActiveWorker`](crate::CallError::NoActiveWorker) if it was not
+    /// [registered](Engine::register) with this engine or has no active worker; a closed engine.
     pub async fn deliver_pending(&self) -> Result<()> {
         let registration = self.key.clone();
         self.inbox.call(|call| Input::DeliverPending { call, registration }).await.map(drop)
     }
 
-    /// The registration was unregistered, or its site's data cleared: its fetches end without
-    /// events and every byte of them is deleted (D42).
+    /// Removes a registration that was unregistered or whose site data was cleared: its fetches end
+    /// without events, and all their bytes are deleted (D42).
     ///
     /// # Errors
     ///
@@ -223,7 +225,7 @@ impl ServiceWorkerRegistration {
     }
 }
 
-/// What ends the loop.
+/// Ends the loop when it is dropped.
 #[derive(Debug)]
 struct Owner {
     inbox: Inbox,
@@ -236,8 +238,8 @@ impl Drop for Owner {
         let Some(thread) = self.thread.lock().take() else {
             return;
         };
-        // Waiting lets the store be opened again right after. The last handle may be dropped by a
-        // task of the engine itself, which cannot wait for its own end.
+        // Waiting lets the store be opened again right after the drop. The last handle may be
+        // dropped by a task of the engine itself, which cannot wait for its own end.
         if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
             tracing::error!("the engine's thread panicked");
         }

@@ -1,4 +1,4 @@
-//! What calls can fail with.
+//! Errors of calls.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -6,8 +6,8 @@ use std::fmt;
 use bgfetch_model::error::{CallError, DomException};
 use bgfetch_store::StoreError;
 
-/// Why a call failed. What scripts see of it is [`Error::dom_exception`]; who is at fault, its
-/// `is_…` methods.
+/// Why a call failed. [`Error::dom_exception`] is what scripts see; the `is_…` methods classify the
+/// cause.
 #[derive(Debug)]
 pub struct Error(pub(crate) Kind);
 
@@ -36,14 +36,14 @@ impl Error {
     pub fn dom_exception(&self) -> DomException {
         match &self.0 {
             Kind::Call(error) => error.dom_exception(),
-            // The Request constructor's exceptions.
+            // The `Request` constructor's exceptions.
             Kind::Url(_) | Kind::Header(_) => DomException::TypeError,
-            // The engine is gone or failing: to a page, its fetches were aborted.
+            // The engine is gone or failing. To a page this looks like an aborted fetch.
             _ => DomException::AbortError,
         }
     }
 
-    /// The rule that the call broke, of the spec or of ours; or none where something else
+    /// The rule of the spec, or of this crate, that the call broke; `None` if something else
     /// failed.
     #[must_use]
     pub fn call_error(&self) -> Option<CallError> {
@@ -53,7 +53,7 @@ impl Error {
         }
     }
 
-    /// The store's error, where that is what failed.
+    /// The store's error, if the store failed.
     #[must_use]
     pub fn store_error(&self) -> Option<&StoreError> {
         match &self.0 {

@@ -1,7 +1,7 @@
-//! The engine's one loop: it feeds the model and the scheduler, and has their decisions executed.
+//! The engine's event loop: it feeds the model and the scheduler and executes their decisions.
 //!
-//! Everything that happens is a [`Message`] in one inbox. The loop itself never waits for anything
-//! but that inbox, the model's next timer and the network's state.
+//! Everything that happens is a [`Message`] in one inbox. The loop waits only for that inbox, the
+//! model's next timer and the network's state.
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -29,7 +29,7 @@ use bgfetch_net::attempt::Timeouts;
 use bgfetch_net::fetcher::Fetcher;
 use bgfetch_sw::Dispatcher;
 
-/// An embedder's hint how urgent a fetch is.
+/// An embedder's hint at how urgent a fetch is.
 pub(crate) type Prioritize = dyn Fn(&RegistrationKey, &str) -> Priority + Send + Sync;
 
 /// The engine's state, owned by its loop.
@@ -45,7 +45,7 @@ pub(crate) struct EventLoop {
     pub(crate) permissions: Arc<dyn Permissions>,
     pub(crate) quota: Arc<dyn Quota>,
     pub(crate) wall_clock: Arc<dyn WallClock>,
-    /// Taken when the loop starts; the system's watcher where the embedder brought none.
+    /// Taken when the loop starts; the system's watcher if the embedder supplied none.
     pub(crate) connectivity: Option<Arc<dyn ConnectivitySource>>,
     pub(crate) clients: Clients,
     pub(crate) observers: Observers,
@@ -55,15 +55,15 @@ pub(crate) struct EventLoop {
     pub(crate) opened: tokio::time::Instant,
     pub(crate) calls: HashMap<CallId, oneshot::Sender<Answer>>,
     pub(crate) fetch_calls: HashMap<CallId, oneshot::Sender<FetchAnswer>>,
-    /// The bodies of calls that wait for their permission.
+    /// The bodies of calls that wait for permission.
     pub(crate) call_bodies: HashMap<CallId, Vec<Option<RequestBody>>>,
-    /// The way to the attempts that run.
+    /// The command channels of running attempts.
     pub(crate) attempts: HashMap<AttemptId, mpsc::UnboundedSender<AttemptCommand>>,
-    /// Answers that were at hand when the question was put.
+    /// Answers that were ready when the question was asked.
     pub(crate) answers: VecDeque<Input>,
-    /// The tasks that store request bodies, and those that fire events, by their fetch.
+    /// The tasks that store request bodies or fire events, by fetch.
     pub(crate) fetch_tasks: HashMap<FetchKey, AbortHandle>,
-    /// The turns to verify a body.
+    /// Permits for verifying a body.
     pub(crate) verifications: Arc<Semaphore>,
     pub(crate) tasks: JoinSet<()>,
 }
@@ -80,11 +80,11 @@ impl EventLoop {
         self.handle(Input::Connectivity(state));
         loop {
             let timeout = self.model.poll_timeout();
-            // What lies beyond the clock's end never comes.
+            // A deadline beyond the clock's range is never reached.
             let timeout = timeout.and_then(|at| self.opened.checked_add(at.0));
             tokio::select! {
-                // The inbox comes last but for the clock (the model looks at the time with every
-                // input), so that a flood in it holds nothing else back.
+                // The inbox comes last except for the clock (the model looks at the time with every
+                // input), so that a flood of messages delays nothing else.
                 biased;
                 state = changed(&mut connectivity) => {
                     let tell = || self.fetcher.network_changed();
@@ -101,7 +101,7 @@ impl EventLoop {
                 message = self.messages.recv() => match message {
                     Some(Message::Close { orderly }) => return self.close(orderly).await,
                     Some(Message::Ack(Ack::Failed(error))) => {
-                        // Crash-only: what is durable is consistent, nothing else may be promised.
+                        // Crash-only: what is durable is consistent; nothing else can be promised.
                         tracing::error!(%error, "the store failed; the engine stops");
                         self.inbox.stopped(error.to_string());
                         return self.close(None).await;
@@ -159,7 +159,7 @@ impl EventLoop {
                 ],
             }),
             Message::Ack(Ack::Committed(commit)) => self.handle(Input::Committed(commit)),
-            // Taken by the caller.
+            // Handled by the caller.
             Message::Ack(Ack::Failed(_)) | Message::Close { .. } => {}
         }
     }
@@ -170,8 +170,8 @@ impl EventLoop {
         self.drain();
     }
 
-    /// The model's drain rule; an answer that was at hand, or what the scheduler lets start, is an
-    /// input again.
+    /// The model's drain rule. Answers that are ready and slots that the scheduler grants are
+    /// inputs too.
     pub(crate) fn drain(&mut self) {
         loop {
             while let Some(action) = self.model.poll_action() {
@@ -190,12 +190,13 @@ impl EventLoop {
         Now { monotonic: Instant(self.opened.elapsed()), wall: self.wall_clock.now() }
     }
 
-    /// Ends without losing a byte: the files' lengths are the truth, and what was decided is
-    /// committed. Nothing writes any more when the store is given up.
+    /// Ends without losing a byte: the lengths of the files are authoritative, and what was decided
+    /// is committed. All writers have stopped before the store is closed.
     async fn close(mut self, orderly: Option<oneshot::Sender<()>>) {
         self.tasks.shutdown().await;
         let Self { store, inbox, watchers, .. } = self;
-        // Both block. On a thread of its own: the runtime's threads for that may all be busy.
+        // Both block. They run on a thread of their own because the runtime's blocking threads may
+        // all be busy.
         let (is_orderly, (ended, end)) = (orderly.is_some(), oneshot::channel());
         let give_up = move || {
             let closed = if is_orderly {
@@ -218,10 +219,10 @@ impl EventLoop {
             }
             Err(error) => tracing::error!(%error, "closing the store was cut short"),
         }
-        // Records that scripts still have are over before the end is told.
+        // Ends the records that scripts still hold before the end is reported.
         drop(watchers);
         if let Some(done) = orderly {
-            // Whoever shut the engine down may not wait for it.
+            // The caller of `shutdown()` may have dropped its future.
             done.send(()).unwrap_or_default();
         }
     }
@@ -234,7 +235,7 @@ async fn sleep_until(at: Option<tokio::time::Instant>) {
     }
 }
 
-/// The next state of the network; a source that is gone leaves it as it is.
+/// The next state of the network. If the source is gone, the state never changes again.
 async fn changed(connectivity: &mut watch::Receiver<Connectivity>) -> Connectivity {
     match connectivity.changed().await {
         Ok(()) => connectivity.borrow_and_update().clone(),
@@ -268,7 +269,7 @@ mod tests {
         let (key, scope) = (StorageKey("a".into()), origin.url("/"));
         let manager = engine.register(key, scope).await.unwrap().background_fetch();
 
-        // A call that its caller gave up while its body came in.
+        // A call whose caller dropped it while its body was being read.
         let never = RequestInfo::new("POST", origin.url("/upload"))
             .body_stream(stream::once(pending::<std::io::Result<bytes::Bytes>>()));
         let mut call = Box::pin(manager.fetch("never", [never], FetchOptions::default()));
@@ -282,7 +283,7 @@ mod tests {
         assert_eq!(fetch.settled().await.unwrap(), Ok(()));
         while !matches!(observer.next().await.unwrap().what, What::EventEnded { .. }) {}
 
-        // The last task is joined a moment after it said that it ended.
+        // The last task is joined a moment after it reported its end.
         loop {
             let going_on = engine.inbox().read(|view| view.going_on).await.unwrap();
             let [calls @ .., tasks] = going_on;

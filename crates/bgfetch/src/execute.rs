@@ -27,7 +27,7 @@ impl EventLoop {
             Action::StoreBodies { call, fetch, limit } => self.store_bodies(call, fetch, limit),
             Action::DiscardBodies(fetch) => self.end_task(fetch),
             Action::Commit(id, transaction) => {
-                // The thread has ended only after a failure, which it told in an answer before.
+                // The thread ends only after a failure, which it has already reported in an answer.
                 if let Err(error) = self.store.commit(id, transaction) {
                     tracing::debug!(%error, "a transaction came after the store's end");
                 }
@@ -84,7 +84,7 @@ impl EventLoop {
             let permission = permissions.query(&request).await;
             (permission, quota.limit(&request.registration.storage_key).await)
         };
-        // An embedder's part that panics refuses; the call must not wait for ever.
+        // If an embedder's part panics, it counts as a refusal: the call must not wait forever.
         self.ask(AssertUnwindSafe(answers).catch_unwind().map(move |answers| match answers {
             Ok((permission, limit)) => Input::Permission { call, permission, quota: Some(limit) },
             Err(_) => Input::Permission { call, permission: Permission::Denied, quota: None },
@@ -94,11 +94,11 @@ impl EventLoop {
     fn query_quota(&mut self, storage_key: StorageKey) {
         let (quota, asked) = (Arc::clone(&self.quota), storage_key.clone());
         let answer = AssertUnwindSafe(async move { quota.limit(&asked).await }).catch_unwind();
-        // As above: no quota, and so no more than is held.
+        // As above: no quota, so nothing more may be stored.
         self.ask(answer.map(|limit| Input::Quota(storage_key, limit.unwrap_or(0))));
     }
 
-    /// Puts a question to a part of the embedder's, without a task where the answer is at hand.
+    /// Asks a part of the embedder, without a task if the answer is ready at once.
     fn ask(&mut self, question: impl Future<Output = Input> + Send + 'static) {
         let mut question = question.boxed();
         if let Some(answer) = (&mut question).now_or_never() {
@@ -112,7 +112,7 @@ impl EventLoop {
         let bodies = self.call_bodies.remove(&call).unwrap_or_default();
         let store = Arc::clone(&self.bodies);
         let ended = move |input| Message::FetchTaskEnded(fetch, input);
-        // Where the caller's stream panics.
+        // Sent if the caller's stream panics.
         let unreadable = Input::BodiesFailed { call, error: BodyError::Unreadable };
         let answer = Owed::new(&self.inbox, ended(unreadable));
         let task = self.tasks.spawn(async move {
@@ -130,7 +130,7 @@ impl EventLoop {
     fn reply(&mut self, call: CallId, reply: Result<Reply, CallError>) {
         self.call_bodies.remove(&call);
         if let Some(answer) = self.calls.remove(&call) {
-            // A caller that is gone does not care.
+            // The caller may be gone.
             return drop(answer.send(reply));
         }
         let reply = match reply {
@@ -142,14 +142,14 @@ impl EventLoop {
             Err(error) => Err(error),
         };
         if let Some(answer) = self.fetch_calls.remove(&call) {
-            // Where the caller is gone the hold is dropped, and the fetch starts.
+            // If the caller is gone, the hold is dropped and the fetch starts.
             drop(answer.send(reply));
         }
     }
 
     fn priority_of(&self, fetch: &FetchInfo) -> Priority {
         let prioritize = || (self.prioritize)(&fetch.registration, &fetch.id);
-        // An embedder's part that panics has no say.
+        // If the embedder's function panics, the default applies.
         catch_unwind(AssertUnwindSafe(prioritize)).unwrap_or_default()
     }
 
@@ -173,7 +173,7 @@ impl EventLoop {
         self.fetch_tasks.insert(key, task);
     }
 
-    /// Stops what goes on for a fetch that is gone.
+    /// Stops the task of a fetch that is gone.
     fn end_task(&mut self, fetch: FetchKey) {
         if let Some(task) = self.fetch_tasks.remove(&fetch) {
             task.abort();

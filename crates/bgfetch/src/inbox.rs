@@ -1,4 +1,4 @@
-//! What the engine's loop is told, and the way to it that every handle holds.
+//! The loop's messages, and the sender that every handle holds.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,36 +22,36 @@ use crate::observer::Observers;
 use crate::request_info::RequestBody;
 use crate::watchers::Watchers;
 
-/// What reaches the loop.
+/// A message to the loop.
 pub(crate) enum Message {
     /// For the model.
     Input(Input),
-    /// What a fetch's task ended with.
+    /// The outcome of a fetch's task.
     FetchTaskEnded(FetchKey, Input),
     /// For the model, which answers.
     Call { call: CallId, input: Input, reply: oneshot::Sender<Answer> },
-    /// `fetch()`, which brings bodies along.
+    /// A call to `fetch()`, with its request bodies.
     Fetch {
         call: Box<FetchCall>,
         bodies: Vec<Option<RequestBody>>,
         reply: oneshot::Sender<FetchAnswer>,
     },
-    /// Looks at the state.
+    /// Reads the state.
     Read(Box<dyn FnOnce(&mut View<'_>) + Send>),
     /// The store's answer.
     Ack(Ack),
-    /// The end, in good order or as after a crash.
+    /// Ends the loop, gracefully or as in a crash.
     Close { orderly: Option<oneshot::Sender<()>> },
 }
 
-/// What a reader may look at.
+/// What a reader may see.
 pub(crate) struct View<'a> {
     pub(crate) model: &'a Model,
     pub(crate) clients: &'a mut Clients,
     pub(crate) observers: &'a mut Observers,
     pub(crate) watchers: &'a mut Watchers,
     pub(crate) bodies: &'a Arc<dyn Bodies>,
-    /// What the loop keeps for calls, attempts and tasks that go on.
+    /// How many calls, attempts and tasks the loop keeps.
     #[cfg(test)]
     pub(crate) going_on: [usize; 6],
 }
@@ -59,11 +59,11 @@ pub(crate) struct View<'a> {
 /// The answer to a call.
 pub(crate) type Answer = std::result::Result<Reply, CallError>;
 
-/// The answer to a call of `fetch()`. Where nobody takes it the hold in it is dropped, and the
-/// fetch starts.
+/// The answer to a call to `fetch()`. If nobody takes it, the hold in it is dropped and the fetch
+/// starts.
 pub(crate) type FetchAnswer = std::result::Result<(FetchSnapshot, StartHold), CallError>;
 
-/// A handle's way to the loop. It does not keep the engine alive.
+/// A handle's sender to the loop. It does not keep the engine alive.
 #[derive(Clone)]
 pub(crate) struct Inbox(Arc<Inner>);
 
@@ -71,7 +71,7 @@ struct Inner {
     messages: mpsc::UnboundedSender<Message>,
     runtime: Handle,
     next_call: AtomicU64,
-    /// Why the engine stopped, where it was not asked to.
+    /// Why the engine stopped, if it was not asked to.
     stopped: Mutex<Option<String>>,
 }
 
@@ -95,7 +95,7 @@ impl Inbox {
         &self.0.runtime
     }
 
-    /// Sends a message; where the loop is gone there is nothing left to tell it.
+    /// Sends a message. If the loop is gone, the message is dropped.
     pub(crate) fn send(&self, message: Message) {
         self.0.messages.send(message).unwrap_or_default();
     }
@@ -107,7 +107,7 @@ impl Inbox {
         Ok(answer.await.map_err(|_| self.closed_error())??)
     }
 
-    /// Makes a call whose answer goes elsewhere.
+    /// Makes a call whose answer goes to `reply`.
     pub(crate) fn send_call(
         &self,
         input: impl FnOnce(CallId) -> Input,
@@ -117,7 +117,8 @@ impl Inbox {
         self.send(Message::Call { call, input: input(call), reply });
     }
 
-    /// Makes a call of `fetch()`. It is withdrawn when the future is dropped, unless it `goes_on`.
+    /// Makes a call to `fetch()`. The call is withdrawn when the future is dropped, unless it
+    /// `goes_on`.
     pub(crate) async fn fetch(
         &self,
         call: impl FnOnce(CallId) -> FetchCall,
@@ -133,20 +134,20 @@ impl Inbox {
         Ok(answer.map_err(|_| self.closed_error())??)
     }
 
-    /// Looks at the engine's state, between two inputs.
+    /// Reads the engine's state, between two inputs.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&mut View<'_>) -> T + Send + 'static,
     ) -> Result<T> {
         let (sender, receiver) = oneshot::channel();
         self.send(Message::Read(Box::new(move |view| {
-            // Whoever asked may have gone away.
+            // The caller may be gone.
             drop(sender.send(read(view)));
         })));
         receiver.await.map_err(|_| self.closed_error())
     }
 
-    /// Why the engine does not answer any more.
+    /// Why the engine no longer answers.
     pub(crate) fn closed_error(&self) -> Error {
         Error(self.0.stopped.lock().clone().map_or(Kind::Closed, Kind::Stopped))
     }
@@ -170,7 +171,7 @@ impl fmt::Debug for Inbox {
     }
 }
 
-/// Says that a caller is gone.
+/// Tells the loop that a caller is gone.
 struct Withdraw<'a> {
     inbox: &'a Inbox,
     call: CallId,
@@ -191,7 +192,7 @@ impl Drop for Withdraw<'_> {
     }
 }
 
-/// Holds back the work on a new fetch until it is dropped.
+/// Holds back the requests of a new fetch until it is dropped.
 #[derive(Debug)]
 #[must_use = "dropping it starts the work"]
 pub struct StartHold {
@@ -211,9 +212,9 @@ impl Drop for StartHold {
     }
 }
 
-/// A message that somebody waits for. Whatever ends the task that owes it (an embedder's part that
-/// panics, say), the loop gets it: another one is sent when this is dropped without having been
-/// [paid](Self::pay).
+/// A message that something waits for. If the task that owes it ends early (because an embedder's
+/// part panics, for example), the loop still gets an answer: a fallback is sent when this is
+/// dropped without having been [paid](Self::pay).
 pub(crate) struct Owed {
     inbox: Inbox,
     otherwise: Option<Message>,

@@ -1,8 +1,9 @@
 //! [Background Fetch](https://wicg.github.io/background-fetch/) for any browser engine or runtime.
 //!
-//! A page asks for several requests to be fetched as one item. They go on when the page closes,
-//! pause while the network is away, resume where they stopped, survive the end of the process, and
-//! in the end a service worker is told. This crate is all of that but the page and the worker.
+//! A page asks for several requests to be fetched as one item. The requests continue when the page
+//! closes, pause while the network is down, resume where they stopped, and survive the end of the
+//! process. In the end a service worker is notified. This crate does all of that except the page
+//! and the worker.
 //!
 //! ```no_run
 //! use bgfetch::{Engine, FetchOptions, StorageKey};
@@ -20,18 +21,18 @@
 //! # }
 //! ```
 //!
-//! # What the embedder brings
+//! # What the embedder supplies
 //!
-//! Everything has a default: see [`Builder`] for the list and [`embedder`] for the traits. The two
-//! that most embedders want are a [`WorkerHost`], behind which service workers run, and a
-//! [`Fetcher`], where the engine has a network stack of its own.
+//! Everything has a default: see [`Builder`] for the list and [`embedder`] for the traits. Most
+//! embedders supply two parts: a [`WorkerHost`], which runs service workers, and a [`Fetcher`], if
+//! the embedder has its own network stack.
 //!
 //! # What it promises
 //!
 //! - Handles are `Send + Sync + Clone`; dropping a future never leaves half a fetch.
 //! - Promises, events and deletions wait until the step they belong to is durable.
 //! - Settling events are delivered at least once; requests other than `GET` are sent at most once.
-//! - Several engines live in one process; there are no globals.
+//! - Several engines can run in one process; there are no globals.
 
 mod background_fetch_manager;
 mod background_fetch_record;

@@ -1,8 +1,8 @@
-//! The inbox of a client or an observer: ordered, and bounded where its owner does not look.
+//! The inbox of a client or an observer: ordered, and bounded even if its owner does not poll it.
 //!
-//! Progress is worth telling only as it is now. So an update that nobody has taken is replaced by
-//! the next one of the same fetch, unless something else of that fetch came in between. What can
-//! pile up is what happens only so often: ends, pauses and retries, with one progress before each.
+//! Only the latest progress matters. So an update that was not taken is replaced by the next update
+//! of the same fetch, unless something else happened to that fetch in between. Only rare events can
+//! accumulate: ends, pauses and retries, with one progress update before each.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -25,11 +25,11 @@ pub(crate) fn mailbox<T>() -> (Sender<T>, Receiver<T>) {
     (Sender(Arc::clone(&mailbox)), Receiver(mailbox))
 }
 
-/// The loop's end. Its drop closes the mailbox; what is in it can still be taken.
+/// The loop's end. Dropping it closes the mailbox; what is in it can still be taken.
 #[derive(Debug)]
 pub(crate) struct Sender<T>(Arc<Mailbox<T>>);
 
-/// The owner's end. Its drop closes the mailbox and drops what is in it.
+/// The owner's end. Dropping it closes the mailbox and drops its contents.
 #[derive(Debug)]
 pub(crate) struct Receiver<T>(Arc<Mailbox<T>>);
 
@@ -42,16 +42,16 @@ struct Mailbox<T> {
 #[derive(Debug)]
 struct State<T> {
     letters: VecDeque<T>,
-    /// How many letters were taken: the number of the first that was not.
+    /// How many letters were taken, which is also the number of the first letter that was not.
     taken: u64,
-    /// The number of a fetch's last letter, where that is progress.
+    /// The number of a fetch's last letter, if that letter is progress.
     replaceable: HashMap<FetchKey, u64>,
     open: bool,
 }
 
 impl<T> Sender<T> {
-    /// Delivers a letter about a fetch; with `progress` it replaces the one before, where that was
-    /// progress too and was not taken. Returns whether the mailbox is open.
+    /// Delivers a letter about a fetch. With `progress`, it replaces the fetch's previous letter if
+    /// that is also progress and was not taken. Returns whether the mailbox is open.
     pub(crate) fn send(&self, fetch: FetchKey, letter: T, progress: bool) -> bool {
         let mut state = self.0.state.lock();
         if !state.open {
@@ -95,8 +95,8 @@ impl<T> Drop for Sender<T> {
 }
 
 impl<T> Receiver<T> {
-    /// The next letter, or none when the mailbox was closed and is empty. Nothing is lost when the
-    /// future is dropped.
+    /// The next letter, or `None` when the mailbox is closed and empty. Dropping the future loses
+    /// nothing.
     pub(crate) async fn recv(&mut self) -> Option<T> {
         loop {
             {
@@ -105,7 +105,7 @@ impl<T> Receiver<T> {
                     state.taken += 1;
                     return Some(letter);
                 }
-                // Whatever could be replaced was taken.
+                // All replaceable letters were taken.
                 state.replaceable.clear();
                 if !state.open {
                     return None;
@@ -120,7 +120,7 @@ impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
         let mut state = self.0.state.lock();
         state.open = false;
-        // Dropped outside the lock: a letter's drop may say that it was applied.
+        // Dropped outside the lock: dropping a letter may report that it was applied.
         let letters = std::mem::take(&mut state.letters);
         drop(state);
         drop(letters);

@@ -1,4 +1,4 @@
-//! What tools, logs and user interfaces hear. Nothing in the engine depends on it.
+//! Events for tools, logs and user interfaces. Nothing in the engine depends on them.
 
 use std::sync::Arc;
 
@@ -9,14 +9,14 @@ use bgfetch_model::ids::FetchKey;
 
 use crate::mailbox::{Receiver, Sender, mailbox};
 
-/// A stream of [`Event`]s of all fetches, from [`Engine::observe`](crate::Engine::observe). Holds
-/// what was not taken yet, but for progress that newer progress of the same fetch follows. Dropping
-/// it ends it.
+/// A stream of the [`Event`]s of all fetches, from [`Engine::observe`](crate::Engine::observe). It
+/// buffers events that were not taken yet, except progress that was followed by newer progress of
+/// the same fetch. Dropping the stream ends it.
 #[derive(Debug)]
 pub struct Observer(Receiver<Event>);
 
 impl Observer {
-    /// The next event, or none when the engine is closed.
+    /// The next event, or `None` when the engine is closed.
     pub async fn next(&mut self) -> Option<Event> {
         self.0.recv().await
     }
@@ -29,11 +29,11 @@ pub struct Event {
     pub fetch: FetchKey,
     /// The id that the page chose.
     pub id: Arc<str>,
-    /// Bytes stored of all its records.
+    /// The stored bytes of all its records.
     pub downloaded: u64,
-    /// Bytes sent of all its records.
+    /// The sent bytes of all its records.
     pub uploaded: u64,
-    /// The promised sum of the response bodies; 0 when nothing was promised.
+    /// The announced sum of the response bodies; 0 when none was given.
     pub download_total: u64,
     /// What happened.
     pub what: What,

@@ -1,4 +1,5 @@
-//! Request bodies: read into the store when `fetch()` is called, and out of it when they are sent.
+//! Request bodies: written to the store when `fetch()` is called, and read from it when they are
+//! sent.
 
 use std::fmt;
 use std::io;
@@ -14,7 +15,7 @@ use tokio::runtime::Handle;
 
 use crate::request_info::RequestBody;
 
-/// How much of a stored body is read at once.
+/// How many bytes of a stored body are read at once.
 const CHUNK: usize = 256 << 10;
 
 /// Why the bodies of a call were not stored.
@@ -39,7 +40,7 @@ impl From<StoreBodiesError> for BodyError {
     fn from(error: StoreBodiesError) -> Self {
         match error {
             StoreBodiesError::Read(_) => Self::Unreadable,
-            // To the page a full disk is a quota that was exceeded.
+            // To the page, a full disk is an exceeded quota.
             StoreBodiesError::TooLarge | StoreBodiesError::Store(_) => Self::QuotaExceeded,
         }
     }
@@ -86,13 +87,13 @@ async fn write(
     *left = left.checked_sub(bytes.len() as u64).ok_or(StoreBodiesError::TooLarge)?;
     for piece in bytes.chunks(CHUNK) {
         writer.write(piece)?;
-        // A body of gigabytes must not hold up the engine's other tasks.
+        // A body of several gigabytes must not delay the engine's other tasks.
         tokio::task::yield_now().await;
     }
     Ok(())
 }
 
-/// A stored body that can be sent any number of times.
+/// A stored body, which can be sent any number of times.
 pub(crate) struct StoredBody {
     pub(crate) record: RecordKey,
     pub(crate) length: u64,

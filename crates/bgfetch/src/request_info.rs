@@ -1,4 +1,4 @@
-//! What `fetch()` is called with: the spec's `RequestInfo`, a URL or a `Request`.
+//! The argument of `fetch()`: the spec's `RequestInfo`, a URL or a `Request`.
 
 use std::fmt;
 use std::io;
@@ -32,9 +32,9 @@ pub struct RequestInfo {
 
 /// The body of a request. It is read once, into the store, before `fetch()` resolves.
 pub enum RequestBody {
-    /// Bytes that are there.
+    /// Bytes in memory.
     Bytes(Bytes),
-    /// Bytes that come; an error rejects `fetch()`.
+    /// A stream of bytes; an error rejects `fetch()`.
     Stream(BoxStream<'static, io::Result<Bytes>>),
 }
 
@@ -45,9 +45,9 @@ impl RequestInfo {
         Self { request: Request { method: normalize(method), ..Request::get(url) }, body: None }
     }
 
-    /// A `GET` request of a URL as a page wrote it, relative to the page's base URL. Whether the
-    /// text may be [dangling markup](bgfetch_model::dangling_markup) is seen only here and where a
-    /// string is converted: a parsed URL does not show it any more.
+    /// A `GET` request for a URL as the page wrote it, relative to the page's base URL. Only the
+    /// text shows whether the URL may be [dangling markup](bgfetch_model::dangling_markup), so that
+    /// is checked here and when a string is converted: a parsed URL no longer shows it.
     ///
     /// # Errors
     ///
@@ -61,12 +61,12 @@ impl RequestInfo {
         Request { dangling_markup, ..Request::get(url) }.into()
     }
 
-    /// Adds a header. One that is [forbidden](https://fetch.spec.whatwg.org/#forbidden-request-header)
-    /// to pages is dropped by `fetch()` when it is called for a page.
+    /// Adds a header. When `fetch()` is called for a page, it drops headers that are
+    /// [forbidden](https://fetch.spec.whatwg.org/#forbidden-request-header) to pages.
     ///
     /// # Errors
     ///
-    /// When the name or the value is not one of HTTP.
+    /// When the name or the value is not valid in HTTP.
     pub fn header(mut self, name: &str, value: &str) -> Result<Self, Error> {
         let valid = is_token(name)
             && value.chars().all(|c| c == '\t' || (c >= ' ' && c != '\u{7f}' && c <= '\u{ff}'));
@@ -98,15 +98,15 @@ impl RequestInfo {
         self
     }
 
-    /// Sets what caches on the way are told; `default` by default. `only-if-cached` needs the mode
-    /// `same-origin` and fails the record, since nothing is cached.
+    /// Sets the cache mode; `default` by default. `only-if-cached` needs the mode `same-origin`,
+    /// and fails the record because nothing is cached.
     #[must_use]
     pub fn cache(mut self, cache: CacheMode) -> Self {
         self.request.cache = cache;
         self
     }
 
-    /// Sets the referrer; `client` by default. A URL of another origin than the page's counts as
+    /// Sets the referrer; `client` by default. A URL whose origin is not the page's counts as
     /// `client`.
     #[must_use]
     pub fn referrer(mut self, referrer: Referrer) -> Self {
@@ -114,7 +114,7 @@ impl RequestInfo {
         self
     }
 
-    /// Sets the referrer policy; that of the page by default.
+    /// Sets the referrer policy; the page's by default.
     #[must_use]
     pub fn referrer_policy(mut self, policy: ReferrerPolicy) -> Self {
         self.request.referrer_policy = policy;
@@ -129,13 +129,13 @@ impl RequestInfo {
         self
     }
 
-    /// Sets a body that is there.
+    /// Sets a body from bytes in memory.
     #[must_use]
     pub fn body(self, bytes: impl Into<Bytes>) -> Self {
         self.with_body(RequestBody::Bytes(bytes.into()))
     }
 
-    /// Sets a body that comes as a stream.
+    /// Sets a body that is read from a stream.
     #[must_use]
     pub fn body_stream(
         self,
@@ -151,7 +151,7 @@ impl RequestInfo {
     }
 
     fn with_body(mut self, body: RequestBody) -> Self {
-        // Its length is known when it was read.
+        // The length is known once the body was read.
         self.request.body_length = Some(0);
         self.body = Some(body);
         self

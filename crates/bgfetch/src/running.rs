@@ -1,4 +1,4 @@
-//! Running attempts: what is around [`bgfetch_net::attempt::run`].
+//! Runs attempts: the engine's side of [`bgfetch_net::attempt::run`].
 
 use std::io;
 use std::sync::Arc;
@@ -60,14 +60,14 @@ impl EventLoop {
     }
 
     pub(crate) fn command(&mut self, id: AttemptId, command: AttemptCommand) {
-        // An attempt that is over has said so, or is about to.
+        // An attempt that is over has reported its end, or is about to.
         if let Some(commands) = self.attempts.get(&id) {
             commands.send(command).unwrap_or_default();
         }
     }
 }
 
-/// What an attempt is taken to have said whose fetcher panicked.
+/// The report of an attempt whose fetcher panicked.
 fn gave_up() -> AttemptEvent {
     let message = String::from("the fetcher gave up without a word");
     let fault = Fault { kind: FaultKind::Interrupted, sent: true, message };
@@ -77,7 +77,7 @@ fn gave_up() -> AttemptEvent {
 /// The store's body as the attempt's sink.
 struct Sink {
     body: Box<dyn BodyWriter>,
-    /// Where chunks are gathered; empty in between.
+    /// Collects small chunks; empty between batches.
     gathered: Vec<u8>,
 }
 

@@ -1,5 +1,6 @@
-//! The user's side: what [display](https://wicg.github.io/background-fetch/#background-fetch-display-algorithm)
-//! shows and what the user may do.
+//! The user's side: what
+//! [display](https://wicg.github.io/background-fetch/#background-fetch-display-algorithm) shows and
+//! what the user may do.
 
 use bgfetch_model::background_fetch::display::Display;
 use bgfetch_model::error::CallError;
@@ -20,7 +21,7 @@ pub struct Ui {
 /// One background fetch in the UI.
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// Its identity, for the commands.
+    /// Its identity, for commands.
     pub key: FetchKey,
     /// The id that the page chose.
     pub id: String,
@@ -28,7 +29,7 @@ pub struct Job {
     pub registration: RegistrationKey,
     /// What to show.
     pub display: Display,
-    /// Its records; none once it has finished.
+    /// Its records; empty once the fetch has finished.
     pub records: Vec<JobRecord>,
 }
 
@@ -39,15 +40,15 @@ pub struct JobRecord {
     pub method: String,
     /// The URL.
     pub url: Url,
-    /// Whether an attempt is under way.
+    /// Whether an attempt is running.
     pub in_flight: bool,
     /// Bytes stored.
     pub stored: u64,
-    /// The length of the whole body, where the response tells.
+    /// The length of the whole body, if the response gives it.
     pub length: Option<u64>,
-    /// The status of the response, once there is one.
+    /// The status of the response, once it is known.
     pub status: Option<u16>,
-    /// How it ended, or none.
+    /// How it ended, or `None`.
     pub result: Option<RecordResult>,
 }
 
@@ -56,7 +57,7 @@ impl Ui {
         Self { inbox }
     }
 
-    /// Every fetch that is active, or finished and not dismissed, in the order of registration.
+    /// All fetches that are active, or finished and not dismissed, in the order of registration.
     ///
     /// # Errors
     ///
@@ -79,7 +80,7 @@ impl Ui {
     ///
     /// # Errors
     ///
-    /// [`CallError::NotPausable`] when it ended or has requests other than `GET`;
+    /// [`CallError::NotPausable`] when it has ended or has requests other than `GET`;
     /// [`CallError::NotFound`]; a closed engine.
     pub async fn pause(&self, fetch: FetchKey) -> Result<()> {
         self.command(|call| Input::SetPaused { call, fetch, paused: true }).await
@@ -114,19 +115,19 @@ impl Ui {
         self.command(|call| Input::Click { call, fetch }).await
     }
 
-    /// Removes a finished fetch from the UI, or gives up one whose event waits for a worker, with
-    /// all its bytes ([`Display::dismissible`]).
+    /// Removes a finished fetch from the UI, or gives up one whose event waits for a worker and
+    /// deletes its bytes ([`Display::dismissible`]).
     ///
     /// # Errors
     ///
-    /// [`CallError::StillActive`] while it is fetched or a worker is at its event;
+    /// [`CallError::StillActive`] while the fetch is running or a worker is handling its event;
     /// [`CallError::NotFound`]; a closed engine.
     pub async fn dismiss(&self, fetch: FetchKey) -> Result<()> {
         self.command(|call| Input::Dismiss { call, fetch }).await
     }
 
-    /// The newest fetch of that id in a registration, finished ones included (WebDriver's
-    /// *background fetch click* looks it up so).
+    /// The newest fetch with that id in a registration, including finished ones (WebDriver's
+    /// *background fetch click* finds it this way).
     ///
     /// # Errors
     ///

@@ -15,11 +15,11 @@ use tokio::task::spawn_blocking;
 use crate::event_loop::EventLoop;
 use crate::inbox::{Message, Owed};
 
-/// How many bytes are hashed before it is seen whether anybody still wants to know.
+/// How many bytes are hashed between two checks of whether the answer is still needed.
 const CHUNK: usize = 1 << 20;
 
-/// How many bodies are read at once: it keeps processors and disks busy, and after a restart there
-/// may be thousands.
+/// How many bodies are verified at once. This keeps processors and disks busy; after a restart
+/// there may be thousands of bodies.
 pub(crate) const AT_ONCE: usize = 2;
 
 impl EventLoop {
@@ -55,7 +55,7 @@ impl EventLoop {
     }
 }
 
-/// Reads the body; none where nobody waits for the answer any more.
+/// Reads the body; `None` if the answer is no longer needed.
 async fn verify(
     mut reading: Reading,
     data: &watch::Receiver<ResponseData>,
@@ -65,7 +65,7 @@ async fn verify(
         if data.borrow().result.is_some() || data.has_changed().is_err() {
             return None;
         }
-        // Piece by piece, so that the end of the engine is the end of this.
+        // Piece by piece, so that this ends when the engine ends.
         match spawn_blocking(move || reading.advance()).await {
             Ok(Ok(next)) => reading = next,
             Ok(Err(error)) => {
@@ -96,7 +96,7 @@ struct Reading {
 }
 
 impl Reading {
-    /// Takes the next piece. Blocks.
+    /// Reads the next piece. Blocks.
     fn advance(mut self) -> Result<Self, StoreError> {
         let reader = match self.reader.take() {
             Some(reader) => reader,

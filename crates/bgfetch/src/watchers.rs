@@ -1,4 +1,4 @@
-//! Who waits for a record to change: the record objects that were handed out.
+//! The record objects that wait for their records to change.
 
 use std::collections::HashMap;
 
@@ -6,14 +6,14 @@ use bgfetch_model::ids::{FetchKey, RecordKey};
 use bgfetch_model::response::ResponseData;
 use tokio::sync::watch;
 
-/// How many watched records are not worth a sweep.
+/// Up to this many watched records are not worth a sweep.
 const FEW: usize = 64;
 
-/// The latest response data of the records that somebody looks at.
+/// The latest response data of the records that are being watched.
 #[derive(Debug, Default)]
 pub(crate) struct Watchers {
     records: HashMap<RecordKey, watch::Sender<ResponseData>>,
-    /// How many there were after the last sweep.
+    /// How many records were left after the last sweep.
     swept: usize,
 }
 
@@ -33,15 +33,15 @@ impl Watchers {
         }
     }
 
-    /// The records are gone: whoever waits for one of them waits no more.
+    /// The records are gone: ends the wait of all objects that watch them.
     pub(crate) fn forget(&mut self, fetch: FetchKey) {
         self.records.retain(|record, _| record.fetch != fetch);
     }
 
-    /// Drops those whose last object is gone.
+    /// Drops the records whose last object is gone.
     fn sweep(&mut self) {
-        // OPTIMIZATION: only when there are twice as many as the last time, or `matchAll()` of
-        // 100 000 records would look at each of them as often.
+        // OPTIMIZATION: only when there are twice as many as after the last sweep. Otherwise
+        // `matchAll()` of 100 000 records would look at each of them 100 000 times.
         if self.records.len() < FEW.max(2 * self.swept) {
             return;
         }
