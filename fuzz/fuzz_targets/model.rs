@@ -13,10 +13,10 @@ mod world;
 
 use bgfetch_fuzz::text;
 use bgfetch_model::algorithms::extract_content_range_values::extract_content_range_values;
-use bgfetch_model::background_fetch_manager::fetch::FetchOptions;
 use bgfetch_model::connectivity::{Connectivity, Reachable};
 use bgfetch_model::header_list::HeaderList;
 use bgfetch_model::ids::{FetchKey, RegistrationKey};
+use bgfetch_model::input::FetchOptions;
 use bgfetch_model::input::{BodyError, Permission};
 use bgfetch_model::request::Request;
 use libfuzzer_sys::fuzz_target;

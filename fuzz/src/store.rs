@@ -8,7 +8,6 @@ use std::sync::{Arc, OnceLock};
 
 use bgfetch_model::action::{Action, Reply};
 use bgfetch_model::attempt::{AttemptCommand, AttemptEnd, AttemptEvent};
-use bgfetch_model::background_fetch_manager::fetch::{FetchCall, FetchOptions};
 use bgfetch_model::config::Config;
 use bgfetch_model::connectivity::Connectivity;
 use bgfetch_model::delivery::{NotHandledReason, Outcome};
@@ -16,6 +15,7 @@ use bgfetch_model::header_list::HeaderList;
 use bgfetch_model::ids::{
     BodyKey, CallId, FetchKey, Generation, RecordIndex, RecordKey, RegistrationKey, StorageKey,
 };
+use bgfetch_model::input::{FetchCall, FetchOptions};
 use bgfetch_model::input::{Input, Permission};
 use bgfetch_model::model::Model;
 use bgfetch_model::policy::{PolicySnapshot, Principal};

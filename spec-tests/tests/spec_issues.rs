@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use bgfetch_model::action::Action;
 use bgfetch_model::attempt::{AttemptCommand, AttemptEnd, AttemptEvent};
-use bgfetch_model::background_fetch_manager::fetch::{FetchCall, FetchOptions};
 use bgfetch_model::config::Config;
 use bgfetch_model::delivery::{NotHandledReason, Outcome};
 use bgfetch_model::error::CallError;
@@ -18,6 +17,7 @@ use bgfetch_model::header_list::HeaderList;
 use bgfetch_model::ids::{
     AttemptId, CallId, FetchKey, RecordIndex, RecordKey, RegistrationKey, StorageKey,
 };
+use bgfetch_model::input::{FetchCall, FetchOptions};
 use bgfetch_model::input::{Input, Permission};
 use bgfetch_model::model::Model;
 use bgfetch_model::policy::Principal;

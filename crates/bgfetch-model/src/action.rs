@@ -3,19 +3,22 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::time::Duration;
 use url::Url;
 
 use crate::attempt::{AttemptCommand, AttemptSpec};
-use crate::background_fetch::{FetchInfo, FetchSnapshot};
-use crate::background_fetch_manager::fetch::PermissionRequest;
 use crate::delivery::{NotHandledReason, Redelivery, Rejection};
 use crate::error::CallError;
 use crate::event::EventKind;
-use crate::ids::{AttemptId, BodyKey, CallId, CommitId, FetchKey, HostKey, RecordKey, StorageKey};
+use crate::fetch_info::FetchInfo;
+use crate::ids::{
+    AttemptId, BodyKey, CallId, CommitId, FetchKey, HostKey, RecordKey, RegistrationKey, StorageKey,
+};
+use crate::policy::Principal;
 use crate::request::Request;
 use crate::response::{RecordResult, ResponseData};
-use crate::store_op::{FetchResult, Transaction};
+use crate::store_op::{FetchResult, ImageResource, Transaction};
 
 /// What the shell has to do, in order.
 #[derive(Clone, Debug)]
@@ -126,6 +129,26 @@ pub enum Action {
     Observe(Observation),
 }
 
+/// What the embedder is asked about when a page calls `fetch()`.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PermissionRequest {
+    /// The manager's service worker registration, and with it the storage key.
+    pub registration: RegistrationKey,
+    /// On whose behalf the requests are to be made.
+    pub principal: Arc<Principal>,
+    /// The id the page chose.
+    pub id: String,
+    /// The title to show; empty when none was given.
+    pub title: String,
+    /// The icons to show.
+    pub icons: Vec<ImageResource>,
+    /// The requests. Their bodies were not read yet.
+    pub requests: Vec<Arc<Request>>,
+    /// The promised sum of the response bodies in bytes; 0 means that nothing is promised.
+    pub download_total: u64,
+}
+
 /// A successful answer to a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
@@ -149,6 +172,15 @@ pub struct Update {
     pub result: Option<FetchResult>,
     /// The records available flag.
     pub records_available: bool,
+}
+
+/// A background fetch as it is at one moment: what a registration object of it shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FetchSnapshot {
+    /// What of it never changes.
+    pub info: Arc<FetchInfo>,
+    /// What does.
+    pub update: Update,
 }
 
 /// Why a fetch that wants to go on does not.

@@ -6,9 +6,10 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::action::{Action, Observation, PauseReason, Update, What};
+use crate::action::{Action, FetchSnapshot, Observation, PauseReason, Update, What};
 use crate::budget::Account;
 use crate::context::Context;
+use crate::fetch_info::FetchInfo;
 use crate::ids::{BodyKey, FetchKey, RecordIndex, RecordKey, RegistrationKey};
 use crate::policy::Principal;
 use crate::record::Record;
@@ -42,25 +43,6 @@ pub struct BackgroundFetch {
     pub(crate) pause_reason: Option<PauseReason>,
 }
 
-/// What of a background fetch never changes.
-#[derive(Debug, PartialEq, Eq)]
-pub struct FetchInfo {
-    /// Its identity.
-    pub key: FetchKey,
-    /// The service worker registration it belongs to.
-    pub registration: RegistrationKey,
-    /// On whose behalf it is made.
-    pub principal: Arc<Principal>,
-    /// The id the page chose.
-    pub id: Arc<str>,
-    /// The promised sum of the response bodies in bytes; 0 means that nothing was promised.
-    pub download_total: u64,
-    /// The sum of the request bodies in bytes.
-    pub upload_total: u64,
-    /// When it was registered.
-    pub created_at: UnixTime,
-}
-
 /// Where *perform a background fetch* stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
@@ -84,15 +66,6 @@ pub(crate) enum Stage {
     Held,
     /// Only the UI knows it still.
     Finished,
-}
-
-/// A background fetch as it is at one moment: what a registration object of it shows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FetchSnapshot {
-    /// What of it never changes.
-    pub info: Arc<FetchInfo>,
-    /// What does.
-    pub update: Update,
 }
 
 impl BackgroundFetch {

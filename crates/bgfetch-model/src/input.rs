@@ -2,15 +2,17 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::attempt::AttemptEvent;
-use crate::background_fetch_manager::fetch::FetchCall;
 use crate::connectivity::Connectivity;
 use crate::delivery::Outcome;
 use crate::ids::{
     AttemptId, BodyKey, CallId, CommitId, FetchKey, RecordKey, RegistrationKey, StorageKey,
 };
+use crate::policy::Principal;
+use crate::request::Request;
 use crate::store_op::ImageResource;
 
 /// Everything that can happen to background fetches.
@@ -154,6 +156,39 @@ pub enum Input {
     },
     /// Nothing but time passed.
     Tick,
+}
+
+/// A call of `fetch()`, its arguments converted.
+#[derive(Clone, Debug)]
+pub struct FetchCall {
+    /// Answered by [`Reply::Fetch`](crate::action::Reply::Fetch) or an error.
+    pub call: CallId,
+    /// The manager's service worker registration.
+    pub registration: RegistrationKey,
+    /// On whose behalf the requests are made.
+    pub principal: Arc<Principal>,
+    /// The id.
+    pub id: String,
+    /// The requests. Those with a body have a `body_length`, whose value is not looked at: it is
+    /// known only when the body was read.
+    pub requests: Vec<Request>,
+    /// The options.
+    pub options: FetchOptions,
+    /// Whether the caller saw an active worker. A script may not have been told yet of one that the
+    /// model knows, and is answered by what it could see.
+    pub sees_active_worker: bool,
+}
+
+/// The spec's `BackgroundFetchOptions`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FetchOptions {
+    /// Shown to the user; empty by default.
+    pub title: String,
+    /// Shown to the user; none by default.
+    pub icons: Vec<ImageResource>,
+    /// The sum of the response bodies in bytes, a limit and the end of the progress bar; 0, the
+    /// default, sets no limit.
+    pub download_total: u64,
 }
 
 /// The [permission state](https://w3c.github.io/permissions/#dfn-permission-state) of

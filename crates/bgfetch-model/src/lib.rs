@@ -52,6 +52,7 @@ pub mod dangling_markup;
 pub mod delivery;
 pub mod error;
 pub mod event;
+pub mod fetch_info;
 pub mod filtered_response;
 pub mod forbidden_header;
 pub mod header_list;

@@ -5,9 +5,10 @@ use alloc::string::ToString;
 use alloc::sync::Arc;
 
 use crate::action::Action;
-use crate::background_fetch::{BackgroundFetch, FetchInfo, Stage};
+use crate::background_fetch::{BackgroundFetch, Stage};
 use crate::budget::Budget;
 use crate::context::{Context, Effect};
+use crate::fetch_info::FetchInfo;
 use crate::ids::StorageKey;
 use crate::model::Model;
 use crate::record::{Record, RecordState};

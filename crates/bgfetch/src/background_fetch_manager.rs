@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use bgfetch_model::background_fetch_manager::fetch::{FetchCall, FetchOptions};
 use bgfetch_model::ids::RegistrationKey;
+use bgfetch_model::input::{FetchCall, FetchOptions};
 use bgfetch_model::policy::{PolicySnapshot, Principal};
 
 use crate::background_fetch_registration::BackgroundFetchRegistration;

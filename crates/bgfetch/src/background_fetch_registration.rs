@@ -6,9 +6,11 @@
 
 use std::sync::Arc;
 
+use bgfetch_model::action::FetchSnapshot;
 use bgfetch_model::action::{Reply, Update};
-use bgfetch_model::background_fetch::{BackgroundFetch, FetchInfo, FetchSnapshot};
+use bgfetch_model::background_fetch::BackgroundFetch;
 use bgfetch_model::background_fetch_registration::match_all::MatchOptions;
+use bgfetch_model::fetch_info::FetchInfo;
 use bgfetch_model::ids::FetchKey;
 use bgfetch_model::input::Input;
 use bgfetch_model::store_op::FetchResult;

@@ -10,7 +10,7 @@
 use std::future::ready;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bgfetch_model::background_fetch_manager::fetch::PermissionRequest;
+use bgfetch_model::action::PermissionRequest;
 use bgfetch_model::ids::StorageKey;
 use bgfetch_model::input::Permission;
 use bgfetch_model::time::UnixTime;

@@ -3,11 +3,11 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use bgfetch_model::action::PermissionRequest;
 use bgfetch_model::action::{Action, Reply};
-use bgfetch_model::background_fetch::FetchInfo;
-use bgfetch_model::background_fetch_manager::fetch::PermissionRequest;
 use bgfetch_model::delivery::{NotHandledReason, Outcome};
 use bgfetch_model::error::CallError;
+use bgfetch_model::fetch_info::FetchInfo;
 use bgfetch_model::ids::{CallId, FetchKey, StorageKey};
 use bgfetch_model::input::{BodyError, Input, Permission};
 use bgfetch_net::scheduler::{Candidate, Priority};

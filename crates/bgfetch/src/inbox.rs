@@ -4,11 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bgfetch_model::action::FetchSnapshot;
 use bgfetch_model::action::Reply;
-use bgfetch_model::background_fetch::FetchSnapshot;
-use bgfetch_model::background_fetch_manager::fetch::FetchCall;
 use bgfetch_model::error::CallError;
 use bgfetch_model::ids::{CallId, FetchKey};
+use bgfetch_model::input::FetchCall;
 use bgfetch_model::input::Input;
 use bgfetch_model::model::Model;
 use bgfetch_store::{Ack, Bodies};

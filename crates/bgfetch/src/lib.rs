@@ -66,12 +66,10 @@ pub use observer::{Event, Observer, What};
 pub use request_info::{RequestBody, RequestInfo};
 pub use ui::{Job, JobRecord, Ui};
 
-pub use bgfetch_model::action::{PauseReason, Update};
+pub use bgfetch_model::action::{PauseReason, PermissionRequest, Update};
 pub use bgfetch_model::attempt::{FaultKind, Resume};
 pub use bgfetch_model::background_fetch::display::Display;
-pub use bgfetch_model::background_fetch_manager::fetch::{
-    FetchOptions, PermissionRequest, check_request,
-};
+pub use bgfetch_model::background_fetch_manager::fetch::check_request;
 pub use bgfetch_model::background_fetch_registration::match_all::{
     MatchOptions, request_matches_cached_item,
 };
@@ -84,7 +82,7 @@ pub use bgfetch_model::delivery::{DeliveryPolicy, Redelivery};
 pub use bgfetch_model::error::{CallError, DomException};
 pub use bgfetch_model::header_list::HeaderList;
 pub use bgfetch_model::ids::{FetchKey, RecordIndex, RecordKey, RegistrationKey, StorageKey};
-pub use bgfetch_model::input::Permission;
+pub use bgfetch_model::input::{FetchOptions, Permission};
 pub use bgfetch_model::origin::Origin;
 pub use bgfetch_model::policy::{PolicyContainer, PolicySnapshot, Principal};
 pub use bgfetch_model::request::{

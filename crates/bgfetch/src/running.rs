@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bgfetch_model::attempt::{
     AttemptCommand, AttemptEnd, AttemptEvent, AttemptSpec, Fault, FaultKind,
 };
-use bgfetch_model::background_fetch::FetchInfo;
+use bgfetch_model::fetch_info::FetchInfo;
 use bgfetch_model::ids::{AttemptId, RecordKey};
 use bgfetch_model::input::Input;
 use bgfetch_model::request::Request;

@@ -5,13 +5,13 @@
 //! `PendingFetch` is in one of these states.
 
 use alloc::boxed::Box;
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
 use url::Url;
 
-use crate::action::{Action, Reply, What};
+use crate::action::{Action, PermissionRequest, Reply, What};
 use crate::background_fetch::BackgroundFetch;
 use crate::bad_port::is_bad_port;
 use crate::config::Config;
@@ -19,64 +19,10 @@ use crate::context::Effect;
 use crate::error::CallError;
 use crate::forbidden_header::{is_forbidden_method, remove_forbidden};
 use crate::ids::{CallId, FetchKey, Generation, RegistrationKey};
-use crate::input::{BodyError, Permission};
+use crate::input::{BodyError, FetchCall, Permission};
 use crate::model::Model;
-use crate::policy::Principal;
 use crate::request::{CacheMode, Request, RequestMode};
-use crate::store_op::{ImageResource, StoreOp, StoredFetch, StoredRecord, Totals};
-
-/// A call of `fetch()`, its arguments converted.
-#[derive(Clone, Debug)]
-pub struct FetchCall {
-    /// Answered by [`Reply::Fetch`] or an error.
-    pub call: CallId,
-    /// The manager's service worker registration.
-    pub registration: RegistrationKey,
-    /// On whose behalf the requests are made.
-    pub principal: Arc<Principal>,
-    /// The id.
-    pub id: String,
-    /// The requests. Those with a body have a `body_length`, whose value is not looked at: it is
-    /// known only when the body was read.
-    pub requests: Vec<Request>,
-    /// The options.
-    pub options: FetchOptions,
-    /// Whether the caller saw an active worker. A script may not have been told yet of one that the
-    /// model knows, and is answered by what it could see.
-    pub sees_active_worker: bool,
-}
-
-/// The spec's `BackgroundFetchOptions`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FetchOptions {
-    /// Shown to the user; empty by default.
-    pub title: String,
-    /// Shown to the user; none by default.
-    pub icons: Vec<ImageResource>,
-    /// The sum of the response bodies in bytes, a limit and the end of the progress bar; 0, the
-    /// default, sets no limit.
-    pub download_total: u64,
-}
-
-/// What the embedder is asked about when a page calls `fetch()`.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct PermissionRequest {
-    /// The manager's service worker registration, and with it the storage key.
-    pub registration: RegistrationKey,
-    /// On whose behalf the requests are to be made.
-    pub principal: Arc<Principal>,
-    /// The id the page chose.
-    pub id: String,
-    /// The title to show; empty when none was given.
-    pub title: String,
-    /// The icons to show.
-    pub icons: Vec<ImageResource>,
-    /// The requests. Their bodies were not read yet.
-    pub requests: Vec<Arc<Request>>,
-    /// The promised sum of the response bodies in bytes; 0 means that nothing is promised.
-    pub download_total: u64,
-}
+use crate::store_op::{StoreOp, StoredFetch, StoredRecord, Totals};
 
 /// A call that waits.
 #[derive(Debug)]
@@ -385,6 +331,8 @@ fn new_record(request: Arc<Request>) -> StoredRecord {
 mod tests {
     use super::*;
     use crate::ids::StorageKey;
+    use crate::input::FetchOptions;
+    use crate::policy::Principal;
 
     fn validate(url: &str) -> Result<(), CallError> {
         let scope: Url = "https://app.test/".parse().unwrap();

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use bgfetch_model::action::{Action, Reply, What};
-use bgfetch_model::background_fetch_manager::fetch::FetchOptions;
 use bgfetch_model::config::Config;
 use bgfetch_model::delivery::{NotHandledReason, Redelivery};
 use bgfetch_model::error::CallError;
 use bgfetch_model::ids::FetchKey;
+use bgfetch_model::input::FetchOptions;
 use bgfetch_model::response::FailureReason;
 
 use crate::world::origin::Plan;

@@ -1,10 +1,10 @@
 //! The call of `fetch()`: its errors, its order, its id and its quota (D11, D19, D12).
 
 use bgfetch_model::action::{Action, PauseReason, Reply};
-use bgfetch_model::background_fetch_manager::fetch::FetchOptions;
 use bgfetch_model::config::Config;
 use bgfetch_model::error::{CallError, DomException};
 use bgfetch_model::ids::{CallId, FetchKey};
+use bgfetch_model::input::FetchOptions;
 use bgfetch_model::input::{BodyError, Permission};
 use bgfetch_model::policy::{PolicySnapshot, Principal};
 use bgfetch_model::request::{CacheMode, Request, RequestMode};

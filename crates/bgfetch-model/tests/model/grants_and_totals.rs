@@ -191,10 +191,7 @@ fn a_sibling_that_is_being_stopped_returns_its_grant_before_the_total_is_exceede
 #[test]
 fn the_quota_of_a_fetch_is_free_again_when_it_is_over_however_it_ended() {
     let total = |world: &mut World, id: &str, download_total| {
-        let options = bgfetch_model::background_fetch_manager::fetch::FetchOptions {
-            download_total,
-            ..Default::default()
-        };
+        let options = bgfetch_model::input::FetchOptions { download_total, ..Default::default() };
         world.call_fetch(id, vec![post("/a", 10)], options)
     };
     let mut world = World::new();

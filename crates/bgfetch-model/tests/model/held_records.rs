@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use bgfetch_model::action::Reply;
-use bgfetch_model::background_fetch_manager::fetch::FetchOptions;
 use bgfetch_model::config::Config;
 use bgfetch_model::error::CallError;
 use bgfetch_model::ids::FetchKey;
+use bgfetch_model::input::FetchOptions;
 use bgfetch_model::policy::{PolicySnapshot, Principal};
 use bgfetch_model::response::{FailureReason, RecordResult};
 

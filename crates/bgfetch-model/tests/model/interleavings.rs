@@ -1,10 +1,10 @@
 //! Everything that can happen, in any order: the oracle of the world (`world/oracle.rs`), the store
 //! and the data path check each step, and in the end a healthy world brings every fetch to its end.
 
-use bgfetch_model::background_fetch_manager::fetch::FetchOptions;
 use bgfetch_model::connectivity::{Connectivity, Reachable};
 use bgfetch_model::delivery::NotHandledReason;
 use bgfetch_model::ids::{CallId, FetchKey, RegistrationKey};
+use bgfetch_model::input::FetchOptions;
 use bgfetch_model::input::{BodyError, Permission};
 use bgfetch_model::request::Request;
 use bgfetch_model::response::FailureReason;

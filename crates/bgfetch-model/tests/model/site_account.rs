@@ -2,8 +2,8 @@
 //! one quota, across restarts.
 
 use bgfetch_model::attempt::AttemptCommand;
-use bgfetch_model::background_fetch_manager::fetch::FetchOptions;
 use bgfetch_model::budget::Usage;
+use bgfetch_model::input::FetchOptions;
 use bgfetch_model::response::FailureReason;
 use proptest::prelude::*;
 

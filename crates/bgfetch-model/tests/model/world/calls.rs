@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use bgfetch_model::action::Reply;
 use bgfetch_model::attempt::AttemptSpec;
-use bgfetch_model::background_fetch_manager::fetch::{FetchCall, FetchOptions};
 use bgfetch_model::connectivity::Connectivity;
 use bgfetch_model::ids::{CallId, FetchKey, RegistrationKey};
 use bgfetch_model::input::Input;
+use bgfetch_model::input::{FetchCall, FetchOptions};
 use bgfetch_model::request::Request;
 
 use super::origin::{Plan, Resource};

@@ -1,0 +1,26 @@
+//! What of a background fetch is known from its registration to its end.
+
+use alloc::sync::Arc;
+
+use crate::ids::{FetchKey, RegistrationKey};
+use crate::policy::Principal;
+use crate::time::UnixTime;
+
+/// What of a background fetch never changes.
+#[derive(Debug, PartialEq, Eq)]
+pub struct FetchInfo {
+    /// Its identity.
+    pub key: FetchKey,
+    /// The service worker registration it belongs to.
+    pub registration: RegistrationKey,
+    /// On whose behalf it is made.
+    pub principal: Arc<Principal>,
+    /// The id the page chose.
+    pub id: Arc<str>,
+    /// The promised sum of the response bodies in bytes; 0 means that nothing was promised.
+    pub download_total: u64,
+    /// The sum of the request bodies in bytes.
+    pub upload_total: u64,
+    /// When it was registered.
+    pub created_at: UnixTime,
+}
