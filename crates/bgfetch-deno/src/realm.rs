@@ -11,12 +11,20 @@ use bgfetch::{
 };
 use deno_core::OpState;
 use deno_error::JsErrorBox;
+use serde::Serialize;
 use url::Url;
 
 use crate::Options;
 use crate::events::RealmEvents;
 use crate::exceptions::{call_failed, misuse, no_engine};
-use crate::registration::Changed;
+
+/// A registration changed. Its new attributes are to be asked for.
+#[derive(Clone, Copy, Serialize)]
+pub(crate) struct Changed {
+    pub(crate) key: u64,
+    /// Whether `progress` is to be fired.
+    pub(crate) progress: bool,
+}
 
 /// The state of a realm, in its `OpState`.
 pub(crate) struct Realm {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::exceptions::call_failed;
 use crate::list::List;
-use crate::realm::{Realm, connect, registration, with_realm};
+use crate::realm::{Changed, Realm, connect, registration, with_realm};
 
 /// The attributes as they are now. Counts of bytes are Numbers to scripts, whatever their size.
 #[derive(Serialize)]
@@ -24,14 +24,6 @@ pub(crate) struct Attributes {
     result: &'static str,
     failure_reason: &'static str,
     records_available: bool,
-}
-
-/// A registration changed. Its new attributes are to be asked for.
-#[derive(Clone, Copy, Serialize)]
-pub(crate) struct Changed {
-    pub(crate) key: u64,
-    /// Whether `progress` is to be fired.
-    pub(crate) progress: bool,
 }
 
 /// The attributes of a registration, at its making and after each change.

@@ -8,6 +8,7 @@ mod app;
 mod console;
 mod folders;
 mod history;
+mod lines;
 mod output;
 mod screen;
 mod server;

@@ -1,21 +1,20 @@
 //! What `run` tells while it works: a screen, plain lines elsewhere, or JSON.
 
-use std::collections::HashMap;
 use std::future::pending;
 use std::io::{self, IsTerminal as _};
 
-use bgfetch::{Event, FetchKey, Job, What};
+use bgfetch::{Event, Job, What};
 use bgfetch_host::ConsoleLevel;
 use indicatif::HumanBytes;
 use serde::Serialize;
 
 use super::console::{Said, Saying, level_name};
 use super::history::{History, event_of};
+use super::lines::{Lines, lines_of};
 use super::screen::{Command, Screen};
 use crate::exit::complain;
 use crate::output::Stdout;
 use crate::output::json::Json;
-use crate::output::plain::Pace;
 
 /// One of the three forms.
 pub(super) enum Output {
@@ -247,36 +246,6 @@ impl Plain {
     }
 }
 
-/// What is told of fetches, each line with the id of its fetch before it.
-#[derive(Default)]
-pub(super) struct Lines {
-    paces: HashMap<FetchKey, Pace>,
-}
-
-impl Lines {
-    pub(super) fn line_of(&mut self, event: &Event, handled: Option<&str>) -> Option<String> {
-        let line = match &event.what {
-            What::Registered => "registered".into(),
-            What::Settled(Ok(())) => format!("success, {}", HumanBytes(event.downloaded)),
-            What::Settled(Err(reason)) => format!("over: {}", reason.as_str()),
-            What::EventEnded { handled: true, .. } => {
-                format!("the service worker handled {}", handled?)
-            }
-            What::EventNotHandled { reason, .. } => {
-                // An exception of a script comes with its stack, which its console has told.
-                let reason = reason.to_string();
-                let reason = reason.lines().next().unwrap_or_default();
-                format!("the service worker has not handled {}: {reason}", handled?)
-            }
-            What::EventEnded { handled: false, .. } => {
-                format!("no service worker handled {}, which is given up", handled?)
-            }
-            _ => self.paces.entry(event.fetch).or_default().line_of(event)?,
-        };
-        Some(format!("{}: {line}", event.id))
-    }
-}
-
 fn restarted(job: &Job) -> String {
     let there = HumanBytes(job.display.downloaded);
     match (job.display.result, job.display.pause_reason) {
@@ -284,19 +253,4 @@ fn restarted(job: &Job) -> String {
         (None, Some(reason)) => format!("{}: {}, {there} are there", job.id, reason.as_str()),
         (None, None) => format!("{}: goes on, {there} are there already", job.id),
     }
-}
-
-/// What a script says, which may have several lines, with its source before each.
-pub(super) fn lines_of(said: &Said) -> Vec<String> {
-    let (kind, text) = match &said.what {
-        Saying::Message(ConsoleLevel::Debug | ConsoleLevel::Info, text) => ("", text.clone()),
-        Saying::Message(ConsoleLevel::Warn, text) => ("warning: ", text.clone()),
-        Saying::Message(ConsoleLevel::Error | ConsoleLevel::Uncaught, text) => {
-            ("error: ", text.clone())
-        }
-        Saying::Notification(notification) => {
-            ("showNotification: ", format!("{}\n{}", notification.title, notification.body))
-        }
-    };
-    text.lines().map(|line| format!("{}: {kind}{line}", said.by)).collect()
 }

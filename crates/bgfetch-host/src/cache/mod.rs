@@ -6,6 +6,7 @@
 
 mod bodies;
 mod database;
+mod exception;
 pub(crate) mod ops;
 mod put;
 mod schema;

@@ -16,6 +16,7 @@ use tokio_util::io::ReaderStream;
 
 use super::bodies::BodyFile;
 use super::database::{Cache, Found, NewEntry, StoredResponse};
+use super::exception::thrown;
 use super::put::Body;
 use super::{CacheError, CacheStore};
 
@@ -67,20 +68,6 @@ struct JsEntry {
 struct JsResponse {
     head: StoredResponse,
     body: Option<ResourceId>,
-}
-
-/// The exception that an error is to scripts.
-pub(super) fn thrown(error: CacheError) -> JsErrorBox {
-    let class = match error {
-        CacheError::Twice => "DOMExceptionInvalidStateError",
-        // See exceptions.js of bgfetch-deno.
-        _ if error.is_full() => "BackgroundFetchQuotaExceededError",
-        _ => {
-            tracing::error!(%error, "caches do not work");
-            "DOMExceptionOperationError"
-        }
-    };
-    JsErrorBox::new(class, error.to_string())
 }
 
 /// Runs what waits for the disk.

@@ -10,7 +10,7 @@ use tokio::fs::File;
 use tokio::io::AsyncWriteExt as _;
 
 use super::bodies::BodyFile;
-use super::ops::thrown;
+use super::exception::thrown;
 use super::{CacheError, CacheStore};
 
 /// How many bytes of a body are taken from the script at once, at most.

@@ -11,7 +11,7 @@ use ratatui::DefaultTerminal;
 
 use self::view::View;
 use super::console::Said;
-use super::output::{Lines, lines_of};
+use super::lines::{Lines, lines_of};
 use crate::text::printable;
 
 /// What the user wants.

@@ -1,0 +1,55 @@
+//! What `run` tells in lines, on the screen as in logs and pipes.
+
+use std::collections::HashMap;
+
+use bgfetch::{Event, FetchKey, What};
+use bgfetch_host::ConsoleLevel;
+use indicatif::HumanBytes;
+
+use super::console::{Said, Saying};
+use crate::output::plain::Pace;
+
+/// What is told of fetches, each line with the id of its fetch before it.
+#[derive(Default)]
+pub(super) struct Lines {
+    paces: HashMap<FetchKey, Pace>,
+}
+
+impl Lines {
+    pub(super) fn line_of(&mut self, event: &Event, handled: Option<&str>) -> Option<String> {
+        let line = match &event.what {
+            What::Registered => "registered".into(),
+            What::Settled(Ok(())) => format!("success, {}", HumanBytes(event.downloaded)),
+            What::Settled(Err(reason)) => format!("over: {}", reason.as_str()),
+            What::EventEnded { handled: true, .. } => {
+                format!("the service worker handled {}", handled?)
+            }
+            What::EventNotHandled { reason, .. } => {
+                // An exception of a script comes with its stack, which its console has told.
+                let reason = reason.to_string();
+                let reason = reason.lines().next().unwrap_or_default();
+                format!("the service worker has not handled {}: {reason}", handled?)
+            }
+            What::EventEnded { handled: false, .. } => {
+                format!("no service worker handled {}, which is given up", handled?)
+            }
+            _ => self.paces.entry(event.fetch).or_default().line_of(event)?,
+        };
+        Some(format!("{}: {line}", event.id))
+    }
+}
+
+/// What a script says, which may have several lines, with its source before each.
+pub(super) fn lines_of(said: &Said) -> Vec<String> {
+    let (kind, text) = match &said.what {
+        Saying::Message(ConsoleLevel::Debug | ConsoleLevel::Info, text) => ("", text.clone()),
+        Saying::Message(ConsoleLevel::Warn, text) => ("warning: ", text.clone()),
+        Saying::Message(ConsoleLevel::Error | ConsoleLevel::Uncaught, text) => {
+            ("error: ", text.clone())
+        }
+        Saying::Notification(notification) => {
+            ("showNotification: ", format!("{}\n{}", notification.title, notification.body))
+        }
+    };
+    text.lines().map(|line| format!("{}: {kind}{line}", said.by)).collect()
+}

@@ -1,0 +1,19 @@
+//! What errors of caches are to scripts.
+
+use deno_error::JsErrorBox;
+
+use super::CacheError;
+
+/// The exception that an error is to scripts.
+pub(super) fn thrown(error: CacheError) -> JsErrorBox {
+    let class = match error {
+        CacheError::Twice => "DOMExceptionInvalidStateError",
+        // See exceptions.js of bgfetch-deno.
+        _ if error.is_full() => "BackgroundFetchQuotaExceededError",
+        _ => {
+            tracing::error!(%error, "caches do not work");
+            "DOMExceptionOperationError"
+        }
+    };
+    JsErrorBox::new(class, error.to_string())
+}
