@@ -4,7 +4,6 @@ use std::future::pending;
 use std::io::{self, IsTerminal as _};
 
 use bgfetch::{Event, Job, What};
-use bgfetch_host::ConsoleLevel;
 use indicatif::HumanBytes;
 use serde::Serialize;
 
