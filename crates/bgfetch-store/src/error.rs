@@ -5,19 +5,19 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why the store did not do what it was asked. Each displays as one line for people.
+/// An error of the store. Each variant displays as one human-readable line.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// Somebody else has the store open. Nothing was touched.
+    /// The store is open elsewhere. Nothing was changed.
     #[error("the store {} is in use by {}", path.display(), Owner(*pid))]
     InUse {
         /// The store's directory.
         path: PathBuf,
-        /// The process that owns it, where that can be told.
+        /// The process that has it open, if known.
         pid: Option<u32>,
     },
-    /// A newer version of this crate wrote the store. It was left untouched.
+    /// A newer version of this crate wrote the store. Nothing was changed.
     #[error(
         "the store {} has format version {found}, written by a newer version of this software; \
          this one reads up to version {supported}",
@@ -31,15 +31,15 @@ pub enum StoreError {
         /// The newest version that this crate knows.
         supported: u32,
     },
-    /// The database cannot be understood. Nothing is ever deleted for that: [`SqliteStore::open`]
-    /// moves the store aside, and the next call starts with an empty one.
+    /// The database cannot be read. Nothing is deleted because of that: [`SqliteStore::open`] moves
+    /// the store aside, and the next call starts with an empty one.
     ///
     /// [`SqliteStore::open`]: crate::SqliteStore::open
     #[error("the store's database is damaged ({reason}){}", SetAside(set_aside.as_deref()))]
     Damaged {
         /// What is wrong with it.
         reason: String,
-        /// The directory that now holds the database and the bodies, once they were moved.
+        /// The directory that the database and the bodies were moved to, if they were.
         set_aside: Option<PathBuf>,
     },
     /// The disk, or the user's quota on it, is full.
@@ -50,7 +50,7 @@ pub enum StoreError {
         /// The system's answer.
         source: io::Error,
     },
-    /// The file system refused or failed in another way.
+    /// Any other error of the file system.
     #[error("{}: {}", path.display(), Reason(source))]
     Io {
         /// What was being read or written.
@@ -58,20 +58,19 @@ pub enum StoreError {
         /// The system's answer.
         source: io::Error,
     },
-    /// SQLite failed in a way that is neither damage nor a full disk.
+    /// SQLite failed for a reason other than damage or a full disk.
     #[error("the store's database failed: {0}")]
     Database(#[source] Box<dyn Error + Send + Sync>),
-    /// The caller broke the contract of the operation, as the text says.
+    /// The caller broke the contract of the operation; the text says how.
     #[error("the store was misused: {0}")]
     Misuse(String),
-    /// The store thread has ended, after a failure that it reported or because it was shut down.
+    /// The store thread has ended: it was shut down, or it reported a failure.
     #[error("the store has stopped")]
     Stopped,
 }
 
 impl StoreError {
-    /// An I/O error at `path`, told apart into [`DiskFull`](Self::DiskFull) and
-    /// [`Io`](Self::Io).
+    /// An I/O error at `path`: [`DiskFull`](Self::DiskFull) or [`Io`](Self::Io).
     pub fn io(path: impl AsRef<Path>, source: io::Error) -> Self {
         let path = path.as_ref().to_owned();
         match source.kind() {
@@ -108,7 +107,7 @@ impl StoreError {
 }
 
 impl From<StoreError> for io::Error {
-    /// Keeps the kind of the underlying I/O error, so that a full disk stays recognisable.
+    /// Keeps the kind of the underlying I/O error, so that callers can still recognise a full disk.
     fn from(error: StoreError) -> Self {
         let kind = match &error {
             StoreError::DiskFull { source, .. } | StoreError::Io { source, .. } => source.kind(),
@@ -123,13 +122,13 @@ impl From<StoreError> for io::Error {
 
 #[cfg(feature = "sqlite")]
 impl StoreError {
-    /// Damage that has not been moved aside yet.
+    /// Damage of a store that was not moved aside yet.
     pub(crate) fn damaged(reason: impl ToString) -> Self {
         Self::Damaged { reason: reason.to_string(), set_aside: None }
     }
 }
 
-/// What an error of the operating system means.
+/// A description of an error of the operating system.
 struct Reason<'a>(&'a io::Error);
 
 impl fmt::Display for Reason<'_> {
@@ -145,7 +144,7 @@ impl fmt::Display for Reason<'_> {
             io::ErrorKind::UnexpectedEof if self.0.get_ref().is_none() => "the file is too short",
             _ => {
                 let text = self.0.to_string();
-                // The standard library adds the system's number to the system's words.
+                // The standard library appends the error number to the system's text.
                 return f.write_str(text.split(" (os error ").next().unwrap_or(&text));
             }
         })

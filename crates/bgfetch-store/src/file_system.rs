@@ -1,9 +1,9 @@
-//! The seam to the file system: whatever the store changes in it, and every sync, goes through a
-//! [`FileSystem`]. Tests put one in that records what is done, and rebuild from that what a loss of
-//! power may leave behind.
+//! The interface to the file system. Every change that the store makes, and every sync, goes
+//! through a [`FileSystem`]. Tests use one that records all operations, and rebuild from them what
+//! a power loss may leave behind.
 //!
-//! Reading needs no seam, and SQLite writes its files by itself: a `FileSystem` is told of its
-//! commits.
+//! Reads bypass it. SQLite writes its files itself; only its commits are reported to the
+//! `FileSystem`.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -15,13 +15,14 @@ use std::path::Path;
 pub enum Open {
     /// It must exist.
     Existing,
-    /// It is created where it does not exist.
+    /// It is created if it does not exist.
     Create,
     /// It must not exist.
     New,
 }
 
-/// What the store does to a file system. Each method does the real thing by default.
+/// The operations of the store on a file system. By default, each method performs the real
+/// operation.
 pub trait FileSystem: fmt::Debug + Send + Sync + 'static {
     /// Opens a file for reading and writing.
     ///
@@ -42,8 +43,8 @@ pub trait FileSystem: fmt::Debug + Send + Sync + 'static {
         options.open(path)
     }
 
-    /// Writes some of the bytes at an offset; returns how many. Moves no cursor that other writers
-    /// share.
+    /// Writes some of the bytes at an offset and returns how many. Does not move a cursor that
+    /// other writers share.
     ///
     /// # Errors
     /// See [`open`](Self::open).
@@ -54,7 +55,7 @@ pub trait FileSystem: fmt::Debug + Send + Sync + 'static {
         return std::os::windows::fs::FileExt::seek_write(file, bytes, offset);
     }
 
-    /// Cuts or extends a file.
+    /// Truncates or extends a file.
     ///
     /// # Errors
     /// See [`open`](Self::open).
@@ -62,20 +63,20 @@ pub trait FileSystem: fmt::Debug + Send + Sync + 'static {
         file.set_len(length)
     }
 
-    /// Copies up to `length` bytes from the start of a file to another, an empty one.
+    /// Copies up to `length` bytes from the start of a file to another file, which is empty.
     ///
     /// # Errors
     /// See [`open`](Self::open).
     fn copy(&self, mut from: &File, length: u64, mut to: &File) -> io::Result<()> {
-        // OPTIMIZATION: between two files the standard library lets the system copy, which shares
-        // the blocks where the file system can.
+        // OPTIMIZATION: between two files, the standard library lets the system copy, which shares
+        // blocks if the file system supports it.
         io::copy(&mut io::Read::take(&mut from, length), &mut to).map(drop)
     }
 
     /// Brings a file's bytes and length to disk, but not its name.
     ///
     /// # Errors
-    /// See [`open`](Self::open). Bytes may be lost then though a later call succeeds.
+    /// See [`open`](Self::open). After an error, bytes may be lost even if a later call succeeds.
     fn sync(&self, file: &File) -> io::Result<()> {
         file.sync_data()
     }
@@ -91,7 +92,7 @@ pub trait FileSystem: fmt::Debug + Send + Sync + 'static {
         builder.create(path)
     }
 
-    /// Gives a file a further name, which must not exist.
+    /// Creates a hard link to a file. The new name must not exist.
     ///
     /// # Errors
     /// See [`open`](Self::open).
@@ -99,7 +100,7 @@ pub trait FileSystem: fmt::Debug + Send + Sync + 'static {
         fs::hard_link(from, to)
     }
 
-    /// Renames a file or a directory, replacing a file there.
+    /// Renames a file or a directory, replacing an existing file.
     ///
     /// # Errors
     /// See [`open`](Self::open).
@@ -128,17 +129,17 @@ pub trait FileSystem: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// See [`open`](Self::open).
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
-        // Other systems keep no handle of a directory and need none.
+        // Other systems cannot sync directories, and need not.
         if cfg!(unix) {
             return File::open(path)?.sync_all();
         }
         Ok(())
     }
 
-    /// Brings everything to disk that is in the file system of the directory `inside`.
+    /// Brings everything in the file system of the directory `inside` to disk.
     ///
     /// # Errors
-    /// See [`open`](Self::open); `Unsupported` where the system cannot.
+    /// See [`open`](Self::open); `Unsupported` if the system cannot do this.
     fn sync_all(&self, inside: &Path) -> io::Result<()> {
         #[cfg(target_os = "linux")]
         return Ok(rustix::fs::syncfs(File::open(inside)?)?);
@@ -146,9 +147,8 @@ pub trait FileSystem: fmt::Debug + Send + Sync + 'static {
         return Err(io::Error::new(io::ErrorKind::Unsupported, inside.display().to_string()));
     }
 
-    /// The database in this directory has committed a transaction. `synced` says whether that one,
-    /// and so all before it, survives a loss of power, as SQLite promises for
-    /// `synchronous = FULL`.
+    /// The database in this directory has committed a transaction. `synced` says whether it and all
+    /// transactions before it survive a power loss, as SQLite promises for `synchronous = FULL`.
     fn committed(&self, directory: &Path, synced: bool) {
         let _unused = (directory, synced);
     }
@@ -160,7 +160,7 @@ pub struct System;
 
 impl FileSystem for System {}
 
-/// Creates a directory with all that lead to it, each private to its user, where they are missing.
+/// Creates a directory and its missing parents, each private to its user.
 pub(crate) fn create_directories(files: &dyn FileSystem, path: &Path) -> io::Result<()> {
     let create = || match files.create_directory(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
@@ -175,12 +175,12 @@ pub(crate) fn create_directories(files: &dyn FileSystem, path: &Path) -> io::Res
     }
 }
 
-/// Opens a file that did not exist, removing one that did.
+/// Creates a file, removing an existing one first.
 pub(crate) fn replace(files: &dyn FileSystem, path: &Path) -> io::Result<File> {
     anew(files, path, || files.open(path, Open::New))
 }
 
-/// Makes something at `path` that must not exist, removing a file that does.
+/// Creates something at `path`, removing an existing file first.
 pub(crate) fn anew<T>(
     files: &dyn FileSystem,
     path: &Path,

@@ -1,11 +1,11 @@
 //! A durable, crash-safe store for background fetches.
 //!
-//! The store holds each fetch once and is the only truth about it. It has two halves:
+//! The store is the only persistent state of a fetch. It has two halves:
 //!
 //! - [`Store`] keeps the **metadata**. The model's transactions go in through one [`StoreThread`],
-//!   which commits whatever is queued as one group and acknowledges it in order.
+//!   which commits all queued transactions as one group and acknowledges them in order.
 //! - [`Bodies`] keeps the **bytes**. The data path writes them from any thread, straight into the
-//!   page cache: no hop to the store thread, no buffer, no transaction and no sync for a chunk.
+//!   page cache: a chunk needs no hop to the store thread, no buffer, no transaction and no sync.
 //!
 //! `SqliteStore` (feature `sqlite`, on by default) implements both over SQLite and plain files:
 //!
@@ -20,18 +20,18 @@
 //!
 //! # What survives what
 //!
-//! After the death of the process every acknowledged transaction is there, and the length of a
-//! body's file is the truth about it. After a reboot (the boot id differs) only what was synced is
-//! trusted, because a power loss can leave a file's length right and its bytes wrong: see
-//! `Durability`. All that is done to files goes through one seam (`file_system`), so that tests can
-//! rebuild what a loss of power leaves (`recording`).
+//! After the death of the process, every acknowledged transaction is there, and the length of a
+//! body's file is authoritative. After a reboot (the boot id differs), only synced bytes are
+//! trusted, because a power loss can leave a file with the right length but the wrong bytes: see
+//! `Durability`. All changes to files go through one interface (`file_system`), so that tests can
+//! rebuild what a power loss leaves behind (`recording`).
 //!
 //! # Invariants
 //!
 //! - Files are deleted only after the commit that made them superfluous, so a crash can leave too
-//!   many files but never too few; the next start removes what nobody knows.
+//!   many files but never too few. The next start removes files that belong to no row.
 //! - The bytes of two generations never share a file, so a restart cannot splice representations.
-//! - Nothing here decides: retry, order and redelivery belong to the model.
+//! - The store makes no decisions: retries, order and redelivery belong to the model.
 
 mod error;
 mod store;

@@ -1,4 +1,4 @@
-//! One process at a time owns a store.
+//! The lock that lets only one process at a time use a store.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
@@ -13,10 +13,10 @@ pub(crate) struct StoreLock {
 }
 
 impl StoreLock {
-    /// Locks the store in `directory` and writes this process' id into the lock file.
+    /// Locks the store in `directory` and writes the id of this process into the lock file.
     ///
     /// # Errors
-    /// [`StoreError::InUse`] when another open store holds it, in this process or another.
+    /// [`StoreError::InUse`] if the lock is held, by this process or another.
     pub(crate) fn acquire(directory: &Path) -> Result<Self, StoreError> {
         let path = directory.join("lock");
         let failed = |error| StoreError::io(&path, error);
@@ -31,7 +31,8 @@ impl StoreLock {
             Ok(()) => {
                 let noted = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
                 match noted.map_err(failed) {
-                    // The lock is what counts; a full disk must not keep its owner from freeing it.
+                    // Only the lock matters: a full disk must not prevent its owner from opening
+                    // the store and freeing space.
                     Err(error) if error.is_disk_full() => {
                         tracing::debug!(%error, "the owner of the store is not named");
                     }
@@ -41,8 +42,8 @@ impl StoreLock {
             }
             Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();
-                // The owner may not have written its id yet, and some systems refuse to read a
-                // locked file: then it is not known.
+                // The id is unknown if the owner has not written it yet, or on systems that refuse
+                // to read a locked file.
                 let pid = match file.read_to_string(&mut text) {
                     Ok(_) => text.trim().parse().ok(),
                     Err(_) => None,

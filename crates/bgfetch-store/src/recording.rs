@@ -1,11 +1,12 @@
-//! A file system for tests that records what is done to it, and rebuilds what a loss of power may
-//! leave behind at any moment.
+//! A file system for tests. It records all operations and rebuilds what a power loss at any moment
+//! may leave behind.
 //!
-//! What is surely left is what was synced: bytes by a sync of their file, names by one of their
-//! directory. Anything else may have reached the disk or not, each for itself.
+//! Only what was synced is certain to be left: bytes by a sync of their file, names by a sync of
+//! their directory. Each other operation may or may not have reached the disk, independently of the
+//! others.
 //!
-//! SQLite writes its files by itself. Of its contract this takes for granted that a commit with
-//! `synchronous = FULL` is durable with all before it, and that of later ones some may be, in order.
+//! SQLite writes its files itself. This module relies on its contract: a commit with `synchronous =
+//! FULL` is durable together with all earlier ones, and later commits may become durable, in order.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's tool may panic")]
 
@@ -22,8 +23,7 @@ use parking_lot::Mutex;
 
 use crate::file_system::{FileSystem, Open, System};
 
-/// Records what happens below a directory. What lies elsewhere is not looked at. Clones are the
-/// same.
+/// Records the operations below a directory and ignores all others. Clones share one record.
 #[derive(Clone)]
 pub struct Recorder(Arc<Shared>);
 
@@ -33,7 +33,7 @@ struct Shared {
     record: Mutex<Record>,
 }
 
-/// A file or a directory, whatever its names are.
+/// Identifies a file or a directory independently of its names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Node(usize);
 
@@ -48,7 +48,7 @@ struct Record {
 }
 
 enum Step {
-    /// It was there before.
+    /// It existed before the recording.
     Found(Node, Place, Kind),
     Create(Node, Place, Kind),
     Link(Node, Place),
@@ -58,7 +58,7 @@ enum Step {
     Change(Node, Change),
     Sync(Node),
     SyncAll,
-    /// The database in this directory, as it was after a commit; whether that was synced.
+    /// The database in this directory after a commit, and whether the commit was synced.
     Commit(Node, Arc<Database>, bool),
 }
 
@@ -79,7 +79,7 @@ enum Change {
     SetLength(u64),
 }
 
-/// The files that SQLite keeps a database in.
+/// The files of an SQLite database.
 type Database = Vec<(OsString, Vec<u8>)>;
 
 impl fmt::Debug for Recorder {
@@ -89,13 +89,13 @@ impl fmt::Debug for Recorder {
 }
 
 impl Recorder {
-    /// Records what happens below `base`, which is there and stays.
+    /// Records the operations below `base`, which must exist and is not removed.
     #[must_use]
     pub fn new(base: &Path) -> Self {
         Self::with(base, true)
     }
 
-    /// The same, as if every file were in a file system of its own: files cannot be linked.
+    /// The same, but files cannot be linked, as if each were in a different file system.
     #[must_use]
     pub fn without_links(base: &Path) -> Self {
         Self::with(base, false)
@@ -108,13 +108,14 @@ impl Recorder {
         Self(Arc::new(Shared { base, links, record: Mutex::new(record) }))
     }
 
-    /// How many steps were recorded: a moment to which [`image`](Self::image) can go back.
+    /// How many steps were recorded. This is a moment that can be passed to [`image`](Self::image)
+    /// later.
     #[must_use]
     pub fn now(&self) -> usize {
         self.0.record.lock().steps.len()
     }
 
-    /// The moments right before and after each sync, and now.
+    /// The moments right before and right after each sync, and the present one.
     #[must_use]
     pub fn sync_boundaries(&self) -> Vec<usize> {
         let record = self.0.record.lock();
@@ -127,9 +128,9 @@ impl Recorder {
         moments
     }
 
-    /// Writes to the empty directory `to` what is left of the base where the power is lost at this
-    /// moment. `keep` is asked of everything that was not synced by then, in order, whether it
-    /// reached the disk all the same.
+    /// Writes to the empty directory `to` what is left of the base if the power is lost at this
+    /// moment. `keep` is called for each operation that was not synced by then, in order, and
+    /// decides whether it reached the disk anyway.
     pub fn image(&self, moment: usize, to: &Path, mut keep: impl FnMut() -> bool) {
         let mut disk = Disk::default();
         let record = self.0.record.lock();
@@ -147,7 +148,7 @@ impl Record {
         Node(self.nodes - 1)
     }
 
-    /// Where a path below the base leads; none for any other.
+    /// The path relative to the base; `None` if it is not below the base.
     fn place(&mut self, base: &Path, path: &Path) -> Option<Place> {
         let path = std::path::absolute(path).unwrap();
         if !path.starts_with(base) || path == *base {
@@ -333,12 +334,12 @@ impl FileSystem for Recorder {
     }
 }
 
-/// What is on a disk, and what is on its way there.
+/// What is on the disk, and what is not synced yet.
 #[derive(Default)]
 struct Disk<'a> {
     files: BTreeMap<Node, (Vec<u8>, Vec<&'a Change>)>,
     directories: BTreeMap<Node, (BTreeMap<OsString, Node>, Vec<Naming<'a>>)>,
-    /// The last synced state of each database, and those after it.
+    /// The last synced state of each database, and the later states.
     databases: BTreeMap<Node, Vec<&'a Database>>,
 }
 
@@ -396,7 +397,8 @@ impl<'a> Disk<'a> {
         self.bring(node, &mut || true);
     }
 
-    /// Brings what `keep` says of a file or a directory to the disk and forgets the rest.
+    /// Applies the pending operations of a file or a directory that `keep` selects, and discards
+    /// the others.
     fn bring(&mut self, node: Node, keep: &mut dyn FnMut() -> bool) {
         if let Some((bytes, pending)) = self.files.get_mut(&node) {
             pending.drain(..).filter(|_| keep()).for_each(|change| change.apply(bytes));

@@ -1,13 +1,14 @@
-//! Room on the disk that is kept for the metadata, so that what fills the disk can be given up.
+//! Disk space reserved for metadata, so that fetches can still be aborted when they have filled the
+//! disk.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-/// The file in the store's directory. It is never synced and nothing is lost with it.
+/// The file in the store's directory. It is never synced, as it contains no data.
 const NAME: &str = "reserve";
 
-/// Enough for the log of an opening, of an abort of a few hundred records, and of a closing.
+/// Enough for the log entries of opening the store, aborting a few hundred records and closing it.
 const LENGTH: u64 = 256 * 1024;
 
 /// A file that is deleted when the disk is too full for the database.
@@ -22,7 +23,7 @@ impl Reserve {
         Self { path: directory.join(NAME) }
     }
 
-    /// Takes the room, or as much as there is.
+    /// Takes the space, or as much as there is.
     pub(crate) fn take(&self) {
         if let Err(error) = self.try_take() {
             tracing::debug!(%error, "the disk has no room for the whole reserve");
@@ -32,12 +33,12 @@ impl Reserve {
     fn try_take(&self) -> io::Result<()> {
         let mut file: File = OpenOptions::new().append(true).create(true).open(&self.path)?;
         let missing = LENGTH.saturating_sub(file.metadata()?.len());
-        // No zeros, which some file systems do not store.
+        // Not zeros, because some file systems do not store them.
         let room = vec![1; usize::try_from(missing).unwrap_or_default()];
         file.write_all(&room)
     }
 
-    /// Gives the room back. Returns whether there was any.
+    /// Frees the space. Returns whether there was any.
     pub(crate) fn release(&self) -> bool {
         let held = fs::metadata(&self.path).is_ok_and(|file| file.len() > 0);
         held && fs::remove_file(&self.path).is_ok()
@@ -54,7 +55,7 @@ mod tests {
         let reserve = Reserve::of_store(directory.path());
         assert!(!reserve.release());
         reserve.take();
-        // What an earlier process got, and a full one.
+        // What an earlier process could take, and a full reserve.
         for length in [0, 1000, LENGTH] {
             let file = OpenOptions::new().write(true).open(&reserve.path).unwrap();
             file.set_len(length).unwrap();

@@ -1,5 +1,5 @@
-//! The seams: what the engine asks of a store. An embedder with a database of its own implements
-//! these two traits; tests wrap them to inject crashes.
+//! The traits that the engine uses a store through. An embedder with its own database implements
+//! both; tests wrap them to inject crashes.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,74 +12,74 @@ use crate::StoreError;
 
 /// The metadata half of a store. Only the [`StoreThread`](crate::StoreThread) calls it.
 ///
-/// Dropping a store without [`close`](Self::close) equals a crash.
+/// Dropping a store without [`close`](Self::close) has the same effect as a crash.
 pub trait Store: Send {
-    /// Everything that was committed, as it stands after recovery. Lengths of bodies that are
-    /// still being fetched come from their files.
+    /// Everything that was committed, after recovery. The lengths of bodies that are still being
+    /// fetched are those of their files.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] when a row cannot be understood, else what reading met.
+    /// [`StoreError::Damaged`] if a row cannot be parsed; otherwise any error of reading.
     fn load(&mut self) -> Result<Snapshot, StoreError>;
 
-    /// Makes the batch durable as one step: all of it or, after an error, nothing. Each
-    /// transaction's [`sync`](Transaction::sync) is honoured before this returns. Operations on a
-    /// fetch that is gone do nothing.
+    /// Commits the batch atomically: all of it or, after an error, nothing. Each transaction's
+    /// [`sync`](Transaction::sync) is honoured before this returns. Operations on a fetch that is
+    /// gone do nothing.
     ///
-    /// Files that the batch made superfluous are deleted before this returns; a failure to delete
-    /// is not an error, the next start tries again.
+    /// Files that the batch made superfluous are deleted before this returns. A failure to delete
+    /// one is not an error: the next start tries again.
     ///
     /// # Errors
-    /// Any; the store must then be dropped, for later transactions may depend on these.
+    /// Any. The store must then be dropped, because later transactions may depend on this batch.
     fn commit(&mut self, batch: &[Transaction]) -> Result<(), StoreError>;
 
     /// The bytes half.
     fn bodies(&self) -> Arc<dyn Bodies>;
 
-    /// Receives whenever the store has something of its own to write. The store thread answers
-    /// with an empty [`commit`](Self::commit). By default it never receives.
+    /// Receives a message whenever the store itself has something to write. The store thread
+    /// answers with an empty [`commit`](Self::commit). By default, no message is ever received.
     fn wakeups(&self) -> Receiver<()> {
         crossbeam_channel::never()
     }
 
-    /// Ends the use of the store in an orderly way; nothing may be committed afterwards.
-    /// By default there is nothing to do.
+    /// Closes the store in an orderly way. Nothing may be committed afterwards. By default, this
+    /// does nothing.
     ///
     /// # Errors
-    /// What the last writes met. Everything acknowledged is safe against the end of the process
-    /// all the same.
+    /// Any error of the last writes. Everything that was acknowledged survives the end of the
+    /// process anyway.
     fn close(&mut self) -> Result<(), StoreError> {
         Ok(())
     }
 }
 
-/// The bytes half of a store: bodies of responses and requests. Called from any thread; writes go
-/// to the operating system at once and wait for no commit and no sync.
+/// The bytes half of a store: bodies of responses and requests. Can be called from any thread.
+/// Writes go to the operating system at once and do not wait for a commit or a sync.
 ///
-/// Deletion is not here: bytes go when a transaction that ends them was committed. A writer or a
-/// reader opened later than that leaves an orphan behind, which the next start removes.
+/// There is no method for deletion: bytes are deleted after the commit of a transaction that ends
+/// them. A writer or a reader that is opened later leaves an orphan behind, which the next start
+/// removes.
 pub trait Bodies: Send + Sync {
-    /// Opens a body for writing from `offset` on, cutting off what it holds beyond. One writer at
-    /// a time per body. The body is created where it does not exist.
+    /// Opens a body for writing at `offset`, and truncates it there. There may be only one writer
+    /// per body at a time. The body is created if it does not exist.
     ///
-    /// The bytes of a generation all belong to one representation, so whatever is written again
-    /// below the old length must be what was there; another representation opens another
-    /// generation.
+    /// All bytes of a generation belong to one representation, so bytes that are rewritten below
+    /// the old length must be the same as before. Another representation needs another generation.
     ///
     /// # Errors
-    /// [`StoreError::Misuse`] when `offset` lies beyond the body's end; [`StoreError::DiskFull`]
-    /// or [`StoreError::Io`].
+    /// [`StoreError::Misuse`] if `offset` is beyond the body's end; [`StoreError::DiskFull`] or
+    /// [`StoreError::Io`].
     fn open_writer(&self, body: BodyKey, offset: u64) -> Result<Box<dyn BodyWriter>, StoreError>;
 
-    /// Opens a body for reading; where no byte was written yet it is empty, and grows in the
-    /// reader's eyes as it is written. The reader keeps its bytes when the body is deleted.
+    /// Opens a body for reading. It is empty if no byte was written yet, and the reader sees it
+    /// grow as it is written. The reader can still read it after the body was deleted.
     ///
     /// # Errors
     /// [`StoreError::DiskFull`] or [`StoreError::Io`].
     fn open_reader(&self, body: BodyKey) -> Result<Box<dyn BodyReader>, StoreError>;
 
-    /// Creates the body of a request, emptying one that is there. It must be written before the
-    /// transaction that inserts its fetch is handed over, and becomes an orphan that the next
-    /// start removes when that never commits.
+    /// Creates the body of a request, or truncates an existing one. It must be written before the
+    /// transaction that inserts its fetch is submitted. If that transaction never commits, the body
+    /// is an orphan that the next start removes.
     ///
     /// # Errors
     /// [`StoreError::DiskFull`] or [`StoreError::Io`].
@@ -88,17 +88,17 @@ pub trait Bodies: Send + Sync {
     /// Opens the body of a request for reading.
     ///
     /// # Errors
-    /// [`StoreError::Io`], of the kind `NotFound` when there is none.
+    /// [`StoreError::Io`], of the kind `NotFound` if there is none.
     fn open_request_body(&self, record: RecordKey) -> Result<Box<dyn BodyReader>, StoreError>;
 
-    /// Puts a finished body of `length` bytes at the path `to`, in one step: a reader of `to` sees
-    /// nothing or the whole file. What is there already is never replaced. The store keeps the body.
-    /// When this returns the bytes are on disk if the record's were; the name `to` is once
-    /// [`sync_exports`](Self::sync_exports) was called.
+    /// Exports a finished body of `length` bytes to the path `to` atomically: a reader of `to` sees
+    /// nothing or the whole file. An existing file is never replaced. The store keeps the body.
+    /// When this returns, the bytes are on disk if the record's were. The name `to` is on disk once
+    /// [`sync_exports`](Self::sync_exports) has returned.
     ///
     /// # Errors
-    /// [`StoreError::Io`], of the kind `AlreadyExists` when there is anything at `to`, and
-    /// `UnexpectedEof` when the body is shorter than `length`; [`StoreError::DiskFull`]. Nothing is
+    /// [`StoreError::Io`], of the kind `AlreadyExists` if there is anything at `to`, and
+    /// `UnexpectedEof` if the body is shorter than `length`; [`StoreError::DiskFull`]. Nothing is
     /// left behind at `to`.
     fn export(
         &self,
@@ -108,45 +108,45 @@ pub trait Bodies: Send + Sync {
         how: Handover,
     ) -> Result<(), StoreError>;
 
-    /// The file at this path is one that an earlier [`export`](Self::export) of the fetch made,
+    /// Notes that an earlier [`export`](Self::export) of the fetch made the file at this path,
     /// which may not be on disk yet.
     fn found_exported(&self, fetch: FetchKey, path: &Path);
 
-    /// Brings everything that was exported of a fetch to disk, bytes and names, so that a loss of
-    /// power does not take it: one sync a folder. To be called when all is exported and before
-    /// anybody is told. A commit that deletes the fetch's bodies does it where it was not called
-    /// and the store survives a loss of power.
+    /// Brings everything that was exported from a fetch to disk, bytes and names, with one sync per
+    /// folder. Then it survives a power loss. Call it when everything is exported, before reporting
+    /// success to anyone. If it was not called, a commit that deletes the fetch's bodies does the
+    /// same, provided that the store is to survive a power loss.
     ///
     /// # Errors
-    /// [`StoreError::Io`]; what was exported may be lost with the power then.
+    /// [`StoreError::Io`]. A power loss may then lose what was exported.
     fn sync_exports(&self, fetch: FetchKey) -> Result<(), StoreError>;
 }
 
-/// How [`Bodies::export`] hands bytes over.
+/// How [`Bodies::export`] makes the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Handover {
-    /// The file is the receiver's own. Costs no space where the file system can share blocks
-    /// between files (Btrfs, XFS, APFS), else a copy, which is synced before it gets its name.
+    /// The file belongs to the receiver alone. On file systems that can share blocks between files
+    /// (Btrfs, XFS, APFS) it takes no space. On others it is a copy, which is synced before it gets
+    /// its name.
     Copy,
-    /// The file and the stored body are one (a hard link): no copy and no further space on any
-    /// file system, and the bytes are the receiver's alone once the store deletes its own name.
-    /// Until then whoever edits the file edits the body, so this is for records that nobody will
-    /// read through the store again. Falls back to [`Copy`](Self::Copy) across file systems and
-    /// where links are not known.
+    /// The file is a hard link to the stored body, which needs no copy and no space. Once the store
+    /// deletes its own name, the bytes belong to the receiver alone. Until then, editing the file
+    /// edits the body, so use this for records that will not be read through the store again. Falls
+    /// back to [`Copy`](Self::Copy) across file systems and on those without links.
     ///
-    /// A link rather than a move, so that a crash before the deletion is committed finds the
-    /// record complete instead of fetching it again.
+    /// It is a link rather than a move, so that after a crash before the deletion is committed, the
+    /// record is still complete and is not fetched again.
     Link,
 }
 
 /// Appends to a body.
 pub trait BodyWriter: Send {
-    /// Writes all bytes at the end of the body. When this returns they survive the death of the
+    /// Writes all bytes at the end of the body. When this returns, they survive the death of the
     /// process.
     ///
     /// # Errors
-    /// [`StoreError::DiskFull`] or [`StoreError::Io`]; some of the bytes may have been written,
-    /// which [`length`](Self::length) tells exactly.
+    /// [`StoreError::DiskFull`] or [`StoreError::Io`]; some of the bytes may have been written.
+    /// [`length`](Self::length) is exact in any case.
     fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError>;
 
     /// The length of the body in bytes.
@@ -155,14 +155,14 @@ pub trait BodyWriter: Send {
 
 /// Reads a body at any offset.
 pub trait BodyReader: Send + Sync {
-    /// Reads up to `buffer.len()` bytes from `offset` on; 0 at or beyond the body's present end.
-    /// May read less than there is.
+    /// Reads up to `buffer.len()` bytes at `offset` and returns how many; 0 at or beyond the
+    /// current end of the body. May read fewer bytes than there are.
     ///
     /// # Errors
     /// [`StoreError::Io`].
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, StoreError>;
 
-    /// The length of the body in bytes at this moment.
+    /// The current length of the body in bytes.
     ///
     /// # Errors
     /// [`StoreError::Io`].

@@ -1,4 +1,4 @@
-//! Bringing files with their names to disk.
+//! Brings files and their names to disk.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use crate::StoreError;
 use crate::file_system::{FileSystem, Open, System};
 
-/// Up to so many files are synced one by one.
+/// The most files that are synced one by one.
 const FEW_FILES: usize = 16;
 
 /// Brings the files at `paths`, which lie in `root` or in folders inside it, to disk with the
-/// directory entries that lead to them from `root` on. Returns how long each was when that began, 0
-/// for one that does not exist.
+/// directory entries that lead to them from `root` on. Returns the length of each when the sync
+/// began; 0 for one that does not exist.
 pub(crate) fn sync_files(
     files: &dyn FileSystem,
     root: &Path,
@@ -22,7 +22,7 @@ pub(crate) fn sync_files(
     if paths.is_empty() {
         return Ok(Vec::new());
     }
-    // OPTIMIZATION: one sync of the whole file system is one flush of the disk, where a thousand
+    // OPTIMIZATION: syncing the whole file system is one flush of the disk; syncing a thousand
     // files would be a thousand.
     if paths.len() > FEW_FILES && cfg!(target_os = "linux") {
         let lengths = paths.iter().map(|path| length_of(path)).collect();
@@ -45,7 +45,7 @@ fn length_of(path: &Path) -> Result<u64, StoreError> {
 }
 
 fn sync_file(files: &dyn FileSystem, path: &Path) -> Result<u64, StoreError> {
-    // Windows flushes only handles that may write.
+    // Windows flushes only writable handles.
     let file = match files.open(path, Open::Existing) {
         Ok(file) => file,
         Err(error) => return absent(path, error),
@@ -65,11 +65,11 @@ fn absent(path: &Path, error: io::Error) -> Result<u64, StoreError> {
     Err(StoreError::io(path, error))
 }
 
-/// Brings the entries of a directory to disk; a directory that is gone has none.
+/// Brings the entries of a directory to disk. Does nothing if the directory is gone.
 pub(crate) fn sync_directory(files: &dyn FileSystem, path: &Path) -> Result<(), StoreError> {
     match files.sync_directory(path) {
-        // Some file systems, of networks and of users, sync no directories: all that can be done is
-        // done.
+        // Some file systems (network, FUSE) cannot sync directories. Nothing more can be done
+        // there.
         Err(error)
             if matches!(
                 error.kind(),
@@ -82,21 +82,21 @@ pub(crate) fn sync_directory(files: &dyn FileSystem, path: &Path) -> Result<(), 
     }
 }
 
-/// Brings the names that lead to a new directory to disk: what is synced in a directory is lost with
-/// the directory's own name.
+/// Brings the names of a new directory and its parents to disk. Without its own name on disk, a
+/// directory is lost together with everything that was synced in it.
 ///
 /// # Errors
-/// The operating system's.
+/// Those of the operating system.
 pub fn sync_path_to(directory: &Path) -> io::Result<()> {
     sync_path(&System, directory)
 }
 
-/// The same, in this file system.
+/// [`sync_path_to`] in this file system.
 pub(crate) fn sync_path(files: &dyn FileSystem, directory: &Path) -> io::Result<()> {
-    // All of them, for whoever has created some may not have come to sync them.
+    // All parents, because an interrupted process may have created some without syncing them.
     for ancestor in fs::canonicalize(directory)?.ancestors().skip(1) {
         match sync_directory(files, ancestor).map_err(io::Error::from) {
-            // What this user may not read this user has not created.
+            // A directory that this user may not read was not created by this user.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
             synced => synced?,
         }

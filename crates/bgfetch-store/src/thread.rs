@@ -1,4 +1,4 @@
-//! The one thread that commits.
+//! The thread that commits transactions.
 
 use std::thread::{Builder, JoinHandle};
 
@@ -8,26 +8,26 @@ use crossbeam_channel::{Receiver, Sender, never, select, unbounded};
 
 use crate::{Store, StoreError};
 
-/// The most transactions that one commit carries. Whatever waits beyond that is not delayed more
-/// than by the time such a commit takes.
+/// The most transactions in one commit. It bounds how long a commit delays the transactions behind
+/// it.
 const MAX_GROUP: usize = 1024;
 
-/// What became of transactions handed to a [`StoreThread`].
+/// The outcome of transactions that were sent to a [`StoreThread`].
 #[derive(Debug)]
 pub enum Ack {
-    /// This transaction, and so all before it, are durable.
+    /// This transaction and all before it are durable.
     Committed(CommitId),
-    /// The store failed. What was not acknowledged before is not committed and never will be: the
-    /// thread has ended, and the way on is to open the store again, as after a crash.
+    /// The store failed. Transactions that were not acknowledged are not committed and never will
+    /// be. The thread has ended; open the store again, as after a crash.
     Failed(StoreError),
 }
 
-/// Runs a [`Store`] on a thread of its own: transactions are committed in the order in which they
-/// are handed over, those that wait together in one group.
+/// Runs a [`Store`] on a thread of its own. Transactions are committed in the order in which they
+/// are submitted; all that are waiting are committed as one group.
 ///
-/// Dropping it equals a crash without losing what was handed over: the thread commits what is
-/// queued and ends, but the store is not [closed](Store::close). The drop waits for that end, so
-/// that the store can be opened again right after.
+/// If it is dropped, the thread commits what is queued and ends, but the store is not
+/// [closed](Store::close). The drop waits for the end of the thread, so the store can be opened
+/// again right after it.
 #[derive(Debug)]
 pub struct StoreThread {
     inbox: Option<Sender<Message>>,
@@ -40,11 +40,11 @@ enum Message {
 }
 
 impl StoreThread {
-    /// Starts the thread. `acknowledge` is called on it, in the order of the transactions, and
+    /// Starts the thread. It calls `acknowledge` in the order of the transactions; `acknowledge`
     /// must not block.
     ///
     /// # Errors
-    /// [`StoreError::Io`] when the system gives no thread.
+    /// [`StoreError::Io`] if the system cannot start a thread.
     pub fn start(
         store: Box<dyn Store>,
         acknowledge: impl FnMut(Ack) + Send + 'static,
@@ -57,18 +57,19 @@ impl StoreThread {
         Ok(Self { inbox: Some(sender), thread: Some(thread) })
     }
 
-    /// Hands over a transaction; its answer is an [`Ack`].
+    /// Submits a transaction, which is answered by an [`Ack`].
     ///
     /// # Errors
-    /// [`StoreError::Stopped`] when the thread has ended; the transaction is not committed.
+    /// [`StoreError::Stopped`] if the thread has ended; the transaction is not committed.
     pub fn commit(&self, id: CommitId, transaction: Transaction) -> Result<(), StoreError> {
         self.send(Message::Commit(id, transaction))
     }
 
-    /// Commits and acknowledges what is queued, closes the store and waits for the thread's end.
+    /// Commits and acknowledges what is queued, closes the store and waits for the end of the
+    /// thread.
     ///
     /// # Errors
-    /// What closing met, or [`StoreError::Stopped`] when the store had failed before.
+    /// Any error of closing the store, or [`StoreError::Stopped`] if the store had failed before.
     pub fn shutdown(mut self) -> Result<(), StoreError> {
         self.send(Message::Close)?;
         self.join()
@@ -82,7 +83,7 @@ impl StoreThread {
     fn join(&mut self) -> Result<(), StoreError> {
         self.inbox = None;
         match self.thread.take() {
-            // An acknowledgement may drop this handle on the store thread itself.
+            // `acknowledge` may drop this handle on the store thread itself.
             Some(thread) if thread.thread().id() != std::thread::current().id() => {
                 thread.join().map_err(|_| StoreError::Stopped)?
             }
@@ -129,7 +130,7 @@ fn run(
                 }
             }
             recv(wakeups) -> wakeup => if wakeup.is_err() {
-                // Without this a channel that nobody can send on would be ready for ever.
+                // Otherwise a disconnected channel would always be ready.
                 wakeups = never();
             },
         }
@@ -222,7 +223,7 @@ mod tests {
     fn what_waits_together_is_committed_together_and_acknowledged_in_order() {
         let Harness { thread, gate, groups, acks } = start(usize::MAX);
         thread.commit(CommitId(0), Transaction::default()).unwrap();
-        // The first commit is held until the others are queued.
+        // The first commit is blocked until the others are queued.
         for id in 1..6 {
             thread.commit(CommitId(id), Transaction::default()).unwrap();
         }

@@ -1,5 +1,5 @@
-//! Bodies of an ephemeral store: all in one nameless temporary file, so that nothing is left after
-//! a crash and that a thousand bodies cost one file handle.
+//! Bodies of an ephemeral store. All are in one unnamed temporary file, so nothing is left after a
+//! crash, and a thousand bodies use one file handle.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -16,11 +16,11 @@ use super::{BodyStorage, gap, read_at, write_all_at};
 use crate::file_system::System;
 use crate::{Bodies, BodyReader, BodyWriter, Handover, StoreError};
 
-/// What is given to bodies at a time. The file is sparse, so a small body takes no more of the disk
-/// than it needs.
+/// The size of the chunks that are allocated to bodies. The file is sparse, so a small body uses no
+/// more disk space than it needs.
 const CHUNK: u64 = 64 * 1024;
 
-/// Stands for the file in errors.
+/// The path that errors name, as the file has none.
 const NAME: &str = "ephemeral store";
 
 pub(crate) struct ArenaBodies {
@@ -44,7 +44,7 @@ impl Name {
     }
 }
 
-/// The file and which of its chunks are free.
+/// The file, and which of its chunks are free.
 struct Arena {
     file: File,
     chunks: Mutex<Chunks>,
@@ -52,9 +52,9 @@ struct Arena {
 
 #[derive(Default)]
 struct Chunks {
-    /// Offsets of chunks that were given back.
+    /// Offsets of chunks that were freed.
     free: Vec<u64>,
-    /// Where the part of the file begins that was never used.
+    /// The offset from which the file has never been used.
     end: u64,
 }
 
@@ -80,7 +80,8 @@ impl Arena {
     }
 }
 
-/// The bytes of a body. It lives as long as a reader has it, also after it was deleted.
+/// The bytes of a body. They stay until the last reader is dropped, even after the body was
+/// deleted.
 struct Body {
     arena: Arc<Arena>,
     extent: RwLock<Extent>,
@@ -109,7 +110,8 @@ impl Body {
         extent.length = length;
     }
 
-    /// The chunk in which the body goes on at `offset`, which is not beyond its end.
+    /// The chunk that contains `offset`, allocated if `offset` is the end of the body. `offset`
+    /// must not be beyond the end.
     fn chunk_for(&self, offset: u64) -> u64 {
         let mut extent = self.extent.write();
         let index = usize::try_from(offset / CHUNK).unwrap_or(usize::MAX);
@@ -214,7 +216,7 @@ impl BodyStorage for ArenaBodies {
         Ok(())
     }
 
-    /// A copy is made of each body, and that is synced.
+    /// Each export is a copy, and copies are synced when they are made.
     fn finished_synced(&self, _: FetchKey) {}
 
     fn remove_fetch(&self, fetch: FetchKey) -> Result<(), StoreError> {
@@ -223,7 +225,7 @@ impl BodyStorage for ArenaBodies {
         Ok(())
     }
 
-    /// Nothing of an ephemeral store is meant to outlive the process.
+    /// An ephemeral store need not survive the process.
     fn sync(&self, responses: &[BodyKey], _: &[FetchKey]) -> Result<Vec<u64>, StoreError> {
         responses.iter().map(|body| self.length(*body)).collect()
     }
@@ -260,7 +262,7 @@ struct ArenaReader(Arc<Body>);
 
 impl BodyReader for ArenaReader {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, StoreError> {
-        // Held while reading: a chunk that is given back meanwhile would hold another body's bytes.
+        // Held while reading: a chunk that is freed meanwhile could be overwritten by another body.
         let extent = self.0.extent.read();
         let left = extent.length.saturating_sub(offset);
         let index = usize::try_from(offset / CHUNK).unwrap_or(usize::MAX);

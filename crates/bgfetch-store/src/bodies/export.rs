@@ -1,4 +1,4 @@
-//! Handing a finished body over as a file of its own.
+//! Exports a finished body as a file of its own.
 
 use std::fs::{self, DirEntry, File, TryLockError};
 use std::io;
@@ -10,18 +10,17 @@ use super::write_all_at;
 use crate::file_system::{FileSystem, Open};
 use crate::{BodyReader, Handover, StoreError};
 
-/// How much is copied at once where the operating system cannot copy by itself.
+/// The buffer size if the operating system cannot copy files itself.
 const COPY_BUFFER: usize = 256 * 1024;
 
-/// How the temporary names of copies begin.
+/// The prefix of the temporary names of copies.
 const TEMPORARY: &str = ".bgfetch-";
 
-/// Removes what an export that was killed in the middle of a copy left in `folder`: its temporary
-/// file. The files of copies that are at work, in this process or another, stay.
+/// Removes the temporary files in `folder` of copies that were interrupted by the end of their
+/// process. Files of copies in progress, in this process or another, stay.
 ///
-/// Call it before the records of an earlier run are exported to a folder again. It reads the whole
-/// folder, so once for each fetch is enough. A file that cannot be removed takes space and does no
-/// other harm.
+/// Call it before records of an earlier run are exported to the folder again. It reads the whole
+/// folder, so call it once per fetch. A file that cannot be removed only takes up space.
 pub fn remove_interrupted_copies(folder: &Path) {
     let remove = |entry: io::Result<DirEntry>| remove_interrupted_copy(&entry?);
     let removed = fs::read_dir(folder).and_then(|mut entries| entries.try_for_each(remove));
@@ -32,11 +31,11 @@ pub fn remove_interrupted_copies(folder: &Path) {
 
 fn remove_interrupted_copy(entry: &DirEntry) -> io::Result<()> {
     let temporary = entry.file_name().as_encoded_bytes().starts_with(TEMPORARY.as_bytes());
-    // Opening anything but a file could wait for ever, or lead elsewhere.
+    // Opening anything but a regular file could block forever, or follow a link.
     if !temporary || !entry.file_type()?.is_file() {
         return Ok(());
     }
-    // Whoever is at work on a copy holds its lock: see `copy`.
+    // A copy in progress holds the file's lock: see `copy`.
     match File::open(entry.path())?.try_lock() {
         Ok(()) => fs::remove_file(entry.path()),
         Err(TryLockError::WouldBlock) => Ok(()),
@@ -44,17 +43,17 @@ fn remove_interrupted_copy(entry: &DirEntry) -> io::Result<()> {
     }
 }
 
-/// How a body was handed over in the end.
+/// How a body was exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Exported {
     /// Its bytes are on disk.
     Copy,
-    /// Its bytes are on disk where those of the stored body are.
+    /// Its bytes are on disk if those of the stored body are.
     Link,
 }
 
-/// Puts the first `length` bytes that `body` reads at `to`. `file` is the body's own file with its
-/// path, where it has one.
+/// Exports the first `length` bytes of `body` to the path `to`. `file` is the body's own file with
+/// its path, if it has one.
 pub(super) fn export(
     files: &dyn FileSystem,
     body: &dyn BodyReader,
@@ -87,7 +86,7 @@ pub(super) fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// Gives the file at `from` the further name `to`, or returns false where that cannot be.
+/// Links the file at `from` to `to`, or returns false if that is not possible.
 fn link(files: &dyn FileSystem, from: &Path, to: &Path) -> Result<bool, StoreError> {
     match files.link(from, to) {
         Ok(()) => Ok(true),
@@ -96,7 +95,7 @@ fn link(files: &dyn FileSystem, from: &Path, to: &Path) -> Result<bool, StoreErr
         {
             Err(StoreError::io(to, error))
         }
-        // Another file system, or one without links, or too many of them: a copy can still do it.
+        // Another file system, one without links, or too many links: a copy can still work.
         Err(error) => {
             tracing::debug!(%error, "a body is copied because it cannot be linked");
             Ok(false)
@@ -112,7 +111,7 @@ fn copy(
     to: &Path,
 ) -> Result<(), StoreError> {
     let failed = |error| StoreError::io(to, error);
-    // Spares the copy of what cannot get its name in the end.
+    // Avoids a copy that could not get its name.
     if is_there(to) {
         return Err(failed(io::ErrorKind::AlreadyExists.into()));
     }
@@ -120,7 +119,8 @@ fn copy(
         .prefix(TEMPORARY)
         .make_in(folder_of(to), |path| files.open(path, Open::New))
         .map_err(failed)?;
-    // Tells `remove_interrupted_copies` that somebody is at work. Without locks it removes nothing.
+    // Tells `remove_interrupted_copies` that this copy is in progress. On systems without locks, it
+    // removes nothing.
     if let Err(error) = temporary.as_file().try_lock() {
         tracing::debug!(%error, "a temporary file was not locked");
     }
@@ -140,13 +140,13 @@ fn copy(
             }
         }
     }
-    // The bytes must be on disk before the name is, or a power loss could leave an empty file
-    // where a whole one was.
+    // The bytes must be on disk before the name is. Otherwise a power loss could leave an empty
+    // file.
     files.sync(temporary.as_file()).map_err(failed)?;
     rename(files, temporary.into_temp_path(), to).map_err(failed)
 }
 
-/// Gives a file its name, where nothing has it.
+/// Renames a file, unless the new name exists.
 fn rename(files: &dyn FileSystem, file: TempPath, to: &Path) -> io::Result<()> {
     match files.link(&file, to) {
         Ok(()) => files.remove_file(&file)?,
@@ -157,7 +157,7 @@ fn rename(files: &dyn FileSystem, file: TempPath, to: &Path) -> io::Result<()> {
     file.keep().map(drop).map_err(|error| error.error)
 }
 
-/// Whether anything has this name, be it a link to nowhere.
+/// Whether anything has this name, including a broken link.
 fn is_there(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }

@@ -1,4 +1,4 @@
-//! What was handed over and is not on disk yet.
+//! Exports that are not on disk yet.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ struct OfFetch {
 }
 
 /// The folders that bodies were exported to, with the files in them whose bytes may not be on disk
-/// either.
+/// yet.
 type Folders = BTreeMap<PathBuf, BTreeSet<PathBuf>>;
 
 impl Exports {
@@ -35,19 +35,20 @@ impl Exports {
         }
     }
 
-    /// A file that was exported before, by whatever means.
+    /// A file that an earlier export made, as a copy or as a link.
     pub(super) fn add_found(&self, fetch: FetchKey, path: &Path) {
         let mut exports = self.0.lock();
         let folders = &mut exports.entry(fetch).or_default().folders;
         folders.entry(folder_of(path).to_owned()).or_default().insert(path.to_owned());
     }
 
-    /// The finished bodies of the fetch are on disk: links to them need only their names.
+    /// The finished bodies of the fetch are on disk. Of links to them, only the names must still be
+    /// synced.
     pub(super) fn bodies_synced(&self, fetch: FetchKey) {
         self.0.lock().entry(fetch).or_default().bodies_synced = true;
     }
 
-    /// The fetch has no bodies any more.
+    /// The fetch no longer has bodies.
     pub(super) fn forget(&self, fetch: FetchKey) {
         self.0.lock().remove(&fetch);
     }
@@ -65,7 +66,7 @@ impl Exports {
                 sync_files(files, folder, &unsynced)?;
             }
         }
-        // What was exported meanwhile stays.
+        // What was exported in the meantime stays.
         if let Some(exports) = self.0.lock().get_mut(&fetch)
             && exports.folders == folders
         {

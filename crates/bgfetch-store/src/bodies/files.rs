@@ -1,4 +1,4 @@
-//! Bodies as files, one each.
+//! Bodies as files, one per body.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use crate::{Bodies, BodyReader, BodyWriter, Handover, StoreError};
 pub(crate) struct FileBodies {
     folder: BodyFolder,
     files: Arc<dyn FileSystem>,
-    /// Told of growth, where long bodies are synced while they grow.
+    /// Where growth is reported, if long bodies are synced while they grow.
     growing: Option<Growing>,
     exports: Exports,
 }
@@ -55,8 +55,8 @@ impl Bodies for FileBodies {
 
     fn open_reader(&self, body: BodyKey) -> Result<Box<dyn BodyReader>, StoreError> {
         let path = self.folder.response(body);
-        // Creates the file, so that a reader that comes before the first byte and the writer that
-        // comes after it have the same one.
+        // Creates the file, so that a reader opened before the first byte and the writer opened
+        // later share one file.
         let file = self.folder.open(&path)?;
         Ok(Box::new(FileReader { file, path }))
     }

@@ -1,4 +1,4 @@
-//! The names of body files and what can be done to them as a whole.
+//! The names of body files, and operations on whole files.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -37,7 +37,7 @@ impl BodyFile {
     }
 }
 
-/// A file found in a fetch's folder; `kind` is none where the name is not one of ours.
+/// A file found in a fetch's folder; `kind` is `None` if the name is not one of ours.
 pub(crate) struct Found {
     pub(crate) path: PathBuf,
     pub(crate) kind: Option<BodyFile>,
@@ -72,7 +72,7 @@ impl BodyFolder {
         self.fetch(record.fetch).join(format!("{}.request", record.index.0))
     }
 
-    /// Opens a file of a fetch, creating it and the fetch's folder where they are missing.
+    /// Opens a file of a fetch, creating it and the fetch's folder if they are missing.
     pub(crate) fn open(&self, path: &Path) -> Result<File, StoreError> {
         let open = || self.files.open(path, Open::Create);
         open()
@@ -86,7 +86,7 @@ impl BodyFolder {
             .map_err(|error| StoreError::io(path, error))
     }
 
-    /// The folders of fetches that exist, by key; none where the name is not one of ours.
+    /// The existing folders of fetches, by key; `None` if the name is not one of ours.
     pub(crate) fn fetches(&self) -> Result<Vec<(PathBuf, Option<FetchKey>)>, StoreError> {
         let entries = entries(&self.root)?;
         Ok(entries
@@ -148,7 +148,7 @@ impl BodyFolder {
         }
     }
 
-    /// Deletes a file or a folder with all it holds; it may be gone already.
+    /// Deletes a file, or a folder with its contents. It may be gone already.
     pub(crate) fn remove(&self, path: &Path) -> Result<(), StoreError> {
         let is_folder = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir());
         let removed = if is_folder {
@@ -188,7 +188,7 @@ impl BodyFolder {
     }
 }
 
-/// What a folder holds: nothing where there is none.
+/// The contents of a folder; empty if it does not exist.
 fn entries(folder: &Path) -> Result<Vec<fs::DirEntry>, StoreError> {
     match fs::read_dir(folder) {
         Ok(entries) => {

@@ -1,4 +1,4 @@
-//! Where the bytes are: one file a body ([`files`]), or one nameless file for all ([`arena`]).
+//! Where the bytes are: one file per body ([`files`]), or one unnamed file for all ([`arena`]).
 
 pub(crate) mod arena;
 pub(crate) mod export;
@@ -15,27 +15,27 @@ use bgfetch_model::ids::{BodyKey, FetchKey};
 use crate::file_system::FileSystem;
 use crate::{Bodies, StoreError};
 
-/// What the metadata half needs of the bytes half, beyond what its users see.
+/// What the metadata half needs from the bytes half, beyond the public [`Bodies`].
 pub(crate) trait BodyStorage: Bodies {
-    /// The length of a body; 0 where there is none.
+    /// The length of a body; 0 if there is none.
     fn length(&self, body: BodyKey) -> Result<u64, StoreError>;
 
-    /// Gives a body the further name `to`; it is nobody's to write under the first one from then on.
-    /// Nothing happens where there is no body.
+    /// Gives a body the additional name `to`. From then on it must not be written under the first
+    /// name. Does nothing if there is no body.
     fn adopt(&self, from: BodyKey, to: BodyKey) -> Result<(), StoreError>;
 
-    /// Deletes a body, if it is there.
+    /// Deletes a body if it exists.
     fn remove(&self, body: BodyKey) -> Result<(), StoreError>;
 
     /// Deletes all bodies of a fetch.
     fn remove_fetch(&self, fetch: FetchKey) -> Result<(), StoreError>;
 
-    /// All finished bodies of this fetch are on disk.
+    /// Notes that all finished bodies of this fetch are on disk.
     fn finished_synced(&self, fetch: FetchKey);
 
     /// Brings these response bodies and all request bodies of these fetches to disk, with the
-    /// directory entries that lead to them, and returns how long each response body is there.
-    /// A body that does not exist has the length 0.
+    /// directory entries that lead to them, and returns the length of each response body on disk: 0
+    /// for a body that does not exist.
     fn sync(&self, responses: &[BodyKey], requests: &[FetchKey]) -> Result<Vec<u64>, StoreError>;
 }
 
@@ -47,8 +47,8 @@ fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     return std::os::windows::fs::FileExt::seek_read(file, buffer, offset);
 }
 
-/// Writes all of `bytes` from `*position` on and moves it past what was written, also where an
-/// error ends the writing early.
+/// Writes all of `bytes` at `*position` and moves it past what was written, even if an error ends
+/// the writing early.
 fn write_all_at(
     files: &dyn FileSystem,
     file: &File,

@@ -1,4 +1,4 @@
-//! Bringing bodies to disk while they grow.
+//! Syncs bodies while they grow.
 
 use std::collections::BTreeSet;
 use std::thread::Builder;
@@ -9,22 +9,22 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use super::folder::BodyFolder;
 use crate::StoreError;
 
-/// How many bytes may be written, over all bodies, before they are synced in the background. That is
-/// half of what a power loss may cost: as much again can arrive while they are being synced.
+/// How many bytes, of all bodies together, may be written before they are synced in the background.
+/// A power loss can cost twice as much, because the same amount can arrive during a sync.
 pub(crate) const SYNC_EVERY: u64 = 32 * 1024 * 1024;
 
-/// How many reports a body makes while so much of it is written.
+/// How many times a body reports its growth while [`SYNC_EVERY`] bytes of it are written.
 const REPORTS: u64 = 64;
 
-/// A body has grown by so many bytes that nobody was told of yet.
+/// A body has grown by this many bytes since its last report.
 #[derive(Clone, Copy, Debug)]
 struct Grown {
     body: BodyKey,
     bytes: u64,
 }
 
-/// What the syncing thread found out: these bodies are on disk up to these lengths. An error means
-/// that written bytes may be lost though the system will not say so again.
+/// The outcome of a sync: these bodies are on disk up to these lengths. After an error, written
+/// bytes may be lost, and the system will not report that again.
 pub(crate) type Synced = Result<Vec<(BodyKey, u64)>, StoreError>;
 
 /// The ends of the channels to the syncing thread.
@@ -34,23 +34,23 @@ pub(crate) struct Syncer {
     pub(crate) wakeups: Receiver<()>,
 }
 
-/// Tells the syncing thread of bodies that grow.
+/// Reports the growth of bodies to the syncing thread.
 #[derive(Clone)]
 pub(crate) struct Growing {
     report_every: u64,
     inbox: Sender<Grown>,
 }
 
-/// How much one body has grown.
+/// The growth of one body.
 pub(crate) struct Growth {
     body: BodyKey,
-    /// The length up to which it was told.
+    /// The length up to which growth was reported.
     reported: u64,
     growing: Growing,
 }
 
 impl Growing {
-    /// A body that is written from here on.
+    /// Starts counting the growth of a body from this length.
     pub(crate) fn body(&self, body: BodyKey, length: u64) -> Growth {
         Growth { body, reported: length, growing: self.clone() }
     }
@@ -64,7 +64,7 @@ impl Growth {
         }
     }
 
-    /// The body has this length and is written no further.
+    /// The body has this length and will not be written any further.
     pub(crate) fn ends(&mut self, length: u64) {
         if length > self.reported {
             self.report(length);
@@ -73,16 +73,16 @@ impl Growth {
 
     fn report(&mut self, length: u64) {
         let grown = Grown { body: self.body, bytes: length - self.reported };
-        // The syncing thread ends when the store is gone; then there is nobody to tell.
+        // The syncing thread ends with the store; then the report is not needed.
         if self.growing.inbox.send(grown).is_ok() {
             self.reported = length;
         }
     }
 }
 
-/// Starts the thread that syncs bodies whenever they have grown by `every` bytes, so that a power
-/// loss does not cost a long download. It is a thread of its own because a commit must not wait for
-/// so many bytes to reach the disk. It ends when the last [`Growing`] is dropped.
+/// Starts the thread that syncs bodies whenever they have grown by `every` bytes, so a power loss
+/// does not cost a whole long download. It is a separate thread because a commit must not wait
+/// until that many bytes are on disk. It ends when the last [`Growing`] is dropped.
 pub(crate) fn spawn(folder: BodyFolder, every: u64) -> Result<Syncer, StoreError> {
     let (sender, inbox) = unbounded();
     let (outbox, synced) = unbounded();
@@ -117,7 +117,7 @@ fn run(
         if outbox.send(synced).is_err() {
             return;
         }
-        // A full channel means that the store has yet to answer an earlier wakeup.
+        // If the channel is full, the store has not answered an earlier wakeup yet.
         if wake.try_send(()).is_err_and(|error| error.is_disconnected()) {
             return;
         }

@@ -1,4 +1,4 @@
-//! One operation of the model as statements.
+//! Operations of the model as SQL statements.
 
 use bgfetch_model::ids::{BodyKey, FetchKey, Generation, RecordKey, RegistrationKey};
 use bgfetch_model::request::Request;
@@ -8,23 +8,23 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::values::{from_json, result_text, to_json, unsigned};
 use crate::StoreError;
 
-/// Bytes that are superfluous once the transaction is committed.
+/// Bytes that can be deleted once the transaction is committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Removal {
     Body(BodyKey),
     Fetch(FetchKey),
 }
 
-/// What becomes of bytes with the transaction.
+/// What a transaction does to bodies.
 #[derive(Debug, Default)]
 pub(super) struct After {
-    /// Bodies that get the name of another record's before it is committed.
+    /// Bodies to rename for another record before the commit.
     pub(super) adoptions: Vec<(BodyKey, BodyKey)>,
-    /// What may be deleted once it is committed.
+    /// What to delete after the commit.
     pub(super) removals: Vec<Removal>,
 }
 
-/// Applies `op` inside the open transaction and adds what becomes of bytes with it.
+/// Applies `op` in the open transaction, and adds its effects on bodies.
 pub(super) fn apply(sql: &Connection, op: &StoreOp, after: &mut After) -> Result<(), StoreError> {
     match op {
         StoreOp::PutRegistration(RegistrationKey { storage_key, scope }) => {
@@ -129,7 +129,7 @@ pub(super) fn apply(sql: &Connection, op: &StoreOp, after: &mut After) -> Result
     Ok(())
 }
 
-/// A fetch's key as a column has it.
+/// A fetch's key as it is stored in a column.
 pub(super) fn key(fetch: FetchKey) -> i64 {
     fetch.0.cast_signed()
 }
@@ -153,7 +153,7 @@ fn remove_registration(
     Ok(())
 }
 
-/// Moves what a record has of its representation to another record.
+/// Moves the representation of a record to another record.
 fn adopt(
     sql: &Connection,
     from: RecordKey,
@@ -184,8 +184,8 @@ fn adopt(
     Ok(())
 }
 
-/// Keeps what the records came to, if they are there. Added up here and not by SQLite, whose sum
-/// fails beyond 2⁶³.
+/// Stores the totals of the records, if they exist. They are added up here because SQLite's `sum`
+/// fails above 2⁶³.
 fn end_delivery(sql: &Connection, fetch: FetchKey) -> Result<(), StoreError> {
     let mut totals = Totals::default();
     let mut statement =

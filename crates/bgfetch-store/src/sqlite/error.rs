@@ -1,4 +1,4 @@
-//! Who is at fault when SQLite fails.
+//! Conversion of SQLite's errors.
 
 use std::io;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Reading everything back.
+//! Loads the snapshot from the tables.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::apply::key;
 use super::values::{from_json, reason, result, undecodable, unsigned};
 use crate::StoreError;
 
-/// Reads all rows. `length` tells how long the body of an unfinished record is.
+/// Reads all rows. `length` returns the length of an unfinished record's body.
 pub(super) fn snapshot(
     sql: &Connection,
     length: &dyn Fn(BodyKey) -> Result<u64, StoreError>,

@@ -31,18 +31,17 @@ use crate::lock::StoreLock;
 use crate::reserve::Reserve;
 use crate::{Bodies, Store, StoreError};
 
-/// What an acknowledged transaction survives. Under each, the death of the process loses nothing.
+/// What an acknowledged transaction survives. With either, nothing is lost when the process dies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
-    /// Nothing is synced while the store is in use. After a reboot that was not preceded by an
-    /// orderly [`close`](Store::close), downloaded bytes are fetched again and stored request
-    /// bodies are gone.
+    /// Nothing is synced while the store is in use. After a reboot without an orderly
+    /// [`close`](Store::close), downloaded bytes are fetched again and stored request bodies are
+    /// lost.
     Process,
-    /// Transactions that ask for a [`Sync`] survive the loss of power, with the bodies that they
-    /// name; so do the ends of fetches. Bodies are synced as they grow, whenever 32 MiB over all of
-    /// them are not, so that a power loss costs no more than that and what arrives while they are
-    /// being synced.
-    /// The default.
+    /// Transactions that ask for a [`Sync`] survive a power loss, with the bodies that they name.
+    /// So do the ends of fetches. Bodies are also synced while they grow, whenever 32 MiB of all of
+    /// them together are not synced. A power loss costs at most these and the bytes that arrive
+    /// during a sync. This is the default.
     #[default]
     Power,
 }
@@ -75,7 +74,7 @@ impl Options {
         self
     }
 
-    /// Takes this for the id of the system's boot, so that tests can reboot.
+    /// Sets the boot id, so that tests can simulate a reboot.
     #[doc(hidden)]
     #[must_use]
     pub fn boot_id(mut self, id: impl Into<String>) -> Self {
@@ -83,7 +82,7 @@ impl Options {
         self
     }
 
-    /// Does everything through this file system, so that tests can lose power.
+    /// Uses this file system, so that tests can simulate a power loss.
     #[doc(hidden)]
     #[must_use]
     pub fn file_system(mut self, files: impl FileSystem) -> Self {
@@ -91,7 +90,7 @@ impl Options {
         self
     }
 
-    /// Syncs growing bodies after so many bytes, so that tests need fewer.
+    /// Sets after how many bytes growing bodies are synced, so that tests need fewer.
     #[doc(hidden)]
     #[must_use]
     pub fn sync_every(mut self, bytes: u64) -> Self {
@@ -119,39 +118,39 @@ impl Options {
 /// ```
 pub struct SqliteStore {
     connection: Connection,
-    /// Where the database is, in which file system; none where it is in memory.
+    /// Where the database is, and in which file system; `None` if it is in memory.
     place: Option<(PathBuf, Arc<dyn FileSystem>)>,
     bodies: Arc<dyn BodyStorage>,
     durability: Durability,
-    /// What opening read, until the first commit makes it old.
+    /// The snapshot that was read when opening, until the first commit.
     snapshot: Option<Snapshot>,
     synced: Receiver<Synced>,
     wakeups: Receiver<()>,
-    /// None where there is no directory.
+    /// `None` if there is no directory.
     reserve: Option<Reserve>,
-    /// Declared last: the lock is given up when everything else is closed.
+    /// Declared last, so that the lock is released after everything else is closed.
     _lock: Option<StoreLock>,
 }
 
 impl SqliteStore {
-    /// Whether there is a store in `directory`, which [`open`](Self::open) would not have to create.
+    /// Whether there is a store in `directory`, so that [`open`](Self::open) would not create one.
     ///
     /// # Errors
-    /// [`StoreError::Io`] when that cannot be told.
+    /// [`StoreError::Io`] if that cannot be determined.
     pub fn exists(directory: &Path) -> Result<bool, StoreError> {
         let database = directory.join(DATABASE);
         database.try_exists().map_err(|error| StoreError::io(database, error))
     }
 
-    /// Opens the store in `directory`, creating both where they are missing, and recovers it. A
-    /// directory that is created is private to its user.
+    /// Opens the store in `directory`, creating both if they are missing, and recovers it. A new
+    /// directory is private to its user.
     ///
-    /// The data path of an earlier opening must have ended: its writers would go on writing.
+    /// All writers of an earlier opening must have been dropped: they would continue to write.
     ///
     /// # Errors
-    /// - [`StoreError::InUse`]: another process has it open, or this one.
-    /// - [`StoreError::NewerVersion`]: nothing was touched.
-    /// - [`StoreError::Damaged`]: the store was moved aside, and the next call begins with an empty
+    /// - [`StoreError::InUse`]: this process or another one has it open.
+    /// - [`StoreError::NewerVersion`]: nothing was changed.
+    /// - [`StoreError::Damaged`]: the store was moved aside, and the next call starts with an empty
     ///   one.
     /// - [`StoreError::DiskFull`], [`StoreError::Io`], [`StoreError::Database`].
     pub fn open(directory: &Path, options: Options) -> Result<Self, StoreError> {
@@ -189,8 +188,8 @@ impl SqliteStore {
         })
     }
 
-    /// A store for private browsing: its metadata is in memory and its bodies are in a nameless
-    /// temporary file, so that nothing is left when the process ends, however it ends.
+    /// A store for private browsing. Its metadata is in memory and its bodies are in an unnamed
+    /// temporary file, so nothing is left when the process ends, even by a crash.
     ///
     /// # Errors
     /// [`StoreError::Io`] or [`StoreError::DiskFull`] when there is no room for temporary files.
@@ -214,7 +213,7 @@ impl SqliteStore {
         }
     }
 
-    /// Makes a change to the database, with the room of the reserve where the disk has too little.
+    /// Makes a change to the database. If the disk is full, frees the reserve and tries again.
     fn write(
         &mut self,
         mut change: impl FnMut(&mut Self) -> Result<(), StoreError>,
@@ -224,7 +223,7 @@ impl SqliteStore {
             Err(error) if is_full(&error) && released(&self.reserve) => {
                 let changed = change(self);
                 if let Some(reserve) = &self.reserve {
-                    // Before the bodies have it.
+                    // Before bodies take the space.
                     reserve.take();
                 }
                 changed
@@ -300,7 +299,8 @@ impl Store for SqliteStore {
             return Ok(());
         }
         self.snapshot = None;
-        // A watermark vouches for bytes, and the commit of their generation for whose they are.
+        // A watermark says that bytes are on disk, so the commit that names their generation must
+        // be on disk too.
         let mut wanted = Wanted { log: !synced.is_empty(), ..Wanted::default() };
         if self.durability == Durability::Power {
             batch.iter().for_each(|transaction| wanted.add(transaction));
@@ -316,24 +316,25 @@ impl Store for SqliteStore {
         self.wakeups.clone()
     }
 
-    /// Syncs everything, whatever the durability, so that an orderly end loses nothing to a reboot.
+    /// Syncs everything, whatever the durability, so that a reboot after an orderly end loses
+    /// nothing.
     fn close(&mut self) -> Result<(), StoreError> {
         self.commit(&[])?;
         self.write(Self::try_close)
     }
 }
 
-/// Whether the disk was too full for the database, rather than for a body. A body that could not be
-/// synced must not be tried again: the system forgets what it could not write.
+/// Whether the disk was too full for the database, rather than for a body. The sync of a body must
+/// not be repeated after an error: the system may have dropped what it could not write.
 fn is_full(error: &StoreError) -> bool {
     matches!(error, StoreError::DiskFull { path, .. } if path == Path::new(DATABASE))
 }
 
-/// What a batch wants on disk before it is acknowledged.
+/// What must be on disk before a batch is acknowledged.
 #[derive(Default)]
 struct Wanted {
     requests: BTreeSet<FetchKey>,
-    /// The finished bodies of a fetch, all of them or that of one record.
+    /// The finished bodies of a fetch: all of them, or that of one record.
     responses: BTreeSet<(FetchKey, Option<RecordIndex>)>,
     /// The write-ahead log.
     log: bool,
@@ -373,7 +374,7 @@ fn set_watermark(sql: &Connection, body: BodyKey, length: u64) -> rusqlite::Resu
     Ok(())
 }
 
-/// Syncs the bodies that `wanted` names, as the open transaction knows them, and notes that in it.
+/// Syncs the bodies that `wanted` names, as they are in the open transaction, and notes that in it.
 fn sync_bodies(
     sql: &Connection,
     bodies: &dyn BodyStorage,
@@ -417,8 +418,8 @@ fn sync_bodies(
     Ok(())
 }
 
-/// Gives bodies the names of the records that adopt them, which must be on disk before the commit that
-/// leads to the deletion of the old ones.
+/// Gives bodies the names of the records that adopt them, which must be on disk before the commit
+/// after which the old names are deleted.
 fn adopt_bodies(
     bodies: &dyn BodyStorage,
     adoptions: &[(BodyKey, BodyKey)],
@@ -434,19 +435,21 @@ fn adopt_bodies(
     Ok(())
 }
 
-/// Brings what was handed over to disk before the store deletes its own.
+/// Brings exported files to disk before the store deletes its own.
 fn sync_exports(bodies: &dyn BodyStorage, removals: &[Removal]) {
     for removal in removals {
         if let Removal::Fetch(fetch) = removal
             && let Err(error) = bodies.sync_exports(*fetch)
         {
-            // The folder is not the store's. Who must know whether it was synced has asked before.
+            // The folder is not the store's. A caller that needs to know about errors has called
+            // `sync_exports` before.
             tracing::warn!(%error, "files that were handed over may be lost with the power");
         }
     }
 }
 
-/// Deletes what a commit made superfluous. What cannot be deleted is an orphan for the next start.
+/// Deletes what a commit made superfluous. What cannot be deleted is an orphan that the next start
+/// removes.
 fn remove(bodies: &dyn BodyStorage, removal: Removal) {
     let removed = match removal {
         Removal::Body(body) => bodies.remove(body),

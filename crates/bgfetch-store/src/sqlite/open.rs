@@ -1,4 +1,4 @@
-//! Opening a database: whose it is, whether it can be read, and what happens when it cannot.
+//! Opens a database: locks it, checks it, and moves it aside if it is damaged.
 
 use std::fs;
 use std::io;
@@ -17,7 +17,7 @@ use crate::file_system::{FileSystem, create_directories};
 use crate::lock::StoreLock;
 use crate::sync::{sync_directory, sync_path};
 
-/// Statements kept prepared; there are fewer.
+/// The size of the cache of prepared statements. There are fewer statements.
 const STATEMENTS: usize = 32;
 
 /// Creates the directory if needed and locks the store in it.
@@ -26,14 +26,14 @@ pub(super) fn lock(files: &dyn FileSystem, directory: &Path) -> Result<StoreLock
     StoreLock::acquire(directory)
 }
 
-/// Identifies the run of the operating system that has the page cache; none where the system does
-/// not tell.
+/// Identifies the current boot of the operating system, and so the life of its page cache; `None`
+/// if the system does not provide it.
 pub(super) fn boot_id() -> Option<String> {
     let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     Some(text.trim().to_owned())
 }
 
-/// A database without a file.
+/// A database in memory.
 pub(super) fn in_memory() -> Result<Connection, StoreError> {
     let mut connection = Connection::open_in_memory()?;
     configure(&connection)?;
@@ -68,11 +68,11 @@ fn connect(directory: &Path, bodies: &BodyFolder) -> Result<Connection, StoreErr
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(&path, flags)?;
-    // Until the store was understood its log stays as it is: a newer version's is left untouched,
-    // and a damaged one's may help to mend it.
+    // The log stays as it is until the store was read: a newer version's must not be changed, and a
+    // damaged store's may help to repair it.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    // The lock file already keeps others out; this spares the shared memory file, whose mapping
-    // would crash the process on a full disk.
+    // The lock file already keeps others out. Exclusive mode avoids the shared memory file, whose
+    // mapping would crash the process on a full disk.
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     let found = version(&connection)?;
     let supported = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
@@ -99,7 +99,7 @@ fn connect(directory: &Path, bodies: &BodyFolder) -> Result<Connection, StoreErr
     Ok(connection)
 }
 
-/// Chooses whether commits sync the write-ahead log. Between transactions only.
+/// Sets whether commits sync the write-ahead log. Call it between transactions only.
 pub(super) fn set_synchronous(connection: &Connection, synchronous: bool) -> rusqlite::Result<()> {
     let mode = if synchronous { "FULL" } else { "NORMAL" };
     connection.pragma_update(None, "synchronous", mode)
@@ -110,11 +110,11 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
-    // After a large transaction the log is cut down to this, in bytes.
+    // The size in bytes to which the log is truncated after a large transaction.
     connection.pragma_update(None, "journal_size_limit", 4 * 1024 * 1024)
 }
 
-/// After a crash, damage is looked for before anything is built upon the database.
+/// Checks the database for damage after a crash, before it is used.
 fn quick_check(connection: &Connection) -> Result<(), StoreError> {
     let answer: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     if answer == "ok" {
@@ -123,7 +123,7 @@ fn quick_check(connection: &Connection) -> Result<(), StoreError> {
     Err(StoreError::damaged(answer))
 }
 
-/// Moves the database and the bodies into a new folder beside them, which it returns.
+/// Moves the database and the bodies into a new folder beside them, and returns its path.
 fn set_aside(directory: &Path, bodies: &BodyFolder) -> Result<PathBuf, StoreError> {
     let files = bodies.files();
     let aside = new_folder(files, directory)?;
@@ -147,7 +147,7 @@ fn set_aside(directory: &Path, bodies: &BodyFolder) -> Result<PathBuf, StoreErro
             _ => {}
         }
     }
-    // The new names first: what has neither name is lost.
+    // The new names first: a file with neither name on disk would be lost.
     sync_directory(files, &aside)?;
     sync_directory(files, directory)?;
     Ok(aside)

@@ -1,4 +1,4 @@
-//! Start-up: one pass over records and files that makes them agree.
+//! Recovery at start-up: one pass over records and files that makes them agree.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -16,16 +16,16 @@ use crate::StoreError;
 use crate::bodies::folder::{BodyFile, BodyFolder};
 use crate::file_system::{FileSystem, Open, replace};
 
-/// Brings rows, files and the snapshot that was read from the rows into agreement: after a reboot
-/// (the `boot` id is another one than the store last ran under, or none is known) only synced bytes
-/// are trusted, else every byte; files that no row knows are deleted.
+/// Makes the rows, the files and the snapshot that was read from the rows agree. After a reboot
+/// (the `boot` id differs from the last one, or is unknown), only synced bytes are trusted;
+/// otherwise all bytes are. Files that belong to no row are deleted.
 ///
-/// A record that had succeeded with more bytes than can be trusted loses its result, and its fetch
-/// with it: both go on from what is left. A failed record keeps its result, for that does not
+/// A record that had succeeded but whose bytes are not all trusted loses its result, and so does
+/// its fetch. Both continue from what is left. A failed record keeps its result, which does not
 /// depend on its bytes.
 ///
-/// It takes a snapshot, rather than to read rows by itself, because every row must have been
-/// understood before the first file is deleted.
+/// It takes a snapshot instead of reading rows itself, because every row must have been read
+/// successfully before the first file is deleted.
 pub(super) fn recover(
     sql: &mut Connection,
     bodies: &BodyFolder,
@@ -47,7 +47,7 @@ pub(super) fn recover(
             remove_orphan(bodies, &path);
         }
     }
-    // Last, so that a crash before this is the same reboot again.
+    // Last, so that after a crash before this point the next start detects the same reboot.
     transaction.execute(
         "INSERT INTO meta VALUES ('boot_id', ?1) ON CONFLICT DO UPDATE SET value = ?1",
         [boot.unwrap_or_default()],
@@ -60,7 +60,7 @@ fn last_boot(sql: &Connection) -> rusqlite::Result<Option<String>> {
     sql.query_row("SELECT value FROM meta WHERE key = 'boot_id'", [], |row| row.get(0)).optional()
 }
 
-/// Whether the store was last left by [`Store::close`](crate::Store::close).
+/// Whether the last use of the store ended with [`Store::close`](crate::Store::close).
 pub(super) fn was_closed(sql: &Connection) -> rusqlite::Result<bool> {
     let closed = sql
         .query_row("SELECT value FROM meta WHERE key = 'closed'", [], |row| row.get(0))
@@ -68,7 +68,7 @@ pub(super) fn was_closed(sql: &Connection) -> rusqlite::Result<bool> {
     Ok(closed.unwrap_or(false))
 }
 
-/// Notes whether the store was left in an orderly way.
+/// Notes whether the store was closed in an orderly way.
 pub(super) fn set_closed(sql: &Connection, closed: bool) -> rusqlite::Result<()> {
     sql.execute(
         "INSERT INTO meta VALUES ('closed', ?1) ON CONFLICT DO UPDATE SET value = ?1",
@@ -110,15 +110,15 @@ fn recover_fetch(
         }
         let before = record.clone();
         lost_success |= trust(record, trusted);
-        // A file that is shorter than what was synced was tampered with; what is written from here
-        // on is not on disk yet.
+        // A file that is shorter than its synced length was tampered with. Bytes that are written
+        // from here on are not on disk yet.
         if length < synced || (before.result.is_some() && before != *record) {
             let key = RecordKey { fetch: fetch.key, index };
             tracing::warn!(record = %key, trusted, "bytes of a record were lost");
             update_record(sql, key, record, synced.min(length))?;
         }
     }
-    // Held records have no event to be fired again.
+    // Held records have no event that could be fired again.
     if lost_success && fetch.records_available {
         fetch.result = None;
         fetch.settled_at = None;
@@ -143,13 +143,13 @@ fn recover_fetch(
         }
     }
     if !kept {
-        // A loss of power can bring back the folder of what was deleted.
+        // A power loss can bring back the folder of a deleted fetch.
         remove_orphan(bodies, &bodies.fetch(fetch.key));
     }
     Ok(())
 }
 
-/// Lets a record rely on `trusted` bytes; returns whether that undid its success.
+/// Cuts a record to its `trusted` bytes. Returns whether it lost its success.
 fn trust(record: &mut StoredRecord, trusted: u64) -> bool {
     if record.result.is_none() || trusted < record.stored {
         record.stored = trusted;
@@ -194,7 +194,7 @@ fn requests_synced(sql: &Connection, fetch: FetchKey) -> rusqlite::Result<bool> 
         .query_row([key(fetch)], |row| row.get(0))
 }
 
-/// The current generations of all records, with what of them is known to be on disk.
+/// The current generations of all records, with the length of each that is known to be on disk.
 pub(super) fn watermarks(sql: &Connection) -> rusqlite::Result<Vec<(BodyKey, u64)>> {
     sql.prepare("SELECT fetch, position, generation, synced FROM record WHERE generation > 0")?
         .query_map([], |row| {
@@ -210,7 +210,7 @@ pub(super) fn watermarks(sql: &Connection) -> rusqlite::Result<Vec<(BodyKey, u64
         .collect()
 }
 
-/// Cuts a body. Where it was handed over by a link the receiver's file stays as it is.
+/// Truncates a body. If it was exported as a link, the receiver's file stays as it is.
 fn truncate(files: &dyn FileSystem, path: &Path, length: u64) -> Result<(), StoreError> {
     let cut = || {
         let file = files.open(path, Open::Existing)?;
@@ -220,23 +220,25 @@ fn truncate(files: &dyn FileSystem, path: &Path, length: u64) -> Result<(), Stor
         let own = path.with_extension("copy");
         let copy = replace(files, &own)?;
         files.copy(&file, length, &copy)?;
-        // The row vouches for these bytes: they must be on disk before they have the name.
+        // The row says that these bytes are synced, so they must be on disk before they get the
+        // name.
         files.sync(&copy)?;
         files.rename(&own, path)
     };
     cut().map_err(|error: io::Error| StoreError::io(path, error))
 }
 
-/// Whether the file has a further name.
+/// Whether the file has more than one name.
 fn is_linked(file: &File) -> io::Result<bool> {
     #[cfg(unix)]
     return Ok(std::os::unix::fs::MetadataExt::nlink(&file.metadata()?) > 1);
-    // The standard library does not tell elsewhere: there a body that is cut is always copied.
+    // On other systems the standard library does not provide this, so bodies are always copied
+    // there before they are truncated.
     #[cfg(not(unix))]
     return Ok(true);
 }
 
-/// Deletes what no row knows. What cannot be deleted does no harm but take space.
+/// Deletes files that belong to no row. A file that cannot be deleted only takes up space.
 fn remove_orphan(bodies: &BodyFolder, path: &Path) {
     if let Err(error) = bodies.remove(path) {
         tracing::warn!(%error, "an orphan was not deleted");

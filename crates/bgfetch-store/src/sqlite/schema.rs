@@ -1,14 +1,14 @@
-//! The tables, and how older ones become today's.
+//! The tables and their migrations.
 
 use rusqlite::{Connection, TransactionBehavior};
 
 /// The database's file in the store's directory.
 pub(super) const DATABASE: &str = "store.sqlite3";
 
-/// What brings a database from version `n` (its place in the list) to `n + 1`. Entries are never
-/// changed once released, only added.
+/// The migrations. Entry `n` brings a database from version `n` to `n + 1`. Released entries are
+/// never changed.
 pub(super) const MIGRATIONS: &[&str] = &[
-    // 64-bit unsigned numbers are kept as the signed ones of the same bits.
+    // Unsigned 64-bit numbers are stored as signed ones with the same bits.
     "
     CREATE TABLE meta (
         key   TEXT PRIMARY KEY,
@@ -58,7 +58,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (fetch, position)
     ) STRICT, WITHOUT ROWID;
     ",
-    // JSON. Before, every fetch was made on behalf of the user.
+    // JSON. In older versions, every fetch was made on behalf of the user.
     "ALTER TABLE fetch ADD COLUMN principal TEXT NOT NULL DEFAULT '\"user\"'",
 ];
 
@@ -67,7 +67,7 @@ pub(super) fn version(connection: &Connection) -> rusqlite::Result<u32> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
-/// Applies the migrations that the database has not seen, all or none.
+/// Applies the migrations that the database lacks, all or none.
 pub(super) fn migrate(connection: &mut Connection, migrations: &[&str]) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let found = version(&transaction)?;

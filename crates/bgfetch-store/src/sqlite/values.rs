@@ -1,4 +1,4 @@
-//! How the model's values look in columns.
+//! Conversions between the model's values and columns.
 
 use bgfetch_model::response::FailureReason;
 use rusqlite::Row;
@@ -10,12 +10,12 @@ use crate::StoreError;
 
 const SUCCESS: &str = "success";
 
-/// A result, of a record or a fetch: its failure reason, or none for success.
+/// The text of a result of a record or a fetch: its failure reason, or `success`.
 pub(super) fn result_text(failure: Option<FailureReason>) -> &'static str {
     failure.map_or(SUCCESS, FailureReason::as_str)
 }
 
-/// The inverse of [`result_text`]; the outer `Option` is the column's NULL.
+/// The inverse of [`result_text`]. The outer `Option` is `None` for NULL.
 pub(super) fn result(
     row: &Row<'_>,
     column: usize,
@@ -27,7 +27,7 @@ pub(super) fn result(
     }
 }
 
-/// A failure reason, or none for NULL.
+/// A failure reason, or `None` for NULL.
 pub(super) fn reason(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<FailureReason>> {
     match row.get_ref(column)?.as_str_or_null()? {
         None => Ok(None),
@@ -53,7 +53,7 @@ pub(super) fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     row.get(column).map(i64::cast_unsigned)
 }
 
-/// What a column of JSON holds.
+/// Parses the JSON of a column.
 pub(super) fn from_json<T: DeserializeOwned>(
     row: &Row<'_>,
     column: usize,
@@ -71,7 +71,7 @@ pub(super) fn to_json(value: &impl Serialize) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|error| StoreError::Misuse(error.to_string()))
 }
 
-/// The error of a text that means nothing here.
+/// The error for a text that is not valid here.
 pub(super) fn undecodable(
     column: usize,
     error: impl Into<Box<dyn std::error::Error + Send + Sync>>,

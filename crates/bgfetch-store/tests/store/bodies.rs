@@ -1,4 +1,4 @@
-//! Bytes: written, read, handed over, deleted.
+//! Bodies: writing, reading, exporting and deleting them.
 
 use std::fs;
 use std::io;
@@ -229,7 +229,7 @@ fn a_link_takes_no_space_and_a_copy_is_the_receiver_s_own() {
     fs::write(&copied, b"edited").unwrap();
     assert_eq!(read(&*bodies, body(1, 0, 1)), b"bytes");
 
-    // Like any file that the user makes, not like a private temporary one.
+    // As for any new file of the user, unlike a private temporary one.
     let plain = out.path().join("plain");
     fs::write(&plain, b"").unwrap();
     let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode();

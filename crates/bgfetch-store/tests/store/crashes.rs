@@ -1,5 +1,5 @@
-//! Crashes at every point: images of the directory taken between any two steps, logs cut short by
-//! a power loss, and a process that is really killed.
+//! Crashes at every point: images of the directory taken between any two steps, logs truncated by a
+//! power loss, and a process that is killed.
 
 use std::env;
 use std::fs;
@@ -17,16 +17,16 @@ use crate::oracle::Oracle;
 
 const BYTES: &[u8] = b"0123456789";
 
-/// A moment of a history: what is in the directory, and what must at least be in it.
+/// A moment of a history: what is in the directory, and what it must contain at least.
 struct Moment {
     image: tempfile::TempDir,
     /// How many transactions were acknowledged.
     acknowledged: usize,
-    /// How many of them asked to survive a power loss, counted up to the last that did.
+    /// How many were acknowledged up to the last one that asked to survive a power loss.
     synced: usize,
 }
 
-/// The life of a fetch of three records, one transaction a step; bytes come between them.
+/// The life of a fetch of three records, one transaction per step; bytes are written between them.
 fn history() -> Vec<Transaction> {
     let open = |n, generation| StoreOp::OpenGeneration(body(0, n, generation), head(200));
     vec![
@@ -45,7 +45,7 @@ fn history() -> Vec<Transaction> {
 }
 
 /// Runs the history and takes an image after every write and every acknowledgement. Also returns
-/// the oracle after each number of transactions.
+/// the state of the oracle after each transaction.
 fn run() -> (Vec<Moment>, Vec<Oracle>) {
     let directory = tempfile::tempdir().unwrap();
     let mut store = open(directory.path());
@@ -92,7 +92,7 @@ fn an_image_of_any_moment_holds_all_that_was_acknowledged() {
         let snapshot = store.load().unwrap();
         let bodies = store.bodies();
         let oracle = &mut oracles[moment.acknowledged];
-        // The bytes are as long as they were at that moment, and always a prefix.
+        // The body has the length that it had at that moment, and is always a prefix.
         for (key, record) in oracle.current() {
             let bytes = read(&*bodies, key);
             assert!(BYTES.starts_with(&bytes));
@@ -103,8 +103,8 @@ fn an_image_of_any_moment_holds_all_that_was_acknowledged() {
     }
 }
 
-/// Loses power: the log ends somewhere after the last sync, and of each body only the bytes that
-/// were synced are surely there; others are zeros or were never written.
+/// Simulates a power loss: the log ends somewhere after the last sync, and only the synced bytes of
+/// each body are certain; others are zeros or missing.
 fn lose_power(directory: &Path, log_kept: u64, zeros: bool, synced_bytes: bool) {
     let log = directory.join("store.sqlite3-wal");
     let file = fs::File::options().write(true).open(log).unwrap();
@@ -145,7 +145,7 @@ proptest! {
                 (last_synced, synced_log) = (moment.synced, log);
             }
             let kept = synced_log + ((log - synced_log) as f64 * cut) as u64;
-            // From the settling on, the bodies of the fetch are on disk.
+            // Once the fetch has settled, its bodies are on disk.
             lose_power(directory, kept, zeros, moment.synced >= 7);
             let mut store = open_after_boot(directory, "boot-2");
             let snapshot = store.load().unwrap();
@@ -176,7 +176,7 @@ proptest! {
 
 const CHILD: &str = "BGFETCH_STORE_TEST_CHILD";
 
-/// Not a test of its own: what the killed process does, when the test below runs it.
+/// Not a test by itself: the test below runs it as the process to kill.
 #[test]
 fn child_that_commits_until_it_is_killed() {
     let Some(directory) = env::var_os(CHILD) else {
@@ -187,7 +187,7 @@ fn child_that_commits_until_it_is_killed() {
     let thread = StoreThread::start(Box::new(store), |ack| match ack {
         Ack::Committed(id) => {
             let mut out = std::io::stdout().lock();
-            // Fails once the parent is gone; then there is nothing left to prove.
+            // Fails once the parent is gone; then there is nothing left to test.
             writeln!(out, "acknowledged {}", id.0).unwrap();
         }
         Ack::Failed(error) => panic!("{error}"),
@@ -232,12 +232,12 @@ fn a_killed_process_loses_nothing_that_was_acknowledged() {
         }
         child.kill().unwrap();
         child.wait().unwrap();
-        // A line that was cut off by the kill may lack its end, but not what comes before.
+        // The last line may lack its end because of the kill; the lines before it are complete.
         for line in lines.map_while(Result::ok).filter(|line| !line.is_empty()) {
             take(line);
         }
 
-        // The last number may have been cut short, which can only make it smaller.
+        // The last number may be truncated, which can only make it smaller.
         let in_order = acknowledged.iter().zip(0..).take(kill_after);
         assert!(in_order.into_iter().all(|(id, expected)| *id == expected));
         let snapshot = open(directory.path()).load().unwrap();

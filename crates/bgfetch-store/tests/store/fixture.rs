@@ -1,4 +1,4 @@
-//! Short words for what the tests say often.
+//! Helpers that the tests share.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use bgfetch_model::time::UnixTime;
 use bgfetch_store::{Bodies, Options, SqliteStore, Store};
 use crossbeam_channel::Receiver;
 
-/// The boot under which tests run unless they reboot.
+/// The boot id of tests that do not reboot.
 pub(crate) const BOOT: &str = "boot-1";
 
 pub(crate) fn open(directory: &Path) -> SqliteStore {
@@ -125,7 +125,7 @@ pub(crate) fn settle(fetch: u64, result: FetchResult) -> StoreOp {
     StoreOp::Settle(FetchKey(fetch), result, UnixTime(1_800_000_000_000))
 }
 
-/// As the model makes it.
+/// As the model creates it.
 pub(crate) fn transaction(ops: impl IntoIterator<Item = StoreOp>) -> Transaction {
     let ops: Vec<StoreOp> = ops.into_iter().collect();
     let syncs = ops.iter().filter_map(StoreOp::sync).collect();
@@ -165,7 +165,7 @@ pub(crate) fn read(bodies: &dyn Bodies, body: BodyKey) -> Vec<u8> {
     all
 }
 
-/// Fails instead of hanging where the store never wakes.
+/// Fails instead of hanging if the store never sends a wakeup.
 pub(crate) fn await_wakeup(wakeups: &Receiver<()>) {
     wakeups.recv_timeout(Duration::from_secs(60)).unwrap();
 }
@@ -189,7 +189,7 @@ pub(crate) fn body_files(directory: &Path) -> Vec<String> {
     found
 }
 
-/// A copy of a store's directory as it is now: what a crash at this moment leaves behind.
+/// A copy of a store's directory: what a crash at this moment leaves behind.
 pub(crate) fn image(directory: &Path, to: &Path) -> PathBuf {
     copy_folder(directory, to);
     to.to_owned()

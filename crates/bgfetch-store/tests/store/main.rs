@@ -1,4 +1,4 @@
-//! The SQLite store from the outside: what it keeps, and what it keeps through each kind of end.
+//! The SQLite store from the outside: what it stores, and what survives each kind of end.
 
 #[cfg(test)]
 mod bodies;

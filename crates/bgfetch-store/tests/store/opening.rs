@@ -1,4 +1,4 @@
-//! Who may open a store, and what happens to one that cannot be read.
+//! Which stores can be opened, and what happens to a store that cannot be read.
 
 use std::fs;
 use std::path::Path;
@@ -29,7 +29,7 @@ fn edit(directory: &Path, sql: &str) {
     connection.execute_batch(sql).unwrap();
 }
 
-/// The store was moved aside with its bodies, and the next opening is empty.
+/// Checks that the store was moved aside with its bodies, and that the next opening is empty.
 fn check_set_aside(directory: &Path, error: &StoreError) {
     let StoreError::Damaged { set_aside: Some(aside), .. } = error else {
         panic!("{error}");
@@ -156,9 +156,9 @@ fn a_row_that_means_nothing_is_damage() {
         "UPDATE record SET result = 'meh'",
         "UPDATE record SET position = 4",
         "UPDATE record SET generation = -1",
-        // No fetch could follow.
+        // There would be no key for the next fetch.
         "UPDATE meta SET value = -1 WHERE key = 'next_fetch'",
-        // A new fetch would get the key of one that is there.
+        // A new fetch would get the key of an existing one.
         "UPDATE meta SET value = 0 WHERE key = 'next_fetch'",
         "DELETE FROM meta WHERE key = 'next_fetch'",
         "UPDATE fetch SET cause = 'success'",

@@ -1,4 +1,4 @@
-//! Each operation comes back after the store was opened again.
+//! The result of each operation is there after the store was opened again.
 
 use bgfetch_model::ids::FetchKey;
 use bgfetch_model::response::{FailureReason, RecordResult};
@@ -9,8 +9,8 @@ use bgfetch_store::{SqliteStore, Store, StoreError};
 use crate::fixture::*;
 use crate::oracle::Oracle;
 
-/// Commits each operation alone, to the store and to the oracle, and compares after each: as this
-/// store reads it, and as the next one does.
+/// Commits each operation separately, to the store and to the oracle, and compares them after each:
+/// as loaded from this store, and after opening it again.
 fn check(ops: impl IntoIterator<Item = StoreOp>) -> Vec<StoredFetch> {
     let directory = tempfile::tempdir().unwrap();
     let mut oracle = Oracle::default();
@@ -149,7 +149,7 @@ fn held_records_stay_until_their_delivery_ends_and_what_is_adopted_moves() {
         StoreOp::HoldRecords(FetchKey(4)),
         StoreOp::InsertFetch(Box::new(new_fetch(9, 0, 3))),
         StoreOp::Adopt { from: record(4, 0), to: record(9, 2) },
-        // One that is gone.
+        // A fetch that is gone.
         StoreOp::Adopt { from: record(5, 0), to: record(9, 1) },
     ]);
     let fetches = check(ops);
@@ -179,7 +179,7 @@ fn an_adopted_body_moves_with_its_record_and_survives_the_end_of_its_old_one() {
         assert_eq!(read(&*bodies, body(1, 1, 1)), b"film two");
     }
     assert_eq!(body_files(directory.path()), ["1", "1/1.1"]);
-    // After a reboot what was synced before the adoption is known still.
+    // After a reboot, it is still known what was synced before the adoption.
     let snapshot = open_after_boot(directory.path(), "boot-2").load().unwrap();
     assert_eq!(snapshot.fetches[1].records[1].stored, 4);
 }

@@ -1,4 +1,4 @@
-//! The store as simple as it can be written: rows in a list, bodies in a map.
+//! The simplest possible store: rows in a list, bodies in a map.
 
 use std::collections::HashMap;
 
@@ -47,14 +47,14 @@ impl Oracle {
         self.bodies.get(&body).map_or(0, |bytes| bytes.len() as u64)
     }
 
-    /// Everything was closed in an orderly way.
+    /// The store was closed in an orderly way.
     pub(crate) fn close(&mut self) {
         for (body, _) in self.current() {
             self.sync(body, self.bodies.get(&body).map_or(0, Vec::len));
         }
     }
 
-    /// Power was lost: of each body only what was synced is there.
+    /// Power was lost: only the synced bytes of each body are left.
     pub(crate) fn reboot(&mut self) {
         for (body, before) in self.current() {
             let synced = self.synced.get(&body).copied().unwrap_or(0);
@@ -95,7 +95,7 @@ impl Oracle {
         assert_eq!(snapshot.fetches, fetches);
     }
 
-    /// The body of each record that has one, with a copy of the record.
+    /// The body of each record that has one, and a copy of the record.
     pub(crate) fn current(&self) -> Vec<(BodyKey, StoredRecord)> {
         let records = self.fetches.iter().flat_map(|fetch| {
             (0..).zip(&fetch.records).map(|(index, record)| {

@@ -10,12 +10,12 @@ use tempfile::TempDir;
 
 use crate::fixture::*;
 
-/// Stands for the 32 MiB that may wait for their sync.
+/// Used instead of the 32 MiB that may wait for a sync.
 const EVERY: u64 = 32 << 10;
 
 const STORE: &str = "new/folder/store";
 
-/// A store below a directory that is recorded.
+/// A store below a directory whose operations are recorded.
 fn recorded() -> (TempDir, Recorder, SqliteStore) {
     let base = tempfile::tempdir().unwrap();
     let recorder = Recorder::new(base.path());
@@ -28,7 +28,8 @@ fn open_recorded(base: &Path, recorder: &Recorder, boot: &str) -> SqliteStore {
     SqliteStore::open(&base.join(STORE), options.sync_every(EVERY)).unwrap()
 }
 
-/// Calls `check` with what the next start finds, whatever of the unsynced is left.
+/// Calls `check` with what the next start finds if none, all or some of the unsynced operations
+/// reached the disk.
 fn after_power_loss(
     recorder: &Recorder,
     moment: usize,
@@ -118,7 +119,8 @@ fn the_copy_that_replaces_a_linked_body_has_the_bytes_that_are_vouched_for() {
     let out = base.path().join("out");
     store.bodies().export(body(0, 0, 1), EVERY + 100, &out, Handover::Link).unwrap();
     drop(store);
-    // The reboot cuts the store's body to what is synced, and leaves the receiver's alone.
+    // The reboot truncates the store's body to what is synced, and does not change the receiver's
+    // file.
     let before = recorder.now();
     drop(open_recorded(base.path(), &recorder, "second boot"));
     for moment in before..=recorder.now() {

@@ -1,4 +1,4 @@
-//! Random histories, with every kind of end in between, against the oracle.
+//! Random histories, with every kind of end in between, compared with the oracle.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use proptest::sample::Index;
 use crate::fixture::*;
 use crate::oracle::Oracle;
 
-/// A step, before the state says which fetch and record it meets.
+/// A step; the state determines which fetch and record it applies to.
 #[derive(Clone, Debug)]
 enum Step {
     PutRegistration(u8),
@@ -24,9 +24,9 @@ enum Step {
     },
     OnFetch(FetchStep, Index),
     OnRecord(RecordStep, Index),
-    /// Commits what was gathered, asking to sync the bodies of a fetch or not.
+    /// Commits the gathered operations, with or without a sync of a fetch's bodies.
     Commit(Option<Index>),
-    /// The store is opened again after this.
+    /// Ends after which the store is opened again.
     End(End),
 }
 
@@ -96,9 +96,9 @@ fn step() -> impl Strategy<Value = Step> {
 
 struct World<'a> {
     directory: &'a Path,
-    /// Taken only while it is opened again.
+    /// `None` only while the store is opened again.
     store: Option<SqliteStore>,
-    /// What was committed, plus what is gathered.
+    /// What was committed, with the gathered operations applied.
     oracle: Oracle,
     gathered: Vec<StoreOp>,
     boot: u32,
@@ -121,7 +121,7 @@ impl World<'_> {
     }
 
     fn commit(&mut self, sync: Option<Sync>) {
-        // Several transactions in one group, which is synced when all of it was applied.
+        // Several transactions in one group, which is synced after all of them were applied.
         let ops = std::mem::take(&mut self.gathered).into_iter();
         let mut batch: Vec<_> = ops.map(|op| transaction([op])).collect();
         batch.push(Transaction { ops: Vec::new(), syncs: sync.into_iter().collect() });
@@ -237,7 +237,7 @@ impl World<'_> {
         self.store = Some(store);
     }
 
-    /// Every body has its bytes, and there are no others.
+    /// Checks that every body has its bytes, and that there are no other bodies.
     fn check_bytes(&self, store: &SqliteStore) {
         let bodies = store.bodies();
         let mut expected = Vec::new();

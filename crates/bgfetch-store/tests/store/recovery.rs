@@ -44,7 +44,7 @@ fn after_a_reboot_only_synced_bytes_count() {
     for n in 0..3 {
         write(&*bodies, body(0, n, 1), 0, b"0123456789");
     }
-    // Synced only where the record had ended.
+    // Synced only if the record had ended.
     commit_synced(&mut store, 0, [settle_record(record(0, 0), 10)]);
     commit(&mut store, [fail_record(record(0, 1), 10)]);
     drop(store);
@@ -57,7 +57,7 @@ fn after_a_reboot_only_synced_bytes_count() {
         let path = directory.path().join(format!("bodies/0/{n}.1"));
         assert_eq!(fs::metadata(path).unwrap().len(), 0);
     }
-    // The same boot goes on: from here the files tell the length again.
+    // Still the same boot: from here on, the lengths of the files are authoritative again.
     write(&*bodies, body(0, 2, 1), 0, b"again");
     assert_eq!(loaded(&directory, REBOOTED).records[2].stored, 5);
 }
@@ -207,7 +207,7 @@ fn a_finished_body_that_was_tampered_with_is_fetched_again() {
     file.set_len(3).unwrap();
     let fetch = loaded(&directory, BOOT);
     assert_eq!((fetch.result, fetch.records[0].stored), (None, 3));
-    // What is written now has not been synced, whatever was synced before.
+    // Bytes that are written now are not synced, whatever was synced before.
     fs::write(&path, b"0123456789").unwrap();
     assert_eq!(loaded(&directory, REBOOTED).records[0].stored, 3);
 }
@@ -234,7 +234,7 @@ fn a_long_download_is_synced_while_it_grows() {
     for _ in 0..64 {
         long.write(&chunk).unwrap();
     }
-    // As the store thread answers it.
+    // As the store thread does.
     await_wakeup(&wakeups);
     store.commit(&[]).unwrap();
     long.write(b"tail").unwrap();
