@@ -1,8 +1,8 @@
 //! Embeds the JavaScript of [`deno_core`](https://docs.rs/deno_core) extensions in a program.
 //!
-//! An extension knows its scripts by the absolute paths that they had when its crate was built.
+//! An extension refers to its scripts by the absolute paths that they had when its crate was built.
 //! deno_core reads them from there to make a snapshot. The QuickJS backend has no snapshots, and a
-//! program must also run where those sources are not, so [`scripts!`] puts them inside.
+//! program must also run on machines without those sources, so [`scripts!`] embeds them.
 
 use std::env;
 use std::error::Error;
@@ -14,8 +14,8 @@ use proc_macro::{TokenStream, TokenTree};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// Expands to a `&[(&str, FastStaticString)]`: the scripts of the calling crate's folder `js`, and
-/// those beside the sources of the crates that are named, each with its absolute path.
+/// Expands to a `&[(&str, FastStaticString)]`: the scripts in the calling crate's folder `js`, and
+/// those beside the sources of the named crates, each with its absolute path.
 ///
 /// ```ignore
 /// static SCRIPTS: &[(&str, deno_core::FastStaticString)] = scripts!(deno_webidl, deno_web);
@@ -48,8 +48,8 @@ fn table(crates: TokenStream) -> Result<String> {
     Ok(table)
 }
 
-/// Where the sources of a dependency are. Cargo tells nobody, but beside the library that rustc is
-/// given lies the list of the files that it was built from.
+/// The folder of a dependency's sources. Cargo does not expose it, but next to the library that is
+/// passed to rustc is a list of the files that it was built from.
 fn source_folder(name: &str) -> Result<PathBuf> {
     let prefix = format!("{name}=");
     let library = env::args()
@@ -61,7 +61,7 @@ fn source_folder(name: &str) -> Result<PathBuf> {
     let folder = text
         .lines()
         .filter_map(|line| line.strip_suffix("/lib.rs:"))
-        // Spaces in paths are escaped, as make wants them.
+        // Spaces in paths are escaped, as make requires.
         .map(|folder| PathBuf::from(folder.replace("\\ ", " ")))
         .next();
     folder.ok_or_else(|| format!("{} names no lib.rs", list.display()).into())

@@ -1,4 +1,4 @@
-// What is an embedder's own: its globals, and its service worker registrations.
+// The embedder's part: its globals, and its service worker registrations.
 import { core } from "ext:core/mod.js";
 
 const { install } = core.loadExtScript("ext:bgfetch_deno/mod.js");

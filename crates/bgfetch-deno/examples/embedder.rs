@@ -1,4 +1,4 @@
-//! A whole embedder: a page that fetches in the background, in Deno's Web APIs on deno_core.
+//! A complete embedder: a page that fetches in the background, with Deno's Web APIs on deno_core.
 //!
 //! `cargo run -p bgfetch-deno --example embedder`
 

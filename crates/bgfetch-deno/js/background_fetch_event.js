@@ -43,7 +43,7 @@ class BackgroundFetchEvent extends ExtendableEvent {
 configureInterface(BackgroundFetchEvent);
 
 class BackgroundFetchUpdateUIEvent extends BackgroundFetchEvent {
-  /** What the engine calls the event; null for one that a script made. */
+  /** The engine's number of the event; null for an event that a script created. */
   #event = null;
 
   constructor(type, init) {
@@ -63,7 +63,7 @@ class BackgroundFetchUpdateUIEvent extends BackgroundFetchEvent {
     const event = this.#event;
     const prefix = "Failed to execute 'updateUI' on 'BackgroundFetchUpdateUIEvent'";
     const { title = null, icons = null } = uiOptions(options, prefix, "Argument 1");
-    // Step 1, an event that a script made has no UI behind it.
+    // Step 1, an event that a script created has no UI.
     if (event === null) {
       throw new DOMException("The event was not fired by the user agent", "InvalidStateError");
     }

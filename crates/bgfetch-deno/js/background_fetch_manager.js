@@ -54,12 +54,12 @@ class BackgroundFetchManager {
     requests = requestInfos(requests, prefix, "Argument 2");
     options = fetchOptions(options, prefix, "Argument 3");
 
-    // The engine refuses an empty id, before it looks at any request.
+    // The engine refuses an empty id before it checks any request.
     const stored = id === "" ? [] : toStoredRequests(requests);
-    // The worker may be activated by now, unknown to this realm: what a script sees when it calls
-    // is what counts, not how fast the worker is.
+    // The worker may have become active without this realm knowing yet. What counts is the state
+    // that a script sees when it calls, not how fast the worker is.
     const key = await fetchFromEngine(scope, id, stored, options, this.#hasActiveWorker());
-    // D13, the work begins when whoever waits for this promise has run.
+    // D13, the requests start only after the reactions to this promise have run.
     afterMicrotasks(() => op_bgfetch_start(key));
     return registrationOf(key);
   }
@@ -82,8 +82,8 @@ class BackgroundFetchManager {
 configureInterface(BackgroundFetchManager);
 
 /**
- * Steps 4 and 6, the requests as the Request constructor makes them. Each is looked at before the
- * next one is made, and no body is used up before all are found good.
+ * Steps 4 and 6, the requests as the Request constructor creates them. Each is checked before the
+ * next one is created, and no body is consumed before all requests are valid.
  */
 function toStoredRequests(requests) {
   const stored = map(requests, (info) => {

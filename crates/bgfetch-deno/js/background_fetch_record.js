@@ -39,8 +39,9 @@ class BackgroundFetchRecord {
     return this.#request ??= fromStoredRequest(request, op_bgfetch_request_body(record));
   }
 
-  // DEVIATION(D31): the promise is made when it is first asked for: a page that matches thousands of records opens
-  // no more bodies than it reads, and is not told of rejections that it never asked about.
+  // DEVIATION(D31): the promise is created on first access: a page that matches thousands of
+  // records opens only the bodies that it reads, and gets no rejections of promises that it never
+  // asked for.
   get responseReady() {
     try {
       return this.#responseReady ??= responseReady(this.#matched.record);

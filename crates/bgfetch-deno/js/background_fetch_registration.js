@@ -39,7 +39,7 @@ const nextUpdate = asyncOp(op_bgfetch_next_update);
 const create = Symbol("create");
 
 class BackgroundFetchRegistration extends EventTarget {
-  /** What the engine calls the fetch. */
+  /** The engine's key of the fetch. */
   #key;
   /** The attributes since the last update; see `Attributes` in registration.rs. */
   #attributes;
@@ -132,7 +132,7 @@ defineEventHandler(BackgroundFetchRegistration.prototype, "progress", (object) =
 });
 configureInterface(BackgroundFetchRegistration);
 
-/** The attributes of a fetch as they are now. */
+/** The current attributes of a fetch. */
 function attributesOf(key) {
   const attributes = op_bgfetch_attributes(key);
   attributes.id = fromText(attributes.id);
@@ -141,7 +141,7 @@ function attributesOf(key) {
 
 /** A promise for the records that match, or the first of them. */
 function recordsOf(key, { recordsAvailable }, info, options, first) {
-  // Step 1, before a request is made of the argument.
+  // Step 1, before the argument is converted to a request.
   if (!recordsAvailable) {
     throw new DOMException("The records are no longer available", "InvalidStateError");
   }
@@ -150,9 +150,9 @@ function recordsOf(key, { recordsAvailable }, info, options, first) {
 }
 
 /**
- * The realm's registration objects by their keys: one for each fetch. They are kept as long as
- * the engine may say something of their fetch, because a script may have left its listeners with
- * one that it does not hold.
+ * The realm's registration objects by key: one per fetch. They are kept as long as the engine may
+ * send updates of their fetch, because a script may have added listeners to an object that it no
+ * longer holds.
  */
 const instances = new SafeMap();
 const collected = new SafeFinalizationRegistry((key) => {
@@ -180,11 +180,11 @@ function keep(key, registration) {
   }
 }
 
-/** Applies the realm's updates in their order, each in a task of its own. */
+/** Applies the realm's updates in order, each in a task of its own. */
 async function applyUpdates() {
   for (;;) {
     const next = nextUpdate();
-    // Waiting for updates does not keep an embedder's event loop from ending.
+    // Waiting for updates does not keep the embedder's event loop alive.
     core.unrefOpPromise(next);
     const changed = await next;
     if (changed === null) return;

@@ -1,5 +1,5 @@
-// Dangling markup: the text of a URL may be markup that was swallowed by accident, which the parsed
-// URL does not show. A Request is marked when it is made of such a text.
+// Dangling markup: the text of a URL may contain markup that was swallowed by accident, which the
+// parsed URL does not show. A Request that is created from such a text is marked.
 (function () {
 "use strict";
 
@@ -18,14 +18,17 @@ const { parseUrl } = core.loadExtScript("ext:bgfetch_deno/deno.js");
 const { requestInfo } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
 
 const marked = new SafeWeakSet();
-/** A text without the control characters and spaces at its ends. */
+/** A text without leading and trailing control characters and spaces. */
 const INNER = /^[\0-\x20]*([^]*?)[\0-\x20]*$/;
 const TAB_OR_NEWLINE = /[\t\n\r]/;
 
-/** Whether a RequestInfo was made of such a text: the rule of `dangling_markup.rs` in bgfetch-model. */
+/**
+ * Whether a RequestInfo was created from such a text: the rule of `dangling_markup.rs` in
+ * bgfetch-model.
+ */
 function isDanglingMarkup(request) {
   if (typeof request !== "string") return marked.has(request);
-  // Most texts have none, and are looked at once.
+  // A single search suffices for most texts, which have none.
   if (!stringIncludes(request, "<")) return false;
   const inner = exec(INNER, request)[1];
   return matches(TAB_OR_NEWLINE, inner) && stringIncludes(inner, "<");
@@ -37,8 +40,8 @@ function mark(request, original) {
 }
 
 /**
- * Deno's interface Request as scripts are to have it: it marks what it makes, and its URLs are
- * relative to the API base URL.
+ * Deno's interface Request, changed for scripts: it marks the requests that it creates, and its
+ * URLs are relative to the API base URL.
  */
 function markingRequest(Request) {
   const { prototype } = Request;
@@ -53,7 +56,7 @@ function markingRequest(Request) {
     __proto__: null,
     construct(target, given, newTarget) {
       if (given.length === 0) return construct(target, given, newTarget);
-      // Once, as the conversion may run a script.
+      // Convert once: the conversion may run a script.
       const info = requestInfo(given[0], "Failed to construct 'Request'", "Argument 1");
       given[0] = typeof info === "string" ? parseUrl(info) : info;
       return mark(construct(target, given, newTarget), info);

@@ -1,4 +1,4 @@
-// Every use of what is private to Deno. The exact versions in Cargo.toml keep it as it is here.
+// All uses of Deno's private interfaces. They depend on the exact versions in Cargo.toml.
 (function () {
 "use strict";
 
@@ -40,16 +40,16 @@ const headersOfRequest = getterOf(Request.prototype, "headers");
 const headersOfResponse = getterOf(Response.prototype, "headers");
 
 /**
- * An asynchronous op as a function whose promise `await` takes as it is. Deno calls the op behind
- * its own function by the op's property `call`, which a page can change on Function.prototype: the
- * op is given one of its own. To find the op, `call` is changed here for as long as it is looked for.
+ * An asynchronous op as a function whose promise can be awaited safely. Deno calls the actual op
+ * through its property `call`, which a page can replace on Function.prototype, so the op gets a
+ * `call` of its own. To find the op, `call` is replaced here for a moment.
  */
 function asyncOp(stub) {
   const { call } = Function.prototype;
   let op = null;
   define(Function.prototype, "call", function () {
     op = this;
-    // Deno takes what is not undefined for the result.
+    // Deno returns any value but undefined as the result.
     return null;
   });
   stub();
@@ -60,8 +60,8 @@ function asyncOp(stub) {
 
 /**
  * Fires a trusted event. Exceptions of listeners are reported. Deno's dispatch uses attributes of
- * Event and EventTarget, which a page can break: its listeners are not called then, and whoever fires
- * goes on.
+ * Event and EventTarget, which a page can break: its listeners are not called then, and the caller
+ * continues.
  */
 function fire(target, toFire) {
   event.setIsTrusted(toFire, true);
@@ -76,7 +76,7 @@ function report(error) {
   try {
     event.reportException(error);
   } catch {
-    // A page that broke this, too, does not learn of it.
+    // The page broke error reporting, too, so nothing is reported.
   }
 }
 
@@ -89,9 +89,9 @@ function describe(value) {
   }
 }
 
-/** Runs `task` when the microtasks that are queued now, and those that follow from them, ran. */
+/** Runs `task` after the queued microtasks, and those that they queue, have run. */
 function afterMicrotasks(task) {
-  // Counted, so that the event loop takes another turn for it.
+  // Referenced, so that the event loop runs another turn for it.
   core.immediateRefCount(true);
   core.queueImmediate({
     __proto__: null,
@@ -106,38 +106,38 @@ function afterMicrotasks(task) {
   });
 }
 
-/** Whether a script that was run threw an error of its syntax. */
+/** Whether a script failed with an error of its own syntax. */
 function isSyntaxError(value) {
   return isPrototypeOf(SyntaxErrorPrototype, value);
 }
 
-/** Runs a script. Gives null, or what it threw in a record. */
+/** Runs a script. Returns null, or a record with the exception. */
 function evaluate(source, url) {
   const { 1: error } = op_eval_context(source, url, undefined);
   return error ? { __proto__: null, thrown: error[0] } : null;
 }
 
-/** Makes an interface of the class. Its objects cannot be serialized. */
+/** Turns a class into an interface whose objects cannot be serialized. */
 function configureInterface(type) {
   webidl.configureInterface(type);
   forbidSerializing(type.prototype);
 }
 
-/** Deno calls what has this name for the serialized form of an object, also of one within another. */
+/** Deno calls the method of this name to serialize an object, also within another object. */
 function forbidSerializing(prototype) {
   define(prototype, core.hostObjectBrand, () => {
     throw new DOMException("The object cannot be cloned", "DataCloneError");
   });
 }
 
-/** What gives the API base URL, where that is another than the realm's location. */
+/** Returns the API base URL, if it differs from the realm's location. */
 let baseUrl = getLocationHref;
 
 function setBaseUrl(other) {
   baseUrl = other;
 }
 
-/** The URL that a text is, serialized: in this realm, where no other base URL is given. */
+/** Parses a URL and serializes it, relative to the realm's API base URL unless `base` is given. */
 function parseUrl(text, base = baseUrl()) {
   const url = op_bgfetch_parse_url(toWellFormed(text), base ?? null);
   if (url === null) throw new TypeError("'" + text + "' is not a URL");
@@ -149,7 +149,7 @@ function locationOrigin() {
   return originOfUrl(getLocationHref());
 }
 
-/** The serialized origin of a serialized URL of HTTP, and no such origin for others. */
+/** The serialized origin of a serialized HTTP URL. The result for other URLs is not an origin. */
 function originOfUrl(url) {
   const parts = exec(ORIGIN, url);
   return parts === null ? "null" : parts[1] + parts[2];
@@ -166,14 +166,14 @@ function isRequest(value) {
   }
 }
 
-/** An own member of one of Deno's records, which leave out what has a default. */
+/** An own member of one of Deno's records, which omit members with default values. */
 function own(record, name, fallback) {
   return hasOwn(record, name) ? record[name] ?? fallback : fallback;
 }
 
 /**
- * What the engine keeps of a RequestInfo, by the names of `bgfetch::Request`. A Request's headers are
- * those that the Headers object has now, and its body is left alone.
+ * The engine's form of a RequestInfo, with the names of `bgfetch::Request`. It takes the current
+ * headers of a Request's Headers object, and leaves the body alone.
  */
 function toStoredRequest(info) {
   if (typeof info === "string") return { __proto__: null, method: "GET", url: parseUrl(info) };
@@ -199,14 +199,14 @@ function toStoredReferrer(referrer) {
   return isKeyword ? referrer : { __proto__: null, url: referrer };
 }
 
-/** A Request of what the engine kept; its headers are immutable. */
+/** A Request from its stored form; its headers are immutable. */
 function fromStoredRequest(stored, bodyResource) {
   const body = bodyResource === null ? null : bodyOf(bodyResource);
-  // What is empty was left out.
+  // Empty members were omitted.
   const { headers: list = [], integrity = "", keepalive = false } = stored;
   const headers = () => map(list, (header) => [header[0], header[1]]);
   const inner = request.newInnerRequest(stored.method, stored.url, headers, body, false);
-  // Defined, as Object.prototype may have setters of these names.
+  // Defined, because Object.prototype may have setters of these names.
   define(inner, "redirectMode", stored.redirect, true);
   define(inner, "mode", stored.mode, true);
   define(inner, "credentialsMode", stored.credentials, true);
@@ -219,7 +219,7 @@ function fromStoredRequest(stored, bodyResource) {
   return request.fromInnerRequest(inner, "immutable");
 }
 
-/** Throws where the body of a RequestInfo was read, or is being read. */
+/** Throws if the body of a RequestInfo is disturbed or locked. */
 function checkBody(info) {
   if (typeof info === "string") return;
   if (request.toInnerRequest(info).body?.unusable()) {
@@ -227,13 +227,13 @@ function checkBody(info) {
   }
 }
 
-/** The resource behind which Rust reads the body of a RequestInfo, or null. Uses the body up. */
+/** The resource from which Rust reads the body of a RequestInfo, or null. Consumes the body. */
 function takeBody(info) {
   const body = typeof info === "string" ? null : request.toInnerRequest(info).body;
   return body === null ? null : streams.resourceForReadableStream(body.createProxy().stream);
 }
 
-/** What can be kept of a Response but its body, in the form that newResponse() takes. */
+/** The storable form of a Response without its body, as newResponse() takes it. */
 function toStoredResponse(object) {
   const headers = headerListFromHeaders(headersOfResponse(object));
   const inner = response.toInnerResponse(object);
@@ -247,14 +247,14 @@ function toStoredResponse(object) {
   };
 }
 
-/** Whether a Response's body was read, or is being read. */
+/** Whether a Response's body is disturbed or locked. */
 function isUnusable(object) {
   return response.toInnerResponse(object).body?.unusable() ?? false;
 }
 
 /**
- * The resource behind which Rust reads a Response's body, or null. Uses the body up. `onError` is
- * called with what a script's stream fails with.
+ * The resource from which Rust reads a Response's body, or null. Consumes the body. `onError` is
+ * called with the error of a script's stream.
  */
 function takeResponseBody(object, onError) {
   const { body } = response.toInnerResponse(object);
@@ -264,14 +264,15 @@ function takeResponseBody(object, onError) {
   if (backing === null || endable.has(stream)) {
     return streams.resourceForReadableStream(stream, undefined, onError);
   }
-  // What comes from Rust goes back there: nothing of it was read, so that all is in the resource.
+  // A stream that came from Rust goes back there: nothing of it was read, so its resource has
+  // everything.
   streams.acquireReadableStreamDefaultReader(stream);
   streams.readableStreamDisturb(stream);
   streams.readableStreamClose(stream);
   return backing.rid;
 }
 
-/** A Response with immutable headers, whose body is pulled from a resource, where it has one. */
+/** A Response with immutable headers, whose body is pulled from a resource, if it has one. */
 function newResponse(head, bodyResource) {
   const inner = response.newInnerResponse(head.status, head.status_text ?? "");
   inner.type = head.response_type === "opaque-redirect" ? "opaqueredirect" : head.response_type;
@@ -285,15 +286,15 @@ function newResponse(head, bodyResource) {
   return response.fromInnerResponse(inner, "immutable");
 }
 
-/** Runs `algorithm` when the signal is aborted, before scripts are told. */
+/** Runs `algorithm` when the signal is aborted, before scripts are notified. */
 function onAbort(signal, algorithm) {
   signal[abortSignal.add](algorithm);
 }
 
-/** Streams that may be ended with an error, which whoever reads them must see. */
+/** Streams that may be ended with an error, which their readers must see. */
 const endable = new SafeWeakSet();
 
-/** Gives what ends a Response's body, read or not, with an error. */
+/** Returns a function that ends a Response's body, read or not, with an error. */
 function bodyErrorer(object) {
   const stream = response.toInnerResponse(object).body?.stream;
   if (stream !== undefined) endable.add(stream);

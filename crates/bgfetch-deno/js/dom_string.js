@@ -1,7 +1,8 @@
-// The engine's texts are Unicode, and a DOMString may hold lone surrogates. Those that scripts are
-// given back are escaped on their way: each code unit that has no place in a text is written as
-// U+FFFF, which is no character, and the unit's four hexadecimal digits. U+FFFF is itself one of
-// those, so that each text stands for one DOMString. All other DOMStrings stay as they are.
+// The engine's texts are Unicode, but a DOMString may contain lone surrogates. The DOMStrings that
+// scripts get back are escaped for the engine: each code unit that Unicode text cannot contain is
+// written as U+FFFF, which is a noncharacter, followed by the unit's four hexadecimal digits.
+// U+FFFF itself is escaped too, so that each text stands for one DOMString. All other DOMStrings
+// are unchanged.
 (function () {
 "use strict";
 
@@ -28,7 +29,7 @@ function isTrailing(unit) {
   return unit >= 0xdc00 && unit <= 0xdfff;
 }
 
-/** The text that stands for a DOMString. */
+/** The text that represents a DOMString. */
 function toText(string) {
   let text = "";
   for (let i = 0; i < string.length; i++) {
@@ -45,7 +46,9 @@ function toText(string) {
   return text;
 }
 
-/** The DOMString that a text stands for. What no DOMString is written as stands for itself. */
+/**
+ * The DOMString that a text represents. A text that no DOMString is written as represents itself.
+ */
 function fromText(text) {
   let string = "";
   for (let i = 0; i < text.length; i++) {

@@ -18,7 +18,7 @@ const handlers = new SafeWeakMap();
 
 /**
  * Defines the attribute `on...` for events of `type` on `holder`, an interface's prototype or the
- * global object. `toTarget` is given the `this` of an access, and throws where it is of another
+ * global object. `toTarget` gets the `this` value of an access, and throws if that has another
  * type.
  */
 function defineEventHandler(holder, type, toTarget) {
@@ -45,7 +45,7 @@ function setEventHandler(target, type, value) {
     }
     return;
   }
-  // A handler keeps its place among the listeners when it is replaced.
+  // A handler keeps its position among the listeners when it is replaced.
   if (current !== undefined) {
     current.value = value;
     return;

@@ -1,4 +1,4 @@
-// The classes of errors that ops throw: see exceptions.rs.
+// The classes of the errors that ops throw: see exceptions.rs.
 (function () {
 "use strict";
 

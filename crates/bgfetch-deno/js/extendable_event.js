@@ -1,7 +1,7 @@
-// https://w3c.github.io/ServiceWorker/#extendableevent-interface, for embedders without one of
-// their own. What keeps the worker alive is behind a `lifetime`:
-// `extend()` throws where the event is not active, and returns a function that is to be called once
-// with undefined, or with a text that says why the promise was rejected.
+// https://w3c.github.io/ServiceWorker/#extendableevent-interface, for embedders that do not have
+// one. The `lifetime` of an event keeps the worker alive: `extend()` throws if the event is not
+// active. Otherwise it returns a function to be called once, with undefined or with a text that
+// says why the promise was rejected.
 (function () {
 "use strict";
 
@@ -16,7 +16,7 @@ const { boolean, dictionary, domString, member, requiredArguments } = core.loadE
 
 const typeOf = getterOf(Event.prototype, "type");
 
-/** Told of the type of the event and of what a promise was rejected with. */
+/** Called with the type of the event and the reason for which a promise was rejected. */
 let report = () => {};
 
 function reportRejections(callback) {
@@ -42,7 +42,8 @@ class ExtendableEvent extends Event {
   waitUntil(f) {
     const lifetime = this.#lifetime;
     requiredArguments(arguments.length, 1, "Failed to execute 'waitUntil' on 'ExtendableEvent'");
-    // Add lifetime promise, steps 1 and 2: events of scripts are not active, nor those that ended.
+    // Add lifetime promise, steps 1 and 2: events that scripts created, or that have ended, are not
+    // active.
     if (lifetime === null) {
       throw new DOMException("The event was not fired by the user agent", "InvalidStateError");
     }
@@ -61,7 +62,7 @@ const eventInit = dictionary("EventInit", [
   member("composed", boolean, false),
 ]);
 
-/** Calls `settle` with what becomes of a promise, which may be any value. */
+/** Calls `settle` with the outcome of a promise, which may be any value. */
 async function follow(promise, type, settle) {
   let rejection = undefined;
   try {
@@ -70,7 +71,8 @@ async function follow(promise, type, settle) {
     rejection = describe(reason);
     report(type, reason);
   }
-  // Step 5, in a microtask of its own: reactions that were queued before may extend again.
+  // Step 5, in a microtask of its own: reactions that were queued before may extend the lifetime
+  // again.
   await undefined;
   settle(rejection);
 }

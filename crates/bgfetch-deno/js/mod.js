@@ -1,4 +1,4 @@
-// What an embedder's bootstrap script calls.
+// The functions for an embedder's bootstrap script.
 (function () {
 "use strict";
 
@@ -22,10 +22,10 @@ const { defineHandlers, fireEvents } = core.loadExtScript("ext:bgfetch_deno/serv
 const { exposeInterface } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
 
 /**
- * Brings Background Fetch to a realm: the interfaces on `global` and the attribute
- * `backgroundFetch` on `ServiceWorkerRegistration`. `scopeOf` gives the scope URL of a
- * ServiceWorkerRegistration as a string, and throws a TypeError for any other value.
- * `hasActiveWorker` says whether the realm has seen that its worker is active.
+ * Adds Background Fetch to a realm: the interfaces on `global` and the attribute `backgroundFetch`
+ * on `ServiceWorkerRegistration`. `scopeOf` returns the scope URL of a ServiceWorkerRegistration as
+ * a string, and throws a TypeError for any other value. `hasActiveWorker` tells whether the realm
+ * has seen that its worker is active.
  */
 function install(
   global,
@@ -59,9 +59,9 @@ function install(
 }
 
 /**
- * Brings the events to the realm of a service worker: their interfaces and handlers. The worker's
- * script must run before the event loop does. `onRejection` is called with the type of an event, and
- * with what a promise that its `waitUntil()` was given was rejected with.
+ * Adds the events to the realm of a service worker: their interfaces and handlers. The worker's
+ * script must run before the event loop does. `onRejection` is called with the type of an event and
+ * the reason for which a promise passed to its `waitUntil()` was rejected.
  */
 function installServiceWorker(global, onRejection = () => {}) {
   reportRejections(onRejection);

@@ -1,11 +1,10 @@
-// The built-ins as they were before a page's first script, in forms that look nothing up on what the
-// page can change. All scripts of the interfaces use these; the file depends on no host.
+// The built-ins as they were before a page's first script, in forms that look up nothing on objects
+// that the page can change. All scripts of the interfaces use these; the file depends on no host.
 //
-// The language looks built-ins up by itself, too. So after their start these scripts have no array
-// patterns, spread arguments and `for...of` (which use Array.prototype's iterator), no template
-// literals (QuickJS calls String.prototype.concat), no `await` of a promise but through `awaitable`,
-// and no object literal that somebody reads members from which may be missing, unless its prototype
-// is null.
+// The language itself looks built-ins up, too. So after startup these scripts avoid array patterns,
+// spread arguments and `for...of` (which use Array.prototype's iterator) and template literals
+// (QuickJS calls String.prototype.concat). They `await` promises only through `awaitable`, and
+// object literals have a null prototype if members that may be missing are read from them.
 (function () {
 "use strict";
 
@@ -43,7 +42,7 @@ const {
 } = Reflect;
 const { bind, call } = Function.prototype;
 
-/** A method as a function whose first argument is the method's `this`. */
+/** A method as a function whose first argument is the method's `this` value. */
 function uncurryThis(method) {
   return apply(bind, call, [method]);
 }
@@ -53,7 +52,7 @@ function getterOf(prototype, name) {
   return uncurryThis(getOwnPropertyDescriptor(prototype, name).get);
 }
 
-/** A property that scripts may change, as the arguments of an assignment. */
+/** A property that scripts may change, as if it were assigned. */
 function define(object, name, value, enumerable = false) {
   defineProperty(object, name, {
     __proto__: null,
@@ -64,7 +63,7 @@ function define(object, name, value, enumerable = false) {
   });
 }
 
-/** The collection with its methods as own ones of a subclass, which no page reaches. */
+/** A subclass of the collection with own copies of its methods, which no page can reach. */
 function withOwnMethods(Collection) {
   class Own extends Collection {
     constructor(argument) {
@@ -150,7 +149,7 @@ function join(list, separator) {
   return text;
 }
 
-/** A copy of a list for those who read it by its iterator, which is one of its own. */
+/** A copy of a list for callers that use its iterator, which is an own property. */
 function iterable(list) {
   const copy = map(list, (element) => element);
   define(copy, Symbol.iterator, () => {
@@ -179,7 +178,9 @@ function removeAt(list, index) {
 const { isArray } = Array;
 const { parse, stringify } = JSON;
 
-/** A value of records and lists as JSON, without a look for `toJSON` on what the page can change. */
+/**
+ * Serializes values, records and lists as JSON, without looking up `toJSON` on objects of the page.
+ */
 function toJson(value) {
   return stringify(withoutToJson(value));
 }
@@ -194,7 +195,7 @@ function withoutToJson(value) {
   return toRecord(value, withoutToJson);
 }
 
-/** What a JSON text says, with records that have no prototype. */
+/** Parses a JSON text into records without a prototype. */
 function fromJson(text) {
   return withoutPrototypes(parse(text));
 }
@@ -220,7 +221,7 @@ const stringStartsWith = uncurryThis(String.prototype.startsWith);
 const stringToLowerCase = uncurryThis(String.prototype.toLowerCase);
 const stringToUpperCase = uncurryThis(String.prototype.toUpperCase);
 const stringTrim = uncurryThis(String.prototype.trim);
-/** Each lone surrogate replaced by one U+FFFD. */
+/** Replaces each lone surrogate with one U+FFFD. */
 const toWellFormed = uncurryThis(String.prototype.toWellFormed);
 
 /** The parts of a text between the separators. */
@@ -245,8 +246,8 @@ function matches(regexp, text) {
 }
 
 /**
- * Prepares a promise of ours for `await`, which then takes it as it is. It looks `constructor` up to
- * see whether it may.
+ * Prepares one of our promises for `await`, which then uses it directly. `await` looks up
+ * `constructor` to decide that.
  */
 function awaitable(promise) {
   define(promise, "constructor", Promise);
@@ -266,7 +267,9 @@ function withResolvers() {
   return { __proto__: null, promise, resolve, reject };
 }
 
-/** Resolves when each of our promises did, whose values it puts into the list in their order. */
+/**
+ * Resolves when all of our promises have resolved, and puts their values into the list in order.
+ */
 function allInto(list, promises) {
   const { promise, resolve, reject } = withResolvers();
   let pending = promises.length;
@@ -285,7 +288,7 @@ function allInto(list, promises) {
   return promise;
 }
 
-/** A promise that is rejected, for a script. */
+/** A rejected promise, for a script. */
 function rejected(reason) {
   return new Promise((_, reject) => reject(reason));
 }

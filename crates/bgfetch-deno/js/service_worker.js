@@ -1,5 +1,5 @@
 // https://wicg.github.io/background-fetch/#service-worker-global-events: the handlers of a service
-// worker's global, and the events as the engine fires them.
+// worker's global, and the events that the engine fires.
 (function () {
 "use strict";
 
@@ -30,7 +30,10 @@ const TYPES = [
   "backgroundfetchclick",
 ];
 
-/** Defines `onbackgroundfetch...`, which are own properties because the interface is a global's. */
+/**
+ * Defines `onbackgroundfetch...`, which are own properties because the interface is that of a
+ * global.
+ */
 function defineHandlers(global) {
   const toTarget = (object) => {
     if ((object ?? global) !== global) throw illegalInvocation();
@@ -39,7 +42,7 @@ function defineHandlers(global) {
   for (const type of TYPES) defineEventHandler(global, type, toTarget);
 }
 
-/** Fires the realm's events in the order in which they come. */
+/** Fires the realm's events in order of arrival. */
 async function fireEvents(global) {
   for (;;) {
     const next = nextEvent();
@@ -63,7 +66,7 @@ function dispatch(global, { event, type, updatesUi, registration }) {
     },
   });
   if (updatesUi) setEvent(object, event);
-  // The next task of the script finds the event without its dispatch flag.
+  // The event has no dispatch flag any more in the next task of the script.
   afterMicrotasks(() => op_bgfetch_end_dispatch(event));
   fire(global, object);
 }

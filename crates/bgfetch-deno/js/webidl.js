@@ -16,7 +16,7 @@ const {
 } = core.loadExtScript("ext:bgfetch_deno/primordials.js");
 const { isRequest } = core.loadExtScript("ext:bgfetch_deno/deno.js");
 
-/** The error of an access on an object of another type. */
+/** The error of an access on an object of the wrong type. */
 function illegalInvocation() {
   return new TypeError("Illegal invocation");
 }
@@ -42,18 +42,18 @@ function usvString(value, prefix, context) {
   return toWellFormed(domString(value, prefix, context));
 }
 
-/** A DOMString that nobody is given back as it was. */
+/** A DOMString that scripts never get back. */
 const shownString = usvString;
 
 const TWO_TO_64 = 2 ** 64;
 
-/** Beyond 2^53 the result is as exact as a Number is. */
+/** Beyond 2^53 the result is as exact as a Number can be. */
 function unsignedLongLong(value, prefix, context) {
   if (typeof value === "bigint") {
     throw new TypeError(prefix + ": " + context + " is a BigInt, which is not a Number");
   }
   const number = Number(value);
-  // NaN and the infinities too have no remainder.
+  // NaN and the infinities have no remainder either.
   const remainder = number % TWO_TO_64;
   if (!(remainder < 0 || remainder > 0)) return 0;
   const integer = remainder - remainder % 1;
@@ -61,8 +61,8 @@ function unsignedLongLong(value, prefix, context) {
 }
 
 /**
- * The conversion to a dictionary. Its members are in the order in which they are looked at: by name.
- * Those that are absent and have no `fallback` are undefined.
+ * The conversion to a dictionary. Members are read in order of their names. Absent members without
+ * a `fallback` are undefined.
  */
 function dictionary(name, members) {
   return (value, prefix, context) => {
@@ -87,7 +87,7 @@ function dictionary(name, members) {
   };
 }
 
-/** A member of a dictionary; see there. */
+/** A member of a dictionary, see `dictionary()`. */
 function member(key, converter, fallback = undefined) {
   return { __proto__: null, key, converter, required: false, fallback };
 }
@@ -116,7 +116,7 @@ function sequence(converter) {
   };
 }
 
-/** What an iterable gives, converted. */
+/** The converted elements of an iterable. */
 function iterate(iterable, method, converter, prefix, context) {
   if (typeof method !== "function") {
     throw new TypeError(prefix + ": " + context + " is not iterable");
@@ -176,13 +176,13 @@ function requestInfo(value, prefix, context) {
 /** `(RequestInfo or sequence<RequestInfo>)`, as an array. */
 function requestInfos(value, prefix, context) {
   if (!isObject(value) || isRequest(value)) return [requestInfo(value, prefix, context)];
-  // An object is a sequence when it has an iterator, and a string otherwise.
+  // An object is a sequence if it has an iterator, and a string otherwise.
   const method = value[iterator];
   if (method === undefined || method === null) return [requestInfo(value, prefix, context)];
   return iterate(value, method, requestInfo, prefix, context);
 }
 
-/** The interface object as a property of the global object. */
+/** Exposes the interface object as a property of the global object. */
 function exposeInterface(global, type) {
   define(global, type.name, type);
 }

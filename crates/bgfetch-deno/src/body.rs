@@ -1,5 +1,5 @@
-//! A stored body as a resource, which Deno's streams pull from: it is read only when the script
-//! asks, and waits for what has not arrived.
+//! A stored body as a resource from which Deno's streams pull: it is read only when the script
+//! asks, and waits for bytes that have not arrived yet.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,15 +16,15 @@ use futures_util::stream::{BoxStream, Stream, StreamExt, TryStreamExt};
 
 use crate::exceptions::record_failed;
 
-/// A body that scripts read through a stream of Deno's. Closing it, which the stream does at its
-/// end, ends reads that wait.
+/// A body that scripts read through one of Deno's streams. The stream closes it at its end, which
+/// ends pending reads.
 pub struct BodyResource {
     unread: AsyncRefCell<Unread>,
     closed: CancelHandle,
 }
 
 struct Unread {
-    /// What is left of the last chunk.
+    /// The rest of the last chunk.
     rest: Bytes,
     chunks: Chunks,
 }
@@ -50,9 +50,9 @@ impl BodyResource {
         Self { unread: AsyncRefCell::new(unread), closed: CancelHandle::default() }
     }
 
-    /// Hands the whole body over as a file, without reading it, where it is that of a background
-    /// fetch record: see [`ResponseBody::export`]. None where it is another. It can be read then,
-    /// and after an error too.
+    /// Exports the whole body as a file, without reading it, if it is the body of a background
+    /// fetch record: see [`ResponseBody::export`]. `None` for other bodies. Those can still be
+    /// read, and so can this body after an error.
     pub async fn export(
         self: Rc<Self>,
         to: &Path,
@@ -67,7 +67,7 @@ impl BodyResource {
 }
 
 impl Unread {
-    /// At most `limit` bytes; none at the end.
+    /// Reads at most `limit` bytes; none at the end.
     async fn read(&mut self, limit: usize) -> Result<Bytes, JsErrorBox> {
         while self.rest.is_empty() {
             match self.chunks.next().await? {

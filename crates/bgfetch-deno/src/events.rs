@@ -1,4 +1,4 @@
-//! The functional events of a service worker's realm: from the embedder's
+//! The functional events of a service worker's realm, from the embedder's
 //! [`WorkerHost`](bgfetch::WorkerHost) to the realm's listeners.
 
 use std::cell::RefCell;
@@ -18,14 +18,14 @@ use tokio::sync::{mpsc, oneshot};
 use crate::exceptions::{exception, misuse, update_ui_failed};
 use crate::realm::{Realm, look_up, with_realm};
 
-/// Connects a worker host with the realm of one running service worker.
+/// Connects a worker host to the realm of one running service worker.
 #[must_use]
 pub fn functional_events() -> (EventsSender, Events) {
     let (sender, receiver) = mpsc::unbounded_channel();
     (EventsSender(sender), Events(receiver))
 }
 
-/// The worker host's end. Clones lead to the same realm.
+/// The worker host's end. Clones refer to the same realm.
 #[derive(Clone)]
 pub struct EventsSender(mpsc::UnboundedSender<ToDispatch>);
 
@@ -40,13 +40,13 @@ struct ToDispatch {
 type Dispatched = oneshot::Sender<Result<(), DispatchError>>;
 
 impl EventsSender {
-    /// Fires the event in the realm, as [`WorkerHost::dispatch`](bgfetch::WorkerHost::dispatch) is
-    /// to: resolves when the listeners, and the microtasks after them, ran. The worker's script
-    /// must have run before.
+    /// Fires the event in the realm, as [`WorkerHost::dispatch`](bgfetch::WorkerHost::dispatch)
+    /// requires: resolves when the listeners, and the microtasks after them, have run. The worker's
+    /// script must have run before.
     ///
     /// # Errors
     ///
-    /// [`DispatchError::Crashed`] when the realm is gone, or ends before the listeners ran.
+    /// [`DispatchError::Crashed`] when the realm is gone, or ends before the listeners have run.
     pub async fn dispatch(&self, event: FunctionalEvent) -> Result<(), DispatchError> {
         let (dispatched, done) = oneshot::channel();
         let crashed = || DispatchError::Crashed("the worker's realm has ended".into());
@@ -69,9 +69,9 @@ impl fmt::Debug for Events {
 
 /// The events that scripts hold.
 pub(crate) struct RealmEvents {
-    /// What is still to be dispatched, while nobody waits for it.
+    /// The events to be dispatched; `None` while something waits for the next one.
     incoming: Option<Events>,
-    /// Events whose lifetime goes on, and who waits for the end of their dispatch.
+    /// Events whose lifetime has not ended, and the senders that report the end of their dispatch.
     active: HashMap<u32, (FunctionalEvent, Option<Dispatched>)>,
     extensions: HashMap<u32, LifetimeExtension>,
     next: u32,
@@ -92,7 +92,7 @@ impl RealmEvents {
         event.ok_or_else(|| exception(DomException::InvalidStateError, NOT_ACTIVE))
     }
 
-    /// Drops what is over. An event that is not known any more is not active.
+    /// Drops events that have ended. An event that is no longer in the map is not active.
     fn sweep(&mut self) {
         self.active.retain(|_, (event, dispatched)| dispatched.is_some() || event.is_active());
     }
@@ -112,7 +112,7 @@ pub(crate) struct JsEvent {
     registration: u64,
 }
 
-/// Waits for the next event. None when none can come.
+/// Waits for the next event. `None` when there will be no more.
 #[op2]
 #[serde]
 pub(crate) async fn op_bgfetch_next_event(
@@ -143,7 +143,7 @@ pub(crate) async fn op_bgfetch_next_event(
                     registration,
                 }));
             }
-            // Whoever fired the event may be gone, too.
+            // The worker host may be gone, too.
             Err(error) => drop(dispatched.send(Err(error))),
         }
     }
@@ -161,7 +161,7 @@ async fn registration_of(
     key.map(|key| key.0).ok_or_else(|| crashed(&"the background fetch is gone"))
 }
 
-/// `waitUntil()` extends the event's lifetime. Gives the number of the extension.
+/// `waitUntil()` extends the event's lifetime. Returns the number of the extension.
 #[op2(fast)]
 #[smi]
 pub(crate) fn op_bgfetch_extend(state: &mut OpState, #[smi] event: u32) -> Result<u32, JsErrorBox> {
@@ -173,7 +173,8 @@ pub(crate) fn op_bgfetch_extend(state: &mut OpState, #[smi] event: u32) -> Resul
     Ok(id)
 }
 
-/// A promise that was given to `waitUntil()` settled; `rejection` says with what it was rejected.
+/// A promise that was passed to `waitUntil()` settled; `rejection` is the reason if it was
+/// rejected.
 #[op2]
 pub(crate) fn op_bgfetch_settle(
     state: &mut OpState,
@@ -187,7 +188,7 @@ pub(crate) fn op_bgfetch_settle(
     events.sweep();
 }
 
-/// The listeners, and the microtasks after them, ran.
+/// The listeners, and the microtasks after them, have run.
 #[op2(fast)]
 pub(crate) fn op_bgfetch_end_dispatch(
     state: &mut OpState,
@@ -198,21 +199,21 @@ pub(crate) fn op_bgfetch_end_dispatch(
         events.active.get_mut(&event).ok_or_else(|| misuse("an unknown event"))?;
     event.end_dispatch();
     if let Some(dispatched) = dispatched.take() {
-        // Whoever fired the event may be gone.
+        // The worker host may be gone.
         drop(dispatched.send(Ok(())));
     }
     events.sweep();
     Ok(())
 }
 
-/// The members of the spec's `BackgroundFetchUIOptions` that were there.
+/// The members of the spec's `BackgroundFetchUIOptions` that were present.
 #[derive(Deserialize)]
 pub(crate) struct JsUiUpdate {
     title: Option<String>,
     icons: Option<Vec<ImageResource>>,
 }
 
-/// The `updateUI()` method. Its checks are made at the call.
+/// The `updateUI()` method. It makes its checks when it is called.
 #[op2]
 pub(crate) fn op_bgfetch_update_ui(
     state: &mut OpState,

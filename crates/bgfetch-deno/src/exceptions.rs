@@ -1,10 +1,10 @@
-//! From the engine's errors to JavaScript exceptions. Which exception an error is, the engine says
-//! ([`bgfetch::Error::dom_exception`] and its counterparts); here is how each is thrown.
+//! Converts the engine's errors to JavaScript exceptions. The engine decides which exception an
+//! error is ([`bgfetch::Error::dom_exception`] and its counterparts); this module throws it.
 
 use bgfetch::{DomException, RecordError, UpdateUiError};
 use deno_error::JsErrorBox;
 
-/// An exception to be thrown. Each class but `TypeError` is registered by `exceptions.js`.
+/// An exception to throw. `exceptions.js` registers each class except `TypeError`.
 pub(crate) fn exception(exception: DomException, message: impl ToString) -> JsErrorBox {
     let class = match exception {
         DomException::TypeError => "TypeError",
@@ -31,12 +31,12 @@ pub(crate) fn update_ui_failed(error: UpdateUiError) -> JsErrorBox {
     JsErrorBox::new("BackgroundFetchOperationError", error.to_string())
 }
 
-/// The engine is not there.
+/// The engine is missing.
 pub(crate) fn no_engine() -> JsErrorBox {
     exception(DomException::AbortError, "the background fetch engine is closed")
 }
 
-/// What only the extension's own scripts could do wrong.
+/// An error that only the extension's own scripts could cause.
 pub(crate) fn misuse(what: &str) -> JsErrorBox {
     JsErrorBox::generic(format!("bgfetch_deno: {what}"))
 }

@@ -1,24 +1,24 @@
 //! The JavaScript interfaces of [Background Fetch](https://wicg.github.io/background-fetch/) as an
 //! extension for [`deno_core`], over the engine of [`bgfetch`].
 //!
-//! The extension brings `BackgroundFetchManager`, `BackgroundFetchRegistration`,
-//! `BackgroundFetchRecord`, `BackgroundFetchEvent` and `BackgroundFetchUpdateUIEvent`, in Deno's
-//! own Web APIs (`Request`, `Response`, streams, events). What they act on, the engine and its
-//! store, is one for all realms and lives outside of them.
+//! The extension provides `BackgroundFetchManager`, `BackgroundFetchRegistration`,
+//! `BackgroundFetchRecord`, `BackgroundFetchEvent` and `BackgroundFetchUpdateUIEvent`, on top of
+//! Deno's own Web APIs (`Request`, `Response`, streams, events). The engine and its store are
+//! shared by all realms and live outside of them.
 //!
-//! An embedder makes its realms with [`extensions()`], or with [`bgfetch_deno::init`](bgfetch_deno)
-//! where it has Deno's extensions among its own, and calls, in its bootstrap script, functions of
-//! `Deno.core.loadExtScript("ext:bgfetch_deno/mod.js")`: `install()` in every realm,
-//! `installServiceWorker()` in those of service workers. What they need is said there.
-//! `examples/embedder.rs` is a whole embedder.
+//! An embedder creates its realms with [`extensions()`], or with
+//! [`bgfetch_deno::init`](bgfetch_deno) if it includes Deno's extensions itself. Its bootstrap
+//! script calls the functions of `Deno.core.loadExtScript("ext:bgfetch_deno/mod.js")`: `install()`
+//! in every realm, and `installServiceWorker()` in those of service workers. Their arguments are
+//! documented there. `examples/embedder.rs` is a complete embedder.
 //!
-//! Service workers get their events through [`functional_events`]: one end is given to the realm,
-//! the other to the embedder's [`WorkerHost`](bgfetch::WorkerHost).
+//! Service workers get their events through [`functional_events`]: one end goes to the realm, the
+//! other to the embedder's [`WorkerHost`](bgfetch::WorkerHost).
 //!
 //! # Cargo features
 //!
-//! `quickjs` (the default) or `v8` choose deno_core's JavaScript engine; the sources are the same
-//! for both. QuickJS is no sandbox for hostile pages.
+//! `quickjs` (the default) or `v8` select deno_core's JavaScript engine; the sources are the same
+//! for both. QuickJS is not a sandbox for hostile pages.
 
 mod body;
 mod events;
@@ -45,22 +45,22 @@ pub use events::{Events, EventsSender, functional_events};
 pub use list::List;
 pub use scripts::{embed, scripts};
 
-/// What a realm is to the engine.
+/// A realm's connection to the engine.
 pub struct Options {
-    /// The engine. A realm borrows it for the length of a call and does not keep it alive. It may
+    /// The engine. A realm borrows it for the duration of a call and does not keep it alive. It may
     /// be replaced, or be missing for a while: calls then reject with an `AbortError`, and the
-    /// realm goes on with the next one.
+    /// realm continues with the next engine.
     pub engine: watch::Receiver<Option<Engine>>,
     /// The realm's storage key.
     pub storage_key: StorageKey,
-    /// The realm's policies, asked for at each call of `fetch()`.
+    /// The realm's policies, read at each call to `fetch()`.
     pub policies: Arc<dyn Fn() -> PolicySnapshot + Send + Sync>,
-    /// Where the realm of a service worker gets its events from. None in other realms.
+    /// The source of a service worker realm's events. `None` in other realms.
     pub events: Option<Events>,
 }
 
 impl Options {
-    /// A page whose engine and policies stay the same.
+    /// Options for a page whose engine and policies never change.
     #[must_use]
     pub fn page(engine: Engine, storage_key: StorageKey, policies: PolicySnapshot) -> Self {
         Self {
@@ -102,8 +102,8 @@ deno_core::extension!(
         events::op_bgfetch_end_dispatch,
         events::op_bgfetch_update_ui,
     ],
-    // Scripts and not modules: deno_core on QuickJS refuses, in debug builds, that a module imports
-    // one that another extension has imported before.
+    // Scripts rather than modules: in debug builds, deno_core on QuickJS refuses a module that
+    // imports one that another extension has already imported.
     lazy_loaded_js = [
         dir "js",
         "mod.js",
@@ -127,14 +127,14 @@ deno_core::extension!(
     },
 );
 
-/// What Deno's Web APIs are given. The default is a realm without a location that shares nothing.
+/// Options for Deno's Web APIs. The default is a realm without a location that shares nothing.
 #[derive(Clone, Default)]
 pub struct Web {
     /// The URL of the realm's page or script.
     pub location: Option<Url>,
     /// The blobs that have URLs.
     pub blobs: Arc<BlobStore>,
-    /// What goes through `BroadcastChannel`.
+    /// The messages of `BroadcastChannel`.
     pub broadcast: InMemoryBroadcastChannel,
 }
 
@@ -144,8 +144,8 @@ impl fmt::Debug for Web {
     }
 }
 
-/// This crate's extension after those of Deno that it stands on, for embedders that have none of
-/// them in their realms otherwise. Their scripts are embedded in the program.
+/// This crate's extension after the Deno extensions that it needs, for embedders whose realms have
+/// none of those yet. Their scripts are embedded in the program.
 #[must_use]
 pub fn extensions(web: Web, options: Options) -> Vec<Extension> {
     let extensions = [
@@ -158,8 +158,8 @@ pub fn extensions(web: Web, options: Options) -> Vec<Extension> {
     extensions.map(|extension| embed(extension, scripts::SCRIPTS)).into()
 }
 
-/// A stand-in for Deno's own `deno_net`, of which the JavaScript of `deno_fetch` asks for one
-/// function that only its HTTP client calls. For embedders without `deno_net`.
+/// A stand-in for Deno's own `deno_net`, for embedders without it. The JavaScript of `deno_fetch`
+/// needs one of its functions, which only Deno's HTTP client calls.
 pub mod net {
     deno_core::extension!(
         deno_net,

@@ -1,7 +1,8 @@
 use serde::Serialize;
 
-/// A list that an op gives to the scripts of an extension. It is no bare array, because a promise that
-/// is resolved with one looks for `then` on `Array.prototype`, which is the page's.
+/// A list that an op returns to the scripts of an extension. It is not a bare array, because
+/// resolving a promise with an array looks up `then` on `Array.prototype`, which the page can
+/// change.
 #[derive(Clone, Debug, Serialize)]
 pub struct List<T> {
     /// The elements.

@@ -19,11 +19,11 @@ use crate::request::{FetchRequest, into_request_infos};
 pub(crate) struct JsOptions {
     title: String,
     icons: Vec<ImageResource>,
-    /// An `unsigned long long`, which is a Number to scripts.
+    /// An `unsigned long long`, which scripts see as a Number.
     download_total: f64,
 }
 
-/// The `fetch()` method, its arguments converted. Gives the key of the new registration.
+/// The `fetch()` method, with converted arguments. Returns the key of the new registration.
 #[op2]
 #[serde]
 pub(crate) async fn op_bgfetch_fetch(
@@ -35,15 +35,15 @@ pub(crate) async fn op_bgfetch_fetch(
     sees_active_worker: bool,
 ) -> Result<Option<u64>, JsErrorBox> {
     let (requests, pump) = into_request_infos(&mut state.borrow_mut(), requests)?;
-    // The realm may end right after the call, as when a script closes its window.
+    // The realm may end right after the call, for example when a script closes its window.
     let manager = with_realm(&state, |realm| realm.manager(&scope))?
         .with_calls_that_go_on()
         .seeing_active_worker(sees_active_worker);
     let JsOptions { title, icons, download_total } = options;
     let options = FetchOptions { title, icons, download_total: download_total as u64 };
     let fetch = async {
-        // The bodies are read on this thread, where the script's streams are, for as long as the
-        // engine asks for them.
+        // The bodies are read on this thread, which owns the script's streams, as long as the
+        // engine asks for more.
         tokio::select! {
             result = manager.fetch_held(id, requests, options) => result,
             never = pump.run() => match never {},
@@ -56,19 +56,19 @@ pub(crate) async fn op_bgfetch_fetch(
     Ok(key.await?.map(|key| key.0))
 }
 
-/// Looks at one request of a call of `fetch()`, before the next one is made.
+/// Checks one request of a call to `fetch()`, before the next one is created.
 #[op2]
 pub(crate) fn op_bgfetch_check_request(#[serde] request: Request) -> Result<(), JsErrorBox> {
     check_request(&request).map_err(|error| exception(error.dom_exception(), error))
 }
 
-/// The promise of `fetch()` was resolved and its microtasks ran (D13): work may begin.
+/// The promise of `fetch()` was resolved and its microtasks have run (D13): the requests may start.
 #[op2(fast)]
 pub(crate) fn op_bgfetch_start(state: &mut OpState, #[number] key: u64) {
     state.borrow_mut::<Realm>().holds.remove(&FetchKey(key));
 }
 
-/// The `get()` method. Gives the registration's key.
+/// The `get()` method. Returns the registration's key.
 #[op2]
 #[serde]
 pub(crate) async fn op_bgfetch_get(

@@ -1,5 +1,5 @@
-//! What of a realm lives in Rust. Scripts name it by keys and numbers: on the QuickJS backend Rust
-//! objects that scripts hold would never be dropped.
+//! The Rust side of a realm. Scripts refer to its objects by keys and numbers: on the QuickJS
+//! backend, Rust objects that scripts hold would never be dropped.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -29,22 +29,23 @@ pub(crate) struct Changed {
 /// The state of a realm, in its `OpState`.
 pub(crate) struct Realm {
     options: Options,
-    /// The realm's inbox, while nobody waits for it.
+    /// The realm's inbox; `None` while something waits for its next update.
     pub(crate) client: Option<Client>,
-    /// The fetches that the realm has, or had, a registration object of.
+    /// The fetches for which the realm has, or had, a registration object.
     registrations: HashMap<FetchKey, BackgroundFetchRegistration>,
     lookups: Lookups,
-    /// Changes that did not come through the inbox: another engine tells how things stand.
+    /// Changes that did not come through the inbox, such as the state of fetches after the engine
+    /// was replaced.
     pub(crate) changed: VecDeque<Changed>,
-    /// Fetches that wait until their promise's microtasks ran.
+    /// Fetches that wait until the microtasks of their promise have run.
     pub(crate) holds: HashMap<FetchKey, StartHold>,
     records: HashMap<u32, BackgroundFetchRecord>,
     next_record: u32,
     pub(crate) events: RealmEvents,
 }
 
-/// The last updates of fetches that nobody has a registration of yet. An update may overtake the
-/// answer of a call that looked at the fetch before.
+/// The last updates of fetches that have no registration object yet. An update may overtake the
+/// answer to an earlier call that looked the fetch up.
 #[derive(Default)]
 struct Lookups {
     under_way: usize,
@@ -67,12 +68,12 @@ impl Realm {
         }
     }
 
-    /// The engine, for the length of a call.
+    /// The engine, for the duration of a call.
     pub(crate) fn engine(&self) -> Result<Engine, JsErrorBox> {
         self.options.engine.borrow().clone().ok_or_else(no_engine)
     }
 
-    /// The manager of the service worker registration with that scope, acting for this realm.
+    /// The manager of the service worker registration with that scope, on behalf of this realm.
     pub(crate) fn manager(&self, scope: &str) -> Result<BackgroundFetchManager, JsErrorBox> {
         let scope = Url::parse(scope).map_err(|_| misuse("a scope is not a URL"))?;
         let storage_key = self.options.storage_key.clone();
@@ -81,7 +82,7 @@ impl Realm {
         Ok(registration.background_fetch().acting_for(principal))
     }
 
-    /// The registration of a fetch that the realm was given the key of.
+    /// The registration of a fetch whose key the realm has.
     pub(crate) fn registration(
         &self,
         key: FetchKey,
@@ -89,7 +90,7 @@ impl Realm {
         self.registrations.get(&key).ok_or_else(|| misuse("an unknown registration"))
     }
 
-    /// Takes over an update from the inbox. None where the realm has no registration of the fetch.
+    /// Applies an update from the inbox. `None` if the realm has no registration of the fetch.
     pub(crate) fn apply(&mut self, update: ClientUpdate) -> Option<Changed> {
         let key = update.fetch;
         if let Some(registration) = self.registrations.get(&key) {
@@ -110,7 +111,7 @@ impl Realm {
         self.registrations.keys().copied().collect()
     }
 
-    /// Another engine has this fetch now.
+    /// Replaces a registration with that of the engine that has the fetch now.
     pub(crate) fn replace(&mut self, key: FetchKey, by: BackgroundFetchRegistration) {
         if self.registrations.insert(key, by).is_some() {
             self.changed.push_back(Changed { key: key.0, progress: false });
@@ -133,14 +134,14 @@ impl Realm {
     }
 }
 
-/// Asks the engine for a fetch, and keeps its registration: one for each fetch and realm.
+/// Asks the engine for a fetch, and keeps its registration: one per fetch and realm.
 pub(crate) async fn look_up<T>(
     state: &Rc<RefCell<OpState>>,
     ask: impl Future<Output = bgfetch::Result<T>>,
     found: impl FnOnce(&mut Realm, T) -> Option<BackgroundFetchRegistration>,
 ) -> Result<Option<FetchKey>, JsErrorBox> {
     with_realm(state, |realm| realm.lookups.under_way += 1);
-    // Where the future is dropped the realm is, too.
+    // If the future is dropped, so is the realm.
     let answer = ask.await;
     with_realm(state, |realm| {
         let registration = answer.map(|answer| found(realm, answer));
@@ -157,12 +158,12 @@ impl Realm {
     fn keep(&mut self, registration: BackgroundFetchRegistration) -> FetchKey {
         let key = registration.key();
         let early = self.lookups.updates.remove(&key);
-        // An engine may have followed another whose registrations are still known.
+        // The registrations of an earlier engine may still be known.
         if self.registrations.get(&key).is_some_and(BackgroundFetchRegistration::is_closed) {
             self.replace(key, registration.clone());
         }
         let registration = self.registrations.entry(key).or_insert(registration);
-        // Progress that is older than the answer would lead back; newer progress will follow.
+        // Progress that is older than the answer would move backwards; newer progress will follow.
         if let Some(update) = early.filter(|early| early.update.result.is_some()) {
             registration.apply(&update);
         }
@@ -170,8 +171,8 @@ impl Realm {
     }
 }
 
-/// The registration with that key, of the engine that there is now: the realm's inbox may not be
-/// connected to it yet.
+/// The registration with that key in the current engine. The realm's inbox may not be connected to
+/// that engine yet.
 pub(crate) async fn registration(
     state: &Rc<RefCell<OpState>>,
     key: FetchKey,
@@ -192,7 +193,7 @@ pub(crate) fn with_realm<T>(state: &Rc<RefCell<OpState>>, run: impl FnOnce(&mut 
     run(state.borrow_mut().borrow_mut::<Realm>())
 }
 
-/// Waits until there is an engine that is not the one that just ended, and connects to it. None
+/// Waits until there is an engine other than the one that just ended, and connects to it. `None`
 /// when there will never be one.
 pub(crate) async fn connect(state: &Rc<RefCell<OpState>>) -> Option<Client> {
     let (mut engines, storage_key) = with_realm(state, |realm| {

@@ -13,7 +13,7 @@ use crate::body::BodyResource;
 use crate::exceptions::{exception, record_failed};
 use crate::realm::{Realm, with_realm};
 
-/// A response, its body a resource.
+/// A response, with its body as a resource.
 #[derive(Serialize)]
 pub(crate) struct JsResponse {
     head: ResponseHead,
@@ -33,7 +33,7 @@ pub(crate) async fn op_bgfetch_response_ready(
     Ok(JsResponse { head: response.head, body: state.borrow_mut().resource_table.add(body) })
 }
 
-/// The body of a record's request as a resource, where it has one.
+/// The body of a record's request as a resource, if it has one.
 #[op2]
 #[smi]
 pub(crate) fn op_bgfetch_request_body(
@@ -47,7 +47,7 @@ pub(crate) fn op_bgfetch_request_body(
     Ok(resource.map(|resource| state.resource_table.add(resource)))
 }
 
-/// The record's object is gone.
+/// The record's object was garbage collected.
 #[op2(fast)]
 pub(crate) fn op_bgfetch_close_record(state: &mut OpState, #[smi] record: u32) {
     state.borrow_mut::<Realm>().close_record(record);

@@ -12,7 +12,7 @@ use crate::exceptions::call_failed;
 use crate::list::List;
 use crate::realm::{Changed, Realm, connect, registration, with_realm};
 
-/// The attributes as they are now. Counts of bytes are Numbers to scripts, whatever their size.
+/// The current attributes. Byte counts are Numbers to scripts, whatever their size.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Attributes {
@@ -26,7 +26,7 @@ pub(crate) struct Attributes {
     records_available: bool,
 }
 
-/// The attributes of a registration, at its making and after each change.
+/// The attributes of a registration, when it is created and after each change.
 #[op2]
 #[serde]
 pub(crate) fn op_bgfetch_attributes(
@@ -51,8 +51,8 @@ pub(crate) fn op_bgfetch_attributes(
     })
 }
 
-/// Waits for the next change. Asking for one says that the last was applied. None when no more can
-/// come.
+/// Waits for the next change. Asking for one acknowledges that the last change was applied. `None`
+/// when there will be no more.
 #[op2]
 #[serde]
 pub(crate) async fn op_bgfetch_next_update(state: Rc<RefCell<OpState>>) -> Option<Changed> {
@@ -64,12 +64,12 @@ pub(crate) async fn op_bgfetch_next_update(state: Rc<RefCell<OpState>>) -> Optio
             return changed;
         }
         let Some(mut client) = client else {
-            // To connect may change registrations.
+            // Connecting may change registrations.
             let connected = connect(&state).await?;
             with_realm(&state, |realm| realm.client = Some(connected));
             continue;
         };
-        // Where the engine is closed another may follow.
+        // After the engine is closed, another one may follow.
         if let Some(update) = client.next().await {
             let changed = with_realm(&state, |realm| {
                 realm.client = Some(client);
@@ -105,12 +105,12 @@ pub(crate) struct JsMatchOptions {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Matched {
-    /// Its number in this realm, to be closed when its object is gone.
+    /// Its number in this realm, closed when its object is garbage collected.
     record: u32,
     request: Request,
 }
 
-/// The `matchAll()` method, and `match()` with `first`.
+/// The `matchAll()` method, or `match()` if `first` is set.
 #[op2]
 #[serde]
 pub(crate) async fn op_bgfetch_match_all(
@@ -134,7 +134,7 @@ pub(crate) async fn op_bgfetch_match_all(
     })
 }
 
-/// The registration's object is gone.
+/// The registration's object was garbage collected.
 #[op2(fast)]
 pub(crate) fn op_bgfetch_forget(state: &mut OpState, #[number] key: u64) {
     state.borrow_mut::<Realm>().forget(FetchKey(key));

@@ -1,4 +1,4 @@
-//! The requests of a call of `fetch()`, whose bodies are streams of the script's realm.
+//! The requests of a call to `fetch()`, whose bodies are streams of the script's realm.
 
 use std::convert::Infallible;
 use std::io;
@@ -23,11 +23,11 @@ const CHUNK: usize = 64 << 10;
 #[derive(Deserialize)]
 pub(crate) struct FetchRequest {
     request: Request,
-    /// The resource behind which the body's stream is, or none without a body.
+    /// The resource of the body's stream, or `None` without a body.
     body: Option<ResourceId>,
 }
 
-/// The URL that a text is, serialized, or none. Deno's own parser is behind the interface `URL`.
+/// Parses and serializes a URL. The interface `URL` uses Deno's own parser.
 #[op2]
 #[string]
 pub(crate) fn op_bgfetch_parse_url(
@@ -38,7 +38,7 @@ pub(crate) fn op_bgfetch_parse_url(
     Url::options().base_url(base.as_ref()).parse(text).ok().map(String::from)
 }
 
-/// Carries the bodies from the script's thread to the engine, each as fast as the engine takes it.
+/// Sends the bodies from the script's thread to the engine, each as fast as the engine takes it.
 pub(crate) struct Pump(Vec<LocalBoxFuture<'static, ()>>);
 
 impl Pump {
@@ -71,7 +71,7 @@ pub(crate) fn into_request_infos(
     Ok((infos, Pump(pumps)))
 }
 
-/// The resource behind which a script's stream is. The stream is cancelled with it.
+/// The resource of a script's stream. Dropping it cancels the stream.
 struct ScriptBody(Rc<dyn Resource>);
 
 impl Drop for ScriptBody {
@@ -80,8 +80,8 @@ impl Drop for ScriptBody {
     }
 }
 
-/// What a pump sends, up to an empty chunk. A pump that ends before did so with its realm, and the
-/// body is not whole.
+/// The chunks that a pump sends, up to an empty one. If a pump ends before that, its realm has
+/// ended, and the body is incomplete.
 fn pumped(
     receiver: mpsc::Receiver<io::Result<Bytes>>,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
@@ -93,7 +93,7 @@ fn pumped(
 }
 
 async fn pump(body: ScriptBody, engine: mpsc::Sender<io::Result<Bytes>>) {
-    // Room first: a script's stream is not read before its bytes can go somewhere.
+    // Reserve room first: a script's stream is not read before there is room for its bytes.
     while let Ok(room) = engine.reserve().await {
         match Rc::clone(&body.0).read(CHUNK).await {
             Ok(chunk) => {

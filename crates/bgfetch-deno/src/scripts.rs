@@ -1,14 +1,14 @@
-//! The scripts of extensions, inside the program.
+//! The scripts of extensions, embedded in the program.
 
 pub use bgfetch_deno_macros::scripts;
 use deno_core::{Extension, ExtensionFileSource, ExtensionFileSourceCode, FastStaticString};
 
-/// The scripts of this crate and of those that it stands on.
+/// The scripts of this crate and of the crates whose extensions it needs.
 pub(crate) static SCRIPTS: &[(&str, FastStaticString)] =
     scripts!(deno_webidl, deno_web, deno_fetch);
 
-/// Gives an extension its scripts, which [`scripts!`] listed. deno_core reads those that it is not
-/// given from the sources of their crate, so that the program runs only where these are.
+/// Adds the scripts that [`scripts!`] listed to an extension. deno_core reads missing scripts from
+/// the sources of their crate, so without this the program would run only where those exist.
 #[must_use]
 pub fn embed(mut extension: Extension, scripts: &[(&str, FastStaticString)]) -> Extension {
     for file in extension

@@ -1,5 +1,5 @@
-// Makes the realm what its kind says: a window or one of the workers, with Deno's Web APIs. Every
-// use of what is private to Deno is here.
+// Sets the realm up according to its kind: a window or one of the workers, with Deno's Web APIs.
+// All uses of Deno's private interfaces are here.
 import { core } from "ext:core/mod.js";
 import { op_host_console, op_host_realm } from "ext:core/ops";
 
@@ -73,7 +73,7 @@ for (
   );
 }
 
-// Where it is written to may be no terminal.
+// The output may not be a terminal.
 setNoColorFns(() => true, () => true);
 const console = new Console((message, level) => op_host_console(message, level));
 
@@ -158,7 +158,7 @@ patch(interfaces);
 
 core.setReportExceptionCallback(event.reportException);
 const global = globalThis;
-/** The console of what nothing caught. */
+/** The console level of uncaught errors. */
 const UNCAUGHT = 4;
 const { error: writeUncaught } = new Console((message) => op_host_console(message, UNCAUGHT));
 const defaultPrevented = getterOf(event.Event.prototype, "defaultPrevented");
@@ -208,6 +208,6 @@ if (hasPage) {
 }
 if (hasHook) installHook(globalThis);
 
-// Nothing of Deno is left for scripts.
+// Scripts see nothing of Deno.
 delete globalThis.Deno;
 delete globalThis.__bootstrap;

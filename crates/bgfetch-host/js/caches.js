@@ -77,7 +77,7 @@ const throwIfAborted = uncurryThis(AbortSignal.prototype.throwIfAborted);
 const create = Symbol("create");
 
 class Cache {
-  /** What the realm calls the cache. */
+  /** The realm's number of the cache. */
   #cache;
 
   constructor(key = null, cache = null) {
@@ -214,12 +214,12 @@ configureInterface(CacheStorage);
 
 const collected = new SafeFinalizationRegistry((cache) => op_host_cache_close(cache));
 
-/** The text that Rust has for a cache's name, which may be no valid Unicode. */
+/** Rust's text for the name of a cache, which may be invalid Unicode. */
 function toKey(name) {
   return stringify(name);
 }
 
-/** Gives what is matched against the entries' requests, or null without an argument. */
+/** Returns what is matched against the entries' requests, or null without an argument. */
 function optionalQuery(request, prefix) {
   if (request === undefined) return () => null;
   const info = requestInfo(request, prefix, "Argument 1");
@@ -233,13 +233,13 @@ function toResponse({ head, body }) {
 const HTTP = /^https?:/;
 const VARY = /^vary$/i;
 
-/** Put, step 4: caches hold what HTTP's GET gives. */
+/** Put, step 4: caches hold only responses to HTTP GET requests. */
 function checkRequest({ url, method }, prefix) {
   if (!matches(HTTP, url)) throw new TypeError(prefix + ": the URL is not an HTTP one");
   if (method !== "GET") throw new TypeError(prefix + ": the request's method is not GET");
 }
 
-/** Put, steps 6 to 8: a response that can stand for the whole, and whose body is there. */
+/** Put, steps 6 to 8: a complete response whose body is still available. */
 function checkResponse(response, prefix) {
   const { status, headers } = toStoredResponse(response);
   if (status === 206) throw new TypeError(prefix + ": the response is partial");
@@ -252,7 +252,7 @@ function checkResponse(response, prefix) {
   return response;
 }
 
-/** Fetches all of the requests and puts what comes; nothing where one of them fails. */
+/** Fetches all of the requests and stores the responses, or nothing if one of them fails. */
 async function addAll(cache, infos, prefix) {
   // Steps 3 and 5.3, before anything is fetched.
   const stored = map(infos, (info) => {
@@ -295,7 +295,7 @@ async function entryOf(request, stored, prefix) {
   return { __proto__: null, request: stored, response: checkResponse(response, prefix) };
 }
 
-/** Puts all of the entries, whose bodies are used up, or none. */
+/** Stores all of the entries and consumes their bodies, or stores none. */
 async function putAll(cache, entries) {
   let failure = null;
   const onError = (error) => failure ??= { error };
@@ -308,12 +308,12 @@ async function putAll(cache, entries) {
   try {
     await put(cache, stored);
   } catch (error) {
-    // A script's stream fails with any value, of which the op knows the text.
+    // A script's stream can fail with any value; the op only has its text.
     throw failure === null ? error : failure.error;
   }
 }
 
-/** Brings the interfaces and `caches` to a realm. */
+/** Adds the interfaces and `caches` to a realm. */
 function installCaches(global) {
   exposeInterface(global, Cache);
   exposeInterface(global, CacheStorage);

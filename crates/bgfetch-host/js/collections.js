@@ -13,7 +13,7 @@ const createObject = Object.create;
 const iteratorOfArrays = Array.prototype[Symbol.iterator];
 const iterator = Symbol.iterator;
 
-/** A live list: an array-like view of what `collect` gives at the time. */
+/** A live list: an array-like view of what `collect` currently returns. */
 function liveList(Interface, collect) {
   const isIndex = (key) => typeof key === "string" && matches(INDEX, key);
   const item = (index) => {

@@ -1,5 +1,5 @@
-// https://html.spec.whatwg.org/multipage/dom.html#the-document-object of a window, and how it comes
-// about: built from the parts that its HTML has, running scripts on the way.
+// https://html.spec.whatwg.org/multipage/dom.html#the-document-object of a window, and its parsing:
+// it is built from the parsed parts of its HTML, and scripts run on the way.
 (function () {
 "use strict";
 
@@ -47,7 +47,7 @@ class DOMImplementation {
 }
 configureInterface(DOMImplementation);
 
-/** A document of HTML; that of the window where it has one. */
+/** An HTML document. It is the window's if it has a window. */
 class HTMLDocument extends Document {
   #window;
   #readyState;
@@ -87,7 +87,7 @@ class HTMLDocument extends Document {
     return this.#window === null ? "about:blank" : locationHref();
   }
 
-  // A document without a window has the location of the document whose script made it.
+  // A document without a window has the location of the document whose script created it.
   get baseURI() {
     return baseUrlOf(this);
   }
@@ -118,7 +118,7 @@ defineEventHandler(HTMLDocument.prototype, "readystatechange", (object) => {
   return object;
 });
 
-/** Brings the document to the window's realm. It is empty until it is parsed. */
+/** Adds the document to the window's realm. It is empty until it is parsed. */
 function installDocument(global) {
   const interfaces = {
     CharacterData: dom.CharacterData,
@@ -151,7 +151,7 @@ function installDocument(global) {
   parse(global, document);
 }
 
-/** Runs what follows when the microtasks that are queued now ran. */
+/** Continues after the microtasks that are queued now have run. */
 function microtasks() {
   return awaitable(new Promise(afterMicrotasks));
 }
@@ -170,7 +170,7 @@ async function parse(global, document) {
       open.length--;
       const blocked = completeParsed(parent);
       if (blocked !== undefined) await blocked;
-      // A script's microtasks run before the parser goes on.
+      // A script's microtasks run before the parser continues.
       if (nameOf(parent) === "script") await microtasks();
     } else {
       const Interface = part === "text" ? Text : Comment;
@@ -188,14 +188,14 @@ async function end(global, document) {
     run();
     await microtasks();
   }
-  // It bubbles to the window, which is no node: listeners there are told by an event of their own.
+  // It bubbles to the window, which is not a node here: listeners there get an event of their own.
   forEach([document, global], (target) => {
     fire(target, new Event("DOMContentLoaded", { __proto__: null, bubbles: true }));
   });
   await awaitable(nothingDelays());
   setReadyState(document, "complete");
   fire(global, new Event("load"));
-  // Who waits for the event outside is told when what its listeners began has begun.
+  // Observers outside are notified once the work that its listeners started is under way.
   afterMicrotasks(op_page_loaded);
 }
 

@@ -1,5 +1,5 @@
-// https://dom.spec.whatwg.org/: as much of the tree as scripts of small pages use. What is not here
-// is absent, so that feature tests find out.
+// https://dom.spec.whatwg.org/: the part of the tree that scripts of small pages use. The rest is
+// absent, so that feature detection works.
 (function () {
 "use strict";
 
@@ -40,12 +40,12 @@ const dispatchEvent = uncurryThis(EventTarget.prototype.dispatchEvent);
 
 /** The key of constructors that scripts cannot call. */
 const create = Symbol("create");
-/** What an element does when it, or the text in it, was connected to a document; see elements.js. */
+/** The reaction of an element to becoming connected, or to its text doing so; see elements.js. */
 const connected = Symbol("connected");
 const disconnected = Symbol("disconnected");
 const childrenChanged = Symbol("childrenChanged");
 const attributeChanged = Symbol("attributeChanged");
-/** Adds a node as the parser does, which is no mutation by a script. */
+/** Adds a node as the parser does, which is not a mutation by a script. */
 const parserAppend = Symbol("parserAppend");
 
 class Node extends EventTarget {
@@ -216,7 +216,7 @@ for (const [name, value] of [["ELEMENT_NODE", 1], ["TEXT_NODE", 3], ["COMMENT_NO
 }
 configureInterface(Node);
 
-/** Calls a reaction of a node, where its class has one. The symbols are no page's. */
+/** Calls a reaction of a node, if its class has one. Pages cannot reach the symbols. */
 function call(node, reaction, argument = undefined) {
   if (reaction in node) node[reaction](argument);
 }
@@ -259,7 +259,7 @@ function elementsIn(node) {
   return filter(descendants(node), isElement);
 }
 
-/** The texts in a node, or its own. */
+/** The text of a node's descendants, or its own. */
 function textOf(node) {
   if (isCharacterData(node)) return dataOf(node);
   return join(map(filter(descendants(node), isText), dataOf), "");
@@ -380,7 +380,7 @@ class Comment extends CharacterData {
 }
 configureInterface(Comment);
 
-/** What elements and documents find in themselves. */
+/** The queries that elements and documents have in common. */
 const parentNode = {
   get children() {
     return liveList(HTMLCollection, () => filter(childrenOf(this), isElement));
@@ -498,7 +498,7 @@ class Element extends Node {
     return element.#name;
   }
 
-  /** The value of the attribute with that name in lower case, or null. */
+  /** The value of the attribute with that lowercase name, or null. */
   static attributeOf(element, name) {
     return element.#attributes.get(name) ?? null;
   }
@@ -533,7 +533,7 @@ class HTMLElement extends Element {
 
   click() {
     this.#isHtml;
-    // Not trusted: a script did it.
+    // Not trusted: a script fired it.
     const init = { __proto__: null, bubbles: true, cancelable: true, composed: true };
     dispatchEvent(this, new Event("click", init));
   }
@@ -566,7 +566,7 @@ class Document extends Node {
   }
 
   set textContent(_) {
-    // A document has none, as the standard says.
+    // The standard says that documents have none.
   }
 
   get documentElement() {

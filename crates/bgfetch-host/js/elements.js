@@ -1,4 +1,4 @@
-// The elements that do something: scripts, and policies of the page.
+// Elements with behaviour: scripts, frames, and policies of the page.
 (function () {
 "use strict";
 
@@ -70,13 +70,13 @@ const loadScript = asyncOp(op_page_load_script);
 const openFrame = asyncOp(op_page_open_frame);
 const WARN = 2;
 const ERROR = 3;
-/** The level of what nothing caught. */
+/** The console level of uncaught errors. */
 const UNCAUGHT = 4;
 
-/** The document of the window, in which elements do something. */
+/** The window's document. Elements are active only in it. */
 let shown = null;
 
-/** Says which document the window's is. Its base URL is the realm's API base URL. */
+/** Sets the window's document. Its base URL is the realm's API base URL. */
 function showDocument(document) {
   shown = document;
   setBaseUrl(() => baseUrlOf(document));
@@ -96,7 +96,7 @@ function baseUrlOf(document) {
   }
 }
 
-/** The URL that a text in an element is, or the text itself where it is none. */
+/** The URL in an element's text, or the text itself if it is not a URL. */
 function urlIn(element, text) {
   try {
     return parseUrl(text, baseUrlOf(documentOf(element)));
@@ -153,12 +153,12 @@ function reflect(Interface, { strings = {}, booleans = [], urls = [] }) {
 
 /** What delays the `load` event of the window. */
 const delays = new SafeSet();
-/** Scripts that the parser leaves for its end, and those that run in order as they come. */
+/** Scripts that run at the end of parsing, and scripts that run in insertion order. */
 const deferred = [];
 let inOrder = awaitable((async () => {})());
 let currentScript = null;
 
-/** Keeps the `load` event back until the promise of ours is settled, which it is without an error. */
+/** Delays the `load` event until one of our promises, which never rejects, settles. */
 async function delayLoad(promise) {
   delays.add(promise);
   await promise;
@@ -218,7 +218,10 @@ class HTMLScriptElement extends HTMLElement {
     if (isConnected(this)) this.#prepare(false);
   }
 
-  /** The parser has read the whole element. Gives a promise where it has to wait for the script. */
+  /**
+   * The parser has read the whole element. Returns a promise if the parser has to wait for the
+   * script.
+   */
   static parsed(script) {
     script.#forceAsync = false;
     return script.#prepare(true);
@@ -242,7 +245,7 @@ class HTMLScriptElement extends HTMLElement {
       this.#fireLater("error");
       return undefined;
     }
-    // Another type is data for other scripts.
+    // Scripts of other types are data blocks.
     if (type !== "" && !matches(JAVASCRIPT, type)) return undefined;
     this.#alreadyStarted = true;
     if (source === null) {
@@ -267,7 +270,7 @@ class HTMLScriptElement extends HTMLElement {
     return undefined;
   }
 
-  /** Gives what is to be done with the script, or with the failure, in its turn. */
+  /** Returns a function that, in its turn, runs the script or handles the failure. */
   async #load(url) {
     const { source, error } = await loadScript(url);
     const run = () => {
@@ -317,7 +320,7 @@ class HTMLMetaElement extends HTMLElement {
     const content = attributeOf(this, "content") ?? "";
     const lowerCase = (name) => stringToLowerCase(attributeOf(this, name) ?? "");
     const inHead = parentOf(this) === headOf(shown);
-    // A policy that stands elsewhere might have been put there by others.
+    // A policy outside `head` might have been injected.
     if (inHead && lowerCase("http-equiv") === "content-security-policy" && content !== "") {
       op_page_policy("content-security-policy", content);
     } else if (lowerCase("name") === "referrer") {
@@ -354,11 +357,11 @@ class HTMLTitleElement extends HTMLElement {
 configureInterface(HTMLTitleElement);
 
 /**
- * https://html.spec.whatwg.org/multipage/iframe-embed-object.html#the-iframe-element. Its window is in
- * a realm of its own, and is a client of service workers; other windows cannot reach it.
+ * https://html.spec.whatwg.org/multipage/iframe-embed-object.html#the-iframe-element. Its window is
+ * in a realm of its own and is a client of service workers; other windows cannot reach it.
  */
 class HTMLIFrameElement extends HTMLElement {
-  /** Numbers the navigations: the last one counts. */
+  /** Numbers the navigations: only the last one counts. */
   #navigation = 0;
   #frame = null;
 
@@ -400,7 +403,7 @@ class HTMLIFrameElement extends HTMLElement {
     } catch (error) {
       op_host_console("The frame has no page: " + error.message, ERROR);
     }
-    // Also for a page that was not loaded: a browser has an error page then.
+    // Fired for a page that failed to load, too: a browser shows an error page then.
     if (navigation === this.#navigation) fire(this, new Event("load"));
   }
 }
@@ -446,7 +449,7 @@ function newElement(document, name) {
 
 const NAME_OF_ELEMENT = /^[a-z][^\s/>\0]*$/;
 
-/** What documents have that is about elements of certain kinds. */
+/** The members of documents that deal with specific elements. */
 const ofDocuments = {
   createElement(localName) {
     const name = stringToLowerCase(String(localName));
@@ -490,7 +493,7 @@ function titleOf(document) {
   return join(words, " ");
 }
 
-/** Adds an element as the parser does, without what it does when it is complete. */
+/** Adds an element as the parser does, before its end tag completes it. */
 function appendParsed(parent, document, name, attributes) {
   const element = newElement(document, name);
   forEach(attributes, (attribute) => {
@@ -505,7 +508,7 @@ function appendParsed(parent, document, name, attributes) {
   return element;
 }
 
-/** The parser has read the whole element. Gives a promise where it has to wait. */
+/** The parser has read the whole element. Returns a promise if the parser has to wait. */
 function completeParsed(element) {
   if (isScript(element)) return parsed(element);
   if (connected in element) element[connected]();

@@ -1,4 +1,4 @@
-// https://fetch.spec.whatwg.org/#fetch-method, through the network of the user agent.
+// https://fetch.spec.whatwg.org/#fetch-method, over the user agent's network.
 (function () {
 "use strict";
 
@@ -30,7 +30,10 @@ async function fetch(input, init = undefined) {
   return response;
 }
 
-/** The response, in a record: a promise is not resolved with it before a script asks for that. */
+/**
+ * The response, in a record, because resolving a promise with the response itself would look up
+ * `then`.
+ */
 async function fetchResponse(input, init) {
   const prefix = "Failed to execute 'fetch'";
   const info = requestInfo(input, prefix, "Argument 1");

@@ -1,4 +1,4 @@
-// The global object's own interface, by the kind of the realm.
+// The interface of the global object, by the kind of the realm.
 (function () {
 "use strict";
 

@@ -31,7 +31,7 @@ function installNavigator(global, kind) {
   const own = kind === "Window" ? "Navigator" : "WorkerNavigator";
   Object.defineProperty(Navigator, "name", { value: own });
   configureInterface(Navigator);
-  // False only where nothing can be reached for sure, which workers are not told.
+  // False only if certainly nothing can be reached. Workers are not notified of that.
   if (kind !== "Window") defineOnLine(() => true);
   for (const [name, value] of [[own, Navigator], ["navigator", new Navigator(create)]]) {
     const enumerable = name === "navigator";
@@ -41,7 +41,7 @@ function installNavigator(global, kind) {
   }
 }
 
-/** Attributes that give the same object at each look. */
+/** Attributes that return the same object on each access. */
 function defineObjects(objects) {
   for (const [name, object] of Object.entries(objects)) {
     define({
@@ -53,7 +53,7 @@ function defineObjects(objects) {
   }
 }
 
-/** `navigator.serviceWorker`, where it is a secure context's. */
+/** `navigator.serviceWorker`, in secure contexts only. */
 function defineServiceWorker(container) {
   define({
     get serviceWorker() {

@@ -1,5 +1,5 @@
-// https://notifications.spec.whatwg.org/: what scripts show to the user. There is nothing to click on,
-// and so no events of service workers.
+// https://notifications.spec.whatwg.org/: notifications that scripts show to the user. They cannot
+// be clicked, so service workers get no events.
 (function () {
 "use strict";
 
@@ -39,7 +39,10 @@ const { converters } = core.loadExtScript("ext:deno_webidl/00_webidl.js");
 const { now } = Date;
 const create = Symbol("create");
 
-/** The most actions that a notification has, parts of a vibration, and milliseconds of each part. */
+/**
+ * The maximum number of a notification's actions, of a vibration's parts, and of milliseconds per
+ * part.
+ */
 const MAX_ACTIONS = 2;
 const MAX_PARTS = 32;
 const MAX_PART = 10000;
@@ -73,7 +76,7 @@ const notificationOptions = dictionary("NotificationOptions", [
 ]);
 const getNotificationOptions = dictionary("GetNotificationOptions", [member("tag", domString, "")]);
 
-/** A URL of the options. One that cannot be parsed is none. */
+/** A URL of the options; null if it cannot be parsed. */
 function urlOf(text) {
   if (text === undefined) return "";
   try {
@@ -128,7 +131,7 @@ function makeInfo(title, options, prefix) {
   };
 }
 
-/** Shows a notification, and adds its number to what it is made of. */
+/** Shows a notification, and adds its number to its description. */
 function show(scope, info) {
   info.id = op_host_show_notification(scope, toJson(info));
 }
@@ -186,7 +189,7 @@ class Notification extends EventTarget {
       const prefix = "Failed to execute 'requestPermission' on 'Notification'";
       converters.Function(deprecatedCallback, prefix, "Argument 1");
     }
-    // The user has decided already.
+    // The user has already decided.
     const state = permission();
     if (deprecatedCallback !== undefined) afterMicrotasks(() => apply(deprecatedCallback, undefined, [state]));
     return state;
@@ -249,8 +252,8 @@ for (const type of ["click", "show", "error", "close"]) {
 configureInterface(Notification);
 
 /**
- * Brings notifications to a realm. `scopeOf` gives the scope of a ServiceWorkerRegistration, and throws
- * a TypeError for other values.
+ * Adds notifications to a realm. `scopeOf` returns the scope of a ServiceWorkerRegistration, and
+ * throws a TypeError for other values.
  */
 function installNotifications(global, kind, ServiceWorkerRegistration, scopeOf, hasActiveWorker) {
   isServiceWorker = kind === "ServiceWorker";

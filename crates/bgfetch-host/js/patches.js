@@ -1,4 +1,4 @@
-// Where Deno's Web APIs, on the QuickJS backend, are not what the web platform says.
+// Fixes for Deno's Web APIs where they differ from the web platform on the QuickJS backend.
 (function () {
 "use strict";
 
@@ -18,13 +18,13 @@ function patch(interfaces) {
   patchErrors();
   patchRequest(interfaces.Request.prototype);
   for (const { prototype } of Object.values(interfaces)) {
-    // Those that can be serialized, or inherit from one that can, say how.
+    // Serializable interfaces, and those that inherit from one, have their own method for it.
     if (!(core.hostObjectBrand in prototype)) forbidSerializing(prototype);
   }
 }
 
 /**
- * The backend cannot clone errors. They are given the form in which Deno clones its own objects:
+ * The backend cannot clone errors. They are cloned in the form that Deno uses for its own objects:
  * StructuredSerializeInternal, the steps for [[ErrorData]].
  */
 function patchErrors() {
@@ -53,7 +53,7 @@ function patchErrors() {
   });
 }
 
-/** Attributes that Deno's Request lacks: what they say of every request that a script made. */
+/** Attributes that Deno's Request lacks, with their values for requests that scripts create. */
 function patchRequest(prototype) {
   const mode = getterOf(prototype, "mode");
   const values = {
@@ -65,7 +65,7 @@ function patchRequest(prototype) {
   for (const [name, value] of Object.entries(values)) {
     const attribute = {
       get [name]() {
-        // Throws for what is not a Request.
+        // Throws if `this` is not a Request.
         mode(this);
         return value;
       },

@@ -1,4 +1,4 @@
-// https://w3c.github.io/permissions/: the states of the permissions that there are.
+// https://w3c.github.io/permissions/: the states of the supported permissions.
 (function () {
 "use strict";
 
@@ -23,7 +23,7 @@ const permissionDescriptor = dictionary("PermissionDescriptor", [
   requiredMember("name", permissionName),
 ]);
 
-/** The state as it was when it was asked for. */
+/** The state at the time of the query. */
 class PermissionStatus extends EventTarget {
   #name;
   #state;

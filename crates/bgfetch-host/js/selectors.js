@@ -22,7 +22,7 @@ const NOT_SPACE = /^\s*(\S+)([^]*)$/;
 const SIMPLE =
   /^(?:([\w-]+|\*)|#([\w-]+)|\.([\w-]+)|\[([\w-]+)(?:=(?:"([^"]*)"|'([^']*)'|([\w-]+)))?\])/;
 
-/** The names in a set of names that white space separates. */
+/** The tokens of a whitespace-separated text. */
 function tokens(text) {
   const names = [];
   for (let match = exec(NOT_SPACE, text); match !== null; match = exec(NOT_SPACE, match[2])) {
@@ -31,15 +31,15 @@ function tokens(text) {
   return names;
 }
 
-/** Whether the text of an attribute `class` has all of the names. */
+/** Whether the text of an attribute `class` contains all of the names. */
 function hasClasses(classes, wanted) {
   const has = tokens(classes);
   return wanted.length > 0 && every(wanted, (name) => includes(has, name));
 }
 
 /**
- * Whether an element matches; others than the supported selectors throw. `attributeOf` gives the
- * value of an element's attribute or null, and `nameOf` its local name.
+ * Whether an element matches; unsupported selectors throw. `attributeOf` returns the value of an
+ * element's attribute or null, and `nameOf` its local name.
  */
 function matcher(selectors, { attributeOf, nameOf }) {
   const compounds = map(split(String(selectors), ","), (text) => compoundMatcher(stringTrim(text)));

@@ -1,5 +1,5 @@
-// https://w3c.github.io/ServiceWorker/: the interfaces that windows and service workers have. What
-// the objects say is told by the owner of the service workers, in one ordered inbox.
+// https://w3c.github.io/ServiceWorker/: the interfaces of windows and service workers. The owner of
+// the service workers updates the objects through one ordered inbox.
 (function () {
 "use strict";
 
@@ -51,10 +51,10 @@ const { MessageEvent } = core.loadExtScript("ext:deno_web/02_event.js");
 const nextMessage = asyncOp(op_host_receive);
 const create = Symbol("create");
 
-/** Objects by the numbers of what they stand for: one for each and realm. */
+/** Objects by the number of the item that they represent: one per item and realm. */
 const registrations = new SafeMap();
 const workers = new SafeMap();
-/** What is done with the answers to calls, by their numbers. */
+/** The handlers of answers to calls, by number. */
 const calls = new SafeMap();
 let lastCall = 0;
 
@@ -150,7 +150,7 @@ class ServiceWorkerRegistration extends EventTarget {
 
   static update(registration, info) {
     registration.#info = info;
-    // Objects of workers are there before they are told of their next states.
+    // The objects of workers must exist before their next states arrive.
     forEach([info.installing, info.waiting, info.active], workerOf);
   }
 
@@ -248,7 +248,7 @@ class ServiceWorkerContainer extends EventTarget {
     return freeze(map(registrations, registrationOf));
   }
 
-  /** Messages are fired as they come: a realm has no document that is still being parsed. */
+  /** Messages are fired on arrival: a realm has no document that is still being parsed. */
   startMessages() {
     this.#controller;
   }
@@ -284,7 +284,7 @@ const registrationOptions = dictionary("RegistrationOptions", [
   member("updateViaCache", updateViaCache, "imports"),
 ]);
 
-/** Asks the owner of the service workers. Gives a promise for its answer, which is for `await`. */
+/** Asks the owner of the service workers. Returns an awaitable promise for its answer. */
 function call(kind, options = undefined) {
   const { promise, resolve, reject } = withResolvers();
   const number = ++lastCall;
@@ -300,8 +300,8 @@ function post(message, data, options, prefix) {
 }
 
 /**
- * The type of the event that tells of a message, and its members: a copy of the data, the ports, and
- * who sent it. What cannot be copied here is a `messageerror`.
+ * The type and the members of the event for a message: a copy of the data, the ports, and the
+ * sender. Data that cannot be copied here results in a `messageerror`.
  */
 function messageEvent({ message, source }, sourceOf) {
   const init = { __proto__: null, origin: locationOrigin(), source: sourceOf(source) };
@@ -324,7 +324,7 @@ function answered({ call, answer }) {
   reject(name === "TypeError" ? new TypeError(message) : new DOMException(message, name));
 }
 
-/** What is done with messages from the owner of the service workers, by their kind. */
+/** The handlers of messages from the owner of the service workers, by kind. */
 const receivers = {
   __proto__: null,
   answer: answered,
@@ -350,7 +350,7 @@ async function receive() {
     if (message === null) return;
     const content = fromJson(message);
     receivers[content.kind](content);
-    // Each message is a task: what awaits it sees how things stood then.
+    // Each message is a task: reactions to it see the state at that time.
     await awaitable(new Promise(afterMicrotasks));
   }
 }
@@ -360,8 +360,8 @@ function expose(interfaces) {
 }
 
 /**
- * Brings the interfaces to a realm. Without `atStart` nothing owns service workers, and there is
- * only the registration with `scope`, where that is not null.
+ * Adds the interfaces to a realm. Without `atStart` there is no owner of service workers, and there
+ * is only the registration with `scope`, if that is not null.
  */
 function installServiceWorkerApi(kind, scope, atStart) {
   expose([ServiceWorker, ServiceWorkerRegistration]);
@@ -389,7 +389,7 @@ function installServiceWorkerApi(kind, scope, atStart) {
   return {
     ServiceWorkerRegistration,
     scopeOf: checkedScope,
-    // Where nothing owns service workers, no realm sees their workers.
+    // Without an owner of service workers, realms see no workers.
     hasActiveWorker: atStart === null ? undefined : hasActiveWorker,
   };
 }

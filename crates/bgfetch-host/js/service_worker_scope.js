@@ -1,5 +1,5 @@
-// https://w3c.github.io/ServiceWorker/#serviceworkerglobalscope-interface: what a worker has of its
-// own, and the events of its installation.
+// https://w3c.github.io/ServiceWorker/#serviceworkerglobalscope-interface: the members that only
+// service workers have, and the events of their installation.
 (function () {
 "use strict";
 
@@ -109,10 +109,10 @@ class WindowClient extends Client {
 }
 configureInterface(WindowClient);
 
-/** Windows are at the top level. */
+/** All windows are at the top level. */
 const NO_ORIGINS = freeze([]);
 
-/** The URL of a window that is to be opened or navigated. */
+/** The URL of a window that is opened or navigated. */
 function windowUrl(text) {
   const url = parseUrl(text);
   if (url === "about:blank") throw new TypeError("A window at about:blank is nobody's client");
@@ -146,7 +146,7 @@ class Clients {
     const prefix = "Failed to execute 'matchAll' on 'Clients'";
     this.#checked;
     const { includeUncontrolled, type } = queryOptions(options, prefix, "Argument 1");
-    // Windows are the only clients that there are.
+    // Windows are the only clients.
     if (type !== "window" && type !== "all") return freeze([]);
     const { clients } = await call("matchClients", { includeUncontrolled });
     return freeze(map(clients, (info) => new WindowClient(create, info)));
@@ -185,7 +185,7 @@ class InstallEvent extends ExtendableEvent {
   async addRoutes(rules) {
     this.#checked;
     requiredArguments(arguments.length, 1, "Failed to execute 'addRoutes' on 'InstallEvent'");
-    // Requests do not go through service workers here: there is nothing to route.
+    // Requests do not pass through service workers here, so there is nothing to route.
     throw new DOMException("Routes are not supported", "NotSupportedError");
   }
 }
@@ -225,7 +225,7 @@ configureInterface(ExtendableMessageEvent);
 
 const any = (value) => value;
 
-/** `ExtendableMessageEventInit` without what is inherited. */
+/** `ExtendableMessageEventInit` without inherited members. */
 const messageEventInit = dictionary("ExtendableMessageEventInit", [
   member("data", any, null),
   member("lastEventId", domString, ""),
@@ -241,7 +241,7 @@ function fireMessage({ event, ...message }) {
   fireExtendable(event, new ExtendableMessageEvent(type, init));
 }
 
-/** Fires an event, and tells when it is over. */
+/** Fires an event, and reports its end. */
 function fireExtendable(event, object) {
   let pending = 1;
   let rejected = null;
@@ -258,7 +258,7 @@ function fireExtendable(event, object) {
       return settle;
     },
   });
-  // The dispatch itself is what is pending first.
+  // The dispatch itself is the first pending item.
   afterMicrotasks(() => settle(null));
   fire(global, object);
 }

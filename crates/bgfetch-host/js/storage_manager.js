@@ -1,5 +1,5 @@
-// https://storage.spec.whatwg.org/#storagemanager: how much a site stores. Its storage is kept until it
-// deletes it, as that of a site whose storage is persistent.
+// https://storage.spec.whatwg.org/#storagemanager: how much a site stores. Storage is kept until
+// the site deletes it, as in persistent mode.
 (function () {
 "use strict";
 
@@ -37,7 +37,7 @@ class StorageManager {
 }
 configureInterface(StorageManager);
 
-/** The interface for a kind of realm, and its object. */
+/** The interface for a kind of realm, and its instance. */
 function makeStorageManager(kind) {
   // [Exposed=Window]
   if (kind !== "Window") delete StorageManager.prototype.persist;

@@ -1,6 +1,6 @@
-// Serializing with a transfer list (https://html.spec.whatwg.org/multipage/structured-data.html), on
-// top of Deno's: the QuickJS backend cannot transfer an ArrayBuffer, which is copied, and then
-// detached. What cannot be cloned it calls a TypeError.
+// Serializing with a transfer list (https://html.spec.whatwg.org/multipage/structured-data.html),
+// on top of Deno's implementation. The QuickJS backend cannot transfer an ArrayBuffer, so it is
+// copied and then detached. It also throws a TypeError for objects that cannot be cloned.
 (function () {
 "use strict";
 
@@ -41,8 +41,8 @@ const isDetached = getterOf(ArrayBuffer.prototype, "detached");
 const transferBuffer = uncurryThis(ArrayBuffer.prototype.transfer);
 const messageOf = (error) => hasOwn(error, "message") ? error.message : "";
 
-// Deno calls what it finds here without looking whether there is something: a script can give any
-// object the mark of those that Deno clones, of any type.
+// Deno calls the deserializer without checking that it exists, and a script can give any object the
+// brand of those that Deno clones, with any type.
 const known = core.getCloneableDeserializers();
 const deserializers = new Proxy(known, {
   __proto__: null,
@@ -50,7 +50,7 @@ const deserializers = new Proxy(known, {
 });
 core.getCloneableDeserializers = () => deserializers;
 
-/** The error of the last object that was refused, in place of which Deno throws a RangeError. */
+/** The error of the last refused object. Deno throws a RangeError in its place. */
 let refusal = null;
 
 function refuse() {
@@ -67,7 +67,7 @@ function isBuffer(object) {
   }
 }
 
-/** Runs `serialize` with the objects that it is to transfer itself. */
+/** Runs `serialize` with the objects that it transfers itself. */
 function transferring(transfer, serialize) {
   const buffers = filter(transfer, isBuffer);
   if (some(buffers, isDetached)) {
@@ -107,17 +107,17 @@ function transferOrOptions(options, prefix) {
   return objects(options, prefix, "Argument 2");
 }
 
-/** What a message is on its way to another realm: see `Message` in message.rs. */
+/** The form of a message on its way to another realm: see `Message` in message.rs. */
 function toMessage(value, options, prefix) {
   const { data, transferables } = transferring(
     transferOrOptions(options, prefix),
     (transfer) => serializeJsMessageData(value, transfer),
   );
-  // A byte in each character is what JSON can carry.
+  // One byte per character, which JSON can represent.
   return { __proto__: null, data: core.encodeBinaryString(data), transferables };
 }
 
-/** The members `data` and `ports` of the event that tells of a message. */
+/** The members `data` and `ports` of the event for a message. */
 function fromMessage({ data, transferables }) {
   const bytes = new Uint8Array(data.length);
   for (let i = 0; i < data.length; i++) bytes[i] = stringCharCodeAt(data, i);
@@ -146,7 +146,7 @@ const patched = {
     requiredArguments(arguments.length, 1, prefix);
     if (!isPort(this)) throw illegalInvocation();
     transferring(transferOrOptions(options, prefix), (transfer) => {
-      // Deno reads a list by its iterator, which is the page's where it is an array's.
+      // Deno uses the list's iterator, and that of an array can be the page's.
       const list = transfer.length === 0 ? undefined : iterable(transfer);
       apply(postMessageOfDeno, this, [message, list]);
     });

@@ -1,5 +1,5 @@
-// https://w3c.github.io/webcrypto/#subtlecrypto-interface: `digest()`, which pages compare what they
-// downloaded by. There are no keys.
+// https://w3c.github.io/webcrypto/#subtlecrypto-interface: `digest()`, with which pages verify
+// their downloads. Keys are not supported.
 (function () {
 "use strict";
 
@@ -30,7 +30,7 @@ const create = Symbol("create");
 
 const algorithmDictionary = dictionary("Algorithm", [requiredMember("name", domString)]);
 
-/** The name of a hash in an AlgorithmIdentifier, normalized. */
+/** The normalized name of the hash in an AlgorithmIdentifier. */
 function hashName(algorithm, prefix, context) {
   const name = isObject(algorithm)
     ? algorithmDictionary(algorithm, prefix, context).name

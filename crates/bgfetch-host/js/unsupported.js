@@ -1,5 +1,5 @@
-// What pages use that is not here, and that they do not look for before: an error names it, where
-// otherwise something would be undefined, or be set to no effect.
+// Unsupported features that pages use without feature detection. They throw an error that names
+// them, rather than being undefined or having no effect.
 (function () {
 "use strict";
 
@@ -73,7 +73,7 @@ const MEMBERS = {
   ],
 };
 
-/** Those of certain elements. */
+/** Members of certain elements. */
 const MEMBERS_OF = {
   __proto__: null,
   audio: ["load", "pause", "play"],
@@ -90,7 +90,7 @@ function lacks(what) {
   return new DOMException(what + " is not supported by this user agent", "NotSupportedError");
 }
 
-/** Defines members on an object that throw an error which names them. */
+/** Defines members on an object that throw an error naming them. */
 function defineMissing(object, holder, names) {
   forEach(names, (name) => {
     const missing = () => {
@@ -108,12 +108,12 @@ function installMissingDom() {
   }
 }
 
-/** What a new element of that name lacks. */
+/** Defines the members that a new element of that name lacks. */
 function defineMissingOf(element, name) {
   if (name in MEMBERS_OF) defineMissing(element, "<" + name + ">", MEMBERS_OF[name]);
 }
 
-/** `indexedDB`, whose methods say that it is not here. */
+/** `indexedDB`, whose methods throw because it is not supported. */
 function installMissingIndexedDb(global) {
   const methods = {};
   for (const name of ["cmp", "databases", "deleteDatabase", "open"]) {

@@ -1,4 +1,5 @@
-// What the user does in a page: clicks. Tells the holder of the page which elements wait for one.
+// The user's actions in a page: clicks. Reports to the holder of the page which elements handle
+// them.
 (function () {
 "use strict";
 
@@ -18,7 +19,7 @@ const nextClick = asyncOp(op_page_next_click);
 const IDENTIFIER = /^[A-Za-z_][\w-]*$/;
 const WORD = /^[^\t\n\f\r ]+/;
 
-/** Carries out what the holder asks for, for as long as it does. */
+/** Carries out the requests of the page's holder, until it is gone. */
 async function followUser(document) {
   for (;;) {
     const next = nextClick();

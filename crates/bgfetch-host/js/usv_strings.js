@@ -1,6 +1,6 @@
-// USVStrings (https://webidl.spec.whatwg.org/#idl-USVString): Deno leaves it to the engine to replace lone
-// surrogates where its scripts hand a text to Rust, and QuickJS makes three U+FFFD of each. Runs before
-// the scripts of Deno that do so.
+// USVStrings (https://webidl.spec.whatwg.org/#idl-USVString): Deno's scripts pass texts to Rust and
+// rely on the engine to replace lone surrogates, but QuickJS turns each into three U+FFFD. Runs
+// before those scripts.
 (function () {
 "use strict";
 
@@ -31,7 +31,7 @@ ops.op_url_parse_with_base = (url, base, components) =>
 ops.op_url_reparse = (url, part, value, components) =>
   op_url_reparse(url, part, toWellFormed(value), components);
 
-// Bodies that are texts are not encoded where they are read as texts.
+// String bodies are not encoded when they are read as text.
 defineProperty(converters, "BodyInit_DOMString", {
   __proto__: null,
   set(converter) {

@@ -1,5 +1,5 @@
-// https://html.spec.whatwg.org/multipage/nav-history-apis.html#the-window-object: what a window has
-// beside its document. Other windows cannot be reached from it.
+// https://html.spec.whatwg.org/multipage/nav-history-apis.html#the-window-object: the members of a
+// window except its document. It cannot reach other windows.
 (function () {
 "use strict";
 
@@ -34,7 +34,7 @@ function installWindow(global, isFrame) {
     },
   };
   Object.defineProperties(global, Object.getOwnPropertyDescriptors(attributes));
-  // The window of a frame has others, which are in other realms.
+  // The window of a frame has a parent, but in another realm.
   if (!isFrame) {
     const topLevel = {
       get parent() {
@@ -50,7 +50,7 @@ function installWindow(global, isFrame) {
   followNetwork(global);
 }
 
-/** Tells the window when it goes on or off line. */
+/** Notifies the window when it goes online or offline. */
 async function followNetwork(global) {
   for (;;) {
     const online = op_page_is_online();
@@ -61,7 +61,7 @@ async function followNetwork(global) {
   }
 }
 
-/** Gives an embedder's script its `hook`. */
+/** Passes `hook` to an embedder's script. */
 function installHook(global) {
   Object.defineProperty(global, "hook", {
     value: (value) => parse(op_page_hook(stringify(value ?? null))),

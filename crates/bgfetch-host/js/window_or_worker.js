@@ -1,5 +1,5 @@
-// https://html.spec.whatwg.org/multipage/webappapis.html#windoworworkerglobalscope-mixin, and what
-// else all realms have.
+// https://html.spec.whatwg.org/multipage/webappapis.html#windoworworkerglobalscope-mixin, and the
+// other members that all realms have.
 (function () {
 "use strict";
 

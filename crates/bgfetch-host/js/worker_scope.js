@@ -1,5 +1,5 @@
-// https://html.spec.whatwg.org/multipage/workers.html#the-workerglobalscope-common-interface: what
-// every kind of worker has.
+// https://html.spec.whatwg.org/multipage/workers.html#the-workerglobalscope-common-interface: the
+// members that every kind of worker has.
 (function () {
 "use strict";
 
@@ -34,7 +34,9 @@ function importScripts(...urls) {
   }
 }
 
-/** To whoever made the worker. No script did, so that nobody listens. */
+/**
+ * A message to the creator of the worker. That is not a script, so nothing receives the message.
+ */
 function postMessage(message, options = undefined) {
   requiredArguments(
     arguments.length,
