@@ -18,11 +18,11 @@ use crate::Options;
 use crate::events::RealmEvents;
 use crate::exceptions::{call_failed, misuse, no_engine};
 
-/// A registration changed. Its new attributes are to be asked for.
+/// A registration changed. Scripts then ask for its new attributes.
 #[derive(Clone, Copy, Serialize)]
 pub(crate) struct Changed {
     pub(crate) key: u64,
-    /// Whether `progress` is to be fired.
+    /// Whether `progress` must be fired.
     pub(crate) progress: bool,
 }
 

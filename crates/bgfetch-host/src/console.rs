@@ -1,11 +1,11 @@
-//! The consoles of realms, and which realm writes.
+//! The consoles of realms, and the sources of their messages.
 
 use std::sync::Arc;
 
 use serde::Serialize;
 use url::Url;
 
-/// What a realm's global object is.
+/// The type of a realm's global object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum RealmKind {
     /// A `Window`.
@@ -18,7 +18,7 @@ pub enum RealmKind {
     ServiceWorker,
 }
 
-/// How grave a message of the console is.
+/// The severity of a console message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConsoleLevel {
     /// `console.debug()`
@@ -29,19 +29,19 @@ pub enum ConsoleLevel {
     Warn,
     /// `console.error()`
     Error,
-    /// An exception that nothing caught, a promise whose rejection nothing handled, or a feature that a
-    /// page asked for and this user agent lacks.
+    /// An uncaught exception, an unhandled rejection, or a feature that a page used and this user
+    /// agent lacks.
     Uncaught,
 }
 
-/// The realm whose console writes.
+/// The realm that writes to its console.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsoleSource {
-    /// What its global object is.
+    /// The type of its global object.
     pub kind: RealmKind,
     /// The URL of its page or script.
     pub url: Url,
 }
 
-/// Where the consoles of realms write to.
+/// The output of the realms' consoles.
 pub type Console = Arc<dyn Fn(&ConsoleSource, ConsoleLevel, &str) + Send + Sync>;

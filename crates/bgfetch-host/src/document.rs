@@ -1,4 +1,4 @@
-//! What a window's scripts ask for: see `js/document.js`.
+//! The operations of a window's scripts: see `js/document.js`.
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -23,7 +23,7 @@ fn page(state: &OpState) -> Result<Arc<PageState>, JsErrorBox> {
     page.ok_or_else(|| JsErrorBox::new("DOMExceptionNotSupportedError", "This realm has no page"))
 }
 
-/// Waits for the document to be parsed. None when there will be none.
+/// Waits for the document to parse. `None` when there will be none.
 #[op2]
 #[serde]
 pub(crate) async fn op_page_document(
@@ -41,7 +41,7 @@ pub(crate) async fn op_page_document(
 #[derive(Default, Serialize)]
 pub(crate) struct PageScript {
     source: String,
-    /// Why there is none.
+    /// The error if there is none.
     error: Option<String>,
 }
 
@@ -76,13 +76,13 @@ impl Resource for Frame {
 
     fn close(self: Rc<Self>) {
         let page = self.0.borrow_mut().take();
-        // The end of its thread holds up nothing.
+        // Waiting for the end of its thread must not block this one.
         drop(tokio::task::spawn_blocking(move || drop(page)));
     }
 }
 
-/// Opens the page of a frame: a window in a realm of its own. Gives the resource of the frame when
-/// the page's `load` event was fired.
+/// Opens the page of a frame: a window in a realm of its own. Returns the resource of the frame
+/// once the page's `load` event was fired.
 #[op2]
 #[smi]
 pub(crate) async fn op_page_open_frame(
@@ -97,7 +97,7 @@ pub(crate) async fn op_page_open_frame(
     Ok(state.borrow_mut().resource_table.add(Frame(RefCell::new(Some(frame)))))
 }
 
-/// A `meta` element has a policy.
+/// A `meta` element contains a policy.
 #[op2(fast)]
 pub(crate) fn op_page_policy(
     state: &mut OpState,
@@ -112,7 +112,7 @@ pub(crate) fn op_page_policy(
     Ok(())
 }
 
-/// Waits for the next click of the user.
+/// Waits for the user's next click.
 #[op2]
 #[serde]
 pub(crate) async fn op_page_next_click(
@@ -122,7 +122,7 @@ pub(crate) async fn op_page_next_click(
     Ok(page.next_click().await)
 }
 
-/// Tells what came of it.
+/// Reports the outcome of the click.
 #[op2(fast)]
 pub(crate) fn op_page_answer(
     state: &mut OpState,
@@ -146,7 +146,7 @@ pub(crate) fn op_page_loaded(state: &mut OpState) -> Result<(), JsErrorBox> {
     Ok(())
 }
 
-/// `window.close()`: the realm ends when the script that runs has.
+/// `window.close()`: the realm ends after the running script.
 #[op2(fast)]
 pub(crate) fn op_page_close(state: &mut OpState) -> Result<(), JsErrorBox> {
     page(state)?.reach(Stage::Closed);
@@ -158,7 +158,7 @@ pub(crate) fn op_page_is_online(state: &mut OpState) -> Result<bool, JsErrorBox>
     Ok(*page(state)?.online.borrow())
 }
 
-/// Waits until the page is online, or is not, other than `online` says. False when it will stay so.
+/// Waits until the page's online state differs from `online`. False when it will never change.
 #[op2]
 pub(crate) async fn op_page_online_changed(
     state: Rc<RefCell<OpState>>,

@@ -1,4 +1,4 @@
-//! The extension that boots a realm, and the list of those it stands on.
+//! The extension that boots a realm, and the list of the extensions that it needs.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -40,8 +40,8 @@ fn op_host_console(state: &mut OpState, #[string] message: &str, #[smi] level: u
     state.borrow::<HostState>().write(level, message.trim_end());
 }
 
-/// Tells of an exception that nothing caught. Deno's own op would end the script that runs, as an
-/// exception ends its process.
+/// Reports an uncaught exception. Deno's own op would end the running script, because in Deno an
+/// uncaught exception ends the process.
 #[op2(fast, reentrant)]
 fn op_host_uncaught<'s>(
     state: Rc<RefCell<OpState>>,
@@ -54,7 +54,7 @@ fn op_host_uncaught<'s>(
     state.borrow().borrow::<HostState>().write(ConsoleLevel::Uncaught, &message);
 }
 
-/// Puts this crate's op where Deno's is.
+/// Replaces one of Deno's ops with this crate's.
 fn replace_op(op: OpDecl) -> OpDecl {
     match op.name {
         "op_dispatch_exception" => op.with_implementation_from(&op_host_uncaught()),
@@ -74,7 +74,7 @@ fn op_host_uuid() -> String {
     uuid::Uuid::new_v4().to_string()
 }
 
-/// Tells the owner of the service workers something.
+/// Sends a message to the owner of the service workers.
 #[op2(fast)]
 fn op_host_send(state: &mut OpState, #[string] message: &str) -> Result<(), JsErrorBox> {
     let wrong = |error: serde_json::Error| JsErrorBox::type_error(error.to_string());
@@ -95,7 +95,8 @@ fn no_owner() -> JsErrorBox {
     JsErrorBox::new("DOMExceptionNotSupportedError", "This realm has no service workers")
 }
 
-/// Waits for what the owner of the service workers says next. None when it says nothing any more.
+/// Waits for the next message from the owner of the service workers. `None` when there will be no
+/// more.
 #[op2]
 #[string]
 async fn op_host_receive(state: Rc<RefCell<OpState>>) -> Result<Option<String>, JsErrorBox> {
@@ -126,7 +127,7 @@ async fn op_host_receive(state: Rc<RefCell<OpState>>) -> Result<Option<String>, 
 #[derive(Default, Serialize)]
 struct Imported {
     source: String,
-    /// Why there is none.
+    /// The error if there is none.
     error: Option<String>,
 }
 

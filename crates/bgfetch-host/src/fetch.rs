@@ -23,13 +23,13 @@ use crate::console::ConsoleLevel;
 use crate::host_state::{FetchClient, HostState};
 use crate::network::to_fetch;
 
-/// How large the body of a request may be, which is read before it is sent.
+/// The maximum length of a request's body, which is read before it is sent.
 const BODY_LIMIT: usize = 64 << 20;
 
-/// How many bytes of it are taken from the script at once, at most.
+/// How many bytes of the body are taken from the script at once, at most.
 const CHUNK: usize = 64 << 10;
 
-/// What a script ends a fetch with before its response is there.
+/// Lets a script abort a fetch before its response has arrived.
 struct FetchHandle(CancelHandle);
 
 impl Resource for FetchHandle {
@@ -42,14 +42,14 @@ impl Resource for FetchHandle {
     }
 }
 
-/// A response, its body a resource where it has one.
+/// A response, with its body as a resource if it has one.
 #[derive(Serialize)]
 pub(crate) struct Fetched {
     head: ResponseHead,
     body: Option<ResourceId>,
 }
 
-/// Makes what [`op_host_fetch`] is ended with: closing it does.
+/// Creates the handle for [`op_host_fetch`]. Closing the handle aborts the fetch.
 #[op2(fast)]
 #[smi]
 pub(crate) fn op_host_fetch_handle(state: &mut OpState) -> ResourceId {
@@ -78,7 +78,7 @@ pub(crate) async fn op_host_fetch(
     let fetched = fetched.or_cancel(RcRef::map(&handle, |handle| &handle.0)).await;
     let fetched = fetched.map_err(|_| JsErrorBox::type_error("The fetch was aborted"))?;
     let FetchResponse { head, body, .. } = fetched.map_err(|reason| {
-        // Why is nothing that scripts may know, as it would tell them about other origins.
+        // Scripts must not learn the reason, because it could reveal something about other origins.
         let message = format!("Failed to fetch {url}: {reason}");
         state.borrow().borrow::<HostState>().write(ConsoleLevel::Error, &message);
         JsErrorBox::type_error("Failed to fetch")
@@ -103,7 +103,7 @@ async fn run(
         return Err("fetch() does not verify integrity metadata".into());
     }
     if request.mode == RequestMode::NoCors {
-        // Opaque responses do not exist here.
+        // Opaque responses are not supported.
         if !policies.origin.is_same_origin(&request.url) {
             return Err("the mode no-cors is supported for the page's own origin only".into());
         }
@@ -121,7 +121,7 @@ async fn run(
     network.fetch(request).await.map_err(|error| error.to_string())
 }
 
-/// The body of a request, read.
+/// The body of a request in memory.
 struct Body(Vec<Bytes>);
 
 impl BodySource for Body {
@@ -134,7 +134,7 @@ impl BodySource for Body {
     }
 }
 
-/// The resource behind which a script's stream is. The stream is cancelled with it.
+/// The resource of a script's stream. Dropping it cancels the stream.
 struct ScriptBody(Rc<dyn Resource>);
 
 impl Drop for ScriptBody {

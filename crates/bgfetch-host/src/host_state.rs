@@ -1,4 +1,4 @@
-//! What the operations of a realm act on.
+//! The state of a realm's operations.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::network::Network;
 use crate::page_state::PageState;
 use crate::resources::AgentResources;
 
-/// What the bootstrap script is told.
+/// The description of the realm for the bootstrap script.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Description {
@@ -21,11 +21,11 @@ pub(crate) struct Description {
     pub(crate) href: Url,
     /// The scope of the realm's service worker registration.
     pub(crate) scope: Option<Url>,
-    /// How service workers stand for the realm. None where nothing owns them.
+    /// The realm's service workers when it starts. `None` if they have no owner.
     pub(crate) service_workers: Option<AtStart>,
     /// Whether it is a [secure context](https://html.spec.whatwg.org/multipage/webappapis.html#secure-context).
     pub(crate) is_secure_context: bool,
-    /// Whether scripts have the network.
+    /// Whether scripts can use the network.
     pub(crate) has_network: bool,
     /// Whether it is the window of a page.
     pub(crate) has_page: bool,
@@ -39,7 +39,7 @@ pub(crate) struct HostState {
     pub(crate) description: Description,
     pub(crate) console: Console,
     pub(crate) connection: Option<Connection>,
-    /// How scripts reach the network.
+    /// The scripts' access to the network.
     pub(crate) fetch: Option<FetchClient>,
     pub(crate) page: Option<Arc<PageState>>,
     pub(crate) engine: watch::Receiver<Option<Engine>>,
@@ -58,7 +58,7 @@ impl HostState {
     }
 }
 
-/// On whose behalf a realm fetches.
+/// The client on whose behalf a realm fetches.
 #[derive(Clone)]
 pub(crate) struct FetchClient {
     pub(crate) network: Network,

@@ -1,5 +1,5 @@
-//! HTML documents, as the parts that a window's document is built from, in their order: scripts run
-//! when what stands before them is there.
+//! HTML documents as the parts from which a window's document is built, in order: a script runs
+//! once everything before it has been added.
 
 use scraper::{Html, Node};
 use serde::Serialize;
@@ -19,16 +19,16 @@ pub(crate) enum Part {
     Comment {
         text: String,
     },
-    /// The innermost element that is open ends.
+    /// The innermost open element ends.
     Close,
 }
 
-/// Parses a document, whatever it is: HTML has no errors.
+/// Parses any text as a document: HTML parsing never fails.
 pub(crate) fn parse(text: &str) -> Vec<Part> {
     use ego_tree::iter::Edge;
     let document = Html::parse_document(text);
     let mut parts = Vec::new();
-    // The contents of a template are no part of its document.
+    // The contents of a template are not part of its document.
     let mut fragments = 0_u32;
     for edge in document.tree.root().traverse() {
         let (node, opens) = match edge {

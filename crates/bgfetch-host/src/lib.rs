@@ -1,16 +1,16 @@
-//! The realms of a headless user agent: windows and workers with
-//! [Background Fetch](https://wicg.github.io/background-fetch/), in Deno's Web APIs on deno_core.
+//! The realms of a headless user agent: windows and workers with [Background
+//! Fetch](https://wicg.github.io/background-fetch/), using Deno's Web APIs on deno_core.
 //!
-//! A [`UserAgent`] has all of it: pages from the network, their service workers, and the engine of
+//! A [`UserAgent`] has all parts: pages from the network, their service workers, and the engine of
 //! their background fetches.
 //!
-//! A [`Realm`] is a JavaScript global on a thread of its own. What goes on in it is told to it from
-//! outside by messages; dropping it ends it. What its `caches` hold is in a [`CacheStore`].
+//! A [`Realm`] is a JavaScript global on a thread of its own. It is controlled by messages, and
+//! dropping it ends it. The contents of its `caches` are in a [`CacheStore`].
 //!
 //! # Cargo features
 //!
-//! `quickjs` (the default) or `v8` choose deno_core's JavaScript engine. QuickJS is no sandbox for
-//! hostile pages.
+//! `quickjs` (the default) or `v8` select deno_core's JavaScript engine. QuickJS is not a sandbox
+//! for hostile pages.
 
 mod cache;
 mod console;

@@ -1,5 +1,5 @@
-//! What realms and the owner of the service workers tell each other. Each realm has one ordered
-//! inbox, which answers to its calls go through as well: no answer overtakes a change of state.
+//! The messages between realms and the owner of the service workers. Each realm has one ordered
+//! inbox, which also carries the answers to its calls: no answer overtakes a change of state.
 
 use std::fmt;
 use std::mem;
@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use url::Url;
 
-/// A realm, for as long as the user agent runs.
+/// A realm's number, unique while the user agent runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct RealmId(pub(crate) u32);
 
@@ -31,8 +31,9 @@ pub(crate) enum WorkerState {
     Redundant,
 }
 
-/// [Whether the HTTP cache is asked for scripts](https://w3c.github.io/ServiceWorker/#dfn-update-via-cache).
-/// There is none here, so that scripts alone see the difference.
+/// [Whether the HTTP cache is used for
+/// scripts](https://w3c.github.io/ServiceWorker/#dfn-update-via-cache). There is no HTTP cache
+/// here, so this is only visible to scripts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum UpdateViaCache {
@@ -42,7 +43,7 @@ pub(crate) enum UpdateViaCache {
     None,
 }
 
-/// What a `ServiceWorker` object is made of.
+/// The contents of a `ServiceWorker` object.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct WorkerInfo {
@@ -52,7 +53,7 @@ pub(crate) struct WorkerInfo {
     pub(crate) state: WorkerState,
 }
 
-/// What a `ServiceWorkerRegistration` object is made of.
+/// The contents of a `ServiceWorkerRegistration` object.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RegistrationInfo {
@@ -64,18 +65,18 @@ pub(crate) struct RegistrationInfo {
     pub(crate) active: Option<WorkerInfo>,
 }
 
-/// How things stand for a realm when it starts.
+/// The service workers of a realm when it starts.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct AtStart {
-    /// The registration that a window is ready with, or that a service worker is of.
+    /// The registration whose readiness a window sees, or to which a service worker belongs.
     pub(crate) registration: Option<RegistrationInfo>,
     /// `navigator.serviceWorker.controller`
     pub(crate) controller: Option<WorkerInfo>,
-    /// `self.serviceWorker`, of a service worker.
+    /// `self.serviceWorker`, in a service worker.
     pub(crate) worker: Option<WorkerInfo>,
 }
 
-/// What a `WindowClient` object is made of. Windows are the only clients, and all are visible.
+/// The contents of a `WindowClient` object. Windows are the only clients, and all are visible.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct ClientInfo {
     pub(crate) id: String,
@@ -89,7 +90,7 @@ pub(crate) struct ClientInfo {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClientId(pub(crate) RealmId);
 
-/// Who sent a message.
+/// The sender of a message.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Source {
@@ -97,18 +98,18 @@ pub(crate) enum Source {
     Worker(WorkerInfo),
 }
 
-/// What is posted from one realm to another.
+/// A message from one realm to another.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Message {
-    /// The serialized value, a byte in each character.
+    /// The serialized value, with one byte per character.
     data: String,
-    /// What is transferred, as resources of the realm that the message is in.
+    /// The transferred objects, as resources of the realm that has the message.
     transferables: Value,
     #[serde(skip)]
     transferred: Transferred,
 }
 
-/// What is transferred, while the message is in no realm. Dropping it closes ports.
+/// The transferred objects while the message is in no realm. Dropping them closes ports.
 #[derive(Clone, Default)]
 struct Transferred(Arc<Mutex<Vec<Transferable>>>);
 
@@ -119,7 +120,7 @@ impl fmt::Debug for Transferred {
 }
 
 impl Message {
-    /// Takes what is transferred out of the realm.
+    /// Takes the transferred objects out of the realm.
     pub(crate) fn leave(&mut self, state: &mut OpState) -> Result<(), JsErrorBox> {
         let wrong = |error: serde_json::Error| JsErrorBox::type_error(error.to_string());
         let transferables = serde_json::from_value(self.transferables.take()).map_err(wrong)?;
@@ -128,7 +129,7 @@ impl Message {
         Ok(())
     }
 
-    /// Brings what is transferred to the realm.
+    /// Moves the transferred objects into the realm.
     pub(crate) fn arrive(&mut self, state: &mut OpState) -> Result<(), JsErrorBox> {
         let transferred = mem::take(&mut *self.transferred.0.lock());
         let transferables = serde_json::to_value(serialize_transferables(state, transferred));
@@ -138,7 +139,7 @@ impl Message {
     }
 }
 
-/// The events that an installation consists of.
+/// The events of an installation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum LifecycleEvent {
@@ -146,7 +147,7 @@ pub(crate) enum LifecycleEvent {
     Activate,
 }
 
-/// To a realm.
+/// A message to a realm.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "camelCase")]
 pub(crate) enum ToRealm {
@@ -156,11 +157,11 @@ pub(crate) enum ToRealm {
     Worker { worker: WorkerInfo },
     /// The workers of a registration.
     Registration { registration: RegistrationInfo },
-    /// A registration has an installing worker that it had not.
+    /// A registration has a new installing worker.
     UpdateFound { registration: RegistrationInfo },
     /// The window's registration has an active worker.
     Ready { registration: RegistrationInfo },
-    /// The window has another controller.
+    /// The window has a new controller.
     Controller { worker: WorkerInfo },
     /// Fire this event.
     Fire { event: u32, name: LifecycleEvent },
@@ -181,7 +182,7 @@ impl ToRealm {
     }
 }
 
-/// What a call comes to.
+/// The result of a call.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Answer {
@@ -204,7 +205,7 @@ impl Exception {
         Self { name: "TypeError", message: message.into() }
     }
 
-    /// No event says that the user wants a window now.
+    /// No current event shows that the user wants a window.
     pub(crate) fn no_activation() -> Self {
         let message = "This is allowed while a click is handled".to_owned();
         Self { name: "InvalidAccessError", message }
@@ -219,11 +220,11 @@ impl Exception {
     }
 }
 
-/// From a realm.
+/// A message from a realm.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase")]
 pub(crate) enum FromRealm {
-    /// `register()`, its URLs parsed.
+    /// `register()`, with parsed URLs.
     #[serde(rename_all = "camelCase")]
     Register { call: u32, script: Url, scope: Option<Url>, update_via_cache: UpdateViaCache },
     /// `update()`
@@ -238,7 +239,7 @@ pub(crate) enum FromRealm {
     SkipWaiting { call: u32 },
     /// `clients.claim()`
     Claim { call: u32 },
-    /// `clients.matchAll()`, of windows.
+    /// `clients.matchAll()`, for windows.
     #[serde(rename_all = "camelCase")]
     MatchClients { call: u32, include_uncontrolled: bool },
     /// `clients.get()`
@@ -251,7 +252,7 @@ pub(crate) enum FromRealm {
     PostToWorker { worker: u32, message: Message },
     /// `Client.postMessage()`
     PostToClient { client: String, message: Message },
-    /// The event is over: its dispatch, and what its lifetime was extended by.
+    /// The event has ended: its dispatch and its extended lifetime.
     Fired { event: u32, rejected: Option<String> },
     /// The realm has ended.
     #[serde(skip)]
@@ -269,20 +270,20 @@ impl FromRealm {
     }
 }
 
-/// A realm's line to the owner of the service workers.
+/// A realm's connection to the owner of the service workers.
 pub(crate) struct Connection {
     pub(crate) realm: RealmId,
     pub(crate) at_start: AtStart,
     pub(crate) inbox: Option<mpsc::UnboundedReceiver<ToRealm>>,
     pub(crate) outbox: mpsc::UnboundedSender<(RealmId, FromRealm)>,
-    /// Loads a script that `importScripts()` asks for. Blocks.
+    /// Loads a script for `importScripts()`. Blocks.
     pub(crate) import: Option<Import>,
 }
 
 pub(crate) type Import = Box<dyn Fn(Url) -> Result<String, String> + Send>;
 
 impl Connection {
-    /// Whether the owner is gone makes no difference to a realm, which will end soon, too.
+    /// A realm can ignore that the owner is gone, because it will end soon, too.
     pub(crate) fn send(&self, message: FromRealm) {
         drop(self.outbox.send((self.realm, message)));
     }

@@ -1,5 +1,5 @@
-//! The one way to the network: pages, scripts and `fetch()` go through the same [`Fetcher`] as
-//! background fetches, with its DNS, roots and limits.
+//! The only access to the network: pages, scripts and `fetch()` use the same [`Fetcher`] as
+//! background fetches, with its DNS, root certificates and limits.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use thiserror::Error;
 use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
 
-/// The network of a user agent. Clones are the same.
+/// The network of a user agent. Clones refer to the same network.
 #[derive(Clone)]
 pub struct Network {
     fetcher: Arc<dyn Fetcher>,
@@ -27,47 +27,47 @@ impl fmt::Debug for Network {
     }
 }
 
-/// How long a page or a script may take until it is there.
+/// How long loading a page or a script may take.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
 
-/// How large a page or a script may be.
+/// The maximum size of a page or a script.
 pub(crate) const SIZE_LIMIT: usize = 64 << 20;
 
-/// Why a page or a script is not there.
+/// Why a page or a script was not loaded.
 #[derive(Debug, Error)]
 pub enum LoadError {
-    /// The network, or a rule of the web platform, did not let it come.
+    /// The network failed, or a rule of the web platform forbids the load.
     #[error(transparent)]
     Fetch(#[from] FetchError),
-    /// The server did not send all of it in time.
+    /// The server did not send the whole response in time.
     #[error("it did not come within {} s", TIME_LIMIT.as_secs())]
     TimedOut,
-    /// The server sent more than is taken.
+    /// The response is larger than the limit.
     #[error("it is larger than {} MiB", SIZE_LIMIT >> 20)]
     TooLarge,
-    /// The server has none.
+    /// The server answered with an error status.
     #[error("the server answered with status {0}")]
     Status(u16),
-    /// A secure page does not take it from where it is not secure.
+    /// A secure page does not load it from an insecure URL.
     #[error("it is mixed content: the page is secure, and where it comes from is not")]
     MixedContent,
-    /// A frame's page is of another origin than the page: such frames are not supported, as they
-    /// would need a storage of their own.
+    /// A frame's page has another origin than the page. Such frames are not supported, because they
+    /// would need partitioned storage.
     #[error("frames of other origins are not supported")]
     OtherOrigin,
-    /// It is something else.
+    /// It has the wrong MIME type.
     #[error("its MIME type is {0:?}")]
     MimeType(String),
 }
 
-/// A whole response.
+/// A complete response.
 pub(crate) struct Loaded {
     pub(crate) head: ResponseHead,
     pub(crate) body: Vec<u8>,
 }
 
 impl Network {
-    /// To be called in the runtime that connections are to live on.
+    /// Call it in the runtime that connections run on.
     ///
     /// # Panics
     ///
@@ -77,7 +77,7 @@ impl Network {
         Self { fetcher, runtime: Handle::current() }
     }
 
-    /// Fetches all of a response with an ok status.
+    /// Fetches a whole response with an ok status.
     pub(crate) async fn load(
         &self,
         storage_key: StorageKey,
@@ -103,8 +103,9 @@ impl Network {
     }
 }
 
-/// A connection is served by a task of the runtime in which its first fetch ran, and pooled for
-/// later ones. That must be neither the runtime of a realm nor that of an engine, which end.
+/// A connection is served by a task of the runtime in which its first fetch ran, and is pooled for
+/// later fetches. That runtime must be neither that of a realm nor that of an engine, because those
+/// end earlier.
 impl Fetcher for Network {
     fn fetch(
         &self,
@@ -123,7 +124,7 @@ impl Fetcher for Network {
     }
 }
 
-/// A plain fetch of a request without a body.
+/// The fetch of a request without a body.
 pub(crate) fn to_fetch(
     storage_key: StorageKey,
     principal: Principal,

@@ -1,4 +1,4 @@
-//! Notifications: <https://notifications.spec.whatwg.org/>. What they look like is the embedder's.
+//! Notifications: <https://notifications.spec.whatwg.org/>. The embedder displays them.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,26 +11,27 @@ use url::Url;
 
 use crate::console::ConsoleSource;
 
-/// How many notifications of all sites are kept for `getNotifications()`; the oldest go first.
+/// How many notifications of all sites are kept for `getNotifications()`; the oldest are removed
+/// first.
 const KEPT: usize = 100;
 
-/// A notification that a script shows.
+/// A notification shown by a script.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Notification {
     /// Its title.
     pub title: String,
     /// The text below the title; may be empty.
     pub body: String,
-    /// It replaces what the site shows under the same tag, where that is not empty.
+    /// If not empty, the notification replaces the site's earlier one with the same tag.
     pub tag: String,
     /// The URL of its icon, or empty.
     pub icon: String,
-    /// What is for scripts alone.
+    /// The values that only scripts use.
     #[serde(flatten)]
     rest: Map<String, Value>,
 }
 
-/// Shows a notification to the user; the source is the realm that wants it.
+/// Shows a notification to the user; the source is the realm that shows it.
 pub type ShowNotification = Arc<dyn Fn(&ConsoleSource, &Notification) + Send + Sync>;
 
 /// The [list of notifications](https://notifications.spec.whatwg.org/#list-of-notifications) of a user
@@ -52,7 +53,7 @@ pub(crate) struct Kept {
     id: u32,
     #[serde(skip)]
     storage_key: StorageKey,
-    /// The scope of its service worker registration, where it has one.
+    /// The scope of its service worker registration, if it has one.
     #[serde(skip)]
     scope: Option<Url>,
     #[serde(flatten)]
@@ -64,8 +65,8 @@ impl Notifications {
         Self { show: Some(show), list: Mutex::default() }
     }
 
-    /// [Show steps](https://notifications.spec.whatwg.org/#notification-show-steps); gives the number
-    /// by which it is closed.
+    /// [Show steps](https://notifications.spec.whatwg.org/#notification-show-steps). Returns the
+    /// number that closes the notification.
     pub(crate) fn show(
         &self,
         source: &ConsoleSource,
@@ -91,7 +92,7 @@ impl Notifications {
         id
     }
 
-    /// Those of a registration, with that tag where it is not empty; the oldest come first.
+    /// The notifications of a registration, with that tag unless it is empty, oldest first.
     pub(crate) fn of_registration(
         &self,
         storage_key: &StorageKey,

@@ -1,4 +1,5 @@
-//! What `navigator.permissions`, `navigator.storage`, notifications and `crypto.subtle` ask for.
+//! The operations of `navigator.permissions`, `navigator.storage`, notifications and
+//! `crypto.subtle`.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -14,7 +15,7 @@ use crate::host_state::HostState;
 use crate::resources::PermissionState;
 use crate::script_loader::module_hint;
 
-/// The state of a permission whose name the script checked.
+/// The state of a permission. The script has checked the name.
 #[op2]
 #[serde]
 pub(crate) fn op_host_permission(state: &mut OpState, #[string] name: &str) -> PermissionState {
@@ -22,7 +23,7 @@ pub(crate) fn op_host_permission(state: &mut OpState, #[string] name: &str) -> P
     (host.resources.query_permission)(name, &host.storage_key)
 }
 
-/// Tells what a script lacks that has a syntax error, if it looks like a module.
+/// Writes a hint to the console if a script with a syntax error looks like a module.
 #[op2(fast)]
 pub(crate) fn op_host_explain_syntax_error(state: &mut OpState, #[string] source: &str) {
     if let Some(hint) = module_hint(source) {
@@ -30,18 +31,19 @@ pub(crate) fn op_host_explain_syntax_error(state: &mut OpState, #[string] source
     }
 }
 
-/// What a site stores, and may store in all.
+/// How much a site stores, and how much it may store in all.
 #[derive(Serialize)]
 pub(crate) struct Estimate {
     usage: u64,
     quota: u64,
 }
 
-/// The largest integer that a script's number tells apart from the next.
+/// The largest integer that a Number distinguishes from the next one.
 const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 
-/// [`estimate()`](https://storage.spec.whatwg.org/#dom-storagemanager-estimate): background fetches and
-/// caches are all that a site can store. The disk limits both, and the engine's quota the former.
+/// [`estimate()`](https://storage.spec.whatwg.org/#dom-storagemanager-estimate): a site can only
+/// store background fetches and caches. The disk limits both, and the engine's quota limits the
+/// former.
 #[op2]
 #[serde]
 pub(crate) async fn op_host_storage_estimate(
@@ -53,7 +55,7 @@ pub(crate) async fn op_host_storage_estimate(
         let engine = host.engine.borrow().clone();
         (engine, host.storage_key.clone(), host.resources.caches.clone())
     };
-    // An engine that has ended, or is started again, stores nothing for scripts.
+    // An engine that has ended, or is restarting, stores nothing for scripts.
     let account = match engine {
         Some(engine) => engine.usage(storage_key.clone()).await.ok(),
         None => None,
@@ -74,7 +76,7 @@ pub(crate) async fn op_host_storage_estimate(
         None => (0, 0),
     };
     let usage = fetches.saturating_add(cached).min(MAX_SAFE_INTEGER);
-    // Caches do not count to the quota of background fetches.
+    // Caches do not count towards the quota of background fetches.
     let limit = limit.unwrap_or(u64::MAX).saturating_add(cached);
     let quota = usage.saturating_add(free).min(limit).clamp(usage, MAX_SAFE_INTEGER);
     Ok(Estimate { usage, quota })
@@ -84,8 +86,8 @@ fn failed(error: impl ToString) -> JsErrorBox {
     JsErrorBox::type_error(error.to_string())
 }
 
-/// [`digest()`](https://w3c.github.io/webcrypto/#SubtleCrypto-method-digest) with an algorithm by its
-/// normalized name.
+/// [`digest()`](https://w3c.github.io/webcrypto/#SubtleCrypto-method-digest) with the normalized
+/// name of an algorithm.
 #[op2]
 #[buffer]
 pub(crate) async fn op_host_digest(
@@ -104,7 +106,7 @@ pub(crate) async fn op_host_digest(
     Ok(digest.await.map_err(failed)?.as_ref().to_vec())
 }
 
-/// Shows a notification, of the registration with that scope where there is one.
+/// Shows a notification, for the registration with that scope if there is one.
 #[op2(fast)]
 pub(crate) fn op_host_show_notification(
     state: &mut OpState,

@@ -18,15 +18,16 @@ use crate::realm::{Realm, ScriptError};
 use crate::script_loader::{decode, mime_type};
 use crate::service_worker::{ServiceWorkers, WeakServiceWorkers};
 
-/// A script of the embedder's that runs in each window before its page's scripts.
+/// A script of the embedder that runs in each window before the page's scripts.
 #[derive(Clone)]
 pub struct Prelude {
-    /// What errors call the script.
+    /// The script's name in error messages.
     pub name: String,
-    /// The script. While it runs there is a global function `hook`, which it may keep.
+    /// The source. A global function `hook` exists while the script runs; the script may keep a
+    /// reference to it.
     pub source: String,
-    /// What `hook(value)` does: it is given the value and gives the result, both as JSON. What it
-    /// fails with is thrown as an `Error`. Scripts wait for it.
+    /// Implements `hook(value)`: it gets the value and returns the result, both as JSON. An error
+    /// is thrown as an `Error`. Scripts block until it returns.
     pub hook: Hook,
 }
 
@@ -52,12 +53,12 @@ impl std::fmt::Debug for Page {
 /// Why a page was not opened.
 #[derive(Debug, Error)]
 pub enum PageError {
-    /// It was not loaded.
+    /// The page was not loaded.
     #[error("the page {url} was not loaded: {error}")]
     NotLoaded {
         /// Its URL.
         url: Url,
-        /// Why.
+        /// The reason.
         error: LoadError,
     },
     /// Its window could not be started.
@@ -68,14 +69,14 @@ pub enum PageError {
     Prelude(ScriptError),
 }
 
-/// What a page needs of its user agent.
+/// The parts of the user agent that a page needs.
 #[derive(Clone)]
 pub(crate) struct Navigation {
     pub(crate) network: Network,
     pub(crate) service_workers: WeakServiceWorkers,
     pub(crate) online: watch::Receiver<bool>,
     pub(crate) prelude: Option<Prelude>,
-    /// The origin of the page that it is a frame of.
+    /// The origin of the parent page, if this is a frame.
     pub(crate) parent: Option<Origin>,
 }
 
@@ -108,7 +109,7 @@ impl Page {
             let run = realm.evaluate(&prelude.name, &prelude.source);
             run.await.map_err(PageError::Prelude)?;
         }
-        // Also lets the realm come up: what ends its scripts is there only then.
+        // This also waits until the realm is running: its scripts can be interrupted only then.
         let forgotten = realm.evaluate("after the prelude", "delete globalThis.hook");
         forgotten.await.map_err(PageError::Prelude)?;
         start(begin, document.parts);
@@ -121,24 +122,24 @@ impl Page {
         &self.realm
     }
 
-    /// Its URL, behind redirects.
+    /// Its URL, after redirects.
     #[must_use]
     pub fn url(&self) -> &Url {
         &self.url
     }
 
-    /// The document's title, as it is now.
+    /// The document's current title.
     #[must_use]
     pub fn title(&self) -> String {
         self.state.title()
     }
 
-    /// Clicks the first element that a selector matches, as the user does. Where nothing listens for
-    /// that, the click is made only if it may go `unheard`.
+    /// Clicks the first element that matches a selector, as a user would. If nothing listens for
+    /// the click, it is made only if it may go `unheard`.
     ///
     /// # Errors
     ///
-    /// What is wrong with the selector, for people.
+    /// A description of the error in the selector.
     pub async fn click(&self, selector: &str, unheard: bool) -> Result<Click, String> {
         let answer = self.state.ask_for_click(Some(selector.to_owned()), unheard).await;
         match answer.error {
@@ -147,8 +148,8 @@ impl Page {
         }
     }
 
-    /// Selectors of the elements that listen for clicks, in tree order. An element that no short
-    /// selector tells from those before it is left out.
+    /// Selectors of the elements that listen for clicks, in tree order. Elements that no short
+    /// selector distinguishes from earlier ones are omitted.
     pub async fn clickable(&self) -> Vec<String> {
         self.state.ask_for_click(None, false).await.clickable
     }
@@ -164,7 +165,7 @@ impl Page {
     }
 }
 
-/// Opens the page of a frame, until its `load` event was fired.
+/// Opens the page of a frame and waits for its `load` event.
 fn open_frame(
     navigation: Navigation,
     url: Url,
@@ -176,7 +177,7 @@ fn open_frame(
     })
 }
 
-/// What was found at a URL.
+/// The document at a URL.
 struct Document {
     url: Url,
     policies: bgfetch::PolicyContainer,

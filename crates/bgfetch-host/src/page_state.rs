@@ -1,4 +1,4 @@
-//! What a page's window and its holder share.
+//! The state that a page's window and its holder share.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -17,30 +17,30 @@ use crate::policies::{parse_referrer_policy, upgrades_insecure_requests};
 /// See [`Prelude::hook`](crate::Prelude::hook).
 pub type Hook = Arc<dyn Fn(Value) -> Result<Value, String> + Send + Sync>;
 
-/// Opens the page of a frame. Resolves when its `load` event was fired; dropping what it gives
-/// closes the page.
+/// Opens the page of a frame. Resolves when its `load` event was fired; dropping the result closes
+/// the page.
 pub(crate) type OpenFrame =
     Arc<dyn Fn(Url) -> BoxFuture<'static, Result<Box<dyn Any + Send>, String>> + Send + Sync>;
 
 pub(crate) struct PageState {
     policies: Mutex<PolicySnapshot>,
     title: watch::Sender<String>,
-    /// The document, once it is to be parsed. Taken by the window.
+    /// The document, once parsing may begin. Taken by the window.
     document: Mutex<Option<oneshot::Receiver<Vec<Part>>>>,
     stage: watch::Sender<Stage>,
     pub(crate) online: watch::Receiver<bool>,
     wants_click: mpsc::UnboundedSender<WantedClick>,
     wanted_clicks: AsyncMutex<mpsc::UnboundedReceiver<WantedClick>>,
-    /// Who waits for the answer to the click that the window has taken.
+    /// The receiver of the answer to the click that the window has taken.
     asker: Mutex<Option<oneshot::Sender<ClickAnswer>>>,
-    /// The rest, which a window without a page lacks.
+    /// The other properties, which a window without a page lacks.
     pub(crate) loaded: LoadedPage,
 }
 
-/// What the window is asked for on behalf of the user.
+/// A request to the window on behalf of the user.
 #[derive(Serialize)]
 pub(crate) struct WantedClick {
-    /// Which element to click; none asks which elements wait for it.
+    /// The element to click; `None` asks which elements listen for clicks.
     selector: Option<String>,
     /// Whether to click an element without a listener, too.
     unheard: bool,
@@ -48,32 +48,32 @@ pub(crate) struct WantedClick {
     asker: Option<oneshot::Sender<ClickAnswer>>,
 }
 
-/// What the window says to that.
+/// The window's answer.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct ClickAnswer {
     pub(crate) outcome: Option<Click>,
     pub(crate) clickable: Vec<String>,
-    /// What is wrong with the selector.
+    /// The error in the selector.
     pub(crate) error: Option<String>,
 }
 
-/// What came of a click.
+/// The outcome of a click.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Click {
-    /// The element's listeners, or those of elements around it, were told.
+    /// Listeners of the element, or of an ancestor, were called.
     Clicked,
-    /// Nothing listens for clicks there. The click was not made.
+    /// Nothing listens for clicks there, so none was made.
     Unheard,
     /// No element matches.
     Missing,
 }
 
-/// What a page has that was loaded from a URL.
+/// The properties of a page that was loaded from a URL.
 #[derive(Default)]
 pub(crate) struct LoadedPage {
-    /// None where it can have no frames.
+    /// Opens frames; `None` if the page can have none.
     pub(crate) open_frame: Option<OpenFrame>,
     /// The hook of the embedder's prelude.
     pub(crate) hook: Option<Hook>,
@@ -81,7 +81,7 @@ pub(crate) struct LoadedPage {
     pub(crate) is_frame: bool,
 }
 
-/// How far a page has come.
+/// The state of a page's loading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Stage {
     Loading,
@@ -93,7 +93,7 @@ pub(crate) enum Stage {
 
 /// Lets a window parse its document.
 pub(crate) fn start(begin: oneshot::Sender<Vec<Part>>, parts: Vec<Part>) {
-    // A window that is gone by now needs none.
+    // The window may already be gone.
     drop(begin.send(parts));
 }
 
@@ -106,7 +106,7 @@ impl PageState {
         state
     }
 
-    /// A page whose document is told by [`start`].
+    /// A page whose document follows with [`start`].
     pub(crate) fn new(
         policies: PolicySnapshot,
         online: watch::Receiver<bool>,
@@ -132,14 +132,14 @@ impl PageState {
         self.policies.lock().clone()
     }
 
-    /// Adds a policy that a `meta` element has.
+    /// Adds a policy from a `meta` element.
     pub(crate) fn add_csp(&self, policy: String) {
         let mut policies = self.policies.lock();
         policies.upgrade_insecure_requests |= upgrades_insecure_requests(&policy);
         policies.policy_container.csp_list.push(policy);
     }
 
-    /// Sets what a `meta` element says, where it is a policy that is known.
+    /// Sets the referrer policy from a `meta` element, if it is a known one.
     pub(crate) fn set_referrer_policy(&self, value: &str) {
         if let Some(policy) = parse_referrer_policy(value) {
             self.policies.lock().policy_container.referrer_policy = policy;
@@ -158,15 +158,15 @@ impl PageState {
         self.document.lock().take()
     }
 
-    /// Asks the window for a click, or which elements wait for one. The default where the window is
-    /// gone.
+    /// Asks the window for a click, or for the elements that listen for clicks. Returns the default
+    /// if the window is gone.
     pub(crate) async fn ask_for_click(
         &self,
         selector: Option<String>,
         unheard: bool,
     ) -> ClickAnswer {
         let (asker, answer) = oneshot::channel();
-        // The receiver is here.
+        // `self` holds the receiver, so sending does not fail.
         drop(self.wants_click.send(WantedClick { selector, unheard, asker: Some(asker) }));
         tokio::select! {
             answer = answer => answer.unwrap_or_default(),
@@ -174,7 +174,7 @@ impl PageState {
         }
     }
 
-    /// The next click that the window is to make.
+    /// The next click for the window to make.
     pub(crate) async fn next_click(&self) -> Option<WantedClick> {
         let mut wanted = self.wanted_clicks.lock().await.recv().await?;
         *self.asker.lock() = wanted.asker.take();
@@ -183,7 +183,7 @@ impl PageState {
 
     pub(crate) fn answer_click(&self, answer: ClickAnswer) {
         if let Some(asker) = self.asker.lock().take() {
-            // Whoever asked may have gone.
+            // The asker may be gone.
             drop(asker.send(answer));
         }
     }
@@ -192,7 +192,7 @@ impl PageState {
         *self.stage.borrow() == Stage::Closed
     }
 
-    /// A page only ever gets further.
+    /// A page's stage never goes back.
     pub(crate) fn reach(&self, stage: Stage) {
         self.stage.send_if_modified(|current| {
             let further = *current < stage;
@@ -203,9 +203,9 @@ impl PageState {
         });
     }
 
-    /// Waits until the page has come that far.
+    /// Waits until the page has reached that stage.
     pub(crate) async fn reached(&self, stage: Stage) {
-        // The sender is here, so that waiting does not fail.
+        // `self` holds the sender, so waiting does not fail.
         drop(self.stage.subscribe().wait_for(|current| *current >= stage).await);
     }
 }

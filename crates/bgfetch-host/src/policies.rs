@@ -1,4 +1,4 @@
-//! What responses and pages say about the policies of a realm.
+//! The policies of a realm, from responses and pages.
 
 use bgfetch::{
     HeaderList, PolicyContainer, PolicySnapshot, ReferrerPolicy, is_potentially_trustworthy,
@@ -24,13 +24,13 @@ pub(crate) fn of_response(headers: &HeaderList) -> PolicyContainer {
     PolicyContainer { csp_list, referrer_policy: referrer_policy.unwrap_or_default() }
 }
 
-/// The last policy that is known, of a list: unknown ones are for newer user agents.
+/// The last known policy in a list: unknown ones are for newer user agents.
 pub(crate) fn parse_referrer_policy(value: &str) -> Option<ReferrerPolicy> {
     let tokens = value.split(',').map(|token| token.trim().to_ascii_lowercase());
     tokens.filter_map(|token| ReferrerPolicy::from_token(&token)).next_back()
 }
 
-/// Whether serialized policies have the directive
+/// Whether serialized policies contain the directive
 /// [`upgrade-insecure-requests`](https://www.w3.org/TR/upgrade-insecure-requests/#delivery).
 pub(crate) fn upgrades_insecure_requests(csp: &str) -> bool {
     let mut directives = csp.split([',', ';']).filter_map(|text| text.split_whitespace().next());

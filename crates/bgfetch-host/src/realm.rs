@@ -26,22 +26,22 @@ use crate::network::Network;
 use crate::page_state::PageState;
 use crate::resources::AgentResources;
 
-/// How a realm is made.
+/// The options of a realm.
 pub struct RealmOptions {
-    /// What its global object is.
+    /// The type of its global object.
     pub kind: RealmKind,
     /// The URL of its page or script.
     pub url: Url,
-    /// The scope of its service worker registration: the worker's own, or the one that a page is
-    /// in. None where it has none.
+    /// The scope of its service worker registration: that of the worker itself, or the one that
+    /// contains the page. `None` if there is none.
     pub scope: Option<Url>,
-    /// Its part in background fetches.
+    /// The options of its background fetches.
     pub background_fetch: bgfetch_deno::Options,
-    /// What it shares with the other realms of its user agent.
+    /// The resources that it shares with the other realms of its user agent.
     pub resources: AgentResources,
-    /// Where its console writes to.
+    /// The output of its console.
     pub console: Console,
-    /// How its scripts reach the network. None where they do not: there is no `fetch()` then.
+    /// The network for its scripts. `None` if they have none: there is no `fetch()` then.
     pub network: Option<Network>,
 }
 
@@ -54,19 +54,19 @@ impl fmt::Debug for RealmOptions {
     }
 }
 
-/// A running realm. Dropping it ends it: promises and timers of its scripts go on no further.
+/// A running realm. Dropping it ends it: promises and timers of its scripts stop.
 ///
-/// A realm leaks some memory on the QuickJS backend (about 2 MB), so that a process should not make
-/// more than some hundreds of them.
+/// A realm leaks about 2 MB of memory on the QuickJS backend, so a process should create no more
+/// than a few hundred of them.
 #[derive(Debug)]
 pub struct Realm {
     scripts: mpsc::UnboundedSender<Script>,
-    /// Ends scripts that would not end by themselves. Set once the realm is there.
+    /// Interrupts running scripts. Set once the realm is running.
     isolate: Arc<OnceLock<v8::IsolateHandle>>,
     client: Option<ClientId>,
     thread: Option<thread::JoinHandle<()>>,
     idle: watch::Receiver<bool>,
-    /// Its other end goes with the thread.
+    /// The other end is dropped when the thread ends.
     ended: Mutex<sync_mpsc::Receiver<()>>,
 }
 
@@ -78,7 +78,7 @@ pub struct RealmEnded;
 /// Why a script has no result.
 #[derive(Debug, Error)]
 pub enum ScriptError {
-    /// It threw, or its promise was rejected, with what this says for people.
+    /// It threw an exception, or its promise was rejected; the text describes the error.
     #[error("{0}")]
     Exception(String),
     /// The realm is gone.
@@ -90,7 +90,7 @@ pub enum ScriptError {
 struct Script {
     name: String,
     source: String,
-    /// Whether to wait for the value, where it is a promise, and to give it.
+    /// Whether to wait for the value, if it is a promise, and return it.
     wants_value: bool,
     result: oneshot::Sender<Result<serde_json::Value, ScriptError>>,
 }
@@ -105,7 +105,7 @@ impl Realm {
         Self::connected(options, None, None)
     }
 
-    /// Starts a realm whose service workers have an owner, and which may be the window of a page.
+    /// Starts a realm whose service workers have an owner. It may be the window of a page.
     pub(crate) fn connected(
         options: RealmOptions,
         connection: Option<Connection>,
@@ -127,25 +127,25 @@ impl Realm {
         Ok(Self { scripts, isolate, client, thread: Some(thread), idle, ended: Mutex::new(ended) })
     }
 
-    /// Whether its scripts wait for nothing but events from outside: messages, and what background
-    /// fetches do. Where it is false they run, or wait for timers, answers or the network.
+    /// Whether its scripts wait only for external events: messages and background fetches. While it
+    /// is false, scripts are running or wait for timers, answers or the network.
     #[must_use]
     pub fn idle(&self) -> watch::Receiver<bool> {
         self.idle.clone()
     }
 
-    /// What it is to the service workers that it was opened with, if it was.
+    /// Its client with the service workers that it was opened with, if any.
     #[must_use]
     pub fn client_id(&self) -> Option<ClientId> {
         self.client
     }
 
-    /// Runs a classic script and gives its completion value, the value of its promise where it is
-    /// one, as JSON. `name` is what errors call the script.
+    /// Runs a classic script and returns its completion value as JSON; if that is a promise, its
+    /// resolved value. `name` is the script's name in error messages.
     ///
     /// # Errors
     ///
-    /// See [`ScriptError`]. A value that JSON does not know is null.
+    /// See [`ScriptError`]. A value that JSON cannot represent becomes null.
     pub async fn run_script(
         &self,
         name: impl Into<String>,
@@ -154,7 +154,7 @@ impl Realm {
         self.run(name.into(), source.into(), true).await
     }
 
-    /// Runs a classic script, without regard to its value.
+    /// Runs a classic script and ignores its value.
     pub(crate) async fn evaluate(
         &self,
         name: impl Into<String>,
@@ -180,7 +180,7 @@ impl Drop for Realm {
     fn drop(&mut self) {
         let (scripts, _) = mpsc::unbounded_channel();
         self.scripts = scripts;
-        // An interruption ends the script that runs now, and the thread may be about to run another.
+        // An interruption ends only the running script, and the thread may be about to run another.
         loop {
             if let Some(isolate) = self.isolate.get() {
                 isolate.terminate_execution();
@@ -190,8 +190,8 @@ impl Drop for Realm {
                 break;
             }
         }
-        // The last handle of an engine may go with the realm's state; whoever dropped the realm may
-        // want to open the engine's store next.
+        // The last handle of an engine may be dropped with the realm's state. The caller may want
+        // to open the engine's store next.
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
@@ -200,7 +200,7 @@ impl Drop for Realm {
     }
 }
 
-/// A script's promise on its way to its value.
+/// The pending value of a script's promise.
 type Pending = LocalBoxFuture<'static, (ScriptResult, Result<v8::Global<v8::Value>, String>)>;
 type ScriptResult = oneshot::Sender<Result<serde_json::Value, ScriptError>>;
 
@@ -259,7 +259,7 @@ async fn run(
     Running { runtime, scripts, pending, console, source, page, idle }.await;
 }
 
-/// Ends when the realm's handle is dropped, or a script closed the window.
+/// Completes when the realm's handle is dropped or a script has closed the window.
 impl Future for Running {
     type Output = ();
 
@@ -275,11 +275,11 @@ impl Future for Running {
         let idle = matches!(turn, Poll::Ready(Ok(()))) && self.pending.is_empty();
         self.idle.send_if_modified(|before| mem::replace(before, idle) != idle);
         match turn {
-            // Not an exception of its own: the end interrupted it.
+            // Not an exception of the script: the end of the realm interrupted it.
             Poll::Ready(Err(_)) if self.scripts.is_closed() => return Poll::Ready(()),
             Poll::Ready(Err(error)) => {
                 (self.console)(&self.source, ConsoleLevel::Uncaught, &format!("Uncaught {error}"));
-                // The next turn goes on after the exception.
+                // The next turn continues after the exception.
                 cx.waker().wake_by_ref();
             }
             Poll::Ready(Ok(())) | Poll::Pending => {}
@@ -297,7 +297,7 @@ impl Future for Running {
 impl Running {
     fn start_script(&mut self, Script { name, source, wants_value, result }: Script) {
         match self.runtime.execute_script(name, source) {
-            // Whoever wanted to know may be gone.
+            // The caller may be gone.
             Ok(_) if !wants_value => drop(result.send(Ok(serde_json::Value::Null))),
             Ok(value) => {
                 let resolved = self.runtime.resolve(value);
@@ -314,7 +314,7 @@ impl Running {
             let value = v8::Local::new(scope, value);
             serde_v8::from_v8(scope, value).unwrap_or_default()
         });
-        // Whoever wanted to know may be gone.
+        // The caller may be gone.
         drop(result.send(json.map_err(ScriptError::Exception)));
     }
 }

@@ -1,4 +1,4 @@
-//! What the realms of one user agent share.
+//! The resources that the realms of one user agent share.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,21 +14,21 @@ use crate::notifications::{Notifications, ShowNotification};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PermissionState {
-    /// It is allowed.
+    /// It is granted.
     Granted,
-    /// It is not.
+    /// It is denied.
     Denied,
     /// The user would be asked.
     Prompt,
 }
 
-/// Tells the state of the permission with that name (`background-fetch`, `notifications`,
+/// Returns the state of the permission with that name (`background-fetch`, `notifications`,
 /// `persistent-storage`) for a site.
 pub type QueryPermission = Arc<dyn Fn(&str, &StorageKey) -> PermissionState + Send + Sync>;
 
-/// What the realms of one user agent share: blobs, broadcast channels, caches, permissions and
-/// notifications. Clones are the same. By default there are no caches (what scripts ask of them is
-/// rejected), every permission is granted, and notifications are shown to nobody.
+/// The resources that the realms of one user agent share: blobs, broadcast channels, caches,
+/// permissions and notifications. Clones refer to the same resources. By default there are no
+/// caches (calls to them reject), every permission is granted, and notifications are not shown.
 #[derive(Clone)]
 pub struct AgentResources {
     pub(crate) web: Web,
@@ -55,20 +55,20 @@ impl fmt::Debug for AgentResources {
 }
 
 impl AgentResources {
-    /// With these caches.
+    /// Sets the caches.
     #[must_use]
     pub fn with_caches(caches: CacheStore) -> Self {
         Self { caches: Some(caches), ..Self::default() }
     }
 
-    /// Asks here for the states of permissions that scripts query. Whether a background fetch may
-    /// begin is asked of the engine's own permissions, which should agree.
+    /// Sets the source of the permission states that scripts query. Whether a background fetch may
+    /// start is decided by the engine's own permissions, which should agree.
     #[must_use]
     pub fn query_permission(self, query_permission: QueryPermission) -> Self {
         Self { query_permission, ..self }
     }
 
-    /// Shows notifications here.
+    /// Sets the function that shows notifications.
     #[must_use]
     pub fn show_notification(self, show: ShowNotification) -> Self {
         Self { notifications: Arc::new(Notifications::new(show)), ..self }

@@ -1,5 +1,5 @@
-//! Where the scripts of pages and of service workers come from: the network, where the embedder
-//! brings no loader of its own.
+//! Loads the scripts of pages and service workers: from the network, unless the embedder supplies
+//! its own loader.
 
 use std::str::FromStr as _;
 
@@ -18,16 +18,16 @@ use crate::policies;
 
 /// Loads the scripts of service workers.
 pub trait ScriptLoader: Send + Sync + 'static {
-    /// Loads a script. It is loaded once, while the worker is installed, and kept for the worker's
-    /// later starts.
+    /// Loads a script. This happens once, while the worker is being installed; the script is stored
+    /// for the worker's later starts.
     ///
-    /// What the standards ask of the response is the loader's part: an ok status, a JavaScript MIME
-    /// type, no redirect for the worker's own script. It should end in bounded time, as the script
-    /// that imports another one waits for it.
+    /// The loader must check what the standards require of the response: an ok status, a JavaScript
+    /// MIME type, and no redirect for the worker's own script. It should complete in bounded time,
+    /// because `importScripts()` blocks until then.
     ///
     /// # Errors
     ///
-    /// Why there is no script. `register()` rejects then, or `importScripts()` throws.
+    /// Why the script was not loaded. `register()` rejects then, or `importScripts()` throws.
     fn load(
         &self,
         kind: ScriptKind,
@@ -35,25 +35,25 @@ pub trait ScriptLoader: Send + Sync + 'static {
     ) -> BoxFuture<'static, Result<LoadedScript, ScriptNotLoaded>>;
 }
 
-/// What a script is to a service worker.
+/// The role of a script in a service worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScriptKind {
     /// Its own script.
     ServiceWorker,
-    /// One that it imports with `importScripts()`.
+    /// A script imported with `importScripts()`.
     Imported,
 }
 
-/// A script as it was loaded.
+/// A loaded script.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LoadedScript {
-    /// The script.
+    /// The source.
     pub source: String,
     /// The value of the header
     /// [`Service-Worker-Allowed`](https://w3c.github.io/ServiceWorker/#service-worker-allowed), for
     /// a worker's own script.
     pub service_worker_allowed: Option<String>,
-    /// The policies that the response sets for the worker whose own script it is.
+    /// The policies in the response of a worker's own script.
     pub policies: PolicyContainer,
 }
 
@@ -63,13 +63,13 @@ impl From<String> for LoadedScript {
     }
 }
 
-/// A script could not be loaded; the text is for people.
+/// A script could not be loaded; the text describes the error.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("the script was not loaded: {0}")]
 pub struct ScriptNotLoaded(pub String);
 
-/// Loads the scripts of service workers:
-/// [Update](https://w3c.github.io/ServiceWorker/#update-algorithm), the steps that fetch.
+/// Loads the scripts of service workers: the fetching steps of
+/// [Update](https://w3c.github.io/ServiceWorker/#update-algorithm).
 pub(crate) struct HttpScriptLoader(pub(crate) Network);
 
 impl ScriptLoader for HttpScriptLoader {
@@ -106,12 +106,13 @@ async fn load_worker(network: &Network, url: Url) -> Result<LoadedScript, LoadEr
     })
 }
 
-/// Loads a classic script for a page or worker. Without CORS: other origins' scripts may run, and
-/// be seen by what they do.
+/// Loads a classic script for a page or worker. This is done without CORS: scripts of other origins
+/// may run, and their effects are visible.
 ///
-/// `page` is a page whose scripts must not be changed on their way if it was not, itself
-/// ([mixed content](https://www.w3.org/TR/mixed-content/#should-block-fetch)); its scripts may be of
-/// any MIME type but those that say that it is none.
+/// `page` is the page that the script is for; `None` for a worker. A secure page must not load
+/// scripts over an insecure connection ([mixed
+/// content](https://www.w3.org/TR/mixed-content/#should-block-fetch)). Its scripts may have any
+/// MIME type except those that the standard blocks.
 pub(crate) async fn load_script(
     network: &Network,
     url: Url,
@@ -133,7 +134,7 @@ pub(crate) async fn load_script(
     Ok(decode(&head.headers, &body).into())
 }
 
-/// Says what is wrong with a script that failed, where it looks like a module.
+/// A hint for a script that failed, if it looks like a module.
 pub(crate) fn module_hint(source: &str) -> Option<&'static str> {
     let is_statement = |line: &str| {
         let rest = line.strip_prefix("import").or_else(|| line.strip_prefix("export"));
@@ -143,7 +144,7 @@ pub(crate) fn module_hint(source: &str) -> Option<&'static str> {
     lines.any(is_statement).then_some("import and export need modules, which are not supported")
 }
 
-/// The text of a response, in the encoding that it names or else in UTF-8.
+/// The text of a response, in the encoding that the response names, or else in UTF-8.
 pub(crate) fn decode(headers: &HeaderList, body: &[u8]) -> String {
     let mime = mime_type(headers);
     let label = mime.as_ref().and_then(|mime| mime.get_parameter("charset"));
@@ -151,7 +152,7 @@ pub(crate) fn decode(headers: &HeaderList, body: &[u8]) -> String {
     encoding.unwrap_or(UTF_8).decode(body).0.into_owned()
 }
 
-/// The MIME type of a response, where it has one.
+/// The MIME type of a response, if it has one.
 pub(crate) fn mime_type(headers: &HeaderList) -> Option<Mime> {
     Mime::from_str(&headers.get("content-type")?).ok()
 }
@@ -164,9 +165,11 @@ fn require_javascript(headers: &HeaderList) -> Result<(), LoadError> {
     Err(LoadError::MimeType(mime.map(|mime| mime.to_string()).unwrap_or_default()))
 }
 
-/// [Should response to request be blocked due to its MIME type](https://fetch.spec.whatwg.org/#ref-for-should-response-to-request-be-blocked-due-to-mime-type?),
-/// and [due to nosniff](https://fetch.spec.whatwg.org/#should-response-to-request-be-blocked-due-to-nosniff?):
-/// other types than these are scripts by old custom.
+/// [Should response to request be blocked due to its MIME
+/// type](https://fetch.spec.whatwg.org/#ref-for-should-response-to-request-be-blocked-due-to-mime-type?),
+/// and [due to
+/// nosniff](https://fetch.spec.whatwg.org/#should-response-to-request-be-blocked-due-to-nosniff?):
+/// for compatibility, other types than these are accepted as scripts.
 fn refuse_other_types(headers: &HeaderList) -> Result<(), LoadError> {
     let nosniff = headers.get("x-content-type-options");
     let nosniff = nosniff.as_deref().and_then(|value| value.split(',').next());

@@ -1,4 +1,4 @@
-//! A whole user agent: pages, service workers, and the engine of their background fetches.
+//! A complete user agent: pages, service workers, and the engine of their background fetches.
 
 use std::fmt;
 use std::io;
@@ -24,27 +24,27 @@ use crate::script_loader::HttpScriptLoader;
 use crate::service_worker::{OpenWindow, ServiceWorkers, ServiceWorkersOptions};
 use crate::worker::{self, WorkerError};
 
-/// How a user agent is put together.
+/// The options of a user agent.
 pub struct UserAgentOptions {
-    /// Where all that is durable is kept: background fetches, service worker registrations and
-    /// caches. None keeps it for the life of the user agent.
+    /// The folder of all durable data: background fetches, service worker registrations and caches.
+    /// `None` keeps it only as long as the user agent exists.
     pub folder: Option<PathBuf>,
-    /// How pages, scripts, `fetch()` and background fetches reach the network.
+    /// The network stack of pages, scripts, `fetch()` and background fetches.
     pub fetcher: Arc<dyn Fetcher>,
-    /// Where consoles write to.
+    /// The output of the consoles.
     pub console: Console,
-    /// How long a service worker without events goes on running. Browsers take 30 seconds.
+    /// How long a service worker without events keeps running. Browsers use 30 seconds.
     pub idle_limit: Duration,
-    /// How long a service worker's event may take. Browsers take 5 minutes.
+    /// How long a service worker's event may take. Browsers use 5 minutes.
     pub event_limit: Duration,
     /// Changes the engine's builder: permissions, limits, connectivity. Called at each start of the
     /// engine.
     pub configure: Arc<dyn Fn(Builder) -> Builder + Send + Sync>,
-    /// What runs in each window before its page's scripts.
+    /// A script that runs in each window before the page's scripts.
     pub prelude: Option<Prelude>,
-    /// Opens windows for service workers. None where they cannot.
+    /// Opens windows for service workers. `None` if that is not supported.
     pub open_window: Option<OpenWindow>,
-    /// Tells the states of permissions that scripts query: see
+    /// Returns the states of permissions that scripts query: see
     /// [`AgentResources::query_permission`].
     pub query_permission: QueryPermission,
     /// Shows notifications to the user.
@@ -60,7 +60,7 @@ impl fmt::Debug for UserAgentOptions {
 /// Why a user agent, or its engine, could not be started.
 #[derive(Debug, Error)]
 pub enum OpenError {
-    /// What is kept in the folder could not be read.
+    /// Data in the folder could not be read.
     #[error("what is kept cannot be read: {0}")]
     Io(#[from] io::Error),
     /// The caches could not be opened.
@@ -71,7 +71,7 @@ pub enum OpenError {
     Engine(#[from] bgfetch::Error),
 }
 
-/// A headless user agent. Pages are closed before it is dropped or shut down.
+/// A headless user agent. Close its pages before it is dropped or shut down.
 pub struct UserAgent {
     service_workers: ServiceWorkers,
     network: Network,
@@ -79,9 +79,9 @@ pub struct UserAgent {
     prelude: Option<Prelude>,
     online: watch::Sender<bool>,
     store: PathBuf,
-    /// Held while the engine is started again.
+    /// Held while the engine restarts.
     restart: AsyncMutex<()>,
-    /// Ends with the user agent.
+    /// Deleted with the user agent.
     temporary: Mutex<Option<TempDir>>,
 }
 
@@ -92,8 +92,8 @@ impl fmt::Debug for UserAgent {
 }
 
 impl UserAgent {
-    /// Starts a user agent: the engine goes on with the fetches that are kept. To be called in a
-    /// tokio runtime of several threads.
+    /// Starts a user agent, whose engine resumes the stored fetches. Call it in a multi-threaded
+    /// tokio runtime.
     ///
     /// # Errors
     ///
@@ -135,8 +135,8 @@ impl UserAgent {
         Ok(user_agent)
     }
 
-    /// Navigates a new window: loads the page and starts its scripts, which go on when this
-    /// returns. The `load` event is fired when those that the page names have run.
+    /// Navigates a new window: loads the page and starts its scripts, which keep running after this
+    /// returns. The `load` event is fired when the scripts that the page references have run.
     ///
     /// # Errors
     ///
@@ -152,7 +152,7 @@ impl UserAgent {
         Page::open(navigation, url).await
     }
 
-    /// Starts a dedicated or shared worker that no page made, and runs the script at `url` in it.
+    /// Starts a dedicated or shared worker without a page, and runs the script at `url` in it.
     ///
     /// # Errors
     ///
@@ -167,14 +167,14 @@ impl UserAgent {
         &self.service_workers
     }
 
-    /// The engine of the background fetches. None while it is started again.
+    /// The engine of the background fetches. `None` while it restarts.
     #[must_use]
     pub fn engine(&self) -> Option<Engine> {
         self.service_workers.engine()
     }
 
-    /// Ends the engine as a crash would, and opens it again on the same store. Realms go on with
-    /// the new one; clones of the old one are closed.
+    /// Ends the engine as in a crash, and opens it again on the same store. Realms continue with
+    /// the new engine; clones of the old one are closed.
     ///
     /// # Errors
     ///
@@ -198,17 +198,17 @@ impl UserAgent {
         Ok(self.service_workers.connect(engine).await?)
     }
 
-    /// Tells pages whether they are online: `navigator.onLine` and its events. The engine is told
-    /// by its connectivity source.
+    /// Sets whether pages are online: `navigator.onLine` and its events. The engine uses its own
+    /// connectivity source.
     pub fn set_online(&self, online: bool) {
         self.online.send_if_modified(|current| std::mem::replace(current, online) != online);
     }
 
-    /// Ends the engine in good order, and the service workers.
+    /// Ends the engine gracefully, and the service workers.
     ///
     /// # Errors
     ///
-    /// Why the engine had stopped before, or the store could not be closed.
+    /// The reason if the engine had stopped before, or if the store could not be closed.
     pub async fn shutdown(self) -> bgfetch::Result<()> {
         let Self { service_workers, temporary, .. } = self;
         let ended = service_workers.shutdown().await;

@@ -1,6 +1,6 @@
-//! Dedicated and shared workers:
-//! [run a worker](https://html.spec.whatwg.org/multipage/workers.html#run-a-worker), without the page
-//! that would make them.
+//! Dedicated and shared workers: [run a
+//! worker](https://html.spec.whatwg.org/multipage/workers.html#run-a-worker), without a page that
+//! creates them.
 
 use std::io;
 use std::sync::mpsc;
@@ -25,7 +25,7 @@ pub enum WorkerError {
     NotLoaded {
         /// The script's URL.
         url: Url,
-        /// Why.
+        /// The reason.
         error: LoadError,
     },
     /// Its realm could not be started.
@@ -52,13 +52,13 @@ pub(crate) async fn open(
 }
 
 /// [`importScripts()`](https://html.spec.whatwg.org/multipage/workers.html#importing-scripts-and-libraries):
-/// the worker waits for the script.
+/// the worker blocks until the script is loaded.
 fn import(network: Network) -> Import {
     let runtime = Handle::current();
     Box::new(move |url| {
         let network = network.clone();
         let (sender, loaded) = mpsc::channel();
-        // The script is waited for right below.
+        // The result is awaited right below.
         drop(runtime.spawn(async move {
             drop(sender.send(load_script(&network, url, None).await));
         }));

@@ -1,4 +1,4 @@
-//! The files that bodies are in, by number.
+//! The files of bodies, by number.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -8,17 +8,17 @@ use std::sync::Arc;
 
 use super::{CacheStore, Inner};
 
-/// What is known of the files.
+/// The state of the files.
 pub(super) struct Bodies {
     folder: PathBuf,
     next: i64,
-    /// Those that somebody holds; others are an entry's, or are not there.
+    /// The files that handles refer to; others belong to an entry or do not exist.
     held: HashMap<i64, Held>,
 }
 
 struct Held {
     by: usize,
-    /// Whether an entry has it.
+    /// Whether an entry has the file.
     in_entry: bool,
 }
 
@@ -27,7 +27,7 @@ impl Bodies {
         Self { folder, next, held: HashMap::new() }
     }
 
-    /// The entries that had these files are gone.
+    /// The entries with these files were deleted.
     pub(super) fn release(&mut self, bodies: impl IntoIterator<Item = i64>) {
         for body in bodies {
             match self.held.get_mut(&body) {
@@ -45,7 +45,7 @@ impl Bodies {
     }
 }
 
-/// The file of a body. It stays as long as an entry has it, or anybody holds this.
+/// The file of a body. It exists as long as an entry has it or a handle refers to it.
 #[derive(Clone)]
 pub(super) struct BodyFile(Arc<Hold>);
 
@@ -55,7 +55,7 @@ struct Hold {
 }
 
 impl BodyFile {
-    /// A file that is to be written, of no entry so far.
+    /// A new file for writing, which no entry has yet.
     pub(super) fn new(store: &CacheStore) -> Self {
         let bodies = &mut store.0.state.lock().bodies;
         let number = bodies.next;
@@ -64,7 +64,7 @@ impl BodyFile {
         Self(Arc::new(Hold { inner: Arc::clone(&store.0), number }))
     }
 
-    /// The file of an entry that was just read.
+    /// The file of an entry whose row was just read.
     pub(super) fn of_entry(store: &CacheStore, bodies: &mut Bodies, number: i64) -> Self {
         let held = bodies.held.entry(number).or_insert(Held { by: 0, in_entry: true });
         held.by += 1;
@@ -79,7 +79,7 @@ impl BodyFile {
         path(&self.0.inner.bodies, self.0.number)
     }
 
-    /// Brings the file and its name to disk. Gives its length in bytes.
+    /// Syncs the file and its name. Returns its length in bytes.
     pub(super) fn sync(&self) -> io::Result<u64> {
         let file = File::open(self.path())?;
         file.sync_all()?;
@@ -107,7 +107,7 @@ fn path(folder: &Path, body: i64) -> PathBuf {
     folder.join(body.to_string())
 }
 
-/// Deletes a file that nothing needs. What cannot be deleted does no harm but take space.
+/// Deletes an unused file. If that fails, the file only takes space.
 pub(super) fn remove(path: &Path) {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {

@@ -15,10 +15,10 @@ use url::Position;
 use super::bodies::{self, BodyFile};
 use super::{CacheError, CacheStore};
 
-/// The ids of caches that scripts have, and how often.
+/// How many handles scripts have for each cache, by the cache's id.
 pub(super) type OpenCaches = HashMap<i64, usize>;
 
-/// A response without its body, as `toStoredResponse()` in deno.js makes it.
+/// A response without its body, as created by `toStoredResponse()` in deno.js.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct StoredResponse {
     status: u16,
@@ -28,11 +28,11 @@ pub(super) struct StoredResponse {
     response_type: String,
 }
 
-/// An entry that is to be put.
+/// An entry to put.
 pub(super) struct NewEntry {
     pub(super) request: Request,
     pub(super) response: StoredResponse,
-    /// The body, on disk, and its length.
+    /// The body's file and its length.
     pub(super) body: Option<(BodyFile, u64)>,
 }
 
@@ -43,7 +43,8 @@ pub(super) struct Found {
     pub(super) body: Option<BodyFile>,
 }
 
-/// A cache that scripts have. Where it is deleted it stays until the last of these is dropped.
+/// A cache that scripts hold. If it is deleted, its contents remain until the last handle is
+/// dropped.
 #[derive(Clone)]
 pub(super) struct Cache(Arc<OpenCache>);
 
@@ -53,7 +54,7 @@ struct OpenCache {
 }
 
 impl CacheStore {
-    /// The cache of that name, which is made where there is none.
+    /// The cache with that name, which is created if it is missing.
     pub(super) fn open_cache(&self, storage_key: &str, name: &str) -> Result<Cache, CacheError> {
         let state = &mut *self.0.state.lock();
         let id = match cache_id(&state.sql, storage_key, name)? {
@@ -91,7 +92,7 @@ impl CacheStore {
         Ok(names.collect::<Result<_, _>>()?)
     }
 
-    /// Deletes the cache of that name, if there is one. Scripts that have it keep it.
+    /// Deletes the cache with that name, if there is one. Scripts that hold it can still use it.
     pub(super) fn delete_cache(&self, storage_key: &str, name: &str) -> Result<bool, CacheError> {
         let state = &mut *self.0.state.lock();
         let Some(id) = cache_id(&state.sql, storage_key, name)? else {
@@ -109,7 +110,7 @@ impl CacheStore {
         Ok(true)
     }
 
-    /// The first match in the caches of a storage key, or in that of a name.
+    /// The first match in the caches of a storage key, or in the cache of that name.
     pub(super) fn match_first(
         &self,
         storage_key: &str,
@@ -141,7 +142,7 @@ impl CacheStore {
     ) -> Result<Vec<Found>, CacheError> {
         let state = &mut *self.0.state.lock();
         let rows = matching(&state.sql, cache, query, options, limit)?;
-        // Nothing fails from here on: a file that is let go of asks for the lock.
+        // Nothing fails from here on: dropping a file takes the lock.
         let found = rows.into_iter().map(|row| Found {
             request: row.request,
             response: row.response,
@@ -152,7 +153,7 @@ impl CacheStore {
 }
 
 impl Cache {
-    /// The entries that match `query`, or all, in the order in which they were put.
+    /// The entries that match `query`, or all entries, in the order in which they were put.
     pub(super) fn match_all(
         &self,
         query: Option<&Request>,
@@ -162,7 +163,7 @@ impl Cache {
         self.0.store.match_in(self.0.id, query, options, limit)
     }
 
-    /// Puts all of the entries or none, in the place of what they match: [Batch Cache
+    /// Puts all of the entries or none, replacing the entries that they match: [Batch Cache
     /// Operations](https://w3c.github.io/ServiceWorker/#batch-cache-operations).
     pub(super) fn put(&self, entries: &[NewEntry]) -> Result<(), CacheError> {
         let state = &mut *self.0.store.0.state.lock();
@@ -203,7 +204,7 @@ impl Cache {
         Ok(())
     }
 
-    /// Deletes the entries that match. Says whether there were any.
+    /// Deletes the matching entries. Returns whether there were any.
     pub(super) fn delete(
         &self,
         query: &Request,
@@ -290,7 +291,7 @@ fn remove_entry(sql: &Connection, id: i64) -> rusqlite::Result<usize> {
     sql.prepare_cached("DELETE FROM entry WHERE id = ?")?.execute([id])
 }
 
-/// Deletes a cache. Gives the bodies that it had.
+/// Deletes a cache. Returns the bodies that it had.
 fn remove_cache(sql: &Connection, id: i64) -> rusqlite::Result<Vec<i64>> {
     let bodies = sql
         .prepare("SELECT body FROM entry WHERE cache = ? AND body IS NOT NULL")?
@@ -314,7 +315,7 @@ fn remove_if_nameless(sql: &mut Connection, id: i64) -> rusqlite::Result<Vec<i64
     Ok(bodies)
 }
 
-/// Makes rows and files agree after whatever ended the last use of the folder. Gives the number of
+/// Makes rows and files consistent, however the last use of the folder ended. Returns the number of
 /// the next body.
 pub(super) fn recover(sql: &mut Connection, folder: &Path) -> Result<i64, CacheError> {
     let failed = |error| CacheError::file(folder, error);

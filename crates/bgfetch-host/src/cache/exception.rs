@@ -1,10 +1,10 @@
-//! What errors of caches are to scripts.
+//! The exceptions for errors of caches.
 
 use deno_error::JsErrorBox;
 
 use super::CacheError;
 
-/// The exception that an error is to scripts.
+/// The exception that scripts get for an error.
 pub(super) fn thrown(error: CacheError) -> JsErrorBox {
     let class = match error {
         CacheError::Twice => "DOMExceptionInvalidStateError",

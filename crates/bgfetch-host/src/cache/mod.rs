@@ -1,8 +1,8 @@
-//! The caches of a user agent (<https://w3c.github.io/ServiceWorker/#cache-objects>): what they hold
-//! is in an SQLite database, the bodies of responses are files beside it.
+//! The caches of a user agent (<https://w3c.github.io/ServiceWorker/#cache-objects>): their entries
+//! are in an SQLite database, and the bodies of responses are files beside it.
 //!
-//! A put is one transaction after its bodies are on disk, so that a crash leaves an entry whole or
-//! not at all. Bodies go from stream to file and from file to stream: none is ever in memory.
+//! A put is one transaction after its bodies are on disk, so that a crash leaves a complete entry
+//! or none. Bodies are streamed to and from files: none is ever in memory as a whole.
 
 mod bodies;
 mod database;
@@ -22,10 +22,10 @@ use thiserror::Error;
 
 use bodies::Bodies;
 
-/// The database of the folder that caches are in.
+/// The name of the database in the caches' folder.
 const DATABASE: &str = "caches.sqlite";
 
-/// Where the caches of a user agent's realms are kept. Clones are the same.
+/// The store of the caches of a user agent's realms. Clones refer to the same store.
 #[derive(Clone)]
 pub struct CacheStore(Arc<Inner>);
 
@@ -34,18 +34,18 @@ struct Inner {
     bodies: PathBuf,
 }
 
-/// One lock for rows and files, so that no file goes that a row was just read of.
+/// One lock for rows and files, so that no file is deleted whose row was just read.
 struct State {
     sql: Connection,
     bodies: Bodies,
     open_caches: database::OpenCaches,
 }
 
-/// Why something could not be read from caches, or written to them.
+/// Why caches could not be read or written.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CacheError {
-    /// The database has failed, or is open elsewhere.
+    /// The database failed, or is open elsewhere.
     #[error("the database of caches: {0}")]
     Database(#[from] rusqlite::Error),
     /// A file could not be read or written.
@@ -53,11 +53,11 @@ pub enum CacheError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the operating system says.
+        /// The operating system's error.
         #[source]
         error: io::Error,
     },
-    /// A later version of this program has written the database.
+    /// The database was written by a later version of this program.
     #[error("the caches in {path} are of a newer version ({found})")]
     NewerVersion {
         /// The database.
@@ -65,10 +65,10 @@ pub enum CacheError {
         /// Its version.
         found: u32,
     },
-    /// Two of the entries that were to be put at once would be one.
+    /// Two entries of one put would be the same entry.
     #[error("two of the requests would have the same entry")]
     Twice,
-    /// What an entry holds cannot be understood.
+    /// An entry cannot be parsed.
     #[error("an entry of a cache is damaged: {0}")]
     Damaged(#[from] serde_json::Error),
 }
@@ -78,7 +78,7 @@ impl CacheError {
         Self::File { path: path.into(), error }
     }
 
-    /// Whether there is no room left.
+    /// Whether the disk is full.
     #[must_use]
     pub fn is_full(&self) -> bool {
         match self {
@@ -94,7 +94,7 @@ impl CacheError {
 }
 
 impl CacheStore {
-    /// Opens the caches in a folder, which is made where it is missing.
+    /// Opens the caches in a folder, which is created if it is missing.
     ///
     /// # Errors
     ///
@@ -104,7 +104,7 @@ impl CacheStore {
         if !bodies.exists() {
             let failed = |error| CacheError::file(&bodies, error);
             std::fs::create_dir_all(&bodies).map_err(failed)?;
-            // What is put into caches is synced, and would be lost with the name of their folder.
+            // Entries are synced, but would be lost with the name of their folder.
             bgfetch::sync_path_to(&bodies).map_err(failed)?;
         }
         let mut sql = schema::open(&folder.join(DATABASE))?;
@@ -119,7 +119,7 @@ impl CacheStore {
 }
 
 impl CacheStore {
-    /// The bytes that the disk has room for.
+    /// The free space on the disk, in bytes.
     #[cfg(unix)]
     pub(crate) fn available_space(&self) -> Result<u64, CacheError> {
         let bodies = &self.0.bodies;
@@ -128,7 +128,7 @@ impl CacheStore {
         Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 
-    /// The bytes that the disk has room for: no bound is known.
+    /// The free space on the disk, in bytes: unknown, so there is no bound.
     #[cfg(not(unix))]
     pub(crate) fn available_space(&self) -> Result<u64, CacheError> {
         Ok(u64::MAX)

@@ -1,4 +1,4 @@
-//! What `caches.js` calls.
+//! The operations that `caches.js` calls.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -27,7 +27,7 @@ const CHUNK: usize = 256 << 10;
 pub(crate) struct CacheRealm {
     store: Option<CacheStore>,
     storage_key: String,
-    /// Those that scripts have, by the number that they have for them.
+    /// The caches that scripts hold, by their numbers in this realm.
     caches: HashMap<u32, Cache>,
     next: u32,
 }
@@ -59,18 +59,18 @@ impl From<JsMatchOptions> for MatchOptions {
 struct JsEntry {
     request: Request,
     response: StoredResponse,
-    /// The resource behind which the body's stream is, or none without a body.
+    /// The resource of the body's stream, or `None` without a body.
     body: Option<ResourceId>,
 }
 
-/// A response that matched, its body a resource.
+/// A response that matched, with its body as a resource.
 #[derive(Serialize)]
 struct JsResponse {
     head: StoredResponse,
     body: Option<ResourceId>,
 }
 
-/// Runs what waits for the disk.
+/// Runs a blocking task that waits for the disk.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, CacheError> + Send + 'static,
 ) -> Result<T, JsErrorBox> {
@@ -93,7 +93,7 @@ fn cache_of(state: &Rc<RefCell<OpState>>, cache: u32) -> Result<Cache, JsErrorBo
     cache.ok_or_else(|| JsErrorBox::generic("an unknown cache"))
 }
 
-/// The `open()` method of `CacheStorage`. Gives the number of the cache in this realm.
+/// The `open()` method of `CacheStorage`. Returns the number of the cache in this realm.
 #[op2]
 #[smi]
 pub(crate) async fn op_host_caches_open(
@@ -110,7 +110,7 @@ pub(crate) async fn op_host_caches_open(
     Ok(number)
 }
 
-/// The object of a cache is gone.
+/// The object of a cache was garbage collected.
 #[op2(fast)]
 pub(crate) fn op_host_cache_close(state: &mut OpState, #[smi] cache: u32) {
     state.borrow_mut::<CacheRealm>().caches.remove(&cache);
@@ -161,7 +161,7 @@ pub(crate) async fn op_host_caches_match(
     Ok(found.map(|found| response(&state, found)))
 }
 
-/// The `matchAll()` method of `Cache`, and `match()` with `first`.
+/// The `matchAll()` method of `Cache`, or `match()` if `first` is set.
 #[op2]
 #[serde]
 pub(crate) async fn op_host_cache_match_all(
@@ -204,7 +204,7 @@ pub(crate) async fn op_host_cache_delete(
     blocking(move || cache.delete(&query, options.into())).await
 }
 
-/// Puts entries once their bodies are there: all or none.
+/// Puts entries once their bodies are stored: all or none.
 #[op2]
 pub(crate) async fn op_host_cache_put(
     state: Rc<RefCell<OpState>>,
@@ -238,7 +238,7 @@ fn response(state: &Rc<RefCell<OpState>>, found: Found) -> JsResponse {
     JsResponse { head: found.response, body }
 }
 
-/// The bytes of a file, which is opened when it is first read.
+/// The bytes of a file, which is opened on the first read.
 fn read(
     body: BodyFile,
 ) -> impl futures_util::Stream<Item = Result<bytes::Bytes, JsErrorBox>> + Send + 'static {

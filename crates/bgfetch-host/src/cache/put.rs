@@ -1,4 +1,4 @@
-//! Bringing a response's body to its file.
+//! Stores a response's body in its file.
 
 use std::rc::Rc;
 
@@ -16,10 +16,11 @@ use super::{CacheError, CacheStore};
 /// How many bytes of a body are taken from the script at once, at most.
 const CHUNK: usize = 64 << 10;
 
-/// A response's body of which nothing was read. Dropping it cancels the script's stream.
+/// A response's body that was not read yet. Dropping it cancels the script's stream.
 pub(super) struct Body {
     resource: Rc<dyn Resource>,
-    /// The same, where it may be a background fetch record's.
+    /// The same resource, if it is a [`BodyResource`], which may be the body of a background fetch
+    /// record.
     record: Option<Rc<BodyResource>>,
 }
 
@@ -37,17 +38,17 @@ impl Body {
         Ok(Self { resource, record })
     }
 
-    /// Brings all of the body to a new file, as fast as it comes. Gives its length in bytes.
+    /// Stores the whole body in a new file, as fast as it arrives. Returns its length in bytes.
     pub(super) async fn store(self, store: &CacheStore) -> Result<(BodyFile, u64), JsErrorBox> {
         let file = BodyFile::new(store);
-        // The file of a record's body gets a further name, once it is whole. It stays when the
-        // background fetch is gone.
+        // The file of a record's body gets another hard link once the body is complete. The link
+        // outlives the background fetch.
         let taken_over = match &self.record {
             Some(record) => Rc::clone(record).export(&file.path(), Handover::Link).await,
             None => None,
         };
         if let Some(Err(error)) = &taken_over {
-            // Reading it does the same, or else says why not.
+            // Reading the body does the same, or fails with the reason.
             tracing::debug!(%error, "a record's body is copied into a cache");
         }
         if !matches!(taken_over, Some(Ok(()))) {

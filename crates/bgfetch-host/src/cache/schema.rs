@@ -1,4 +1,4 @@
-//! The tables, and opening the database that they are in.
+//! The tables, and opening their database.
 
 use std::path::Path;
 
@@ -9,9 +9,9 @@ use super::CacheError;
 /// The version of the tables, in `user_version`; 0 is a new database.
 const VERSION: u32 = 1;
 
-/// A storage key's caches by name, in the order of their creation. A cache that was deleted while
-/// scripts have it has no name. The `url` of an entry is its request's without query and fragment;
-/// `body` is the number of its file, of `length` bytes, where its response has a body.
+/// The caches of a storage key by name, in order of creation. A cache that was deleted while
+/// scripts hold it has no name. The `url` of an entry is that of its request, without query and
+/// fragment; `body` is the number of its file, of `length` bytes, if its response has a body.
 const TABLES: &str = "
     CREATE TABLE cache (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -31,12 +31,12 @@ const TABLES: &str = "
     CREATE INDEX entry_by_url ON entry (cache, url);
 ";
 
-/// Opens the database for this connection alone.
+/// Opens the database exclusively for this connection.
 pub(super) fn open(path: &Path) -> Result<Connection, CacheError> {
     let mut sql = Connection::open(path)?;
     sql.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     sql.pragma_update(None, "journal_mode", "WAL")?;
-    // A put that was resolved is there after a power loss.
+    // A put that was resolved survives a power loss.
     sql.pragma_update(None, "synchronous", "FULL")?;
     sql.pragma_update(None, "foreign_keys", true)?;
     let transaction = sql.transaction()?;

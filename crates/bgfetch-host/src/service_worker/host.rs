@@ -1,4 +1,4 @@
-//! Functional events from the engine: the worker is started for them where it does not run.
+//! Functional events from the engine: the worker is started for them if it is not running.
 
 use std::sync::{Arc, Weak};
 
@@ -8,7 +8,7 @@ use bgfetch::{DispatchError, FunctionalEvent, NotHandledReason, Outcome, WorkerH
 use super::Inner;
 use crate::message::WorkerState;
 
-/// Does not keep the workers: the engine, which has it, is kept by them.
+/// Does not keep the workers alive: they hold the engine, and the engine holds this.
 pub(super) struct Host(pub(super) Weak<Inner>);
 
 impl WorkerHost for Host {
@@ -25,7 +25,7 @@ impl WorkerHost for Host {
 async fn dispatch(inner: Arc<Inner>, event: FunctionalEvent) -> Result<(), DispatchError> {
     let worker = inner.active(event.registration()).ok_or(DispatchError::NoActiveWorker)?;
     let lease = worker.lease(&inner);
-    // An activating worker gets its events when it is activated.
+    // An activating worker gets its events once it is activated.
     let mut state = worker.state.subscribe();
     let settled =
         |state: &WorkerState| matches!(state, WorkerState::Activated | WorkerState::Redundant);
@@ -33,7 +33,7 @@ async fn dispatch(inner: Arc<Inner>, event: FunctionalEvent) -> Result<(), Dispa
     if state.is_ok_and(|state| state == WorkerState::Redundant) {
         return Err(DispatchError::NoActiveWorker);
     }
-    // The worker's realm asks the engine for the event's registration.
+    // The worker's realm looks up the event's registration in the engine.
     let mut engine = inner.engine.subscribe();
     let connected = engine.wait_for(Option::is_some).await.map(drop);
     connected.map_err(|_| DispatchError::NoActiveWorker)?;
@@ -43,7 +43,7 @@ async fn dispatch(inner: Arc<Inner>, event: FunctionalEvent) -> Result<(), Dispa
     drop(running);
     let of_event = event.clone();
     inner.spawn(async move {
-        // What took too long may go on for ever, and would hold up the next event.
+        // An event that timed out may run forever, and would delay the next event.
         if of_event.ended().await == Outcome::NotHandled(NotHandledReason::TimedOut) {
             worker.terminate().await;
         }

@@ -1,4 +1,4 @@
-//! What realms ask for: the algorithms of <https://w3c.github.io/ServiceWorker/#algorithms>.
+//! Requests of realms: the algorithms of <https://w3c.github.io/ServiceWorker/#algorithms>.
 
 use std::sync::Arc;
 
@@ -70,7 +70,7 @@ impl Inner {
             }
             FromRealm::PostToWorker { worker, message } => {
                 let found = self.state.lock().worker_for(realm, worker);
-                // A worker that is redundant gets none.
+                // A redundant worker gets no messages.
                 let Some((worker, source)) = found else { return };
                 worker.messages.lock().push_back((message, source));
                 Arc::clone(&self).spawn(async move { self.post(&worker).await });
@@ -103,7 +103,7 @@ impl Inner {
         self.state.lock().client(realm)?.worker.clone()
     }
 
-    /// [Install](https://w3c.github.io/ServiceWorker/#installation-algorithm) from the event on.
+    /// [Install](https://w3c.github.io/ServiceWorker/#installation-algorithm), from the event on.
     pub(super) async fn install(self: &Arc<Self>, key: &RegistrationKey, worker: Arc<Worker>) {
         let installed = self.fire(&worker, LifecycleEvent::Install).await;
         let mut cleared = Vec::new();
@@ -125,12 +125,12 @@ impl Inner {
                         state.tell_registration(key);
                     }
                 }
-                // It was unregistered, and cleared with that.
+                // It was unregistered, which also cleared it.
                 (_, None) => {}
             }
         }
         self.store().await;
-        // What realms are told of is kept.
+        // Realms are notified only after the registration was stored.
         if waits {
             let state = self.state.lock();
             state.tell_registration(key);
@@ -156,11 +156,11 @@ impl Inner {
         if let Some(before) = &before {
             before.idle().await;
         }
-        // A fetch that a page begins once it is ready must find the active worker.
+        // A fetch that a page starts once it is ready must find the active worker.
         if let Some(engine) = self.engine() {
             let registered = engine.register(key.storage_key.clone(), key.scope.clone()).await;
             if let Err(error) = registered {
-                // The next engine is told when it is connected.
+                // The next engine gets the registration when it is connected.
                 tracing::warn!(%error, "a service worker registration is not known to the engine");
             }
         }
@@ -169,7 +169,7 @@ impl Inner {
             registration.active = Some(registration.waiting.take()?);
             registration.active.clone()
         });
-        // Unregistered in between: the engine must forget what it was told above.
+        // Unregistered in the meantime: the engine must forget the registration.
         let Some(worker) = activated else {
             return self.forget(&key).await;
         };
@@ -181,7 +181,7 @@ impl Inner {
             state.activated(&key, before.as_ref());
         }
         drop(job);
-        // Events for which there was no active worker until now.
+        // Events that waited for an active worker.
         if let Some(engine) = self.engine()
             && let Err(error) = engine.registration(key).deliver_pending().await
         {
@@ -207,8 +207,8 @@ impl Inner {
         self.limit(worker, running.fire(event)).await
     }
 
-    /// [`postMessage()`](https://w3c.github.io/ServiceWorker/#service-worker-postmessage-options)
-    /// of the first message that the worker has.
+    /// [`postMessage()`](https://w3c.github.io/ServiceWorker/#service-worker-postmessage-options):
+    /// delivers the worker's first queued message.
     async fn post(self: &Arc<Self>, worker: &Arc<Worker>) {
         let _lease = worker.lease(self);
         let posted = match worker.run(self).await {
@@ -231,7 +231,7 @@ impl Inner {
     ) -> Result<(), String> {
         match tokio::time::timeout(self.options.event_limit, event).await {
             Ok(ended) => ended,
-            // Its script may go on for ever.
+            // Its script may run forever.
             Err(_) => {
                 self.tell(worker, "An event takes too long: the service worker is stopped.");
                 worker.terminate().await;
@@ -241,7 +241,7 @@ impl Inner {
     }
 
     /// [Unregister](https://w3c.github.io/ServiceWorker/#unregister-algorithm). The background
-    /// fetches end at once, also where the worker controls pages that are still open.
+    /// fetches end at once, even if the worker still controls open pages.
     async fn unregister(self: Arc<Self>, realm: RealmId, call: u32, key: RegistrationKey) {
         let _job = self.job_queue(&key).lock_owned().await;
         let (found, cleared) = {
@@ -258,7 +258,7 @@ impl Inner {
         self.state.lock().answer(realm, call, Answer::Bool(found));
     }
 
-    /// Tells the engine that a registration is gone.
+    /// Removes a registration from the engine.
     async fn forget(&self, key: &RegistrationKey) {
         let Some(engine) = self.engine() else { return };
         if let Err(error) = engine.registration(key.clone()).unregister().await {
@@ -284,7 +284,7 @@ impl Inner {
         self.clear_later(cleared);
     }
 
-    /// Ends workers that belong to no registration any more.
+    /// Ends workers that no longer belong to a registration.
     async fn clear(&self, workers: Vec<Arc<Worker>>) {
         for worker in workers {
             self.state.lock().set_state(&worker, WorkerState::Redundant);

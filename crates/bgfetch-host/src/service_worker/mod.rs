@@ -1,5 +1,5 @@
-//! The service workers of a user agent (<https://w3c.github.io/ServiceWorker/>): one owner of all
-//! registrations and their workers, which realms talk to in messages.
+//! The service workers of a user agent (<https://w3c.github.io/ServiceWorker/>): a single owner of
+//! all registrations and their workers, with which realms exchange messages.
 
 mod host;
 mod job;
@@ -36,24 +36,24 @@ use crate::script_loader::{ScriptKind, ScriptLoader};
 use registration::State;
 use worker::Worker;
 
-/// How the service workers of a user agent are kept.
+/// The options of a user agent's service workers.
 pub struct ServiceWorkersOptions {
     /// Loads their scripts.
     pub loader: Arc<dyn ScriptLoader>,
-    /// The file that the registrations are kept in. None keeps them for the life of the process.
+    /// The file of the registrations. `None` keeps them only while the process runs.
     pub file: Option<PathBuf>,
-    /// What the realms of the user agent share.
+    /// The resources that the realms of the user agent share.
     pub resources: AgentResources,
-    /// Where consoles write to.
+    /// The output of the consoles.
     pub console: Console,
-    /// How scripts reach the network. None where they do not: there is no `fetch()` then.
+    /// The network for scripts. `None` if they have none: there is no `fetch()` then.
     pub network: Option<Network>,
-    /// Opens windows for workers. None where they cannot.
+    /// Opens windows for workers. `None` if that is not supported.
     pub open_window: Option<OpenWindow>,
-    /// How long a worker without events goes on running. Browsers take 30 seconds.
+    /// How long a worker without events keeps running. Browsers use 30 seconds.
     pub idle_limit: Duration,
-    /// How long a worker's script, its `install`, `activate` and `message` events may each take. Browsers
-    /// take 5 minutes.
+    /// How long a worker's script and its `install`, `activate` and `message` events may each take.
+    /// Browsers use 5 minutes.
     pub event_limit: Duration,
 }
 
@@ -63,13 +63,14 @@ impl fmt::Debug for ServiceWorkersOptions {
     }
 }
 
-/// The service workers of a user agent, and the windows that they are for. Clones are the same.
+/// The service workers of a user agent, and their windows. Clones refer to the same workers.
 ///
-/// When the last is dropped the workers end. It must not be dropped by one of its own realms.
+/// Dropping the last clone ends the workers. One of its own realms must not do that.
 #[derive(Clone)]
 pub struct ServiceWorkers(Arc<Inner>);
 
-/// Service workers that end with their user agent. What belongs to a realm must not keep them.
+/// Service workers that end with their user agent. The state of a realm must not keep them alive,
+/// so it holds this.
 #[derive(Clone)]
 pub(crate) struct WeakServiceWorkers(Weak<Inner>);
 
@@ -91,20 +92,20 @@ pub(crate) struct Inner {
     engine: watch::Sender<Option<Engine>>,
     state: Mutex<State>,
     outbox: mpsc::UnboundedSender<(RealmId, FromRealm)>,
-    /// [Job queues](https://w3c.github.io/ServiceWorker/#dfn-job-queue): who waits gets the lock in
-    /// the order of asking.
+    /// [Job queues](https://w3c.github.io/ServiceWorker/#dfn-job-queue): the lock is granted in
+    /// order of request.
     jobs: Mutex<HashMap<RegistrationKey, Arc<AsyncMutex<()>>>>,
     /// Held while the file is written.
     file: AsyncMutex<()>,
 }
 
 impl ServiceWorkers {
-    /// Reads the registrations that are kept. To be called in a tokio runtime of several threads,
-    /// where jobs run and scripts are loaded.
+    /// Reads the stored registrations. Call it in a multi-threaded tokio runtime, which runs jobs
+    /// and loads scripts.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, or is not one of this program's.
+    /// When the file cannot be read, or was not written by this program.
     pub fn open(options: ServiceWorkersOptions) -> io::Result<Self> {
         let stored = options.file.as_deref().map(stored::read).transpose()?.unwrap_or_default();
         let mut state = State::default();
@@ -126,15 +127,15 @@ impl ServiceWorkers {
             file: AsyncMutex::default(),
         });
         inner.runtime.spawn(receive(Arc::downgrade(&inner), messages));
-        // No window is there that a waiting worker would wait for.
+        // There are no windows yet for which a waiting worker would have to wait.
         for key in waiting {
             inner.spawn(Arc::clone(&inner).try_activate(key));
         }
         Ok(Self(inner))
     }
 
-    /// What starts workers for an engine's events: for [`Builder::worker_host`]. Events wait until
-    /// the engine is [connected](Self::connect).
+    /// Starts workers for an engine's events: for [`Builder::worker_host`]. Events wait until the
+    /// engine is [connected](Self::connect).
     ///
     /// [`Builder::worker_host`]: bgfetch::Builder::worker_host
     #[must_use]
@@ -142,7 +143,8 @@ impl ServiceWorkers {
         host::Host(Arc::downgrade(&self.0))
     }
 
-    /// Gives realms an engine, which is told of the registrations that have an active worker.
+    /// Connects an engine to the realms, and registers the registrations that have an active worker
+    /// with it.
     ///
     /// # Errors
     ///
@@ -156,20 +158,20 @@ impl ServiceWorkers {
         Ok(())
     }
 
-    /// The engine that realms have.
+    /// The engine of the realms.
     #[must_use]
     pub fn engine(&self) -> Option<Engine> {
         self.0.engine()
     }
 
-    /// Takes the engine away from realms, and gives it back. They go on with the next one that is
-    /// [connected](Self::connect).
+    /// Disconnects the engine from the realms and returns it. The realms continue with the next
+    /// engine that is [connected](Self::connect).
     #[must_use]
     pub fn disconnect(&self) -> Option<Engine> {
         self.0.engine.send_replace(None)
     }
 
-    /// Ends the engine in good order, and the workers. Windows are closed before.
+    /// Ends the engine gracefully, and the workers. Close windows before.
     ///
     /// # Errors
     ///
@@ -186,8 +188,8 @@ impl ServiceWorkers {
         }
     }
 
-    /// Opens a page without scripts: a window at `url` with those policies. The registration of
-    /// the longest scope that has the URL controls it. Dropping the realm closes the page.
+    /// Opens a page without scripts: a window at `url` with those policies. It is controlled by the
+    /// registration with the longest matching scope. Dropping the realm closes the page.
     ///
     /// # Errors
     ///
@@ -217,7 +219,7 @@ impl ServiceWorkers {
         Realm::connected(options, Some(connection), Some(page))
     }
 
-    /// Starts the realm of a dedicated or shared worker, which imports scripts by `import`.
+    /// Starts the realm of a dedicated or shared worker, which imports scripts with `import`.
     pub(crate) fn open_worker_realm(
         &self,
         kind: RealmKind,
@@ -225,7 +227,7 @@ impl ServiceWorkers {
         policies: PolicySnapshot,
         import: Import,
     ) -> io::Result<Realm> {
-        // Nothing is sent to it, as it is no client.
+        // It is not a client, so it gets no messages.
         let (_, messages) = mpsc::unbounded_channel();
         let realm = RealmId(self.0.state.lock().next_id());
         let connection = self.0.connection(realm, AtStart::default(), messages, Some(import));
@@ -233,13 +235,13 @@ impl ServiceWorkers {
         Realm::connected(options, Some(connection), None)
     }
 
-    /// The URL of the script of that registration's active worker.
+    /// The script URL of that registration's active worker.
     #[must_use]
     pub fn active_script(&self, registration: &RegistrationKey) -> Option<Url> {
         Some(self.0.active(registration)?.script_url.clone())
     }
 
-    /// Whether the active worker of that registration runs.
+    /// Whether the active worker of that registration is running.
     pub async fn is_running(&self, registration: &RegistrationKey) -> bool {
         let active = self.0.active(registration);
         match active {
@@ -248,7 +250,7 @@ impl ServiceWorkers {
         }
     }
 
-    /// Whether no worker runs, and none is being installed.
+    /// Whether no worker is running or being installed.
     #[must_use]
     pub fn are_quiet(&self) -> bool {
         let jobs = self.0.jobs.lock();
@@ -256,15 +258,15 @@ impl ServiceWorkers {
         !under_way && self.0.state.lock().workers().iter().all(|worker| worker.is_quiet())
     }
 
-    /// Stops the active worker of that registration, as the user of a browser's developer tools
-    /// can. Events that it handles are over, and fired again later.
+    /// Stops the active worker of that registration, as developer tools of browsers can. Events
+    /// that it was handling end, and are fired again later.
     pub async fn stop(&self, registration: &RegistrationKey) {
         if let Some(worker) = self.0.active(registration) {
             worker.terminate().await;
         }
     }
 
-    /// The storage key of pages at that URL: they are at the top level.
+    /// The storage key of pages at that URL, which are at the top level.
     #[must_use]
     pub fn storage_key(url: &Url) -> StorageKey {
         storage_key(url)
@@ -275,7 +277,7 @@ fn storage_key(url: &Url) -> StorageKey {
     StorageKey(url.origin().ascii_serialization())
 }
 
-/// What came of starting a worker's realm.
+/// The parts of a started worker's realm.
 struct StartedRealm {
     realm: Realm,
     id: RealmId,
@@ -292,14 +294,14 @@ impl Inner {
         self.state.lock().get(registration)?.active.clone()
     }
 
-    /// Writes to the console of a worker that does not run, or not any more.
+    /// Writes to the console of a worker that is not running.
     fn tell(&self, worker: &Worker, message: &str) {
         let kind = RealmKind::ServiceWorker;
         let source = ConsoleSource { kind, url: worker.script_url.clone() };
         (self.options.console)(&source, ConsoleLevel::Uncaught, message);
     }
 
-    /// The engine, for the length of a call.
+    /// The engine, for the duration of a call.
     fn engine(&self) -> Option<Engine> {
         self.engine.borrow().clone()
     }
@@ -362,9 +364,9 @@ impl Inner {
     }
 
     /// [`importScripts()`](https://w3c.github.io/ServiceWorker/#importscripts) of a worker: loads
-    /// what is not stored, as long as the worker is not installed.
+    /// scripts that are not stored, until the worker is installed.
     fn import(&self, worker: &Arc<Worker>) -> Import {
-        // The worker's realm must not keep the worker, which keeps the realm.
+        // The worker's realm must not keep the worker alive, because the worker owns the realm.
         let worker = Arc::downgrade(worker);
         let (loader, runtime) = (Arc::clone(&self.options.loader), self.runtime.clone());
         Box::new(move |url: Url| {
@@ -377,7 +379,7 @@ impl Inner {
             }
             let (sender, receiver) = sync_mpsc::channel();
             let loading = loader.load(ScriptKind::Imported, url.clone());
-            // The script is waited for right below.
+            // The result is awaited right below.
             drop(runtime.spawn(async move { drop(sender.send(loading.await)) }));
             let loaded = receiver.recv().map_err(|_| "the user agent ends")?;
             let source = loaded.map_err(|error| error.to_string())?.source;
@@ -386,7 +388,7 @@ impl Inner {
         })
     }
 
-    /// Keeps the registrations that have a worker which is installed.
+    /// Stores the registrations that have an installed worker.
     async fn store(&self) {
         let Some(path) = self.options.file.clone() else {
             return;
@@ -394,7 +396,7 @@ impl Inner {
         let _order = self.file.lock().await;
         let registrations = self.state.lock().to_store();
         let written = tokio::task::spawn_blocking(move || stored::write(&path, &registrations));
-        // The user agent goes on without: the next start has the registrations of the file.
+        // The user agent continues without: the next start reads the registrations of the old file.
         match written.await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(%error, "service worker registrations not stored"),
@@ -403,10 +405,10 @@ impl Inner {
     }
 }
 
-/// Does what realms ask for, in the order in which they do.
+/// Handles the requests of realms, in the order of their arrival.
 async fn receive(inner: Weak<Inner>, mut messages: mpsc::UnboundedReceiver<(RealmId, FromRealm)>) {
     while let Some((realm, message)) = messages.recv().await {
-        // The sender is part of the owner and of realms, which may outlive it.
+        // The owner and the realms have senders; realms may outlive the owner.
         let Some(inner) = inner.upgrade() else { return };
         inner.receive(realm, message);
     }

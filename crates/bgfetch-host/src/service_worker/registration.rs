@@ -1,4 +1,4 @@
-//! The registrations and who is told of their changes.
+//! The registrations, and the realms that are notified of their changes.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -25,16 +25,17 @@ pub(crate) struct Registration {
     pub(crate) active: Option<Arc<Worker>>,
 }
 
-/// A realm that is told of registrations.
+/// A realm that is notified of changes to registrations.
 pub(crate) struct Client {
     pub(crate) storage_key: StorageKey,
-    /// The URL of its page. None for a service worker, which nothing controls.
+    /// The URL of its page. `None` for a service worker, which nothing controls.
     page: Option<Url>,
     is_frame: bool,
-    /// The worker that it is of, where it is a service worker.
+    /// Its worker, if it is the realm of a service worker.
     pub(crate) worker: Option<Arc<Worker>>,
     controller: Option<Arc<Worker>>,
-    /// When it was focused, on the clock of `next_id`. Windows are when they are opened.
+    /// When it was last focused, on the clock of `next_id`. A window has the focus when it is
+    /// opened.
     focused: u32,
     inbox: mpsc::UnboundedSender<ToRealm>,
 }
@@ -42,9 +43,9 @@ pub(crate) struct Client {
 /// All registrations of the user agent.
 #[derive(Default)]
 pub(crate) struct State {
-    /// In the order of their creation.
+    /// In order of creation.
     registrations: Vec<Registration>,
-    /// Unregistered ones that still control a client.
+    /// Unregistered registrations that still control a client.
     unregistered: Vec<Registration>,
     clients: BTreeMap<RealmId, Client>,
     next_id: u32,
@@ -63,7 +64,7 @@ impl Registration {
         }
     }
 
-    /// The worker that was installed last.
+    /// The most recently installed worker.
     pub(crate) fn newest(&self) -> Option<&Arc<Worker>> {
         self.installing.as_ref().or(self.waiting.as_ref()).or(self.active.as_ref())
     }
@@ -96,7 +97,7 @@ impl State {
         &mut self.registrations[last]
     }
 
-    /// A registration as it was kept.
+    /// A registration from the file.
     pub(crate) fn restore(&mut self, stored: StoredRegistration) {
         let StoredRegistration { key, update_via_cache, waiting, active } = stored;
         let mut worker = |stored: Option<StoredWorker>, state| {
@@ -118,14 +119,15 @@ impl State {
         self.registrations.iter_mut().find(|registration| registration.key == *key)
     }
 
-    /// The registration of that number, where it is not unregistered.
+    /// The registration with that number, unless it was unregistered.
     pub(crate) fn key_of(&self, id: u32) -> Option<RegistrationKey> {
         let found = self.registrations.iter().find(|registration| registration.id == id);
         found.map(|registration| registration.key.clone())
     }
 
-    /// [Match Service Worker Registration](https://w3c.github.io/ServiceWorker/#scope-match-algorithm):
-    /// the longest scope that the URL starts with.
+    /// [Match Service Worker
+    /// Registration](https://w3c.github.io/ServiceWorker/#scope-match-algorithm): the registration
+    /// with the longest scope that is a prefix of the URL.
     pub(crate) fn matching(&self, storage_key: &StorageKey, url: &Url) -> Option<&Registration> {
         self.registrations
             .iter()
@@ -169,8 +171,8 @@ impl State {
         stored.filter(|stored| stored.waiting.is_some() || stored.active.is_some()).collect()
     }
 
-    /// Takes a registration out of the list. Gives the workers to be cleared, which are none while
-    /// they control a client.
+    /// Removes a registration from the list. Returns the workers to clear: none while they control
+    /// a client.
     pub(crate) fn unregister(&mut self, key: &RegistrationKey) -> Vec<Arc<Worker>> {
         let Some(at) = self.registrations.iter().position(|other| other.key == *key) else {
             return Vec::new();
@@ -180,7 +182,7 @@ impl State {
         self.clear_unused()
     }
 
-    /// The workers of unregistered registrations that control no client any more.
+    /// The workers of unregistered registrations that no longer control a client.
     fn clear_unused(&mut self) -> Vec<Arc<Worker>> {
         let (used, unused): (Vec<_>, Vec<_>) = std::mem::take(&mut self.unregistered)
             .into_iter()
@@ -195,7 +197,7 @@ impl State {
         cleared
     }
 
-    /// Whether a client is controlled by the registration.
+    /// Whether the registration controls a client.
     pub(crate) fn is_in_use(&self, registration: &Registration) -> bool {
         let Some(active) = &registration.active else {
             return false;
@@ -208,7 +210,7 @@ impl State {
 
 /// Clients.
 impl State {
-    /// Adds a window; what it finds when it starts.
+    /// Adds a window, and returns its service workers at its start.
     pub(crate) fn add_window(
         &mut self,
         realm: RealmId,
@@ -260,7 +262,7 @@ impl State {
         self.clients.get(&realm)
     }
 
-    /// A realm has ended. Gives the registration that it used, and the workers to be cleared.
+    /// A realm has ended. Returns the registration that it used, and the workers to clear.
     pub(crate) fn remove_client(
         &mut self,
         realm: RealmId,
@@ -282,13 +284,14 @@ impl State {
         self.answer(realm, call, answer);
     }
 
-    /// Sets a worker's state and tells all who may have an object of it.
+    /// Sets a worker's state and notifies all realms that may have an object of it.
     pub(crate) fn set_state(&self, worker: &Worker, state: WorkerState) {
         worker.state.send_replace(state);
         self.tell_all(&worker.key.storage_key, &ToRealm::Worker { worker: worker.info() });
     }
 
-    /// Tells which workers a registration has. This comes before the new states of the workers.
+    /// Notifies realms of a registration's workers. This comes before the new states of the
+    /// workers.
     pub(crate) fn tell_registration(&self, key: &RegistrationKey) {
         if let Some(registration) = self.get(key).map(Registration::info) {
             self.tell_all(&key.storage_key, &ToRealm::Registration { registration });
@@ -301,8 +304,8 @@ impl State {
         }
     }
 
-    /// The registration's worker became active: its windows are ready, and those that the worker
-    /// before controlled have it as their controller.
+    /// The registration's worker became active: its windows are ready, and it becomes the
+    /// controller of those that the previous worker controlled.
     pub(crate) fn activated(&mut self, key: &RegistrationKey, before: Option<&Arc<Worker>>) {
         let Some((registration, active)) =
             self.get(key).and_then(|found| Some((found.info(), found.active.clone()?)))
@@ -333,8 +336,7 @@ impl State {
         self.clear_unused()
     }
 
-    /// The windows that the worker controls, or `all` of its site: the one that was focused last
-    /// comes first.
+    /// The windows that the worker controls, or `all` of its site, most recently focused first.
     pub(crate) fn clients_of(&self, worker: &Worker, all: bool) -> Vec<ClientInfo> {
         let windows = self.clients.iter().filter(|(_, client)| {
             let controls = client.controller.as_ref().is_some_and(|found| found.id == worker.id);
@@ -345,7 +347,7 @@ impl State {
         windows.into_iter().filter_map(|(realm, client)| self.info(*realm, client)).collect()
     }
 
-    /// The window of that id, where it is of the worker's site.
+    /// The window with that id, if it is of the worker's site.
     pub(crate) fn client_of(&self, worker: &Worker, id: &str) -> Option<ClientInfo> {
         self.clients_of(worker, true).into_iter().find(|client| client.id == id)
     }
@@ -367,7 +369,7 @@ impl State {
         Some(ClientInfo { id: realm.0.to_string(), url, focused, is_frame: client.is_frame })
     }
 
-    /// The worker of that number, where the realm is of its site, and the realm as a source.
+    /// The worker with that number, if it is of the realm's site, and the realm as a source.
     pub(crate) fn worker_for(&self, realm: RealmId, id: u32) -> Option<(Arc<Worker>, Source)> {
         let client = self.clients.get(&realm)?;
         let mut workers = self.workers().into_iter();
@@ -380,17 +382,17 @@ impl State {
         same_site.then_some((worker, source))
     }
 
-    /// Posts a message of a worker to a window.
+    /// Posts a message from a worker to a window.
     pub(crate) fn post_to_client(&self, worker: &Worker, id: &str, message: Message) {
         let known = self.clients.iter().find(|(realm, _)| realm.0.to_string() == id);
-        // A window that is closed gets none.
+        // A closed window gets no message.
         if let Some((_, client)) = known.filter(|(_, to)| to.storage_key == worker.key.storage_key)
         {
             client.tell(ToRealm::ClientMessage { message, source: Source::Worker(worker.info()) });
         }
     }
 
-    /// The windows whose registration it is.
+    /// The windows that use the registration.
     fn windows_of(&self, key: &RegistrationKey) -> Vec<RealmId> {
         let is_of = |client: &Client| {
             let page = client.page.as_ref().filter(|_| client.storage_key == key.storage_key);
@@ -422,7 +424,7 @@ impl Client {
     }
 
     fn tell(&self, message: ToRealm) {
-        // A realm that has ended is told nothing.
+        // A realm that has ended gets no messages.
         drop(self.inbox.send(message));
     }
 }

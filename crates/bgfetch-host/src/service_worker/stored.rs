@@ -11,7 +11,7 @@ use url::Url;
 
 use crate::message::UpdateViaCache;
 
-/// A registration with a worker that is installed.
+/// A registration with an installed worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StoredRegistration {
     pub(crate) key: RegistrationKey,
@@ -20,23 +20,23 @@ pub(crate) struct StoredRegistration {
     pub(crate) active: Option<StoredWorker>,
 }
 
-/// A worker. Its state is told by where it stands.
+/// A worker. Its position in the registration determines its state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StoredWorker {
     pub(crate) script_url: Url,
     pub(crate) scripts: Scripts,
 }
 
-/// What a worker starts with, without the network.
+/// The data for starting a worker without the network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Scripts {
-    /// The policies that came with its own script.
+    /// The policies in the response of its own script.
     pub(crate) policies: PolicyContainer,
     /// Its own script and those that it imported.
     pub(crate) by_url: BTreeMap<Url, String>,
 }
 
-/// Reads the file; one that is not there holds nothing.
+/// Reads the file; a missing file has no registrations.
 pub(crate) fn read(path: &Path) -> io::Result<Vec<StoredRegistration>> {
     match fs::read(path) {
         Ok(text) => Ok(serde_json::from_slice(&text)?),
@@ -45,7 +45,7 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<StoredRegistration>> {
     }
 }
 
-/// Replaces the file at once: after a crash it is the old one or the new one.
+/// Replaces the file atomically: after a crash it is the old one or the new one.
 pub(crate) fn write(path: &Path, registrations: &[StoredRegistration]) -> io::Result<()> {
     let new = path.with_extension("new");
     let mut file = File::create(&new)?;

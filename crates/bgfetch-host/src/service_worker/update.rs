@@ -1,4 +1,4 @@
-//! From a script's URL to a worker that is installing: Register and Update of
+//! From a script's URL to an installing worker: Register and Update of
 //! <https://w3c.github.io/ServiceWorker/#algorithms>.
 
 use std::mem;
@@ -14,7 +14,7 @@ use super::worker::Worker;
 use crate::message::{Answer, Exception, RealmId, UpdateViaCache, WorkerState};
 use crate::script_loader::{LoadedScript, ScriptKind};
 
-/// Whose promise a job is to settle. The realm may be gone before the job ends.
+/// The call whose promise a job settles. Its realm may be gone before the job ends.
 #[derive(Clone, Copy)]
 pub(super) struct Asker {
     pub(super) realm: RealmId,
@@ -23,7 +23,7 @@ pub(super) struct Asker {
 
 /// A [job](https://w3c.github.io/ServiceWorker/#dfn-job) that leads to Update.
 struct Job {
-    /// None where the user agent itself wants to know.
+    /// `None` if the user agent itself started the job.
     asker: Option<Asker>,
     key: RegistrationKey,
     script: Url,
@@ -65,7 +65,8 @@ impl Inner {
         {
             let mut state = self.state.lock();
             match state.get(&key) {
-                // Step 5, it is registered already. Whether the script changed is no question here.
+                // Step 5, it is already registered. Whether the script changed does not matter
+                // here.
                 Some(found)
                     if found.update_via_cache == update_via_cache
                         && found.newest().is_some_and(|newest| newest.script_url == script) =>
@@ -95,8 +96,8 @@ impl Inner {
         }
     }
 
-    /// [Soft Update](https://w3c.github.io/ServiceWorker/#soft-update) of the registration that a
-    /// window at `url` is in.
+    /// [Soft Update](https://w3c.github.io/ServiceWorker/#soft-update) of the registration whose
+    /// scope contains `url`.
     pub(super) fn soft_update(self: &Arc<Self>, storage_key: &StorageKey, url: &Url) {
         let state = self.state.lock();
         let found = state.matching(storage_key, url).filter(|found| found.active.is_some());
@@ -107,7 +108,7 @@ impl Inner {
         }
     }
 
-    /// The job of an update: looks for another version of the newest worker.
+    /// The job of an update: looks for a new version of the newest worker.
     async fn update_newest(self: Arc<Self>, asker: Option<Asker>, key: RegistrationKey) {
         let turn = self.job_queue(&key).lock_owned().await;
         let newest = {
@@ -132,7 +133,7 @@ impl Inner {
                 self.reject(job.asker, exception);
                 let mut state = self.state.lock();
                 if state.get(&job.key).is_some_and(|found| found.newest().is_none()) {
-                    // It was never there for scripts, so that there is nothing to clear.
+                    // Scripts never saw the registration, so there is nothing to clear.
                     drop(state.unregister(&job.key));
                 }
                 return;
@@ -143,7 +144,7 @@ impl Inner {
             let before = mem::replace(&mut registration.update_via_cache, update_via_cache);
             before != update_via_cache
         });
-        // A worker is kept when it is installed, and the mode with it.
+        // A worker is stored once it is installed, and the mode with it.
         if worker.is_none() && changed_mode {
             self.store().await;
         }
@@ -176,7 +177,7 @@ impl Inner {
         }
     }
 
-    /// Fetches the script and runs it as a new worker. None where nothing changed.
+    /// Fetches the script and runs it as a new worker. `None` if nothing changed.
     async fn evaluate(self: &Arc<Self>, job: &Job) -> Result<Option<Arc<Worker>>, Exception> {
         let failed = |error: &dyn ToString| Exception::type_error(error.to_string());
         let Job { key, script, .. } = job;
@@ -201,8 +202,8 @@ impl Inner {
         Ok(Some(worker))
     }
 
-    /// Whether the worker's script, or one that it imported, is byte for byte another one now. What
-    /// can no longer be imported has not changed.
+    /// Whether the bytes of the worker's script, or of an imported one, have changed. An imported
+    /// script that can no longer be loaded counts as unchanged.
     async fn has_changed(&self, newest: &Worker, source: &str) -> bool {
         let mut stored = newest.scripts.lock().by_url.clone();
         if stored.remove(&newest.script_url).is_none_or(|stored| stored != source) {
@@ -231,8 +232,8 @@ fn gone() -> Exception {
     Exception::type_error("The registration is gone")
 }
 
-/// [`register()`](https://w3c.github.io/ServiceWorker/#start-register-algorithm)'s checks of the
-/// script's URL and the scope, which by default is the script's folder.
+/// The checks of [`register()`](https://w3c.github.io/ServiceWorker/#start-register-algorithm) on
+/// the script's URL and the scope, which is the script's folder by default.
 fn check(origin: &str, mut script: Url, scope: Option<Url>) -> Result<(Url, Url), Exception> {
     let folder = script.join("./").map_err(|error| Exception::type_error(error.to_string()))?;
     let mut scope = scope.unwrap_or_else(|| folder.clone());
@@ -252,8 +253,8 @@ fn check(origin: &str, mut script: Url, scope: Option<Url>) -> Result<(Url, Url)
     Ok((script, scope))
 }
 
-/// [Update](https://w3c.github.io/ServiceWorker/#update-algorithm), the steps for the maximum scope:
-/// the script's folder, or what its response allows.
+/// [Update](https://w3c.github.io/ServiceWorker/#update-algorithm), the steps for the maximum
+/// scope: the script's folder, or the scope that its response allows.
 fn check_maximum_scope(script: &Url, allowed: Option<&str>, scope: &Url) -> Result<(), Exception> {
     let maximum = script.join(allowed.unwrap_or("./"));
     let maximum = maximum.map_err(|error| Exception::type_error(error.to_string()))?;

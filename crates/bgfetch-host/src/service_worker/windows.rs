@@ -1,4 +1,4 @@
-//! What service workers do with windows: `clients.openWindow()` and `WindowClient.focus()`.
+//! Operations of service workers on windows: `clients.openWindow()` and `WindowClient.focus()`.
 
 use std::sync::Arc;
 
@@ -10,9 +10,9 @@ use super::worker::Worker;
 use super::{Inner, ServiceWorkers};
 use crate::message::{Answer, ClientId, Exception};
 
-/// Opens a window for a service worker, and gives its client: see
-/// [`Realm::client_id`](crate::Realm::client_id). None where it could not be opened. Whoever opens the
-/// window keeps it open.
+/// Opens a window for a service worker and returns its client: see
+/// [`Realm::client_id`](crate::Realm::client_id). `None` if it could not be opened. The
+/// implementation keeps the window open.
 pub type OpenWindow =
     Arc<dyn Fn(ServiceWorkers, Url) -> BoxFuture<'static, Option<ClientId>> + Send + Sync>;
 
@@ -31,7 +31,7 @@ impl Inner {
             return self.reject(Some(asker), Exception::type_error("The window was not opened"));
         };
         let state = self.state.lock();
-        // A window of another site is not the worker's business.
+        // A worker must not learn about a window of another site.
         let found = state.client_of(&worker, &opened.0.0.to_string()).into_iter().collect();
         state.answer(asker.realm, asker.call, Answer::Clients(found));
     }

@@ -25,19 +25,19 @@ pub(crate) struct Worker {
     pub(crate) state: watch::Sender<WorkerState>,
     pub(crate) skip_waiting: Mutex<bool>,
     pub(crate) scripts: Mutex<Scripts>,
-    /// Messages that were posted and wait for the worker's start, in their order.
+    /// Posted messages that wait for the worker's start, in order.
     pub(crate) messages: Mutex<VecDeque<(Message, Source)>>,
-    /// Locked while it starts, so that it does so once.
+    /// Locked during a start, so that the worker starts only once.
     running: AsyncMutex<Option<Arc<Running>>>,
-    /// Changes when it is told to stop, for a start that is under way.
+    /// Changes when the worker is told to stop; ends a start that is under way.
     stops: watch::Sender<()>,
-    /// What keeps it alive: events that are not over.
+    /// The number of leases that keep it alive, for events that have not ended.
     busy: watch::Sender<usize>,
 }
 
 /// A worker's realm.
 pub(crate) struct Running {
-    /// Until it is terminated.
+    /// The realm, until the worker is terminated.
     realm: Mutex<Option<Realm>>,
     pub(crate) id: RealmId,
     pub(crate) events: EventsSender,
@@ -47,7 +47,7 @@ pub(crate) struct Running {
     functional: Mutex<Vec<FunctionalEvent>>,
 }
 
-/// Events that were fired and are not over.
+/// Fired events that have not ended.
 #[derive(Default)]
 struct Lifecycle {
     next: u32,
@@ -84,7 +84,7 @@ impl Worker {
         WorkerInfo { id: self.id, script_url: self.script_url.clone(), state: self.state() }
     }
 
-    /// Keeps the worker running until the lease is dropped, or the worker is told to stop.
+    /// Keeps the worker running until the lease is dropped or the worker is told to stop.
     pub(crate) fn lease(self: &Arc<Self>, owner: &Arc<Inner>) -> Lease {
         self.busy.send_modify(|busy| *busy += 1);
         Lease { worker: Arc::clone(self), owner: Arc::downgrade(owner) }
@@ -92,7 +92,7 @@ impl Worker {
 
     /// Waits until none of its events is active.
     pub(crate) async fn idle(&self) {
-        // The sender is here, so that waiting does not fail.
+        // `self` holds the sender, so waiting does not fail.
         drop(self.busy.subscribe().wait_for(|busy| *busy == 0).await);
     }
 
@@ -100,19 +100,19 @@ impl Worker {
         self.running.lock().await.is_some()
     }
 
-    /// Whether it does not run, and nothing is about to start it.
+    /// Whether the worker is neither running nor about to start.
     pub(crate) fn is_quiet(&self) -> bool {
         *self.busy.borrow() == 0 && self.running.try_lock().is_ok_and(|running| running.is_none())
     }
 
     /// [Run Service Worker](https://w3c.github.io/ServiceWorker/#run-service-worker-algorithm):
-    /// starts the realm and runs the script there, where it does not run.
+    /// starts the realm and runs the script there, unless it is already running.
     pub(crate) async fn run(self: &Arc<Self>, owner: &Arc<Inner>) -> Result<Arc<Running>, String> {
         let mut slot = self.running.lock().await;
         if let Some(running) = &*slot {
             return Ok(Arc::clone(running));
         }
-        // A worker that was cleared does not start again.
+        // A cleared worker never starts again.
         if self.state() == WorkerState::Redundant {
             return Err("the worker is redundant".into());
         }
@@ -135,7 +135,7 @@ impl Worker {
                 }
                 Err(_) => Some("the script took too long".into()),
             },
-            // The sender is here, so that waiting does not fail.
+            // `self` holds the sender, so waiting does not fail.
             _ = stops.changed() => Some("the worker was stopped".into()),
         };
         if let Some(error) = failed {
@@ -154,7 +154,7 @@ impl Worker {
         Ok(running)
     }
 
-    /// Whether the user wants something of the worker right now: an event tells it of a click.
+    /// Whether an active event was caused by a click of the user.
     pub(crate) async fn has_user_activation(&self) -> bool {
         let running = self.running.lock().await;
         let Some(running) = &*running else { return false };
@@ -163,7 +163,7 @@ impl Worker {
     }
 
     /// [Terminate Service Worker](https://w3c.github.io/ServiceWorker/#terminate-service-worker):
-    /// its events are over, and not handled.
+    /// its events end and count as not handled.
     pub(crate) async fn terminate(&self) {
         self.stops.send_replace(());
         let running = self.running.lock().await.take();
@@ -172,7 +172,7 @@ impl Worker {
         }
     }
 
-    /// The realm of that number has ended, which may be by itself: the next event starts another.
+    /// The realm with that number has ended, possibly by itself: the next event starts another.
     pub(crate) async fn realm_ended(&self, realm: RealmId) {
         let ended = self.running.lock().await.take_if(|running| running.id == realm);
         if let Some(running) = ended {
@@ -180,7 +180,7 @@ impl Worker {
         }
     }
 
-    /// Ends the realm if nothing has needed it for the limit.
+    /// Ends the realm if it has been idle for the limit.
     async fn stop_when_idle(&self, limit: Duration) {
         let mut busy = self.busy.subscribe();
         let stays_idle = timeout(limit, busy.changed());
@@ -193,26 +193,26 @@ impl Worker {
         }
     }
 
-    /// The running realm of that number said that an event is over.
+    /// The running realm with that number reported the end of an event.
     pub(crate) async fn fired(&self, realm: RealmId, event: u32, rejected: Option<String>) {
         let running = self.running.lock().await;
         if let Some(running) = running.as_ref().filter(|running| running.id == realm)
             && let Some(fired) = running.lifecycle.lock().fired.remove(&event)
         {
-            // Whoever waited may have given up.
+            // The caller may have given up.
             drop(fired.send(rejected));
         }
     }
 }
 
 impl Running {
-    /// Fires an event and waits until it is over: listeners and `waitUntil()`. Gives what the
-    /// promises were rejected with, if so.
+    /// Fires an event and waits for its end: listeners and `waitUntil()`. Returns the reason if a
+    /// promise was rejected.
     pub(crate) async fn fire(&self, name: LifecycleEvent) -> Result<(), String> {
         self.begin(|event| ToRealm::Fire { event, name }).await
     }
 
-    /// Fires a `message` event for the first of the worker's messages, and waits until it is over.
+    /// Fires a `message` event for the worker's first queued message, and waits for its end.
     pub(crate) async fn fire_message(&self, worker: &Worker) -> Result<(), String> {
         let over = {
             // The messages are sent in the order of the queue.
@@ -225,7 +225,7 @@ impl Running {
         over.await
     }
 
-    /// Fires the event that is told by `message`, at once; the future waits for its end.
+    /// Fires the event in `message` at once; the future waits for its end.
     fn begin(
         &self,
         message: impl FnOnce(u32) -> ToRealm,
@@ -249,7 +249,7 @@ impl Running {
         })
     }
 
-    /// The event is over when the worker is.
+    /// Tracks an event, which ends when the worker ends.
     pub(crate) fn keep(&self, event: FunctionalEvent) {
         let mut functional = self.functional.lock();
         functional.retain(FunctionalEvent::is_active);
@@ -268,7 +268,7 @@ impl Running {
     }
 }
 
-/// Ends a realm where waiting for the end of its thread holds up nothing.
+/// Ends a realm on a thread that may block until the realm's thread has ended.
 async fn end(realm: Realm) {
     if tokio::task::spawn_blocking(move || drop(realm)).await.is_err() {
         tracing::error!("the end of a realm panicked");

@@ -22,11 +22,11 @@ pub(crate) struct Agent {
     errors: Arc<Mutex<Vec<String>>>,
     resources: AgentResources,
     worker: Arc<Worker>,
-    /// What caches are in, where the test does not say.
+    /// The folder of the caches, unless the test supplies one.
     _folder: Option<TempDir>,
 }
 
-/// Fires events at the worker's realm, where it runs.
+/// Fires events in the worker's realm, if it is running.
 #[derive(Default)]
 struct Worker(Mutex<Option<EventsSender>>);
 
@@ -50,7 +50,7 @@ impl Agent {
         Self::with(|builder| builder).await
     }
 
-    /// An agent whose engine differs from the usual.
+    /// An agent with a changed engine.
     pub(crate) async fn with(change: impl FnOnce(Builder) -> Builder) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let caches = CacheStore::open(folder.path()).unwrap();
@@ -81,7 +81,7 @@ impl Agent {
         self.engine.borrow().clone().unwrap()
     }
 
-    /// What the consoles of all realms say is wrong.
+    /// The errors on the consoles of all realms.
     pub(crate) fn errors(&self) -> Vec<String> {
         self.errors.lock().clone()
     }
@@ -110,7 +110,7 @@ impl Agent {
         Realm::start(options).unwrap()
     }
 
-    /// How a realm of the site is made.
+    /// The options of a realm of the site.
     pub(crate) fn options(&self, kind: RealmKind, path: &str) -> RealmOptions {
         let url = self.origin.url(path);
         let policies = PolicySnapshot::of(&url);
@@ -136,7 +136,7 @@ impl Agent {
     }
 }
 
-/// Runs the body of an async function and gives what it returns.
+/// Runs the body of an async function and returns its result.
 pub(crate) async fn run(realm: &Realm, body: impl fmt::Display) -> Value {
     let source = format!(
         "(async () => {{ const backgroundFetch = self.registration?.backgroundFetch ??

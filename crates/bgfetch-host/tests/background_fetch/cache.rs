@@ -226,7 +226,7 @@ async fn only_secure_contexts_have_caches() {
         let seen = realm.run_script("test.js", names).await.unwrap();
         assert_eq!(seen, json!([expected, expected, expected]));
         if expected {
-            // This user agent keeps none.
+            // This user agent has no caches.
             let refused = "caches.keys().catch((error) => error.name)";
             let seen = realm.run_script("test.js", refused).await.unwrap();
             assert_eq!(seen, json!("NotSupportedError"));

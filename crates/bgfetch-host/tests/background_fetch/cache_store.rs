@@ -1,4 +1,4 @@
-//! What caches keep on disk, and the bodies that they take over from background fetches.
+//! The caches on disk, and the bodies that they take over from background fetches.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -54,10 +54,10 @@ async fn caches_are_there_after_a_restart() {
     )
     .await;
     assert_eq!(bodies(&folder).len(), 4);
-    // Nobody else may write there meanwhile.
+    // Nothing else may write there in the meantime.
     CacheStore::open(&folder.path().join("caches")).unwrap_err();
     drop(agent);
-    // What a crash or somebody's hands may leave.
+    // What a crash, or a user, may leave behind.
     let [_, _, gone, cut] = <[PathBuf; 4]>::try_from(bodies(&folder)).unwrap();
     fs::remove_file(gone).unwrap();
     fs::write(cut, "/").unwrap();

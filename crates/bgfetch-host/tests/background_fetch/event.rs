@@ -175,7 +175,7 @@ async fn a_listener_that_throws_is_reported_and_has_handled_the_event() {
     {
     }
     assert!(agent.errors().iter().any(|error| error.contains("mine")), "{:?}", agent.errors());
-    // The worker goes on.
+    // The worker keeps running.
     assert_eq!(run(&worker, "return 1;").await, json!(1));
 }
 

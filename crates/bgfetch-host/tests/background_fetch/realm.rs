@@ -1,4 +1,4 @@
-//! What a realm is apart from Background Fetch.
+//! Realms, apart from Background Fetch.
 
 use bgfetch_host::{RealmKind, ScriptError};
 use serde_json::json;

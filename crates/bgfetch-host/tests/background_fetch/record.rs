@@ -169,7 +169,7 @@ async fn a_response_is_asked_for_at_the_first_look_and_no_earlier() {
          handle.resolve();
          while (fetched.recordsAvailable) await new Promise((resolve) => setTimeout(resolve, 0));
          const name = await late.responseReady.then(() => 'resolved', (error) => error.name);
-         // Nobody asked about what failed, so that nobody is told.
+         // Nobody accessed the failed promises, so no rejections are reported.
          const told = unhandled.length;
          failed.responseReady;
          while (unhandled.length === 0) await new Promise((resolve) => setTimeout(resolve, 0));

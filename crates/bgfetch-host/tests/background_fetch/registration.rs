@@ -26,18 +26,17 @@ async fn a_fetch_has_one_registration_object_in_a_realm() {
     assert_eq!(same.await, json!([true, true]));
 }
 
-/// Time is virtual, so that the engine waits for the page no longer than it takes for everything
-/// else to happen.
+/// Time is virtual, so that the engine waits for the page no longer than everything else takes.
 #[tokio::test(start_paused = true)]
 async fn records_are_found_right_after_the_call_even_where_they_fail_without_the_network() {
     let agent = Agent::start().await;
     let mut observer = agent.engine().observe().await.unwrap();
-    // Without a listener the event is over at once, and the records with it.
+    // Without a listener the event ends at once, and the records are deleted with it.
     let worker = agent.service_worker("").await;
     let (reaches, mut reached) = mpsc::unbounded_channel();
     let (release, released) = sync_mpsc::channel::<()>();
     let released = Mutex::new(released);
-    // Holds up the page where it writes to its console.
+    // Blocks the page when it writes to its console.
     let console = Arc::new(move |_: &_, _, _: &str| {
         reaches.send(()).unwrap();
         released.lock().recv().unwrap();
@@ -53,7 +52,7 @@ async fn records_are_found_right_after_the_call_even_where_they_fail_without_the
     );
     let other = async {
         reached.recv().await.unwrap();
-        // All of another fetch happens meanwhile.
+        // Another fetch runs to its end in the meantime.
         let scope = agent.origin.url("/");
         let key = RegistrationKey { storage_key: StorageKey(STORAGE_KEY.into()), scope };
         let manager = agent.engine().registration(key).background_fetch();
@@ -151,7 +150,7 @@ async fn records_are_gone_when_the_event_ended() {
             "let resolve; const seen = new Promise((r) => resolve = r);
              onbackgroundfetchsuccess = ({ registration }) => {
                  const wasAvailable = registration.recordsAvailable;
-                 // That the records are gone is told without an event.
+                 // The end of the records is reported without an event.
                  const check = async () => {
                      if (registration.recordsAvailable) return setTimeout(check, 0);
                      const error = await registration.match('/a').catch((error) => error);

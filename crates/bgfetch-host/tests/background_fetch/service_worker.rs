@@ -1,4 +1,4 @@
-//! Service workers: their life, and the events that they get.
+//! Service workers: their lifecycle and their events.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::user_agent::{NEVER_IDLE, Scripts, UserAgent, registration, run};
 
-/// A worker that tells when its script runs and when a fetch succeeded.
+/// A worker that reports when its script runs and when a fetch has succeeded.
 const TELLING: &str = "
     console.log('started');
     onbackgroundfetchsuccess = (event) => {
@@ -88,7 +88,7 @@ async fn the_worker_is_told_of_a_fetch_whose_page_is_gone() {
     drop(page);
     assert_eq!(agent.next_line().await, "started");
     assert!(!agent.workers.are_quiet());
-    // Stopped, it is started again for the event.
+    // The worker is stopped, and started again for the event.
     agent.workers.stop(&registration(&origin)).await;
     assert!(!agent.workers.is_running(&registration(&origin)).await);
     gate.open();
@@ -229,7 +229,8 @@ async fn a_new_worker_waits_for_the_pages_of_the_old_unless_it_skips_waiting() {
          return [container.controller === active, first.state, second.state, registration.waiting];",
     );
     assert_eq!(third.await, json!([true, "redundant", "redundant", null]));
-    // Another page than the last that the worker controls may be the one that hears of the next.
+    // The page that registers the next worker may differ from the last page that the old worker
+    // controls.
     let elsewhere = agent.window(&"http://else.test/".parse().unwrap());
     let beside = agent.window(&origin.url("/beside"));
     run(
@@ -248,7 +249,7 @@ async fn a_new_worker_waits_for_the_pages_of_the_old_unless_it_skips_waiting() {
         run(&elsewhere, "return [await container.getRegistrations(), container.controller];");
     assert_eq!(none.await, json!([[], null]));
     drop(beside);
-    // The last page that the old one controls is closed: the next is activated.
+    // The last page of the old worker is closed, so the next worker is activated.
     let key = registration(&origin);
     while agent.workers.active_script(&key).is_none_or(|url| url.path() != "/2.js") {
         tokio::task::yield_now().await;
@@ -354,7 +355,7 @@ async fn a_worker_whose_script_never_ends_is_stopped_and_the_next_event_starts_i
          return null;",
     )
     .await;
-    // Stopped before, it would be started for the message.
+    // If it had stopped earlier, the message would start it.
     while agent.next_line().await != "loops" {}
     agent.workers.stop(&registration(&origin)).await;
     run(&page, "await registration.backgroundFetch.fetch('film', '/film'); return null;").await;

@@ -1,4 +1,4 @@
-//! What becomes of service workers whose scripts and events take too long.
+//! Service workers whose scripts and events take too long.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use crate::user_agent::{NEVER_IDLE, Scripts, UserAgent, registration, run};
 /// Long enough for a worker to start on a busy machine, and not longer than a test may wait.
 const LIMIT: Duration = Duration::from_secs(3);
 
-/// A user agent with a worker of that script.
+/// A user agent with a worker that runs this script.
 async fn start(script: &str) -> UserAgent {
     let scripts = Scripts::of(&[("/sw.js", script)]);
     UserAgent::with_limits(&scripts, None, NEVER_IDLE, LIMIT).await
 }
 
-/// What the console of a worker says whose event took too long.
+/// The console message of a worker whose event took too long.
 const TOO_LONG: &str = "An event takes too long: the service worker is stopped.";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,7 +94,7 @@ async fn a_worker_whose_message_event_never_ends_is_stopped_and_the_next_message
         run(&page, &format!("worker.postMessage('{data}'); return null;")).await;
         assert_eq!(agent.next_line().await, data);
         if data != "done" {
-            // It is stopped at the limit, and then only.
+            // It is stopped at the limit, not earlier.
             while agent.workers.is_running(&registration(&origin)).await {
                 tokio::task::yield_now().await;
             }

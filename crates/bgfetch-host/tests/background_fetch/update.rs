@@ -45,7 +45,7 @@ async fn update_installs_what_changed_and_nothing_else() {
         let expected = json!([true, "installing", found, true, "redundant"]);
         assert_eq!(run(&page, update).await, expected, "{script}");
     }
-    // An imported script that is missing, is no change; the worker's own must be there.
+    // An imported script that is missing counts as unchanged; the worker's own must exist.
     scripts.set("/sw.js", "importScripts('a.js'); 2");
     scripts.remove("/a.js");
     let kept = "const { active } = registration;
@@ -137,19 +137,19 @@ async fn a_page_is_told_of_an_installed_worker_when_it_is_kept() {
     let agent = UserAgent::with(&scripts, Some(folder.path()), NEVER_IDLE).await;
     let page = agent.window(&origin.url("/"));
     run(&page, format!("{REGISTER} return null;")).await;
-    // Whoever writes more to a pipe than it holds waits for whoever reads it.
+    // Writing more to a pipe than it holds blocks until the pipe is read.
     let pipe = folder.path().join("service-workers.new");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     scripts.set("/sw.js", &format!("/* the second {} */", "x".repeat(1 << 20)));
     run(&page, "await registration.update(); return null;").await;
     let begun = tokio::task::spawn_blocking(move || {
         let reader = File::open(&pipe).unwrap();
-        // What is kept later goes to a file.
+        // Later writes go to a file.
         std::fs::remove_file(&pipe).unwrap();
         reader
     });
     let mut being_kept = begun.await.unwrap();
-    // The answer comes behind whatever the page was told before.
+    // The answer follows everything that the page was sent before.
     let state = "const { installing, waiting } = await container.getRegistration();
                  return (installing ?? waiting).state;";
     assert_eq!(run(&page, state).await, json!("installing"));
@@ -178,7 +178,7 @@ async fn a_waiting_worker_is_activated_after_a_restart_without_its_scripts() {
                  await until(registration.installing ?? registration.waiting, 'installed');
                  return registration.waiting.state;";
     assert_eq!(run(&page, waits).await, json!("installed"));
-    // The user agent crashes: its windows go with it.
+    // The user agent crashes, and its windows with it.
     agent.crash(page).await;
     scripts.remove_all();
     let mut agent = UserAgent::with(&scripts, Some(folder.path()), NEVER_IDLE).await;

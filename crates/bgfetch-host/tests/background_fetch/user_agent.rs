@@ -1,4 +1,4 @@
-//! A user agent with service workers of its own: a real server, a real engine, scripts in memory.
+//! A user agent with its own service workers: a real server, a real engine, scripts in memory.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -22,7 +22,7 @@ pub(crate) struct UserAgent {
     pub(crate) workers: ServiceWorkers,
     /// The windows that workers opened.
     windows: Arc<Mutex<Vec<Realm>>>,
-    /// What scripts write to their consoles.
+    /// The output of the scripts' consoles.
     console: mpsc::UnboundedReceiver<String>,
 }
 
@@ -68,7 +68,7 @@ impl UserAgent {
         Self::with(scripts, None, NEVER_IDLE).await
     }
 
-    /// A user agent that keeps what is durable in a folder.
+    /// A user agent with durable data in a folder.
     pub(crate) async fn with(
         scripts: &Scripts,
         folder: Option<&Path>,
@@ -77,7 +77,7 @@ impl UserAgent {
         Self::with_limits(scripts, folder, idle_limit, Duration::from_secs(60)).await
     }
 
-    /// A user agent that lets events take so long at most, and the start of a worker too.
+    /// A user agent with this time limit for events and for starting a worker.
     pub(crate) async fn with_limits(
         scripts: &Scripts,
         folder: Option<&Path>,
@@ -118,12 +118,12 @@ impl UserAgent {
         self.workers.open_window(url.clone(), PolicySnapshot::of(url)).unwrap()
     }
 
-    /// How many windows workers opened.
+    /// How many windows workers have opened.
     pub(crate) fn opened(&self) -> usize {
         self.windows.lock().len()
     }
 
-    /// Ends as a crash would, with a window that is open.
+    /// Ends as in a crash, with an open window.
     pub(crate) async fn crash(self, window: Realm) {
         self.workers.disconnect().unwrap().kill().await;
         drop(self);
@@ -136,13 +136,13 @@ impl UserAgent {
     }
 }
 
-/// The registration that has the whole site as its scope.
+/// The registration whose scope is the whole site.
 pub(crate) fn registration(origin: &Origin) -> RegistrationKey {
     let scope = origin.url("/");
     RegistrationKey { storage_key: ServiceWorkers::storage_key(&scope), scope }
 }
 
-/// Runs the body of an async function and gives what it returns.
+/// Runs the body of an async function and returns its result.
 pub(crate) async fn run(realm: &Realm, body: impl fmt::Display) -> Value {
     let source = format!(
         "(async () => {{

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::agent::hold;
 use crate::user_agent::{Scripts, UserAgent, registration, run};
 
-/// A worker that says what comes of opening and focusing windows.
+/// A worker that reports the results of opening and focusing windows.
 const WORKER: &str = "
     const name = (promise) => promise.then((value) => value && value.constructor.name,
         (error) => error.name);

@@ -1,4 +1,4 @@
-//! A user agent, a server, and what scripts write to their consoles.
+//! A user agent, a server, and the output of the scripts' consoles.
 
 use std::fmt::Display;
 use std::io;
@@ -37,7 +37,7 @@ impl Agent {
         Self::over(HyperFetcher::new().unwrap(), prelude).await
     }
 
-    /// An agent for which each name is the server's.
+    /// An agent that resolves every name to the server.
     pub(crate) async fn insecure() -> Self {
         let fetcher = HyperFetcher::builder().resolver(ToLoopback).build().unwrap();
         Self::over(fetcher, None).await
@@ -61,7 +61,7 @@ impl Agent {
         Self { user_agent, origin: Origin::start(), lines: Mutex::new(lines) }
     }
 
-    /// Whether there is nothing more on the consoles by now.
+    /// Whether the consoles have no more lines at the moment.
     pub(crate) fn no_line(&self) -> bool {
         self.lines.lock().try_recv().is_err()
     }
@@ -102,7 +102,7 @@ pub(crate) fn script_reply(source: &str) -> Reply {
     Reply::text("text/javascript", source.to_owned())
 }
 
-/// Runs the body of an async function in a page and gives what it returns.
+/// Runs the body of an async function in a page and returns its result.
 pub(crate) async fn run(page: &Page, body: impl Display) -> Value {
     let source = format!("(async () => {{ {body} }})()");
     let value = page.realm().run_script("test.js", source).await;

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::agent::{Agent, html_reply, run, script_reply};
 
-/// A worker that tells what a fetch brought.
+/// A worker that reports the result of a fetch.
 pub(crate) const TELLING: &str = "
     oninstall = (event) => event.waitUntil(skipWaiting());
     onbackgroundfetchsuccess = (event) => event.waitUntil((async () => {
@@ -168,7 +168,7 @@ async fn scripts_of_workers_are_javascript_at_their_url_within_their_scope() {
     let error = "TypeError";
     let expected = json!([error, error, error, error, "SecurityError", "/other/", "/"]);
     assert_eq!(seen.await, expected);
-    // What was thrown is told on the worker's console, too.
+    // The exception is written to the worker's console, too.
     assert!(agent.next_line().await.starts_with("NetworkError: "));
     assert_eq!(agent.next_line().await, "imported");
     let loaded = agent.origin.requests_to("/sw.js");

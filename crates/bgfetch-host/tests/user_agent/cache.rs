@@ -1,4 +1,4 @@
-//! What caches fetch, and keep for a user agent.
+//! Fetching into caches, and the caches that a user agent stores.
 
 use bgfetch_testkit::{Gate, Reply, Resource, Serve};
 use serde_json::json;
@@ -24,7 +24,7 @@ async fn add_fetches_and_puts() {
              await found.text(), (await (await cache.match('/film')).arrayBuffer()).byteLength,
          ];",
     );
-    // The server has no /text?1 of its own: the path alone counts.
+    // The server has no separate /text?1: only the path counts.
     let keys = json!(["/text", "/film", "/text?1"]);
     let expected = json!([[null, null, null], keys, "/text", "basic", "text/x", "a text", 3 << 20]);
     assert_eq!(seen.await, expected);

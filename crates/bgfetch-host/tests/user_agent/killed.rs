@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use crate::agent::{html_reply, run, script_reply};
 
-/// What the child is told: the folder, and the page that it opens.
+/// The parameters of the child: the folder, and the page that it opens.
 const FOLDER: &str = "BGFETCH_HOST_TEST_FOLDER";
 const PAGE: &str = "BGFETCH_HOST_TEST_PAGE";
 
@@ -52,7 +52,7 @@ async fn open(folder: &Path) -> (UserAgent, mpsc::UnboundedReceiver<String>) {
     (user_agent.await.unwrap(), lines)
 }
 
-/// Not a test of its own: what the killed process does, when the test below runs it.
+/// Not a test of its own: the code of the killed process, which the test below runs.
 #[tokio::test(flavor = "multi_thread")]
 async fn child_that_downloads_until_it_is_killed() {
     let (Some(folder), Ok(page)) = (env::var_os(FOLDER), env::var(PAGE)) else {
@@ -91,7 +91,7 @@ async fn a_fetch_of_a_killed_process_ends_without_a_page_and_its_worker_is_told_
     gate.reached().await;
     child.kill().unwrap();
     child.wait().unwrap();
-    // Nothing but the film is there for the next start.
+    // The next start finds nothing but the film.
     for path in ["/page.html", "/sw.js"] {
         origin.serve(path, Reply::status(404));
     }

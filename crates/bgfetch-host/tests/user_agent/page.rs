@@ -44,7 +44,7 @@ async fn scripts_run_in_their_order_and_see_the_document_so_far() {
     );
     let page = agent.page(&html).await;
     let mut order: Vec<String> = serde_json::from_value(run(&page, "return order;").await).unwrap();
-    // When it comes is the network's.
+    // The network determines when it runs.
     let added: Vec<_> = order.extract_if(.., |line| line.starts_with("added")).collect();
     assert_eq!(added.len(), 2);
     assert_eq!(added[1], "added was loaded");
