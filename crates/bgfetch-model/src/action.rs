@@ -1,4 +1,4 @@
-//! The one door out of the model.
+//! What the model asks the shell to do.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -20,112 +20,115 @@ use crate::request::Request;
 use crate::response::{RecordResult, ResponseData};
 use crate::store_op::{FetchResult, ImageResource, Transaction};
 
-/// What the shell has to do, in order.
+/// Something the shell must do. Actions are executed in order.
 #[derive(Clone, Debug)]
 pub enum Action {
     /// Ask the embedder for the permission state and the quota; answered by
     /// [`Input::Permission`](crate::input::Input::Permission).
     QueryPermission {
-        /// The `fetch()` call that waits for it.
+        /// The `fetch()` call that waits for the answer.
         call: CallId,
-        /// What is asked for.
+        /// What the embedder is asked.
         request: Box<PermissionRequest>,
     },
-    /// Ask the embedder for the quota of a storage key whose stored fetches go on; answered by
+    /// Ask the embedder for the quota of a storage key whose stored fetches resume; answered by
     /// [`Input::Quota`](crate::input::Input::Quota).
     QueryQuota(StorageKey),
     /// Read the request bodies of this call into the store; answered by
     /// [`Input::BodiesStored`](crate::input::Input::BodiesStored) or
     /// [`Input::BodiesFailed`](crate::input::Input::BodiesFailed).
     StoreBodies {
-        /// The `fetch()` call that waits for it.
+        /// The `fetch()` call that waits for the bodies.
         call: CallId,
-        /// The key under which they are stored.
+        /// The key under which the bodies are stored.
         fetch: FetchKey,
-        /// How many bytes they may take in all.
+        /// How many bytes the bodies may take in total.
         limit: u64,
     },
-    /// A `fetch()` came to nothing: stop reading its request bodies. The store deletes them.
+    /// A `fetch()` call failed or was dropped: stop reading its request bodies. The store deletes
+    /// them.
     DiscardBodies(FetchKey),
-    /// Make this durable; acknowledged by [`Input::Committed`](crate::input::Input::Committed).
+    /// Make this transaction durable; acknowledged by
+    /// [`Input::Committed`](crate::input::Input::Committed).
     Commit(CommitId, Transaction),
     /// Settle a call's promise.
     Reply(CallId, Result<Reply, CallError>),
-    /// The record wants a slot; answered by [`Input::SlotGranted`](crate::input::Input::SlotGranted)
-    /// when it gets one.
+    /// Queue the record for a slot; answered by
+    /// [`Input::SlotGranted`](crate::input::Input::SlotGranted) when it gets one.
     Enqueue {
-        /// Which record.
+        /// The record.
         record: RecordKey,
         /// Its fetch.
         fetch: Arc<FetchInfo>,
-        /// The server that is asked first.
+        /// The server of the record's URL.
         host: HostKey,
     },
     /// The record no longer wants a slot.
     Withdraw(RecordKey),
-    /// The record's slot is free while its attempt looks this host up. The record is queued when it
-    /// wants one again.
+    /// The record's slot is free while its attempt looks up this host. The record is queued again
+    /// when it needs a slot.
     LeaveSlot(RecordKey, HostKey),
-    /// The attempt of the record is over: its slot is free, or it no longer wants one.
+    /// The record's attempt has ended: its slot is free, or it no longer waits for one.
     ReleaseSlot(RecordKey),
     /// Start an attempt; it reports through [`Input::Attempt`](crate::input::Input::Attempt).
     StartAttempt {
-        /// Its name.
+        /// The attempt's identity.
         attempt: AttemptId,
-        /// What it fetches.
+        /// The record that it fetches.
         record: RecordKey,
         /// The record's fetch, with its storage key and principal.
         fetch: Arc<FetchInfo>,
         /// The record's request.
         request: Arc<Request>,
-        /// How it asks for it.
+        /// How the request is sent.
         spec: AttemptSpec,
     },
-    /// A response came: the scheduler learns whether requests of this storage key to this server
+    /// A response arrived: the scheduler learns whether requests of this storage key to this server
     /// share a connection.
     HostAnswered {
-        /// For which fetch.
+        /// The fetch that the response belongs to.
         fetch: Arc<FetchInfo>,
         /// The server that sent the response, after all redirects.
         host: HostKey,
         /// Whether its connection carries other requests at the same time.
         multiplexes: bool,
     },
-    /// Tell a running attempt.
+    /// Send a command to a running attempt.
     Command(AttemptId, AttemptCommand),
     /// Compare a stored body with its request's integrity metadata; answered by
-    /// [`Input::IntegrityVerified`](crate::input::Input::IntegrityVerified), which is not awaited
-    /// any more once the record has ended or is gone.
+    /// [`Input::IntegrityVerified`](crate::input::Input::IntegrityVerified). The answer is no
+    /// longer needed once the record has ended or is gone.
     VerifyIntegrity {
-        /// Which body.
+        /// The body.
         body: BodyKey,
         /// Its length in bytes.
         length: u64,
         /// The record's request, with the metadata.
         request: Arc<Request>,
-        /// The record's response data now.
+        /// The record's current response data.
         data: ResponseData,
     },
-    /// The record's response data changed to this: wake its readers.
+    /// The record's response data has changed: wake its readers.
     RecordChanged(RecordKey, ResponseData),
-    /// Run "update background fetch instances" in every client. Where `settled` is set, answer
-    /// with [`Input::ClientsApplied`](crate::input::Input::ClientsApplied) once all of them did.
+    /// Run "update background fetch instances" in every client. If `settled` is set, answer with
+    /// [`Input::ClientsApplied`](crate::input::Input::ClientsApplied) once all clients have done
+    /// so.
     UpdateClients {
-        /// Whose instances.
+        /// The fetch whose instances are updated.
         fetch: Arc<FetchInfo>,
-        /// What they take over.
+        /// The new values.
         update: Update,
         /// Whether the settling event waits for this update.
         settled: bool,
     },
-    /// Fire the settling event (by the fetch's result) at the worker; answered by
+    /// Fire the settling event (chosen by the fetch's result) at the worker; answered by
     /// [`Input::EventEnded`](crate::input::Input::EventEnded).
     FireSettledEvent(Arc<FetchInfo>, FetchResult),
     /// Fire `backgroundfetchclick`; not answered.
     FireClickEvent(Arc<FetchInfo>),
-    /// The fetch is gone for good: nothing more will be said of it.
+    /// The fetch is forgotten: no further action mentions it.
     Forgotten(FetchKey),
-    /// Something worth telling an observer.
+    /// Report something to observers.
     Observe(Observation),
 }
 
@@ -152,11 +155,11 @@ pub struct PermissionRequest {
 /// A successful answer to a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// The call did what it says.
+    /// The call succeeded and has no result.
     Done,
     /// `fetch()` registered this background fetch.
     Fetch(FetchSnapshot),
-    /// Whether `abort()` aborted.
+    /// Whether this call of `abort()` aborted the fetch.
     Aborted(bool),
 }
 
@@ -168,7 +171,7 @@ pub struct Update {
     pub downloaded: u64,
     /// The bytes of all request bodies that were sent.
     pub uploaded: u64,
-    /// How the fetch settled, or none.
+    /// How the fetch settled, or none while it is active.
     pub result: Option<FetchResult>,
     /// The records available flag.
     pub records_available: bool,
@@ -188,7 +191,7 @@ pub struct FetchSnapshot {
 pub enum PauseReason {
     /// The paused flag is set.
     User,
-    /// The network, or the way to this fetch's servers, is away.
+    /// There is no network, or no route to this fetch's servers.
     Offline,
     /// The connection is metered and the embedder pauses on that.
     Metered,
@@ -212,14 +215,14 @@ impl PauseReason {
     }
 }
 
-/// What an observer (a UI, a log, a test) is told. Nothing in the engine depends on it.
+/// A report for observers, such as a UI, a log or a test. Nothing in the engine depends on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observation {
-    /// Of which fetch.
+    /// The fetch.
     pub fetch: Arc<FetchInfo>,
-    /// Bytes stored of all its records.
+    /// The stored bytes of all its records.
     pub downloaded: u64,
-    /// Bytes sent of all its records.
+    /// The sent bytes of all its records.
     pub uploaded: u64,
     /// What happened.
     pub what: What,
@@ -231,51 +234,51 @@ pub struct Observation {
 pub enum What {
     /// The fetch was registered.
     Registered,
-    /// Bytes moved. Coalesced as for pages.
+    /// Bytes were transferred. Coalesced as for pages.
     Progress,
-    /// Nothing of it goes on until this reason is gone.
+    /// The fetch makes no progress until this reason is gone.
     Paused(PauseReason),
-    /// It goes on.
+    /// The fetch makes progress again.
     Resumed,
-    /// A record failed in a way that may pass and is tried again.
+    /// A record failed for a reason that may pass, and is retried.
     Retry {
-        /// Which record.
+        /// The record.
         record: RecordKey,
         /// Its URL.
         url: Url,
-        /// How many retries in a row this is.
+        /// The number of this retry in an unbroken row of failures.
         attempt: u32,
-        /// How long it waits.
+        /// How long the retry waits.
         delay: Duration,
-        /// What failed, for people.
+        /// A description of the failure, for people.
         message: String,
     },
     /// A record ended.
     RecordSettled {
-        /// Which record.
+        /// The record.
         record: RecordKey,
         /// Its URL.
         url: Url,
         /// How it ended.
         result: RecordResult,
-        /// The status of its response, where there was one.
+        /// The status of its response, if there was one.
         status: Option<u16>,
         /// The length of its stored body.
         stored: u64,
-        /// What failed, for people.
+        /// A description of the failure, for people.
         message: Option<String>,
     },
     /// The fetch settled; its event follows.
     Settled(FetchResult),
-    /// The settling event was fired at the worker host, which starts the worker where it can.
+    /// The settling event was fired at the worker host, which starts the worker if it can.
     EventFired {
-        /// Which of the settling events.
+        /// Which settling event.
         kind: EventKind,
-        /// Which attempt to deliver it this is, counted from 1. Only a worker that was started for
-        /// the event makes an attempt, so a number may be told more than once.
+        /// The number of this attempt to deliver the event, counted from 1. Only starting a worker
+        /// for the event counts as an attempt, so the same number may be reported more than once.
         attempt: u32,
     },
-    /// The settling event was not handled, or nobody is there yet to handle it.
+    /// The settling event was not handled, or no worker can handle it yet.
     EventNotHandled {
         /// Why.
         reason: NotHandledReason,
@@ -284,10 +287,10 @@ pub enum What {
     },
     /// The settling event is over, and the records are gone.
     EventEnded {
-        /// Whether a worker handled it, or else it was given up or dismissed.
+        /// Whether a worker handled the event; false if it was given up or dismissed.
         handled: bool,
-        /// What the first promise given to `waitUntil()` was rejected with. The event was handled
-        /// all the same.
+        /// Why the first rejected promise given to `waitUntil()` was rejected, if one was. The
+        /// event counts as handled all the same.
         rejection: Option<Rejection>,
     },
 }

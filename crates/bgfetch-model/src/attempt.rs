@@ -1,4 +1,4 @@
-//! The protocol between the model and one fetch attempt: what an attempt is told, and what it
+//! The protocol between the model and one fetch attempt: the commands to an attempt and its
 //! reports. Each attempt ends with exactly one [`AttemptEvent::Ended`].
 
 use alloc::string::String;
@@ -7,12 +7,12 @@ use core::time::Duration;
 use crate::ids::{BodyKey, HostKey};
 use crate::response::ResponseHead;
 
-/// How an attempt asks for its record.
+/// How an attempt makes its request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AttemptSpec {
     /// Ask only for the bytes that are missing.
     pub resume: Option<Resume>,
-    /// Ask for the identity coding, because a resume by offset should be possible.
+    /// Ask for the identity coding, so that the download can be resumed by offset later.
     pub identity: bool,
 }
 
@@ -25,7 +25,7 @@ pub struct Resume {
     pub if_range: String,
 }
 
-/// What the model tells a running attempt.
+/// A command to a running attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttemptCommand {
     /// The head was judged: write the body from `offset` on, up to `grant` and no further.
@@ -34,51 +34,52 @@ pub enum AttemptCommand {
         body: BodyKey,
         /// Where the first byte of this response's body goes.
         offset: u64,
-        /// The offset that must not be passed without another grant.
+        /// The offset that the body must not pass without another grant.
         grant: u64,
     },
     /// The grant was raised to this offset.
     Grant(u64),
-    /// Give back what is not used: the grant falls to the bytes written, which
-    /// [`AttemptEvent::GrantReturned`] reports. What waits for a grant is written when the grant
-    /// comes, before a later recall is answered; or two siblings could pass the last bytes to and
-    /// fro for ever.
+    /// Return the unused part of the grant: the grant falls to the bytes written, which
+    /// [`AttemptEvent::GrantReturned`] reports. Bytes that wait for a grant are written when the
+    /// grant arrives, before a later recall is answered; otherwise two siblings could pass the last
+    /// bytes back and forth for ever.
     RecallGrant,
-    /// The attempt holds a slot again and goes on; answers [`AttemptEvent::NeedSlot`].
+    /// The attempt holds a slot again and continues; answers [`AttemptEvent::NeedSlot`].
     TakeSlot,
     /// Stop now.
     Cancel,
 }
 
-/// What an attempt reports. Offsets are lengths of the stored body, so they count from the
-/// representation's first byte, not from the resume's.
+/// A report of an attempt. Offsets are lengths of the stored body: they count from the first byte
+/// of the representation, not of the resumed part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AttemptEvent {
-    /// So many bytes of the request body have been handed to the network, in all.
+    /// The total number of bytes of the request body handed to the network so far.
     Uploaded(u64),
-    /// The name of this host is being looked up, which may take long: the attempt needs no slot until
-    /// it says so.
+    /// The attempt looks up the name of this host, which may take long: it needs no slot until it
+    /// sends [`Self::NeedSlot`].
     LookUp(HostKey),
     /// The look-up is over. The attempt waits for [`AttemptCommand::TakeSlot`].
     NeedSlot,
-    /// The response's head is there; the attempt now waits for [`AttemptCommand::Receive`] or
-    /// [`AttemptCommand::Cancel`] and reads no body before it.
+    /// The response's head arrived. The attempt waits for [`AttemptCommand::Receive`] or
+    /// [`AttemptCommand::Cancel`] and reads no body before that.
     Head {
         /// The response without its body, with the whole URL list.
         head: ResponseHead,
-        /// How long its `Retry-After` asks to wait; a date is turned into a duration by the shell.
+        /// The delay that `Retry-After` asks for; the shell turns a date into a duration.
         retry_after: Option<Duration>,
-        /// Whether the connection that the response came over carries other requests at the same
-        /// time. The server at its end is that of the last URL.
+        /// Whether the response's connection carries other requests at the same time. It leads to
+        /// the server of the last URL.
         multiplexes: bool,
     },
-    /// The body's length is now this. Sent every so often (1 MiB or 50 ms), not for every chunk.
+    /// The body now has this length. Sent at intervals (1 MiB or 50 ms), not for every chunk.
     Progress(u64),
-    /// At least one byte is waiting that lies beyond the grant; so many are stored.
+    /// At least one byte beyond the grant is waiting; this many bytes are stored.
     NeedGrant(u64),
-    /// Answers [`AttemptCommand::RecallGrant`]: the grant is now this, the length of the body.
+    /// Answers [`AttemptCommand::RecallGrant`]: the grant is now this, the length of the stored
+    /// body.
     GrantReturned(u64),
-    /// The attempt is over and holds nothing any more.
+    /// The attempt is over and holds no resources any more.
     Ended {
         /// The length of the stored body, or none when no [`AttemptCommand::Receive`] came.
         stored: Option<u64>,
@@ -90,49 +91,50 @@ pub enum AttemptEvent {
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AttemptEnd {
-    /// The response's body was received to its end, as its framing defines it.
+    /// The response's body was received completely, as defined by its framing.
     Complete,
-    /// [`AttemptCommand::Cancel`] was obeyed.
+    /// The attempt obeyed [`AttemptCommand::Cancel`].
     Cancelled,
-    /// It failed.
+    /// The attempt failed.
     Failed(Fault),
 }
 
 /// Why an attempt failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// The class, from which the model decides.
+    /// The class, on which the model's decision is based.
     pub kind: FaultKind,
-    /// Whether the server may have acted on the request: a byte of it may have left this machine, and
-    /// nothing says that the server looked at none.
+    /// Whether the server may have processed the request: bytes of it may have left this machine,
+    /// and nothing shows that the server ignored them.
     pub sent: bool,
     /// A sentence for people; never shown to pages.
     pub message: String,
 }
 
-/// The classes of failure that lead to different decisions (D7).
+/// The classes of failure that the model treats differently (D7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FaultKind {
     /// The host's name could not be resolved, or no route leads to its addresses. Without a default
-    /// route that is the network's doing, and otherwise as [`Self::Unreachable`].
+    /// route the network is the cause; otherwise this is treated as [`Self::Unreachable`].
     NoRoute,
     /// The connection was refused or could not be made.
     Unreachable,
     /// The connection was reset, ended early, timed out or stalled.
     Interrupted,
-    /// A check of the web platform refused the request or the response; the page's, its policies' or
-    /// the server's doing, and no accident.
+    /// A check of the web platform refused the request or the response. The cause is the page, its
+    /// policies or the server, so it will not pass.
     Blocked,
     /// TLS failed: a certificate that is not trusted, no common version.
     Tls,
-    /// The server broke HTTP or a limit: a malformed head, a broken content coding, too many headers.
+    /// The server violated HTTP or a limit: a malformed head, a broken content coding, too many
+    /// headers.
     Protocol,
     /// The bytes could not be stored: the disk is full or failing.
     Storage,
 }
 
 impl FaultKind {
-    /// Whether trying again would fail again.
+    /// Whether another try would fail as well.
     #[must_use]
     pub const fn is_permanent(self) -> bool {
         matches!(self, Self::Blocked | Self::Tls | Self::Protocol)

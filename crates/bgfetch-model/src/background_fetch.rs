@@ -33,11 +33,11 @@ pub struct BackgroundFetch {
     pub(crate) records_available: bool,
     pub(crate) records: Records,
     pub(crate) stage: Stage,
-    /// How often a worker was started for the event that did not handle it.
+    /// How often a worker was started for the event and did not handle it.
     pub(crate) delivery_attempts: u32,
-    /// Whether its records are to be held when its event has ended.
+    /// Whether its records are to be held after its event has ended.
     pub(crate) hold_records: bool,
-    /// Pending events were asked for while this one was being delivered.
+    /// The pending events were asked for while this one was being delivered.
     pub(crate) asked_again: bool,
     pub(crate) last_update: Option<(Instant, Update)>,
     pub(crate) pause_reason: Option<PauseReason>,
@@ -50,11 +50,12 @@ pub(crate) enum Stage {
     AwaitingCaller,
     /// Waits for the records to settle.
     Fetching,
-    /// Waits for the store to have the result.
+    /// Waits for the store to make the result durable.
     Settling,
     /// Waits for the clients to apply the result.
     AwaitingClients,
-    /// Waits for somebody to ask for the registration's pending events: none is started for them now.
+    /// Waits until the registration's pending events are asked for: no worker is started for them
+    /// now.
     AwaitingWorker,
     /// Waits for the worker to handle the event.
     Delivering,
@@ -62,14 +63,14 @@ pub(crate) enum Stage {
     AwaitingRedelivery,
     /// Waits for the store to end the delivery.
     EndingDelivery,
-    /// Its event is over. Its records wait for another fetch to adopt them, or for their release.
+    /// Its event is over. Its records wait to be adopted by another fetch, or to be released.
     Held,
-    /// Only the UI knows it still.
+    /// Kept only for the UI.
     Finished,
 }
 
 impl BackgroundFetch {
-    /// What of it never changes.
+    /// The part that never changes.
     #[must_use]
     pub fn info(&self) -> &Arc<FetchInfo> {
         &self.info
@@ -129,7 +130,7 @@ impl BackgroundFetch {
         self.paused
     }
 
-    /// Why nothing of it goes on at the moment, or none.
+    /// Why the fetch makes no progress at the moment, or none.
     #[must_use]
     pub fn pause_reason(&self) -> Option<PauseReason> {
         self.pause_reason
@@ -147,8 +148,8 @@ impl BackgroundFetch {
         self.records_available
     }
 
-    /// The records in request order; empty once they are gone. Those of a fetch whose event is over
-    /// are there while they are held, and are not for scripts.
+    /// The records in request order; empty once they are gone. Once its event is over, a fetch has
+    /// records only while they are held, and scripts do not see those.
     #[must_use]
     pub fn records(&self) -> &[Record] {
         self.records.as_slice()
@@ -166,8 +167,9 @@ impl BackgroundFetch {
         self.info.created_at
     }
 
-    /// Its [stored body bytes total](https://wicg.github.io/background-fetch/#background-fetch-stored-body-bytes-total):
-    /// the bytes stored of all response bodies. Stays what it was when the records are gone.
+    /// Its [stored body bytes
+    /// total](https://wicg.github.io/background-fetch/#background-fetch-stored-body-bytes-total):
+    /// the stored bytes of all response bodies. It keeps its last value when the records are gone.
     #[must_use]
     pub fn stored_body_bytes_total(&self) -> u64 {
         self.records.tallies().stored
@@ -179,13 +181,13 @@ impl BackgroundFetch {
         self.records.tallies().uploaded
     }
 
-    /// What a registration object that is made now shows.
+    /// The values of a registration object created now.
     #[must_use]
     pub fn snapshot(&self) -> FetchSnapshot {
         FetchSnapshot { info: Arc::clone(&self.info), update: self.update() }
     }
 
-    /// What clients' registration objects take over now.
+    /// The values that clients' registration objects take over now.
     #[must_use]
     pub fn update(&self) -> Update {
         Update {
@@ -200,7 +202,7 @@ impl BackgroundFetch {
         RecordKey { fetch: self.info.key, index }
     }
 
-    /// The current representation's bytes.
+    /// The key of the current representation's bytes.
     pub(crate) fn body_key(&self, index: RecordIndex) -> Option<BodyKey> {
         let generation = self.record(index)?.data.generation;
         Some(BodyKey { record: self.record_key(index), generation })
@@ -222,17 +224,17 @@ impl BackgroundFetch {
         self.records.change(index, change)
     }
 
-    /// The account of its site's bytes.
+    /// The account of its site.
     pub(crate) fn account<'a>(&self, ctx: &'a mut Context) -> &'a mut Account {
         ctx.account(&self.info.registration.storage_key)
     }
 
-    /// Lets the site's account count what the fetch takes now.
+    /// Updates what the site's account counts for the fetch.
     pub(crate) fn count(&mut self, ctx: &mut Context) {
         self.records.count(ctx.account(&self.info.registration.storage_key));
     }
 
-    /// Tells observers of what happened.
+    /// Reports what happened to observers.
     pub(crate) fn observe(&self, ctx: &mut Context, what: What) {
         ctx.act(Action::Observe(Observation {
             fetch: Arc::clone(&self.info),
@@ -242,9 +244,9 @@ impl BackgroundFetch {
         }));
     }
 
-    /// Tells observers when the whole fetch came to rest for a reason, or went on.
+    /// Reports to observers when the whole fetch stopped for a reason, or resumed.
     pub(crate) fn observe_pause(&mut self, ctx: &mut Context) {
-        // The sums outlive the records, so there may be fewer records than settled ones.
+        // The totals outlive the records, so there may be fewer records than settled ones.
         let tallies = self.records.tallies();
         let unsettled = self.records().len().saturating_sub(tallies.settled);
         let reason = match self.stage {

@@ -1,5 +1,5 @@
-//! [Bad ports](https://fetch.spec.whatwg.org/#bad-port): ports of protocols that a crafted HTTP
-//! request could talk to.
+//! [Bad ports](https://fetch.spec.whatwg.org/#bad-port): ports of protocols that could be attacked
+//! with a crafted HTTP request.
 
 /// The list of the Fetch standard, sorted.
 const BAD_PORTS: [u16; 83] = [

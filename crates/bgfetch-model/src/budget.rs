@@ -1,24 +1,24 @@
-//! The account of a site's bytes: what its fetches promised, were granted or have stored counts to
-//! one quota.
+//! The account of a site's bytes: everything that its fetches promised, were granted or have stored
+//! counts to one quota.
 //!
-//! A running attempt holds a claim up to an offset of its body; what it claims but has not stored
-//! is taken from what others may claim. So the sum of all bodies can't pass a limit, however many
-//! attempts write at once, and the data path needs no look at its siblings.
+//! A running attempt holds a claim up to an offset of its body. Claimed bytes that are not stored
+//! yet are not available to others. So the sum of all bodies can't exceed a limit, however many
+//! attempts write at the same time, and the data path need not look at siblings.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::ids::{RecordKey, StorageKey};
 
-/// How many bytes one grant adds at most: large enough that a fast download asks seldom, small
-/// enough that others rarely have to give back.
+/// The most bytes that one grant adds: large enough that a fast download rarely asks, small enough
+/// that others rarely have to return grants.
 const STEP: u64 = 8 << 20;
 
-/// What one fetch may store, and what it takes of its site's account.
+/// What one fetch may store, and what it takes from its site's account.
 #[derive(Debug)]
 pub(crate) struct Budget {
     /// `downloadTotal`, or no limit.
     ceiling: u64,
-    /// What is set aside whether or not it is claimed.
+    /// What is set aside even if it is not claimed.
     promised: u64,
     /// The sum of all claims.
     claimed: u64,
@@ -36,7 +36,7 @@ pub(crate) enum Exhausted {
 }
 
 impl Budget {
-    /// A budget of `download_total` bytes (0 for no limit), beside request bodies of so many bytes.
+    /// A budget of `download_total` bytes (0 for no limit), plus `uploads` bytes of request bodies.
     /// The account does not count it yet.
     pub(crate) fn new(download_total: u64, uploads: u64) -> Self {
         let ceiling = if download_total == 0 { u64::MAX } else { download_total };
@@ -48,8 +48,8 @@ impl Budget {
         self.claimed = self.claimed.saturating_sub(old).saturating_add(new);
     }
 
-    /// How many more bytes, of those `wanted`, a record whose claim is used up may claim, or which
-    /// limit stands in the way. The account must [count](Self::count) what is claimed already.
+    /// How many of the `wanted` bytes a record that used up its claim may claim in addition, or the
+    /// limit that prevents it. The account must already [count](Self::count) the existing claims.
     pub(crate) fn extend(&self, wanted: u64, account: &Account) -> Result<u64, Exhausted> {
         let ceiling = self.ceiling.saturating_sub(self.claimed);
         let set_aside = self.promised.saturating_sub(self.claimed);
@@ -61,7 +61,7 @@ impl Budget {
         }
     }
 
-    /// Every record ended: only what is stored stays set aside.
+    /// Every record ended: only the stored bytes stay set aside.
     pub(crate) fn settle(&mut self) {
         self.promised = 0;
     }
@@ -76,7 +76,7 @@ impl Budget {
         self.counted
     }
 
-    /// Lets the account count what the fetch takes now.
+    /// Updates what the account counts for the fetch.
     pub(crate) fn count(&mut self, account: &mut Account) {
         let takes = self.claimed.max(self.promised).saturating_add(self.uploads);
         account.taken = account.taken.saturating_sub(self.counted).saturating_add(takes);
@@ -87,13 +87,13 @@ impl Budget {
 /// The account of one storage key, shared by its fetches (D12).
 #[derive(Debug, Default)]
 pub(crate) struct Account {
-    /// The quota; none until the embedder told it.
+    /// The quota; none until the embedder reported it.
     limit: Option<u64>,
     /// What is promised, granted or stored.
     taken: u64,
-    /// The records whose attempts wait for a grant, first come first served.
+    /// The records whose attempts wait for a grant, in order of arrival.
     waiting: VecDeque<RecordKey>,
-    /// The records whose attempts have yet to return what they do not use of their grants.
+    /// The records whose attempts have yet to return the unused part of their grants.
     recalled: BTreeSet<RecordKey>,
 }
 
@@ -111,12 +111,12 @@ impl Account {
         self.taken
     }
 
-    /// What may still be set aside; nothing until the quota is told.
+    /// The bytes that may still be set aside; none until the quota is known.
     pub(crate) fn available(&self) -> u64 {
         self.limit.map_or(0, |limit| limit.saturating_sub(self.taken))
     }
 
-    /// Sets `bytes` aside, or nothing when they don't fit.
+    /// Sets `bytes` aside. Returns false and sets nothing aside if they don't fit.
     #[must_use]
     pub(crate) fn reserve(&mut self, bytes: u64) -> bool {
         let fits = bytes <= self.available();
@@ -130,7 +130,7 @@ impl Account {
         self.taken = self.taken.saturating_sub(bytes);
     }
 
-    /// Whether a grant may be given out of turn: the quota is told and nobody waits.
+    /// Whether a grant may be given at once: the quota is known and no attempt waits.
     pub(crate) fn has_no_queue(&self) -> bool {
         self.limit.is_some() && self.waiting.is_empty()
     }
@@ -140,8 +140,8 @@ impl Account {
         self.waiting.push_back(record);
     }
 
-    /// The whole queue, where its turn has come: the quota is told, and whatever was recalled came
-    /// back.
+    /// Takes the whole queue if its turn has come: the quota is known, and every recalled grant was
+    /// returned.
     pub(crate) fn take_queue(&mut self) -> VecDeque<RecordKey> {
         if self.limit.is_some() && self.recalled.is_empty() {
             core::mem::take(&mut self.waiting)
@@ -150,8 +150,8 @@ impl Account {
         }
     }
 
-    /// Notes that a record's attempt is to return what it does not use; false where it was asked
-    /// already.
+    /// Notes that a record's attempt must return the unused part of its grant. Returns false if
+    /// that was noted before.
     pub(crate) fn recall(&mut self, record: RecordKey) -> bool {
         self.recalled.insert(record)
     }
@@ -160,12 +160,13 @@ impl Account {
         !self.recalled.is_empty()
     }
 
-    /// A record's attempt returned what it did not use. Whether it had been asked to.
+    /// A record's attempt returned the unused part of its grant. Returns whether it had been asked
+    /// to.
     pub(crate) fn returned(&mut self, record: RecordKey) -> bool {
         self.recalled.remove(&record)
     }
 
-    /// A record's attempt wants nothing more.
+    /// A record's attempt no longer wants a grant.
     pub(crate) fn leave_queue(&mut self, record: RecordKey) {
         self.waiting.retain(|waiting| *waiting != record);
     }
@@ -174,20 +175,20 @@ impl Account {
 /// The accounts of all storage keys.
 pub(crate) type Ledger = BTreeMap<StorageKey, Account>;
 
-/// What a site's background fetches take of its quota, in bytes.
+/// What a site's background fetches take from its quota, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Usage {
-    /// All that counts to the quota: the sum of what follows.
+    /// Everything that counts to the quota: the sum of the fields below.
     pub total: u64,
     /// The stored response bodies.
     pub response_bodies: u64,
     /// The stored request bodies.
     pub request_bodies: u64,
-    /// What is set aside and not stored: promised by `downloadTotal`, granted to a running
-    /// download, or reserved by a call of `fetch()` that is under way.
+    /// Bytes that are set aside and not stored: promised by `downloadTotal`, granted to a running
+    /// download, or reserved by a `fetch()` call in progress.
     pub set_aside: u64,
-    /// The quota as the embedder told it last, or none where it was not asked yet.
+    /// The quota that the embedder reported last, or none if it was not asked yet.
     pub quota: Option<u64>,
 }
 
@@ -213,7 +214,7 @@ mod tests {
         assert_eq!(first, 100);
         claim(&mut budget, &mut account, 0, first);
         assert_eq!(budget.extend(STEP, &account), Err(Exhausted::DownloadTotal));
-        // The first record gives back what it did not use.
+        // The first record returns the unused part of its claim.
         claim(&mut budget, &mut account, first, 60);
         assert_eq!(budget.extend(STEP, &account), Ok(40));
         assert_eq!(account.taken(), 100);

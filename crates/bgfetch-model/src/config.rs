@@ -1,51 +1,51 @@
-//! What an embedder may choose.
+//! What an embedder may configure.
 
 use core::time::Duration;
 
 use crate::complete::retry::RetryPolicy;
 use crate::delivery::DeliveryPolicy;
 
-/// The model's choices; the default is what a desktop browser would take.
+/// The model's configuration; the defaults suit a desktop browser.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// When failed attempts are tried again.
     pub retry: RetryPolicy,
     /// When unhandled events are delivered again, and for how long.
     pub delivery: DeliveryPolicy,
-    /// Whether settling events wait until their registration's pending events are asked for, also
-    /// where the registration has an active worker; off by default.
+    /// Whether settling events wait until their registration's pending events are asked for, even
+    /// if the registration has an active worker; off by default.
     pub hold_events: bool,
     /// The shortest time between two progress updates of a fetch; 50 ms by default (D26).
     pub progress_interval: Duration,
-    /// How long clients may take to apply that a fetch settled before the worker is told; 1 s by
-    /// default (D18).
+    /// How long clients may take to apply that a fetch settled before the event is fired at the
+    /// worker; 1 s by default (D18).
     pub clients_apply_within: Duration,
-    /// How often a record may begin again from byte 0 because its representation changed; 8 by
+    /// How often a record may start again from byte 0 because its representation changed; 8 by
     /// default.
     pub max_restarts: u32,
     /// Whether the body of a response without an ok status is kept; off by default (D10).
     pub keep_bad_status_bodies: bool,
-    /// Whether a metered connection pauses; off by default.
+    /// Whether fetches pause on a metered connection; off by default.
     pub pause_on_metered: bool,
-    /// How soon a record is tried again after the disk was full; 30 s by default.
+    /// How long to wait before retrying a record after the disk was full; 30 s by default.
     pub storage_retry: Duration,
-    /// How soon the name of a host is looked up again that could not be reached while there was no
-    /// default route; 1 minute by default. A change of the network does not wait for it.
+    /// How long to wait before looking up a host name again that was out of reach while there was
+    /// no default route; 1 minute by default. A change of the network ends the wait early.
     pub resolve_retry: Duration,
-    /// How many requests one fetch may have; 100 000 by default.
+    /// The most requests in one fetch; 100 000 by default.
     pub max_requests: usize,
-    /// How many fetches of one registration may be active; no limit by default.
+    /// The most active fetches of one registration; no limit by default.
     pub max_active_fetches: usize,
-    /// How many finished fetches a registration keeps for the UI; 20 by default (D17).
+    /// The most finished fetches that a registration keeps for the UI; 20 by default (D17).
     pub max_finished: usize,
     /// How long a finished fetch is kept for the UI; 30 days by default.
     pub finished_age: Duration,
-    /// Of how many finished fetches a registration may hold the records; 10 by default. The oldest
-    /// are released.
+    /// The most finished fetches of a registration whose records are held; 10 by default. The
+    /// oldest are released first.
     pub max_held: usize,
     /// How long held records are kept, counted from when their fetch settled; 7 days by default.
     pub held_age: Duration,
-    /// Seeds the jitter; take it from the system's randomness.
+    /// Seeds the jitter; use the system's randomness.
     pub seed: u64,
 }
 

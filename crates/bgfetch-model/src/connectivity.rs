@@ -1,27 +1,27 @@
-//! Whether a target may be reached at all, and the two facts of the spec's
-//! [temporarily unavailable](https://wicg.github.io/background-fetch/#temporarily-unavailable).
+//! Whether a target can be reached, and the two conditions of the spec's [temporarily
+//! unavailable](https://wicg.github.io/background-fetch/#temporarily-unavailable).
 
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use ipnet::IpNet;
 use url::{Host, Url};
 
-/// The state of the network as the embedder or the system's watcher sees it.
+/// The state of the network as the embedder or the system's watcher reports it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Connectivity {
-    /// Everything may be reached.
+    /// Everything can be reached.
     #[default]
     Online,
-    /// Everything may be reached, at a price. Whether that pauses is the embedder's choice.
+    /// Everything can be reached, at a cost. The embedder decides whether fetches pause then.
     Metered,
     /// A captive portal answers in place of every server.
     CaptivePortal,
-    /// Only these targets may be reached; `Offline(Reachable::default())` holds back everything.
+    /// Only these targets can be reached; `Offline(Reachable::default())` holds back everything.
     Offline(Reachable),
 }
 
 impl Connectivity {
-    /// Whether this state may have cut off what `before` let through.
+    /// Whether this state may have cut off targets that `before` could reach.
     #[must_use]
     pub(crate) fn cuts_off(&self, before: &Self) -> bool {
         match (self, before) {
@@ -32,12 +32,12 @@ impl Connectivity {
     }
 }
 
-/// What can be reached without the wider network. The default is nothing at all.
+/// What can be reached without the wider network. By default, nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reachable {
     /// Loopback addresses and `localhost`, which need no route.
     pub loopback: bool,
-    /// This machine's own addresses, and the networks that routes lead to.
+    /// This machine's own addresses, and the networks that have a route.
     pub networks: Vec<IpNet>,
 }
 
@@ -48,14 +48,14 @@ pub enum Reach {
     Yes,
     /// It cannot.
     No,
-    /// Its name has to be looked up first: it may stand for an address that can be reached.
+    /// Its name has to be looked up first: it may have an address that can be reached.
     Unresolved,
 }
 
 impl Reachable {
-    /// Whether the host of `url` can be reached. A name is [`Reach::Unresolved`], except that
-    /// `localhost` and the names below it are this machine, and that nothing can be reached where
-    /// nothing is.
+    /// Whether the host of `url` can be reached. A name is [`Reach::Unresolved`], with two
+    /// exceptions: `localhost` and the names below it are this machine, and if nothing can be
+    /// reached, no name can.
     #[must_use]
     pub fn host(&self, url: &Url) -> Reach {
         let reached = match url.host() {
@@ -70,7 +70,7 @@ impl Reachable {
         if reached { Reach::Yes } else { Reach::No }
     }
 
-    /// Whether it reaches all that `other` does.
+    /// Whether it includes everything that `other` does.
     fn covers(&self, other: &Self) -> bool {
         (self.loopback || !other.loopback)
             && other
@@ -79,8 +79,8 @@ impl Reachable {
                 .all(|network| self.networks.iter().any(|own| own.contains(network)))
     }
 
-    /// Whether `address` can be reached. The unspecified address stands for this machine, and an
-    /// IPv4-mapped one for the IPv4 address in it.
+    /// Whether `address` can be reached. The unspecified address counts as this machine, and an
+    /// IPv4-mapped one as the IPv4 address in it.
     #[must_use]
     pub fn address(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();

@@ -1,4 +1,5 @@
-//! What every algorithm needs beside the fetch it works on: the time, the choices, and the way out.
+//! What every algorithm needs besides the fetch that it works on: the time, the configuration, and
+//! the queue of actions.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
@@ -30,10 +31,10 @@ pub(crate) struct Context {
     pub(crate) connectivity: Connectivity,
     pub(crate) timers: Timers,
     pub(crate) registrations: Registrations,
-    /// Which record a running attempt works for.
+    /// The record of each running attempt.
     pub(crate) attempts: BTreeMap<AttemptId, RecordKey>,
     pub(crate) actions: VecDeque<Action>,
-    /// Whose queues for grants have to be looked at.
+    /// The storage keys whose queues for grants must be reviewed.
     pub(crate) grants_to_review: BTreeSet<StorageKey>,
     ledger: Ledger,
     transaction: Transaction,
@@ -43,30 +44,30 @@ pub(crate) struct Context {
     next_commit: u64,
 }
 
-/// What waits for the commit of the step it belongs to.
+/// An effect that waits for the commit of its step.
 #[derive(Clone, Debug)]
 pub(crate) enum Effect {
     /// A call is answered.
     Reply(CallId, Result<Reply, CallError>),
-    /// A new fetch exists: it becomes active and its call is answered.
+    /// A new fetch is registered: it becomes active and its call is answered.
     Registered(CallId, FetchKey),
-    /// A request that must not be sent twice may be sent.
+    /// A request that must not be sent twice may now be sent.
     UploadBegun(RecordKey),
-    /// A representation was opened for an attempt, which may write it.
+    /// A representation was opened for an attempt, which may now write to it.
     GenerationOpened(AttemptId, BodyKey, Arc<ResponseHead>),
-    /// A record ended; with what failed, for people, where it did.
+    /// A record ended; with a description of the failure, for people, if it failed.
     RecordSettled(RecordKey, Option<String>),
     /// A fetch settled.
     Settled(FetchKey, FetchResult),
-    /// Delivery of the settling event is over: whether it was handled, and with what rejection.
+    /// Delivery of the settling event is over: whether it was handled, and its rejection.
     DeliveryEnded(FetchKey, bool, Option<Rejection>),
-    /// Delivery is over because the fetch was dismissed, by this call: it is forgotten.
+    /// Delivery is over because this call dismissed the fetch, which is forgotten.
     Dismissed(CallId, FetchKey),
     /// Held records are gone.
     RecordsReleased(FetchKey),
     /// A fetch is gone.
     Forgotten(FetchKey),
-    /// Bytes of a site are not held or promised any more.
+    /// Bytes of a site are no longer held or promised.
     Released(StorageKey, u64),
 }
 
@@ -106,12 +107,12 @@ impl Context {
         self.transaction.ops.push(op);
     }
 
-    /// Adds what the transaction of the current input brings to disk.
+    /// Adds what the transaction of the current input must sync.
     pub(crate) fn sync(&mut self, sync: Sync) {
         self.transaction.syncs.push(sync);
     }
 
-    /// Does something once the steps stored so far are durable.
+    /// Runs an effect once the steps stored so far are durable.
     pub(crate) fn after_commit(&mut self, effect: Effect) {
         self.effects.push(effect);
     }
@@ -130,7 +131,7 @@ impl Context {
 
     /// The effects that waited for this commit.
     pub(crate) fn committed(&mut self, id: CommitId) -> Vec<Effect> {
-        // Acknowledgements come in order; anything else is not ours.
+        // Acknowledgements arrive in order; ignore any other.
         match self.commits.front() {
             Some((front, _)) if *front == id => {
                 self.commits.pop_front().map(|(_, effects)| effects).unwrap_or_default()
@@ -150,7 +151,7 @@ impl Context {
         self.ledger.entry(storage_key.clone()).or_default()
     }
 
-    /// Why a settling event of this registration is not to be fired now, or none.
+    /// Why a settling event of this registration must not be fired now, or none.
     pub(crate) fn holds_events(&self, registration: &RegistrationKey) -> Option<NotHandledReason> {
         if !self.registrations.get(registration).is_some_and(Registration::listens) {
             return Some(NotHandledReason::NoActiveWorker);
@@ -158,7 +159,7 @@ impl Context {
         self.config.hold_events.then_some(NotHandledReason::NotYet)
     }
 
-    /// What a storage key's fetches take, and its quota where that was told.
+    /// What a storage key's fetches take, and its quota if that is known.
     pub(crate) fn taken_of(&self, storage_key: &StorageKey) -> (u64, Option<u64>) {
         let account = self.ledger.get(storage_key);
         account.map_or((0, None), |account| (account.taken(), account.limit()))

@@ -1,13 +1,13 @@
-//! Dangling markup: an open tag that an attacker injected swallows the text after it as its URL and
-//! sends it away. The URL then has a line break and a `<` in it.
+//! Dangling markup: an injected open tag swallows the text that follows as its URL, and the request
+//! leaks that text. The URL then contains a line break and a `<`.
 //!
-//! The URL parser drops line breaks, so this is seen where a URL's text is parsed and kept in
-//! [`Request::dangling_markup`](crate::request::Request::dangling_markup). The rule is a
-//! [proposal for Fetch](https://github.com/whatwg/fetch/pull/519) that Chromium and upstream's tests
-//! follow.
+//! The URL parser drops line breaks, so the check is made where a URL's text is parsed, and its
+//! result is kept in [`Request::dangling_markup`](crate::request::Request::dangling_markup). The
+//! rule is a [proposal for Fetch](https://github.com/whatwg/fetch/pull/519) that Chromium and
+//! upstream's tests follow.
 
-/// Whether the text of a URL may be swallowed markup: the parser will drop a tab or line break from
-/// it, and it contains `<`. What the parser strips at both ends first does not count.
+/// Whether the text of a URL may be swallowed markup: it contains `<` and a tab or line break that
+/// the parser drops. Characters that the parser strips at both ends first do not count.
 #[must_use]
 pub fn is_potentially_dangling_markup(url: &str) -> bool {
     let inner = url.trim_matches(|char| char <= ' ');

@@ -1,8 +1,8 @@
-//! How a settling event ends, and when one that no worker handled is fired again.
+//! How a settling event ends, and when an unhandled one is fired again.
 //!
-//! The spec fires it once and forgets it; here it is delivered at least once, within bounds that
-//! keep a broken worker from being started for ever. An attempt is spent only where a worker was
-//! started: while nobody listens the event waits.
+//! The spec fires it once and forgets it. Here it is delivered at least once, within bounds that
+//! keep a broken worker from being started for ever. Only starting a worker counts as an attempt:
+//! while no worker is available, the event waits.
 
 use alloc::string::String;
 use core::time::Duration;
@@ -12,18 +12,18 @@ use crate::time::{Now, UnixTime};
 /// How much longer each wait is than the one before it.
 const GROWTH: u32 = 4;
 
-/// How long an engine must have run before the time to live ends an event: whoever starts workers
-/// needs that time at most to get ready.
+/// How long an engine must have run before the time to live may end an event. It gives the
+/// embedder's workers time to become available.
 const RUNS_FIRST: Duration = Duration::from_secs(60 * 60);
 
-/// How an event came to its end: exactly once, and for good.
+/// How an event ended: exactly once, and for good.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The listeners ran and every promise given to `waitUntil()` settled. A listener that threw
-    /// has run.
+    /// has run as well.
     Handled {
-        /// What the first rejected promise was rejected with. The event counts as delivered all the
-        /// same: the worker has seen it.
+        /// Why the first rejected promise was rejected. The event counts as delivered all the same:
+        /// the worker has seen it.
         rejection: Option<Rejection>,
     },
     /// The worker may not have done its work: the event should be fired again.
@@ -37,7 +37,7 @@ impl Outcome {
         matches!(self, Self::Handled { .. })
     }
 
-    /// A short name for logs and metrics, which tells nothing about the site.
+    /// A short name for logs and metrics, which reveals nothing about the site.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -48,7 +48,7 @@ impl Outcome {
     }
 }
 
-/// Why an event was not handled. Its text is a sentence for people.
+/// Why an event was not handled. The text is a sentence for people.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotHandledReason {
     /// The registration has no active worker, or was not registered since the engine was opened.
@@ -69,7 +69,7 @@ pub enum NotHandledReason {
 }
 
 impl NotHandledReason {
-    /// Whether a worker was started for the event. Only then it was an attempt to deliver it.
+    /// Whether a worker was started for the event. Only then does it count as an attempt.
     #[must_use]
     pub const fn worker_was_started(&self) -> bool {
         match self {
@@ -78,7 +78,7 @@ impl NotHandledReason {
         }
     }
 
-    /// A short name for logs and metrics, which tells nothing about the site.
+    /// A short name for logs and metrics, which reveals nothing about the site.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -91,29 +91,29 @@ impl NotHandledReason {
     }
 }
 
-/// What a promise was rejected with: a sentence for people, such as the reason converted to a
-/// string. It may name things of the site, so it is not logged by default.
+/// Why a promise was rejected: a sentence for people, such as the reason converted to a string. It
+/// may contain the site's data, so it is not logged by default.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Rejection(pub String);
 
 /// The bounds of redelivery.
 ///
-/// With the defaults, ten attempts are spread over about four hours: a crash or a slow start is
-/// made good within seconds, and a worker that is being repaired still gets its event.
+/// With the defaults, ten attempts are spread over about four hours: delivery recovers from a crash
+/// or a slow start within seconds, and a worker that needs repair still gets its event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryPolicy {
-    /// How many attempts are made in all; 10 by default. One is made whatever this says. Only a
-    /// worker that was started for the event makes an attempt.
+    /// The most attempts in total; 10 by default, but always at least one. Only starting a worker
+    /// for the event counts as an attempt.
     pub max_attempts: u32,
-    /// The age of the settled fetch from which on no further attempt is planned; 7 days by default.
-    /// It ends no event for which no worker was ever started, and none in the first hour after the
+    /// The age of the settled fetch from which no further attempt is planned; 7 days by default. It
+    /// ends no event for which a worker was never started, and none in the first hour after the
     /// engine was opened.
     pub time_to_live: Duration,
-    /// The longest wait before the second attempt; 1 second by default. Each further one may be
+    /// The longest wait before the second attempt; 1 second by default. Each further wait may be
     /// four times as long.
     pub base_delay: Duration,
-    /// The wait that no growth passes; 1 hour by default.
+    /// The upper bound of every wait; 1 hour by default.
     pub max_delay: Duration,
 }
 
@@ -128,7 +128,7 @@ impl Default for DeliveryPolicy {
     }
 }
 
-/// What becomes of an event that was not handled.
+/// What happens to an event that was not handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Redelivery {
     /// It is fired again after this time, counted from now.
@@ -143,9 +143,9 @@ impl DeliveryPolicy {
     /// Decides about an event that was not handled for `reason`. `attempts` is how often a worker
     /// was started for it, this time included.
     ///
-    /// Attempts wait between half of the longest wait and the whole of it, as `entropy` (any value,
-    /// evenly distributed) decides, so that a crowd of events that failed together does not come
-    /// back together. A wall clock that was set back makes the fetch young again, never old.
+    /// The delay lies between half of the longest wait and the whole of it, as determined by
+    /// `entropy` (any value, evenly distributed), so that events that failed together are not fired
+    /// together again. A wall clock that was set back makes the fetch younger, never older.
     #[must_use]
     pub fn next(
         &self,
@@ -170,8 +170,8 @@ impl DeliveryPolicy {
         Redelivery::After(half.saturating_add(fraction(longest - half, entropy)))
     }
 
-    /// How much of its time to live an event has left, of which `attempts` were made; none where
-    /// the time to live does not end it.
+    /// How much of its time to live an event has left after `attempts` attempts, or none if the
+    /// time to live does not end it.
     #[must_use]
     pub fn lives_for(&self, attempts: u32, settled_at: UnixTime, now: Now) -> Option<Duration> {
         let left = self.time_to_live.saturating_sub(now.wall.since(settled_at));
@@ -180,7 +180,7 @@ impl DeliveryPolicy {
     }
 }
 
-/// The part of `span` that `entropy` is of its own range, to the millisecond.
+/// Scales `span` by the position of `entropy` in its range, to the millisecond.
 fn fraction(span: Duration, entropy: u64) -> Duration {
     let scaled = (span.as_millis().saturating_mul(u128::from(entropy))) >> u64::BITS;
     Duration::from_millis(u64::try_from(scaled).unwrap_or(u64::MAX))
@@ -196,7 +196,7 @@ mod tests {
     const SETTLED: UnixTime = UnixTime(1_700_000_000_000);
     const STARTED: NotHandledReason = NotHandledReason::TimedOut;
 
-    /// An engine that runs for long, at this age of the fetch.
+    /// An engine that has run for long, at this age of the fetch.
     fn at(age: Duration) -> Now {
         Now { monotonic: Instant(RUNS_FIRST), wall: SETTLED.after(age) }
     }
@@ -250,7 +250,7 @@ mod tests {
         let later = at(policy.time_to_live * 5);
         for reason in [NotHandledReason::NoActiveWorker, NotHandledReason::NotYet] {
             assert_eq!(policy.next(&reason, 0, SETTLED, later, 7), Redelivery::WhenAsked);
-            // Once it was tried, the time to live counts.
+            // Once an attempt was made, the time to live counts.
             assert_eq!(policy.next(&reason, 1, SETTLED, later, 7), Redelivery::GiveUp);
         }
     }

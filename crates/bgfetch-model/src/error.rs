@@ -1,6 +1,6 @@
-//! Why a call is refused, and the one table that maps it to what scripts see.
+//! Why a call is refused, and the table that maps the reasons to what scripts see.
 
-/// A refused call. The first group is the caller's fault, the second the environment's.
+/// Why a call is refused. The first group is the caller's fault, the second the environment's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallError {
@@ -40,7 +40,7 @@ pub enum CallError {
     /// A fetch with requests other than `GET` cannot be paused.
     #[error("only a background fetch whose requests are all GET can be paused")]
     NotPausable,
-    /// The fetch has not finished and cannot be dismissed, or a worker is at its event.
+    /// The fetch has not finished and cannot be dismissed, or a worker is handling its event.
     #[error("a background fetch that is active must be aborted, not dismissed")]
     StillActive,
     /// The records are gone, because the settling event ended.

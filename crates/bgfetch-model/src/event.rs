@@ -27,9 +27,9 @@ pub enum EventInterface {
 }
 
 impl EventKind {
-    /// The event that tells how a fetch settled; the event name and constructor that
-    /// [perform a background fetch](https://wicg.github.io/background-fetch/#perform-a-background-fetch)
-    /// chooses.
+    /// The event that reports how a fetch settled; [perform a background
+    /// fetch](https://wicg.github.io/background-fetch/#perform-a-background-fetch) chooses its name
+    /// and constructor.
     #[must_use]
     pub const fn for_result(result: FetchResult) -> Self {
         match result {
@@ -39,7 +39,7 @@ impl EventKind {
         }
     }
 
-    /// The event's type, as listeners are registered for it.
+    /// The event's type, for which listeners are registered.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,6 +1,6 @@
-//! Fetch's [filtered responses](https://fetch.spec.whatwg.org/#concept-filtered-response): what
-//! script may see of a response. The response itself stays whole, because validators and ranges are
-//! needed for resumes whether they are exposed or not.
+//! Fetch's [filtered responses](https://fetch.spec.whatwg.org/#concept-filtered-response): the part
+//! of a response that scripts may see. The response itself stays complete, because resumes need
+//! validators and ranges even if they are not exposed.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -21,8 +21,9 @@ const SAFELISTED: [&str; 7] = [
     "pragma",
 ];
 
-/// The [forbidden response-header names](https://fetch.spec.whatwg.org/#forbidden-response-header-name),
-/// which no script ever sees. Fetchers drop such headers when their cookie store has read them.
+/// The [forbidden response-header
+/// names](https://fetch.spec.whatwg.org/#forbidden-response-header-name), which no script ever
+/// sees. Fetchers drop these headers once their cookie store has read them.
 pub const FORBIDDEN_RESPONSE_HEADER_NAMES: [&str; 2] = ["set-cookie", "set-cookie2"];
 
 fn is_forbidden(name: &str) -> bool {
@@ -30,7 +31,7 @@ fn is_forbidden(name: &str) -> bool {
 }
 
 impl ResponseHead {
-    /// This response as script may see it, by its type.
+    /// This response as scripts may see it, depending on its type.
     #[must_use]
     pub fn filtered(&self) -> Self {
         let exposed: fn(&Self, &str) -> bool = match self.response_type {

@@ -1,10 +1,10 @@
-//! What a page may not say in a request: Fetch's
-//! [forbidden methods](https://fetch.spec.whatwg.org/#forbidden-method) and
-//! [forbidden request-headers](https://fetch.spec.whatwg.org/#forbidden-request-header).
+//! What a page may not set in a request: Fetch's [forbidden
+//! methods](https://fetch.spec.whatwg.org/#forbidden-method) and [forbidden
+//! request-headers](https://fetch.spec.whatwg.org/#forbidden-request-header).
 
 use crate::header_list::HeaderList;
 
-/// Names that only the user agent sets, sorted.
+/// Names that only the user agent may set, sorted.
 const NAMES: [&str; 21] = [
     "accept-charset",
     "accept-encoding",
@@ -29,7 +29,7 @@ const NAMES: [&str; 21] = [
     "via",
 ];
 
-/// Names by which some servers let a header replace the method.
+/// Headers with which some servers replace the method.
 const METHOD_OVERRIDES: [&str; 3] =
     ["x-http-method", "x-http-method-override", "x-method-override"];
 
@@ -52,7 +52,7 @@ pub fn is_forbidden_request_header(name: &str, value: &str) -> bool {
         || (METHOD_OVERRIDES.iter().any(is) && split(value).any(is_forbidden_method))
 }
 
-/// Removes what the header guard `request` would not have let in.
+/// Removes the headers that the header guard `request` rejects.
 pub(crate) fn remove_forbidden(headers: &mut HeaderList) {
     if headers.iter().any(|(name, value)| is_forbidden_request_header(name, value)) {
         *headers = headers
@@ -62,9 +62,9 @@ pub(crate) fn remove_forbidden(headers: &mut HeaderList) {
     }
 }
 
-/// The members of a comma-separated value, as
-/// [get, decode, and split](https://fetch.spec.whatwg.org/#header-value-get-decode-and-split) has
-/// them: commas in quoted strings do not separate.
+/// The members of a comma-separated value, as defined by [get, decode, and
+/// split](https://fetch.spec.whatwg.org/#header-value-get-decode-and-split): commas in quoted
+/// strings do not separate.
 fn split(value: &str) -> impl Iterator<Item = &str> {
     let (mut quoted, mut escaped) = (false, false);
     let separates = move |char| {

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 /// An ordered list of header names and values.
 ///
-/// Values are byte sequences in Fetch; they are kept isomorphically decoded (one `char` up to
-/// U+00FF a byte), the form in which JavaScript sees them too.
+/// Values are byte sequences in Fetch. They are kept isomorphically decoded (one `char` up to
+/// U+00FF for each byte), as JavaScript sees them too.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct HeaderList(Vec<(String, String)>);
@@ -19,7 +19,7 @@ impl HeaderList {
         self.0.is_empty()
     }
 
-    /// The number of headers, repeated names counted each time.
+    /// The number of headers; repeated names are counted each time.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
@@ -30,12 +30,12 @@ impl HeaderList {
         self.0.push((name.into(), value.into()));
     }
 
-    /// Removes every header of that name.
+    /// Removes every header with that name.
     pub fn delete(&mut self, name: &str) {
         self.0.retain(|(other, _)| !other.eq_ignore_ascii_case(name));
     }
 
-    /// Whether a header of that name (compared byte-case-insensitively) is present.
+    /// Whether there is a header with that name (compared byte-case-insensitively).
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         self.0.iter().any(|(other, _)| other.eq_ignore_ascii_case(name))

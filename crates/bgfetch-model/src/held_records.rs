@@ -1,9 +1,10 @@
-//! Records that outlive their event, and the fetches that adopt them.
+//! Records that outlive their event, and fetches that adopt them.
 //!
-//! The spec lets go of the records when the event ended. What a user downloads may have failed for
-//! one file of many, or half way; an embedder that acts for the user can hold the records then, until
-//! it releases them. The next fetch of an equal request takes over what is there, and fetches the
-//! rest. Pages neither give nor get: a body answers one page's request under that page's policies.
+//! The spec drops the records when the event has ended. A user's download may have failed for one
+//! file of many, or half way, so an embedder that acts for the user can hold the records until it
+//! releases them. The next fetch of an equal request takes over the stored bytes and fetches the
+//! rest. Fetches of pages take no part in this: a body is the response to one page's request under
+//! that page's policies.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
@@ -22,7 +23,7 @@ use crate::response::RecordResult;
 use crate::store_op::{StoreOp, StoredFetch, StoredRecord};
 
 impl Model {
-    /// The records are to stay when the event has ended, or need not stay any longer.
+    /// The records are to be held after the event has ended, or are no longer needed.
     pub(crate) fn hold_records(&mut self, call: CallId, key: FetchKey, hold: bool) {
         let Some(fetch) = self.fetches.get_mut(&key) else {
             return self.ctx.reply(call, Err(CallError::NotFound));
@@ -43,7 +44,7 @@ impl Model {
         }
     }
 
-    /// Held records take space: not all of them are kept, and none for ever.
+    /// Held records take space, so their number and age are limited.
     pub(crate) fn release_old_records(&mut self) {
         let (now, config) = (self.ctx.now.wall, &self.ctx.config);
         let mut kept: BTreeMap<&RegistrationKey, usize> = BTreeMap::new();
@@ -63,8 +64,8 @@ impl Model {
         }
     }
 
-    /// Lets the records of a new fetch take over what held records of equal requests have. Returns
-    /// those that have every byte.
+    /// Lets the records of a new fetch adopt what held records of equal requests have. Returns the
+    /// records that have every byte.
     pub(crate) fn adopt_held_records(&mut self, fetch: &mut StoredFetch) -> Vec<RecordIndex> {
         let mut whole = Vec::new();
         if *fetch.principal != Principal::User {
@@ -86,7 +87,7 @@ impl Model {
                     .and_then(|giver| giver.record(from.index))
                     .is_some_and(|held| held.request == record.request && held.data.stored <= room)
             };
-            // The newest fetch's comes last.
+            // The newest fetch's record comes last.
             let Some(found) = candidates.iter().rposition(fits) else {
                 continue;
             };
@@ -112,7 +113,7 @@ impl Model {
         whole
     }
 
-    /// What can be adopted in fetches of a storage key, by URL.
+    /// The adoptable records of a storage key, by URL.
     fn adoptable_records(&self, storage_key: &StorageKey) -> BTreeMap<String, Vec<RecordKey>> {
         let mut records: BTreeMap<String, Vec<RecordKey>> = BTreeMap::new();
         let of_key = |fetch: &&BackgroundFetch| {
@@ -131,12 +132,12 @@ impl Model {
 }
 
 impl BackgroundFetch {
-    /// Whether another fetch could go on with this record: it has every byte, or bytes to which a
-    /// validator belongs.
+    /// Whether another fetch could continue this record: it has every byte, or bytes with a
+    /// validator.
     fn is_adoptable(&self, record: &Record) -> bool {
         let succeeded = record.data.result == Some(RecordResult::Success);
         let is_ok = record.data.response.as_deref().is_some_and(|head| head.is_ok());
-        // Bytes that do not have the integrity that is asked for would fail again.
+        // Bytes that fail the requested integrity would fail again.
         let may_go_on = record.request.integrity.is_empty() && record.resume().is_some();
         *self.info.principal == Principal::User
             && record.request.is_get()
@@ -148,7 +149,7 @@ impl BackgroundFetch {
         self.records().iter().any(|record| self.is_adoptable(record))
     }
 
-    /// Moves what a record has to another fetch's record. Returns whether that is every byte.
+    /// Moves a record's data to another fetch's record. Returns whether it includes every byte.
     fn give_away(&mut self, ctx: &mut Context, index: RecordIndex, to: &mut StoredRecord) -> bool {
         let whole = self.change(index, |record| {
             let data = &mut record.data;
@@ -161,13 +162,13 @@ impl BackgroundFetch {
         whole.unwrap_or_default()
     }
 
-    /// Held records are not needed any more.
+    /// The held records are no longer needed.
     pub(crate) fn release_records(&mut self, ctx: &mut Context) {
         self.hold_records = false;
         self.end_delivery(ctx, Effect::RecordsReleased(self.info.key));
     }
 
-    /// The store has deleted the records.
+    /// The store deleted the records.
     pub(crate) fn records_deleted(&mut self) {
         self.stage = Stage::Finished;
         self.records.clear();

@@ -1,5 +1,5 @@
-//! Identities. The spec compares background fetches by identity, not by their `id` string; here
-//! that identity is a [`FetchKey`], which no other fetch of the same store ever gets again.
+//! Identities. The spec compares background fetches by identity, not by their `id` string. Here a
+//! [`FetchKey`] is that identity, and a store never uses one twice.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -7,7 +7,7 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-/// The identity of a background fetch, unique for the life of a store and rising in order of
+/// The identity of a background fetch: unique for the life of a store, and increasing in order of
 /// registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct FetchKey(pub u64);
@@ -31,8 +31,8 @@ impl fmt::Display for RecordKey {
     }
 }
 
-/// Counts the representations a record has held: each restart from byte 0 opens the next one, so
-/// that bytes of two representations can never mix. 0 means that no response was seen yet.
+/// Counts the representations of a record: each restart from byte 0 opens the next one, so bytes of
+/// two representations never mix. 0 means that no response has arrived yet.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -55,31 +55,32 @@ pub struct AttemptId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallId(pub u64);
 
-/// One transaction handed to the store; they rise and are acknowledged in order.
+/// A transaction handed to the store. Ids increase, and transactions are acknowledged in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CommitId(pub u64);
 
 /// A [storage key](https://storage.spec.whatwg.org/#storage-keys), opaque to this crate: the
-/// embedder chooses the text (top-level site and origin, say). Equal keys share quota.
+/// embedder chooses the text, for example from top-level site and origin. Equal keys share a quota.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct StorageKey(pub String);
 
 /// Names a [service worker registration](https://w3c.github.io/ServiceWorker/#dfn-service-worker-registration).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RegistrationKey {
-    /// Whose storage the registration lives in.
+    /// The storage key that the registration belongs to.
     pub storage_key: StorageKey,
     /// The registration's scope URL.
     pub scope: Url,
 }
 
-/// A server, told apart by scheme, host and port: what connections are made to and limited by.
+/// A server, identified by scheme, host and port: the unit by which connections are made and
+/// limited.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HostKey(Box<str>);
 
 impl HostKey {
-    /// The server of a URL. URLs without a server (`data:`, say) share one key; such records fail
-    /// before they reach the network.
+    /// The server of a URL. URLs without a server, such as `data:`, share one key; their records
+    /// fail before they reach the network.
     #[must_use]
     pub fn of(url: &Url) -> Self {
         Self(url.origin().ascii_serialization().into())

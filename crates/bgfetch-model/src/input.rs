@@ -1,4 +1,4 @@
-//! The one door into the model.
+//! What the shell tells the model.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -22,21 +22,21 @@ use crate::store_op::ImageResource;
 /// [`Input::CallDropped`]. Inputs about a fetch, record or attempt that is gone are ignored.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// A service worker registration exists, and whether it has an active worker. Where it has, its
+    /// A service worker registration exists, and has an active worker or not. If it has one, its
     /// pending events are fired.
     Register {
         /// Answered once the registration is durable.
         call: CallId,
-        /// Which one.
+        /// The registration.
         registration: RegistrationKey,
         /// Whether its active worker is not null.
         active_worker: bool,
     },
     /// A service worker registration was removed or its site's data cleared (D42).
     Unregister {
-        /// Answered once everything of it is gone.
+        /// Answered once all its fetches are deleted.
         call: CallId,
-        /// Which one.
+        /// The registration.
         registration: RegistrationKey,
     },
     /// `BackgroundFetchManager.fetch()` was called.
@@ -47,7 +47,7 @@ pub enum Input {
         call: CallId,
         /// The permission's state.
         permission: Permission,
-        /// The quota of the call's storage key, as in [`Input::Quota`]; none leaves it as it was.
+        /// The quota of the call's storage key, as in [`Input::Quota`]; none leaves it unchanged.
         quota: Option<u64>,
     },
     /// Answers [`Action::StoreBodies`](crate::action::Action::StoreBodies): the lengths of all
@@ -58,7 +58,7 @@ pub enum Input {
         /// One length for each request with a body.
         lengths: Vec<u64>,
     },
-    /// Answers [`Action::StoreBodies`](crate::action::Action::StoreBodies) where it failed.
+    /// Answers [`Action::StoreBodies`](crate::action::Action::StoreBodies) if it failed.
     BodiesFailed {
         /// The waiting call.
         call: CallId,
@@ -68,93 +68,93 @@ pub enum Input {
     /// The promise of `fetch()` was resolved and its microtasks ran, or its caller is gone: work
     /// may start (D13).
     CallerReady(FetchKey),
-    /// Nobody waits for this call any more. A `fetch()` that is not yet being committed is undone.
+    /// The caller no longer waits for this call. A `fetch()` whose commit has not begun is undone.
     CallDropped(CallId),
     /// `abort()` was called, or the user cancelled.
     Abort {
-        /// Answered with whether this aborted the fetch.
+        /// Answered with whether this call aborted the fetch.
         call: CallId,
-        /// Which one.
+        /// The fetch.
         fetch: FetchKey,
     },
     /// The user, or the embedder's policy, paused or resumed.
     SetPaused {
-        /// Answered once that is durable.
+        /// Answered once the change is durable.
         call: CallId,
-        /// Which fetch.
+        /// The fetch.
         fetch: FetchKey,
         /// The new value of the paused flag.
         paused: bool,
     },
     /// A handler called `updateUI()` and the event allowed it.
     UpdateUi {
-        /// Answered once that is durable.
+        /// Answered once the change is durable.
         call: CallId,
-        /// Which fetch.
+        /// The fetch.
         fetch: FetchKey,
-        /// The new title, where one was given.
+        /// The new title, if one was given.
         title: Option<String>,
-        /// The new icons, where some were given.
+        /// The new icons, if any were given.
         icons: Option<Vec<ImageResource>>,
     },
     /// The user activated the UI of a fetch.
     Click {
-        /// Answered once the event was asked for.
+        /// Answered once the event was requested.
         call: CallId,
-        /// Which fetch.
+        /// The fetch.
         fetch: FetchKey,
     },
     /// The registration's worker can be started: its pending events are fired.
     DeliverPending {
-        /// Answered once they are fired, or [`CallError::NoActiveWorker`] where the registration
-        /// was not registered since the opening or has no active worker.
+        /// Answered once they are fired, or with [`CallError::NoActiveWorker`] if the registration
+        /// was not registered since the engine was opened or has no active worker.
         ///
         /// [`CallError::NoActiveWorker`]: crate::error::CallError::NoActiveWorker
         call: CallId,
-        /// Which one.
+        /// The registration.
         registration: RegistrationKey,
     },
-    /// The records are to be held when the settling event has ended, or are not needed any longer.
+    /// The records are to be held after the settling event has ended, or are no longer needed.
     HoldRecords {
-        /// Answered at once, or where held records are released, once their end is durable.
+        /// Answered at once, or if held records are released, once they are durably deleted.
         call: CallId,
-        /// Of which fetch.
+        /// The fetch.
         fetch: FetchKey,
         /// Whether to hold them.
         hold: bool,
     },
-    /// The user dismissed the UI of a finished fetch, or gives up one whose event waits for a worker
+    /// The user dismissed the UI of a finished fetch, or gave up one whose event waits for a worker
     /// (D17).
     Dismiss {
         /// Answered once the fetch is forgotten.
         call: CallId,
-        /// Which fetch.
+        /// The fetch.
         fetch: FetchKey,
     },
     /// The scheduler gave a queued record its slot.
     SlotGranted(RecordKey),
-    /// An attempt reports.
+    /// A report of an attempt.
     Attempt(AttemptId, AttemptEvent),
     /// Answers [`Action::VerifyIntegrity`](crate::action::Action::VerifyIntegrity).
     IntegrityVerified(BodyKey, Verification),
     /// The network changed.
     Connectivity(Connectivity),
-    /// How many bytes background fetches of this storage key may hold in all; nothing more is
-    /// granted until it is told. Answers [`Action::QueryQuota`](crate::action::Action::QueryQuota),
-    /// and may come at any other time.
+    /// How many bytes the background fetches of this storage key may hold in total; nothing more is
+    /// granted until it is known. Answers
+    /// [`Action::QueryQuota`](crate::action::Action::QueryQuota), and may arrive at any other time.
     Quota(StorageKey, u64),
-    /// The store made a transaction durable; they are acknowledged in order.
+    /// The store made a transaction durable. Transactions are acknowledged in order.
     Committed(CommitId),
     /// Every client applied that the fetch settled.
     ClientsApplied(FetchKey),
     /// The settling event of a fetch ended.
     EventEnded {
-        /// Which fetch.
+        /// The fetch.
         fetch: FetchKey,
-        /// How; where it was not handled it is delivered again.
+        /// How it ended. An event that was not handled is delivered again.
         outcome: Outcome,
     },
-    /// Nothing but time passed.
+    /// Time has passed, and nothing else happened.
     Tick,
 }
 
@@ -195,22 +195,22 @@ pub struct FetchOptions {
 /// `background-fetch`, with what "prompt" means to the embedder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Permission {
-    /// Go on.
+    /// Proceed.
     Granted,
-    /// The user has not decided: go on, paused until the user accepts.
+    /// The user has not decided: proceed, but paused until the user accepts.
     StartPaused,
     /// Refuse.
     Denied,
 }
 
-/// What came of comparing a stored body with integrity metadata.
+/// The result of comparing a stored body with integrity metadata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verification {
-    /// The bytes match, or the metadata asks for nothing.
+    /// The bytes match, or the metadata requires nothing.
     Matches,
-    /// They do not.
+    /// The bytes do not match.
     Mismatch,
-    /// They could not be read.
+    /// The bytes could not be read.
     Unreadable,
 }
 

@@ -1,9 +1,9 @@
 //! [Background Fetch](https://wicg.github.io/background-fetch/) as pure state machines.
 //!
 //! [`Model`](model::Model) takes inputs (a call of a page, a report of the network, an
-//! acknowledgement of the store) with the time at which they happen, and gives out actions. It
-//! reads no clock, opens no file or socket, starts no thread and knows no async runtime: outside
-//! its tests this crate is `no_std`.
+//! acknowledgement of the store) with the time at which they happen, and returns actions. It reads
+//! no clock, opens no file or socket, starts no thread and depends on no async runtime: outside its
+//! tests this crate is `no_std`.
 //!
 //! # Where the spec's algorithms are
 //!

@@ -1,4 +1,4 @@
-//! The state machine as a whole: one door in, one door out.
+//! The state machine as a whole: inputs go in, actions come out.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -21,24 +21,24 @@ use crate::timers::Timer;
 ///
 /// # The drain rule
 ///
-/// After [`Model::open`] and after each [`Model::handle`], take actions with
-/// [`Model::poll_action`] until there is none, and execute them in that order. Then wait for the
-/// next input, or until [`Model::poll_timeout`], when [`Input::Tick`] is due. Transactions must
-/// reach the store in the order in which they are taken.
+/// After [`Model::open`] and after each [`Model::handle`], take actions with [`Model::poll_action`]
+/// until there are none left, and execute them in that order. Then wait for the next input, or
+/// until [`Model::poll_timeout`], when [`Input::Tick`] is due. Transactions must reach the store in
+/// the order in which they are taken.
 #[derive(Debug)]
 pub struct Model {
     pub(crate) ctx: Context,
     /// Every fetch that is registered and not forgotten.
     pub(crate) fetches: BTreeMap<FetchKey, BackgroundFetch>,
-    /// Those whose registration is being committed.
+    /// The fetches whose registration is being committed.
     pub(crate) registering: BTreeMap<FetchKey, BackgroundFetch>,
-    /// The calls of `fetch()` that wait.
+    /// The waiting calls of `fetch()`.
     pub(crate) pending: BTreeMap<CallId, PendingFetch>,
     pub(crate) next_fetch: u64,
 }
 
 impl Model {
-    /// A model that goes on where the store's snapshot ends.
+    /// A model that continues from the store's snapshot.
     #[must_use]
     pub fn open(config: Config, snapshot: Snapshot, now: Now) -> Self {
         let mut model = Self {
@@ -53,7 +53,7 @@ impl Model {
         model
     }
 
-    /// Takes one input. What follows from it is read with [`Model::poll_action`].
+    /// Handles one input. The resulting actions are read with [`Model::poll_action`].
     pub fn handle(&mut self, now: Now, input: Input) {
         self.ctx.now = now;
         self.dispatch(input);
@@ -64,18 +64,18 @@ impl Model {
         self.ctx.commit();
     }
 
-    /// The next action, or none until another input was handled.
+    /// The next action, or none until another input is handled.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.ctx.actions.pop_front()
     }
 
-    /// When [`Input::Tick`] is due, or none while nothing waits for time.
+    /// When [`Input::Tick`] is due, or none if no timer is running.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.ctx.timers.next()
     }
 
-    /// A fetch, finished ones included, or none when it was forgotten.
+    /// A fetch, finished ones included, or none if it was forgotten.
     #[must_use]
     pub fn fetch(&self, key: FetchKey) -> Option<&BackgroundFetch> {
         self.fetches.get(&key)
@@ -91,7 +91,7 @@ impl Model {
         self.ctx.registrations.keys()
     }
 
-    /// What the background fetches of a storage key take of its quota.
+    /// What the background fetches of a storage key take from its quota.
     #[must_use]
     pub fn usage(&self, storage_key: &StorageKey) -> Usage {
         let (mut response_bodies, mut request_bodies) = (0_u64, 0_u64);
@@ -192,7 +192,7 @@ impl Model {
         }
     }
 
-    /// The store acknowledged a transaction: its effects may happen.
+    /// The store acknowledged a transaction: run its effects.
     fn committed(&mut self, commit: CommitId) {
         for effect in self.ctx.committed(commit) {
             match effect {
@@ -229,7 +229,7 @@ impl Model {
                 }
                 Effect::Dismissed(call, fetch) => {
                     self.with_fetch(fetch, |fetch, ctx| {
-                        // The event of held records ended before.
+                        // The event of held records ended earlier.
                         if fetch.records_available {
                             fetch.delivery_ended(ctx, false, None);
                         } else {
@@ -290,7 +290,7 @@ impl Model {
         }
     }
 
-    /// D42: everything of the registration ends without events and is deleted.
+    /// D42: all fetches of the registration end without events and are deleted.
     fn unregister(&mut self, call: CallId, key: &RegistrationKey) {
         self.drop_pending_of(key);
         self.ctx.registrations.remove(key);
@@ -308,12 +308,12 @@ impl Model {
         self.ctx.after_commit(Effect::Reply(call, Ok(Reply::Done)));
     }
 
-    /// The paused flag, as [display](crate::background_fetch::display) allows to toggle it.
+    /// Sets the paused flag, which [display](crate::background_fetch::display) allows to toggle.
     fn set_paused(&mut self, call: CallId, key: FetchKey, paused: bool) {
         let Some(fetch) = self.fetches.get_mut(&key) else {
             return self.ctx.reply(call, Err(CallError::NotFound));
         };
-        // Resuming is always possible: a fetch of uploads may have been started paused.
+        // Resuming is always possible: a fetch with uploads may have been started paused.
         if paused && !fetch.is_pausable() {
             return self.ctx.reply(call, Err(CallError::NotPausable));
         }
@@ -341,7 +341,7 @@ impl Model {
                 self.forget(key);
                 self.ctx.after_commit(Effect::Reply(call, Ok(Reply::Done)));
             }
-            // Nobody is there to be told, or was told; the bytes that wait count to the quota.
+            // No worker can get the event, or it is over; the waiting bytes count to the quota.
             Some(fetch) if matches!(fetch.stage, Stage::AwaitingWorker | Stage::Held) => {
                 fetch.hold_records = false;
                 fetch.end_delivery(&mut self.ctx, Effect::Dismissed(call, key));
@@ -356,7 +356,7 @@ impl Model {
         self.ctx.after_commit(Effect::Forgotten(key));
     }
 
-    /// D17: finished fetches are kept for the UI, but not for ever and not all of them.
+    /// D17: finished fetches are kept for the UI, but their age and number are limited.
     pub(crate) fn forget_old_fetches(&mut self) {
         let (now, config) = (self.ctx.now.wall, &self.ctx.config);
         let mut kept: BTreeMap<&RegistrationKey, usize> = BTreeMap::new();

@@ -5,8 +5,8 @@ use alloc::string::String;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
 
-/// An origin. An opaque one is equal to none but its own clones, so one that was persisted and read
-/// back is equal to nothing: what a page without a lasting origin may do is never widened.
+/// An origin. An opaque one is equal only to its own clones, so after being persisted and read back
+/// it is equal to nothing: a page without a lasting origin never gains access that way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin(url::Origin);
 
@@ -17,7 +17,7 @@ impl Origin {
         Self(url.origin())
     }
 
-    /// An origin of its own.
+    /// A new opaque origin.
     #[must_use]
     pub fn opaque() -> Self {
         Self(url::Origin::new_opaque())
@@ -37,7 +37,7 @@ impl Origin {
         self.0.ascii_serialization()
     }
 
-    /// The parts of a tuple origin, for what this type does not offer.
+    /// The parts of a tuple origin, for uses that this type does not cover.
     #[must_use]
     pub fn as_url_origin(&self) -> &url::Origin {
         &self.0

@@ -1,6 +1,6 @@
-//! On whose behalf a fetch is made, and what limits it: Fetch's
-//! [client](https://fetch.spec.whatwg.org/#concept-request-client), which is gone when a background
-//! fetch runs, as it was at the call (D37).
+//! On whose behalf a fetch is made, and what limits it. This is Fetch's
+//! [client](https://fetch.spec.whatwg.org/#concept-request-client) as it was at the call, because
+//! it no longer exists when a background fetch runs (D37).
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -10,19 +10,20 @@ use url::Url;
 use crate::origin::Origin;
 use crate::request::ReferrerPolicy;
 
-/// Who is behind a fetch.
+/// On whose behalf a fetch is made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[expect(clippy::large_enum_variant, reason = "one for each fetch, shared by its records")]
 pub enum Principal {
-    /// The user: no origin limits what may be fetched or read. Never for requests that a page made.
+    /// The user: no origin limits what may be fetched or read. Never used for requests that a page
+    /// made.
     User,
     /// A page or worker, within its policies.
     Page(PolicySnapshot),
 }
 
 impl Principal {
-    /// The page's policies, or none where the user is behind the fetch.
+    /// The page's policies, or none if the fetch is made for the user.
     #[must_use]
     pub const fn policies(&self) -> Option<&PolicySnapshot> {
         match self {
@@ -32,15 +33,15 @@ impl Principal {
     }
 }
 
-/// The policies of a page or worker when it called `fetch()`. Persisted with the fetch, so that a
-/// restart enforces the same.
+/// The policies of a page or worker when it called `fetch()`. They are persisted with the fetch, so
+/// they are enforced after a restart too.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicySnapshot {
     /// The [origin](https://fetch.spec.whatwg.org/#concept-request-origin) of requests.
     pub origin: Origin,
     /// The origin of the top-level page, whose site is that of the storage key.
     pub top_level_origin: Origin,
-    /// The URL that a referrer of `client` stands for, or none.
+    /// The URL that the referrer `client` stands for, or none.
     #[serde(default)]
     pub referrer: Option<Url>,
     /// The [policy container](https://html.spec.whatwg.org/multipage/browsers.html#policy-container).
@@ -48,14 +49,15 @@ pub struct PolicySnapshot {
     pub policy_container: PolicyContainer,
     /// Whether it is a [secure context](https://html.spec.whatwg.org/multipage/webappapis.html#secure-context).
     pub secure_context: bool,
-    /// Whether its [insecure requests policy](https://www.w3.org/TR/upgrade-insecure-requests/#insecure-requests-policy)
-    /// is to upgrade.
+    /// Whether its [insecure requests
+    /// policy](https://www.w3.org/TR/upgrade-insecure-requests/#insecure-requests-policy) is to
+    /// upgrade requests.
     #[serde(default)]
     pub upgrade_insecure_requests: bool,
 }
 
 impl PolicySnapshot {
-    /// A secure page or worker at `url`, at the top level and without further policies.
+    /// A secure top-level page or worker at `url`, without further policies.
     #[must_use]
     pub fn of(url: &Url) -> Self {
         Self {
@@ -69,12 +71,13 @@ impl PolicySnapshot {
     }
 }
 
-/// HTML's [policy container](https://html.spec.whatwg.org/multipage/browsers.html#policy-container),
-/// as far as fetches look at it.
+/// HTML's [policy
+/// container](https://html.spec.whatwg.org/multipage/browsers.html#policy-container), as far as it
+/// applies to fetches.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyContainer {
-    /// The [CSP list](https://w3c.github.io/webappsec-csp/#csp-list): each policy that is enforced,
-    /// serialized. Policies that only report block nothing and are not kept.
+    /// The [CSP list](https://w3c.github.io/webappsec-csp/#csp-list): each enforced policy,
+    /// serialized. Report-only policies block nothing and are not kept.
     #[serde(default)]
     pub csp_list: Vec<String>,
     /// The referrer policy.

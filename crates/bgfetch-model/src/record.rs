@@ -1,5 +1,6 @@
-//! The spec's [background fetch record](https://wicg.github.io/background-fetch/#background-fetch-record-concept)
-//! and the states it can be in while it is completed.
+//! The spec's [background fetch
+//! record](https://wicg.github.io/background-fetch/#background-fetch-record-concept) and its states
+//! while it is completed.
 
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -25,21 +26,22 @@ pub struct Record {
     pub(crate) uploaded: u64,
     pub(crate) state: RecordState,
     pub(crate) retry: Retry,
-    /// How often it began again from byte 0.
+    /// How often it started again from byte 0.
     pub(crate) restarts: u32,
-    /// The most bytes that were ever stored: only what goes beyond is progress, or a server could
-    /// keep a record that restarts going for ever.
+    /// The most bytes that were ever stored. Only bytes beyond it are progress; otherwise a server
+    /// could keep a restarting record alive for ever.
     pub(crate) high_water: u64,
-    /// The stored bytes cannot be continued; they stay readable until another response comes.
+    /// The stored bytes cannot be continued; they stay readable until another response arrives.
     pub(crate) from_scratch: bool,
-    /// The store is opening a representation: until it has, the stored bytes are the old ones'.
+    /// The store is opening a representation; until that is done, the stored bytes are those of the
+    /// old one.
     pub(crate) opening: bool,
-    /// No route led to it the last time, and there is no default route since: until it answers, it
-    /// waits for the network as far as anybody is told.
+    /// The last attempt found no route to the server, and there has been no default route since.
+    /// Until the server answers, the record is reported as waiting for the network.
     pub(crate) no_route: bool,
-    /// Every byte was received: what is left to do needs no request.
+    /// Every byte was received: the remaining work needs no request.
     pub(crate) whole: bool,
-    /// A content coding prevented a resume once, so none is asked for any more (D4).
+    /// A content coding once prevented a resume, so coded responses are no longer requested (D4).
     pub(crate) identity: bool,
 }
 
@@ -50,20 +52,20 @@ pub(crate) enum RecordState {
     Held,
     /// The reason to pause to go away.
     Waiting(PauseReason),
-    /// The back-off's timer.
+    /// The timer of the back-off.
     BackingOff,
-    /// The scheduler, since then.
+    /// A slot from the scheduler, since this instant.
     Queued(Instant),
     /// The store, before a request that must not be sent twice is sent. Holds a slot.
     BeginningUpload,
-    /// An attempt. Holds a slot for the most part.
+    /// An attempt. Usually holds a slot.
     Attempting(Attempt),
-    /// The store, to open the representation for which an attempt asked that has ended: nothing can
-    /// be told about the stored bytes before.
+    /// The store, to open the representation for an attempt that has ended since. Until then
+    /// nothing is known about the stored bytes.
     Ended(Attempt, AttemptEnd),
     /// The shell, to compare the whole body with the request's integrity metadata.
     Verifying,
-    /// Nothing: it ended.
+    /// Nothing: the record ended.
     Settled(RecordResult),
 }
 
@@ -73,7 +75,7 @@ pub(crate) struct Attempt {
     pub(crate) id: AttemptId,
     pub(crate) resume: Option<Resume>,
     pub(crate) phase: Phase,
-    /// The range of the response, where it is a part.
+    /// The range of the response, if it is a part.
     pub(crate) part: Option<ContentRange>,
     /// The offset up to which it may store.
     pub(crate) grant: u64,
@@ -82,21 +84,21 @@ pub(crate) struct Attempt {
 /// What an attempt waits for.
 #[derive(Debug)]
 pub(crate) enum Phase {
-    /// The response's head. Holds a slot, as every phase does but those that say otherwise.
+    /// The response's head. Holds a slot, as every phase does unless it says otherwise.
     Head,
     /// The name of a host, which is being looked up. Holds no slot.
     LookUp,
-    /// The scheduler, to take its slot again, since then. Holds no slot.
+    /// The scheduler, to give it a slot again, since this instant. Holds no slot.
     Slot(Instant),
     /// The store, to open the representation.
     Generation,
     /// The body.
     Body,
-    /// The embedder, to tell the site's quota.
+    /// The embedder, to report the site's quota.
     Quota,
     /// Its turn for a grant: the site's other attempts return what they do not use.
     Grant,
-    /// Its own end, after it was cancelled; and what follows then.
+    /// Its own end, after it was cancelled; with what follows then.
     Stop(Then),
 }
 
@@ -109,9 +111,9 @@ pub(crate) enum Then {
     Retry(Duration, String),
     /// Try again from byte 0.
     Restart(RestartReason),
-    /// Go on as with a body that is whole.
+    /// Continue as with a complete body.
     Complete,
-    /// End.
+    /// End with this result.
     Settle(RecordResult, Option<String>),
 }
 
@@ -123,7 +125,7 @@ impl Attempt {
 }
 
 impl Record {
-    /// A record that nothing was done for yet.
+    /// A record in its initial state.
     pub(crate) fn new(request: Arc<Request>) -> Self {
         let has_integrity = !request.integrity.is_empty();
         Self {
@@ -179,13 +181,13 @@ impl Record {
         self.uploaded
     }
 
-    /// Whether an attempt is under way.
+    /// Whether an attempt is running.
     #[must_use]
     pub fn is_in_flight(&self) -> bool {
         self.attempt().is_some()
     }
 
-    /// Why nothing of it goes on, as far as anybody is told.
+    /// Why the record makes no progress, as reported to users and observers.
     pub(crate) fn pause_reason(&self) -> Option<PauseReason> {
         match self.state {
             RecordState::Waiting(reason) => Some(reason),
@@ -212,13 +214,13 @@ impl Record {
         }
     }
 
-    /// The bytes that its fetch's budget counts for it.
+    /// The bytes that the fetch's budget counts for the record.
     pub(crate) fn claim(&self) -> u64 {
         self.attempt().map_or(0, |attempt| attempt.grant).max(self.data.stored)
     }
 
-    /// How the missing bytes alone can be asked for, or none where the whole must be (D6,
-    /// 24 and 27).
+    /// How to request only the missing bytes, or none if the whole must be requested (D4,
+    /// D6, D9).
     pub(crate) fn resume(&self) -> Option<Resume> {
         let head = self.held_response()?;
         let possible = self.request.is_get()
@@ -229,12 +231,12 @@ impl Record {
         Some(Resume { start: self.data.stored, if_range })
     }
 
-    /// The response whose bytes are stored, where there are any that could be wanted.
+    /// The response whose bytes are stored, if any of them may still be needed.
     pub(crate) fn held_response(&self) -> Option<&ResponseHead> {
         self.data.response.as_deref().filter(|head| head.is_ok() && self.data.stored > 0)
     }
 
-    /// Whether every byte is stored, as an attempt found or the response's head told (D8).
+    /// Whether every byte is stored, as found by an attempt or known from the response's head (D8).
     pub(crate) fn has_everything(&self) -> bool {
         let announced = self.request.is_get()
             && !self.from_scratch
@@ -244,7 +246,7 @@ impl Record {
         announced || self.whole
     }
 
-    /// The length that the stored body must have in the end, where the response's head tells.
+    /// The final length of the stored body, if the response's head says it.
     #[must_use]
     pub fn announced_length(&self) -> Option<u64> {
         let head = self.data.response.as_deref()?;

@@ -1,5 +1,5 @@
-//! The records of a background fetch, with what follows from them: sums, and the claims on its
-//! budget. A record changes only through [`Records::change`], so those are always true.
+//! The records of a background fetch and the values derived from them: sums, and the claims on its
+//! budget. A record changes only through [`Records::change`], so these values are always correct.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -13,15 +13,15 @@ use crate::store_op::Totals;
 pub(crate) struct Records {
     list: Vec<Record>,
     tallies: Tallies,
-    /// Those with an attempt under way.
-    // OPTIMIZATION: what concerns those few must not look at 100 000 others.
+    /// The records with a running attempt.
+    // OPTIMIZATION: work on those few must not iterate over 100 000 others.
     attempting: BTreeSet<RecordIndex>,
     budget: Budget,
 }
 
 /// Sums over the records.
-// OPTIMIZATION: the spec adds the records up each time; with 100 000 of them that would be the
-// most expensive thing a progress report does. A property test compares both.
+// OPTIMIZATION: the spec sums over the records each time; with 100 000 of them that would be the
+// most expensive part of a progress report. A property test compares both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tallies {
     pub(crate) stored: u64,
@@ -41,7 +41,7 @@ impl Tallies {
     }
 
     fn replace(&mut self, old: Self, new: Self) {
-        // Saturating, because a store or a fetcher may tell lengths that no file can have.
+        // Saturating, because a store or a fetcher may report lengths that no file can have.
         let exchange = |sum: u64, old: u64, new: u64| sum.saturating_sub(old).saturating_add(new);
         self.stored = exchange(self.stored, old.stored, new.stored);
         self.uploaded = exchange(self.uploaded, old.uploaded, new.uploaded);
@@ -60,7 +60,7 @@ impl Records {
         Self { list, tallies, attempting: BTreeSet::new(), budget }
     }
 
-    /// The records of a finished fetch: none, and what they came to.
+    /// The records of a finished fetch: none, and their totals.
     pub(crate) fn gone(totals: Totals) -> Self {
         let mut records = Self::new(Vec::new(), Budget::new(0, 0));
         (records.tallies.stored, records.tallies.uploaded) = (totals.downloaded, totals.uploaded);
@@ -101,31 +101,31 @@ impl Records {
         Some(result)
     }
 
-    /// How many more bytes, of those `wanted`, a record whose grant is used up may be granted, or
-    /// which limit stands in the way.
+    /// How many of the `wanted` bytes a record that used up its grant may be granted in addition,
+    /// or the limit that prevents it.
     pub(crate) fn extend(&mut self, wanted: u64, account: &mut Account) -> Result<u64, Exhausted> {
         self.count(account);
         self.budget.extend(wanted, account)
     }
 
-    /// All have ended: what was promised is not held back any more.
+    /// All records have ended: promised bytes are no longer set aside.
     pub(crate) fn settle(&mut self) {
         self.budget.settle();
     }
 
-    /// They are no longer available; the sums stay.
+    /// The records are no longer available; the sums stay.
     pub(crate) fn clear(&mut self) {
         self.list.clear();
         self.attempting.clear();
         self.budget.close();
     }
 
-    /// What the site's account counts for them.
+    /// What the site's account counts for the records.
     pub(crate) fn taken(&self) -> u64 {
         self.budget.counted()
     }
 
-    /// Lets the site's account count what they take now.
+    /// Updates what the site's account counts for the records.
     pub(crate) fn count(&mut self, account: &mut Account) {
         self.budget.count(account);
     }

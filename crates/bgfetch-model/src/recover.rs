@@ -1,4 +1,4 @@
-//! Going on after a restart: what the store kept becomes running state again.
+//! Recovery after a restart: the stored state becomes running state again.
 
 use alloc::collections::BTreeSet;
 use alloc::string::ToString;
@@ -19,10 +19,11 @@ use crate::store_op::{Snapshot, StoredFetch, Totals};
 impl Model {
     pub(crate) fn recover(&mut self, snapshot: Snapshot) {
         for key in snapshot.registrations {
-            // The embedder says later whether the worker is gone; until then it is as it was.
+            // The embedder reports later whether the worker is gone; until then assume that it is
+            // there.
             self.ctx.registrations.entry(key).or_default().active_worker = true;
         }
-        // Bytes that are held stay; before the embedder tells the quota there are no more of them.
+        // Held bytes stay, but no more are granted before the embedder reports the quota.
         let sites: BTreeSet<StorageKey> =
             snapshot.fetches.iter().map(|fetch| fetch.registration.storage_key.clone()).collect();
         sites.into_iter().for_each(|site| self.ctx.act(Action::QueryQuota(site)));
@@ -41,7 +42,7 @@ impl Model {
 }
 
 impl BackgroundFetch {
-    /// The running state of what the store has, or is about to have.
+    /// The running state of a fetch that is stored, or about to be.
     pub(crate) fn from_stored(stored: StoredFetch) -> Self {
         let totals =
             if stored.records.is_empty() { stored.totals } else { Totals::of(&stored.records) };
@@ -51,7 +52,7 @@ impl BackgroundFetch {
             let budget = Budget::new(stored.download_total, totals.upload_total);
             let list = stored.records.into_iter().map(Record::restored).collect();
             let mut records = Records::new(list, budget);
-            // A fetch that settled needs no more than it has.
+            // A settled fetch keeps its bytes and needs no more.
             if stored.result.is_some() {
                 records.settle();
             }
@@ -87,7 +88,7 @@ impl BackgroundFetch {
 
     fn resume_after_restart(&mut self, ctx: &mut Context, interrupted_uploads: &[bool]) {
         if self.result.is_some() {
-            // An event that was pending is delivered, once there is somebody to deliver it to.
+            // A pending event is delivered once a worker is available.
             if self.records_available {
                 self.await_worker(ctx);
             } else if self.records().is_empty() {
@@ -102,8 +103,8 @@ impl BackgroundFetch {
         {
             registration.active.insert(self.info.id.to_string(), self.info.key);
         }
-        // An abort comes before the mark of an upload: what it would have ended is aborted.
-        // Spec issue 6: an immediate failure still ends the siblings that had not ended.
+        // An abort takes precedence over the mark of an upload: a record that both would end is
+        // aborted. Spec issue 6: an immediate failure still ends the siblings that had not ended.
         let immediate = |record: &Record| {
             let result = record.data.result;
             result.is_some_and(RecordResult::is_immediate_failure)
@@ -119,7 +120,7 @@ impl BackgroundFetch {
                 self.settle_record(ctx, index, FETCH_ERROR, message);
             }
         }
-        // The crash may have come between the last record and the fetch.
+        // The crash may have happened after the last record ended and before the fetch settled.
         if self.all_settled() && self.stage == Stage::AwaitingCaller {
             self.settle(ctx);
         } else {
@@ -129,8 +130,8 @@ impl BackgroundFetch {
         self.observe_pause(ctx);
     }
 
-    /// Ends what the fetch has under way outside, and gives back what it takes of the quota, when it
-    /// is removed as a whole.
+    /// Removes the whole fetch: cancels its attempts, slots and timers, and returns what it takes
+    /// from the quota.
     pub(crate) fn drop_all(&mut self, ctx: &mut Context) {
         use crate::attempt::AttemptCommand;
         use crate::timers::Timer;
@@ -157,7 +158,7 @@ impl BackgroundFetch {
         ] {
             ctx.timers.clear(timer);
         }
-        // Until that is durable a crash would bring it back with all its bytes.
+        // Until the removal is durable, a crash would restore the fetch with all its bytes.
         let site = self.info.registration.storage_key.clone();
         ctx.after_commit(Effect::Released(site, self.records.taken()));
     }

@@ -1,4 +1,4 @@
-//! What a record asks for: the parts of a Fetch
+//! The request of a record: the parts of a Fetch
 //! [request](https://fetch.spec.whatwg.org/#concept-request) that outlive the page.
 
 use alloc::string::String;
@@ -46,8 +46,9 @@ pub enum CredentialsMode {
     Include,
 }
 
-/// A request's [cache mode](https://fetch.spec.whatwg.org/#concept-request-cache-mode). There is no
-/// HTTP cache behind a background fetch (D43); the mode says what caches on the way are told.
+/// A request's [cache mode](https://fetch.spec.whatwg.org/#concept-request-cache-mode). Background
+/// fetches do not use an HTTP cache (D43); the mode determines the headers that intermediate caches
+/// see.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CacheMode {
@@ -72,7 +73,7 @@ pub enum CacheMode {
 pub enum Referrer {
     /// `no-referrer`.
     NoReferrer,
-    /// `client`, the default: what the page's policies say.
+    /// `client`, the default: determined by the page's policies.
     #[default]
     Client,
     /// This URL.
@@ -83,8 +84,8 @@ pub enum Referrer {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReferrerPolicy {
-    /// The empty string, the default: the policy container's, and where that is empty too
-    /// `strict-origin-when-cross-origin`.
+    /// The empty string, the default: the policy container's policy, or
+    /// `strict-origin-when-cross-origin` if that is empty too.
     #[default]
     Empty,
     /// `no-referrer`.
@@ -106,7 +107,7 @@ pub enum ReferrerPolicy {
 }
 
 impl ReferrerPolicy {
-    /// The policy that a lowercase token stands for, or none; the empty string is no token.
+    /// The policy with this lowercase token, or none; the empty string is no token.
     #[must_use]
     pub fn from_token(token: &str) -> Option<Self> {
         Some(match token {
@@ -147,7 +148,7 @@ pub struct Request {
     /// What to do with a redirect; `follow` by default.
     #[serde(default)]
     pub redirect: RedirectMode,
-    /// What caches on the way are told; `default` by default.
+    /// Which headers intermediate caches see; `default` by default.
     #[serde(default)]
     pub cache: CacheMode,
     /// The referrer; `client` by default.
@@ -160,11 +161,12 @@ pub struct Request {
     /// empty, the default, asks for no verification.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub integrity: String,
-    /// The [keepalive](https://fetch.spec.whatwg.org/#request-keepalive-flag) that scripts see; false
-    /// by default. It changes nothing: every request of a background fetch outlives its page.
+    /// The [keepalive](https://fetch.spec.whatwg.org/#request-keepalive-flag) flag that scripts
+    /// see; false by default. It has no effect: every request of a background fetch outlives its
+    /// page.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub keepalive: bool,
-    /// The length of the stored body in bytes, or none where the request has no body.
+    /// The length of the stored body in bytes, or none if the request has no body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body_length: Option<u64>,
 }
@@ -196,8 +198,8 @@ impl Request {
         self.method == "GET"
     }
 
-    /// Whether the page set a `Range` header of its own (D9: such a request is never resumed
-    /// with a range of ours).
+    /// Whether the page set a `Range` header of its own (D9: such a request is never resumed with a
+    /// range of ours).
     #[must_use]
     pub fn has_own_range(&self) -> bool {
         self.headers.contains("range")

@@ -19,11 +19,11 @@ pub enum FailureReason {
     Aborted,
     /// A response did not have an ok status.
     BadStatus,
-    /// The network, or a check of the web platform, failed the fetch.
+    /// The network, or a check of the web platform, made the fetch fail.
     FetchError,
     /// Storage quota was reached.
     QuotaExceeded,
-    /// More bytes came than `downloadTotal` promised.
+    /// There were more bytes than `downloadTotal` promised.
     DownloadTotalExceeded,
 }
 
@@ -48,12 +48,12 @@ impl FailureReason {
 pub enum RecordResult {
     /// The whole body arrived with an ok status.
     Success,
-    /// It did not, and this is why.
+    /// The record failed, for this reason.
     Failure(FailureReason),
 }
 
 impl RecordResult {
-    /// The reason, where the record failed.
+    /// The reason, if the record failed.
     #[must_use]
     pub const fn failure(self) -> Option<FailureReason> {
         match self {
@@ -62,7 +62,8 @@ impl RecordResult {
         }
     }
 
-    /// Whether a limit of the whole fetch was reached, which ends its other records too (spec issue 6).
+    /// Whether a limit of the whole fetch was reached, which ends its other records too (spec
+    /// issue 6).
     #[must_use]
     pub(crate) const fn is_immediate_failure(self) -> bool {
         matches!(
@@ -71,8 +72,9 @@ impl RecordResult {
         )
     }
 
-    /// Whether the response may be [exposed](https://wicg.github.io/background-fetch/#background-fetch-response-exposed)
-    /// to script after this end.
+    /// Whether a response with this result may be
+    /// [exposed](https://wicg.github.io/background-fetch/#background-fetch-response-exposed) to
+    /// script.
     #[must_use]
     pub const fn exposes_response(self) -> bool {
         matches!(self, Self::Success | Self::Failure(FailureReason::BadStatus))
@@ -85,7 +87,7 @@ impl RecordResult {
 pub enum ResponseType {
     /// Same-origin.
     Basic,
-    /// Cross-origin, with approval.
+    /// Cross-origin, approved by CORS.
     Cors,
     /// Not filtered: the fetch was made for the user, not for a page.
     #[default]
@@ -100,10 +102,10 @@ pub struct ResponseHead {
     /// The status code.
     pub status: u16,
     /// The [status message](https://fetch.spec.whatwg.org/#concept-response-status-message),
-    /// isomorphically decoded as header values are; empty where the server sent none.
+    /// isomorphically decoded like header values; empty if the server sent none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub status_text: String,
-    /// The header list, those headers included that script may not see.
+    /// The header list, including headers that scripts may not see.
     #[serde(default)]
     pub headers: HeaderList,
     /// The response's [URL list](https://fetch.spec.whatwg.org/#concept-response-url-list): the
@@ -112,8 +114,9 @@ pub struct ResponseHead {
     /// The response's type.
     #[serde(default)]
     pub response_type: ResponseType,
-    /// The [CORS-exposed header-name list](https://fetch.spec.whatwg.org/#concept-response-cors-exposed-header-name-list),
-    /// in any case; names of which there is no header may be left out.
+    /// The [CORS-exposed header-name
+    /// list](https://fetch.spec.whatwg.org/#concept-response-cors-exposed-header-name-list), in any
+    /// case; it may omit names of absent headers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cors_exposed_header_names: Vec<String>,
 }
@@ -125,13 +128,13 @@ impl ResponseHead {
         self.status >= 200 && self.status <= 299
     }
 
-    /// The length of the whole representation in stored bytes, where the head tells.
+    /// The length of the whole representation in stored bytes, if the head says it.
     pub(crate) fn complete_length(&self) -> Option<u64> {
         if self.status == 206 {
             return extract_content_range_values(&self.headers)?.complete_length;
         }
-        // RFC 9112, section 6.3: a transfer coding overrides the length. A message without a body has
-        // that of the body it stands for.
+        // RFC 9112, section 6.3: a transfer coding overrides the length. The length of a response
+        // without a body is that of the body it stands for.
         if self.is_content_coded()
             || self.headers.contains("transfer-encoding")
             || matches!(self.status, 204 | 205 | 304)
@@ -152,8 +155,8 @@ impl ResponseHead {
         self.url().map(Url::origin)
     }
 
-    /// Whether a content coding was applied, so that offsets in the stored (decoded) bytes say
-    /// nothing about offsets on the wire (D4).
+    /// Whether a content coding was applied. Offsets in the stored (decoded) bytes are then
+    /// unrelated to offsets on the wire (D4).
     #[must_use]
     pub fn is_content_coded(&self) -> bool {
         self.headers.get("content-encoding").is_some_and(|value| {
@@ -162,7 +165,7 @@ impl ResponseHead {
     }
 }
 
-/// A background fetch response: what has come of a record so far.
+/// A background fetch response: the state of a record's response so far.
 #[derive(Clone, Debug, Default)]
 pub struct ResponseData {
     /// Which representation this is; see [`Generation`].
@@ -171,9 +174,9 @@ pub struct ResponseData {
     pub response: Option<Arc<ResponseHead>>,
     /// The length of the stored bytes.
     pub stored: u64,
-    /// How it ended, or none while it goes on.
+    /// How the record ended, or none while it is active.
     pub result: Option<RecordResult>,
-    /// Whether the request has integrity metadata: nothing of the response is exposed before it was
+    /// Whether the request has integrity metadata: the response is not exposed before it was
     /// verified (D20).
     pub has_integrity: bool,
 }
@@ -188,13 +191,13 @@ impl ResponseData {
         }
     }
 
-    /// The response, where there is one that may be exposed to script now.
+    /// The response, if there is one that may be exposed to script now.
     #[must_use]
     pub fn exposed_response(&self) -> Option<&Arc<ResponseHead>> {
         self.response.as_ref().filter(|_| self.is_exposed())
     }
 
-    /// Whether `responseReady` is settled: there is something to expose, or never will be.
+    /// Whether `responseReady` is settled: there is a response to expose, or there never will be.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.result.is_some() || self.exposed_response().is_some()

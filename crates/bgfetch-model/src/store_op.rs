@@ -1,7 +1,7 @@
-//! What the model asks of a durable store: transactions going in, a snapshot coming out at start.
+//! What the model asks of a durable store: transactions go in, and a snapshot comes out at start.
 //!
-//! A store applies transactions in the order of their ids, each wholly or not at all. Bytes do not
-//! pass through here; they are written to body files by the data path, under a [`BodyKey`].
+//! A store applies transactions in the order of their ids, each completely or not at all. Body
+//! bytes do not pass through here; the data path writes them to body files, under a [`BodyKey`].
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -18,7 +18,7 @@ use crate::time::UnixTime;
 /// An [image resource](https://w3c.github.io/image-resource/) for the UI, as the page described it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageResource {
-    /// Where the image is.
+    /// The URL of the image.
     pub src: String,
     /// The `sizes` member, empty when absent.
     #[serde(default)]
@@ -31,7 +31,7 @@ pub struct ImageResource {
     pub label: String,
 }
 
-/// How the whole fetch ended: the spec's `result` and `failureReason` in one.
+/// How the whole fetch ended: combines the spec's `result` and `failureReason`.
 pub type FetchResult = Result<(), FailureReason>;
 
 /// The durable part of a background fetch.
@@ -63,22 +63,22 @@ pub struct StoredFetch {
     pub created_at: UnixTime,
     /// When it settled, or none while it is active.
     pub settled_at: Option<UnixTime>,
-    /// How many times the settling event was tried without being handled.
+    /// How many times delivery of the settling event was attempted without success.
     pub delivery_attempts: u32,
-    /// Unset once the settling event has ended: the records are gone then, unless they are held.
+    /// Cleared once the settling event has ended: the records are gone then, unless they are held.
     pub records_available: bool,
     /// The records, in request order; empty once they are gone.
     pub records: Vec<StoredRecord>,
-    /// What the records came to; zero as long as they are there to be added up.
+    /// The totals of the records; zero while the records are there and can be summed.
     pub totals: Totals,
 }
 
-/// Sums over the records of a fetch, which the UI shows when the records are gone.
+/// Sums over the records of a fetch, which the UI shows after the records are gone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// The bytes stored of all response bodies.
+    /// The stored bytes of all response bodies.
     pub downloaded: u64,
-    /// The bytes sent of all request bodies.
+    /// The sent bytes of all request bodies.
     pub uploaded: u64,
     /// The length of all request bodies.
     pub upload_total: u64,
@@ -101,37 +101,37 @@ impl Totals {
 /// The durable part of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredRecord {
-    /// What it asks for. A body's bytes are stored under [`BodyKey`]s of their own kind.
+    /// The request. The store keeps the bytes of its body apart from response bodies.
     pub request: Arc<Request>,
     /// Set before any byte of a request that is not a `GET` may leave.
     pub upload_begun: bool,
     /// How many bytes of the request body were sent.
     pub uploaded: u64,
-    /// The current representation; 0 when none was opened yet.
+    /// The current representation; 0 if none was opened yet.
     pub generation: Generation,
     /// The response of that generation.
     pub response: Option<Arc<ResponseHead>>,
-    /// The bytes of that generation that can be relied on.
+    /// The length of that generation's bytes that can be relied on.
     pub stored: u64,
-    /// How the record ended, or none.
+    /// How the record ended, or none while it is active.
     pub result: Option<RecordResult>,
 }
 
-/// What a store gives back when it is opened.
+/// What a store returns when it is opened.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// The service worker registrations.
     pub registrations: Vec<RegistrationKey>,
     /// Every fetch that was not forgotten, in the order of their keys.
     pub fetches: Vec<StoredFetch>,
-    /// A key above every key that this store ever gave out.
+    /// A key above every key that this store ever used.
     pub next_fetch: u64,
 }
 
 /// One durable step.
 #[derive(Clone, Debug)]
 pub enum StoreOp {
-    /// Adds a service worker registration; nothing happens when it is there.
+    /// Adds a service worker registration; no effect if it exists.
     PutRegistration(RegistrationKey),
     /// Removes a registration with all its fetches, records and bytes (D42).
     RemoveRegistration(RegistrationKey),
@@ -145,15 +145,15 @@ pub enum StoreOp {
     SetUi(FetchKey, String, Vec<ImageResource>),
     /// A request that must not be sent twice is about to be sent.
     BeginUpload(RecordKey),
-    /// Nothing of that request left: it may be sent after all.
+    /// No byte of that request was sent: it may be sent after all.
     UndoBeginUpload(RecordKey),
-    /// A new representation begins: this head, no bytes. The previous generation's file is deleted.
+    /// A new representation starts: this head, no bytes. The previous generation's file is deleted.
     OpenGeneration(BodyKey, Arc<ResponseHead>),
     /// A record ended.
     SettleRecord {
-        /// Which one.
+        /// The record.
         record: RecordKey,
-        /// How.
+        /// How it ended.
         result: RecordResult,
         /// The final length of its stored bytes.
         stored: u64,
@@ -164,7 +164,8 @@ pub enum StoreOp {
     SetCause(FetchKey, FailureReason),
     /// The fetch settled; its event is pending from here on.
     Settle(FetchKey, FetchResult, UnixTime),
-    /// The settling event was tried this many times and is still pending.
+    /// Delivery of the settling event was attempted this many times, and the event is still
+    /// pending.
     SetDeliveryAttempts(FetchKey, u32),
     /// The settling event ended: records are no longer available and their bytes are deleted. Only
     /// their [`Totals`] stay.
@@ -172,16 +173,16 @@ pub enum StoreOp {
     /// The settling event ended, and the records are held: they are no longer available, but stay
     /// until [`Self::EndDelivery`] for other fetches to adopt.
     HoldRecords(FetchKey),
-    /// A record takes over the representation of a held one, with its generation, head and bytes. The
-    /// held one has none from then on.
+    /// A record takes over the representation of a held one, with its generation, head and bytes.
+    /// The held one no longer has a representation.
     Adopt {
         /// The held record.
         from: RecordKey,
         /// A record that has no representation yet.
         to: RecordKey,
     },
-    /// The fetch was dismissed, aged out or never came to be: nothing of it remains, request bodies
-    /// that were stored for it included.
+    /// The fetch was dismissed, aged out or never registered: everything of it is deleted,
+    /// including request bodies that were stored for it.
     Forget(FetchKey),
 }
 
@@ -190,16 +191,17 @@ pub enum StoreOp {
 pub struct Transaction {
     /// The steps, applied in order.
     pub ops: Vec<StoreOp>,
-    /// What must be on disk, and not only in the operating system's hands, before the transaction
-    /// is acknowledged, where the store's durability asks for that. Where this is empty it
-    /// survives the death of the process; the next synced transaction carries it to disk.
+    /// What must be synced to disk, and not only handed to the operating system, before the
+    /// transaction is acknowledged, if the store's durability setting requires it. A transaction
+    /// without syncs survives the death of the process; the next synced transaction takes it to
+    /// disk.
     pub syncs: Vec<Sync>,
 }
 
-/// What a transaction brings to disk with itself, and with every transaction before it.
+/// What a transaction syncs to disk, together with itself and every transaction before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sync {
-    /// Nothing else: the transaction alone.
+    /// Nothing else: only the transaction.
     Steps,
     /// The request bodies of this new fetch.
     RequestBodies(FetchKey),
@@ -210,20 +212,21 @@ pub enum Sync {
 }
 
 impl StoreOp {
-    /// What must be on disk before anybody is told that this step was made, or before what it makes
-    /// superfluous is deleted. None where a step that a power loss undoes is made again, or where
-    /// that depends on more than the step.
+    /// What must be on disk before this step is reported, or before the data that it replaces is
+    /// deleted. None if the step is simply repeated after a power loss undid it, or if the sync
+    /// depends on more than the step.
     #[must_use]
     pub fn sync(&self) -> Option<Sync> {
         match self {
             Self::InsertFetch(fetch) => Some(Sync::RequestBodies(fetch.key)),
             Self::Settle(fetch, ..) => Some(Sync::ResponseBodies(*fetch)),
-            // A request may have been sent, a promise was given to the user or the page.
+            // A request may have been sent, or the user or the page was promised something.
             Self::BeginUpload(_) | Self::SetAbortAll(_) | Self::SetPaused(..) => Some(Sync::Steps),
-            // What it takes back was synced, and would end the upload.
+            // The step that it undoes was synced, and would end the upload.
             Self::UndoBeginUpload(_) => Some(Sync::Steps),
-            // The end of the event was told. Besides, files are deleted next: were this undone and the
-            // deletions not, the fetch would be back without its bytes and start again.
+            // The end of the event was reported, and files are deleted next. If a power loss undid
+            // this step but not the deletions, the fetch would be restored without its bytes and
+            // start again.
             Self::EndDelivery(_)
             | Self::HoldRecords(_)
             | Self::Adopt { .. }

@@ -1,4 +1,4 @@
-//! Time as the model sees it: always an input, never read.
+//! Time as the model sees it: it is always an input.
 
 use core::time::Duration;
 
@@ -9,7 +9,7 @@ use core::time::Duration;
 pub struct Instant(pub Duration);
 
 impl Instant {
-    /// This instant moved `by` into the future; saturates instead of overflowing.
+    /// This instant plus `by`; saturates instead of overflowing.
     #[must_use]
     pub fn after(self, by: Duration) -> Self {
         Self(self.0.saturating_add(by))
@@ -40,7 +40,7 @@ impl Instant {
 pub struct UnixTime(pub u64);
 
 impl UnixTime {
-    /// This time moved `by` into the future; saturates instead of overflowing.
+    /// This time plus `by`; saturates instead of overflowing.
     #[must_use]
     pub fn after(self, by: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))

@@ -5,20 +5,20 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use crate::ids::{FetchKey, RecordKey};
 use crate::time::Instant;
 
-/// What the model may wait for with a limit in time.
+/// What a timer of the model limits or delays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Timer {
-    /// A record's back-off ends, or a full disk is tried again.
+    /// A record's back-off ends, or it is time to retry after a full disk.
     Retry(RecordKey),
     /// Coalesced progress is due.
     Progress(FetchKey),
-    /// Clients had their time to apply that the fetch settled (D18).
+    /// The time for clients to apply that the fetch settled is over (D18).
     ClientsApplied(FetchKey),
     /// The settling event is delivered again, or its time to live ends while it waits for a worker.
     Redeliver(FetchKey),
 }
 
-/// The timers that run, each at most once.
+/// The running timers, each at most once.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     by_time: BTreeSet<(Instant, Timer)>,
@@ -26,7 +26,7 @@ pub(crate) struct Timers {
 }
 
 impl Timers {
-    /// Starts a timer; one that runs is moved.
+    /// Starts a timer, or moves a running one.
     pub(crate) fn set(&mut self, timer: Timer, at: Instant) {
         self.clear(timer);
         self.by_time.insert((at, timer));
@@ -43,12 +43,12 @@ impl Timers {
         self.by_timer.contains_key(&timer)
     }
 
-    /// When the next timer ends.
+    /// When the next timer expires.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.by_time.first().map(|(at, _)| *at)
     }
 
-    /// Takes a timer that ended.
+    /// Takes a timer that expired.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<Timer> {
         let (at, timer) = self.by_time.first().copied()?;
         if at > now {

@@ -1,24 +1,23 @@
-//! Validators of a representation (RFC 9110, sections 8.8 and 13.1.5): which of them may join the
-//! bytes of two responses.
+//! Validators of a representation (RFC 9110, sections 8.8 and 13.1.5), and which of them allow the
+//! bytes of two responses to be joined.
 
 use alloc::string::String;
 
 use crate::response::ResponseHead;
 
-/// The strong validator to send in `If-Range`, or none where the representation cannot be resumed
+/// The strong validator to send in `If-Range`, or none if the representation cannot be resumed
 /// safely (D6).
 #[must_use]
 pub fn strong_validator(head: &ResponseHead) -> Option<String> {
     match head.headers.get("etag") {
-        // A weak tag promises equivalence, not equal bytes; and where a tag exists, the date says
-        // nothing more than the tag does.
+        // A weak tag promises equivalence, not equal bytes; and the date adds nothing to a tag.
         Some(etag) => is_strong_entity_tag(&etag).then_some(etag),
         None => strong_last_modified(head),
     }
 }
 
-/// `Last-Modified` is strong only when the origin's clock had moved on by at least a second (RFC
-/// 9110 asks for that; 60 s is its own advice for clocks that disagree) when the response was made.
+/// The value of `Last-Modified`, if it is at least 60 s older than `Date`. RFC 9110 requires one
+/// second and mentions 60 s for clocks that disagree.
 fn strong_last_modified(head: &ResponseHead) -> Option<String> {
     let last_modified = head.headers.get("last-modified")?;
     let modified = imf_fixdate_seconds(&last_modified)?;
@@ -30,12 +29,12 @@ fn is_strong_entity_tag(tag: &str) -> bool {
     let Some(opaque) = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')) else {
         return false;
     };
-    // etagc leaves out the quote, controls and space; so a combined list of tags is refused too.
+    // etagc excludes the quote, controls and space, so a combined list of tags is refused too.
     opaque.chars().all(|c| c == '\u{21}' || ('\u{23}'..='\u{7e}').contains(&c) || c >= '\u{80}')
 }
 
 /// Seconds since the epoch of an IMF-fixdate (`Sun, 06 Nov 1994 08:49:37 GMT`), the only form that
-/// a server may send; obsolete forms are not strong enough to trust.
+/// a server may send. Obsolete forms do not count as strong.
 fn imf_fixdate_seconds(date: &str) -> Option<u64> {
     let (weekday, rest) = date.trim_matches([' ', '\t']).split_once(", ")?;
     let mut parts = rest.split(' ');
@@ -58,7 +57,7 @@ fn imf_fixdate_seconds(date: &str) -> Option<u64> {
     sound.then(|| ((days_since_epoch(year, month, day) * 24 + hour) * 60 + minute) * 60 + second)
 }
 
-// Which of them it is says nothing that the date does not.
+// Any weekday is accepted: it adds nothing to the date.
 const WEEKDAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
 const MONTHS: [&str; 12] =
@@ -68,7 +67,7 @@ fn number(text: &str, width: usize) -> Option<u64> {
     (text.len() == width && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok())?
 }
 
-/// The proleptic Gregorian calendar, with years that begin in March so that the leap day is last.
+/// The proleptic Gregorian calendar, with years that start in March so that the leap day is last.
 fn days_since_epoch(year: u64, month: u64, day: u64) -> u64 {
     let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
     let days = 365 * year + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 1;

@@ -1,10 +1,10 @@
 //! [Complete a record](https://wicg.github.io/background-fetch/#complete-a-record-algorithm): from
-//! waiting for its turn to the end, with as many attempts as that takes.
+//! waiting for a slot to the end, with as many attempts as necessary.
 //!
-//! The spec's algorithm waits in the middle of its steps; here each wait is a
-//! `RecordState` or a `Phase`, and each function below is what happens between two waits. Steps
-//! 14.2.2 to 14.2.4 (judging a response) are in `complete/process_response.rs`, what follows the
-//! end of an attempt in `complete/attempt_ended.rs`, the allowance of bytes in `complete/grants.rs`.
+//! The spec's algorithm waits in the middle of its steps. Here each wait is a `RecordState` or a
+//! `Phase`, and each function below is what happens between two waits. Steps 14.2.2 to 14.2.4
+//! (judging a response) are in `complete/process_response.rs`, the steps after the end of an
+//! attempt in `complete/attempt_ended.rs`, and the grants of bytes in `complete/grants.rs`.
 
 use alloc::format;
 use alloc::string::String;
@@ -27,18 +27,18 @@ use crate::store_op::{StoreOp, Sync};
 use crate::timers::Timer;
 
 impl BackgroundFetch {
-    /// The algorithm's beginning, and where it calls itself: the record waits for its turn.
+    /// The start of the algorithm, also where it calls itself: the record waits for a slot.
     pub(crate) fn complete_a_record(&mut self, ctx: &mut Context, index: RecordIndex) {
         ctx.timers.clear(Timer::Retry(self.record_key(index)));
         if !matches!(ctx.connectivity, Connectivity::Offline(_)) {
             self.change(index, |record| record.no_route = false);
         }
-        // Step 3, wait for the paused flag to be unset, and for the network to be there.
+        // Step 3, wait for the paused flag to be unset, and for the network to be available.
         if let Some(reason) = self.reason_to_wait(ctx, index) {
             self.wait(index, reason);
             return;
         }
-        // D8: a download that holds every byte needs no request.
+        // D8: a download that already has every byte needs no request.
         if self.record(index).is_some_and(crate::record::Record::has_everything) {
             return self.body_stored(ctx, index);
         }
@@ -65,15 +65,15 @@ impl BackgroundFetch {
             Connectivity::Online => None,
             Connectivity::Metered => ctx.config.pause_on_metered.then_some(PauseReason::Metered),
             Connectivity::CaptivePortal => Some(PauseReason::CaptivePortal),
-            // What a name stands for is known only once it was looked up.
+            // The addresses of a name are known only after a look-up.
             Connectivity::Offline(reachable) => {
                 (reachable.host(&request.url) == Reach::No).then_some(PauseReason::Offline)
             }
         }
     }
 
-    /// The paused flag or the network changed: records that may no longer run stop, those that may
-    /// run again do.
+    /// The paused flag or the network changed: stop the records that may no longer run, and start
+    /// those that may run again.
     pub(crate) fn reconsider_pauses(&mut self, ctx: &mut Context) {
         if self.stage != Stage::Fetching {
             return;
@@ -100,8 +100,8 @@ impl BackgroundFetch {
         }
     }
 
-    /// Networks went away, and nobody knows whether they led to the hosts whose names were looked
-    /// up. Their attempts begin again, instead of waiting for bytes until their time is up.
+    /// Networks went away, and it is unknown whether they led to the hosts that were looked up by
+    /// name. Their attempts start again instead of waiting for bytes until they time out.
     pub(crate) fn ask_again(&mut self, ctx: &mut Context) {
         let Connectivity::Offline(reachable) = ctx.connectivity.clone() else {
             return;
@@ -116,7 +116,7 @@ impl BackgroundFetch {
         }
     }
 
-    /// Stops a record that has something to wait for.
+    /// Stops a record that has a reason to wait.
     fn interrupt(&mut self, ctx: &mut Context, index: RecordIndex, reason: PauseReason) {
         let Some(record) = self.record(index) else {
             return;
@@ -139,9 +139,9 @@ impl BackgroundFetch {
         }
     }
 
-    /// Without a default route a name could not be resolved, or stands for addresses that are out of
-    /// reach: it waits for the network to change. A network may bring its name server a while after
-    /// its route, so the name is looked up again.
+    /// There is no default route, and a name could not be resolved or its addresses are out of
+    /// reach: the record waits for the network to change. A network may announce its name server
+    /// some time after its route, so the name is looked up again.
     pub(crate) fn wait_for_route(&mut self, ctx: &mut Context, index: RecordIndex) {
         let again = ctx.now.monotonic.after(ctx.config.resolve_retry);
         ctx.timers.set(Timer::Retry(self.record_key(index)), again);
@@ -149,7 +149,7 @@ impl BackgroundFetch {
         self.wait(index, PauseReason::Offline);
     }
 
-    /// Until the reason is gone, no time to try again is spent (D7).
+    /// Waiting for the reason to go away does not use up the time for retries (D7).
     fn wait(&mut self, index: RecordIndex, reason: PauseReason) {
         self.change(index, |record| {
             record.retry.waited();
@@ -157,7 +157,8 @@ impl BackgroundFetch {
         });
     }
 
-    /// Step 17.2, the abort all flag is set: the record ends as aborted, whatever it waited for.
+    /// Step 17.2, the abort all flag is set: the record ends as aborted, whatever it was waiting
+    /// for.
     pub(crate) fn abort_record(&mut self, ctx: &mut Context, index: RecordIndex) {
         const ABORTED: RecordResult = RecordResult::Failure(FailureReason::Aborted);
         let key = self.record_key(index);
@@ -181,7 +182,7 @@ impl BackgroundFetch {
         self.settle_record(ctx, index, ABORTED, None);
     }
 
-    /// The scheduler lets the record run, or its attempt go on.
+    /// The scheduler grants the record a slot: it starts, or its attempt continues.
     pub(crate) fn slot_granted(&mut self, ctx: &mut Context, index: RecordIndex) {
         let (key, now) = (self.record_key(index), ctx.now.monotonic);
         match self.record(index).map(|record| &record.state) {
@@ -200,7 +201,7 @@ impl BackgroundFetch {
                 }
             }
             Some(RecordState::Attempting(attempt)) => {
-                // One that was told to stop gives the slot back when it has.
+                // An attempt that was told to stop gives the slot back when it ends.
                 if let Phase::Slot(since) = attempt.phase {
                     self.change(index, |record| record.retry.queued(now.since(since)));
                     self.with_attempt(index, |attempt| attempt.phase = Phase::Head);
@@ -220,7 +221,7 @@ impl BackgroundFetch {
             return;
         }
         if self.reason_to_wait(ctx, index).is_some() {
-            // D16: a reason to pause that came meanwhile holds back the start.
+            // D16: a reason to pause that came up meanwhile holds back the start.
             ctx.act(Action::ReleaseSlot(self.record_key(index)));
             self.nothing_was_sent(ctx, index);
             self.complete_a_record(ctx, index);
@@ -229,23 +230,23 @@ impl BackgroundFetch {
         }
     }
 
-    /// An upload that was about to be sent waits again. Were its mark left, it would be taken for one
-    /// that may have arrived after a crash.
+    /// An upload that was about to be sent waits again. If its mark were left, the upload would be
+    /// taken for one that may have arrived, after a crash.
     pub(crate) fn nothing_was_sent(&self, ctx: &mut Context, index: RecordIndex) {
         if self.record(index).is_some_and(|record| !record.request.is_get()) {
             ctx.store(StoreOp::UndoBeginUpload(self.record_key(index)));
         }
     }
 
-    /// Steps 4 to 10, fetch a copy of the request, from the range start on.
+    /// Steps 4 to 10, fetch a copy of the request, starting at the range start.
     fn start_attempt(&mut self, ctx: &mut Context, index: RecordIndex) {
         let key = self.record_key(index);
         let id = ctx.new_attempt(key);
         let started = self.change(index, |record| {
-            // D4: bytes that came coded can't be continued; the next ones shall be.
+            // D4: coded bytes can't be continued, so ask for the next ones uncoded.
             record.identity |= record.data.stored > 0
                 && record.data.response.as_deref().is_some_and(|head| head.is_content_coded());
-            // Steps 8-9, ask only for what is missing where that is safe.
+            // Steps 8-9, ask only for the missing bytes where that is safe.
             let spec = AttemptSpec { resume: record.resume(), identity: record.identity };
             record.state = RecordState::Attempting(Attempt {
                 id,
@@ -262,7 +263,7 @@ impl BackgroundFetch {
         }
     }
 
-    /// Step 14, what a running attempt reports.
+    /// Step 14, a running attempt reports something.
     pub(crate) fn attempt_event(
         &mut self,
         ctx: &mut Context,
@@ -316,8 +317,8 @@ impl BackgroundFetch {
         }
     }
 
-    /// Moves the record's attempt to the next phase; false where it is in another one, because it was
-    /// told to stop.
+    /// Moves the record's attempt to the next phase. Returns false if the attempt is in another
+    /// phase, because it was told to stop.
     fn leave_phase(
         &mut self,
         index: RecordIndex,
@@ -350,7 +351,7 @@ impl BackgroundFetch {
         }
     }
 
-    /// Step 14.2, process response: its head is judged before a byte of its body counts.
+    /// Step 14.2, process response: the head is judged before any byte of the body counts.
     fn process_head(
         &mut self,
         ctx: &mut Context,
@@ -376,12 +377,12 @@ impl BackgroundFetch {
             let message = format!("the server answered {}", head.status);
             self.stop_attempt(ctx, index, Then::Retry(delay, message));
         } else if let Some(verdict) = self.judge(index, &head, false) {
-            // D7: the record had its tries, so the answer stands.
+            // D7: the record used up its retries, so this response stands.
             self.obey(ctx, index, head, verdict);
         }
     }
 
-    /// What the head means for the record, unless its attempt was told to stop already.
+    /// What the head means for the record, unless its attempt was already told to stop.
     fn judge(&self, index: RecordIndex, head: &ResponseHead, may_retry: bool) -> Option<Verdict> {
         let record = self.record(index)?;
         let attempt = record.attempt().filter(|it| matches!(it.phase, Phase::Head))?;
@@ -397,7 +398,7 @@ impl BackgroundFetch {
         verdict: Verdict,
     ) {
         match verdict {
-            // It was dealt with.
+            // Already handled above.
             Verdict::ServerError => {}
             Verdict::Append(part) => {
                 let offset = part.first;
@@ -415,7 +416,8 @@ impl BackgroundFetch {
                     record.restarts
                 });
                 match reason {
-                    // D2: it begins again where it changed, but not for ever.
+                    // D2: the record starts again if the representation changed, but not without
+                    // limit.
                     Some(reason) if restarts.unwrap_or_default() > ctx.config.max_restarts => {
                         self.stop_attempt(ctx, index, too_many_restarts(reason));
                     }
@@ -431,8 +433,8 @@ impl BackgroundFetch {
         }
     }
 
-    /// Steps 14.2.3 and 14.2.4, the response stands for itself: its head is stored first, then its
-    /// bytes may come.
+    /// Steps 14.2.3 and 14.2.4, the response stands for itself: its head is stored before its bytes
+    /// are accepted.
     fn open_generation(&mut self, ctx: &mut Context, index: RecordIndex, head: ResponseHead) {
         let Some(record) = self.record(index) else {
             return;
@@ -440,14 +442,14 @@ impl BackgroundFetch {
         let Some(id) = record.attempt().map(|attempt| attempt.id) else {
             return;
         };
-        // Only a damaged store comes to the end of the numbers.
+        // Only a damaged store can run out of numbers.
         let Some(number) = record.data.generation.0.checked_add(1) else {
             return self.stop_attempt(ctx, index, too_many_restarts(RestartReason::Changed));
         };
         let generation = Generation(number);
         let body = BodyKey { record: self.record_key(index), generation };
-        // DEVIATION(D27): Fetch verifies the body of an error page as well and would fail the record; here
-        // a bad status is told as such, and bytes that nobody verified are not received.
+        // DEVIATION(D27): Fetch verifies the body of an error page as well and would fail the
+        // record; here a bad status is reported as such, and unverified bytes are not received.
         let keeps_bad_status =
             ctx.config.keep_bad_status_bodies && record.request.integrity.is_empty();
         let (is_ok, head) = (head.is_ok(), Arc::new(head));
@@ -494,7 +496,7 @@ impl BackgroundFetch {
         self.resume_ended_attempt(ctx, index);
     }
 
-    /// A record ends with this result, once that is durable.
+    /// A record ends with this result once the result is durable.
     pub(crate) fn settle_record(
         &mut self,
         ctx: &mut Context,
@@ -512,7 +514,7 @@ impl BackgroundFetch {
         };
         ctx.store(StoreOp::SettleRecord { record: key, result, stored, uploaded });
         if !repeatable {
-            // It is never sent again: a power loss that took the result would leave none.
+            // The request is never sent again, so a power loss must not take its result.
             ctx.sync(Sync::ResponseBody(key));
         }
         ctx.after_commit(Effect::RecordSettled(key, message));
@@ -542,18 +544,18 @@ impl BackgroundFetch {
         }
     }
 
-    /// Tells the record's readers.
+    /// Notifies the record's readers.
     fn record_changed(&self, ctx: &mut Context, index: RecordIndex) {
         if let Some(record) = self.record(index) {
             ctx.act(Action::RecordChanged(self.record_key(index), record.data.clone()));
         }
     }
 
-    /// Tells the record's attempt to end, and what to do then.
+    /// Tells the record's attempt to stop, and notes what follows.
     pub(crate) fn stop_attempt(&mut self, ctx: &mut Context, index: RecordIndex, then: Then) {
         let first = self.with_attempt(index, |attempt| {
             let first = !matches!(attempt.phase, Phase::Stop(_));
-            // An abort overrules whatever was to follow; a pause overrules nothing.
+            // An abort overrides whatever was to follow; a pause overrides nothing.
             if first || matches!(then, Then::Settle(..)) {
                 attempt.phase = Phase::Stop(then);
             }
@@ -566,7 +568,7 @@ impl BackgroundFetch {
         }
     }
 
-    /// Tells the record's attempt, unless it ended and only waits for the store.
+    /// Sends the record's attempt a command, unless it has ended and only waits for the store.
     pub(crate) fn command(&self, ctx: &mut Context, index: RecordIndex, command: AttemptCommand) {
         if let Some(RecordState::Attempting(attempt)) = self.record(index).map(|it| &it.state) {
             ctx.act(Action::Command(attempt.id, command));

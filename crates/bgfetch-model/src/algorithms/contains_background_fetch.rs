@@ -1,5 +1,6 @@
-//! [Contains background fetch](https://wicg.github.io/background-fetch/#contains-background-fetch-algorithm)
-//! and *does not contain background fetch*, on the map that they look into.
+//! [Contains background
+//! fetch](https://wicg.github.io/background-fetch/#contains-background-fetch-algorithm) and *does
+//! not contain background fetch*, on the map that they use.
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;

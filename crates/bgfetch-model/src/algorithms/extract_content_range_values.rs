@@ -16,26 +16,26 @@ pub struct ContentRange {
 }
 
 impl ContentRange {
-    /// The offset behind the last byte: what the body's length must be once the part is stored.
+    /// The offset after the last byte: the length that the body must have once the part is stored.
     #[must_use]
     pub const fn end(self) -> u64 {
         self.last.saturating_add(1)
     }
 
-    /// The length of the stored body once this part is: it counts from the representation's first
-    /// byte, or from the part's where the page asked for that part alone (D9).
+    /// The length of the stored body once this part is stored. It counts from the representation's
+    /// first byte, or from the part's first byte if the page itself asked for the range (D9).
     pub(crate) const fn stored_end(self, own_range: bool) -> u64 {
         if own_range { self.end() - self.first } else { self.end() }
     }
 }
 
-/// Extracts the values of `Content-Range`, or none where that fails.
+/// Extracts the values of `Content-Range`, or none if that fails.
 #[must_use]
 pub fn extract_content_range_values(headers: &HeaderList) -> Option<ContentRange> {
     // Steps 1-2, find the header. SPEC-ISSUE(2): the spec takes the first header of that name; the
-    // combined value makes a repeated one a list, which no single range can be told from.
+    // combined value turns repeated headers into a list, which is not a single range.
     let value = headers.get("content-range")?;
-    // Steps 3-8, parse it and hand out its parts.
+    // Steps 3-8, parse it and return its parts.
     parse(&value)
 }
 
@@ -50,7 +50,7 @@ fn parse(value: &str) -> Option<ContentRange> {
         number => Some(digits(number)?),
     };
     let sound = first <= last && complete_length.is_none_or(|length| last < length);
-    // A last position of 2^64-1 would leave no room for the length behind it.
+    // A last position of 2^64-1 would leave no room for the length after it.
     (sound && last < u64::MAX).then_some(ContentRange { first, last, complete_length })
 }
 

@@ -1,7 +1,7 @@
 //! [Perform a background fetch](https://wicg.github.io/background-fetch/#perform-a-background-fetch-algorithm):
 //! from the first record to the end of the settling event.
 //!
-//! Where the spec's algorithm waits, `Stage` has a name for it.
+//! Each wait of the spec's algorithm is named by a `Stage`.
 
 use alloc::sync::Arc;
 use core::time::Duration;
@@ -16,8 +16,8 @@ use crate::store_op::{FetchResult, StoreOp};
 use crate::timers::Timer;
 
 impl BackgroundFetch {
-    /// Step 5, every record is completed, all of them at once; the scheduler says in what order
-    /// they get the network.
+    /// Step 5, all records are completed at the same time; the scheduler decides in which order
+    /// they use the network.
     pub(crate) fn perform(&mut self, ctx: &mut Context) {
         if self.stage != Stage::AwaitingCaller {
             return;
@@ -38,19 +38,19 @@ impl BackgroundFetch {
             self.cause = Some(reason);
             ctx.store(StoreOp::SetCause(self.info.key, reason));
         }
-        // Steps 5.5 and 7, a limit is reached: the other records end too. Spec issue 6 treats the quota
-        // like the download total.
+        // Steps 5.5 and 7, a limit is reached: the other records end too. Spec issue 6 treats the
+        // quota like the download total.
         if result.is_immediate_failure() && !self.abort_all {
             self.abort_every_record(ctx);
         }
-        // Step 6. SPEC-ISSUE(6): the spec goes on after an immediate failure although records are
+        // Step 6. SPEC-ISSUE(6): the spec continues after an immediate failure although records are
         // still changing; here all of them are terminal first (spec issue 6).
         if self.all_settled() && matches!(self.stage, Stage::AwaitingCaller | Stage::Fetching) {
             self.settle(ctx);
         }
     }
 
-    /// Sets the abort all flag, to which every record listens.
+    /// Sets the abort all flag and aborts every record.
     pub(crate) fn abort_every_record(&mut self, ctx: &mut Context) {
         self.abort_all = true;
         for index in self.indices() {
@@ -58,7 +58,7 @@ impl BackgroundFetch {
         }
     }
 
-    /// Steps 8.1 to 8.6, the outcome is decided and goes to the store.
+    /// Steps 8.1 to 8.6, the outcome is decided and stored.
     pub(crate) fn settle(&mut self, ctx: &mut Context) {
         let result = self.outcome(ctx);
         self.flush_progress(ctx);
@@ -75,7 +75,8 @@ impl BackgroundFetch {
     }
 
     fn outcome(&self, ctx: &Context) -> FetchResult {
-        // Step 8.4, `abort()` said true, so it was aborted, whatever else happened (D15).
+        // Step 8.4, `abort()` returned true, so the fetch was aborted, whatever else happened
+        // (D15).
         if !ctx.is_active(&self.info.registration, &self.info.id, self.info.key) {
             return Err(FailureReason::Aborted);
         }
@@ -83,10 +84,10 @@ impl BackgroundFetch {
         self.cause.map_or(Ok(()), Err)
     }
 
-    /// Step 8.7, the result is durable: clients are told first, then the worker (D18).
+    /// Step 8.7, the result is durable: clients are updated first, then the worker (D18).
     pub(crate) fn settle_committed(&mut self, ctx: &mut Context, result: FetchResult) {
         self.result = Some(result);
-        // A crash before would have brought its promise back.
+        // A crash before this point would have restored the promise.
         self.records.settle();
         self.stage = Stage::AwaitingClients;
         let (fetch, update) = (Arc::clone(&self.info), self.update());
@@ -96,7 +97,7 @@ impl BackgroundFetch {
         self.observe(ctx, What::Settled(result));
     }
 
-    /// Steps 8.8 to 8.13, the event is chosen by the result and fired, unless nobody would hear it.
+    /// Steps 8.8 to 8.13, the event is chosen by the result and fired, unless no worker listens.
     pub(crate) fn fire_settled_event(&mut self, ctx: &mut Context) {
         ctx.timers.clear(Timer::ClientsApplied(self.info.key));
         if !matches!(self.stage, Stage::AwaitingClients | Stage::AwaitingRedelivery) {
@@ -123,7 +124,7 @@ impl BackgroundFetch {
         ctx.act(Action::FireSettledEvent(Arc::clone(&self.info), result));
     }
 
-    /// The event stays pending until it is asked for, or its time to live ends.
+    /// The event stays pending until it is asked for or its time to live ends.
     pub(crate) fn await_worker(&mut self, ctx: &mut Context) {
         self.stage = Stage::AwaitingWorker;
         if let Some(left) = self.lives_for(ctx) {
@@ -136,17 +137,17 @@ impl BackgroundFetch {
         ctx.config.delivery.lives_for(self.delivery_attempts, settled_at, ctx.now)
     }
 
-    /// Somebody asks for the pending events of the registration.
+    /// The pending events of the registration were asked for.
     pub(crate) fn deliver_pending(&mut self, ctx: &mut Context) {
         match self.stage {
             Stage::AwaitingWorker => self.fire(ctx),
-            // The host may be about to say that there is no worker.
+            // The host may be about to report that there is no worker.
             Stage::Delivering => self.asked_again = true,
             _ => {}
         }
     }
 
-    /// The time for the next attempt has come, or the time to live is over.
+    /// The time of the next attempt has come, or the time to live is over.
     pub(crate) fn redelivery_due(&mut self, ctx: &mut Context) {
         match self.stage {
             Stage::AwaitingRedelivery => self.fire_settled_event(ctx),
@@ -159,8 +160,9 @@ impl BackgroundFetch {
         }
     }
 
-    /// Step 8.14.1, the event is no longer active. DEVIATION(D5): the spec fires it once, whether or
-    /// not a worker handled it; here it is fired again until one did, within bounds.
+    /// Step 8.14.1, the event is no longer active. DEVIATION(D5): the spec fires it once, whether
+    /// or not a worker handled it; here it is fired again until a worker has handled it, within
+    /// bounds.
     pub(crate) fn event_ended(&mut self, ctx: &mut Context, outcome: Outcome) {
         if self.stage != Stage::Delivering {
             return;
@@ -193,7 +195,7 @@ impl BackgroundFetch {
         }
     }
 
-    /// The event is over: the store deletes the records, or holds them, and then `effect` follows.
+    /// The event is over: the store deletes or holds the records, then `effect` follows.
     pub(crate) fn end_delivery(&mut self, ctx: &mut Context, effect: Effect) {
         ctx.timers.clear(Timer::Redeliver(self.info.key));
         self.stage = Stage::EndingDelivery;

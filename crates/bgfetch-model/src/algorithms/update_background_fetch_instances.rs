@@ -1,6 +1,7 @@
-//! [Update background fetch instances](https://wicg.github.io/background-fetch/#update-background-fetch-instance-algorithm):
-//! the decision when clients hear of progress. That each realm's instance takes over the values and
-//! fires `progress` is its client's part.
+//! [Update background fetch
+//! instances](https://wicg.github.io/background-fetch/#update-background-fetch-instance-algorithm):
+//! decides when clients learn of progress. Each client updates the instances in its realms and
+//! fires `progress`.
 
 use alloc::sync::Arc;
 
@@ -9,12 +10,12 @@ use crate::background_fetch::{BackgroundFetch, Stage};
 use crate::context::Context;
 use crate::timers::Timer;
 
-/// What a registration object of a fetch shows that nothing was done for yet.
+/// The values of a registration object before anything was transferred.
 const INITIAL: Update =
     Update { downloaded: 0, uploaded: 0, result: None, records_available: true };
 
 impl BackgroundFetch {
-    /// Something changed that clients show. D26: they hear of it at most once per interval
+    /// Values that clients show have changed. D26: clients are updated at most once per interval
     /// (the spec has an open issue on debouncing).
     pub(crate) fn update_instances(&mut self, ctx: &mut Context) {
         let timer = Timer::Progress(self.info.key);
@@ -30,23 +31,24 @@ impl BackgroundFetch {
         }
     }
 
-    /// The interval is over.
+    /// The interval has passed.
     pub(crate) fn progress_due(&mut self, ctx: &mut Context) {
         if self.stage == Stage::Fetching {
             self.send_progress(ctx);
         }
     }
 
-    /// The last progress before the fetch settles is always told.
+    /// The last progress before the fetch settles is always reported.
     pub(crate) fn flush_progress(&mut self, ctx: &mut Context) {
         ctx.timers.clear(Timer::Progress(self.info.key));
         self.send_progress(ctx);
     }
 
     fn send_progress(&mut self, ctx: &mut Context) {
-        // Steps 1-5, the values of this moment.
+        // Steps 1-5, the current values.
         let update = self.update();
-        // Step 6.4, nothing is said twice, nor what a new registration object shows by itself.
+        // Step 6.4, skip values that were sent last time, or that a new registration object already
+        // has.
         if self.last_update.map_or(INITIAL, |(_, last)| last) == update {
             return;
         }

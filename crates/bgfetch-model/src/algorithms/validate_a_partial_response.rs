@@ -3,64 +3,64 @@
 use super::extract_content_range_values::{ContentRange, extract_content_range_values};
 use crate::response::ResponseHead;
 
-/// Why a partial response is not the part that continues what is stored.
+/// Why a partial response does not continue what is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvalidPart {
-    /// Its `Content-Range` cannot be read, or names other bytes than were asked for.
+    /// Its `Content-Range` cannot be parsed, or names other bytes than were requested.
     OtherBytes,
     /// It belongs to another representation.
     OtherRepresentation,
-    /// It comes from another origin, or by another response type.
+    /// It comes from another origin, or has another response type.
     OtherSource,
     /// A content coding was applied, so its offsets are not those of the stored bytes.
     Coded,
 }
 
-/// Checks that a 206 response is the part that was asked for, and that it may be joined to
-/// `previous`; returns its range.
+/// Checks that a 206 response is the part that was requested, and that it may be joined to
+/// `previous`. Returns its range.
 ///
 /// # Errors
-/// It is not, or it may not be joined.
+/// The response is another part, or may not be joined.
 pub fn validate_a_partial_response(
     expected_range_start: u64,
     partial: &ResponseHead,
     previous: Option<&ResponseHead>,
 ) -> Result<ContentRange, InvalidPart> {
-    // Step 2, its content-range must be readable.
+    // Step 2, its content-range must be valid.
     let range = extract_content_range_values(&partial.headers).ok_or(InvalidPart::OtherBytes)?;
-    // Step 3, and begin where we asked.
+    // Step 3, and start where we asked.
     if range.first != expected_range_start {
         return Err(InvalidPart::OtherBytes);
     }
     // Step 4, it must belong to the same representation as what is stored.
     if let Some(previous) = previous {
-        // DEVIATION(D4): the spec does not look at where the parts came from; bytes of two origins, or
-        // of an approved and an unapproved response, are never joined.
+        // DEVIATION(D4): the spec does not check where the parts came from; here bytes of two
+        // origins, or of a response that CORS approved and one that it did not, are never joined.
         if partial.origin() != previous.origin() || previous.response_type != partial.response_type
         {
             return Err(InvalidPart::OtherSource);
         }
         for name in ["etag", "last-modified"] {
-            // Step 4.1, a validator that was there must not have changed.
-            // DEVIATION(D3): a 206 may leave Last-Modified out when it carries the matching ETag (RFC
-            // 9110, section 15.3.7), so a header that is merely absent is no change unless it is
-            // the one we resume by.
+            // Step 4.1, a validator that was present must not have changed.
+            // DEVIATION(D3): a 206 may leave Last-Modified out when it carries the matching ETag
+            // (RFC 9110, section 15.3.7), so a header that is merely absent is no change unless it
+            // is the validator that we resume with.
             let (before, now) = (previous.headers.get(name), partial.headers.get(name));
             let may_be_absent = name == "last-modified" && previous.headers.contains("etag");
             if before.is_some() && before != now && !(now.is_none() && may_be_absent) {
                 return Err(InvalidPart::OtherRepresentation);
             }
         }
-        // Step 4.2, the parts must agree on the length of the whole. SPEC-ISSUE(3): that the second
-        // says `*` where the first gave a number is no disagreement. DEVIATION(D6): the spec compares
-        // only with an earlier part, we also with a whole response that was cut short.
+        // Step 4.2, the parts must agree on the length of the whole. SPEC-ISSUE(3): a `*` in the
+        // second after a number in the first is no disagreement. DEVIATION(D6): the spec compares
+        // only with an earlier part; we also compare with a whole response that was cut short.
         if let Some(before) = previous.complete_length()
             && (range.last >= before || range.complete_length.is_some_and(|now| before != now))
         {
             return Err(InvalidPart::OtherRepresentation);
         }
     }
-    // Offsets count bytes of the plain representation (D4).
+    // Offsets count bytes of the uncoded representation (D4).
     if partial.is_content_coded() { Err(InvalidPart::Coded) } else { Ok(range) }
 }
 

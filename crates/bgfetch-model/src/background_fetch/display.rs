@@ -1,5 +1,6 @@
-//! The decisions of [display](https://wicg.github.io/background-fetch/#background-fetch-display-algorithm):
-//! what a UI may show and offer. The pixels are the embedder's.
+//! The decisions of
+//! [display](https://wicg.github.io/background-fetch/#background-fetch-display-algorithm): what a
+//! UI may show and offer. The embedder draws it.
 
 use alloc::string::String;
 use url::Origin;
@@ -17,14 +18,15 @@ pub struct Display {
     pub title: String,
     /// Whether to indicate that bandwidth is being used.
     pub uses_bandwidth: bool,
-    /// Whether the user may dismiss the UI; until then only aborting makes it go away. Before it is
-    /// [`over`](Self::over), dismissing deletes bytes that its worker has not seen.
+    /// Whether the user may dismiss the UI; until then it disappears only when the fetch is
+    /// aborted. Dismissing it before it is [`over`](Self::over) deletes bytes that the worker has
+    /// not seen.
     pub dismissible: bool,
-    /// Whether nothing more comes of it: it settled, and its event was handled or given up.
+    /// Whether the fetch is over: it settled, and its event was handled or given up.
     pub over: bool,
     /// Whether pausing and resuming may be offered.
     pub pausable: bool,
-    /// Why it does not go on, or none.
+    /// Why the fetch makes no progress, or none.
     pub pause_reason: Option<PauseReason>,
     /// Bytes stored.
     pub downloaded: u64,
@@ -42,18 +44,18 @@ impl BackgroundFetch {
     /// What a UI shows of this fetch now.
     #[must_use]
     pub fn display(&self) -> Display {
-        // A fetch that is to start paused is so before its work begins, too.
+        // A fetch that is to start paused is shown as paused even before its work begins.
         let is_paused = self.paused && self.result.is_none();
         let pause_reason = if is_paused { Some(PauseReason::User) } else { self.pause_reason };
         Display {
-            // The origin is prominent.
+            // The origin is shown prominently.
             origin: self.info.registration.scope.origin(),
             title: self.title.clone(),
             // SPEC-ISSUE(4): the spec says "result is not the empty string", which would show
             // bandwidth in use only after the fetch ended.
             uses_bandwidth: self.result.is_none() && pause_reason.is_none(),
-            // The spec allows it from the result on; here the worker is told first. Where none is
-            // there to be told, the bytes that wait are the user's to give up.
+            // The spec allows it once there is a result; here the worker gets the event first. If
+            // no worker can get it, the user may give up the waiting bytes.
             dismissible: matches!(
                 self.stage,
                 Stage::AwaitingWorker | Stage::Held | Stage::Finished
@@ -69,7 +71,7 @@ impl BackgroundFetch {
         }
     }
 
-    /// Whether the user may pause: only where sending a request again does no harm.
+    /// Whether the user may pause: only if sending a request again does no harm.
     #[must_use]
     pub fn is_pausable(&self) -> bool {
         self.result.is_none() && self.records().iter().all(|record| record.request.is_get())

@@ -1,7 +1,7 @@
 //! [fetch()](https://wicg.github.io/background-fetch/#background-fetch-manager-fetch): from the call
 //! to a registered background fetch.
 //!
-//! A call waits for the permission, then for its request bodies, then for the store; a
+//! A call waits for the permission, then for its request bodies, then for the store. A
 //! `PendingFetch` is in one of these states.
 
 use alloc::boxed::Box;
@@ -24,7 +24,7 @@ use crate::model::Model;
 use crate::request::{CacheMode, Request, RequestMode};
 use crate::store_op::{StoreOp, StoredFetch, StoredRecord, Totals};
 
-/// A call that waits.
+/// A waiting call.
 #[derive(Debug)]
 pub(crate) struct PendingFetch {
     call: Box<FetchCall>,
@@ -40,11 +40,11 @@ enum Wait {
 }
 
 impl FetchCall {
-    /// Steps 4 to 6 of the spec's algorithm, what is checked before anything is asked or read.
+    /// Steps 4 to 6 of the spec's algorithm: the checks before anything is asked or read.
     ///
     /// # Errors
     ///
-    /// The first rule that the call breaks, all of them `TypeError`s.
+    /// The first rule that the call breaks, always a `TypeError`.
     pub fn validate(&self, config: &Config) -> Result<(), CallError> {
         if self.id.is_empty() {
             return Err(CallError::EmptyId);
@@ -60,14 +60,14 @@ impl FetchCall {
     }
 }
 
-/// What is checked of each request, in turn: a caller may look at one before it makes the next.
+/// The checks on one request. A caller may check each request before it creates the next.
 ///
 /// # Errors
 ///
-/// The first rule that the request breaks, all of them `TypeError`s.
+/// The first rule that the request breaks, always a `TypeError`.
 pub fn check_request(request: &Request) -> Result<(), CallError> {
     let url = &request.url;
-    // The Request constructor's own checks, repeated for callers who come without one.
+    // The Request constructor's own checks, repeated for callers that do not use it.
     if !url.username().is_empty() || url.password().is_some() {
         return Err(CallError::CredentialsInUrl);
     }
@@ -77,12 +77,12 @@ pub fn check_request(request: &Request) -> Result<(), CallError> {
     if request.cache == CacheMode::OnlyIfCached && request.mode != RequestMode::SameOrigin {
         return Err(CallError::OnlyIfCached);
     }
-    // Step 6.2, opaque responses are of no use.
+    // Step 6.2, opaque responses would be useless.
     if request.mode == RequestMode::NoCors {
         return Err(CallError::NoCors);
     }
-    // Upstream's port-blocking test wants this before the fetch is registered (D11).
-    // Other schemes than HTTP's are matters of the record (D36).
+    // Upstream's port-blocking test expects this before the fetch is registered (D11). Schemes
+    // other than HTTP's fail the record instead (D36).
     match url.port_or_known_default() {
         Some(port) if is_http(url) && is_bad_port(port) => Err(CallError::BlockedPort),
         _ => Ok(()),
@@ -95,12 +95,12 @@ impl Model {
         if let Err(error) = call.validate(&self.ctx.config) {
             return self.ctx.reply(id, Err(error));
         }
-        // The Request constructor's header guard, for pages. This is the only door for their
-        // requests, so no forbidden header of a page is ever stored or sent.
+        // The Request constructor's header guard, for pages. All requests of pages pass here, so no
+        // forbidden header of a page is ever stored or sent.
         if call.principal.policies().is_some() {
             call.requests.iter_mut().for_each(|request| remove_forbidden(&mut request.headers));
         }
-        // Step 8.1, the permission's state; the quota comes with it.
+        // Step 8.1, ask for the permission state, together with the quota.
         let requests: Vec<_> = mem::take(&mut call.requests).into_iter().map(Arc::new).collect();
         let request = PermissionRequest {
             registration: call.registration.clone(),
@@ -146,7 +146,7 @@ impl Model {
         }
     }
 
-    /// Steps 8.2 to 8.5, whether the call may register a fetch; its id is taken from here on.
+    /// Steps 8.2 to 8.5, whether the call may register a fetch; its id is reserved from here on.
     fn admit(&mut self, call: &FetchCall, permission: Permission) -> Result<FetchKey, CallError> {
         // Step 8.2, the permission is denied.
         if permission == Permission::Denied {
@@ -168,7 +168,7 @@ impl Model {
             return Err(CallError::TooManyFetches);
         }
         registration.reserved.insert(call.id.clone());
-        // D12: what was promised is set aside.
+        // D12: the promised bytes are set aside.
         let account = self.ctx.account(&call.registration.storage_key);
         if !account.reserve(call.options.download_total) {
             self.free_id(call);
@@ -212,7 +212,7 @@ impl Model {
         }
     }
 
-    /// A call's caller is gone before the store was asked: nothing of it stays.
+    /// The caller disappeared before the store was asked: remove every trace of the call.
     pub(crate) fn call_dropped(&mut self, id: CallId) {
         match self.pending.remove(&id) {
             Some(PendingFetch { call, wait: Wait::Bodies { fetch, .. }, .. }) => {
@@ -222,7 +222,7 @@ impl Model {
         }
     }
 
-    /// The calls of a registration that is removed.
+    /// Drops the calls of a registration that is removed.
     pub(crate) fn drop_pending_of(&mut self, registration: &RegistrationKey) {
         let calls: Vec<_> = self
             .pending
@@ -241,7 +241,7 @@ impl Model {
         let account = self.ctx.account(&call.registration.storage_key);
         account.release(call.options.download_total);
         if let Some(fetch) = bodies {
-            // Whoever reads them stops first, then what was read goes.
+            // Stop the reader first, then delete what it read.
             self.ctx.act(Action::DiscardBodies(fetch));
             self.ctx.store(StoreOp::Forget(fetch));
         }
@@ -253,7 +253,7 @@ impl Model {
         }
     }
 
-    /// Step 8.11, the background fetch with its records goes to the store.
+    /// Step 8.11, the background fetch and its records are stored.
     fn register_fetch(
         &mut self,
         call: Box<FetchCall>,
@@ -287,7 +287,7 @@ impl Model {
         for index in whole {
             fetch.change(index, |record| record.whole = true);
         }
-        // What was set aside for the call is the fetch's from now on.
+        // From now on the fetch owns what was set aside for the call.
         let set_aside = fetch.info.download_total.saturating_add(fetch.info.upload_total);
         fetch.account(&mut self.ctx).release(set_aside);
         fetch.count(&mut self.ctx);

@@ -1,5 +1,5 @@
 //! [abort()](https://wicg.github.io/background-fetch/#background-fetch-registration-abort), and the
-//! user's way to abort that [display](crate::background_fetch::display) asks for.
+//! user's way to abort that [display](crate::background_fetch::display) requires.
 
 use crate::action::Reply;
 use crate::background_fetch::BackgroundFetch;
@@ -18,15 +18,15 @@ impl Model {
         let Some(fetch) = active else {
             return self.ctx.reply(call, Ok(Reply::Aborted(false)));
         };
-        // Step 3.4, the id is free again; and that the fetch is not there any more makes its
-        // outcome "aborted".
+        // Step 3.4, the id is free again. The outcome is "aborted" because the fetch is no longer
+        // active.
         if let Some(registration) = self.ctx.registrations.get_mut(&fetch.info.registration) {
             registration.active.remove(&fetch.info.id);
         }
-        // Step 3.5, the promise waits for the store: a crash must not undo what was said.
+        // Step 3.5, the promise waits for the store: a crash must not undo a reported abort.
         self.ctx.store(StoreOp::SetAbortAll(key));
         self.ctx.after_commit(Effect::Reply(call, Ok(Reply::Aborted(true))));
-        // Step 3.6, every record ends, also those that are paused or offline (D15).
+        // Step 3.6, every record ends, even a paused or offline one (D15).
         self.with_fetch(key, BackgroundFetch::abort_every_record);
     }
 }

@@ -16,9 +16,9 @@ use crate::request::Request;
 pub struct MatchOptions {
     /// Compare URLs without their queries.
     pub ignore_search: bool,
-    /// Don't compare methods.
+    /// Ignore methods.
     pub ignore_method: bool,
-    /// Don't look at the response's `Vary`.
+    /// Ignore the response's `Vary`.
     pub ignore_vary: bool,
 }
 
@@ -37,7 +37,7 @@ impl BackgroundFetch {
         if !self.records_available {
             return Err(CallError::RecordsUnavailable);
         }
-        // Step 3.2, those that match.
+        // Step 3.2, select the matching records.
         let matches = |record: &Record| {
             let head = record.response_data().exposed_response();
             let vary = head.and_then(|head| head.headers.get("vary"));
@@ -54,8 +54,9 @@ impl BackgroundFetch {
     }
 }
 
-/// [Request matches cached item](https://w3c.github.io/ServiceWorker/#request-matches-cached-item-algorithm):
-/// `vary` is the combined `Vary` of the response that belongs to `cached`, where there is one.
+/// [Request matches cached
+/// item](https://w3c.github.io/ServiceWorker/#request-matches-cached-item-algorithm). `vary` is the
+/// combined `Vary` of the response that belongs to `cached`, if there is one.
 #[must_use]
 pub fn request_matches_cached_item(
     query: &Request,
@@ -63,12 +64,12 @@ pub fn request_matches_cached_item(
     vary: Option<&str>,
     options: MatchOptions,
 ) -> bool {
-    // Step 1, the method. DEVIATION(D1): the service worker spec asks for GET, because a cache holds
-    // nothing else; records have methods of their own, which must be equal (D1).
+    // Step 1, the method. DEVIATION(D1): the service worker spec requires GET, because a cache
+    // holds nothing else; records have methods of their own, which must be equal (D1).
     if !options.ignore_method && query.method != cached.method {
         return false;
     }
-    // Steps 2 to 5, the URLs without fragments, and without queries where asked.
+    // Steps 2 to 5, compare the URLs without fragments, and without queries if requested.
     let end = if options.ignore_search { Position::AfterPath } else { Position::AfterQuery };
     if query.url[..end] != cached.url[..end] {
         return false;

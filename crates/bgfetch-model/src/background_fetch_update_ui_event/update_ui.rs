@@ -1,4 +1,4 @@
-//! [updateUI()](https://wicg.github.io/background-fetch/#background-fetch-update-ui-event-update-ui),
+//! [updateUI()](https://wicg.github.io/background-fetch/#background-fetch-update-ui-event-update-ui):
 //! its steps on the background fetch. Steps 1 and 2 (is the event trusted, active and not yet used)
 //! are the event's own, in `bgfetch-sw`.
 
@@ -23,7 +23,7 @@ impl Model {
         let Some(fetch) = self.fetches.get_mut(&key) else {
             return self.ctx.reply(call, Err(CallError::NotFound));
         };
-        // Steps 5 and 6, what is given replaces what was there (D23: and persists).
+        // Steps 5 and 6, new values replace the old ones (D23: and persist).
         if let Some(icons) = icons {
             fetch.icons = icons;
         }
@@ -31,7 +31,7 @@ impl Model {
             fetch.title = title;
         }
         self.ctx.store(StoreOp::SetUi(key, fetch.title.clone(), fetch.icons.clone()));
-        // Step 7, the promise.
+        // Step 7, resolve the promise.
         self.ctx.after_commit(Effect::Reply(call, Ok(Reply::Done)));
     }
 }

@@ -1,5 +1,5 @@
-//! What follows the end of an attempt: the last steps of 14, and 15 to 18, of
-//! [complete a record](https://wicg.github.io/background-fetch/#complete-a-record-algorithm).
+//! The steps after the end of an attempt: the last ones of 14, and 15 to 18, of [complete a
+//! record](https://wicg.github.io/background-fetch/#complete-a-record-algorithm).
 
 use alloc::string::{String, ToString};
 use core::mem;
@@ -20,7 +20,7 @@ use crate::timers::Timer;
 const FETCH_ERROR: RecordResult = RecordResult::Failure(FailureReason::FetchError);
 
 impl BackgroundFetch {
-    /// An attempt holds nothing any more.
+    /// An attempt ended and holds no resources any more.
     pub(crate) fn attempt_ended(&mut self, ctx: &mut Context, index: RecordIndex, end: AttemptEnd) {
         let key = self.record_key(index);
         ctx.act(Action::ReleaseSlot(key));
@@ -37,7 +37,7 @@ impl BackgroundFetch {
         self.resume_ended_attempt(ctx, index);
     }
 
-    /// Decides what follows an attempt that ended, unless the store is still opening its
+    /// Decides what follows the end of an attempt, unless the store is still opening its
     /// representation.
     pub(crate) fn resume_ended_attempt(&mut self, ctx: &mut Context, index: RecordIndex) {
         let ended = self.change(index, |record| {
@@ -64,9 +64,9 @@ impl BackgroundFetch {
             }
             (Phase::Stop(Then::Restart(reason)), _) => self.restart(ctx, index, reason),
             (Phase::Stop(Then::Complete), _) => self.body_stored(ctx, index),
-            // The last byte came before the pause.
+            // The last byte arrived before the pause.
             (_, AttemptEnd::Complete) => self.body_complete(ctx, index, attempt.part),
-            // Step 18, the record is not settled: from the beginning.
+            // Step 18, the record is not settled: start the algorithm again.
             (Phase::Stop(Then::Wait), _) => self.complete_a_record(ctx, index),
             (_, AttemptEnd::Failed(fault)) => self.attempt_failed(ctx, index, fault),
             (_, AttemptEnd::Cancelled) => {
@@ -75,7 +75,7 @@ impl BackgroundFetch {
         }
     }
 
-    /// Step 14.2.8, the body was transmitted to its end.
+    /// Step 14.2.8, the whole body was transmitted.
     fn body_complete(&mut self, ctx: &mut Context, index: RecordIndex, part: Option<ContentRange>) {
         let Some(record) = self.record(index) else {
             return;
@@ -83,7 +83,8 @@ impl BackgroundFetch {
         let stored = record.data.stored;
         let is_ok = record.data.response.as_deref().is_some_and(|head| head.is_ok());
         let Some(part) = part else {
-            // A success has as many bytes as its head announced, whoever calls the body complete.
+            // A success has as many bytes as its head announced, even if the attempt calls the body
+            // complete.
             if record.announced_length().is_some_and(|announced| stored < announced) {
                 return self.attempt_failed(ctx, index, cut_short("the response ended early"));
             }
@@ -100,7 +101,7 @@ impl BackgroundFetch {
             let fault = cut_short("the partial response ended early");
             return self.attempt_failed(ctx, index, fault);
         }
-        // Step 14.2.8.1, the last part of the whole; or the part that the page asked for.
+        // Step 14.2.8.1, the last part of the whole, or the part that the page requested.
         if own_range || part.complete_length == Some(stored) {
             return self.body_stored(ctx, index);
         }
@@ -109,14 +110,14 @@ impl BackgroundFetch {
             return self.settle_record(ctx, index, FETCH_ERROR, Some(message));
         }
         if record.resume().is_none() {
-            // Without a validator the next part could be another representation's.
+            // Without a validator the next part could belong to another representation.
             return self.restart(ctx, index, RestartReason::NoValidator);
         }
-        // The server left out the remainder: ask for it (step 18).
+        // The server omitted the rest: ask for it (step 18).
         self.complete_a_record(ctx, index);
     }
 
-    /// Steps 14.2.1 and 14.2.9, a network error before or within the response (D7).
+    /// Steps 14.2.1 and 14.2.9, a network error before or during the response (D7).
     fn attempt_failed(&mut self, ctx: &mut Context, index: RecordIndex, fault: Fault) {
         let Some(record) = self.record(index) else {
             return;
@@ -129,7 +130,7 @@ impl BackgroundFetch {
         if fault.kind == FaultKind::Storage {
             return self.wait_for_storage(ctx, index);
         }
-        // Step 14.2.1.1, temporarily unavailable: no try is spent on a network that is away.
+        // Step 14.2.1.1, temporarily unavailable: a missing network uses up no retry.
         if self.reason_to_wait(ctx, index).is_some() {
             return self.complete_a_record(ctx, index);
         }
@@ -155,7 +156,7 @@ impl BackgroundFetch {
         }
     }
 
-    /// The disk is full or failing: try again after a while.
+    /// The disk is full or failing: retry later.
     pub(crate) fn wait_for_storage(&mut self, ctx: &mut Context, index: RecordIndex) {
         let again = ctx.now.monotonic.after(ctx.config.storage_retry);
         ctx.timers.set(Timer::Retry(self.record_key(index)), again);
@@ -181,10 +182,10 @@ impl BackgroundFetch {
         }
     }
 
-    /// The stored bytes can't be continued: ask for the whole (D2), a bounded number of times.
+    /// The stored bytes can't be continued: request the whole (D2), a limited number of times.
     fn restart(&mut self, ctx: &mut Context, index: RecordIndex, reason: RestartReason) {
         if self.record(index).is_some_and(|record| !record.request.is_get()) {
-            // D25: what was sent is not sent again.
+            // D25: a request that was sent is not sent again.
             let message = String::from("the response can't be used and the request not repeated");
             return self.settle_record(ctx, index, FETCH_ERROR, Some(message));
         }
@@ -201,12 +202,12 @@ impl BackgroundFetch {
     }
 }
 
-/// A response that did not come to its end.
+/// The fault of a response that ended early.
 fn cut_short(message: &str) -> Fault {
     Fault { kind: FaultKind::Interrupted, sent: true, message: message.to_string() }
 }
 
-/// What follows for an attempt whose record began again once more than it may.
+/// The end of a record that started again more often than it may.
 pub(crate) fn too_many_restarts(reason: RestartReason) -> Then {
     Then::Settle(FETCH_ERROR, Some(reason.too_often().to_string()))
 }

@@ -1,9 +1,9 @@
-//! The allowance of bytes of running attempts: steps 14.2.7.1 to 14.2.7.3 of
-//! [complete a record](https://wicg.github.io/background-fetch/#complete-a-record-algorithm).
+//! The grants of bytes to running attempts: steps 14.2.7.1 to 14.2.7.3 of [complete a
+//! record](https://wicg.github.io/background-fetch/#complete-a-record-algorithm).
 //!
-//! An attempt that used up its grant gets in line. When nothing stands in the way it gets more at
-//! once; when a limit does, every attempt that is under that limit first returns what it does not
-//! use: those of the fetch for `downloadTotal`, those of all the site's fetches for the quota.
+//! An attempt that used up its grant joins a queue. If no limit is in the way it gets more at once.
+//! Otherwise, every attempt under that limit first returns the unused part of its grant: those of
+//! the same fetch for `downloadTotal`, those of all the site's fetches for the quota.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -19,7 +19,7 @@ use crate::record::{Attempt, Phase, Record, Then};
 use crate::response::{FailureReason, RecordResult};
 
 impl Model {
-    /// Grants what can be granted wherever something changed that grants are waited for.
+    /// Serves the queues of the accounts in which something changed.
     pub(crate) fn review_grants(&mut self) {
         while let Some(storage_key) = self.ctx.grants_to_review.pop_first() {
             self.serve_queue(&storage_key);
@@ -35,7 +35,7 @@ impl Model {
                 }
             });
         }
-        // A limit is reached only when nobody holds back a grant that it does not need.
+        // A limit counts as reached only when no attempt holds a grant that it does not need.
         for (record, exhausted) in &refused {
             for fetch in self.fetches.values_mut() {
                 let concerned = match exhausted {
@@ -61,15 +61,15 @@ impl Model {
 }
 
 impl BackgroundFetch {
-    /// The head was judged: the body may come, from `offset` on.
-    // OPTIMIZATION: the first grant comes along, which saves most records from asking for one.
+    /// The head was judged: the body may be received, starting at `offset`.
+    // OPTIMIZATION: the first grant is included, so most records need not ask for one.
     pub(crate) fn receive(&mut self, ctx: &mut Context, index: RecordIndex, offset: u64) {
         self.with_attempt(index, |attempt| {
             attempt.phase = Phase::Body;
             attempt.grant = offset;
         });
         let wanted = self.record(index).map_or(0, |it| remaining(it).unwrap_or(u64::MAX));
-        // Where nothing is left, or others come first, the attempt asks when it has a byte.
+        // If nothing is left, or others are waiting, the attempt asks once it has a byte.
         let grant = if wanted > 0 && self.account(ctx).has_no_queue() {
             self.extend_grant(ctx, index, wanted).unwrap_or(offset)
         } else {
@@ -80,7 +80,7 @@ impl BackgroundFetch {
         }
     }
 
-    /// An attempt holds at least one byte that it may not store yet.
+    /// An attempt has at least one byte that it may not store yet.
     pub(crate) fn need_grant(&mut self, ctx: &mut Context, index: RecordIndex) {
         let Some(record) = self.record(index) else {
             return;
@@ -93,11 +93,11 @@ impl BackgroundFetch {
             return;
         }
         if part_end(record).is_some_and(|end| stored >= end) {
-            // D2: more bytes than the part's range says belong to nothing we asked for.
+            // D2: bytes beyond the part's range were not requested.
             return self.stop_attempt(ctx, index, Then::Restart(RestartReason::OtherBytes));
         }
         if record.announced_length().is_some_and(|announced| stored >= announced) {
-            // No grant goes beyond the announced length, so this would wait for ever.
+            // No grant exceeds the announced length, so this attempt would wait for ever.
             let message = String::from("the response is longer than its head announced");
             let failure = RecordResult::Failure(FailureReason::FetchError);
             return self.stop_attempt(ctx, index, Then::Settle(failure, Some(message)));
@@ -107,13 +107,13 @@ impl BackgroundFetch {
         account.wait(key);
         self.with_attempt(index, |attempt| {
             attempt.phase = phase;
-            // What was granted is used up, or was recalled.
+            // The grant is used up, or was recalled.
             attempt.grant = stored;
         });
         self.review_grants(ctx);
     }
 
-    /// Grants an attempt more, as its turn has come.
+    /// Grants an attempt more bytes when its turn has come.
     fn grant(&mut self, ctx: &mut Context, index: RecordIndex) -> Result<(), Exhausted> {
         let Some(record) = self.record(index) else {
             return Ok(());
@@ -127,7 +127,7 @@ impl BackgroundFetch {
         Ok(())
     }
 
-    /// Raises the grant of an attempt that used it up, by no more than is wanted.
+    /// Raises the grant of an attempt that used it up, by at most the wanted bytes.
     fn extend_grant(
         &mut self,
         ctx: &mut Context,
@@ -142,14 +142,14 @@ impl BackgroundFetch {
         Ok(grant)
     }
 
-    /// Asks every attempt to return what it does not use of its grant.
+    /// Asks every attempt to return the unused part of its grant.
     fn recall_grants(&mut self, ctx: &mut Context) {
         for index in self.records.attempting() {
             let key = self.record_key(index);
             let unused = self.record(index).is_some_and(|it| it.claim() > it.data.stored);
             if unused && self.account(ctx).recall(key) {
                 let attempt = self.record(index).and_then(Record::attempt);
-                // One that is being stopped returns its grant when it ends.
+                // An attempt that is being stopped returns its grant when it ends.
                 if attempt.is_some_and(|attempt| !matches!(attempt.phase, Phase::Stop(_))) {
                     self.command(ctx, index, AttemptCommand::RecallGrant);
                 }
@@ -157,8 +157,8 @@ impl BackgroundFetch {
         }
     }
 
-    /// Steps 14.2.7.1 and 3, more bytes than promised (D26: more, not as many), or than the
-    /// quota allows.
+    /// Steps 14.2.7.1 and 3, there are more bytes than promised (D26: more, not equally many), or
+    /// than the quota allows.
     fn limit_reached(&mut self, ctx: &mut Context, index: RecordIndex, exhausted: Exhausted) {
         let reason = match exhausted {
             Exhausted::DownloadTotal => FailureReason::DownloadTotalExceeded,
@@ -168,7 +168,7 @@ impl BackgroundFetch {
         self.stop_attempt(ctx, index, Then::Settle(RecordResult::Failure(reason), message));
     }
 
-    /// An attempt's grant fell to what it has stored.
+    /// An attempt's grant was reduced to the stored bytes.
     pub(crate) fn grant_returned(&mut self, ctx: &mut Context, index: RecordIndex) {
         let stored = self.record(index).map_or(0, |record| record.data.stored);
         let key = self.record_key(index);
@@ -178,7 +178,7 @@ impl BackgroundFetch {
         }
     }
 
-    /// An attempt is over: whatever it was granted and did not use is free again.
+    /// An attempt is over: the unused part of its grant is free again.
     pub(crate) fn leave_account(&mut self, ctx: &mut Context, record: RecordKey) {
         let account = self.account(ctx);
         account.leave_queue(record);
@@ -187,20 +187,20 @@ impl BackgroundFetch {
         }
     }
 
-    /// Has the queue for grants looked at when this input is done with.
+    /// Schedules a review of the queue for grants after this input.
     fn review_grants(&self, ctx: &mut Context) {
         ctx.grants_to_review.insert(self.info.registration.storage_key.clone());
     }
 }
 
-/// How many more bytes the body is known to need; none where the head does not tell.
+/// How many more bytes the body is known to need, or none if the head does not say.
 fn remaining(record: &Record) -> Option<u64> {
     let end = part_end(record).or_else(|| record.announced_length())?;
     end.checked_sub(record.data.stored)
 }
 
-/// The length that the stored body must have once the part is received that a record's attempt
-/// gets, or none where that is not a part.
+/// The length that the stored body must have after the part that a record's attempt is receiving,
+/// or none if the response is not a part.
 fn part_end(record: &Record) -> Option<u64> {
     let part = record.attempt()?.part?;
     Some(part.stored_end(record.request.has_own_range()))

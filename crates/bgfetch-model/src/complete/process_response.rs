@@ -19,31 +19,31 @@ use crate::validator::strong_validator;
 pub(crate) enum Verdict {
     /// The body continues what is stored.
     Append(ContentRange),
-    /// The body is a representation of its own; with a range where it is only a part of it.
+    /// The body is a representation of its own; with a range if it is only a part.
     Replace(Option<ContentRange>),
     /// Everything is stored already.
     Complete,
-    /// The server had a passing problem: keep what is stored and ask again later (D7).
+    /// The server had a temporary problem: keep what is stored and ask again later (D7).
     ServerError,
-    /// What is stored cannot be continued: ask for the whole, and keep what is stored until that
-    /// is answered (D2).
+    /// The stored bytes cannot be continued: request the whole, and keep them until that is
+    /// answered (D2).
     Restart(RestartReason),
-    /// The response cannot be used, for this reason; what is stored stays.
+    /// The response cannot be used, for this reason; the stored bytes stay.
     Unusable(String),
 }
 
-/// Why a record begins again from byte 0.
+/// Why a record starts again from byte 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RestartReason {
-    /// There is another representation now.
+    /// The representation changed.
     Changed,
-    /// A part has other bytes than were asked for.
+    /// A part has other bytes than requested.
     OtherBytes,
-    /// Another host answers than the one that sent what is stored.
+    /// The response comes from another host than the stored bytes.
     OtherSource,
-    /// Parts come content-coded.
+    /// Parts are content-coded.
     Coded,
-    /// Parts come without a validator that tells what they are parts of.
+    /// Parts have no validator that identifies their representation.
     NoValidator,
     /// The answer to a range was neither a part nor the whole.
     Refused,
@@ -61,7 +61,7 @@ impl From<InvalidPart> for RestartReason {
 }
 
 impl RestartReason {
-    /// Why a record fails that began again too often, for people.
+    /// Why a record that started again too often fails, for people.
     pub(crate) const fn too_often(self) -> &'static str {
         match self {
             Self::Changed => "the representation changed too often",
@@ -76,8 +76,9 @@ impl RestartReason {
     }
 }
 
-/// Judges `head`, the answer to `request` sent with `resume`; `held` is the response whose bytes are
-/// stored, if there are any. A passing problem of the server is one while the record `may_retry`.
+/// Judges `head`, the response to `request` sent with `resume`. `held` is the response whose bytes
+/// are stored, if there are any. A temporary problem of the server counts as such only while the
+/// record `may_retry`.
 pub(crate) fn process_response(
     request: &Request,
     principal: &Principal,
@@ -87,19 +88,19 @@ pub(crate) fn process_response(
     may_retry: bool,
 ) -> Verdict {
     match (head.status, resume) {
-        // Step 14.2, a part of what is stored must fit it. DEVIATION(D2): the spec fails the record
-        // where it does not; asking for the whole again loses nothing (D2).
+        // Step 14.2, a part of what is stored must match it. DEVIATION(D2): the spec fails the
+        // record if it does not; requesting the whole again loses nothing (D2).
         (206, Some(resume)) => match validate_a_partial_response(resume.start, head, held) {
             Ok(range) => Verdict::Append(range),
             Err(invalid) => Verdict::Restart(invalid.into()),
         },
         (206, None) if request.has_own_range() => own_range(request, head),
-        // A part nobody asked for is usable when it is the beginning.
+        // An unrequested part is usable if it is the beginning.
         (206, None) => match validate_a_partial_response(0, head, None) {
             Ok(range) => Verdict::Replace(Some(range)),
             Err(_) => not_the_part(),
         },
-        // D8: nothing lies behind what is stored, unless more was announced.
+        // D8: there are no bytes after the stored ones, unless more were announced.
         (416, Some(resume)) => {
             let announced = held.and_then(ResponseHead::complete_length);
             match extract_unsatisfied_length(&head.headers) {
@@ -108,22 +109,23 @@ pub(crate) fn process_response(
                 _ => Verdict::Restart(RestartReason::Refused),
             }
         }
-        // D25: these pass, and only a GET may be sent again.
+        // D25: these statuses are temporary, and only a GET may be sent again.
         (408 | 425 | 429 | 500..=599, _) if may_retry && request.is_get() => Verdict::ServerError,
-        // DEVIATION(D32): the spec takes it for the response. It may answer our own range alone, of which
-        // the page knows nothing, so the request is sent once more as the page made it.
+        // DEVIATION(D32): the spec takes it as the response. It may be caused only by our own
+        // range, which the page does not know of, so the request is sent once more as the page made
+        // it.
         (_, Some(_)) if !head.is_ok() => Verdict::Restart(RestartReason::Refused),
         _ => match unusable(principal, held, head) {
             Some(message) => Verdict::Unusable(message),
-            // Step 14.3, any other response stands for itself: what was stored becomes redundant.
+            // Step 14.3, any other response stands for itself: the stored bytes become redundant.
             None => Verdict::Replace(None),
         },
     }
 }
 
-/// Why `head` must not replace what is stored.
-// DEVIATION(D33): the spec lets any response do that. The user wants the file, and whoever comes back for
-// it wants the bytes that are there.
+/// Why `head` must not replace the stored bytes.
+// DEVIATION(D33): the spec lets any response replace them. A user who downloads the file again
+// wants to continue with the bytes that are stored.
 fn unusable(
     principal: &Principal,
     held: Option<&ResponseHead>,
@@ -139,8 +141,8 @@ fn unusable(
     })
 }
 
-/// Whether `head` is a web page of somebody else than who sent what is stored, as captive portals
-/// and log-in forms are, and what is stored is none.
+/// Whether `head` is a web page from another origin than the stored bytes, which are not a web page
+/// themselves. Captive portals and log-in forms answer this way.
 fn is_portal(held: &ResponseHead, head: &ResponseHead) -> bool {
     let is_html = |head: &ResponseHead| {
         let content_type = head.headers.get("content-type").unwrap_or_default();
@@ -154,8 +156,8 @@ fn not_the_part() -> Verdict {
     Verdict::Unusable(String::from("the partial response is not the part that was asked for"))
 }
 
-/// Why a response with this head replaces what an attempt with `resume` was to continue, or none
-/// where it is the same representation, sent whole.
+/// Why a response with this head replaces the bytes that an attempt with `resume` was to continue,
+/// or none if it is the same representation, sent whole.
 pub(crate) fn reason_to_replace(
     resume: &Resume,
     held: Option<&ResponseHead>,
@@ -171,7 +173,7 @@ pub(crate) fn reason_to_replace(
     }
 }
 
-/// D9: the page asked for a range itself, so the part is the whole answer if it is the one.
+/// D9: the page itself requested a range, so the matching part is the complete response.
 fn own_range(request: &Request, head: &ResponseHead) -> Verdict {
     let asked = request.headers.get("range");
     let first = asked.as_deref().and_then(first_of_single_range);
@@ -183,8 +185,8 @@ fn own_range(request: &Request, head: &ResponseHead) -> Verdict {
     }
 }
 
-/// The first position of `bytes=first-…`; none for a suffix or a list, whose answer can't be told
-/// from the request alone.
+/// The first position of `bytes=first-…`; none for a suffix or a list, whose response can't be
+/// judged from the request alone.
 fn first_of_single_range(range: &str) -> Option<u64> {
     let (first, rest) = range.trim().strip_prefix("bytes=")?.split_once('-')?;
     (!rest.contains(',')).then(|| first.trim().parse().ok())?

@@ -1,24 +1,24 @@
-//! When to try a record again after a fault that may pass (D7).
+//! When to retry a record after a fault that may pass (D7).
 
 use core::time::Duration;
 
 use crate::time::Instant;
 
-/// Exponential back-off with full jitter: before the n-th retry in a row it waits a random time
+/// Exponential back-off with full jitter: the n-th retry in a row is delayed by a random time
 /// between 0 and `base × 2ⁿ⁻¹`, at most `cap`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
-    /// The upper end of the first delay.
+    /// The upper bound of the first delay.
     pub base: Duration,
-    /// The upper end of every delay.
+    /// The upper bound of every delay.
     pub cap: Duration,
     /// How many retries in a row may fail before the record does.
     pub retries: u32,
-    /// How long after the first of the failures in a row another try may begin.
+    /// How long after the first failure in a row a retry may start.
     pub budget: Duration,
 }
 
-/// The three back-offs and what `Retry-After` may ask for.
+/// The three back-offs and the limit on `Retry-After`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// After a connection was lost: by default up to 30 retries in 10 minutes, 0.5 s doubling to
@@ -26,8 +26,8 @@ pub struct RetryPolicy {
     pub interrupted: Backoff,
     /// After a 408, 425, 429 or 5xx: by default up to 8 retries in 5 minutes, 1 s doubling to 60 s.
     pub server_error: Backoff,
-    /// After a host could not be reached although none of the record's requests was ever
-    /// answered: by default 2 retries within 2 s, because a wrong name must fail soon.
+    /// After a host could not be reached and none of the record's requests has ever been answered:
+    /// by default 2 retries within 2 s, because a wrong name must fail soon.
     pub never_reached: Backoff,
     /// The longest `Retry-After` that is honoured; 2 minutes by default.
     pub retry_after_cap: Duration,
@@ -50,36 +50,37 @@ impl Default for RetryPolicy {
     }
 }
 
-/// The failures in a row of one record.
+/// The consecutive failures of a record.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Retry {
-    /// How many there are.
+    /// Their number.
     pub(crate) failures: u32,
     first_failure: Option<Instant>,
-    /// Whether a server ever answered: from then on an unreachable host is an interruption.
+    /// Whether a server ever answered. From then on an unreachable host counts as an interruption.
     pub(crate) head_seen: bool,
 }
 
 impl Retry {
-    /// Something went well: the next failure is the first in its row.
+    /// Something succeeded: the next failure is the first of a new row.
     pub(crate) fn succeeded(&mut self) {
         self.failures = 0;
         self.first_failure = None;
     }
 
-    /// The record had to wait for something else: that time is not the server's. The failures stay
-    /// counted, so that a network that comes and goes can't hide a server that always fails.
+    /// The record had to wait for something other than the server, so that time does not count. The
+    /// failures stay counted, so that an intermittent network can't hide a server that always
+    /// fails.
     pub(crate) fn waited(&mut self) {
         self.first_failure = None;
     }
 
-    /// The record waited for its turn so long: that time is not the server's either, but what it had
-    /// spent before stays spent.
+    /// The record waited this long for a slot. That time does not count either, but the time spent
+    /// before does.
     pub(crate) fn queued(&mut self, waited: Duration) {
         self.first_failure = self.first_failure.map(|first| first.after(waited));
     }
 
-    /// The delay before the next try, or none when the record has had its tries.
+    /// The delay before the next retry, or none if the record used up its retries.
     pub(crate) fn next(
         &mut self,
         backoff: &Backoff,

@@ -1,6 +1,6 @@
-//! The integrity of a body that is stored whole: the part of
-//! [main fetch](https://fetch.spec.whatwg.org/#main-fetch) that waits for the last byte, which comes
-//! after all attempts here, because a body may be reassembled from several.
+//! The integrity of a completely stored body: the part of [main
+//! fetch](https://fetch.spec.whatwg.org/#main-fetch) that waits for the last byte. Here it follows
+//! all attempts, because a body may be assembled from several.
 
 use alloc::string::ToString;
 use alloc::sync::Arc;
@@ -18,8 +18,8 @@ const FETCH_ERROR: RecordResult = RecordResult::Failure(FailureReason::FetchErro
 const MISMATCH: &str = "the body does not have the integrity the request asks for";
 
 impl BackgroundFetch {
-    /// Every byte of a usable response is stored: the record succeeds, unless its request asks for
-    /// integrity, which is verified first.
+    /// Every byte of a usable response is stored: the record succeeds, after verification if its
+    /// request has integrity metadata.
     pub(crate) fn body_stored(&mut self, ctx: &mut Context, index: RecordIndex) {
         let Some(record) = self.record(index) else {
             return;
@@ -27,7 +27,7 @@ impl BackgroundFetch {
         if record.request.integrity.is_empty() {
             return self.settle_record(ctx, index, RecordResult::Success, None);
         }
-        // Main fetch, integrity metadata on a response without a body: a network error.
+        // Main fetch, integrity metadata and a response without a body: a network error.
         if has_null_body(record) {
             return self.settle_record(ctx, index, FETCH_ERROR, Some(MISMATCH.to_string()));
         }
@@ -53,7 +53,7 @@ impl BackgroundFetch {
                 && record.data.generation == body.generation
         });
         if !waits {
-            // It was aborted meanwhile.
+            // The record was aborted meanwhile.
             return;
         }
         match verification {
@@ -68,7 +68,7 @@ impl BackgroundFetch {
     }
 }
 
-/// Whether Fetch gives the response no body at all, which is something else than an empty one.
+/// Whether Fetch gives the response a null body, which differs from an empty one.
 fn has_null_body(record: &Record) -> bool {
     let status = record.data.response.as_deref().map(|head| head.status);
     record.request.method == "HEAD" || matches!(status, Some(204 | 205))
