@@ -1,8 +1,9 @@
 //! The attempt driver: runs one fetch by the model's protocol
 //! ([`bgfetch_model::attempt`]) and moves its body from the network to the store.
 //!
-//! It decides nothing. It asks with [`AttemptEvent::Head`], writes what it was granted, and says
-//! how it ended. The number of bytes it holds is bounded: one batch, and one chunk of the fetcher.
+//! The driver makes no decisions. It reports the response with [`AttemptEvent::Head`], writes the
+//! bytes that it was granted, and reports how it ended. It buffers a bounded number of bytes: one
+//! batch, and one chunk of the fetcher.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -25,17 +26,16 @@ use crate::fetcher::{FetchError, FetchRequest, FetchResponse, Fetcher, UploadPro
 use crate::progress::{Coalesced, Watchdog};
 use crate::slot::{self, Slot};
 
-/// Where a response's body goes: the bytes of one representation, from an offset on.
+/// A writer for a response's body: the bytes of one representation, from an offset on.
 pub trait BodySink: Send {
-    /// Appends all of `bytes`. It may block as a file does, not longer.
+    /// Appends all of `bytes`. It may block for as long as a write to a file does.
     ///
     /// # Errors
-    /// The bytes could not be stored; how many of them were does not matter, because a resume
-    /// writes them again.
+    /// The bytes could not be stored. Some of them may have been; a resume writes them again.
     fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
 
-    /// Appends all of `chunks` in their order. A sink over a file does well to write them with one
-    /// call: HTTP/2 delivers in small frames.
+    /// Appends all of `chunks` in order. A sink over a file should write them with one call,
+    /// because HTTP/2 delivers small frames.
     ///
     /// # Errors
     /// As [`write`](Self::write).
@@ -44,16 +44,16 @@ pub trait BodySink: Send {
     }
 }
 
-/// How long an attempt bears silence. When one runs out, the attempt ends as
+/// How long an attempt may be idle. If one of these runs out, the attempt ends as
 /// [`FaultKind::Interrupted`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// Without a response head, since the start, since the attempt took its slot again or since the
-    /// network last took bytes of the request's body; 60 s by default. Look-ups of names, and the wait
-    /// for the slot after them, do not count.
+    /// The longest wait for a response's head, since the start, since the attempt took its slot
+    /// again or since the network last took bytes of the request's body; 60 s by default. Name
+    /// look-ups, and the wait for the slot after them, do not count.
     pub head: Duration,
-    /// Without a byte of the response's body while the sink could take one; 30 s by default. The
-    /// time spent waiting for a grant or for the disk does not count.
+    /// The longest wait for the next byte of the response's body; 30 s by default. Time spent
+    /// waiting for a grant or for the disk does not count.
     pub stall: Duration,
 }
 
@@ -63,22 +63,22 @@ impl Default for Timeouts {
     }
 }
 
-/// How many bytes are gathered before they are written, if they are there without waiting.
+/// How many bytes are gathered before they are written, if they are available without waiting.
 const BATCH: usize = 256 << 10;
 
-/// OPTIMIZATION: below this, copying into the page cache costs less than handing the runtime's
-/// worker over to another thread.
+/// OPTIMIZATION: below this, copying into the page cache costs less than moving the runtime's
+/// worker to another thread.
 const WORTH_A_HANDOVER: usize = 64 << 10;
 
-/// Runs one attempt to its end, which is the last thing that `report` hears.
+/// Runs one attempt to its end, which is the last event passed to `report`.
 ///
-/// `open` is called at most once, with the body and the offset of [`AttemptCommand::Receive`]. A closed command
-/// channel is a [`AttemptCommand::Cancel`]: the engine is gone. Dropping the future stops the
-/// attempt without a report.
+/// `open` is called at most once, with the body and the offset of [`AttemptCommand::Receive`]. A
+/// closed command channel counts as [`AttemptCommand::Cancel`]: the engine is gone. Dropping the
+/// future stops the attempt without a report.
 ///
 /// It needs a tokio runtime with its time driver. On a multi-threaded one it must be spawned as a
-/// task of its own (`tokio::spawn`), because large writes make room for other tasks with
-/// [`block_in_place`], which a `LocalSet` does not allow.
+/// task of its own (`tokio::spawn`), because large writes call [`block_in_place`], which a
+/// `LocalSet` does not allow.
 pub async fn run<O, R>(
     fetcher: &dyn Fetcher,
     request: FetchRequest,
@@ -128,7 +128,7 @@ struct Attempt<R> {
     uploads: UploadProgress,
     uploaded: Coalesced,
     slot: watch::Sender<slot::State>,
-    /// The length of the stored body, once there is a sink for it.
+    /// The length of the stored body, once there is a sink.
     stored: Option<u64>,
 }
 
@@ -144,7 +144,7 @@ impl<R: FnMut(AttemptEvent) + Send> Attempt<R> {
     {
         request.slot = Slot::new(self.slot.clone());
         let response = self.head(fetcher.fetch(request)).await?;
-        // A response stands for the server's consent, else it would have been an error.
+        // A response implies the server's consent; without it, the fetch would have failed.
         self.uploads.approve();
         self.flush_uploaded();
         (self.report)(AttemptEvent::Head {
@@ -158,7 +158,7 @@ impl<R: FnMut(AttemptEvent) + Send> Attempt<R> {
         self.receive(Intake::new(response.body), sink, offset, grant).await
     }
 
-    /// Waits for the response's head while the request's body goes out.
+    /// Waits for the response's head while the request's body is sent.
     async fn head(
         &mut self,
         mut fetch: BoxFuture<'static, Result<FetchResponse, FetchError>>,
@@ -189,7 +189,7 @@ impl<R: FnMut(AttemptEvent) + Send> Attempt<R> {
                         (self.report)(AttemptEvent::LookUp(host));
                     }
                     slot::State::Wanted if holds_slot => {
-                        // It was over before anybody heard of it.
+                        // The look-up ended before it was reported.
                         self.slot.send_replace(slot::State::Held);
                     }
                     slot::State::Wanted => (self.report)(AttemptEvent::NeedSlot),
@@ -211,7 +211,7 @@ impl<R: FnMut(AttemptEvent) + Send> Attempt<R> {
         }
     }
 
-    /// Waits for the model's judgement of the head: where the body goes and how far.
+    /// Waits for the model's decision about the head: where to write the body, and how far.
     async fn verdict(&mut self) -> Result<(BodyKey, u64, u64), Stop> {
         loop {
             match self.commands.recv().await {
@@ -240,7 +240,7 @@ impl<R: FnMut(AttemptEvent) + Send> Attempt<R> {
         let mut grant = grant.max(offset);
         let mut progress = Coalesced::new(offset);
         let mut silence = Watchdog::new(self.timeouts.stall);
-        // Set while there is a byte in hand that lies beyond the grant.
+        // Set while a byte beyond the grant is buffered.
         let mut held_back = false;
         loop {
             tokio::select! {
@@ -299,7 +299,7 @@ impl<R: FnMut(AttemptEvent) + Send> Attempt<R> {
     }
 }
 
-/// The response's body on its way: what came and is not written yet.
+/// The response's body: the bytes that were received and not written yet.
 struct Intake {
     body: BoxStream<'static, Result<Bytes, FetchError>>,
     ready: VecDeque<Bytes>,
@@ -312,8 +312,8 @@ impl Intake {
         Self { body, ready: VecDeque::new(), end: None }
     }
 
-    /// Waits for bytes or the end, and takes whatever else is there already, up to [`BATCH`].
-    /// Nothing is lost when it is dropped.
+    /// Waits for bytes or the end, and takes all bytes that are available, up to [`BATCH`]. Cancel
+    /// safe.
     async fn fill(&mut self) {
         poll_fn(|context| {
             let mut length = 0;
@@ -387,7 +387,7 @@ fn storage_fault(error: io::Error) -> Stop {
 fn timed_out(what: &str, limit: Duration) -> Fault {
     Fault {
         kind: FaultKind::Interrupted,
-        // The fetcher may be anywhere between its connection and the response.
+        // The fetcher may be anywhere between connecting and receiving the response.
         sent: true,
         message: format!("{what} for {} s", limit.as_secs_f32()),
     }

@@ -1,8 +1,8 @@
-//! Whether the network can be used: where the engine learns it from.
+//! Sources that tell the engine whether the network can be used.
 //!
 //! A [`ConnectivitySource`] publishes a [`Connectivity`]; the engine pauses what cannot be reached
 //! and resumes it when that changes. [`SystemConnectivity`] follows the operating system,
-//! [`ManualConnectivity`] does what the embedder says and can lie over any other source.
+//! [`ManualConnectivity`] is set by the embedder, and can be layered over any other source.
 
 mod manual;
 #[cfg(target_os = "linux")]

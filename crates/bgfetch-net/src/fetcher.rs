@@ -1,8 +1,8 @@
-//! The seam to the network: one plain fetch, tried once.
+//! The interface to the network: one plain fetch, tried once.
 //!
 //! An embedder with a network stack of its own implements [`Fetcher`]; the default is
-//! `HyperFetcher` (feature `hyper`). Retries, resumes and their limits are decided by the model,
-//! time-outs and back-pressure are the [attempt driver](crate::attempt)'s.
+//! `HyperFetcher` (feature `hyper`). The model decides on retries, resumes and their limits; the
+//! [attempt driver](crate::attempt) handles timeouts and backpressure.
 
 use std::error::Error;
 use std::fmt;
@@ -24,19 +24,20 @@ use crate::slot::Slot;
 
 /// A network stack that can fetch.
 pub trait Fetcher: Send + Sync + 'static {
-    /// Sends `request` once, follows redirects as its redirect mode says, and resolves when the
-    /// final response's head is there.
+    /// Sends `request` once, follows redirects according to its redirect mode, and resolves when
+    /// the head of the final response was received.
     ///
-    /// Dropping the future or the response's body gives the fetch up and frees its connection.
+    /// Dropping the future or the response's body cancels the fetch and frees its connection.
     fn fetch(&self, request: FetchRequest)
     -> BoxFuture<'static, Result<FetchResponse, FetchError>>;
 
-    /// The network changed under the fetcher: connections that are open may be dead without knowing
-    /// it, so fetches that start from now on must not use them. Running ones are left alone.
+    /// Notifies the fetcher that the network has changed. Open connections may be dead without a
+    /// sign of it, so fetches that start from now on must not use them. Running fetches are not
+    /// affected.
     fn network_changed(&self) {}
 }
 
-/// A fetcher that an embedder shares between engines, or keeps for fetches of its own.
+/// An embedder can share a fetcher between engines, or use it for fetches of its own.
 impl<T: Fetcher + ?Sized> Fetcher for Arc<T> {
     fn fetch(
         &self,
@@ -53,27 +54,29 @@ impl<T: Fetcher + ?Sized> Fetcher for Arc<T> {
 /// What to fetch.
 #[derive(Clone)]
 pub struct FetchRequest {
-    /// Whose storage, and so whose cookies, the fetch belongs to.
+    /// The storage key that the fetch, and so its cookies, belong to.
     pub storage_key: StorageKey,
-    /// On whose behalf it is made: which policies hold and what the response may be used for. The user
-    /// wants the file as the server has it, so the request asks for the identity coding. Codings that
-    /// are not undone for the user all the same have no `Content-Encoding` in the head.
+    /// On whose behalf it is made, which determines the policies and what the response may be used
+    /// for. The user wants the file as the server has it, so the request asks for the identity
+    /// coding. If a coding is not decoded for the user, the head has no `Content-Encoding` for it
+    /// either.
     pub principal: Arc<Principal>,
     /// The request as the page made it.
     pub request: Arc<Request>,
-    /// Ask only for the missing bytes: the fetcher adds `Range`, `If-Range` and `Accept-Encoding:
-    /// identity` below CORS, so that they cause no preflight (D6). Never set where the page
-    /// has a `Range` of its own.
+    /// Requests only the missing bytes: the fetcher adds `Range`, `If-Range` and `Accept-Encoding:
+    /// identity` below CORS, so they cause no preflight (D6). Never set if the page has a `Range`
+    /// of its own.
     pub resume: Option<Resume>,
-    /// Ask for `Accept-Encoding: identity`. The response is decoded all the same where the server
-    /// applied a coding.
+    /// Sends `Accept-Encoding: identity`. If the server applies a coding anyway, the response is
+    /// decoded.
     pub identity: bool,
-    /// The request's body, where it has one.
+    /// The request's body, if it has one.
     pub body: Option<Arc<dyn BodySource>>,
-    /// Where the fetcher tells how much of the body it has sent. Visible to the page from the start
-    /// where it has the page's origin or is made for the user, else withheld.
+    /// Where the fetcher reports how much of the body it has sent. The page can see this from the
+    /// start if the request goes to its own origin or is made for the user; otherwise it is
+    /// withheld.
     pub uploaded: UploadProgress,
-    /// The slot by which the fetch uses the network; set by the attempt driver.
+    /// The slot that the fetch holds while it uses the network; set by the attempt driver.
     pub slot: Slot,
 }
 
@@ -117,7 +120,8 @@ impl fmt::Debug for FetchRequest {
     }
 }
 
-/// A request's stored body, which can be read more than once: a 307 or 308 sends it again.
+/// A request's stored body. It can be read more than once, because a 307 or 308 redirect sends it
+/// again.
 pub trait BodySource: Send + Sync + 'static {
     /// The length in bytes.
     fn length(&self) -> u64;
@@ -127,35 +131,35 @@ pub trait BodySource: Send + Sync + 'static {
     fn open(&self) -> BoxStream<'static, io::Result<Bytes>>;
 }
 
-/// Counts the bytes of a request body that went to the network, each byte once, and knows who may
-/// see the count.
+/// Counts the bytes of a request body that were sent, each byte once, and determines whether the
+/// page may see the count.
 ///
-/// How far a cross-origin server lets an upload come, before it answers or cuts it off, would tell a
-/// page of that server without its consent. So the count of a page's request to another origin is
-/// withheld until the server has approved of being read: by a CORS-preflight, or by a response that
-/// passed the CORS check (D40). Fetch's own upload events
-/// [come with a preflight](https://xhr.spec.whatwg.org/#upload-listener-flag) for the same reason.
-/// Whatever is withheld at the end is never shown: `uploaded` stays as it was.
+/// How much of an upload a cross-origin server takes before it answers or closes the connection
+/// would tell a page something about that server without its consent. So the count of a page's
+/// request to another origin is withheld until the server has approved, by a CORS-preflight or by a
+/// response that passed the CORS check (D40). Fetch's own upload events [come with a
+/// preflight](https://xhr.spec.whatwg.org/#upload-listener-flag) for the same reason. A count that
+/// is still withheld at the end is never shown: `uploaded` stays as it was.
 ///
-/// A [`FetchRequest`] comes with the right start. A fetcher calls [`withhold`](Self::withhold)
-/// before a redirect leads to another origin than the page's, and may call
-/// [`approve`](Self::approve) when a preflight succeeded; a response that it returns is an approval
-/// by itself.
+/// A new [`FetchRequest`] contains one in the right initial state. A fetcher calls
+/// [`withhold`](Self::withhold) before it follows a redirect to an origin other than the page's,
+/// and may call [`approve`](Self::approve) after a successful preflight. A response that it returns
+/// is itself an approval.
 #[derive(Clone, Debug, Default)]
 pub struct UploadProgress(watch::Sender<Uploaded>);
 
-/// How much of a request's body went to the network.
+/// How much of a request's body was sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Uploaded {
     pub(crate) taken: u64,
-    /// How much of that the page may know.
+    /// How much of that the page may see.
     pub(crate) shown: u64,
     withheld: bool,
 }
 
 impl UploadProgress {
     /// Notes that the network has taken the first `offset` bytes of the body. A lower offset than
-    /// before, as when a redirect sends the body again, counts nothing.
+    /// before, as when a redirect sends the body again, is ignored.
     pub fn advance_to(&self, offset: u64) {
         self.0.send_if_modified(|uploaded| {
             let further = offset > uploaded.taken;
@@ -167,7 +171,7 @@ impl UploadProgress {
         });
     }
 
-    /// Shows the page nothing of what is counted from now on.
+    /// Withholds from the page what is counted from now on.
     pub fn withhold(&self) {
         self.0.send_if_modified(|uploaded| {
             uploaded.withheld = true;
@@ -175,7 +179,7 @@ impl UploadProgress {
         });
     }
 
-    /// Shows the page all that was and will be counted.
+    /// Shows the page everything that was counted, and what is counted from now on.
     pub fn approve(&self) {
         self.0.send_if_modified(|uploaded| {
             uploaded.withheld = false;
@@ -183,13 +187,13 @@ impl UploadProgress {
         });
     }
 
-    /// How many bytes were taken, whoever may see that.
+    /// How many bytes were sent, visible to the page or not.
     #[must_use]
     pub fn get(&self) -> u64 {
         self.0.borrow().taken
     }
 
-    /// How many of them the page may know of.
+    /// How many of them the page may see.
     #[must_use]
     pub fn shown(&self) -> u64 {
         self.0.borrow().shown
@@ -201,7 +205,7 @@ impl UploadProgress {
 }
 
 impl Uploaded {
-    /// Brings what is shown up to date; whether that changed it.
+    /// Updates the visible count. Returns whether it changed.
     fn show(&mut self) -> bool {
         let more = !self.withheld && self.shown < self.taken;
         if more {
@@ -211,21 +215,22 @@ impl Uploaded {
     }
 }
 
-/// A response whose head is there.
+/// A response whose head was received.
 pub struct FetchResponse {
-    /// The head, with the whole URL list, all headers but `Set-Cookie`, and the type that decides
-    /// what script sees of them. A response that a page may not have is an error instead. Under
-    /// redirect mode `manual` a redirect's is that of an
-    /// [opaque-redirect filtered response](https://fetch.spec.whatwg.org/#concept-filtered-response-opaque-redirect).
+    /// The head, with the whole URL list, all headers except `Set-Cookie`, and the type that
+    /// determines which of them scripts can see. A response that a page may not read is an error
+    /// instead. In redirect mode `manual`, the head of a redirect is that of an [opaque-redirect
+    /// filtered
+    /// response](https://fetch.spec.whatwg.org/#concept-filtered-response-opaque-redirect).
     pub head: ResponseHead,
-    /// How long the response asks to wait; see `fetch::retry_after::delay`.
-    /// Apart from `head`, because CORS may hide the header.
+    /// How long the response asks to wait; see `fetch::retry_after::delay`. Separate from `head`,
+    /// because CORS may hide the header.
     pub retry_after: Option<Duration>,
-    /// Whether the connection carries other requests at the same time (HTTP/2), so that more of
-    /// them cost no more connections.
+    /// Whether the connection can carry other requests at the same time (HTTP/2), so that more
+    /// requests need no more connections.
     pub multiplexed: bool,
-    /// The body with its content codings undone; but see [`FetchRequest::principal`]. It must not read ahead without bound: a stream
-    /// that is not polled stops the sender.
+    /// The body with its content codings decoded; but see [`FetchRequest::principal`]. It must not
+    /// read ahead without bound: if the stream is not polled, the sender has to wait.
     pub body: BoxStream<'static, Result<Bytes, FetchError>>,
 }
 
@@ -248,9 +253,9 @@ pub struct FetchError {
 }
 
 impl FetchError {
-    /// An error of class `kind`. `sent` tells whether the server may have acted on the request: any
-    /// byte of it may have left this machine, and nothing says that the server looked at none. Where
-    /// that is not known it is true, because a request other than `GET` is sent again only where it
+    /// An error of class `kind`. `sent` is whether the server may have acted on the request: some
+    /// byte of it may have left this machine, and nothing says that the server processed none of
+    /// it. If unknown, pass true, because a request other than `GET` is only sent again if `sent`
     /// is false.
     pub fn new(
         kind: FaultKind,
@@ -260,7 +265,7 @@ impl FetchError {
         Self { kind, sent, cause: cause.into() }
     }
 
-    /// The class, from which the model decides whether to try again.
+    /// The class, by which the model decides whether to retry.
     #[must_use]
     pub fn kind(&self) -> FaultKind {
         self.kind
@@ -273,7 +278,8 @@ impl FetchError {
     }
 }
 
-/// The causes from the outermost in, each once: many libraries repeat their source's text.
+/// The causes from the outermost to the innermost, each once: many libraries repeat the text of
+/// their source.
 impl fmt::Display for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = self.cause.to_string();
@@ -323,7 +329,7 @@ mod tests {
         progress.advance_to(3);
         progress.withhold();
         progress.advance_to(10);
-        // The count goes on, because it is a sign of life.
+        // Counting continues, because it is a sign of life.
         assert!(seen.has_changed().unwrap());
         let uploaded = *seen.borrow_and_update();
         assert_eq!((uploaded.taken, uploaded.shown), (10, 3));

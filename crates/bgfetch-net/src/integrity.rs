@@ -1,14 +1,14 @@
-//! [Subresource Integrity](https://w3c.github.io/webappsec-subresource-integrity/): whether bytes
-//! are the ones that a request's integrity metadata asks for.
+//! [Subresource Integrity](https://w3c.github.io/webappsec-subresource-integrity/): checks whether
+//! bytes match a request's integrity metadata.
 //!
-//! Pure, and fed piece by piece: a body of gigabytes is never held in memory.
+//! Pure and incremental, so large bodies are never held in memory.
 
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
-/// Base64 as pages write it: with padding or without.
+/// Base64 with optional padding, because pages use both forms.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new()
@@ -16,7 +16,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// A hash function of the standard; the stronger one is the greater.
+/// A hash function of the standard. Stronger ones compare greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Algorithm {
     Sha256,
@@ -25,7 +25,7 @@ enum Algorithm {
 }
 
 impl Algorithm {
-    /// The algorithm of a token, or none where it is not known.
+    /// The algorithm of a token, or `None` if it is unknown.
     fn of(token: &str) -> Option<Self> {
         [("sha256", Self::Sha256), ("sha384", Self::Sha384), ("sha512", Self::Sha512)]
             .into_iter()
@@ -40,8 +40,8 @@ struct Item {
     digest: Vec<u8>,
 }
 
-/// [Parses metadata](https://w3c.github.io/webappsec-subresource-integrity/#parse-metadata). An item
-/// whose algorithm is not known, or whose value is not base64, says nothing.
+/// [Parses metadata](https://w3c.github.io/webappsec-subresource-integrity/#parse-metadata). An
+/// item with an unknown algorithm, or with a value that is not base64, is ignored.
 fn parse(metadata: &str) -> Vec<Item> {
     metadata.split_ascii_whitespace().filter_map(parse_item).collect()
 }
@@ -49,18 +49,18 @@ fn parse(metadata: &str) -> Vec<Item> {
 fn parse_item(item: &str) -> Option<Item> {
     // Step 2.1, options follow a question mark; none are defined.
     let expression = item.split('?').next()?;
-    // Steps 2.4 to 2.7, the algorithm and the value. The first hyphen parts them; the value may have
-    // more of them, because pages write base64url too.
+    // Steps 2.4 to 2.7, the algorithm and the value. They are separated by the first hyphen. The
+    // value may contain more, because pages also use base64url.
     let (algorithm, value) = expression.split_once('-')?;
     let algorithm = Algorithm::of(algorithm)?;
-    // DEVIATION(D27): the standard keeps a value that is not base64, and nothing matches it; engines pass
-    // over it like over an unknown algorithm.
+    // DEVIATION(D27): the standard keeps a value that is not base64, and nothing matches it.
+    // Engines ignore it like an unknown algorithm.
     let standard = value.replace('-', "+").replace('_', "/");
     let digest = BASE64.decode(standard).ok()?;
     (!digest.is_empty()).then_some(Item { algorithm, digest })
 }
 
-/// The hash that is being computed.
+/// The state of a hash.
 #[derive(Clone, Debug)]
 enum Hasher {
     Sha256(Sha256),
@@ -68,8 +68,8 @@ enum Hasher {
     Sha512(Sha512),
 }
 
-/// Compares bytes with integrity metadata
-/// ([do bytes match metadataList](https://w3c.github.io/webappsec-subresource-integrity/#does-response-match-metadatalist)).
+/// Compares bytes with integrity metadata ([do bytes match
+/// metadataList](https://w3c.github.io/webappsec-subresource-integrity/#does-response-match-metadatalist)).
 ///
 /// ```
 /// use bgfetch_net::integrity::Verifier;
@@ -81,19 +81,20 @@ enum Hasher {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Verifier {
-    /// None where the metadata asks for nothing.
+    /// `None` if the metadata has no usable item.
     hasher: Option<Hasher>,
-    /// The digests of the strongest algorithm, any of which may match.
+    /// The expected digests of the strongest algorithm. One of them must match.
     digests: Vec<Vec<u8>>,
 }
 
 impl Verifier {
-    /// A verifier of a request's [integrity metadata](https://fetch.spec.whatwg.org/#concept-request-integrity-metadata).
-    /// Where it has no usable item, everything matches.
+    /// A verifier of a request's [integrity
+    /// metadata](https://fetch.spec.whatwg.org/#concept-request-integrity-metadata). If it has no
+    /// usable item, everything matches.
     #[must_use]
     pub fn new(metadata: &str) -> Self {
         let items = parse(metadata);
-        // Step 3, only the strongest algorithm counts, so that a weaker one cannot be chosen.
+        // Step 3, only the strongest algorithm counts, so an attacker cannot choose a weaker one.
         let strongest = items.iter().map(|item| item.algorithm).max();
         let digests =
             items.into_iter().filter(|item| Some(item.algorithm) == strongest).map(|it| it.digest);
@@ -107,7 +108,7 @@ impl Verifier {
         }
     }
 
-    /// Whether the answer depends on the bytes at all.
+    /// Whether the result depends on the bytes.
     #[must_use]
     pub const fn needs_bytes(&self) -> bool {
         self.hasher.is_some()
@@ -123,17 +124,17 @@ impl Verifier {
         }
     }
 
-    /// Whether the bytes that were taken are what the metadata asks for.
+    /// Whether the bytes match the metadata.
     #[must_use]
     pub fn matches(self) -> bool {
         let actual = match self.hasher {
-            // Step 2, nothing is asked for.
+            // Step 2, the metadata is empty.
             None => return true,
             Some(Hasher::Sha256(hasher)) => hasher.finalize().to_vec(),
             Some(Hasher::Sha384(hasher)) => hasher.finalize().to_vec(),
             Some(Hasher::Sha512(hasher)) => hasher.finalize().to_vec(),
         };
-        // Steps 4 and 5, any of the values may be the one.
+        // Steps 4 and 5, one of the values must match.
         self.digests.contains(&actual)
     }
 }
@@ -149,7 +150,7 @@ mod tests {
     const GOOD_384: &str =
         "sha384-WeF0h3dEjGnea4ANejO7+5/xtGPkQ1TDVTvNucZm+pASWjx5+QOXvfX2oT3oKGhP";
     const GOOD_512: &str = "sha512-m3HSJL1i83hdltRq0+o9czGb+8KJDKra4t/3JRlnPKcjI8PZm6XBHXx6zG4UuMXaDEZjR1wuXDre9G9zvN7AQw==";
-    /// Of other bytes.
+    /// The digest of other bytes.
     const BAD_256: &str = "sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
     const BAD_512: &str = "sha512-z4PhNX7vuL3xVChQ1m2AB9Yg5AULVxXcg/SpIdNs6c5H0NE8XYXysP+DGNKHfuwvY7kxvUdBeoGlODJ6+SfaPg==";
 
@@ -169,7 +170,7 @@ mod tests {
             (GOOD_512.into(), true),
             (BAD_256.into(), false),
             (BAD_512.into(), false),
-            // White space of any kind and amount.
+            // Any kind and amount of whitespace.
             (format!(" \t\n{GOOD_256}\r\n"), true),
             // Options.
             (format!("{GOOD_256}?a=b?c"), true),
@@ -177,7 +178,7 @@ mod tests {
             // Several values of one algorithm.
             (format!("{BAD_256} {GOOD_256}"), true),
             (format!("{GOOD_256}  {BAD_256}"), true),
-            // The stronger one decides, whatever the weaker ones say.
+            // The strongest decides, whatever the weaker ones say.
             (format!("{GOOD_256} {BAD_512}"), false),
             (format!("{BAD_512} {GOOD_256} {GOOD_384}"), false),
             (format!("{BAD_256} {GOOD_384}"), true),
@@ -185,10 +186,10 @@ mod tests {
             // Both alphabets, with and without padding.
             (url_256, true),
             (unpadded.into(), true),
-            // Names are not case-sensitive, values are.
+            // Names are case-insensitive, values are not.
             (GOOD_256.replace("sha256", "SHA256"), true),
             (GOOD_256.to_lowercase(), false),
-            // A value of another algorithm's length.
+            // A value with the length of another algorithm.
             (GOOD_512.replace("sha512", "sha256"), false),
             ("sha256-aGVsbG8=".into(), false),
         ];
@@ -218,7 +219,7 @@ mod tests {
             assert!(!Verifier::new(metadata).needs_bytes(), "{metadata:?}");
             assert!(matches(metadata, HELLO), "{metadata:?}");
         }
-        // Beside a usable one they change nothing.
+        // Next to a usable item, they change nothing.
         assert!(!matches(&format!("md5-x {BAD_256} sha512-*"), HELLO));
         assert!(matches(&format!("md5-x {GOOD_256} sha512-*"), HELLO));
     }

@@ -1,5 +1,5 @@
-//! The two clocks of an attempt: when a growing number is worth a report, and when silence has
-//! lasted too long. Both touch their timer only when the attempt has to wait anyway.
+//! The two timers of an attempt: one coalesces progress reports, the other detects that the attempt
+//! is idle for too long. Both reset their timer only when the attempt has to wait anyway.
 
 use std::future::pending;
 use std::pin::Pin;
@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// A report is due after so many bytes…
+/// A report is due after this many bytes…
 const STEP: u64 = 1 << 20;
-/// …or so long after the last report, whichever is first.
+/// …or this long after the last report, whichever is first.
 const INTERVAL: Duration = Duration::from_millis(50);
 
 /// Coalesces the reports of an offset that only grows.
@@ -21,20 +21,20 @@ pub(crate) struct Coalesced {
 }
 
 impl Coalesced {
-    /// Starts at an offset that is known already.
+    /// Starts at an offset that need not be reported.
     pub(crate) fn new(start: u64) -> Self {
         let at = Instant::now();
         Self { latest: start, reported: start, at, timer: Box::pin(sleep_until(at + INTERVAL)) }
     }
 
-    /// Moves on to `offset`; returns it if it is to be reported now.
+    /// Advances to `offset`. Returns it if a report is due now.
     pub(crate) fn advance_to(&mut self, offset: u64) -> Option<u64> {
         self.latest = self.latest.max(offset);
         let due = self.latest - self.reported >= STEP || Instant::now() >= self.at + INTERVAL;
         if due { self.flush() } else { None }
     }
 
-    /// The offset if it was not reported yet, due or not.
+    /// Returns the offset if it was not reported yet, even if no report is due.
     pub(crate) fn flush(&mut self) -> Option<u64> {
         (self.latest > self.reported).then(|| {
             self.reported = self.latest;
@@ -43,14 +43,14 @@ impl Coalesced {
         })
     }
 
-    /// Moves on to `offset`, which another report tells.
+    /// Advances to `offset`, which is reported elsewhere.
     pub(crate) fn settle(&mut self, offset: u64) {
         self.latest = offset;
         self.reported = offset;
     }
 
-    /// Waits until a withheld offset is to be reported, and returns it. Never resolves while
-    /// nothing is withheld.
+    /// Waits until a report is due, and returns the offset. Never resolves if everything was
+    /// reported.
     pub(crate) async fn due(&mut self) -> u64 {
         loop {
             if self.latest == self.reported {
@@ -68,7 +68,7 @@ impl Coalesced {
     }
 }
 
-/// Barks when it was not fed for `limit`.
+/// A watchdog that expires if it was not fed for `limit`.
 pub(crate) struct Watchdog {
     limit: Duration,
     fed: Instant,
@@ -77,7 +77,7 @@ pub(crate) struct Watchdog {
 
 impl Watchdog {
     pub(crate) fn new(limit: Duration) -> Self {
-        // Keeps an embedder's "never" within what a clock can add.
+        // Prevents an overflow if an embedder sets a limit that means "never".
         let limit = limit.min(Duration::from_secs(365 * 24 * 60 * 60));
         let fed = Instant::now();
         Self { limit, fed, timer: Box::pin(sleep_until(fed + limit)) }
@@ -87,12 +87,12 @@ impl Watchdog {
         self.fed = Instant::now();
     }
 
-    /// Resolves when the limit has passed since the last feeding.
+    /// Resolves when the limit has passed since it was last fed.
     pub(crate) async fn expired(&mut self) {
         loop {
             self.timer.as_mut().await;
-            // OPTIMIZATION: feeding leaves the timer alone; it is moved only when it fires, once
-            // per limit instead of once per chunk.
+            // OPTIMIZATION: feeding does not touch the timer. It is only reset when it fires, which
+            // is once per limit instead of once per chunk.
             let deadline = self.fed + self.limit;
             if deadline <= self.timer.deadline() {
                 return;

@@ -3,42 +3,43 @@
 //! Feed it [`enqueue`](Scheduler::enqueue), [`withdraw`](Scheduler::withdraw),
 //! [`leave`](Scheduler::leave), [`release`](Scheduler::release) and
 //! [`host_answered`](Scheduler::host_answered); after each, call [`next`](Scheduler::next) until it
-//! returns none and start what it names. Only records that could run now belong in here: one that is
-//! paused, offline or backing off is not queued and holds no slot.
+//! returns `None`, and start the records that it returns. Only records that could run now are
+//! queued: a record that is paused, offline or backing off is not, and holds no slot.
 //!
-//! Storage keys share no connections, so a host is a server as one storage key sees it: its limits
-//! hold, and its protocol is remembered, for each storage key by itself.
+//! Storage keys share no connections. So a host is a server as seen by one storage key: its limits
+//! apply to each storage key separately, and so does what is known about its protocol.
 //!
 //! # Who goes next
 //!
-//! Two things are scarce, the records in flight at one host and the connections in all, and each is
-//! shared fairly by itself:
+//! Two resources are limited, the records in flight per host and the total number of connections.
+//! Each is shared fairly:
 //!
-//! 1. Every host with a free slot nominates one of the records that wait for it.
-//! 2. The nominated records compete for connections. A further stream on a connection that is open
-//!    and multiplexes costs none, so it starts at once.
+//! 1. Each host with a free slot nominates one of the records that wait for it.
+//! 2. The nominated records compete for connections. A new stream on an open connection that
+//!    multiplexes needs none, so it starts at once.
 //!
-//! Both choose level by level: the storage key that holds the fewest slots, among equals the one
-//! that has waited longest for a turn; within it the highest [`Priority`] strictly; then in the same
-//! fair way the registration and the fetch; and of the fetch the first record in request order.
-//! So one site cannot starve another, nor a large fetch a small one, and a low priority only waits
-//! for records of its own storage key. Records of one fetch at one host start strictly in order; a
-//! host without a free slot, or where it is another fetch's turn, holds back no record for other
+//! Both choices are made level by level. The first level is the storage key that holds the fewest
+//! slots; among equals, the one that has waited longest for a turn. Within it, the highest
+//! [`Priority`] strictly goes first. Then the registration and the fetch are chosen as fairly as
+//! the storage key, and finally the first record of the fetch in request order. So a site cannot
+//! starve another one, a large fetch cannot starve a small one, and a low priority only waits for
+//! records of its own storage key. Records of one fetch at one host start strictly in order. A host
+//! without a free slot, or where it is another fetch's turn, does not hold back records for other
 //! hosts.
 //!
 //! # Look-ups
 //!
 //! A record whose host's name is being looked up holds no slot: it [leaves](Scheduler::leave) and
 //! queues again. Meanwhile no other record starts at that host, as it would only wait for the same
-//! answer; and while [`Limits::look_ups`] records of a storage key look up, no other of that key
-//! starts at all, so that they cannot become many.
+//! answer. While [`Limits::look_ups`] records of a storage key are looking up names, no other
+//! record of that key starts, so their number is bounded.
 //!
 //! # Cost
 //!
-//! Each call costs O(log n), but for one that changes what is known of a host's protocol, which
-//! costs that for each record in flight, and for one that reaches or leaves [`Limits::look_ups`],
-//! which costs it for each host of the storage key. A waiting record takes about 25 bytes, each pair of a fetch
-//! and a host some hundred more.
+//! Each call costs O(log n), with two exceptions: a change of what is known about a host's protocol
+//! costs O(log n) for each record in flight, and reaching or leaving [`Limits::look_ups`] costs it
+//! for each host of the storage key. A waiting record takes about 25 bytes; each pair of a fetch
+//! and a host takes a few hundred more.
 
 mod arena;
 mod candidate;
@@ -56,8 +57,8 @@ type HostId = usize;
 type FetchId = usize;
 type LaneId = usize;
 
-/// How many hosts are remembered to multiplex. Forgetting one costs a few connections when it is
-/// next used.
+/// For how many hosts it is remembered that they multiplex. Evicting one costs a few connections
+/// when the host is next used.
 const REMEMBERED_HOSTS: usize = 1024;
 
 /// Decides which waiting record starts next; see the [module](self).
@@ -69,7 +70,7 @@ pub struct Scheduler {
     all_hosts: NodeId,
     /// The connections in use: the sum of all hosts' [`Host::payers`].
     connections: u32,
-    /// The hosts whose nominated record needs no connection.
+    /// The hosts whose nominated record needs no new connection.
     open_streams: BTreeSet<HostId>,
     hosts: Arena<Host>,
     host_ids: HashMap<StorageKey, HashMap<HostKey, HostId>>,
@@ -83,15 +84,15 @@ pub struct Scheduler {
     look_ups: HashMap<StorageKey, u32>,
 }
 
-/// A record that left its slot.
+/// A record that gave its slot back for a look-up.
 #[derive(Clone, Copy, Debug)]
 struct LookUp {
     lane: LaneId,
-    /// Whether the host of its lane is what is looked up, and not one that a redirect led to.
+    /// Whether the looked-up host is that of its lane, and not one that a redirect led to.
     own_host: bool,
 }
 
-/// A server with records of a storage key waiting or in flight.
+/// A server for which records of a storage key are waiting or in flight.
 #[derive(Debug)]
 struct Host {
     storage_key: StorageKey,
@@ -100,11 +101,11 @@ struct Host {
     root: NodeId,
     lanes: u32,
     running: u32,
-    /// How many of its records look its name up.
+    /// How many of its records are looking up its name.
     looking_up: u32,
     multiplexes: bool,
-    /// One entry for each connection in use: the fetch whose share it counts against. A connection
-    /// that multiplexes is paid by the fetch that opened it until its last stream ends.
+    /// One entry for each connection in use: the fetch that it is charged to. A connection that
+    /// multiplexes is charged to the fetch that opened it until its last stream ends.
     payers: Vec<FetchId>,
     nominee: Option<Nominee>,
 }
@@ -117,7 +118,7 @@ struct Nominee {
     needs_connection: bool,
 }
 
-/// A fetch with records waiting or in flight, or that pays for a connection.
+/// A fetch with records waiting or in flight, or that is charged for a connection.
 #[derive(Debug)]
 struct Fetch {
     key: FetchKey,
@@ -125,11 +126,11 @@ struct Fetch {
     priority: Priority,
     /// Its leaf in [`Scheduler::all_hosts`].
     leaf: NodeId,
-    /// Its lanes by their host.
+    /// Its lanes by host.
     lanes: HashMap<HostId, LaneId>,
     /// Every waiting record and the lane it is in.
     waiting: BTreeMap<u32, LaneId>,
-    /// Its nominated records that need a connection.
+    /// Its nominated records that need a new connection.
     nominees: BTreeSet<(u32, HostId)>,
     pays: u32,
 }
@@ -158,7 +159,7 @@ impl Host {
 }
 
 impl Scheduler {
-    /// A scheduler with nothing to do.
+    /// An empty scheduler.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         let mut forest = Forest::default();
@@ -180,12 +181,12 @@ impl Scheduler {
         }
     }
 
-    /// Queues a record. Records of a fetch may come in any order, as those that are tried again do.
+    /// Queues a record. Records of a fetch may be queued in any order, for example when they are
+    /// retried.
     ///
-    /// A record that is queued or holds a slot is left as it is: release it first. One that left its
-    /// slot wants it again. While any record
-    /// of the fetch is queued or holds a slot, the fetch keeps the registration and the priority of
-    /// its first candidate.
+    /// Does nothing if the record is queued or holds a slot: release it first. A record that gave
+    /// its slot back is queued to get one again. While any record of the fetch is queued or holds a
+    /// slot, the fetch keeps the registration and the priority of its first candidate.
     pub fn enqueue(&mut self, candidate: Candidate<'_>) {
         let RecordKey { fetch, index } = candidate.record;
         if self.running.contains_key(&candidate.record) {
@@ -220,9 +221,9 @@ impl Scheduler {
         }
     }
 
-    /// Takes a record out of the queue; nothing happens where it is not queued.
+    /// Removes a record from the queue, if it is queued.
     ///
-    /// A record that holds a slot keeps it until its attempt is over and is
+    /// A record that holds a slot keeps it until its attempt is over and it is
     /// [released](Self::release).
     pub fn withdraw(&mut self, record: RecordKey) {
         let Some(&fetch) = self.fetch_ids.get(&record.fetch) else {
@@ -236,7 +237,7 @@ impl Scheduler {
         }
     }
 
-    /// Gives a slot to the record whose turn it is; none when nothing may start now.
+    /// Gives a slot to the record whose turn it is. Returns `None` if no record may start now.
     ///
     /// The record holds the slot until it is [released](Self::release).
     #[expect(
@@ -268,8 +269,8 @@ impl Scheduler {
         Some(record)
     }
 
-    /// A record looks the name of `host` up, and gives its slot back meanwhile; nothing happens where
-    /// it holds none. It takes a slot again when it was [queued](Self::enqueue) and its turn came.
+    /// Takes the slot of a record while it looks up the name of `host`. Does nothing if it holds
+    /// none. To get a slot again, [queue](Self::enqueue) the record.
     pub fn leave(&mut self, record: RecordKey, host: &HostKey) {
         let Some(lane) = self.running.remove(&record) else {
             return;
@@ -289,7 +290,7 @@ impl Scheduler {
         }
     }
 
-    /// The attempt of a record is over: frees its slot, or forgets that it wanted one again.
+    /// Ends the attempt of a record: frees its slot, or cancels its wait for one.
     pub fn release(&mut self, record: RecordKey) {
         let lane = match self.running.remove(&record) {
             Some(lane) => {
@@ -315,7 +316,7 @@ impl Scheduler {
         self.nominate(host);
     }
 
-    /// The record no longer looks up; its lane, where it did.
+    /// Notes that the record no longer looks up a name. Returns its lane if it did.
     fn end_look_up(&mut self, record: RecordKey) -> Option<LaneId> {
         let LookUp { lane, own_host } = self.looking_up.remove(&record)?;
         self.lanes[lane].looking_up -= 1;
@@ -338,9 +339,9 @@ impl Scheduler {
         Some(lane)
     }
 
-    /// Whether another record may start at a host, as far as look-ups go.
+    /// Whether look-ups allow another record to start at a host.
     fn is_known(&self, host: &Host) -> bool {
-        // OPTIMIZATION: most of the time no name is looked up at all.
+        // OPTIMIZATION: most of the time, no name is being looked up.
         if self.looking_up.is_empty() {
             return self.limits.look_ups > 0;
         }
@@ -348,7 +349,7 @@ impl Scheduler {
         host.looking_up == 0 && look_ups < self.limits.look_ups
     }
 
-    /// Chooses the next records of all hosts of a host's storage key anew.
+    /// Nominates the records of all hosts of a host's storage key again.
     fn nominate_all(&mut self, host: HostId) {
         let hosts = self.host_ids.get(&self.hosts[host].storage_key);
         let hosts: Vec<HostId> = hosts.into_iter().flatten().map(|(_, host)| *host).collect();
@@ -357,10 +358,10 @@ impl Scheduler {
         }
     }
 
-    /// This host sent a response to a request of this storage key. Where it came over a protocol
-    /// that multiplexes (HTTP/2), the host's limit is [`Limits::per_host_multiplexed`] from now on,
-    /// and all its records share one connection. Where it did not, that is so no longer: each
-    /// record needs a connection of its own, and none starts before the limits allow it again.
+    /// Notes that this host sent a response to a request of this storage key. If the protocol
+    /// multiplexes (HTTP/2), the host's limit is [`Limits::per_host_multiplexed`] from now on, and
+    /// all its records share one connection. Otherwise each record needs a connection of its own,
+    /// and none starts until the limits allow it.
     pub fn host_answered(&mut self, storage_key: &StorageKey, host: &HostKey, multiplexes: bool) {
         let key = (storage_key.clone(), host.clone());
         if self.multiplexing.contains(&key) == multiplexes {
@@ -448,7 +449,7 @@ impl Scheduler {
         }
     }
 
-    /// Chooses a host's next record anew, after anything changed at that host.
+    /// Nominates the next record of a host again, after any change at that host.
     fn nominate(&mut self, host: HostId) {
         let Host { root, running, multiplexes, nominee: before, .. } = self.hosts[host];
         let may_start =
@@ -469,8 +470,9 @@ impl Scheduler {
         } else {
             self.open_streams.remove(&host);
         }
-        // OPTIMIZATION: the new one enters before the old one leaves. Both are mostly of one fetch,
-        // which then never stops asking, so the levels above it need no update.
+        // OPTIMIZATION: the new nomination is added before the old one is removed. Both usually
+        // belong to one fetch, which then asks without interruption, so the levels above it need no
+        // update.
         if let Some(nominee) = nominee.filter(|nominee| nominee.needs_connection) {
             let fetch = &mut self.fetches[self.lanes[nominee.lane].fetch];
             fetch.nominees.insert((nominee.index, host));
@@ -487,7 +489,7 @@ impl Scheduler {
         }
     }
 
-    /// Gives back the connections that a host no longer needs, those paid by `first` before others.
+    /// Frees the connections that a host no longer needs, those charged to `first` before others.
     fn close_connections(&mut self, host: HostId, first: FetchId) {
         while self.hosts[host].payers.len() > self.hosts[host].connections() {
             let payers = &mut self.hosts[host].payers;
@@ -503,7 +505,7 @@ impl Scheduler {
         }
     }
 
-    /// The streams of a host turn out to have connections of their own.
+    /// Charges a connection for each record of a host that turned out not to multiplex.
     fn open_a_connection_for_each(&mut self, host: HostId) {
         let running = self.running.iter().filter(|(_, lane)| self.lanes[**lane].host == host);
         let mut running: Vec<(RecordKey, LaneId)> =
@@ -531,7 +533,7 @@ impl Scheduler {
         self.tidy_fetch(payer);
     }
 
-    /// Forgets a lane without records, and its host with the last lane.
+    /// Removes a lane without records, and the host with its last lane.
     fn tidy_lane(&mut self, lane: LaneId) {
         let Lane { running, looking_up, ref waiting, .. } = self.lanes[lane];
         if running > 0 || looking_up > 0 || !waiting.is_empty() {
@@ -553,7 +555,7 @@ impl Scheduler {
         }
     }
 
-    /// Forgets a fetch without lanes that pays for nothing.
+    /// Removes a fetch without lanes that is charged for no connection.
     fn tidy_fetch(&mut self, fetch: FetchId) {
         if self.fetches[fetch].pays == 0 && self.fetches[fetch].lanes.is_empty() {
             let Fetch { key, leaf, .. } = self.fetches.remove(fetch);

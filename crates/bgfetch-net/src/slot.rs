@@ -1,4 +1,4 @@
-//! The slot of an attempt, and how a fetcher does without it while a host's name is looked up.
+//! The slot of an attempt, which a fetcher gives back while it looks up a host name.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -8,21 +8,22 @@ use bgfetch_model::ids::HostKey;
 use tokio::sync::watch;
 use url::Url;
 
-/// The permission to use the network, which the scheduler gives to so many attempts at a time.
+/// The permission to use the network, which the scheduler gives to a limited number of attempts at
+/// a time.
 ///
-/// A fetcher looks names up [outside of it](Self::look_up), so that those that nobody answers for hold
-/// back nobody else. By default there is no scheduler, and nothing to wait for.
+/// A fetcher looks up names [without holding it](Self::look_up), so that names that are never
+/// answered do not hold back other attempts. By default, there is no scheduler and no wait.
 #[derive(Clone, Debug, Default)]
 pub struct Slot(Option<watch::Sender<State>>);
 
 /// Whether an attempt holds its slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum State {
-    /// It does.
+    /// The attempt holds it.
     Held,
-    /// It looks this host up.
+    /// The attempt gave it back to look up this host.
     Left(HostKey),
-    /// It waits to hold it again.
+    /// The attempt waits to get it again.
     Wanted,
 }
 
@@ -32,12 +33,12 @@ impl Slot {
         Self(Some(state))
     }
 
-    /// Waits for the look-up of `url`'s host, without the slot where that takes time, and then for the
-    /// slot. The time spent here counts for none of the attempt's [time
-    /// limits](crate::attempt::Timeouts), so the look-up must have one of its own.
+    /// Waits for the look-up of the host of `url`, without the slot if that takes time, and then
+    /// for the slot. The time spent here does not count towards the attempt's [time
+    /// limits](crate::attempt::Timeouts), so the look-up must have its own.
     ///
     /// # Errors
-    /// What the look-up failed with. Then the slot is not taken again, and the fetch must end.
+    /// The error of the look-up. Then the slot is not taken again, and the fetch must end.
     pub async fn look_up<T, E>(
         &self,
         url: &Url,
@@ -45,7 +46,7 @@ impl Slot {
     ) -> Result<T, E> {
         let Some(state) = &self.0 else { return look_up.await };
         let mut look_up = pin!(look_up);
-        // A host that is known costs no turn.
+        // If the host is known, the slot is kept.
         let at_once = poll_fn(|context| Poll::Ready(look_up.as_mut().poll(context))).await;
         if let Poll::Ready(found) = at_once {
             return found;
@@ -54,7 +55,7 @@ impl Slot {
         let found = look_up.await?;
         state.send_replace(State::Wanted);
         let mut changes = state.subscribe();
-        // It cannot be closed, since this slot is its sender.
+        // The channel cannot be closed, because this slot is its sender.
         drop(changes.wait_for(|state| *state == State::Held).await);
         Ok(found)
     }

@@ -11,7 +11,7 @@ use super::source::ConnectivitySource;
 
 /// Connectivity that the embedder sets, alone or over another source.
 ///
-/// It starts as [`Connectivity::Online`], so one that is never set means "always online".
+/// It starts as [`Connectivity::Online`], so if it is never set, the engine is always online.
 ///
 /// ```
 /// use bgfetch_model::connectivity::{Connectivity, Reachable};
@@ -26,7 +26,8 @@ use super::source::ConnectivitySource;
 #[derive(Debug)]
 pub struct ManualConnectivity {
     layered: Arc<Layered>,
-    /// Ends with this source; none where there is nothing below.
+    /// The task that follows the source below; it ends with this source. `None` if there is no
+    /// source below.
     _follower: Option<AbortOnDropHandle<()>>,
 }
 
@@ -35,7 +36,8 @@ impl ManualConnectivity {
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime, on which a task follows `below` until this source is dropped.
+    /// Panics outside a tokio runtime, because it spawns a task that follows `below` until this
+    /// source is dropped.
     #[must_use]
     pub fn over(below: impl ConnectivitySource + 'static) -> Self {
         let mut changes = below.watch();
@@ -46,7 +48,7 @@ impl ManualConnectivity {
                 let state = changes.borrow_and_update().clone();
                 publisher.update(|layers| layers.below = state);
             }
-            // A source may stop watching when it is dropped, so it lives as long as this task.
+            // A source may stop watching when it is dropped, so this task keeps it alive.
             drop(below);
         });
         Self { layered, _follower: Some(AbortOnDropHandle::new(follower)) }
@@ -63,7 +65,7 @@ impl ManualConnectivity {
 }
 
 impl Default for ManualConnectivity {
-    /// Online, over nothing.
+    /// Online, with no source below.
     fn default() -> Self {
         Self { layered: Arc::new(Layered::new(Connectivity::Online)), _follower: None }
     }
@@ -90,7 +92,7 @@ impl Layered {
     }
 
     fn update(&self, change: impl FnOnce(&mut Layers)) {
-        // Publishing under the lock keeps the order of two racing updates.
+        // Publishing under the lock keeps concurrent updates in order.
         let mut layers = self.layers.lock();
         change(&mut layers);
         publish(&self.published, layers.combined());
@@ -113,7 +115,7 @@ impl Layers {
     }
 }
 
-/// Publishes `state`, waking nobody where it is what they know.
+/// Publishes `state`; receivers are only woken if it changed.
 pub(super) fn publish(published: &watch::Sender<Connectivity>, state: Connectivity) {
     published.send_if_modified(|current| {
         let changed = *current != state;
@@ -177,7 +179,7 @@ mod tests {
         }
     }
 
-    /// Hands out another source's channel, so that the test keeps hold of that source.
+    /// Returns another source's channel, so that the test keeps that source.
     struct Lent(Arc<ManualConnectivity>);
 
     impl ConnectivitySource for Lent {
@@ -211,7 +213,7 @@ mod tests {
         let manual = ManualConnectivity::over(Lent(Arc::clone(&system)));
         let mut state = manual.watch();
         drop(manual);
-        // The channel closes when the task, which owns the source below, was dropped.
+        // The channel closes when the task is dropped, which owns the source below.
         assert!(state.changed().await.is_err());
         assert_eq!(Arc::strong_count(&system), 1);
     }

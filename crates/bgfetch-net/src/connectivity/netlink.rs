@@ -1,5 +1,5 @@
-//! The Linux watcher: reads links and routes over rtnetlink whenever the kernel says that any of
-//! them changed. See rtnetlink(7).
+//! The Linux watcher: reads links and routes over rtnetlink whenever the kernel reports a change of
+//! any of them. See rtnetlink(7).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -20,8 +20,8 @@ use tokio_util::task::AbortOnDropHandle;
 use super::manual::publish;
 use super::routing_table::{Link, Route, RoutingTable, Via};
 
-/// Addresses are not read, but watched: the kernel drops routes together with the address they
-/// prefer as source, or with their link, without a message for each route.
+/// Addresses are watched, though not read: when an address or a link goes away, the kernel drops
+/// the routes that use it without a message for each route.
 const GROUPS: [MulticastGroup; 5] = [
     MulticastGroup::Link,
     MulticastGroup::Ipv4Ifaddr,
@@ -30,12 +30,12 @@ const GROUPS: [MulticastGroup; 5] = [
     MulticastGroup::Ipv6Route,
 ];
 
-/// How long to collect messages before reading the tables again: a link that changes sends a dozen
-/// within a few milliseconds, and people notice nothing below a tenth of a second.
+/// How long to collect messages before reading the tables again. A change of a link causes a dozen
+/// messages within a few milliseconds, and people do not notice delays below a tenth of a second.
 const COALESCE: Duration = Duration::from_millis(50);
 
-/// Publishes the state once, then in a task each time it changes; none where the kernel gives no
-/// netlink socket, and nothing will ever be published then.
+/// Publishes the state once, then each time it changes, in a task. Returns `None`, and never
+/// publishes anything, if the kernel provides no netlink socket.
 pub(super) async fn start(
     published: Arc<watch::Sender<Connectivity>>,
 ) -> Option<AbortOnDropHandle<()>> {
@@ -47,7 +47,7 @@ pub(super) async fn start(
         }
     };
     let connection = AbortOnDropHandle::new(tokio::spawn(connection));
-    // The groups were joined before this first look, so no change is missed in between.
+    // The groups were joined before this first read, so no change is missed.
     publish(&published, look(&handle).await);
     let watcher = tokio::spawn(async move {
         while changes.next().await.is_some() {
@@ -62,7 +62,7 @@ pub(super) async fn start(
     Some(AbortOnDropHandle::new(watcher))
 }
 
-/// What is reachable now; online where the kernel refuses to tell, as some sandboxes do.
+/// What is reachable now; online if the kernel refuses to answer, as in some sandboxes.
 async fn look(handle: &Handle) -> Connectivity {
     match read(handle).await {
         Ok(table) => table.connectivity(),
@@ -102,8 +102,8 @@ fn link(message: &LinkMessage) -> Link {
     }
 }
 
-/// The route that `message` describes; none where it leads to no single machine (broadcast,
-/// multicast and rejecting routes) or is only a cache entry.
+/// The route that `message` describes; `None` for broadcast, multicast and rejecting routes, and
+/// for cache entries.
 fn route(message: &RouteMessage) -> Option<Route> {
     let header = &message.header;
     let is_local = header.kind == RouteType::Local;
@@ -111,7 +111,7 @@ fn route(message: &RouteMessage) -> Option<Route> {
     {
         return None;
     }
-    // The default route carries no destination attribute.
+    // The default route has no destination attribute.
     let mut destination = match header.address_family {
         AddressFamily::Inet => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         AddressFamily::Inet6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),

@@ -1,5 +1,5 @@
-//! What a routing table says about connectivity: pure, so that every platform's watcher can share
-//! it and every case is a table entry in a test.
+//! Derives connectivity from a routing table. Pure, so that watchers for all platforms can share it
+//! and every case can be an entry in a test's table.
 
 use bgfetch_model::connectivity::{Connectivity, Reachable};
 use ipnet::IpNet;
@@ -17,13 +17,13 @@ pub struct RoutingTable {
 /// A network interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Link {
-    /// The interface index, by which routes name it.
+    /// The interface index that routes refer to.
     pub index: u32,
-    /// Whether it is set up by the administrator.
+    /// Whether it is administratively up.
     pub up: bool,
     /// Whether it is operational: it has a carrier and is not still authenticating.
     pub running: bool,
-    /// Whether it is the loopback interface, which leads to no other machine.
+    /// Whether it is the loopback interface.
     pub loopback: bool,
 }
 
@@ -33,10 +33,10 @@ impl Link {
     }
 }
 
-/// A way to some addresses.
+/// A route to some addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// The addresses it leads to; prefix length 0 is the default route.
+    /// The destination; prefix length 0 is the default route.
     pub destination: IpNet,
     /// Where they are.
     pub via: Via,
@@ -45,25 +45,25 @@ pub struct Route {
 /// Where the addresses of a route are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Via {
-    /// On this machine, whichever link they are assigned to: what is sent to them goes through the
-    /// loopback interface.
+    /// On this machine, whichever link they are assigned to: traffic to them uses the loopback
+    /// interface.
     Loopback,
-    /// Behind one of these links, by their indices: directly connected or through a gateway. A
+    /// Behind one of the links with these indices, directly connected or through a gateway. A
     /// multipath route has several.
     Links(Vec<u32>),
 }
 
 impl RoutingTable {
-    /// What can be reached by these routes.
+    /// Determines what can be reached through these routes.
     ///
-    /// [`Connectivity::Online`] where a default route of either IP version leads through a link
-    /// that carries traffic; two routes that cover everything together, as some tunnels install
-    /// them, are a default route too. Otherwise [`Connectivity::Offline`] with loopback and the
-    /// networks that remaining routes lead to, this machine's own addresses among them. Link-local
-    /// networks do not count: an address there means nothing without its interface, and interfaces
-    /// without any network assign them to themselves.
+    /// [`Connectivity::Online`] if there is a default route of either IP version over an
+    /// operational link. Two routes that together cover all addresses, as some tunnels install
+    /// them, count as a default route. Otherwise [`Connectivity::Offline`] with loopback and the
+    /// networks of the remaining routes, including this machine's own addresses. Link-local
+    /// networks do not count: their addresses are meaningless without an interface, and interfaces
+    /// assign them to themselves even without a network.
     ///
-    /// A virtual link (a tunnel, a container bridge) that says it is running is believed.
+    /// A virtual link (a tunnel, a container bridge) counts as operational if it says so.
     #[must_use]
     pub fn connectivity(&self) -> Connectivity {
         let networks: Vec<IpNet> = self
@@ -75,7 +75,7 @@ impl RoutingTable {
             })
             .map(|route| route.destination.trunc())
             .collect();
-        // Sorted, without duplicates and with halves joined, so that equal states compare equal.
+        // Sorted, deduplicated and with halves joined, so that equal states compare equal.
         let networks = IpNet::aggregate(&networks);
         if networks.iter().any(|network| network.prefix_len() == 0) {
             return Connectivity::Online;
@@ -94,7 +94,7 @@ impl RoutingTable {
     }
 }
 
-/// Whether it is a part of what [`Reachable::loopback`] says.
+/// Whether the network is covered by [`Reachable::loopback`].
 fn is_loopback(network: &IpNet) -> bool {
     network.addr().is_loopback() && network.broadcast().is_loopback()
 }

@@ -1,4 +1,4 @@
-//! The seam to a source of connectivity.
+//! The trait of connectivity sources.
 
 use bgfetch_model::connectivity::Connectivity;
 use tokio::sync::watch;
@@ -7,8 +7,8 @@ use tokio::sync::watch;
 pub trait ConnectivitySource: Send + Sync {
     /// The current state, and a wake-up each time it changes.
     ///
-    /// Receivers outlive the source: once it is dropped their channel is closed and its last value
-    /// stands.
+    /// Receivers outlive the source: when it is dropped, their channel is closed and keeps the last
+    /// value.
     fn watch(&self) -> watch::Receiver<Connectivity>;
 }
 

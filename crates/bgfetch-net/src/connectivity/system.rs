@@ -1,4 +1,4 @@
-//! Connectivity as the operating system reports it.
+//! Connectivity as reported by the operating system.
 
 use std::sync::Arc;
 
@@ -10,19 +10,19 @@ use super::source::ConnectivitySource;
 
 /// Follows the operating system's links and routes.
 ///
-/// On Linux it listens to the kernel (rtnetlink) and judges the routes by
+/// On Linux it listens to the kernel (rtnetlink) and evaluates the routes with
 /// [`RoutingTable::connectivity`](super::routing_table::RoutingTable::connectivity); a link that
 /// goes down or up is seen within about 50 ms. It sees the network namespace of the thread that
-/// calls [`start`](Self::start). It never says `Metered` or `CaptivePortal`: lay a
+/// calls [`start`](Self::start). It never reports `Metered` or `CaptivePortal`: layer a
 /// [`ManualConnectivity`](super::ManualConnectivity) over it for those.
 ///
-/// Where the kernel cannot be asked (a sandbox without netlink) and on other systems it is always
-/// [`Connectivity::Online`]: attempts then fail and are tried again, which is slower than waiting
-/// but loses nothing, whereas a wrong `Offline` would wait for ever.
+/// In a sandbox without netlink and on other systems, it is always [`Connectivity::Online`].
+/// Attempts then fail and are retried, which is slower than waiting but loses nothing. A wrong
+/// `Offline` would make them wait forever.
 #[derive(Debug)]
 pub struct SystemConnectivity {
     published: Arc<watch::Sender<Connectivity>>,
-    /// Ends with this source; none where there is nothing to watch.
+    /// The task that watches; it ends with this source. `None` if there is nothing to watch.
     _watcher: Option<AbortOnDropHandle<()>>,
 }
 
@@ -33,7 +33,7 @@ impl SystemConnectivity {
     ///
     /// # Panics
     ///
-    /// On Linux, when the tokio runtime has I/O or time disabled.
+    /// Panics on Linux if the tokio runtime has I/O or time disabled.
     pub async fn start() -> Self {
         let published = Arc::new(watch::Sender::new(Connectivity::Online));
         #[cfg(target_os = "linux")]

@@ -1,4 +1,4 @@
-//! The content codings that are known.
+//! The supported content codings.
 
 /// A content coding, [RFC 9110 section 8.4.1](https://www.rfc-editor.org/rfc/rfc9110#section-8.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

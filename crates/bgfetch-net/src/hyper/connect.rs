@@ -1,4 +1,4 @@
-//! From addresses to a connection: TCP and TLS within one time limit.
+//! Opens connections: TCP and TLS within one time limit.
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,10 +23,10 @@ use super::watched::Watched;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Trusts the system's root certificates.
+/// A TLS configuration that trusts the system's root certificates.
 pub(super) fn default_tls() -> Result<ClientConfig, rustls::Error> {
-    // Named, because an embedder's other crates may bring a second provider, between which rustls
-    // would refuse to choose.
+    // The provider is named, because other crates of an embedder may enable a second one, and
+    // rustls would refuse to choose.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = || {
         ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -35,7 +35,8 @@ pub(super) fn default_tls() -> Result<ClientConfig, rustls::Error> {
     let config = match builder()?.with_native_roots() {
         Ok(config) => config.with_no_client_auth(),
         Err(error) => {
-            // Plain HTTP must work where no certificates are installed; HTTPS then fails by name.
+            // Plain HTTP must work without installed certificates. HTTPS then fails with an error
+            // that says so.
             tracing::warn!(%error, "no root certificates: every https fetch will fail");
             builder()?.with_root_certificates(RootCertStore::empty()).with_no_client_auth()
         }
@@ -64,10 +65,10 @@ impl Connector {
         let mut http = HttpConnector::new_with_resolver(Resolver { lookups, partition });
         http.enforce_http(false);
         http.set_nodelay(true);
-        // Shared among a host's addresses, so that one that does not answer leaves time for the
-        // next; the limit below also covers TLS.
+        // Divided among a host's addresses, so that an address that does not answer leaves time for
+        // the next one. The limit below also covers TLS.
         http.set_connect_timeout(Some(limit));
-        // The builder insists on choosing the protocols itself.
+        // The builder requires this to be empty, and sets the protocols itself.
         tls.alpn_protocols.clear();
         let builder = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
         let inner = match exchange {
@@ -111,7 +112,7 @@ impl Service<Uri> for Connector {
     }
 }
 
-/// [`Lookups`] as the connector wants them, for one partition.
+/// Adapts [`Lookups`] to the connector, for one partition.
 #[derive(Clone)]
 struct Resolver {
     lookups: Arc<Lookups>,
@@ -128,7 +129,8 @@ impl Service<Name> for Resolver {
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
-        // The fetch looked it up just before; where that was forgotten since, it is asked again.
+        // The fetch has just looked it up. If the answer was forgotten since, it is looked up
+        // again.
         let known = self.lookups.known(&self.partition, name.as_str());
         let resolver = Arc::clone(&self.lookups.resolver);
         Box::pin(async move {
@@ -136,7 +138,8 @@ impl Service<Name> for Resolver {
                 Some(known) => known.to_vec(),
                 None => resolver.resolve(name.as_str()).await?,
             };
-            // In place of 0, and where the URL names one, the connector fills in the URL's.
+            // The connector replaces 0 with the URL's port, and any port if the URL has an explicit
+            // one.
             let port = resolver.port(name.as_str()).unwrap_or_default();
             let addresses: Vec<_> =
                 addresses.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();

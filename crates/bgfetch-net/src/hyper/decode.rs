@@ -25,11 +25,11 @@ type Body = BoxStream<'static, Result<Bytes, FetchError>>;
 /// How much is decoded at once.
 const CHUNK: usize = 64 << 10;
 
-/// The codings of a response in the order they were applied. Empty where one of them is unknown:
-/// Fetch hands such a body on as it is.
+/// The codings of a response in the order in which they were applied. Empty if one of them is
+/// unknown: Fetch does not decode such a body.
 ///
 /// # Errors
-/// There are more than `most`.
+/// If there are more than `most`.
 pub(super) fn codings(headers: &HeaderMap, most: usize) -> Result<Vec<Coding>, FetchError> {
     let mut codings = Vec::new();
     for value in headers.get_all(CONTENT_ENCODING) {
@@ -51,7 +51,7 @@ pub(super) fn codings(headers: &HeaderMap, most: usize) -> Result<Vec<Coding>, F
     Ok(codings)
 }
 
-/// Undoes `codings`, until there is more than `limits` allow for what came.
+/// Decodes `codings`, and fails if the output exceeds what `limits` allow for the received bytes.
 pub(super) fn decode(body: Body, codings: Vec<Coding>, limits: &ServerLimits) -> Body {
     if codings.is_empty() {
         return body;
@@ -70,10 +70,10 @@ pub(super) fn decode(body: Body, codings: Vec<Coding>, limits: &ServerLimits) ->
     ReaderStream::with_capacity(plain, CHUNK).map_err(from_io).boxed()
 }
 
-/// The output of one decoder, which may be the input of the next, held to the limits.
+/// The output of one decoder, which may be the input of the next, checked against the limits.
 struct Guarded {
     inner: Members,
-    /// How many bytes came from the network.
+    /// How many bytes were received from the network.
     received: Arc<AtomicU64>,
     decoded: u64,
     limits: ServerLimits,
@@ -85,7 +85,7 @@ impl AsyncRead for Guarded {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        // What decodes to nothing in the next decoder must not keep this task from others.
+        // Input that the next decoder decodes to nothing must not starve other tasks.
         let coop = ready!(coop::poll_proceed(context));
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.inner).poll_read(context, buffer))?;
@@ -99,7 +99,7 @@ impl AsyncRead for Guarded {
     }
 }
 
-/// The network's own error where that was the cause, else a decoder's.
+/// The network's own error if that was the cause; otherwise a decoder's.
 fn from_io(error: io::Error) -> FetchError {
     match error.downcast::<FetchError>() {
         Ok(error) => error,
@@ -196,12 +196,12 @@ mod tests {
     async fn damage_is_permanent_and_a_cut_is_an_interruption() {
         for coding in ALL {
             let coded = encode(&[7; 4000], coding).await;
-            // Of the coded data, as where the end of the connection ends the body.
+            // Cut within the coded data, when the end of the connection is the end of the body.
             for end in 1..coded.len() {
                 let cut = run(&coded[..end], 64, &[coding], None).await;
                 assert_eq!(cut.unwrap_err().kind(), FaultKind::Interrupted, "{coding:?} {end}");
             }
-            // Of the framing, also where all of the coded data is there.
+            // Cut within the framing, even if all of the coded data was received.
             for end in [coded.len() / 2, coded.len()] {
                 let cut = FetchError::new(FaultKind::Interrupted, true, "cut");
                 let error = run(&coded[..end], 64, &[coding], Some(cut)).await;
@@ -257,7 +257,7 @@ mod tests {
         assert_eq!(plain, vec![b'x'; 50_000]);
     }
 
-    /// Decodes under small limits; how many bytes came, and how it ended.
+    /// Decodes under small limits; returns how many bytes were decoded, and how it ended.
     async fn run_small(coded: Vec<u8>, codings: &[Coding]) -> (u64, Option<FaultKind>) {
         let limits =
             ServerLimits { decoded_ratio: 10, decoded_floor: 1 << 18, ..ServerLimits::default() };
@@ -284,7 +284,7 @@ mod tests {
             assert_eq!(end, Some(FaultKind::Protocol), "{coding:?}");
             assert!(came <= 1 << 18, "{coding:?}: {came}");
         }
-        // What does not shrink may be of any length.
+        // Data that was not compressed may have any length.
         let mut state = 1u64;
         let noise: Vec<u8> = std::iter::repeat_with(|| {
             state ^= state << 13;
@@ -298,7 +298,7 @@ mod tests {
         assert_eq!(run_small(honest, &[Coding::Zstd]).await, (3 << 18, None));
     }
 
-    /// A member of gzip with a long extra field and no data.
+    /// A gzip member with a long extra field and no data.
     fn empty_member() -> Vec<u8> {
         let mut member = vec![0x1F, 0x8B, 8, 4, 0, 0, 0, 0, 0, 0xFF, 0xFF, 0xFF];
         member.resize(member.len() + 0xFFFF, 0);

@@ -1,4 +1,4 @@
-//! Which class of failure an error of the HTTP stack is.
+//! Classifies errors of the HTTP stack.
 
 use std::error::Error;
 use std::io;
@@ -12,26 +12,26 @@ use super::lookups::NotResolved;
 use super::{tls_error, words};
 use crate::fetcher::FetchError;
 
-/// A check refused the request or the response.
+/// The error if a check refused the request or the response.
 pub(super) fn blocked(sent: bool, cause: impl Into<Box<dyn Error + Send + Sync>>) -> FetchError {
     FetchError::new(FaultKind::Blocked, sent, cause)
 }
 
-/// The server broke HTTP or a limit.
+/// The error if the server violated HTTP or a limit.
 pub(super) fn protocol(cause: impl Into<Box<dyn Error + Send + Sync>>) -> FetchError {
     FetchError::new(FaultKind::Protocol, true, cause)
 }
 
-/// The host of a request has no address. `sent` as for [`from_client`].
+/// The error if the host of a request has no address. `sent` as for [`from_client`].
 pub(super) fn not_resolved(cause: NotResolved, sent: bool) -> FetchError {
     FetchError::new(FaultKind::NoRoute, sent, cause)
 }
 
-/// A failure before the response's head. `sent` tells whether an earlier request of the same
-/// redirect chain was sent.
+/// A failure before the response's head. `sent` is whether an earlier request of the same redirect
+/// chain was sent.
 ///
-/// TLS can fail before there is a connection, and still after: a server that does not accept the
-/// client's certificate may say so where the response is awaited.
+/// TLS can fail before there is a connection, and also after: a server that does not accept the
+/// client's certificate may say so while the client waits for the response.
 pub(super) fn from_client(error: legacy::Error, sent: bool) -> FetchError {
     if let Some(told) = causes(&error).find_map(tls_error::message) {
         return FetchError::new(FaultKind::Tls, sent || !error.is_connect(), told);
@@ -41,28 +41,29 @@ pub(super) fn from_client(error: legacy::Error, sent: bool) -> FetchError {
         return FetchError::new(kind, sent, format!("could not connect: {}", words::of(&error)));
     }
     let Some(h2) = h2_error(&error) else {
-        // Once there is a connection, only hyper knows how far the request came.
+        // Once there is a connection, only hyper knows how much of the request was sent.
         return FetchError::new(classify(&error, FaultKind::Interrupted), true, words::of(&error));
     };
     if is_unprocessed(h2) {
         return FetchError::new(FaultKind::Interrupted, sent, words::of(&error));
     }
-    // A stream that this side reset before there was a head had one that breaks HTTP or a limit.
+    // If this side reset the stream before there was a head, the head violated HTTP or a limit.
     let reset_here = h2.is_reset() && h2.is_library();
     let otherwise = if reset_here { FaultKind::Protocol } else { FaultKind::Interrupted };
     FetchError::new(classify(&error, otherwise), true, words::of(&error))
 }
 
-/// Whether the server says that it did not look at the request, so that it may be sent again
-/// whatever its method ([RFC 9113 section 8.7](https://www.rfc-editor.org/rfc/rfc9113#section-8.7)).
-/// The HTTP/2 library reports GOAWAY for those streams alone that the server leaves out.
+/// Whether the server says that it did not process the request, so that it may be sent again
+/// whatever its method ([RFC 9113 section
+/// 8.7](https://www.rfc-editor.org/rfc/rfc9113#section-8.7)). The HTTP/2 library reports GOAWAY
+/// only for streams that it does not cover.
 fn is_unprocessed(error: &h2::Error) -> bool {
     let refused =
         matches!(error.reason(), Some(h2::Reason::REFUSED_STREAM | h2::Reason::HTTP_1_1_REQUIRED));
     error.is_remote() && (refused || error.is_go_away())
 }
 
-/// By which other exchange the request may be answered, where one may.
+/// Another exchange by which the request may get a response, if there is one.
 pub(super) fn remedy(error: &legacy::Error) -> Option<Exchange> {
     causes(error).find_map(|cause| {
         if let Some(error) = cause.downcast_ref::<::hyper::Error>() {
@@ -74,8 +75,8 @@ pub(super) fn remedy(error: &legacy::Error) -> Option<Exchange> {
     })
 }
 
-/// A failure of a preflight before its response's head. However far the preflight came, nothing of
-/// the request that it asks for was sent, unless an earlier one of the redirect chain was.
+/// A failure of a preflight before its response's head. The request that it asks for was not sent,
+/// unless an earlier request of the redirect chain was.
 pub(super) fn from_preflight(error: legacy::Error, sent: bool) -> FetchError {
     let failure = from_client(error, sent);
     FetchError::new(failure.kind(), sent, failure)
@@ -83,19 +84,19 @@ pub(super) fn from_preflight(error: legacy::Error, sent: bool) -> FetchError {
 
 /// A failure in the middle of the response's body.
 pub(super) fn from_body(error: ::hyper::Error) -> FetchError {
-    // Both sides have agreed on TLS by then; what breaks now is this connection.
+    // The TLS handshake is complete by then, so this is a failure of the connection.
     if let Some(told) = causes(&error).find_map(tls_error::message) {
         return FetchError::new(FaultKind::Interrupted, true, told);
     }
     FetchError::new(classify(&error, FaultKind::Interrupted), true, words::of(&error))
 }
 
-/// The class that the first telling cause of `error` has, else `otherwise`.
+/// The class of the first known cause of `error`; otherwise `otherwise`.
 fn classify(error: &(dyn Error + 'static), otherwise: FaultKind) -> FaultKind {
     causes(error).find_map(kind_of).unwrap_or(otherwise)
 }
 
-/// What the HTTP/2 library has to say.
+/// The class of an error of the HTTP/2 library.
 fn h2_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a h2::Error> {
     causes(error).find_map(|cause| cause.downcast_ref())
 }
@@ -105,7 +106,7 @@ fn kind_of(error: &(dyn Error + 'static)) -> Option<FaultKind> {
         return error.is_parse().then_some(FaultKind::Protocol);
     }
     if let Some(error) = error.downcast_ref::<h2::Error>() {
-        // This side ended the whole connection because of what came on it.
+        // This side closed the connection because of what it received.
         return (error.is_go_away() && error.is_library()).then_some(FaultKind::Protocol);
     }
     if error.is::<NotResolved>() {
@@ -113,7 +114,7 @@ fn kind_of(error: &(dyn Error + 'static)) -> Option<FaultKind> {
     }
     let error = error.downcast_ref::<io::Error>()?;
     match error.kind() {
-        // How hyper names a chunk it cannot read.
+        // hyper's kind for a malformed chunk.
         io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => Some(FaultKind::Protocol),
         io::ErrorKind::NetworkUnreachable | io::ErrorKind::AddrNotAvailable => {
             Some(FaultKind::NoRoute)
@@ -131,7 +132,7 @@ mod tests {
     use super::*;
 
     fn class(error: io::Error) -> FaultKind {
-        // Wrapped twice, as connectors do.
+        // Wrapped twice, as by connectors.
         let wrapped = io::Error::other(io::Error::other(error));
         classify(&wrapped, FaultKind::Unreachable)
     }

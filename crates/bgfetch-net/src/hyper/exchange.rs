@@ -1,14 +1,14 @@
 //! The ways to exchange a request and its response with a server.
 
-/// How a request and its response are exchanged. One that fails may be followed by the next.
+/// How a request and its response are exchanged. If one way fails, a later one may be tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Exchange {
-    /// By HTTP/2 where the server offers it.
+    /// Over HTTP/2 if the server offers it.
     Usual,
-    /// By HTTP/1.1, because the server requires it.
+    /// Over HTTP/1.1, because the server requires it.
     Http1,
-    /// By HTTP/1.1, and the response's head is read as browsers do where it breaks the syntax: lines
-    /// are joined or passed over. Never by a connection that serves another request, as what follows
-    /// such a response need not be what it seems.
+    /// Over HTTP/1.1. A response's head that violates the syntax is parsed as browsers do: lines
+    /// are joined or skipped. The connection never carries another request, because bytes after
+    /// such a response cannot be trusted.
     Tolerant,
 }

@@ -13,12 +13,12 @@ use http_body::Body as _;
 use super::error;
 use crate::fetcher::FetchError;
 
-/// The data of a response's body as it comes, codings and all.
+/// The data of a response's body as received, with its content codings.
 ///
-/// hyper lets an HTTP/2 body end without an error where the stream was reset with `NO_ERROR`, which
-/// a server sends after a response that is complete. In the middle of one it is an interruption as
-/// any other reset. What follows a complete body, a reset or the end of the connection, says nothing
-/// about it.
+/// hyper ends an HTTP/2 body without an error if the stream was reset with `NO_ERROR`, which a
+/// server may send after a complete response. In the middle of a response, it is an interruption
+/// like any other reset. After a complete body, a reset or the end of the connection does not
+/// matter.
 pub(super) struct FramedBody {
     incoming: Incoming,
     version: Version,
@@ -29,12 +29,12 @@ impl FramedBody {
         Self { incoming, version }
     }
 
-    /// Whether every byte came, as far as the framing tells.
+    /// Whether all bytes were received, as far as the framing says.
     fn is_whole(&self) -> bool {
         match self.incoming.size_hint().exact() {
             Some(missing) => missing == 0,
-            // HTTP/1.1 reports a missing last chunk, and the end of a connection that was not closed
-            // in order, as errors.
+            // Over HTTP/1.1, a missing last chunk and a connection that was not closed properly are
+            // reported as errors.
             None => self.version != Version::HTTP_2 || self.incoming.is_end_stream(),
         }
     }

@@ -1,9 +1,9 @@
 //! Counts the heads that an HTTP/2 server sends on each stream.
 //!
-//! The HTTP/2 library queues informational responses without a limit and hands them to nobody, so
-//! they are counted where they come in: on the connection, by the
+//! The HTTP/2 library queues informational responses without a limit and does not expose them. So
+//! they are counted as they arrive on the connection, by the
 //! [frames'](https://www.rfc-editor.org/rfc/rfc9113#section-4.1) own headers. Their compressed
-//! contents are not looked at.
+//! contents are not parsed.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,28 +15,28 @@ const RST_STREAM: u8 = 0x3;
 const END_STREAM: u8 = 0x1;
 
 /// For how many streams heads are counted at a time; more than run on one connection. A stream that
-/// this side gave up may never end on the wire, so the oldest are forgotten.
+/// this side cancelled may never end on the wire, so the oldest are forgotten.
 const MOST_STREAMS: usize = 1024;
 
 /// The heads on streams that the server has not ended.
 pub(super) struct Heads {
     most: usize,
-    /// The header of the frame that comes in, as far as it is there.
+    /// The received part of the current frame's header.
     header: Vec<u8>,
-    /// How much of the last frame's payload is still to come.
+    /// How much of the last frame's payload was not received yet.
     payload: usize,
     by_stream: BTreeMap<u32, usize>,
 }
 
 impl Heads {
-    /// Allows so many heads on each stream beside the final one.
+    /// Allows `informational` heads on each stream besides the final one.
     pub(super) fn new(informational: usize) -> Self {
         let by_stream = BTreeMap::new();
         let header = Vec::with_capacity(FRAME_HEADER);
         Self { most: informational.saturating_add(1), header, payload: 0, by_stream }
     }
 
-    /// Reads on in what the server sends.
+    /// Reads the next bytes from the server.
     pub(super) fn count(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         loop {
             let skipped = self.payload.min(bytes.len());
@@ -86,7 +86,7 @@ mod tests {
         let mut frame = (payload as u32).to_be_bytes()[1..].to_vec();
         frame.extend([kind, flags]);
         frame.extend(stream.to_be_bytes());
-        // Would be frames themselves if payloads were read.
+        // They would be frames themselves if payloads were read.
         frame.extend(std::iter::repeat_n(1, payload));
         frame
     }
@@ -113,7 +113,7 @@ mod tests {
             let ended = [head(1), head(1), head(1), end, head(1)];
             assert!(count(2, &wire(&ended), 1 << 20), "{end:?}");
         }
-        // Data, continuations and the trailers' head are none.
+        // Data, continuations and trailers do not count.
         let others =
             [head(1), (DATA, 0, 1, 7), (0x9, END_STREAM, 1, 7), (HEADERS, END_STREAM, 1, 7)];
         assert!(count(0, &wire(&others), 1 << 20));

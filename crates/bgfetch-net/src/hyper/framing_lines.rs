@@ -1,22 +1,22 @@
-//! Refuses heads whose framing a tolerant parser would have to guess.
+//! Rejects heads whose framing a tolerant parser would have to guess.
 //!
-//! A parser that passes over what it cannot read, or joins folded lines, may pass over the length of
-//! a body or take another for it. So the lines that say where a response ends are looked at before
-//! the parser sees them; they must be well-formed as everywhere else.
+//! A parser that skips malformed lines, or joins folded ones, may miss the length of a body or
+//! misread it. So the lines that say where a response ends are checked before the parser sees them.
+//! They must be well-formed, as in any other response.
 
 use std::io;
 
-/// More than any line of framing needs.
+/// More than any framing line needs.
 const LONGEST: usize = 256;
 
-/// Reads along in what an HTTP/1.1 server sends, up to the end of its final response's head.
+/// Checks the bytes from an HTTP/1.1 server, up to the end of the head of its final response.
 #[derive(Default)]
 pub(super) struct FramingLines {
     line: Vec<u8>,
     part: Part,
     is_informational: bool,
     after_cr: bool,
-    /// Whether the line before is one of framing.
+    /// Whether the previous line is a framing line.
     after_framing: bool,
 }
 
@@ -29,11 +29,11 @@ enum Part {
 }
 
 impl FramingLines {
-    /// Reads on.
+    /// Checks the next bytes.
     ///
     /// # Errors
-    /// A line of framing is malformed or folded; or there is a byte that could end a line, or the
-    /// head, for another reader.
+    /// A framing line is malformed or folded, or there is a byte that another parser could take for
+    /// the end of a line or of the head.
     pub(super) fn read(&mut self, bytes: &[u8]) -> io::Result<()> {
         for &byte in bytes {
             if self.part == Part::Body {
@@ -77,13 +77,13 @@ impl FramingLines {
     }
 }
 
-/// Whether this is a line of framing.
+/// Whether this is a framing line.
 fn is_framing(line: &[u8]) -> io::Result<bool> {
     let (name, value) = match line.iter().position(|&byte| byte == b':') {
         Some(colon) => line.split_at(colon),
         None => (line, &b""[..]),
     };
-    // Whatever else there is around or between its letters.
+    // A name with other bytes around or between its letters counts too, as malformed.
     let letters = name.iter().filter(|byte| byte.is_ascii_alphanumeric() || **byte == b'-');
     let letters: Vec<u8> = letters.map(u8::to_ascii_lowercase).collect();
     if letters != b"content-length" && letters != b"transfer-encoding" {
@@ -140,7 +140,7 @@ mod tests {
             for end in ["\r\n", "\n"] {
                 let head =
                     format!("HTTP/1.1 200 OK{end}{}{end}{end}", headers.replace("\r\n", end));
-                // What looks like framing in the body is none.
+                // Bytes of the body that look like a framing line do not matter.
                 let response = format!("{head}Content-Length : 9\r\n");
                 let early = format!("\r\nHTTP/1.1 103 Early{end}Link: x{end}{end}{response}");
                 for piece in [1, 1 << 20] {

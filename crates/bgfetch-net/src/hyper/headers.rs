@@ -1,4 +1,4 @@
-//! Between Fetch's header lists and the HTTP library's messages.
+//! Conversions between Fetch's header lists and the HTTP library's messages.
 
 use std::sync::Arc;
 
@@ -19,13 +19,13 @@ use crate::fetch::cors::preflight::Preflight;
 use crate::fetch::{Hop, cache_mode, fetch_metadata, origin_header, referrer};
 use crate::fetcher::{FetchRequest, UploadProgress};
 
-/// What the request says it can decode; [`super::decode`] knows the same names.
+/// The codings that requests accept; [`super::decode`] supports the same ones.
 const CODINGS: HeaderValue = HeaderValue::from_static("gzip, deflate, br, zstd");
 const BEYOND_ASCII: &AsciiSet = &AsciiSet::EMPTY;
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
-/// The connection's own headers. Fetch forbids them to pages; should an embedder let one through,
-/// it must not contradict how the message is really framed.
+/// The headers of the connection. Fetch forbids them to pages. If an embedder lets one through, it
+/// must not contradict the actual framing of the message.
 const FRAMING: [&str; 9] = [
     "connection",
     "content-length",
@@ -53,7 +53,7 @@ pub(super) enum BadRequest {
     Message(#[from] http::Error),
 }
 
-/// The message for one hop, and what became of its upload.
+/// The message for one hop, and the outcome of its upload.
 pub(super) fn request(
     hop: &Hop,
     fetch: &FetchRequest,
@@ -70,7 +70,7 @@ pub(super) fn request(
     Ok((message(method, hop, headers, body)?, upload))
 }
 
-/// The message that asks whether `hop` may be sent.
+/// The preflight message for `hop`.
 pub(super) fn preflight(
     preflight: &Preflight,
     hop: &Hop,
@@ -95,7 +95,7 @@ fn message(
     Ok(message)
 }
 
-/// What tells the server who asks; preflights have it too.
+/// Adds the headers that tell the server who is asking. Preflights have them too.
 fn append_client_headers(
     headers: &mut HeaderMap,
     hop: &Hop,
@@ -120,18 +120,18 @@ fn request_headers(
     user_agent: &str,
 ) -> Result<HeaderMap, BadRequest> {
     let mut headers = to_map(&hop.headers)?;
-    // Fetch forbids it to pages too; theirs come from the store.
+    // Fetch forbids `Cookie` to pages; their cookies come from the store.
     if fetch.principal.policies().is_some() {
         headers.remove(COOKIE);
     }
     append_client_headers(&mut headers, hop, fetch, user_agent)?;
     insert_all(&mut headers, cache_mode::headers(&fetch.request, hop))?;
-    // Fetch says so for a null body; of a body, hyper writes the length itself.
+    // Fetch requires this for a null body. For other bodies, hyper writes the length.
     if !hop.sends_body && matches!(hop.method.as_str(), "POST" | "PUT") {
         headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
     headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
-    // The page's own range is asked for as it is; parts of a coded response could not be decoded.
+    // The page's own range is sent unchanged; a part of a coded response could not be decoded.
     if headers.contains_key(RANGE) {
         headers.insert(ACCEPT_ENCODING, IDENTITY);
         return Ok(headers);
@@ -140,7 +140,7 @@ fn request_headers(
         headers.insert(RANGE, header_value("range", &format!("bytes={}-", resume.start))?);
         headers.insert(IF_RANGE, header_value("if-range", &resume.if_range)?);
     }
-    // The user wants the file as it is; to a page it makes no difference.
+    // The user wants the file as it is. For a page, the coding makes no difference.
     let for_user = matches!(*fetch.principal, Principal::User);
     let identity = for_user || fetch.identity || fetch.resume.is_some();
     headers.insert(ACCEPT_ENCODING, if identity { IDENTITY } else { CODINGS });
@@ -157,7 +157,7 @@ fn insert_all<'a>(
     Ok(())
 }
 
-/// Adds the cookies that go with `hop`. A request that brings its own, as the user may, keeps those.
+/// Adds the cookies for `hop`. A request of the user that has a `Cookie` header keeps it.
 pub(super) fn add_cookies(
     headers: &mut HeaderMap,
     store: &dyn CookieStore,
@@ -168,7 +168,8 @@ pub(super) fn add_cookies(
     if !headers.contains_key(COOKIE)
         && let Some(mut value) = store.cookies(&context)
     {
-        // HTTP/2 keeps it out of the compression table, and logs do not show it.
+        // Marked as sensitive: HTTP/2 keeps it out of the compression table, and logs do not show
+        // it.
         value.set_sensitive(true);
         headers.insert(COOKIE, value);
     }
@@ -194,7 +195,7 @@ pub(super) fn first_cookie_name(headers: &HeaderMap) -> Option<String> {
     Some(isomorphic_decode(name.trim_ascii()))
 }
 
-/// The headers of a list that are not the connection's own.
+/// The headers of a list, without those of the connection.
 fn to_map(list: &HeaderList) -> Result<HeaderMap, BadRequest> {
     let mut headers = HeaderMap::with_capacity(list.len() + 5);
     for (name, value) in list.iter() {
@@ -230,17 +231,17 @@ pub(super) fn to_list(headers: &HeaderMap) -> HeaderList {
         .collect()
 }
 
-/// The value of `Location`, read as UTF-8 as browsers do; where it is not UTF-8, each byte beyond
-/// ASCII is percent-encoded as it is. Two that differ are not a URL.
+/// The value of `Location`, decoded as UTF-8 as browsers do. If it is not UTF-8, each non-ASCII
+/// byte is percent-encoded. Two different values are not a URL.
 pub(super) fn location(headers: &HeaderMap) -> Option<String> {
     let mut values = headers.get_all(LOCATION).iter();
     let first = values.next()?;
-    // DEVIATION(D30): by the letter of Fetch two that are the same are no URL either; engines follow them.
+    // DEVIATION(D30): in Fetch, two equal values are not a URL either; engines follow them.
     if values.any(|other| other != first) {
-        // No URL has this form, so the redirect fails as one to an invalid URL.
+        // This does not parse as a URL, so the redirect fails as for an invalid URL.
         return Some(String::from("http://"));
     }
-    // DEVIATION(D35): Fetch decodes isomorphically, which would encode such a byte as two.
+    // DEVIATION(D35): Fetch decodes isomorphically, which would encode such a byte as two bytes.
     Some(match std::str::from_utf8(first.as_bytes()) {
         Ok(location) => location.to_owned(),
         Err(_) => percent_encoding::percent_encode(first.as_bytes(), BEYOND_ASCII).to_string(),

@@ -1,6 +1,5 @@
-//! [HTTP fetch](https://fetch.spec.whatwg.org/#concept-http-fetch) over hyper: preflights and
-//! requests are sent, responses checked and redirects followed until there is a response that may
-//! be given out.
+//! [HTTP fetch](https://fetch.spec.whatwg.org/#concept-http-fetch) over hyper: sends preflights and
+//! requests, checks responses and follows redirects until there is a final response.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -35,7 +34,7 @@ use crate::fetch::{
 };
 use crate::fetcher::{FetchError, FetchRequest, FetchResponse};
 
-/// What fetches have in common, the running ones included when the network changes.
+/// The state that all fetches share.
 pub(super) struct Network {
     pub(super) lookups: Arc<Lookups>,
     pub(super) pools: Pools,
@@ -45,7 +44,7 @@ pub(super) struct Network {
     pub(super) limits: ServerLimits,
 }
 
-/// Fetches once.
+/// Performs one fetch.
 pub(super) async fn http_fetch(
     network: Arc<Network>,
     request: FetchRequest,
@@ -56,10 +55,10 @@ pub(super) async fn http_fetch(
     if fetched.is_err()
         && let Some(Host::Domain(name)) = hop.url.host()
     {
-        // Its addresses may be what was wrong.
+        // The addresses may be the cause of the failure.
         fetch.network.lookups.forget(Partition::of(&fetch.request), name);
     }
-    // Main fetch: after a network error a server is asked again what it allows.
+    // Main fetch: after a network error, the cached preflight results of the URL are dropped.
     if fetched.is_err()
         && let Principal::Page(page) = &*fetch.request.principal
     {
@@ -74,7 +73,7 @@ struct HttpFetch {
 }
 
 impl HttpFetch {
-    /// The loop over redirects; `hop` is left as it was sent last.
+    /// The loop over redirects. On return, `hop` is the last request that was sent.
     async fn follow(&self, hop: &mut Hop) -> Result<FetchResponse, FetchError> {
         let mut lost_cookie = None;
         loop {
@@ -83,7 +82,8 @@ impl HttpFetch {
                 .map_err(|cause| error::blocked(sent, cause))?;
             self.look_up(hop, sent).await?;
             let approved = self.preflight(hop).await?;
-            // How far an upload comes tells of a server that has not approved yet.
+            // The progress of an upload would reveal something about a server that has not approved
+            // yet.
             match hop.tainting {
                 ResponseTainting::Cors if approved => self.request.uploaded.approve(),
                 ResponseTainting::Cors => self.request.uploaded.withhold(),
@@ -107,8 +107,8 @@ impl HttpFetch {
         }
     }
 
-    /// The name of a cookie that a redirect sets and that is not kept, as there is no store or the
-    /// request has no credentials.
+    /// The name of a cookie that a redirect sets but that is not stored, because there is no store
+    /// or the request has no credentials.
     fn lost_cookie(&self, hop: &Hop, received: &Received) -> Option<String> {
         let fetch = &self.request;
         let is_kept = self.network.cookies.is_some()
@@ -125,9 +125,10 @@ impl HttpFetch {
         found.map_err(|cause| error::not_resolved(cause, sent))
     }
 
-    /// [HTTP-network-or-cache fetch](https://fetch.spec.whatwg.org/#concept-http-network-or-cache-fetch)
-    /// without a cache: what credentials a request has, and those that its response brings. They are
-    /// kept whatever is then thought of the response.
+    /// [HTTP-network-or-cache
+    /// fetch](https://fetch.spec.whatwg.org/#concept-http-network-or-cache-fetch) without a cache:
+    /// adds credentials to the request and stores the cookies of its response, even if the response
+    /// is refused afterwards.
     async fn network_or_cache_fetch(&self, hop: &Hop, sent: bool) -> Result<Received, FetchError> {
         let fetch = &self.request;
         let credentials = credentials::included(&fetch.request, &fetch.principal, hop);
@@ -149,10 +150,10 @@ impl HttpFetch {
         Ok(received)
     }
 
-    /// Sends what `prepare` makes, and once more where another exchange may bring a response. Only the
-    /// server's demand for HTTP/1.1 repeats an upload: the server looked at none of it. Where the page
-    /// needs the server's approval, the time that a repetition takes would tell of a response that the
-    /// page may not read.
+    /// Sends the message that `prepare` makes, and once more if another exchange may get a
+    /// response. An upload is only repeated if the server requires HTTP/1.1, because then it did
+    /// not process any of it. If the page needs the server's approval, nothing else is repeated:
+    /// the time that this takes would reveal something about a response that the page may not read.
     async fn exchange<F>(
         &self,
         hop: &Hop,
@@ -170,8 +171,8 @@ impl HttpFetch {
         loop {
             let (message, failed) = prepare()?;
             match network_fetch(&client, &self.network.limits, message, failed).await {
-                // HTTP-network-or-cache fetch, what it does on 421: the connection was not meant for
-                // this host, although its certificate is. DEVIATION(D34): Fetch repeats uploads, too.
+                // HTTP-network-or-cache fetch, status 421: the connection does not serve this host,
+                // although its certificate covers it. DEVIATION(D34): Fetch repeats uploads, too.
                 Ok(received) if received.status() == 421 && may_repeat && !is_fresh => {
                     received.give_up();
                     is_fresh = true;
@@ -194,8 +195,8 @@ impl HttpFetch {
         }
     }
 
-    /// Step 4.1, the server is asked before a request that no form could send. Whether it was, now or
-    /// before, and approved.
+    /// Step 4.1, a preflight before a request that a form could not send. Returns whether the
+    /// request needed one and was approved, now or earlier.
     async fn preflight(&self, hop: &Hop) -> Result<bool, FetchError> {
         let Some(page) = self.cors_page(hop) else {
             return Ok(false);
@@ -208,7 +209,7 @@ impl HttpFetch {
         if self.network.preflights.lock().covers(&key, credentials, &preflight, now) {
             return Ok(true);
         }
-        // Whatever happens here, nothing of this hop's own request has been sent.
+        // Whatever happens here, nothing of this hop's request was sent.
         let sent = hop.redirect_count() > 0;
         let user_agent = &self.network.user_agent;
         let prepare = || {
@@ -227,13 +228,13 @@ impl HttpFetch {
         }
     }
 
-    /// Whether the page may know of the response at all, and then what it leads to.
+    /// Whether the page may see the response, and if so, what follows it.
     fn next(&self, hop: &Hop, received: &Received) -> Result<Next, Blocked> {
-        // HTTP-network-or-cache fetch, what it does on 407: there is nobody to ask.
+        // HTTP-network-or-cache fetch, status 407: there is no user to prompt.
         if received.status() == 407 && self.request.principal.policies().is_some() {
             return Err(Blocked::ProxyAuthentication);
         }
-        // Step 4.4, before a redirect is looked at and before a byte counts (D40).
+        // Step 4.4, before a redirect is followed and before any byte counts (D40).
         if let Some(page) = self.cors_page(hop) {
             let origin = hop.serialize_origin(&page.origin);
             cors::check(&origin, self.credentials(), &received.headers())?;
@@ -244,8 +245,8 @@ impl HttpFetch {
         Ok(redirect::next(hop, mode, received.status(), location.as_deref())?)
     }
 
-    /// The response, its body not read yet. Its header list is whole but for cookies: the model
-    /// needs validators and ranges that script may not see.
+    /// The response, with its body unread. Its header list is complete except for cookies, because
+    /// the model needs validators and ranges that scripts may not see.
     fn response(&self, received: Received, hop: &Hop) -> Result<FetchResponse, FetchError> {
         let limits = &self.network.limits;
         let mut codings = decode::codings(received.header_map(), limits.codings)?;
@@ -282,7 +283,7 @@ impl HttpFetch {
         })
     }
 
-    /// The page that needs the server's approval for `hop`, if one does.
+    /// The page that needs the server's approval for `hop`, if any.
     fn cors_page(&self, hop: &Hop) -> Option<&PolicySnapshot> {
         self.request.principal.policies().filter(|_| hop.tainting == ResponseTainting::Cors)
     }
@@ -300,8 +301,9 @@ impl HttpFetch {
     }
 }
 
-/// The codings to undo of the user's download: not the one that is the format of the file itself. A
-/// header of codings that stay would say of the file what is true of its contents.
+/// The codings to decode of the user's download: all except one that is the format of the file
+/// itself. The `Content-Encoding` header is removed with the last of them, because it would
+/// describe the contents of the file and not the file.
 fn keep_own_format(mut codings: Vec<Coding>, hop: &Hop, headers: &mut HeaderList) -> Vec<Coding> {
     let content_type = headers.get("content-type");
     let is_own = |coding: &Coding| {
@@ -332,8 +334,8 @@ fn opaque_redirect(received: &Received, hop: &Hop) -> FetchResponse {
     }
 }
 
-/// Main fetch, step 22: a body where HTTP has none is not one. The rest of the
-/// [null body statuses](https://fetch.spec.whatwg.org/#null-body-status) never end a fetch.
+/// Main fetch, step 22: these statuses have no body. The other [null body
+/// statuses](https://fetch.spec.whatwg.org/#null-body-status) never end a fetch.
 fn has_null_body(method: &str, status: u16) -> bool {
     method == "HEAD" || matches!(status, 204 | 205 | 304)
 }

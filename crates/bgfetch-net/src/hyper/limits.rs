@@ -1,11 +1,12 @@
-//! How much a server may make this side hold or do before a byte of its body is stored.
+//! Limits on the memory and work that a server can cost before a byte of its body is stored.
 //!
-//! Elsewhere, because they are not about one exchange: 20 redirects
+//! Other limits do not concern a single exchange and are elsewhere: 20 redirects
 //! ([`MAX_REDIRECTS`](crate::fetch::redirect::MAX_REDIRECTS), Fetch's number); the time to connect
-//! ([`connect_timeout`](super::HyperFetcherBuilder::connect_timeout)); slow heads and silent bodies
-//! ([`Timeouts`](crate::attempt::Timeouts)); the bytes of a body (`downloadTotal` and the quota, by
-//! the model's grants). hyper itself bounds chunk extensions and trailers (16 KiB each), refuses
-//! server push, and drops HTTP/2 connections that send too many continuations or resets.
+//! ([`connect_timeout`](super::HyperFetcherBuilder::connect_timeout)); slow heads and stalled
+//! bodies ([`Timeouts`](crate::attempt::Timeouts)); the size of a body (`downloadTotal` and the
+//! quota, enforced by the model's grants). hyper itself bounds chunk extensions and trailers (16
+//! KiB each), refuses server push, and drops HTTP/2 connections that send too many continuations or
+//! resets.
 
 use ::hyper::ext::ReasonPhrase;
 use http::{Response, StatusCode};
@@ -13,34 +14,35 @@ use http::{Response, StatusCode};
 use super::error;
 use crate::fetcher::FetchError;
 
-/// Limits against hostile or broken servers. A server that passes one ends the attempt as
+/// Limits against hostile or broken servers. If a server exceeds one, the attempt ends as
 /// [`FaultKind::Protocol`](bgfetch_model::attempt::FaultKind::Protocol), which is not retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerLimits {
-    /// The size of a response's head in bytes, 256 KiB by default: what browsers accept, and many
-    /// times the largest head in use. Counted as
-    /// [RFC 9113 section 6.5.2](https://www.rfc-editor.org/rfc/rfc9113#section-6.5.2) says, with 32
-    /// for each header, and the reason phrase with it. Over HTTP/1.1 also about the most that is
-    /// read from a socket at once, for which hyper wants at least 8 KiB.
+    /// The maximum size of a response's head in bytes, 256 KiB by default, as in browsers. It is
+    /// counted as in [RFC 9113 section
+    /// 6.5.2](https://www.rfc-editor.org/rfc/rfc9113#section-6.5.2), with 32 bytes added for each
+    /// header, and includes the reason phrase. Over HTTP/1.1, it also limits how much is read from
+    /// a socket at once, for which hyper requires at least 8 KiB.
     pub head_size: u32,
-    /// The number of header lines of a response, 256 by default: each costs more memory than its
-    /// bytes, and every header is stored with its record.
+    /// The maximum number of header lines of a response, 256 by default. Each costs more memory
+    /// than its bytes, and all headers are stored with the record.
     pub headers: usize,
-    /// The number of informational (1xx) responses before the final one, 64 by default: a server
-    /// sends a handful of them, and each is parsed for nothing. Over HTTP/2 one more may pass where the final
-    /// response has no body. They do not count as a sign of life:
-    /// [`Timeouts::head`](crate::attempt::Timeouts::head) runs on.
+    /// The maximum number of informational (1xx) responses before the final one, 64 by default.
+    /// Servers send a handful, and parsing each costs time. Over HTTP/2, one more is accepted if
+    /// the final response has no body. They do not reset
+    /// [`Timeouts::head`](crate::attempt::Timeouts::head).
     pub informational: usize,
-    /// How many content codings a response may stack, 4 by default: none in use has more than two,
-    /// and each holds a window of up to 16 MiB.
+    /// The maximum number of content codings of a response, 4 by default. Servers use at most two,
+    /// and each needs a window of up to 16 MiB.
     pub codings: usize,
-    /// How many bytes decoded from a response there may be for each byte received, 1000 by default,
-    /// once there are more than [`decoded_floor`](Self::decoded_floor). Text shrinks to no less than
-    /// a hundredth; gzip cannot go beyond 1032, and only with one repeated byte; the other codings go
-    /// far beyond, and stacked ones multiply. It holds for what lies between two codings too.
+    /// The maximum number of decoded bytes per received byte, 1000 by default. It applies to
+    /// responses that decode to more than [`decoded_floor`](Self::decoded_floor). Text has a ratio
+    /// of at most about 100. The maximum of gzip is 1032, for a single repeated byte; that of other
+    /// codings is far higher, and stacked codings multiply. The limit also applies to the data
+    /// between two codings.
     pub decoded_ratio: u64,
-    /// Up to how many bytes a response may decode to whatever its ratio, 64 MiB by default: little
-    /// enough for any disk, and larger than what pages commonly compress that well (empty images,
+    /// The number of bytes up to which a response may decode at any ratio, 64 MiB by default. This
+    /// fits on any disk, and is larger than what pages commonly compress that well (empty images,
     /// sparse arrays).
     pub decoded_floor: u64,
 }
@@ -59,8 +61,8 @@ impl Default for ServerLimits {
 }
 
 impl ServerLimits {
-    /// Judges a final response's head. hyper has no limit on the number of headers over HTTP/2, and
-    /// its buffer may hold up to twice its limit over HTTP/1.1.
+    /// Checks the head of a final response. Over HTTP/2, hyper has no limit on the number of
+    /// headers; over HTTP/1.1, its buffer may hold up to twice the limit.
     pub(super) fn check_head<B>(&self, response: &Response<B>) -> Result<(), FetchError> {
         let headers = response.headers();
         if headers.len() > self.headers {
@@ -72,14 +74,14 @@ impl ServerLimits {
         if size > self.head_size as usize {
             return Err(error::protocol("the response's head is too large"));
         }
-        // Nothing here ever asks for another protocol.
+        // No request asks for a protocol switch.
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(error::protocol("the server switched to another protocol"));
         }
         Ok(())
     }
 
-    /// Whether `decoded` bytes are more than `coded` ones can honestly hold.
+    /// Whether `decoded` bytes exceed the ratio to `coded` bytes.
     pub(super) fn is_inflated(&self, coded: u64, decoded: u64) -> bool {
         decoded > self.decoded_floor && decoded > coded.saturating_mul(self.decoded_ratio)
     }

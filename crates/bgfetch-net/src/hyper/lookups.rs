@@ -1,5 +1,5 @@
-//! Name look-ups, which come before a connection is asked for: bounded for each storage key, each
-//! with a time limit, and remembered for a while.
+//! Name look-ups, which are made before a connection is requested. Their number per storage key is
+//! bounded, each has a time limit, and answers are cached for a while.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,15 +18,15 @@ use tokio::time::{Instant, timeout};
 use super::partition::Partition;
 use super::resolve::Resolve;
 
-/// The most look-ups of one storage key at a time. Others of it wait for their turn, those of other
+/// The most concurrent look-ups of one storage key. Further ones of that key wait; those of other
 /// storage keys do not.
 const AT_ONCE: usize = 32;
 
-/// How long an answer is used: as long as browsers do where the system does not tell how long it
-/// holds.
+/// How long an answer is used: the same as in browsers if the system does not report a time to
+/// live.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
-/// How many answers are remembered. Forgetting one costs a look-up.
+/// How many answers are cached. Evicting one costs a look-up.
 const MOST_REMEMBERED: usize = 1024;
 
 type Addresses = Arc<[IpAddr]>;
@@ -40,10 +40,10 @@ pub(super) struct Lookups {
     answers: Mutex<HashMap<(Partition, String), Answer>>,
 }
 
-/// The look-ups of a storage key that go on.
+/// The look-ups of a storage key that are in progress.
 struct Site {
     turns: Arc<Semaphore>,
-    /// By their host. They end with the last of those who wait for them.
+    /// By host. A look-up is cancelled when the last fetch that waits for it is dropped.
     running: HashMap<String, WeakShared<LookUp>>,
 }
 
@@ -59,7 +59,7 @@ pub(super) struct NotResolved(Arc<io::Error>);
 impl fmt::Display for NotResolved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let told = self.0.to_string();
-        // How the standard library begins.
+        // The prefix that the standard library adds.
         let cause = told.strip_prefix("failed to lookup address information: ").unwrap_or(&told);
         write!(f, "the host's name could not be resolved: {cause}")
     }
@@ -74,12 +74,12 @@ impl From<io::Error> for NotResolved {
 }
 
 impl Lookups {
-    /// Each look-up may take as long as `limit`, its turn not counted.
+    /// `limit` is the time limit of each look-up, not counting the wait for its turn.
     pub(super) fn new(resolver: Arc<dyn Resolve>, limit: Duration) -> Self {
         Self { resolver, limit, sites: Mutex::default(), answers: Mutex::default() }
     }
 
-    /// Looks `host` up for a fetch of a storage key, unless the answer is [known](Self::known).
+    /// Looks up `host` for a fetch of a storage key, unless the answer is [known](Self::known).
     pub(super) async fn look_up(
         &self,
         partition: Partition,
@@ -102,24 +102,25 @@ impl Lookups {
         Ok(())
     }
 
-    /// What a look-up of the last minute said.
+    /// The cached answer of an earlier look-up.
     pub(super) fn known(&self, partition: &Partition, host: &str) -> Option<Addresses> {
         let answers = self.answers.lock();
         let answer = answers.get(&(partition.clone(), host.to_owned()))?;
         (answer.until > Instant::now()).then(|| Arc::clone(&answer.addresses))
     }
 
-    /// Forgets what is known of a host, as after a failure that another address may not have.
+    /// Removes the answers for a host, for example after a failure that another address may not
+    /// have.
     pub(super) fn forget(&self, partition: Partition, host: &str) {
         self.answers.lock().remove(&(partition, host.to_owned()));
     }
 
-    /// Forgets everything: another network may have other answers.
+    /// Removes all answers: another network may have others.
     pub(super) fn clear(&self) {
         self.answers.lock().clear();
     }
 
-    /// The look-up of a host that goes on for this storage key, or a new one.
+    /// The look-up of a host that is in progress for this storage key, or a new one.
     fn running(&self, storage_key: &StorageKey, host: &str) -> Shared<LookUp> {
         let mut sites = self.sites.lock();
         sites.retain(|_, site| {
@@ -136,7 +137,7 @@ impl Lookups {
         let (turns, resolver) = (Arc::clone(&site.turns), Arc::clone(&self.resolver));
         let (name, limit) = (host.to_owned(), self.limit);
         let look_up = async move {
-            // It is never closed.
+            // The semaphore is never closed.
             let _turn = turns.acquire().await;
             match timeout(limit, resolver.resolve(&name)).await {
                 Ok(Ok(addresses)) if addresses.is_empty() => {
@@ -166,7 +167,7 @@ mod tests {
 
     use super::*;
 
-    /// Answers for names that begin with `good`, and never for others; counts.
+    /// Answers for names that begin with `good`, and never for others. Counts the look-ups.
     #[derive(Default)]
     struct Script {
         asked: AtomicUsize,
@@ -236,7 +237,7 @@ mod tests {
             let failed = ended.unwrap().unwrap_err();
             assert!(failed.to_string().contains("no answer came within 30 s"), "{failed}");
         }
-        // Each had its whole time, after its turn came.
+        // Each had the whole time limit, from when its turn came.
         assert_eq!(began.elapsed(), 3 * LIMIT);
         assert_eq!(script.running.load(Ordering::Relaxed), 0);
     }

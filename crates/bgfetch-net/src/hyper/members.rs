@@ -1,4 +1,4 @@
-//! The members that a coded body consists of, decoded one after the other.
+//! Decodes the members of a coded body one after the other.
 
 use std::io;
 use std::pin::Pin;
@@ -16,32 +16,32 @@ use crate::fetcher::FetchError;
 
 pub(super) type Reader = Pin<Box<dyn AsyncBufRead + Send>>;
 
-/// The window RFC 9659 limits `zstd` in `Content-Encoding` to: 8 MiB.
+/// The window size to which RFC 9659 limits `zstd` in `Content-Encoding`: 8 MiB.
 const ZSTD_WINDOW_LOG: u32 = 23;
 
-/// How many bytes tell what begins.
+/// How many bytes are needed to detect a format.
 const SIGNATURE: usize = 4;
 
-/// One coding of a body, undone as browsers do.
+/// Decodes one coding of a body as browsers do.
 ///
-/// What follows the coded data and is no further member of it is passed over; it is read to its end,
-/// so that a cut is noticed there too and the connection can be used again. An empty body stays empty.
-/// `deflate` without the zlib header that it should have is taken as it is.
+/// Bytes after the coded data that are not another member are skipped. They are read to the end, so
+/// that a truncation is detected there too and the connection can be reused. An empty body stays
+/// empty. `deflate` without the required zlib header is decoded as raw deflate.
 pub(super) struct Members {
     coding: Coding,
     state: State,
 }
 
 enum State {
-    /// A member, or something else, begins.
+    /// At the start of a member or of other data.
     Begin {
         reader: Peekable,
         is_first: bool,
     },
     Member(Box<dyn Member>),
-    /// Nothing more is decoded.
+    /// Skipping the rest.
     Rest(Peekable),
-    /// Only while it is replaced, or after an error.
+    /// Only while the state is replaced, or after an error.
     Over,
 }
 
@@ -87,13 +87,13 @@ impl AsyncRead for Members {
 }
 
 impl Coding {
-    /// What the bytes at the beginning of `reader` are.
+    /// Detects the format of the next bytes of `reader`.
     fn begin(self, reader: Peekable, is_first: bool) -> State {
         let is_member = match (self, reader.peeked.as_slice()) {
             (_, []) => false,
             (_, _) if is_first => true,
             (Self::Gzip, signature) => signature.starts_with(&[0x1F, 0x8B]),
-            // A frame, or one to skip.
+            // A frame, or a skippable frame.
             (Self::Zstd, [0x28, 0xB5, 0x2F, 0xFD] | [0x50..=0x5F, 0x2A, 0x4D, 0x18]) => true,
             (Self::Zstd | Self::Deflate | Self::Brotli, _) => false,
         };
@@ -113,8 +113,7 @@ impl Coding {
     }
 }
 
-/// Whether this is the [zlib header](https://www.rfc-editor.org/rfc/rfc1950#section-2.2) of deflated
-/// data.
+/// Whether these bytes are a [zlib header](https://www.rfc-editor.org/rfc/rfc1950#section-2.2).
 fn is_zlib(signature: &[u8]) -> bool {
     let &[method, flags, ..] = signature else {
         return false;
@@ -122,7 +121,7 @@ fn is_zlib(signature: &[u8]) -> bool {
     method & 0x0F == 8 && method >> 4 <= 7 && u16::from_be_bytes([method, flags]) % 31 == 0
 }
 
-/// A decoder that gives back what it reads from.
+/// A decoder that can return its reader.
 trait Member: AsyncRead + Send + Unpin {
     fn reader(&self) -> &Peekable;
     fn into_reader(self: Box<Self>) -> Peekable;
@@ -144,17 +143,17 @@ macro_rules! members {
 
 members!(GzipDecoder, ZlibDecoder, DeflateDecoder, BrotliDecoder, ZstdDecoder);
 
-/// A reader whose next bytes can be looked at.
+/// A reader whose next bytes can be peeked at.
 struct Peekable {
     inner: Reader,
-    /// Bytes that were looked at and not consumed.
+    /// Bytes that were peeked at and not consumed.
     peeked: Vec<u8>,
     /// Whether `inner` is at its end.
     ended: bool,
 }
 
 impl Peekable {
-    /// Fills `peeked`, as far as there are bytes.
+    /// Fills `peeked` until it is full or the reader ends.
     fn poll_peek(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.peeked.len() < SIGNATURE && !self.ended {
             let chunk = ready!(self.inner.as_mut().poll_fill_buf(context))?;
@@ -176,7 +175,7 @@ impl Peekable {
         Poll::Ready(Ok(()))
     }
 
-    /// What an error of the decoder means. Where it had read everything, something was missing.
+    /// Classifies an error of the decoder. If it had read everything, the data was truncated.
     fn judge(&self, error: io::Error) -> io::Error {
         let is_below = error.get_ref().is_some_and(|error| error.is::<FetchError>());
         if is_below || !self.ended {

@@ -1,8 +1,8 @@
 //! The default [`Fetcher`]: hyper over rustls, HTTP/1.1 with keep-alive and HTTP/2 by ALPN.
 //!
-//! What the [Fetch](crate::fetch) standard checks and adds is decided there; here its requests are
-//! sent. `http_fetch.rs` has the loop over preflights and redirects, `network_fetch.rs` sends one
-//! message, within the limits of `limits.rs`.
+//! [`crate::fetch`] has the checks and headers of the Fetch standard; this module sends the
+//! requests. `http_fetch.rs` has the loop over preflights and redirects. `network_fetch.rs` sends
+//! one message, within the limits of `limits.rs`.
 
 mod causes;
 mod coding;
@@ -42,10 +42,11 @@ pub use self::resolve::{Resolve, SystemResolver};
 use crate::fetch::cookies::CookieStore;
 use crate::fetcher::{FetchError, FetchRequest, FetchResponse, Fetcher};
 
-/// The default network stack. Cheap to share behind an [`Arc`].
+/// The default network stack. Share it in an [`Arc`].
 ///
-/// Connections and TLS sessions are shared by the fetches of one storage key whose credentials are
-/// alike included or not, and by those of the user; never between these.
+/// Connections and TLS sessions are shared by the fetches of one storage key, separately for those
+/// with and without credentials, and by the fetches of the user. They are never shared between
+/// these groups.
 pub struct HyperFetcher(Arc<Network>);
 
 /// Configures a [`HyperFetcher`].
@@ -59,59 +60,61 @@ pub struct HyperFetcherBuilder {
 }
 
 impl HyperFetcherBuilder {
-    /// Uses this TLS configuration: other roots, client certificates, a verifier. By default the
-    /// system's root certificates are trusted and there is no client certificate.
+    /// Sets the TLS configuration, for example to use other roots, client certificates or a custom
+    /// verifier. By default, the system's root certificates are trusted and there is no client
+    /// certificate.
     ///
-    /// A client certificate is a credential, so requests without credentials do not show it. The
-    /// configuration's ALPN protocols are replaced, and its session storage too: each network
-    /// partition has one of its own.
+    /// A client certificate is a credential, so it is not presented for requests without
+    /// credentials. The ALPN protocols and the session storage of the configuration are replaced:
+    /// each network partition has a session storage of its own.
     #[must_use]
     pub fn tls(mut self, config: ClientConfig) -> Self {
         self.tls = Some(config);
         self
     }
 
-    /// Looks host names up with `resolver`; [`SystemResolver`] by default.
+    /// Sets the resolver of host names; [`SystemResolver`] by default.
     #[must_use]
     pub fn resolver(mut self, resolver: impl Resolve) -> Self {
         self.resolver = Arc::new(resolver);
         self
     }
 
-    /// How long the name look-up may take, and then TCP and TLS handshake together; 30 s by default.
+    /// Sets the time limit of the name look-up, and that of the TCP and TLS handshakes together; 30
+    /// s each by default.
     #[must_use]
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
         self.connect_limit = limit;
         self
     }
 
-    /// Keeps cookies in `store`. By default there are none, neither sent nor kept: whose cookies a
-    /// fetch may use is the embedder's to say, and a jar of the fetcher's own would know nothing of
-    /// those that its pages have.
+    /// Sets the cookie store. By default, there is none, and cookies are neither sent nor stored:
+    /// the embedder decides which cookies a fetch may use, and a jar of the fetcher would not have
+    /// those of the embedder's pages.
     #[must_use]
     pub fn cookies(mut self, store: impl CookieStore) -> Self {
         self.cookies = Some(Arc::new(store));
         self
     }
 
-    /// The `User-Agent` of requests that have none; `bgfetch/VERSION` by default.
+    /// Sets the `User-Agent` of requests that have none; `bgfetch/VERSION` by default.
     #[must_use]
     pub fn user_agent(mut self, value: impl Into<String>) -> Self {
         self.user_agent = value.into();
         self
     }
 
-    /// What a server may make this side hold or do; [`ServerLimits::default`] by default.
+    /// Sets the limits on servers; [`ServerLimits::default`] by default.
     #[must_use]
     pub fn limits(mut self, limits: ServerLimits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// Builds the fetcher. It opens no connection yet, and needs no runtime until it fetches.
+    /// Builds the fetcher. This opens no connection, and a runtime is only needed to fetch.
     ///
     /// # Errors
-    /// The TLS library does not work with its own defaults; not with [`tls`](Self::tls).
+    /// If the TLS library rejects its own defaults. Cannot happen with [`tls`](Self::tls).
     pub fn build(self) -> Result<HyperFetcher, rustls::Error> {
         let tls = match self.tls {
             Some(config) => config,
@@ -130,7 +133,7 @@ impl HyperFetcherBuilder {
 }
 
 impl HyperFetcher {
-    /// Starts from the defaults.
+    /// A builder with all defaults.
     #[must_use]
     pub fn builder() -> HyperFetcherBuilder {
         HyperFetcherBuilder {
@@ -160,8 +163,8 @@ impl Fetcher for HyperFetcher {
         Box::pin(http_fetch::http_fetch(Arc::clone(&self.0), request))
     }
 
-    /// Forgets the connections and the answers of look-ups. Fetches that run keep their connections
-    /// until they end.
+    /// Drops connections and the answers of look-ups. Running fetches keep their connections until
+    /// they end.
     fn network_changed(&self) {
         self.0.lookups.clear();
         self.0.pools.clear();

@@ -1,5 +1,5 @@
-//! [HTTP-network fetch](https://fetch.spec.whatwg.org/#concept-http-network-fetch): one message to
-//! a server, and the head of its response, within [`ServerLimits`].
+//! [HTTP-network fetch](https://fetch.spec.whatwg.org/#concept-http-network-fetch): sends one
+//! message to a server and receives the head of its response, within [`ServerLimits`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,7 +23,7 @@ use super::{error, headers};
 use crate::fetch::Blocked;
 use crate::fetcher::FetchError;
 
-/// A response of which the head has come, and nothing else was read.
+/// A response whose head was received and whose body is unread.
 pub(super) struct Received {
     response: Response<Incoming>,
     connection: CaptureConnection,
@@ -32,7 +32,7 @@ pub(super) struct Received {
 /// Why there is no response.
 pub(super) struct NoResponse {
     pub(super) error: FetchError,
-    /// Another exchange that may bring one.
+    /// Another exchange may get one.
     pub(super) remedy: Option<Exchange>,
 }
 
@@ -42,8 +42,8 @@ impl From<FetchError> for NoResponse {
     }
 }
 
-/// Sends `message` and waits for the head of its response. `failed` says what a failure of the HTTP
-/// library means for this message.
+/// Sends `message` and waits for the head of its response. `failed` converts an error of the HTTP
+/// library for this message.
 pub(super) async fn network_fetch(
     client: &HttpClient,
     limits: &ServerLimits,
@@ -66,8 +66,8 @@ pub(super) async fn network_fetch(
     Ok(Received { response, connection })
 }
 
-/// Notifies when more than `most` informational responses came, over HTTP/1.1. hyper skips any
-/// number of them; over HTTP/2 it tells nobody, so there [`super::frames`] counts.
+/// Notifies if more than `most` informational responses are received over HTTP/1.1. hyper skips any
+/// number of them. It does not report those over HTTP/2; [`super::frames`] counts them there.
 fn count_informational(message: &mut Request<UploadBody>, most: usize) -> Arc<Notify> {
     let flooded = Arc::new(Notify::new());
     let (notify, came) = (Arc::clone(&flooded), AtomicUsize::new(0));
@@ -85,19 +85,19 @@ impl Received {
         self.response.status().as_u16()
     }
 
-    /// The reason phrase; HTTP/2 has none. hyper's parser gives no phrase for one that is not ASCII.
+    /// The reason phrase; HTTP/2 has none. hyper's parser drops a phrase that is not ASCII.
     pub(super) fn status_text(&self) -> String {
         if self.is_multiplexed() {
             return String::new();
         }
-        // hyper keeps the phrase only where it is not the usual one.
+        // hyper keeps the phrase only if it is not the standard one.
         match self.response.extensions().get::<ReasonPhrase>() {
             Some(phrase) => headers::isomorphic_decode(phrase.as_bytes()),
             None => self.response.status().canonical_reason().unwrap_or_default().to_owned(),
         }
     }
 
-    /// The headers as they came.
+    /// The headers as received.
     pub(super) fn header_map(&self) -> &HeaderMap {
         self.response.headers()
     }
@@ -107,29 +107,29 @@ impl Received {
         headers::to_list(self.response.headers())
     }
 
-    /// Whether the connection carries other requests at the same time.
+    /// Whether the connection can carry other requests at the same time.
     pub(super) fn is_multiplexed(&self) -> bool {
         self.response.version() == Version::HTTP_2
     }
 
-    /// The body as it comes, codings and all.
+    /// The body as received, with its content codings.
     pub(super) fn into_body(self) -> BoxStream<'static, Result<Bytes, FetchError>> {
         let version = self.response.version();
         FramedBody::new(self.response.into_body(), version).boxed()
     }
 
-    /// Gives the response up unread, because the page may not have it.
+    /// Drops the response unread, because the page may not have it.
     ///
-    /// An HTTP/1.1 connection can be used again only where the whole body has come already, and the
-    /// server may end any connection with its response or because of it. Either would tell of the
-    /// response by the time that the next request takes, so the connection is never used again.
-    /// Requests that are on it already go on.
+    /// An HTTP/1.1 connection can only be reused if the whole body was received, and a server may
+    /// close any connection after its response. In both cases the duration of the next request
+    /// would reveal something about the response, so the connection is never reused. Other requests
+    /// that are already on it continue.
     pub(super) fn refuse(self, cause: impl Into<Blocked>) -> FetchError {
         self.give_up();
         error::blocked(true, cause.into())
     }
 
-    /// Gives the response up unread, and its connection to further requests.
+    /// Drops the response unread, and lets further requests use its connection.
     pub(super) fn give_up(self) {
         if let Some(connection) = &*self.connection.connection_metadata() {
             connection.poison();

@@ -1,17 +1,17 @@
-//! What must not share connections, TLS sessions or look-ups: Fetch's
-//! [network partition key](https://fetch.spec.whatwg.org/#network-partition-key).
+//! Fetches of different partitions share no connections, TLS sessions or look-ups: Fetch's [network
+//! partition key](https://fetch.spec.whatwg.org/#network-partition-key).
 
 use bgfetch_model::ids::StorageKey;
 use bgfetch_model::policy::Principal;
 
 use crate::fetcher::FetchRequest;
 
-/// A network partition: a storage key's, or the user's.
+/// A network partition: that of a storage key, or that of the user.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Partition {
-    /// Of all that is fetched for the user.
+    /// All fetches for the user.
     User,
-    /// Of what a storage key's pages fetch.
+    /// The fetches of pages of this storage key.
     Site(StorageKey),
 }
 

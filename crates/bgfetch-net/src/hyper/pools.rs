@@ -1,5 +1,5 @@
-//! Fetch's [connection pool](https://fetch.spec.whatwg.org/#concept-connection-pool), divided by what
-//! must not share connections.
+//! Fetch's [connection pool](https://fetch.spec.whatwg.org/#concept-connection-pool), divided into
+//! parts that share no connections.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,35 +20,35 @@ use super::partition::Partition;
 use super::upload::UploadBody;
 use crate::fetcher::FetchRequest;
 
-/// Sends requests by the connections of one part.
+/// Sends requests over the connections of one part.
 pub(super) type HttpClient = Client<Connector, UploadBody>;
 
-/// Idle connections are closed after this time: servers commonly wait a little longer, so that a
-/// request rarely meets a connection the server is about to close.
+/// Idle connections are closed after this time. Servers usually wait a little longer, so a request
+/// rarely uses a connection that the server is about to close.
 const IDLE: Duration = Duration::from_secs(50);
 
-/// How much an HTTP/2 server may send ahead on one stream and on one connection. Large enough for
-/// fast links with a long way (2 MiB every 20 ms is 100 MB/s), small enough for bounded memory.
+/// The HTTP/2 flow-control windows of a stream and of a connection. They are large enough for fast
+/// links with high latency (2 MiB every 20 ms is 100 MB/s), and small enough to bound memory.
 const STREAM_WINDOW: u32 = 2 << 20;
 const CONNECTION_WINDOW: u32 = 16 << 20;
 
-/// An HTTP/2 connection with streams on it that is silent for this long is asked for a sign of
-/// life, and given up when none comes for as long again: before its streams' stall time-out, so
-/// that a retry does not meet the dead connection again.
+/// If an HTTP/2 connection with open streams is silent for this long, a ping is sent, and if there
+/// is no answer for as long again, the connection is closed. This happens before the idle timeout
+/// of its streams, so a retry does not use the dead connection again.
 const PING: Duration = Duration::from_secs(12);
 
-/// The most parts at a time. Each costs little but its idle connections, which close by themselves;
-/// the number is there so that many sites cannot make it grow without end.
+/// The most parts at a time. A part costs little except for its idle connections, which are closed
+/// after a while. The limit only prevents unbounded growth with many sites.
 const MAX_POOLS: usize = 64;
 
-/// How many servers' TLS sessions a part remembers.
+/// The number of servers for which a part stores TLS sessions.
 const TLS_SESSIONS: usize = 32;
 
-/// The most hosts that are known to require HTTP/1.1.
+/// The most origins that are remembered to require HTTP/1.1.
 const MAX_HTTP1: usize = 256;
 
-/// What two requests must have in common to share a connection or a TLS session, beside what is
-/// requested: the partition, and whether credentials are included.
+/// What two requests to the same host must have in common to share a connection or a TLS session:
+/// the partition, and whether credentials are included.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct PoolKey {
     partition: Partition,
@@ -62,14 +62,14 @@ pub(super) struct Pools {
     tls: ClientConfig,
     connect_limit: Duration,
     limits: ServerLimits,
-    /// The one used last at the end.
+    /// Ordered by last use; the most recent is last.
     pools: Mutex<Vec<(PoolKey, HttpClient)>>,
-    /// The origins that require HTTP/1.1, each in its partition; the one noted last at the end.
+    /// The origins that require HTTP/1.1, each with its partition; the most recent is last.
     http1: Mutex<Vec<(Partition, Origin)>>,
 }
 
 impl Pools {
-    /// A connection may take as long as `connect_limit`, the look-up not counted.
+    /// `connect_limit` is the time limit for opening a connection, without the look-up.
     pub(super) fn new(
         lookups: Arc<Lookups>,
         tls: ClientConfig,
@@ -86,8 +86,8 @@ impl Pools {
         }
     }
 
-    /// The client for one request of a fetch. Those without credentials, preflights among them, go
-    /// by connections that show no client certificate.
+    /// The client for one request of a fetch. Requests without credentials, including preflights,
+    /// use connections without a client certificate.
     pub(super) fn client(
         &self,
         fetch: &FetchRequest,
@@ -97,7 +97,7 @@ impl Pools {
         self.get(PoolKey { partition: Partition::of(fetch), credentials, exchange })
     }
 
-    /// As [`client`](Self::client), with no connection yet, and keeping none.
+    /// Like [`client`](Self::client), but it starts without connections and keeps none.
     pub(super) fn fresh_client(
         &self,
         fetch: &FetchRequest,
@@ -107,17 +107,17 @@ impl Pools {
         self.make(&PoolKey { partition: Partition::of(fetch), credentials, exchange }, 0)
     }
 
-    /// How to ask `url`'s host first.
+    /// The exchange to try first with the host of `url`.
     pub(super) fn exchange(&self, fetch: &FetchRequest, url: &Url) -> Exchange {
         let host = (Partition::of(fetch), url.origin());
         if self.http1.lock().contains(&host) { Exchange::Http1 } else { Exchange::Usual }
     }
 
-    /// Notes that `url`'s host requires HTTP/1.1.
+    /// Notes that the host of `url` requires HTTP/1.1.
     pub(super) fn require_http1(&self, fetch: &FetchRequest, url: &Url) {
         let host = (Partition::of(fetch), url.origin());
         let mut http1 = self.http1.lock();
-        // Requests that were sent at the same time all learn it.
+        // Concurrent requests may all report it.
         if !http1.contains(&host) {
             http1.push(host);
         }
@@ -138,13 +138,13 @@ impl Pools {
         let client = entry.1.clone();
         pools.push(entry);
         if pools.len() > MAX_POOLS {
-            // Fetches that run in it keep it; only its idle connections close.
+            // Its running fetches keep it; only its idle connections are closed.
             pools.remove(0);
         }
         client
     }
 
-    /// A client without connections, which keeps at most so many idle ones of each host.
+    /// A client without connections, which keeps at most `idle` idle ones per host.
     fn make(&self, key: &PoolKey, idle: usize) -> HttpClient {
         let connector = Connector::new(
             self.tls_for(key),
@@ -157,7 +157,8 @@ impl Pools {
         client(connector, &self.limits, key.exchange == Exchange::Tolerant, idle)
     }
 
-    /// Forgets all connections, and what was learned of hosts. Fetches that run keep theirs.
+    /// Drops all connections, and what is known about hosts. Running fetches keep their
+    /// connections.
     pub(super) fn clear(&self) {
         self.pools.lock().clear();
         self.http1.lock().clear();
@@ -165,7 +166,8 @@ impl Pools {
 
     fn tls_for(&self, key: &PoolKey) -> ClientConfig {
         let mut tls = self.tls.clone();
-        // Clones share the session cache, and a resumed session tells the server who comes back.
+        // Clones would share the session cache, and a resumed session lets the server recognise the
+        // client.
         tls.resumption = Resumption::in_memory_sessions(TLS_SESSIONS);
         if !key.credentials {
             tls.client_auth_cert_resolver = Arc::new(NoCertificate);
@@ -180,7 +182,7 @@ fn client(
     is_tolerant: bool,
     idle: usize,
 ) -> HttpClient {
-    /// hyper panics below it.
+    /// hyper panics below this value.
     const LEAST_BUFFER: usize = 8 << 10;
     let head_size = limits.head_size as usize;
     Client::builder(TokioExecutor::new())
@@ -198,13 +200,13 @@ fn client(
         .http2_initial_connection_window_size(CONNECTION_WINDOW)
         .http2_keep_alive_interval(PING)
         .http2_keep_alive_timeout(PING)
-        // The retry repeats only requests that hyper handed back unwritten from a pooled connection
-        // that had just closed, so nothing is ever sent twice.
+        // hyper only retries requests that were not written, because their pooled connection had
+        // just been closed. So nothing is ever sent twice.
         .retry_canceled_requests(true)
         .build(connector)
 }
 
-/// Shows no client certificate.
+/// Removes the client certificate.
 #[derive(Debug)]
 struct NoCertificate;
 

@@ -1,4 +1,4 @@
-//! The seam to name look-ups, and the system's.
+//! The trait for name look-ups, and the system's resolver.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs};
@@ -7,17 +7,17 @@ use std::thread::Builder;
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
-/// Looks host names up.
+/// Looks up host names.
 pub trait Resolve: Send + Sync + 'static {
     /// The addresses of `host`, the preferred ones first.
     ///
-    /// It must not block. The fetcher limits its time, and how many run at once; dropping the future
-    /// gives the look-up up.
+    /// It must not block. The fetcher limits the time of each look-up and how many run at once.
+    /// Dropping the future cancels the look-up.
     fn resolve(&self, host: &str) -> BoxFuture<'static, io::Result<Vec<IpAddr>>>;
 
-    /// The port where `host` is reached by URLs that name none, as an
-    /// [HTTPS record](https://www.rfc-editor.org/rfc/rfc9460) of the DNS can tell. By default, and
-    /// where there is none, the port of the URL's scheme.
+    /// The port to connect to for URLs of `host` that have no explicit port, for example from an
+    /// [HTTPS record](https://www.rfc-editor.org/rfc/rfc9460) of the DNS. If `None`, as by default,
+    /// the port of the URL's scheme is used.
     fn port(&self, _host: &str) -> Option<u16> {
         None
     }
@@ -26,9 +26,9 @@ pub trait Resolve: Send + Sync + 'static {
 /// The system's resolver, except that
 /// [`localhost`](https://www.w3.org/TR/secure-contexts/#localhost) always means this machine.
 ///
-/// Each look-up has a thread of its own, because the system's function blocks and cannot be stopped.
-/// One that is given up ends when the system does, and nothing waits for it, the end of the process
-/// included.
+/// Each look-up has a thread of its own, because the system's function blocks and cannot be
+/// cancelled. The thread of a cancelled look-up ends when that function returns. Nothing waits for
+/// it, not even the end of the process.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemResolver;
 
@@ -43,7 +43,7 @@ impl Resolve for SystemResolver {
         let look_up = move || {
             let addresses = (host.as_str(), 0).to_socket_addrs();
             let addresses = addresses.map(|all| all.map(|address| address.ip()).collect());
-            // Whoever asked may have given up.
+            // The look-up may have been cancelled.
             drop(sender.send(addresses));
         };
         let started = Builder::new().name("bgfetch-resolver".into()).spawn(look_up);

@@ -1,16 +1,16 @@
-//! What TLS failures are called, for people.
+//! Human-readable descriptions of TLS failures.
 
 use std::io;
 
 use rustls::{AlertDescription, CertificateError, Error};
 
-/// What went wrong with TLS, if `error` is where TLS failed. An error that wraps such a one is not.
+/// The description of `error` if it is an error of TLS itself, not one that wraps it.
 pub(super) fn message(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<Error>() {
         return Some(of(error));
     }
-    // HTTP/2 keeps only the text of a connection's error. What TLS says once there is a connection
-    // is an alert, such as that a client certificate was not accepted.
+    // HTTP/2 keeps only the text of a connection's error. Once there is a connection, errors of TLS
+    // are alerts, for example that a client certificate was not accepted.
     let text = match error.downcast_ref::<h2::Error>() {
         Some(error) => error.get_io()?.to_string(),
         None => error.downcast_ref::<io::Error>()?.to_string(),

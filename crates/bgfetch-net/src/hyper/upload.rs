@@ -1,4 +1,4 @@
-//! A stored request body on its way to the network.
+//! Sends a stored request body to the network.
 
 use std::io;
 use std::pin::Pin;
@@ -12,7 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::fetcher::{BodySource, FetchError, UploadProgress};
 
-/// The body of one message; of none for most of them.
+/// The body of one message; most messages have none.
 pub(super) struct UploadBody {
     source: Option<BoxStream<'static, io::Result<Bytes>>>,
     length: u64,
@@ -21,12 +21,12 @@ pub(super) struct UploadBody {
     failure: Arc<OnceLock<String>>,
 }
 
-/// Tells what became of an [`UploadBody`] that the HTTP library holds. HTTP/2 would report a body
-/// that cannot be read as a reset stream.
+/// The outcome of an [`UploadBody`] that the HTTP library owns. Over HTTP/2, a body that cannot be
+/// read would only be reported as a reset stream.
 pub(super) struct Upload(Arc<OnceLock<String>>);
 
 impl Upload {
-    /// The error by which the body could not be read, if that happened.
+    /// The error of reading the body, if there was one.
     pub(super) fn failure(&self) -> Option<FetchError> {
         let message = self.0.get()?.as_str();
         Some(FetchError::new(FaultKind::Storage, true, message))

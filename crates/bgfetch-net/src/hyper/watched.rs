@@ -1,4 +1,4 @@
-//! A connection whose incoming bytes are looked at before the HTTP library gets them.
+//! A connection whose incoming bytes are checked before the HTTP library gets them.
 
 use std::io;
 use std::pin::Pin;
@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::frames::Heads;
 use super::framing_lines::FramingLines;
 
-/// A connection that ends with an error where what came must not be read on.
+/// A connection whose reads fail once a check has failed.
 pub(super) struct Watched<S> {
     inner: S,
     watch: Watch,
@@ -23,7 +23,7 @@ enum Watch {
 }
 
 impl<S: Connection> Watched<S> {
-    /// Allows `informational` heads on each stream of HTTP/2 beside the final one.
+    /// Allows `informational` heads on each HTTP/2 stream besides the final one.
     pub(super) fn new(inner: S, informational: usize) -> Self {
         let watch = if inner.connected().is_negotiated_h2() {
             Watch::Frames(Heads::new(informational))

@@ -1,17 +1,17 @@
-//! What failures of connections are called, for people. The texts of the libraries below name their own
-//! layers, and change with them.
+//! Human-readable descriptions of connection failures. The texts of the libraries name their own
+//! layers, and change with their versions.
 
 use std::error::Error;
 use std::io;
 
 use super::causes::causes;
 
-/// What went wrong: the innermost cause that there are words for, else the innermost.
+/// Describes the innermost cause that has a description here; otherwise the innermost cause.
 pub(super) fn of(error: &(dyn Error + 'static)) -> String {
     let told = causes(error).filter_map(of_cause).last();
     told.unwrap_or_else(|| {
         let innermost = causes(error).last().unwrap_or(error).to_string();
-        // The standard library adds the system's number to the system's words.
+        // The standard library appends the error number to the system's text.
         innermost.split(" (os error ").next().unwrap_or(&innermost).to_owned()
     })
 }
@@ -23,7 +23,7 @@ fn of_cause(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<h2::Error>() {
         return of_h2(error);
     }
-    // One that wraps another only has its kind.
+    // An error that wraps another only adds its kind.
     let error = error.downcast_ref::<io::Error>().filter(|error| error.get_ref().is_none())?;
     Some(String::from(match error.kind() {
         io::ErrorKind::ConnectionRefused => "the server refused the connection",
@@ -44,7 +44,7 @@ fn of_cause(error: &(dyn Error + 'static)) -> Option<String> {
 
 fn of_hyper(error: &::hyper::Error) -> Option<&'static str> {
     if error.is_parse() {
-        // Only hyper's servers can tell the two apart.
+        // Only hyper's servers distinguish the two.
         Some("the head of the response is too large or not valid HTTP")
     } else if error.is_incomplete_message() {
         Some("the connection was closed before the response was complete")
@@ -88,12 +88,12 @@ mod tests {
     fn the_innermost_cause_with_words_is_told() {
         let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
         assert_eq!(of(&refused()), "the server refused the connection");
-        // Wrapped twice, as connectors do.
+        // Wrapped twice, as by connectors.
         let wrapped = io::Error::other(io::Error::other(refused()));
         assert_eq!(of(&wrapped), "the server refused the connection");
         let system = io::Error::from_raw_os_error(111);
         assert_eq!(of(&io::Error::other(system)), of(&refused()));
-        // Our own words stay as they are.
+        // Our own texts are unchanged.
         let own = io::Error::new(io::ErrorKind::TimedOut, "no connection within 30 s");
         assert_eq!(of(&io::Error::other(own)), "no connection within 30 s");
     }

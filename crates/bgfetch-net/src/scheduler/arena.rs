@@ -1,10 +1,10 @@
-//! Things that refer to each other by small numbers instead of pointers.
+//! An arena for values that refer to each other by id.
 
 use std::ops::{Index, IndexMut};
 
 use slab::Slab;
 
-/// Owns values under ids of its own choosing.
+/// Owns values and assigns ids to them.
 ///
 /// Indexing with the id of a removed value panics. Ids never leave the scheduler, and it drops the
 /// last reference to a value before the value, so that would be a bug and no input can cause it.
@@ -16,7 +16,7 @@ impl<T> Arena<T> {
         self.0.insert(value)
     }
 
-    /// The id that the next insertion will give.
+    /// The id of the next inserted value.
     pub(super) fn next_id(&self) -> usize {
         self.0.vacant_key()
     }

@@ -1,4 +1,4 @@
-//! What the scheduler is told: candidates and limits.
+//! The inputs of the scheduler: candidates and limits.
 
 use bgfetch_model::ids::{HostKey, RecordKey, RegistrationKey};
 
@@ -11,42 +11,42 @@ pub struct Candidate<'a> {
     pub registration: &'a RegistrationKey,
     /// The priority of its fetch.
     pub priority: Priority,
-    /// The server that is asked first.
+    /// The server of its first request.
     pub host: &'a HostKey,
 }
 
-/// An embedder's hint how urgent a fetch is, compared with others of its storage key.
+/// An embedder's hint of how urgent a fetch is, compared with others of its storage key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Priority {
-    /// Before all others: the user looks at it, say.
+    /// Before all others, for example because the user is looking at it.
     High,
     /// The default.
     #[default]
     Normal,
-    /// Only when nothing else of the storage key can start.
+    /// Only if nothing else of the storage key can start.
     Low,
 }
 
-/// How much may run at once. A limit of 0 lets nothing start.
+/// How much may run at once. With a limit of 0, nothing starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections in use over all hosts; 16 by default, which fills a fast line from three hosts
-    /// and leaves the page in the foreground its share.
+    /// Connections in use to all hosts together; 16 by default. This is enough to fill a fast line
+    /// from three hosts, and leaves bandwidth for the page in the foreground.
     ///
     /// A host that multiplexes counts as one connection, however many streams it carries.
     pub total: u32,
     /// Records of one storage key in flight at one host; 6 by default, as browsers do for HTTP/1.1.
     ///
-    /// It also holds for a host whose protocol is not known yet: the first requests may then open
-    /// connections that HTTP/2 would not have needed, which costs less than making every
-    /// HTTP/1.1 host wait for its first response.
+    /// It also applies to a host whose protocol is not known yet. Its first requests may then open
+    /// connections that HTTP/2 would not need, which costs less than waiting for the first response
+    /// of every HTTP/1.1 host.
     pub per_host: u32,
-    /// Records of one storage key in flight at one host that multiplexes; 100 by default, the number of concurrent
-    /// streams that servers should at least allow
-    /// ([RFC 9113, 6.5.2](https://www.rfc-editor.org/rfc/rfc9113#section-6.5.2)).
+    /// Records of one storage key in flight at one host that multiplexes; 100 by default, the least
+    /// number of concurrent streams that servers should allow ([RFC 9113,
+    /// 6.5.2](https://www.rfc-editor.org/rfc/rfc9113#section-6.5.2)).
     pub per_host_multiplexed: u32,
-    /// Records of one storage key whose host's name is being looked up; 32 by default. They hold no
-    /// slot, and while there are so many no other record of the storage key starts.
+    /// Records of one storage key that are looking up a host name; 32 by default. They hold no
+    /// slot. While there are this many, no other record of the storage key starts.
     pub look_ups: u32,
 }
 

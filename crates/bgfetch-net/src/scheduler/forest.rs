@@ -1,4 +1,4 @@
-//! Fair turns: trees whose levels are storage keys, priorities, registrations and fetches, and
+//! Fair scheduling: trees whose levels are storage keys, priorities, registrations and fetches, and
 //! whose leaves ask for slots.
 
 use std::collections::{BTreeSet, HashMap};
@@ -18,27 +18,27 @@ type Rank = (u32, u64);
 #[derive(Debug, Default)]
 pub(super) struct Forest {
     nodes: Arena<Node>,
-    /// Counts turns, so that "longest without a turn" needs no clock.
+    /// Counts turns, so that finding the longest wait needs no clock.
     turns: u64,
 }
 
 #[derive(Debug, Default)]
 struct Node {
     parent: Option<NodeId>,
-    /// What it stands for; none for roots and leaves.
+    /// The group that it represents; `None` for roots and leaves.
     group: Option<Group>,
-    /// The members that are groups; leaves are never looked up.
+    /// The members that are groups. Leaves are never looked up by key.
     groups: HashMap<Group, NodeId>,
-    /// How many members there are, leaves included.
+    /// The number of members, including leaves.
     members: u32,
-    /// The members below which a leaf asks for a slot.
+    /// The members that have a leaf asking for a slot.
     asking: BTreeSet<(Rank, NodeId)>,
     /// The slots held by the leaves below.
     slots: u32,
-    /// When it last got a slot; for a newcomer when it came, so that nobody gets ahead of those who
-    /// wait by leaving and coming back.
+    /// The turn in which it last got a slot or, before that, in which it was added. So a member
+    /// cannot get ahead of others by leaving and coming back.
     last_turn: u64,
-    /// What a leaf stands for, in its owner's numbering.
+    /// The item of a leaf, in its owner's numbering.
     item: usize,
 }
 
@@ -63,7 +63,7 @@ impl Forest {
         self.nodes.insert(Node::default())
     }
 
-    /// Adds a leaf for a fetch; it does not ask for a slot yet.
+    /// Adds a leaf for a fetch. It does not ask for a slot yet.
     pub(super) fn add_leaf(
         &mut self,
         root: NodeId,
@@ -103,7 +103,7 @@ impl Forest {
     }
 
     /// Removes a leaf that neither holds nor asks for a slot, or a root without members, and the
-    /// groups that it leaves empty.
+    /// groups that become empty.
     pub(super) fn remove(&mut self, leaf: NodeId) {
         let removed = self.nodes.remove(leaf);
         debug_assert!(removed.members == 0 && removed.slots == 0 && removed.asking.is_empty());
@@ -125,7 +125,7 @@ impl Forest {
         while let Some(parent) = self.nodes[node].parent {
             let entry = (self.nodes[node].rank(), node);
             let members = &mut self.nodes[parent].asking;
-            // The levels above only know whether anybody below asks.
+            // The levels above only record whether any leaf below asks.
             let known = if asking {
                 let known = !members.is_empty();
                 members.insert(entry);
@@ -141,7 +141,7 @@ impl Forest {
         }
     }
 
-    /// The item of the leaf whose turn it is.
+    /// Returns the item of the leaf whose turn it is.
     pub(super) fn first(&self, root: NodeId) -> Option<usize> {
         let mut node = root;
         while let Some(&(_, member)) = self.nodes[node].asking.first() {
@@ -150,7 +150,7 @@ impl Forest {
         (node != root).then(|| self.nodes[node].item)
     }
 
-    /// Counts one more slot for a leaf, which had its turn.
+    /// Counts one more slot for a leaf, and its turn.
     pub(super) fn take_slot(&mut self, leaf: NodeId) {
         self.turns += 1;
         let now = self.turns;
@@ -165,7 +165,7 @@ impl Forest {
         self.update(leaf, |node| node.slots -= 1);
     }
 
-    /// Changes a leaf and all groups above it, and with them their order.
+    /// Changes a leaf and all groups above it, and updates their order.
     fn update(&mut self, leaf: NodeId, change: impl Fn(&mut Node)) {
         let mut node = leaf;
         while let Some(parent) = self.nodes[node].parent {
