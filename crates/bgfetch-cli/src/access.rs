@@ -15,7 +15,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
 /// The time between two attempts.
 pub(crate) const INTERVAL: Duration = Duration::from_millis(50);
 
-/// Who has the store open.
+/// The process that has the store open.
 pub(crate) enum Access {
     /// This process.
     Ours(Engine),

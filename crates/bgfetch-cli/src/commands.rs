@@ -45,7 +45,7 @@ pub(crate) async fn run(command: args::Command) -> Result<Outcome, Failure> {
 /// Sends the request to the store's owner, or carries it out if there is none.
 async fn ask(directory: &Path, request: &Request) -> Result<Response, Failure> {
     if !SqliteStore::exists(directory)? {
-        // Looking at a store does not make one.
+        // Inspecting a store must not create one.
         return Ok(match request.command {
             Command::List => Response::Jobs(Vec::new()),
             _ => Response::Failed(format!("there is no store in {}", directory.display())),
@@ -85,7 +85,7 @@ async fn carry_out(engine: &Engine, request: &Request) -> Result<Response, Failu
     Ok(response)
 }
 
-/// Keeps the store's fetches from continuing during a command that only looks at them.
+/// Keeps the store's fetches from resuming during a command that only inspects them.
 fn nothing_reachable() -> ManualConnectivity {
     let offline = ManualConnectivity::default();
     offline.set(Connectivity::Offline(Reachable::default()));

@@ -1,4 +1,4 @@
-//! How the program ends: one line on standard error where it failed, and the exit code.
+//! The end of the program: one line on standard error if it failed, and the exit code.
 
 use std::error::Error;
 use std::io::Write as _;
@@ -66,7 +66,7 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
     | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
     | ErrorKind::DisplayVersion = error.kind()
     {
-        // A closed standard output is not an error of the user's.
+        // A closed standard output is not the user's error.
         write!(std::io::stdout(), "{}", error.render()).unwrap_or_default();
         return ExitCode::SUCCESS;
     }
@@ -76,7 +76,7 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// What a program that was built without JavaScript lacks.
+/// A hint for commands that need a build with JavaScript.
 fn missing_feature(error: &clap::Error) -> Option<&'static str> {
     let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidSubcommand) else {
         return None;

@@ -26,13 +26,13 @@ const UNSAFE: [char; 9] = ['/', '\\', ':', '*', '?', '"', '<', '>', '|'];
 #[derive(Debug, Default)]
 pub(crate) struct FileNames {
     given: HashSet<String>,
-    /// How often each name without a number was requested.
+    /// How often each unnumbered name was requested.
     asked: HashMap<String, u32>,
 }
 
 impl FileNames {
-    /// The next name for the URL's body: first its own, then `name (1).ext` and so on. It is called again
-    /// for other URLs with the same name, and if a file of that name exists.
+    /// The next name for the URL's body: first its own, then `name (1).ext` and so on. It is called
+    /// again for other URLs with the same name, and if a file with that name exists.
     pub(crate) fn next(&mut self, url: &Url) -> String {
         let plain = file_name(url);
         let asked = self.asked.entry(folded(&plain)).or_default();

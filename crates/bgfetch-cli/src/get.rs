@@ -28,15 +28,16 @@ use crate::worker::{Delivered, Delivery, FailedRecord, Report, Worker};
 /// How often the bars are drawn.
 const DRAW_INTERVAL: Duration = Duration::from_millis(200);
 
-/// What a fetch with very many records adds to that for each of them, as each look copies them all.
+/// An addition per record for fetches with very many records, because each redraw copies all of
+/// them.
 const DRAW_INTERVAL_PER_RECORD: Duration = Duration::from_micros(20);
 
-/// What ends the message where running the command again is all there is to do.
+/// The end of messages after which the user only has to run the command again.
 const RESUME: &str = "run the same command again to resume";
 
 /// Why the command ended before its fetch did.
 struct Stopped {
-    /// For programs.
+    /// The reason for programs.
     reason: &'static str,
     message: String,
 }
@@ -51,8 +52,8 @@ impl<E: Into<Failure>> From<E> for Stopped {
 ///
 /// # Errors
 ///
-/// The arguments are wrong or the store cannot be opened, and nothing was done; or the fetch cannot
-/// go on now, and running the command again resumes it.
+/// The arguments are wrong or the store cannot be opened, so nothing was done; or the fetch cannot
+/// continue now, and running the command again resumes it.
 pub(crate) async fn run(args: Get) -> Result<Outcome, Failure> {
     let (json, mut id) = (args.json, args.id.clone());
     let ended = fetch(args, &mut id).await;
@@ -70,7 +71,7 @@ pub(crate) async fn run(args: Get) -> Result<Outcome, Failure> {
     ended.map_err(|Stopped { message, .. }| Failure(message))
 }
 
-/// Fetches; `id` becomes the fetch's as soon as it is known.
+/// Fetches; sets `id` as soon as the fetch's id is known.
 async fn fetch(args: Get, id: &mut Option<String>) -> Result<Outcome, Stopped> {
     let plan = Plan::new(&args)?;
     *id = Some(plan.id.clone());
@@ -89,7 +90,7 @@ async fn fetch(args: Get, id: &mut Option<String>) -> Result<Outcome, Stopped> {
         let Some(fetch) = find_or_register(&engine, &plan, &mut output).await? else {
             return Ok(Outcome::Success);
         };
-        // From here on the worker handles events, those of other fetches too.
+        // From here on the worker handles events, including those of other fetches.
         engine_of_worker.set(engine.clone())?;
         let session = Session {
             engine: &engine,
@@ -105,7 +106,7 @@ async fn fetch(args: Get, id: &mut Option<String>) -> Result<Outcome, Stopped> {
         outcome = fetching => outcome,
         pressed = ctrl_c() => pressed.map(|()| Outcome::Interrupted).map_err(Stopped::from),
     };
-    // The socket goes before the store does: the next owner binds its own.
+    // The socket is removed before the store is closed: the next owner binds its own.
     drop(server);
     let closed = tokio::select! {
         closed = engine.shutdown() => closed,
@@ -118,9 +119,9 @@ async fn fetch(args: Get, id: &mut Option<String>) -> Result<Outcome, Stopped> {
     }
 }
 
-/// Opens the store, or tells who has it.
+/// Opens the store, or fails with the process that has it open.
 async fn open(directory: &Path, worker: &Worker, id: &str) -> Result<Engine, Failure> {
-    // Some downloads want back the cookie that their own redirect has set.
+    // Some servers require the cookie that their own redirect has set.
     let fetcher = Arc::new(HyperFetcher::builder().cookies(CookieJar::new()).build()?);
     let builder =
         || access::builder(directory).worker_host(worker.clone()).fetcher(Arc::clone(&fetcher));
@@ -136,8 +137,8 @@ async fn open(directory: &Path, worker: &Worker, id: &str) -> Result<Engine, Fai
     }
 }
 
-/// Finds the fetch that an earlier run of the same command left, or registers one; none where that
-/// run has done everything.
+/// Finds the fetch that an earlier run of the same command left, or registers one; `None` if that
+/// run has completed everything.
 async fn find_or_register(
     engine: &Engine,
     plan: &Plan,
@@ -145,10 +146,10 @@ async fn find_or_register(
 ) -> Result<Option<FetchKey>, Failure> {
     let RegistrationKey { storage_key, scope } = plan.registration.clone();
     let registration = engine.register(storage_key, scope).await?;
-    // To the user an id names one fetch, wherever it is written to.
+    // An id names one fetch to the user, whatever its output directory.
     for other in engine.registrations().await? {
         let Some(out) = directory_of(other.key()) else {
-            // A page's: its service worker runs in `bgfetch run`.
+            // A page's fetch: its service worker runs in `bgfetch run`.
             continue;
         };
         if *other.key() != plan.registration
@@ -160,7 +161,7 @@ async fn find_or_register(
                 out.display()
             )));
         }
-        // What other commands left unsaved is saved as well.
+        // Files that other commands left unsaved are saved as well.
         other.set_active_worker(true).await?;
     }
     let manager = registration.background_fetch().acting_for(Principal::User);
@@ -182,10 +183,10 @@ async fn find_or_register(
     Ok(Some(fetch.await?.key()))
 }
 
-/// The finished fetch of an earlier run of the same command, whose files are still there. An id that
-/// the user chose does not tell whether the URLs were the same.
+/// The finished fetch of an earlier run of the same command, if its files still exist. An id chosen
+/// by the user does not tell whether the URLs were the same.
 ///
-/// One whose files are not there is dismissed: the list has one row for an id.
+/// If the files are missing, the fetch is dismissed: the list has one row per id.
 async fn saved_before(engine: &Engine, plan: &Plan) -> Result<Option<Job>, Failure> {
     let ui = engine.ui();
     let mut jobs = ui.jobs().await?;
@@ -201,7 +202,7 @@ async fn saved_before(engine: &Engine, plan: &Plan) -> Result<Option<Job>, Failu
     Ok(None)
 }
 
-/// The fetch of that id that is not over.
+/// The fetch with that id that is not over.
 async fn left_behind(
     engine: &Engine,
     manager: &BackgroundFetchManager,
@@ -220,7 +221,7 @@ async fn left_behind(
             job => Ok(job),
         };
     }
-    // It may have settled and still have its files to write: nobody did before this process.
+    // It may have settled with its files still to be written: no process did that before this one.
     jobs.retain(|job| {
         let same = job.registration == plan.registration && job.id == plan.id && same_urls(job);
         same && !job.display.over
@@ -231,20 +232,20 @@ async fn left_behind(
     let Some(fetch) = engine.fetch(job.key).await? else {
         return Ok(None);
     };
-    // After an abort the same command begins anew.
+    // After an abort, the same command starts over.
     let aborted = fetch.settled().await? == Err(FailureReason::Aborted);
     Ok((!aborted).then_some(job))
 }
 
-/// The command at work.
+/// The running command.
 struct Session<'a> {
     engine: &'a Engine,
     fetch: FetchKey,
     directory: &'a Path,
     output: Output,
-    /// What came of the fetch, once its files are written.
+    /// The outcome of the fetch, once its files are written.
     report: Option<Report>,
-    /// What failed of records, in people's words.
+    /// The failures of records, for the user.
     messages: HashMap<RecordIndex, String>,
 }
 
@@ -263,12 +264,12 @@ impl Session<'_> {
             tokio::select! {
                 Some(delivery) = deliveries.recv() => self.delivered(delivery)?,
                 event = observer.next() => match event {
-                    // The engine stopped; its shutdown tells why.
+                    // The engine stopped; its shutdown returns the reason.
                     None => return Ok(Outcome::Failed),
                     Some(event) if event.fetch != self.fetch => {}
                     Some(event) => match event.what {
                         What::EventEnded { .. } => {
-                            // The worker told of it before, but by another way.
+                            // The worker has reported the event before, but on another channel.
                             while self.report.is_none()
                                 && let Some(delivery) = deliveries.recv().await
                             {
@@ -314,7 +315,7 @@ impl Session<'_> {
                     ),
                 });
             }
-            // Fetches that were left by other commands go on as well.
+            // Fetches that other commands left are resumed as well.
             Delivered::Written(report) => self.output.note(&match report.result {
                 Err(FailureReason::Aborted) => format!("the bytes of {id} were deleted"),
                 _ => {
@@ -336,7 +337,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Tells how the fetch ended: its failures on standard error, a line for each record.
+    /// Reports how the fetch ended: its failures on standard error, and a line for each record.
     fn finish(mut self, event: &Event) -> Outcome {
         let Some(report) = self.report else {
             return Outcome::Failed;

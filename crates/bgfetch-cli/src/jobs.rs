@@ -27,10 +27,10 @@ pub(crate) struct JobInfo {
     failure_reason: Option<FailureReason>,
     /// The bytes that are stored, or were stored before the fetch was over.
     downloaded: u64,
-    /// The expected bytes; none if they are not known (yet).
+    /// The expected bytes; `None` while they are not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     download_total: Option<u64>,
-    /// How many records there are and how many have ended; none once the fetch is over.
+    /// The number of records, and how many have ended; `None` once the fetch is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     records: Option<Count>,
     /// The records, if they were requested.
@@ -175,8 +175,8 @@ fn file(record: &JobRecord) -> FileInfo {
     }
 }
 
-/// The expected bytes: `downloadTotal` if it was given, otherwise the sum of all lengths once they are
-/// known.
+/// The expected bytes: `downloadTotal` if it was given, otherwise the sum of all lengths once they
+/// are known.
 pub(crate) fn expected_total(job: &Job) -> Option<u64> {
     if job.display.result.is_some() {
         return Some(job.display.downloaded);
@@ -205,7 +205,7 @@ fn bytes_of(job: &JobInfo) -> String {
     amount(job.downloaded, job.download_total)
 }
 
-/// All fetches as a table with a heading. If it is for a terminal, its lines are cut to that width.
+/// All fetches as a table with a heading. If `terminal` is a terminal's width, lines are cut to it.
 pub(crate) fn table(jobs: &[JobInfo], terminal: Option<usize>) -> String {
     let heading = ["ID", "STATE", "BYTES", "FILES", "TITLE"].map(String::from);
     let row = |job: &JobInfo| {

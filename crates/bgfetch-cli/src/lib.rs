@@ -55,10 +55,10 @@ pub fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<Outcome, Failure> {
-    // The engine has a thread of its own; this one serves the terminal and the control socket.
+    // The engine has a thread of its own; this one runs the terminal and the control socket.
     #[cfg(not(feature = "js"))]
     let mut builder = tokio::runtime::Builder::new_current_thread();
-    // Scripts that wait for another must not hold up what they wait for.
+    // A script that blocks on another script must not block that script, too.
     #[cfg(feature = "js")]
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.enable_all().build()?.block_on(commands::run(args.command))

@@ -26,7 +26,7 @@ pub(crate) struct Plan {
     pub(crate) options: FetchOptions,
     /// The output directory, which exists; an absolute path.
     pub(crate) out: PathBuf,
-    /// The registration that stands for that directory.
+    /// The registration that represents that directory.
     pub(crate) registration: RegistrationKey,
 }
 
@@ -72,14 +72,15 @@ pub(crate) fn is_of_get(registration: &RegistrationKey) -> bool {
     registration.storage_key.0 == STORAGE_KEY
 }
 
-/// The output directory that a registration stands for, if this system has such a path.
+/// The output directory that a registration represents, if it is a valid path on this system.
 pub(crate) fn directory_of(registration: &RegistrationKey) -> Option<PathBuf> {
     let path = registration.scope.to_file_path().ok()?;
     // This removes the trailing slash.
     Some(path.components().collect())
 }
 
-/// Checks a URL by the engine's rules, before the store is opened, so that the message can name it.
+/// Checks a URL by the engine's rules before the store is opened, so that the message can name the
+/// URL.
 pub(crate) fn checked_url(text: &str) -> Result<Url, Failure> {
     let refuse = |why: &str| Err(Failure(format!("{text}: {why}")));
     let hint = || suggestion(text).map(|url| format!("; did you mean {url}?")).unwrap_or_default();
@@ -107,7 +108,7 @@ pub(crate) fn checked_url(text: &str) -> Result<Url, Failure> {
     }
 }
 
-/// The URL that the user probably meant by a text that begins with a host.
+/// The URL that the user probably meant, for a text that begins with a host.
 fn suggestion(text: &str) -> Option<Url> {
     let authority = text.split(['/', '\\', '?', '#']).next()?;
     let (host, port) = authority.rsplit_once(':').unwrap_or((authority, ""));
@@ -121,7 +122,7 @@ fn suggestion(text: &str) -> Option<Url> {
     url.username().is_empty().then_some(url)
 }
 
-/// What is wrong with a URL.
+/// The defect of a URL.
 fn defect(error: ParseError) -> &'static str {
     match error {
         ParseError::EmptyHost => "it has no host",
@@ -141,7 +142,7 @@ fn writable_directory(path: &Path) -> Result<PathBuf, Failure> {
             std::fs::create_dir_all(path)?;
             bgfetch::sync_path_to(path)?;
         }
-        // Creating a file is the only reliable check; permission bits do not tell everything.
+        // Creating a file is the only reliable check; permission bits are not enough.
         tempfile::tempfile_in(path)?;
         path.canonicalize()
     };

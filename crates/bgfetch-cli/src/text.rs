@@ -1,4 +1,4 @@
-//! Makes text from elsewhere (titles, servers, URLs) safe and short enough for a terminal.
+//! Makes external text (titles, servers, URLs) safe and short enough for a terminal.
 
 use unicode_width::UnicodeWidthChar as _;
 
@@ -8,7 +8,7 @@ pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if is_printable(c) { c } else { '\u{fffd}' }).collect()
 }
 
-/// Whether a character has no effect but to be shown.
+/// Whether a character has no effect other than being shown.
 pub(crate) fn is_printable(c: char) -> bool {
     let directs =
         matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
@@ -24,7 +24,7 @@ pub(crate) fn cells(text: &str) -> usize {
 /// Terminals join emoji in different ways, so each character is counted separately.
 fn cells_of(c: char) -> usize {
     match c {
-        // Turns the character before it into an emoji, which takes two cells.
+        // Turns the preceding character into an emoji, which takes two cells.
         '\u{fe0f}' => 1,
         c => c.width().unwrap_or_default(),
     }
@@ -53,7 +53,7 @@ pub(crate) fn padded(text: &str, width: usize) -> String {
     text
 }
 
-/// Removes the error numbers that the standard library adds to the system's texts.
+/// Removes the error numbers that the standard library appends to the system's messages.
 pub(crate) fn without_code(text: &str) -> String {
     let mut words = String::new();
     let mut rest = text;

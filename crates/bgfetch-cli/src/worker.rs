@@ -1,4 +1,4 @@
-//! The service worker of the program: what happens when a fetch has settled.
+//! The program's service worker, which handles settled fetches.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,17 +17,18 @@ use url::Url;
 use crate::file_names::{FileNames, file_name};
 use crate::plan::{directory_of, is_of_get};
 
-/// Writes the good bodies of settled fetches to the directory that their registration stands for.
+/// Writes the successful bodies of settled fetches to the directory that their registration
+/// represents.
 ///
-/// A body that cannot be written leaves the event unhandled: somebody will free the disk or mend the
-/// directory some day, and until then the engine keeps everything.
+/// A body that cannot be written leaves the event unhandled: the engine keeps everything until the
+/// user frees disk space or repairs the directory.
 #[derive(Clone)]
 pub(crate) struct Worker {
     engine: Arc<SetOnce<Engine>>,
     deliveries: mpsc::UnboundedSender<Delivery>,
 }
 
-/// An event that the worker got, and how it went.
+/// An event that the worker received, and its outcome.
 #[derive(Debug)]
 pub(crate) struct Delivery {
     pub(crate) fetch: FetchKey,
@@ -37,25 +38,25 @@ pub(crate) struct Delivery {
 
 #[derive(Debug)]
 pub(crate) enum Delivered {
-    /// The fetch's good bodies were written.
+    /// The fetch's successful bodies were written.
     Written(Report),
-    /// They could not be written, for this reason; it will be tried again.
+    /// They could not be written, for this reason; the worker will try again.
     NotWritten(String),
     /// The user activated the fetch.
     Clicked,
 }
 
-/// What came of a fetch.
+/// The outcome of a fetch.
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) result: FetchResult,
-    /// Where the files are.
+    /// The directory of the files.
     pub(crate) out: PathBuf,
     pub(crate) saved: Vec<SavedRecord>,
     pub(crate) failed: Vec<FailedRecord>,
 }
 
-/// A record whose body is in a file.
+/// A record whose body was saved to a file.
 #[derive(Debug)]
 pub(crate) struct SavedRecord {
     pub(crate) url: Url,
@@ -64,7 +65,7 @@ pub(crate) struct SavedRecord {
 }
 
 impl SavedRecord {
-    /// Whether the file has another name than its URL gives it.
+    /// Whether the file's name differs from the one in its URL.
     pub(crate) fn is_renamed(&self) -> bool {
         self.name != file_name(&self.url)
     }
@@ -75,13 +76,13 @@ impl SavedRecord {
 pub(crate) struct FailedRecord {
     pub(crate) index: RecordIndex,
     pub(crate) url: Url,
-    /// The status of its response, where there was one.
+    /// The status of its response, if there was one.
     pub(crate) status: Option<u16>,
     pub(crate) reason: FailureReason,
 }
 
 impl Worker {
-    /// A worker that handles events once it is given the engine, and tells of each.
+    /// A worker that handles events once it is given the engine, and reports each of them.
     pub(crate) fn new(engine: Arc<SetOnce<Engine>>) -> (Self, mpsc::UnboundedReceiver<Delivery>) {
         let (deliveries, told) = mpsc::unbounded_channel();
         (Self { engine, deliveries }, told)
@@ -101,15 +102,15 @@ impl WorkerHost for Worker {
                 }
             };
             let (fetch, id) = (event.fetch(), event.id().to_owned());
-            // The command may be on its way out; the event counts all the same.
+            // The command may already be ending; the event counts all the same.
             deliveries.send(Delivery { fetch, id, what }).unwrap_or_default();
             result
         })
     }
 }
 
-/// The worker of the commands that fetch nothing: it lets go of what was given up, and leaves the
-/// other events to `get` and to pages.
+/// The worker of the commands that fetch nothing: it releases aborted fetches, and leaves the other
+/// events to `get` and to pages.
 pub(crate) struct ReleasingWorker;
 
 impl WorkerHost for ReleasingWorker {
@@ -119,7 +120,7 @@ impl WorkerHost for ReleasingWorker {
     }
 }
 
-/// The whole of the handler: the event is active until every file is there.
+/// The whole handler: the event is active until every file is written.
 async fn write_bodies(engine: &Engine, event: &FunctionalEvent) -> Result<Report, String> {
     let out = directory_of(event.registration())
         .ok_or_else(|| format!("{} is no directory of this system", event.registration().scope))?;
@@ -130,7 +131,7 @@ async fn write_bodies(engine: &Engine, event: &FunctionalEvent) -> Result<Report
     let all = fetch.match_all(None, MatchOptions::default()).await;
     let records = all.map_err(sentence)?;
     let mut report = Report { result, out, saved: Vec::new(), failed: Vec::new() };
-    // What was given up is not wanted any more.
+    // An aborted fetch is no longer wanted.
     if result == Err(FailureReason::Aborted) {
         return Ok(report);
     }
@@ -147,20 +148,20 @@ async fn write_bodies(engine: &Engine, event: &FunctionalEvent) -> Result<Report
             None => {}
         }
     }
-    // Whoever is told of a file must find it after a power loss, too.
+    // A file that was reported as saved must survive a power loss.
     if let Some(record) = records.first() {
         let synced = record.sync_exports().await;
         synced.map_err(|error| format!("the files may not be on the disk: {error}"))?;
     }
     if !report.failed.is_empty() {
-        // The same command goes on with what is there.
+        // The same command resumes from these bytes.
         fetch.hold_records().await.map_err(sentence)?;
     }
     Ok(report)
 }
 
-/// Puts the body into the directory under the first of its names that nobody has. A file of that
-/// name with these very bytes is the one that an earlier run wrote.
+/// Saves the body to the directory, under the first of its names that is free. A file of that name
+/// with the same bytes is the one that an earlier run wrote.
 async fn save(
     record: &BackgroundFetchRecord,
     out: &Path,
@@ -170,7 +171,7 @@ async fn save(
     loop {
         let name = names.next(url);
         let path = out.join(&name);
-        // Nobody reads the record after this, so that the file can be the body itself.
+        // Nothing reads the record after this, so the file can be the body itself.
         let saved = match record.export(&path, Handover::Link).await {
             Err(RecordError::Store(StoreError::Io { source, .. }))
                 if source.kind() == io::ErrorKind::AlreadyExists =>
@@ -221,7 +222,7 @@ mod tests {
         let (worker, mut told) = Worker::new(Arc::clone(&lent));
         let options = StoreOptions::default().file_system(recorder.clone());
         let engine = Engine::builder().directory_with(base.path().join("store"), options);
-        // The moment at which the handler is about to end: the store's own is deleted later.
+        // The moment at which the handler is about to end: the store's copy is deleted later.
         let (moments, mut ended) = mpsc::unbounded_channel();
         let moment = recorder.clone();
         let host = ScriptedHost::new([Behaviour::run(move |event| {

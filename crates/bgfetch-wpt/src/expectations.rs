@@ -7,10 +7,10 @@ use thiserror::Error;
 
 use crate::report::{PageResult, Status};
 
-/// What is expected of pages and sub-tests that do not pass; the others are expected to.
+/// The expected results of pages and sub-tests that do not pass; all others are expected to pass.
 ///
-/// A JSON object: the ids of pages, in them `subtests` by their names, and for each `expected` (its
-/// status) and `reason`. A page whose harness fails has an `expected` and a `reason` itself.
+/// A JSON object: the ids of pages, each with `subtests` by name, and for each of those `expected`
+/// (its status) and `reason`. A page whose harness fails has `expected` and `reason` itself.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(transparent)]
 pub struct Expectations(BTreeMap<String, Page>);
@@ -31,13 +31,13 @@ struct Subtest {
     reason: String,
 }
 
-/// An expectations file is not one.
+/// An expectations file is not valid.
 #[derive(Debug, Error)]
 pub enum ExpectationsError {
-    /// It is not of that form.
+    /// It has the wrong format.
     #[error("the expectations cannot be read: {0}")]
     Form(#[from] serde_json::Error),
-    /// An entry does not say why.
+    /// An entry has no reason.
     #[error("the expectation for {0} has no reason")]
     NoReason(String),
 }
@@ -47,7 +47,7 @@ impl Expectations {
     ///
     /// # Errors
     ///
-    /// When it has another form, or an entry has no reason.
+    /// When it has the wrong format, or an entry has no reason.
     pub fn parse(text: &str) -> Result<Self, ExpectationsError> {
         let expectations: Self = serde_json::from_str(text)?;
         for (test, page) in &expectations.0 {
@@ -65,8 +65,8 @@ impl Expectations {
         Ok(expectations)
     }
 
-    /// Where results are not as expected: a failure that is not listed, another result than the
-    /// listed one, a listed test that did not run although its page was asked for.
+    /// The unexpected results: a failure that is not listed, a result other than the listed one, or
+    /// a listed test that did not run although its page was requested.
     pub(crate) fn surprises(
         &self,
         results: &[PageResult],

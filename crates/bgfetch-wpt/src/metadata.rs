@@ -1,24 +1,24 @@
-//! `// META:` lines, with which a test script says how it is to be run.
+//! `// META:` lines, in which a test script says how to run it.
 
 use bgfetch_host::RealmKind;
 
-/// What the first lines of a test script say.
+/// The metadata of a test script.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Metadata {
     /// The title of its page.
     pub(crate) title: Option<String>,
-    /// Scripts that run before it.
+    /// Scripts that run before the test script.
     pub(crate) scripts: Vec<String>,
-    /// Whether it may take longer than others.
+    /// Whether its timeout is long.
     pub(crate) long: bool,
-    /// Queries and fragments that it is run with, each on its own.
+    /// Queries and fragments to run it with, each separately.
     pub(crate) variants: Vec<String>,
-    /// The words of `global=`.
+    /// The names in `global=`.
     globals: Vec<String>,
 }
 
 impl Metadata {
-    /// Reads the lines at the very beginning; the first other line ends them.
+    /// Reads the lines at the beginning of a script; the first other line ends them.
     pub(crate) fn parse(source: &str) -> Self {
         let mut found = Self::default();
         for line in source.lines() {
@@ -40,8 +40,8 @@ impl Metadata {
         found
     }
 
-    /// The kinds of global objects that an `.any.js` script runs in, and the words of `global=` that
-    /// no realm of ours is.
+    /// The kinds of global objects that an `.any.js` script runs in, and the names in `global=`
+    /// that match no kind of realm here.
     pub(crate) fn globals(&self) -> (Vec<RealmKind>, Vec<&str>) {
         if self.globals.is_empty() {
             return (vec![RealmKind::Window, RealmKind::DedicatedWorker], Vec::new());

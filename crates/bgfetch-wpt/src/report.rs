@@ -1,4 +1,4 @@
-//! What came of the tests: lines for people, and wptreport's JSON.
+//! Test results: lines for the user, and wptreport's JSON.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -6,13 +6,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// How a page or a sub-test ended, by upstream's names.
+/// The status of a page or a sub-test, with upstream's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Status {
-    /// A page whose harness ran to its end, whatever its sub-tests did.
+    /// A page whose harness completed, whatever its sub-tests did.
     Ok,
-    /// A page whose harness did not.
+    /// A page whose harness did not complete.
     Error,
     /// A sub-test that passed.
     Pass,
@@ -20,15 +20,15 @@ pub enum Status {
     Fail,
     /// It did not end in time.
     Timeout,
-    /// A sub-test that another one's time-out left no time for.
+    /// A sub-test that did not run because another one timed out.
     #[serde(rename = "NOTRUN")]
     NotRun,
-    /// It needs something that is optional, and not there.
+    /// It needs an optional feature that is not supported.
     PreconditionFailed,
 }
 
 impl Status {
-    /// A page's status by the harness's number.
+    /// A page's status, from the harness's number.
     pub(crate) fn of_harness(number: u64) -> Self {
         match number {
             0 => Self::Ok,
@@ -38,7 +38,7 @@ impl Status {
         }
     }
 
-    /// A sub-test's status by the harness's number.
+    /// A sub-test's status, from the harness's number.
     pub(crate) fn of_subtest(number: u64) -> Self {
         match number {
             0 => Self::Pass,
@@ -64,31 +64,31 @@ impl fmt::Display for Status {
     }
 }
 
-/// What came of a page.
+/// The results of a page.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PageResult {
     /// The path and query of its URL.
     pub test: String,
-    /// What came of its harness.
+    /// The status of its harness.
     pub status: Status,
-    /// What the harness says of that.
+    /// The message of its harness.
     pub message: Option<String>,
     /// How long it took.
     pub duration: Duration,
-    /// Its sub-tests, in their order.
+    /// Its sub-tests, in order.
     pub subtests: Vec<Subtest>,
-    /// What the consoles of its realms said is wrong.
+    /// The errors on the consoles of its realms.
     pub errors: Vec<String>,
 }
 
-/// What came of a sub-test.
+/// The result of a sub-test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subtest {
     /// Its name.
     pub name: String,
-    /// What came of it.
+    /// Its status.
     pub status: Status,
-    /// Why, where it failed.
+    /// The message, if it failed.
     pub message: Option<String>,
 }
 
@@ -106,7 +106,7 @@ impl PageResult {
     }
 }
 
-/// The lines of a page: its own, one for each sub-test, and what they say where they failed.
+/// The lines of a page: its own, one for each sub-test, and the messages of failures.
 impl fmt::Display for PageResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.duration.as_secs_f64();
@@ -130,22 +130,22 @@ fn write_message(f: &mut fmt::Formatter<'_>, message: Option<&str>) -> fmt::Resu
     message.into_iter().flat_map(str::lines).try_for_each(|line| writeln!(f, "          {line}"))
 }
 
-/// What came of a run.
+/// The results of a run.
 #[derive(Clone, Debug)]
 pub struct Report {
     pub(crate) started: SystemTime,
     pub(crate) ended: SystemTime,
-    /// The pages, in the order of their run.
+    /// The pages, in the order in which they ran.
     pub pages: Vec<PageResult>,
-    /// What was asked for and is not run, with the reason.
+    /// Requested tests that are not run, with the reason.
     pub not_run: Vec<String>,
-    /// Where the results are not as expected, in words. None: the run is a success.
+    /// Descriptions of unexpected results. If there are none, the run is a success.
     pub surprises: Vec<String>,
 }
 
 impl Report {
-    /// The report as [wptreport](https://github.com/web-platform-tests/wpt/tree/master/tools/wptrunner)
-    /// has it.
+    /// The report in the format of
+    /// [wptreport](https://github.com/web-platform-tests/wpt/tree/master/tools/wptrunner).
     #[must_use]
     pub fn to_json(&self) -> Value {
         let version = env!("CARGO_PKG_VERSION");
@@ -158,7 +158,7 @@ impl Report {
     }
 }
 
-/// The sums, and what is not as expected.
+/// The totals, and the unexpected results.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for not_run in &self.not_run {

@@ -1,4 +1,4 @@
-//! Finding tests: the pages that paths below the root stand for.
+//! Finds tests: the pages for the paths below the root.
 
 use std::fs;
 use std::io;
@@ -9,42 +9,42 @@ use thiserror::Error;
 
 use crate::metadata::Metadata;
 
-/// Folders that hold what tests use.
+/// Folders with support files.
 const NO_TESTS: [&str; 4] = ["node_modules", "resources", "support", "tools"];
 
 /// A test as it is run and reported: one page, or one worker without a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TestPage {
-    /// The path and query of its URL, by which upstream knows it.
+    /// The path and query of its URL, which is its id upstream.
     pub(crate) id: String,
     pub(crate) start: Start,
-    /// Whether it may take longer than others.
+    /// Whether its timeout is long.
     pub(crate) long: bool,
 }
 
-/// What is started for a test.
+/// The realm in which a test starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Start {
     /// A window at the test's URL.
     Page,
-    /// A worker of that kind at this path and query.
+    /// A worker of that kind, with the script at this path and query.
     Worker(RealmKind, String),
 }
 
-/// What was asked for.
+/// The requested tests.
 #[derive(Debug, Default)]
 pub(crate) struct Suite {
     pub(crate) pages: Vec<TestPage>,
-    /// What of it is not run, and why.
+    /// The requested tests that are not run, and why.
     pub(crate) not_run: Vec<String>,
-    /// What the ids of pages begin with that were asked for.
+    /// The prefixes of the ids of requested pages.
     beginnings: Vec<String>,
 }
 
 /// Why there are no tests to run.
 #[derive(Debug, Error)]
 pub enum SuiteError {
-    /// A path stands for nothing.
+    /// There are no tests at a path.
     #[error("there is no test {} in {}", .0.display(), .1.display())]
     NotFound(PathBuf, PathBuf),
     /// A file or folder could not be read.
@@ -52,13 +52,13 @@ pub enum SuiteError {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
 }
 
 impl Suite {
-    /// Finds the tests at paths below `root`: folders, or files of tests.
+    /// Finds the tests at paths below `root`, which may be folders or test files.
     pub(crate) fn find(root: &Path, paths: &[PathBuf]) -> Result<Self, SuiteError> {
         let mut suite = Self::default();
         for path in paths {
@@ -81,7 +81,7 @@ impl Suite {
         Ok(suite)
     }
 
-    /// Whether a page of that id would be among those that were asked for.
+    /// Whether a page with that id would be among the requested ones.
     pub(crate) fn covers(&self, id: &str) -> bool {
         self.beginnings.iter().any(|beginning| id.starts_with(beginning.as_str()))
     }
@@ -155,7 +155,7 @@ impl Suite {
         }
     }
 
-    /// Adds a page in all its variants.
+    /// Adds all variants of a page.
     fn add(&mut self, id: &str, metadata: &Metadata, start: impl Fn(&str) -> Start) {
         let plain = [String::new()];
         let variants =
@@ -167,7 +167,7 @@ impl Suite {
     }
 }
 
-/// The URL's path of a file below the root.
+/// The URL's path for a file below the root.
 fn url_path(relative: &Path) -> String {
     let mut path = String::new();
     for component in relative.components() {

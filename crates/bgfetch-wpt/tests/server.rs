@@ -1,4 +1,4 @@
-//! The test server, as a plain HTTP client sees it.
+//! The test server, as seen by a plain HTTP client.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -124,7 +124,7 @@ async fn a_folder_is_ok() {
     let client = Client::with(&[("a/b.txt", "x")]).await;
     assert_eq!(client.get("/").await.status, 200);
     assert_eq!(client.get("/a/").await.status, 200);
-    // By a redirect.
+    // Through a redirect.
     assert_eq!(client.get("/a").await.status, 200);
 }
 
@@ -263,7 +263,7 @@ async fn the_harness_is_the_roots_or_the_packages() {
     std::fs::create_dir(&folder).unwrap();
     std::fs::write(folder.join("testharness.js"), "root").unwrap();
     assert_eq!(client.get("/resources/testharness.js").await.text, "root");
-    // What reports to the runner is this program's.
+    // The script that reports to the runner is this program's own.
     std::fs::write(folder.join("testharnessreport.js"), "root").unwrap();
     let report = client.get("/resources/testharnessreport.js").await.text;
     assert!(report.contains("testResults"), "{report}");

@@ -13,7 +13,7 @@ async fn the_projects_own_tests_end_as_expected() {
     assert!(root.join("node_modules").is_dir(), "`make setup` installs the harness");
     let expectations = std::fs::read_to_string(folder.join("expectations.json")).unwrap();
     let options = RunOptions {
-        // Only a hang fails, not a busy machine.
+        // Only a hang fails the test, not a busy machine.
         server: ServerOptions { root, pipe_any_method: false, timeout_multiplier: 6 },
         paths: vec![".".into()],
         prelude: None,

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::protocol::{Request, Response};
 use crate::exit::Failure;
 
-/// Sends a request to the owner of the store in `directory`; returns none if nobody is listening.
+/// Sends a request to the owner of the store in `directory`; returns `None` if nobody is listening.
 ///
 /// # Errors
 ///
@@ -18,9 +18,10 @@ pub(crate) async fn ask(directory: &Path, request: &Request) -> Result<Option<Re
     use tokio::net::UnixStream;
     use tokio::time::timeout;
 
-    /// The longest answer, in bytes: a list of 100 000 files is about a quarter of it.
+    /// The maximum length of a response in bytes: a list of 100 000 files takes about a quarter of
+    /// it.
     const MAX_RESPONSE: u64 = 128 << 20;
-    /// How long the owner may take for its answer.
+    /// How long the owner may take to respond.
     const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
     let path = super::socket::SocketPath::new(directory)?;
@@ -45,7 +46,7 @@ pub(crate) async fn ask(directory: &Path, request: &Request) -> Result<Option<Re
     }
 }
 
-/// Without Unix domain sockets no process can be asked.
+/// Without Unix domain sockets, no process can be asked.
 #[cfg(not(unix))]
 pub(crate) async fn ask(_: &Path, _: &Request) -> Result<Option<Response>, Failure> {
     Ok(None)

@@ -17,7 +17,7 @@ use crate::jobs::JobInfo;
 
 /// Carries out a request.
 ///
-/// `live` tells whether this process works on fetches; otherwise they wait for one that does.
+/// `live` tells whether this process runs fetches; otherwise they wait for one that does.
 pub(crate) async fn execute(ui: &Ui, request: Request, live: bool) -> Response {
     match try_execute(ui, request, live).await {
         Ok(response) => response,
@@ -71,7 +71,7 @@ fn find<'a>(jobs: &'a [Job], command: Command, id: Option<&str>) -> Result<&'a J
         Command::Pause | Command::Resume | Command::Abort => {
             jobs.iter().filter(|job| !ended(job)).collect()
         }
-        // What was not saved yet is not meant where nobody names it.
+        // Without an id, a fetch that was not saved yet is never dismissed.
         Command::Dismiss => jobs.iter().filter(|job| job.display.over).collect(),
         Command::List | Command::Show | Command::Click => jobs.iter().collect(),
     };

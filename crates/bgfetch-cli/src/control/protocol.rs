@@ -9,7 +9,7 @@ use crate::jobs::JobInfo;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Request {
     pub(crate) command: Command,
-    /// The fetch; none where there is only one, and for `list`.
+    /// The fetch; `None` if there is only one, and for `list`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) id: Option<String>,
 }
@@ -27,7 +27,7 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// What it does to a fetch.
+    /// The command as a verb in a message.
     pub(crate) fn verb(self) -> &'static str {
         match self {
             Self::List => "list",
@@ -53,7 +53,7 @@ pub(crate) enum Response {
     Done {
         /// On this fetch.
         id: String,
-        /// Whether what follows from it waits for the next process that works on the fetch.
+        /// Whether its effect waits for the next process that runs the fetch.
         pending: bool,
     },
     /// The command was not carried out, for this reason.

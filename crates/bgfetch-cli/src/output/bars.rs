@@ -43,7 +43,7 @@ impl Bars {
         }
     }
 
-    /// Remembers what the fetch's state does not contain.
+    /// Remembers the parts of an event that the fetch's state does not contain.
     pub(super) fn event(&mut self, event: &Event) {
         if let What::Retry { record, delay, message, .. } = &event.what {
             let until = Instant::now() + *delay;
@@ -112,15 +112,15 @@ fn measure(speed: &ProgressBar, moving: &mut bool, job: &Job) -> Option<f64> {
     let moves = job.records.iter().any(|record| record.in_flight);
     speed.set_position(job.display.downloaded);
     if moves && !*moving {
-        // Bytes from before do not count for the rate.
+        // Bytes from before do not count towards the rate.
         speed.reset_eta();
     }
     *moving = moves;
     moves.then(|| speed.per_sec())
 }
 
-/// Gives the places of inactive records to others: first to those in flight, then, if a record has
-/// ended, to any that has not.
+/// Gives the places of inactive records to other records: first to those in flight, then, if a
+/// shown record has ended, to any that has not.
 fn choose_visible(shown: &mut Vec<usize>, records: &[JobRecord], places: usize) {
     let places = places.min(records.len());
     shown.truncate(places);
@@ -157,7 +157,7 @@ fn choose_visible(shown: &mut Vec<usize>, records: &[JobRecord], places: usize) 
 }
 
 impl Drop for Bars {
-    /// However the command ends, its further output begins on an empty line.
+    /// However the command ends, later output begins on an empty line.
     fn drop(&mut self) {
         self.clear();
     }
@@ -204,7 +204,7 @@ mod tests {
         let later = [ended, works.clone(), waits.clone(), waits, works];
         choose_visible(&mut shown, &later, 3);
         assert_eq!(shown, [4, 1, 2]);
-        // The terminal becomes lower, and high enough for all.
+        // The terminal shrinks, and then becomes high enough for all records.
         choose_visible(&mut shown, &later, 2);
         assert_eq!(shown, [4, 1]);
         choose_visible(&mut shown, &later, 5);

@@ -44,10 +44,10 @@ struct Line<'a> {
     attempt: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     delay_ms: Option<u64>,
-    /// Why it was paused; for `resumed`, what has ended.
+    /// Why the fetch was paused; for `resumed`, the reason that has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
-    /// What failed, for people.
+    /// The error, for the user.
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<&'a str>,
     /// The file that a body was saved to.
@@ -59,7 +59,7 @@ struct Line<'a> {
 #[derive(Debug, Serialize)]
 struct Stopped<'a> {
     event: &'static str,
-    /// None if the arguments were refused.
+    /// `None` if the arguments were refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a str>,
     reason: &'static str,
@@ -128,13 +128,13 @@ impl Json {
         }
     }
 
-    /// An earlier run of the same command did everything.
+    /// An earlier run of the same command has completed everything.
     pub(crate) fn saved_before(&mut self, job: &Job, message: &str) {
         let line = with_result(line_of_job("settled", job), Ok(()));
         self.print(&Line { message: Some(message), ..line });
     }
 
-    /// Nothing more follows, although the fetch has not ended.
+    /// The command ends, although the fetch has not.
     pub(crate) fn stopped(&mut self, id: Option<&str>, reason: &'static str, message: &str) {
         self.print(&Stopped { event: "stopped", id, reason, message });
     }

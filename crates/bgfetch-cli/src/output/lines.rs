@@ -1,4 +1,5 @@
-//! Composes the lines that a terminal shows for a fetch: as many as fit, none wider than the terminal.
+//! Lays out the lines that a terminal shows for a fetch: as many as fit, none wider than the
+//! terminal.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -22,34 +23,34 @@ const TOTAL_BAR: usize = 40;
 /// Narrower bars than this are useless.
 const MIN_BAR: usize = 8;
 
-/// Names are not made narrower than this to make room for the rest.
+/// Names do not shrink below this to make room for the rest.
 const MIN_NAME: usize = 8;
 
 /// The indentation of all lines but the heading.
 const INDENT: usize = 2;
 
-/// What is on the screen.
+/// The contents of the screen.
 pub(super) struct View<'a> {
-    /// The name of the fetch and where it comes from.
+    /// The name of the fetch and its hosts.
     pub(super) title: &'a str,
     pub(super) job: &'a Job,
     /// The records that have lines of their own.
     pub(super) shown: &'a [usize],
-    /// Why a record waits to be tried again, and for how long.
+    /// Why a record is waiting for a retry, and for how long.
     pub(super) retry: &'a dyn Fn(usize) -> Option<(Duration, &'a str)>,
-    /// Bytes per second; none if no record is in flight.
+    /// Bytes per second; `None` if no record is in flight.
     pub(super) rate: Option<f64>,
 }
 
-/// How many records get a line of their own on a terminal of that height. A single record is shown in the
-/// line of the total.
+/// How many records get a line of their own on a terminal of that height. A single record is shown
+/// in the line of the total.
 pub(super) fn places(records: usize, height: usize) -> usize {
     // Three lines are for the heading, the total and the cursor.
     let room = height.saturating_sub(3);
     match records {
         0 | 1 => 0,
         _ if records <= room.min(VISIBLE) => records,
-        // One line says how many are not shown.
+        // One line shows how many records are hidden.
         _ => room.saturating_sub(1).min(VISIBLE),
     }
 }
@@ -86,7 +87,7 @@ struct Row<'a> {
     record: &'a JobRecord,
     bytes: String,
     state: String,
-    /// Whether the state takes the place of the bar and the bytes.
+    /// Whether the state replaces the bar and the bytes.
     waits: bool,
 }
 
@@ -106,7 +107,7 @@ fn record_lines(view: &View<'_>, width: usize) -> Vec<String> {
     let widest = |cell: fn(&Row<'_>) -> usize| rows.iter().map(cell).max().unwrap_or_default();
     let bytes = widest(|row| if row.waits { 0 } else { cells(&row.bytes) });
     let states = widest(|row| if row.waits { 0 } else { cells(&row.state) });
-    // What is left for the name and the bar.
+    // The room for the name and the bar.
     let room = width.saturating_sub(INDENT + bytes + 2 + states + usize::from(states > 0) * 2);
     let bar = room.saturating_sub(NAME + 2 + 2).min(BAR);
     let bar = if bar < MIN_BAR { 0 } else { bar };
@@ -129,7 +130,7 @@ fn record_lines(view: &View<'_>, width: usize) -> Vec<String> {
     rows.iter().map(line).collect()
 }
 
-/// When a record is tried again and why, if that is what it waits for.
+/// When and why a record will be retried, if it is waiting for that.
 fn retry_of(view: &View<'_>, index: usize, record: &JobRecord) -> Option<String> {
     let rests = record.result.is_none() && !record.in_flight;
     let (left, message) = (view.retry)(index).filter(|_| rests)?;
@@ -148,7 +149,7 @@ fn state_of(record: &JobRecord) -> String {
     }
 }
 
-/// The bytes of all records, and whatever else there is room for.
+/// The bytes of all records, and whatever else fits.
 fn total_line(view: &View<'_>, width: usize) -> String {
     let job = view.job;
     let expected = expected_total(job);
@@ -159,7 +160,7 @@ fn total_line(view: &View<'_>, width: usize) -> String {
         room -= part.as_deref().map_or(0, cells);
         part.unwrap_or_default()
     };
-    // The most important first.
+    // The most important part first.
     let state = match job.records.as_slice() {
         [only] => {
             retry_of(view, 0, only).or_else(|| Some(state_of(only)).filter(|s| !s.is_empty()))
@@ -192,7 +193,7 @@ fn bytes_of(stored: u64, length: Option<u64>) -> String {
     }
 }
 
-/// The downloaded share; none if the length is 0.
+/// The downloaded share; `None` if the length is 0.
 fn share(stored: u64, length: u64) -> Option<f64> {
     (length > 0).then(|| (stored as f64 / length as f64).min(1.0))
 }

@@ -70,7 +70,7 @@ impl Output {
         matches!(self, Self::Bars(_))
     }
 
-    /// Draws the state of the fetch, if this form does that.
+    /// Draws the state of the fetch, if this form draws.
     pub(crate) fn draw(&mut self, job: &Job) {
         if let Self::Bars(bars) = self {
             bars.draw(job);
@@ -101,7 +101,7 @@ impl Output {
         }
     }
 
-    /// An earlier run of the same command did everything.
+    /// An earlier run of the same command has completed everything.
     pub(crate) fn saved_before(&mut self, job: &Job, message: &str) {
         match self {
             Self::Bars(bars) => bars.note(message),
@@ -110,7 +110,7 @@ impl Output {
         }
     }
 
-    /// Writes a line to standard error without disturbing what is drawn.
+    /// Writes a line to standard error without disturbing the drawn lines.
     pub(crate) fn complain(&mut self, line: &str) {
         match self {
             Self::Bars(bars) => bars.suspended(|| complain(line)),

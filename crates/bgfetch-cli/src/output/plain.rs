@@ -72,7 +72,7 @@ impl Pace {
     }
 }
 
-/// Says which record failed and why.
+/// Reports which record failed and why.
 pub(crate) fn failure(
     url: &Url,
     reason: FailureReason,
@@ -84,7 +84,7 @@ pub(crate) fn failure(
     format!("{url}: {}{status}{message}", reason.as_str())
 }
 
-/// Says that a fetch is paused.
+/// Reports that a fetch is paused.
 fn paused(reason: PauseReason) -> String {
     let hint = match reason {
         PauseReason::User => "; to continue, run bgfetch resume",
@@ -118,7 +118,7 @@ impl Plain {
                 let line = format!("registered {}, saving to {}", event.id, self.out.display());
                 self.stdout.line(&line);
             }
-            // Shown when the files are written: see `settled`.
+            // Reported once the files are written: see `settled`.
             _ => {
                 if let Some(line) = self.pace.line_of(event) {
                     self.stdout.line(&line);

@@ -1,4 +1,4 @@
-//! What `run` was asked to open.
+//! The argument of `run`.
 
 use std::path::{Path, PathBuf};
 
@@ -11,20 +11,20 @@ use crate::plan::checked_url;
 /// A checked argument.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum App {
-    /// A page somewhere.
+    /// A page on a server.
     Page(Url),
-    /// A folder to be served; absolute.
+    /// A folder to serve; an absolute path.
     Folder(PathBuf),
 }
 
 impl App {
-    /// Tells a URL from a folder.
+    /// Distinguishes a URL from a folder.
     ///
     /// # Errors
     ///
-    /// A URL that cannot be fetched, or a folder without a page.
+    /// A URL that cannot be fetched, or a folder without an index.html.
     pub(super) fn new(text: &str) -> Result<Self, Failure> {
-        // A path may hold a colon, but hardly two slashes behind it.
+        // A path may contain a colon, but rarely followed by two slashes.
         if text.contains("://") {
             return checked_url(text).map(Self::Page);
         }
@@ -43,11 +43,11 @@ impl App {
         Ok(Self::Folder(folder))
     }
 
-    /// Where its page is. To be called by the owner of the store.
+    /// The URL of its page. Only the store's owner may call this.
     ///
     /// # Errors
     ///
-    /// The folder could not be given a host.
+    /// The folder could not be given a host name.
     pub(super) fn url(self, folders: &Folders) -> Result<Url, Failure> {
         match self {
             Self::Page(url) => Ok(url),

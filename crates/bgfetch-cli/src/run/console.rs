@@ -1,4 +1,4 @@
-//! What scripts say, and show.
+//! The console output and the notifications of scripts.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use bgfetch_host::{
 use tokio::sync::mpsc;
 use url::Url;
 
-/// Something that a script says.
+/// A script's console message or notification.
 #[derive(Clone, Debug)]
 pub(super) struct Said {
     /// `page` or `worker`.
@@ -20,7 +20,7 @@ pub(super) struct Said {
 
 #[derive(Clone, Debug)]
 pub(super) enum Saying {
-    /// A message of its console.
+    /// A message on its console.
     Message(ConsoleLevel, String),
     /// A notification.
     Notification(Notification),
@@ -35,19 +35,19 @@ impl Said {
         Self { by, url: source.url.clone(), what }
     }
 
-    /// Whether it tells of a failure that no script dealt with.
+    /// Whether it reports a failure that no script handled.
     pub(super) fn is_uncaught(&self) -> bool {
         matches!(self.what, Saying::Message(ConsoleLevel::Uncaught, _))
     }
 }
 
-/// Where scripts say something, and what they say.
+/// The callbacks for scripts, and the receiver of their output.
 pub(super) fn console() -> (Console, ShowNotification, mpsc::UnboundedReceiver<Said>) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let notifications = sender.clone();
     let console: Console = Arc::new(move |source, level, text| {
         let said = Said::new(source, Saying::Message(level, text.to_owned()));
-        // The command may be on its way out.
+        // The command may already be ending.
         sender.send(said).unwrap_or_default();
     });
     let show: ShowNotification = Arc::new(move |source, notification| {
@@ -57,7 +57,7 @@ pub(super) fn console() -> (Console, ShowNotification, mpsc::UnboundedReceiver<S
     (console, show, receiver)
 }
 
-/// How a level is called.
+/// The name of a level.
 pub(super) fn level_name(level: ConsoleLevel) -> &'static str {
     match level {
         ConsoleLevel::Debug => "debug",

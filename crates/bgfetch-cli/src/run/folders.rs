@@ -1,9 +1,9 @@
-//! The folders that the store's fetches come from, and the host names that stand for them.
+//! The folders that fetches of the store come from, and the host names that represent them.
 //!
-//! What a page leaves behind (registrations, caches, fetches that go on) belongs to its origin. A
-//! folder is served on a port of the system's choice, so its origin has no port: each folder has a
-//! name below `localhost` for as long as the store is kept, and the [resolver](LocalNames) knows
-//! the port of the day.
+//! The data of a page (registrations, caches, pending fetches) belongs to its origin. A folder is
+//! served on a port that the system chooses, so its origin must not depend on the port: each folder
+//! has a name below `localhost` for as long as the store exists, and the [resolver](LocalNames)
+//! adds the current port.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,13 +17,13 @@ use parking_lot::RwLock;
 
 use crate::exit::Failure;
 
-/// The file in the store's folder.
+/// The file in the store's directory.
 const FILE: &str = "folders.json";
 
-/// The most characters of a folder's name in its host's.
+/// The maximum length of the folder's name in a host name, in characters.
 const NAME: usize = 40;
 
-/// Folders by the hosts that stand for them.
+/// Folders by the host names that represent them.
 #[derive(Debug)]
 pub(super) struct Folders {
     file: PathBuf,
@@ -31,24 +31,24 @@ pub(super) struct Folders {
 }
 
 impl Folders {
-    /// Reads those of a store.
+    /// Reads the folders of a store.
     ///
     /// # Errors
     ///
-    /// The file cannot be read, or is not one of this program's.
+    /// The file cannot be read, or was not written by this program.
     pub(super) fn open(store: &Path) -> Result<Self, Failure> {
         let file = store.join(FILE);
         let by_host = RwLock::new(read(&file)?);
         Ok(Self { file, by_host })
     }
 
-    /// The folder that a host stands for.
+    /// The folder that a host name represents.
     pub(super) fn get(&self, host: &str) -> Option<PathBuf> {
         self.by_host.read().get(host).cloned()
     }
 
-    /// The host of a folder, which is given one where it has none. To be called by the owner of the
-    /// store, so that no other process gives names.
+    /// The host name of a folder, which is assigned if there is none. Only the store's owner may
+    /// call this, so that no other process assigns names.
     ///
     /// # Errors
     ///
@@ -81,7 +81,7 @@ fn read(file: &Path) -> Result<BTreeMap<String, PathBuf>, Failure> {
     read.map_err(|error| Failure(format!("{} is damaged: {error}", file.display())))
 }
 
-/// Replaces the file whole: a crash leaves the old one or the new one.
+/// Replaces the file atomically: a crash leaves the old one or the new one.
 fn write(file: &Path, by_host: &BTreeMap<String, PathBuf>) -> Result<(), Failure> {
     let folder = file.parent().unwrap_or(file);
     let mut new = tempfile::NamedTempFile::new_in(folder)?;
@@ -91,7 +91,7 @@ fn write(file: &Path, by_host: &BTreeMap<String, PathBuf>) -> Result<(), Failure
     Ok(())
 }
 
-/// The name of a folder as a part of a host name.
+/// The name of a folder as part of a host name.
 fn name_of(folder: &Path) -> String {
     let name = folder.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
@@ -102,10 +102,10 @@ fn name_of(folder: &Path) -> String {
     }
 }
 
-/// Finds the hosts of folders where they are served.
+/// Resolves the host names of folders to their server.
 pub(super) struct LocalNames {
     pub(super) folders: Arc<Folders>,
-    /// The port of the server of folders.
+    /// The port of the folder server.
     pub(super) port: u16,
 }
 

@@ -1,4 +1,4 @@
-//! What came of the fetches that were active while the program ran: its summary.
+//! The outcomes of the fetches that were active while the program ran: its summary.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use url::Url;
 
 use crate::output::plain::failure;
 
-/// The fetches, in the order of their registration.
+/// The fetches, in order of registration.
 #[derive(Debug, Default)]
 pub(super) struct History {
     fetches: BTreeMap<FetchKey, Fetch>,
@@ -33,7 +33,7 @@ struct Record {
     bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     failure_reason: Option<FailureReason>,
-    /// What failed, for people. Not known of what failed in an earlier run.
+    /// The error, for the user. Unknown for failures in an earlier run.
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
 }
@@ -45,15 +45,15 @@ pub(super) struct Summary<'a> {
     id: &'a str,
     title: &'a str,
     origin: &'a str,
-    /// None where it is not over.
+    /// `None` if it is not over.
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     failure_reason: Option<FailureReason>,
-    /// The event that its service worker has handled.
+    /// The event that its service worker handled.
     #[serde(skip_serializing_if = "Option::is_none")]
     handled: Option<&'static str>,
-    /// Those that have ended.
+    /// The records that have ended.
     records: Vec<Record>,
 }
 
@@ -92,11 +92,11 @@ impl History {
         }
     }
 
-    /// Learns what events do not tell, and of what happened before them.
+    /// Adds what events do not contain, and what happened before the first event.
     pub(super) fn learn(&mut self, jobs: &[Job]) {
         for job in jobs {
             if job.display.over && !self.has(job) {
-                // Over before the program ran.
+                // It was over before the program started.
                 continue;
             }
             let fetch = self.fetches.entry(job.key).or_default();
@@ -132,7 +132,7 @@ impl History {
         })
     }
 
-    /// Each fetch for people.
+    /// Each fetch, for the user.
     pub(super) fn lines(&self) -> Vec<String> {
         if self.fetches.is_empty() {
             return vec!["there were no background fetches".into()];
@@ -180,7 +180,7 @@ impl Record {
     }
 }
 
-/// The event that tells a service worker of a result.
+/// The event that notifies a service worker of a result.
 pub(super) fn event_of(result: FetchResult) -> &'static str {
     match result {
         Ok(()) => "backgroundfetchsuccess",

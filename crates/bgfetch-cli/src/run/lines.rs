@@ -1,4 +1,4 @@
-//! What `run` tells in lines, on the screen as in logs and pipes.
+//! The output of `run` as lines, both on the screen and in logs and pipes.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use indicatif::HumanBytes;
 use super::console::{Said, Saying};
 use crate::output::plain::Pace;
 
-/// What is told of fetches, each line with the id of its fetch before it.
+/// Formats the events of fetches, each line prefixed with the id of its fetch.
 #[derive(Default)]
 pub(super) struct Lines {
     paces: HashMap<FetchKey, Pace>,
@@ -25,7 +25,7 @@ impl Lines {
                 format!("the service worker handled {}", handled?)
             }
             What::EventNotHandled { reason, .. } => {
-                // An exception of a script comes with its stack, which its console has told.
+                // An exception includes its stack, which the console has already shown.
                 let reason = reason.to_string();
                 let reason = reason.lines().next().unwrap_or_default();
                 format!("the service worker has not handled {}: {reason}", handled?)
@@ -39,7 +39,7 @@ impl Lines {
     }
 }
 
-/// What a script says, which may have several lines, with its source before each.
+/// The lines of a script's output, each prefixed with its source.
 pub(super) fn lines_of(said: &Said) -> Vec<String> {
     let (kind, text) = match &said.what {
         Saying::Message(ConsoleLevel::Debug | ConsoleLevel::Info, text) => ("", text.clone()),

@@ -1,8 +1,8 @@
-//! `bgfetch run`: a page and its service worker, and the user in front of them.
+//! `bgfetch run`: a page, its service worker, and the user.
 //!
-//! [`app`] is what is opened. A folder gets a host name of its own ([`folders`]) and is served on
-//! loopback ([`server`]). The [`session`] is what happens between the page, the engine and the user;
-//! it is told through [`output`], on a [`screen`] where there is one, and sums up by [`history`].
+//! [`app`] is the argument. A folder gets a host name of its own ([`folders`]) and is served on
+//! loopback ([`server`]). The [`session`] connects the page, the engine and the user; it reports to
+//! [`output`], which uses a [`screen`] if there is one, and [`history`] makes its summary.
 
 mod app;
 mod console;
@@ -41,18 +41,18 @@ use crate::control::protocol::{Command, Request};
 use crate::control::server::Server as ControlServer;
 use crate::exit::{self, Failure, Outcome, complain};
 
-/// How long a service worker without events goes on running. Short, because the program ends when
-/// none runs.
+/// How long a service worker without events keeps running. Short, because the program ends when
+/// none is running.
 const IDLE_LIMIT: Duration = Duration::from_secs(1);
 
 /// How long a service worker's event may take, as in browsers.
 const EVENT_LIMIT: Duration = Duration::from_secs(5 * 60);
 
-/// What the session is told: by scripts, and by the user in advance.
+/// The inputs of a session: the output of scripts, and the clicks on the command line.
 struct Told {
     said: mpsc::UnboundedReceiver<Said>,
     wanted: mpsc::UnboundedReceiver<Wanted>,
-    /// Selectors of the elements that are to be clicked, in order.
+    /// Selectors of the elements to click, in order.
     clicks: VecDeque<String>,
 }
 
@@ -60,8 +60,8 @@ struct Told {
 ///
 /// # Errors
 ///
-/// The arguments are wrong, the store cannot be opened, or the page cannot; what earlier runs began
-/// is as it was.
+/// The arguments are wrong, or the store or the page cannot be opened; fetches of earlier runs are
+/// unchanged.
 pub(crate) async fn run(args: Run) -> Result<Outcome, Failure> {
     let app = args.app.as_deref().map(App::new).transpose()?.filter(|_| !args.no_page);
     let store = access::directory(args.store.directory)?;
@@ -104,17 +104,17 @@ fn options(
         console: Arc::clone(console),
         idle_limit: IDLE_LIMIT,
         event_limit: EVENT_LIMIT,
-        // The other commands look for the engine's store in the folder itself.
+        // The other commands expect the engine's store directly in this directory.
         configure: Arc::new(move |builder| builder.directory(&directory)),
         prelude: None,
         open_window: Some(Arc::clone(open_window)),
-        // Whoever runs a page here wants it to do what it does.
+        // A user who runs a page here wants it to work.
         query_permission: Arc::new(|_, _| PermissionState::Granted),
         show_notification: Arc::clone(show_notification),
     }
 }
 
-/// Opens the store, which another command may have for a moment.
+/// Opens the store. Another command may have it open for a moment.
 async fn open(store: &Path, options: impl Fn() -> UserAgentOptions) -> Result<UserAgent, Failure> {
     let started = Instant::now();
     loop {
@@ -129,7 +129,7 @@ async fn open(store: &Path, options: impl Fn() -> UserAgentOptions) -> Result<Us
         };
         let list = Request { command: Command::List, id: None };
         if client::ask(store, &list).await?.is_some() {
-            // Whoever answers is there to stay.
+            // A process that answers keeps the store open.
             let store = store.display();
             return Err(Failure(format!("another process is at work on the store in {store}")));
         }
@@ -140,7 +140,7 @@ async fn open(store: &Path, options: impl Fn() -> UserAgentOptions) -> Result<Us
     }
 }
 
-/// Opens the page, and stays until there is nothing left to do.
+/// Opens the page, and returns when there is nothing left to do.
 async fn attend(
     agent: &UserAgent,
     app: Option<App>,
@@ -158,7 +158,7 @@ async fn attend(
     }
     let url = app.map(|app| app.url(folders)).transpose()?;
     let outcome = Session::new(agent, engine, output).run(url, told).await;
-    // The socket goes before the store does: the next owner binds its own.
+    // The socket is removed before the store is closed: the next owner binds its own.
     drop(control);
     outcome
 }

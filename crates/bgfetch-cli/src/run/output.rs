@@ -1,4 +1,4 @@
-//! What `run` tells while it works: a screen, plain lines elsewhere, or JSON.
+//! The output of `run` while it works: a screen, plain lines, or JSON.
 
 use std::future::pending;
 use std::io::{self, IsTerminal as _};
@@ -22,14 +22,14 @@ pub(super) enum Output {
     Json(Json),
 }
 
-/// A message of a console, as a JSON object.
+/// A console message, as a JSON object.
 #[derive(Serialize)]
 struct ConsoleLine<'a> {
     event: &'static str,
     source: &'static str,
     url: &'a str,
     level: &'static str,
-    /// Whether it tells of a failure that no script dealt with.
+    /// Whether it reports a failure that no script handled.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     uncaught: bool,
     message: &'a str,
@@ -46,7 +46,7 @@ struct NotificationLine<'a> {
     tag: &'a str,
 }
 
-/// What the user can do next, as a JSON object.
+/// The user's next options, as a JSON object.
 #[derive(Serialize)]
 struct Hint<'a> {
     event: &'static str,
@@ -54,7 +54,7 @@ struct Hint<'a> {
     selectors: &'a [String],
 }
 
-/// Something about a page or a fetch, as a JSON object.
+/// An event of a page or a fetch, as a JSON object.
 #[derive(Default, Serialize)]
 struct Remark<'a> {
     event: &'static str,
@@ -64,13 +64,13 @@ struct Remark<'a> {
     id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     handled: Option<&'static str>,
-    /// Why it was not handled.
+    /// Why the event was not handled.
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<&'a str>,
 }
 
 impl Output {
-    /// JSON where it is asked for; a screen where standard output is a terminal that can draw it.
+    /// JSON if requested; a screen if standard output is a terminal that can draw it.
     pub(super) fn choose(json: bool) -> Self {
         if json {
             return Self::Json(Json::default());
@@ -96,7 +96,7 @@ impl Output {
         }
     }
 
-    /// A fetch of an earlier run goes on.
+    /// A fetch of an earlier run resumes.
     pub(super) fn restarted(&mut self, job: &Job) {
         let line = restarted(job);
         match self {
@@ -145,7 +145,7 @@ impl Output {
         }
     }
 
-    /// A script said something.
+    /// A script wrote to its console or showed a notification.
     pub(super) fn said(&mut self, said: &Said) {
         match self {
             Self::Screen(screen) => screen.said(said),
@@ -171,7 +171,7 @@ impl Output {
         }
     }
 
-    /// The page does nothing more but wait for a click on one of these elements. Whether the user may
+    /// The page is only waiting for a click on one of these elements. Returns whether the user can
     /// make one here.
     pub(super) fn waits_for_click(&mut self, selectors: &[String]) -> bool {
         let options = selectors.iter().map(|selector| format!("--click '{selector}'"));
@@ -190,7 +190,7 @@ impl Output {
         false
     }
 
-    /// The state of the fetches, for what is drawn anew.
+    /// Draws the current state of the fetches.
     pub(super) fn draw(&mut self, jobs: &[Job]) -> io::Result<()> {
         match self {
             Self::Screen(screen) => screen.draw(jobs),
@@ -198,7 +198,7 @@ impl Output {
         }
     }
 
-    /// What the user wants next.
+    /// The user's next command.
     pub(super) async fn command(&mut self) -> Command {
         match self {
             Self::Screen(screen) => screen.command().await,
@@ -206,14 +206,14 @@ impl Output {
         }
     }
 
-    /// How a command of the user's went.
+    /// The result of a user's command.
     pub(super) fn answer(&mut self, text: &str) {
         if let Self::Screen(screen) = self {
             screen.remark(text);
         }
     }
 
-    /// Tells what came of it all. A screen gives its place to lines before.
+    /// Reports the outcome of all fetches. A screen is closed before the lines are printed.
     pub(super) fn end(self, history: &History) {
         match self {
             Self::Json(mut json) => history.summaries().for_each(|summary| json.print(&summary)),

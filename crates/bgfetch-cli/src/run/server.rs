@@ -1,4 +1,4 @@
-//! The server of folders, on loopback.
+//! The folder server, on loopback.
 
 use std::convert::Infallible;
 use std::io;
@@ -25,25 +25,25 @@ use super::folders::Folders;
 
 type BoxBody = UnsyncBoxBody<Bytes, io::Error>;
 
-/// How often a slowed response sends something.
+/// How many times a second a slowed response sends data.
 const SENDS_PER_SECOND: u64 = 20;
 
-/// The size of what is read of a file at a time.
+/// How many bytes are read from a file at once.
 const CHUNK: usize = 64 << 10;
 
-/// Serves until it is dropped. Each request is answered from the folder that its host stands for.
+/// Serves until it is dropped. Each request is answered from the folder that its host represents.
 pub(super) struct Server {
     address: SocketAddr,
     accepting: AbortHandle,
 }
 
 impl Server {
-    /// Starts on a port that the system chooses. `slow` is how many bytes of a body are sent each
+    /// Starts on a port that the system chooses. `slow` limits each body to that many bytes per
     /// second.
     ///
     /// # Errors
     ///
-    /// The system gives no port.
+    /// The system assigned no port.
     pub(super) async fn start(folders: Arc<Folders>, slow: Option<u64>) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
@@ -68,7 +68,7 @@ async fn accept(listener: TcpListener, folders: Arc<Folders>, slow: Option<u64>)
             Ok((stream, _)) => {
                 tokio::spawn(serve(stream, Arc::clone(&folders), slow));
             }
-            // Too many open files, say: that passes.
+            // For example too many open files, which is temporary.
             Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
         }
     }
@@ -81,7 +81,7 @@ async fn serve(stream: TcpStream, folders: Arc<Folders>, slow: Option<u64>) {
     });
     let mut server = hyper::server::conn::http1::Builder::new();
     let served = server.timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
-    // A client that breaks off is not the server's concern.
+    // A client that disconnects is not an error of the server.
     served.await.unwrap_or_default();
 }
 
@@ -107,7 +107,7 @@ async fn answer(
     }
 }
 
-/// A file of the folder, or the part that is asked for, with a strong validator.
+/// A file of the folder, or the requested range, with a strong validator.
 async fn file(folder: &Path, slow: Option<u64>, request: Request<Incoming>) -> Response<BoxBody> {
     let each = slow.map(|bytes| (bytes / SENDS_PER_SECOND).max(1));
     let chunk = each.and_then(|each| usize::try_from(each).ok()).unwrap_or(CHUNK).min(CHUNK);
@@ -118,7 +118,7 @@ async fn file(folder: &Path, slow: Option<u64>, request: Request<Incoming>) -> R
     })
 }
 
-/// The body, each part of it after the time that it takes.
+/// The body, with each part delayed by the time it takes to send.
 fn slowed<B>(body: B, bytes_per_second: u64) -> BoxBody
 where
     B: Body<Data = Bytes, Error = io::Error> + Send + 'static,
@@ -132,7 +132,7 @@ where
     StreamBody::new(parts.map_ok(Frame::data)).boxed_unsync()
 }
 
-/// Takes an upload, keeps nothing of it, and tells its length: all that a page needs to try one.
+/// Accepts an upload, discards it and returns its length, which is enough for trying out a page.
 async fn take(mut body: Incoming) -> Response<BoxBody> {
     let mut received = 0;
     while let Some(frame) = body.frame().await {
@@ -164,7 +164,7 @@ mod tests {
 
     const CONTENT: &[u8] = b"0123456789";
 
-    /// A server of one folder, in which there is a file `x.mp3`.
+    /// A server for one folder that contains a file `x.mp3`.
     async fn start(slow: Option<u64>) -> (TempDir, Server) {
         let place = tempfile::tempdir().unwrap();
         std::fs::create_dir(place.path().join("app")).unwrap();
@@ -176,7 +176,7 @@ mod tests {
         (place, server)
     }
 
-    /// The head, in lower case, and the body of the answer to a request.
+    /// The head, in lower case, and the body of the response to a request.
     async fn ask(server: &Server, request: &str) -> (String, Vec<u8>) {
         let mut stream = TcpStream::connect(server.address).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();

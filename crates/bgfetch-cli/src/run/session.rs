@@ -1,4 +1,4 @@
-//! The command at work: between the page, the engine and the user.
+//! The running command: it connects the page, the engine and the user.
 
 use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -19,36 +19,37 @@ use super::screen::Command;
 use super::windows::Wanted;
 use crate::exit::{Failure, Outcome};
 
-/// How often the user agent is looked at: to draw, and to notice that nothing is left to do.
+/// How often the user agent's state is checked: to redraw, and to notice that nothing is left to
+/// do.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
-/// How many looks in a row must find nothing to do. What one realm has sent and another has not
-/// got is seen by neither.
+/// How many checks in a row must find nothing to do. A message that one realm has sent and another
+/// has not yet received is visible to neither.
 const QUIET_LOOKS: u32 = 2;
 
-/// How long a service worker may fail to handle an event before the program leaves it for the next
-/// run. The engine tries again after about 1, 4 and 16 s.
+/// How long a service worker may fail to handle an event before the program leaves it to the next
+/// run. The engine retries after about 1, 4 and 16 s.
 const UNHANDLED_LIMIT: Duration = Duration::from_secs(10);
 
-/// A user agent and what is told of it.
+/// A user agent and the events it reports.
 pub(super) struct Session<'a> {
     agent: &'a UserAgent,
     engine: Engine,
     output: Output,
     history: History,
-    /// Fetches of `get`, which are not for pages' service workers.
+    /// Fetches of `get`, which are not handled by pages' service workers.
     foreign: HashSet<FetchKey>,
-    /// Selectors of the elements that are still to be clicked.
+    /// Selectors of the elements still to click.
     clicks: VecDeque<String>,
-    /// Whether a script failed and nothing dealt with that.
+    /// Whether a script failed and nothing handled the error.
     uncaught: bool,
-    /// How many looks in a row have found nothing to do.
+    /// How many checks in a row have found nothing to do.
     quiet_looks: u32,
-    /// Since when there is nothing to do but to wait for a service worker that is not there.
+    /// Since when the only thing left to do is to wait for a missing service worker.
     unhandled_since: Option<Instant>,
 }
 
-/// What a look found.
+/// The result of a check.
 enum Found {
     Work,
     NothingLeft,
@@ -71,7 +72,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Opens the page, if there is one, and stays until nothing is left to do.
+    /// Opens the page, if there is one, and returns when nothing is left to do.
     ///
     /// # Errors
     ///
@@ -90,11 +91,11 @@ impl<'a> Session<'a> {
         while let Ok(said) = told.said.try_recv() {
             self.said(&said);
         }
-        // Where the engine has failed, its shutdown tells why.
+        // If the engine has failed, its shutdown returns the reason.
         if let Ok(jobs) = self.engine.ui().jobs().await {
             self.history.learn(&self.of_pages(jobs));
         }
-        // What failed to begin has nothing to sum up.
+        // A run that failed to start has no summary.
         if result.is_ok() || !self.history.is_empty() {
             self.output.end(&self.history);
         }
@@ -127,12 +128,12 @@ impl<'a> Session<'a> {
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let outcome = loop {
             tokio::select! {
-                // What a script said before a change is told before it.
+                // A script's output before a change is shown before the change.
                 biased;
                 Some(said) = told.said.recv() => self.said(&said),
                 Some(wanted) = told.wanted.recv() => pages.extend(self.open(wanted).await),
                 event = observer.next() => match event {
-                    // The engine stopped; its shutdown tells why.
+                    // The engine stopped; its shutdown returns the reason.
                     None => break Ok(Outcome::Failed),
                     Some(event) if self.foreign.contains(&event.fetch) => {}
                     Some(event) => {
@@ -179,10 +180,10 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Draws how things stand, and decides whether to go on.
+    /// Draws the current state, and decides whether to continue.
     ///
-    /// The program ends when no background fetch waits for anything, the pages' scripts wait for
-    /// nothing but messages or have closed their page, and no service worker runs.
+    /// The program ends when no background fetch waits for anything, all pages are closed or their
+    /// scripts wait only for messages, and no service worker is running.
     async fn look(&mut self, pages: &[Page]) -> Result<Found, Failure> {
         let jobs = self.engine.ui().jobs().await?;
         let jobs = self.of_pages(jobs);
@@ -211,15 +212,16 @@ impl<'a> Session<'a> {
         Ok(Found::Unhandled(pending.iter().map(|job| job.id.clone()).collect()))
     }
 
-    /// Makes the next click, in the page that was opened first, when its element listens for it. Gives
-    /// whether it did.
+    /// Makes the next click, in the page that was opened first, if its element listens for clicks.
+    /// Returns whether it was made.
     ///
     /// # Errors
     ///
-    /// The selector is wrong, or matches nothing that waits for a click when nothing else is left to do.
+    /// The selector is wrong; or nothing else is left to do, and it matches no element that waits
+    /// for a click.
     async fn click(&mut self, pages: &[Page]) -> Result<bool, Failure> {
         let Some(selector) = self.clicks.front() else { return Ok(false) };
-        // A page that is at work is asked when it is done.
+        // A busy page is asked once it is idle.
         let Some(page) = pages.first().filter(|page| waits(page)) else { return Ok(false) };
         let clicked = page.click(selector, false).await;
         let clicked = clicked.map_err(|error| Failure(format!("{selector}: {error}")))?;
@@ -244,7 +246,7 @@ impl<'a> Session<'a> {
         !selectors.is_empty() && self.output.waits_for_click(&selectors)
     }
 
-    /// Does what the user wants of a fetch.
+    /// Carries out a user's command on a fetch.
     async fn carry_out(&mut self, command: Command) -> Result<(), Failure> {
         let ui = self.engine.ui();
         let done = match command {
@@ -268,19 +270,19 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Whether a page made it, and not `get`.
+/// Whether a page made it, rather than `get`.
 fn is_of_page(job: &Job) -> bool {
     matches!(job.registration.scope.scheme(), "http" | "https")
 }
 
-/// Whether all that the page's scripts wait for comes from elsewhere.
+/// Whether the page's scripts wait only for external events.
 fn waits(page: &Page) -> bool {
     let idle = page.realm().idle();
     let ended = idle.has_changed().is_err();
     ended || *idle.borrow() && page.loaded().now_or_never().is_some()
 }
 
-/// Waits until a script closes one of the pages, and gives its index.
+/// Waits until a script closes one of the pages, and returns its index.
 async fn closed(pages: &[Page]) -> usize {
     if pages.is_empty() {
         return std::future::pending().await;
@@ -288,8 +290,8 @@ async fn closed(pages: &[Page]) -> usize {
     select_all(pages.iter().map(|page| Box::pin(page.closed()))).await.1
 }
 
-/// Closes pages, where waiting for their end holds up nothing.
+/// Closes pages on a thread that may block.
 async fn close(pages: impl IntoIterator<Item = Page> + Send + 'static) {
-    // A panic of a page's end was told of already.
+    // A panic at the end of a page was already reported.
     tokio::task::spawn_blocking(move || pages.into_iter().for_each(drop)).await.unwrap_or_default();
 }

@@ -6,19 +6,19 @@ use bgfetch_host::{ClientId, OpenWindow};
 use tokio::sync::{mpsc, oneshot};
 use url::Url;
 
-/// A window that is to be opened.
+/// A request to open a window.
 pub(super) struct Wanted {
     pub(super) url: Url,
-    /// Told of the window; dropped where it cannot be opened.
+    /// Receives the window's client; dropped if the window cannot be opened.
     pub(super) opened: oneshot::Sender<ClientId>,
 }
 
-/// What service workers open windows with, and where the session hears of it.
+/// The callback with which service workers open windows, and the receiver of their requests.
 pub(super) fn windows() -> (OpenWindow, mpsc::UnboundedReceiver<Wanted>) {
     let (sender, wanted) = mpsc::unbounded_channel();
     let open: OpenWindow = Arc::new(move |_, url| {
         let (opened, client) = oneshot::channel();
-        // When the program ends nobody opens windows, and the worker is told so.
+        // When the program ends, nobody opens windows; dropping the sender tells the worker.
         drop(sender.send(Wanted { url, opened }));
         Box::pin(async move { client.await.ok() })
     });

@@ -1,4 +1,4 @@
-//! The other commands, on stores that are live and on those that are stopped.
+//! The other commands, on stores that are live or stopped.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::fixture::{PROGRAM, Place, Running, held_film};
 
-/// A `get` with the id `x` that has arrived in the middle of its file.
+/// A `get` with the id `x` that has reached the middle of its file.
 struct Midway {
     origin: Origin,
     film: Resource,
@@ -63,7 +63,7 @@ fn a_live_fetch_is_paused_and_resumed_from_another_process() {
     for part in ["x", "paused", "of 2.00 MiB", "0/1", "A film"] {
         assert!(row.contains(part), "{row}");
     }
-    // Without an id the only fetch is meant.
+    // Without an id, the only fetch is meant.
     assert_eq!(place.run(&["resume"]).success(), ["resumed x"]);
     assert_eq!(running.event("resumed")["reason"], "user");
     running.end().success();
@@ -240,7 +240,7 @@ fn what_is_no_request_is_answered_so_and_harms_nothing() {
     let long = format!("{{\"command\":\"list\",\"id\":\"{}\"}}\n", "x".repeat(100_000));
     for request in ["hello\n", "{\"command\":\"format\"}\n", "", &long] {
         let mut stream = UnixStream::connect(&socket).unwrap();
-        // The owner may close before it has read all of what is too long.
+        // The owner may close the connection before it has read an overlong request.
         stream.write_all(request.as_bytes()).ok();
         stream.shutdown(std::net::Shutdown::Write).ok();
         let mut answer = String::new();

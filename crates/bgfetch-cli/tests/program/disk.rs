@@ -1,4 +1,4 @@
-//! Disks that are full.
+//! Full disks.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,7 +11,7 @@ use crate::fixture::{Place, Running};
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    /// None where mounting is not allowed.
+    /// `None` if mounting is not allowed.
     fn try_mount(at: &Path, mebibytes: u64) -> Option<Self> {
         std::fs::create_dir_all(at).unwrap();
         let size = format!("size={mebibytes}m");
@@ -29,7 +29,7 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // A failing test's panic counts more than what is left mounted.
+        // The test's panic matters more than a leftover mount.
         Command::new("umount").arg("-l").arg(&self.0).status().ok();
     }
 }
@@ -69,7 +69,7 @@ fn a_disk_that_a_download_filled_is_freed_by_its_abort() {
     };
     let film = origin.url("/film").to_string();
     for _ in 0..3 {
-        // Each takes what is left.
+        // Each one uses up the remaining space.
         let ended = Running::spawn(place.get([&film, "--id", "x"])).end();
         assert!(ended.refusal(1).starts_with("no space left for the store in "), "{ended:#?}");
     }

@@ -1,4 +1,4 @@
-//! The program under test: spawned, listened to, and never left behind.
+//! The program under test: it is spawned, its output is read, and it never outlives its test.
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_bgfetch");
 
-/// A store and an output directory of a test's own.
+/// The store and the output directory of a test.
 pub(crate) struct Place {
     dir: TempDir,
 }
@@ -52,7 +52,7 @@ impl Place {
         command
     }
 
-    /// `get` as it is without a terminal.
+    /// `get` without a terminal and without JSON.
     pub(crate) fn get_plain<S: AsRef<OsStr>>(
         &self,
         arguments: impl IntoIterator<Item = S>,
@@ -60,7 +60,7 @@ impl Place {
         self.get_by(Command::new(PROGRAM), arguments)
     }
 
-    /// `get` by a command that runs the program somewhere else.
+    /// `get`, started by a command that runs the program in another environment.
     pub(crate) fn get_by<S: AsRef<OsStr>>(
         &self,
         mut command: Command,
@@ -96,7 +96,7 @@ impl Place {
     }
 }
 
-/// A resource that can be resumed, in whose middle the first response stops until the gate opens.
+/// A resource that can be resumed; its first response stops in the middle until the gate opens.
 pub(crate) fn held_film(seed: u64) -> (Resource, Gate) {
     let film = Resource::new(seed, 2 * MIB).etag(format!("\"{seed}\""));
     (film, Gate::new())
@@ -125,7 +125,7 @@ struct State {
 /// A program that has ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    /// None where a signal ended it.
+    /// `None` if a signal ended it.
     pub(crate) code: Option<i32>,
     pub(crate) stdout: Vec<String>,
     pub(crate) stderr: Vec<String>,
@@ -191,14 +191,14 @@ impl Running {
         }
     }
 
-    /// Sends the signal of that name.
+    /// Sends the signal with that name.
     pub(crate) fn signal(&self, name: &str) {
         let kill = format!("kill -{name} {}", self.pid());
         let status = Command::new("sh").args(["-c", &kill]).status().unwrap();
         assert!(status.success());
     }
 
-    /// Ends it as a power cut would.
+    /// Kills it without warning.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -233,7 +233,7 @@ impl Drop for Running {
 }
 
 impl Ended {
-    /// The only line on standard error, of a program that failed with this code.
+    /// The only line on standard error of a program that failed with this code.
     pub(crate) fn refusal(&self, code: i32) -> &str {
         assert_eq!(self.code, Some(code), "{self:#?}");
         assert_eq!(self.stderr.len(), 1, "{self:#?}");
@@ -241,13 +241,13 @@ impl Ended {
         line.unwrap_or_else(|| panic!("{self:#?}"))
     }
 
-    /// Standard output, of a program that succeeded.
+    /// The standard output of a program that succeeded.
     pub(crate) fn success(&self) -> &[String] {
         assert_eq!((self.code, self.stderr.len()), (Some(0), 0), "{self:#?}");
         &self.stdout
     }
 
-    /// The JSON events of a name.
+    /// The JSON events with that name.
     pub(crate) fn events(&self, name: &str) -> Vec<Value> {
         let events = self.stdout.iter().map(|line| serde_json::from_str(line).unwrap());
         events.filter(|event: &Value| event["event"] == name).collect()

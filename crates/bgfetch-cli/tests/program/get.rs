@@ -1,4 +1,4 @@
-//! `get` on servers that behave.
+//! `get` from servers without faults.
 
 use bgfetch_testkit::{KIB, MIB, MemoryWatch, Nginx, Origin, Reply, Resource, Serve};
 
@@ -20,7 +20,7 @@ fn nginx_serves_two_files_that_are_written_under_their_names() {
     ended.success();
     a.matches_file(place.out("a.bin")).unwrap();
     b.matches_file(place.out("b.bin")).unwrap();
-    // Once they are written the store holds nothing of them.
+    // Once they are written, the store holds none of their bytes.
     assert_eq!(std::fs::read_dir(place.store().join("bodies")).unwrap().count(), 0);
 }
 
@@ -74,7 +74,7 @@ fn a_record_that_failed_is_named_and_the_good_ones_are_written() {
     assert_eq!(settled["result"], "failure");
     assert_eq!(settled["failure_reason"], "bad-status");
     assert_eq!(settled["downloaded"], MIB + KIB);
-    // The list still tells what it came to.
+    // The list still shows the outcome.
     let list = place.run(&["list"]);
     let row = &list.success()[1];
     assert!(row.contains("failure") && row.contains("1.00 MiB"), "{row}");
@@ -132,7 +132,7 @@ fn a_cookie_that_a_redirect_sets_is_sent_back() {
 #[test]
 fn an_archive_is_saved_as_it_is_sent() {
     let origin = Origin::start();
-    // Whoever undid the coding would find out that it is none.
+    // Decoding it would fail, because it is not encoded.
     let archive = Resource::new(1, 100 * KIB).etag("\"a\"");
     let sent = archive.clone().header("content-encoding", "gzip");
     origin.serve("/a.tar.gz", sent.clone().cut_after(KIB).then(sent));

@@ -10,7 +10,7 @@ use nix::sched::{CloneFlags, unshare};
 
 use crate::fixture::{Place, Running};
 
-/// The first name server that the system asks.
+/// The system's first name server.
 fn name_server() -> IpAddr {
     let file = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
     let server = file.lines().find_map(|line| line.strip_prefix("nameserver")?.trim().parse().ok());
@@ -21,8 +21,8 @@ fn ip(arguments: &[&str]) {
     assert!(Command::new("ip").args(arguments).status().unwrap().success(), "ip {arguments:?}");
 }
 
-/// Listens as the system's name server, in a network namespace of this thread's own; none where that
-/// is not allowed.
+/// Listens as the system's name server, in a network namespace of this thread; `None` if that is
+/// not allowed.
 fn silent_name_server() -> Option<UdpSocket> {
     match unshare(CloneFlags::CLONE_NEWNET) {
         Err(Errno::EPERM) if std::env::var_os("CI").is_none() => {
@@ -41,7 +41,7 @@ fn silent_name_server() -> Option<UdpSocket> {
     Some(socket)
 }
 
-/// The first label of the name that is asked for.
+/// The first label of the name in the query.
 fn asked_for(query: &[u8]) -> &[u8] {
     let length = usize::from(query[12]);
     &query[13..13 + length]
@@ -54,7 +54,7 @@ fn the_program_ends_at_once_while_look_ups_hang() {
         let Some(server) = silent_name_server() else { return };
         let place = Place::new();
         let mut get = place.get((0..16).map(|n| format!("http://dead{n}.test/film")));
-        // Long enough for the test to see whether anybody waits for it.
+        // Long enough for the test to see whether anything waits for it.
         get.env("RES_OPTIONS", "timeout:30 attempts:5");
         let running = Running::spawn(get);
         let (mut names, mut query) = (BTreeSet::new(), [0; 512]);

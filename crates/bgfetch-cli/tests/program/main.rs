@@ -1,6 +1,6 @@
-//! The program as its users and other programs meet it: the real binary, over real sockets.
+//! The program as its users and other programs see it: the real binary, over real sockets.
 
-// Signals and the control socket are Unix's.
+// Signals and the control socket exist on Unix only.
 #![cfg(unix)]
 // A panic in a helper is a failed test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]

@@ -20,7 +20,7 @@ fn a_server_that_was_away_for_a_while_is_asked_again() {
     let retry = running.event("retry");
     assert_eq!((&retry["url"], &retry["record"]), (&url.into(), &0.into()));
     assert!(retry["attempt"].is_u64() && retry["delay_ms"].is_u64(), "{retry}");
-    // It stays away until another try has failed.
+    // The server stays away until another attempt has failed.
     running.line(|line| line.contains(r#""attempt":2"#));
     origin.start_again();
     running.end().success();
@@ -85,7 +85,7 @@ fn a_server_that_restarts_costs_no_file_that_was_not_begun() {
     origin.stop();
     let place = Place::new();
     let running = Running::spawn(place.get([origin.url("/film").as_str()]));
-    // More than a page's fetch is given.
+    // More attempts than a page's fetch gets.
     running.line(|line| line.contains(r#""attempt":3"#));
     origin.start_again();
     running.end().success();

@@ -1,4 +1,4 @@
-//! What `get` writes: plain lines, JSON, and nothing at all.
+//! The output of `get`: plain lines, JSON, and none at all.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
@@ -88,7 +88,7 @@ fn json_names_the_file_that_got_another_name() {
 fn json_tells_why_nothing_was_begun() {
     let place = Place::new();
     std::fs::write(place.store(), "a file").unwrap();
-    // The URL is refused, or the store is.
+    // Either the URL or the store is refused.
     for (url, id) in [("example.com/x", None), ("http://127.0.0.1/x", Some("x"))] {
         let mut arguments = vec![url];
         arguments.extend(id.iter().flat_map(|id| ["--id", id]));
@@ -107,7 +107,7 @@ fn plain_lines_tell_why_a_record_failed() {
     let origin = Origin::start();
     origin.serve("/gone", Reply::status(404));
     let place = Place::new();
-    // What is asked speaks no TLS.
+    // The server does not speak TLS.
     let urls =
         [origin.url("/gone").to_string(), origin.url("/x").to_string().replace("http:", "https:")];
     let ended = Running::spawn(place.get_plain(&urls)).end();

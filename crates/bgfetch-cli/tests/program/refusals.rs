@@ -1,4 +1,4 @@
-//! Input that cannot be served: one clear line, an exit code, and nothing lost.
+//! Input that is refused: one clear line, an exit code, and nothing lost.
 
 use std::fs;
 use std::os::unix::fs::FileExt as _;
@@ -109,7 +109,8 @@ fn a_store_in_use_names_its_owner() {
 fn an_id_means_one_fetch() {
     let origin = Origin::start();
     let (film, gate) = held_film(2);
-    // Whoever opens the store goes on with the film, which must not end before its id was looked at.
+    // Any process that opens the store resumes the film, which must not end before its id was
+    // checked.
     origin.serve("/film", film.clone().hold_at(MIB, &gate).then(film.clone().hold_head(&gate)));
     origin.serve("/other", Resource::new(9, KIB));
     let place = Place::new();

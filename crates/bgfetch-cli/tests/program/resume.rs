@@ -1,4 +1,4 @@
-//! What interrupts `get`, and the same command after it.
+//! Interruptions of `get`, and the same command after them.
 
 use bgfetch_testkit::{MIB, Nginx, NginxConfig, Origin, Reply, Resource, Serve as _};
 
@@ -28,7 +28,7 @@ fn after_sigkill_the_same_command_asks_for_the_missing_bytes() {
     let resumed = &ended.events("resumed")[0];
     assert_eq!(resumed["id"], registered["id"]);
     assert_eq!(resumed["reason"], "restart");
-    // The engine goes on as soon as it is open, which may be before the program says so.
+    // The engine resumes as soon as it is open, possibly before the program reports it.
     assert!(resumed["downloaded"].as_u64().unwrap() >= held);
     assert!(ended.events("registered").is_empty());
     assert_eq!(origin.requests()[1].range_start(), Some(held));
@@ -121,7 +121,7 @@ fn a_run_that_goes_on_knows_the_files_that_an_earlier_one_wrote() {
     std::fs::remove_dir(place.path("out")).unwrap();
     gate.open();
     assert_eq!(first.end().code, Some(1));
-    // As a crash leaves it after the file was written and before that was noted.
+    // The state after a crash that came when the file was written but not yet recorded.
     std::fs::create_dir(place.path("out")).unwrap();
     std::fs::write(place.out("film"), film.bytes()).unwrap();
     std::fs::write(place.out(".bgfetch-a1b2c3"), "half a copy").unwrap();
@@ -151,7 +151,7 @@ fn the_same_command_after_success_fetches_and_writes_nothing() {
     assert_eq!(origin.requests().len(), 2);
     assert_eq!(place.names(), ["x (1).bin", "x.bin"]);
 
-    // What is gone is fetched again, and what is there is known by its bytes.
+    // A missing file is fetched again, and an existing one is recognized by its bytes.
     std::fs::remove_file(place.out("x.bin")).unwrap();
     Running::spawn(place.get(&urls)).end().success();
     one.matches_file(place.out("x.bin")).unwrap();

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::fixture::{Ended, PROGRAM, Place, Running};
 
-/// Slow enough that a download lasts for as long as a test wants.
+/// Slow enough that a download lasts as long as a test needs.
 const SLOW: [&str; 2] = ["--slow", "20000"];
 
 impl Place {
@@ -32,7 +32,7 @@ fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name)
 }
 
-/// What a `source` wrote to its console.
+/// The lines that a `source` wrote to its console.
 pub(crate) fn said(ended: &Ended, source: &str) -> Vec<String> {
     let all = ended.events("console").into_iter();
     let of_source = all.filter(|line| line["source"] == source);
@@ -67,7 +67,7 @@ fn the_podcast_is_downloaded_and_kept() {
     let page = said(&ended, "page");
     assert_eq!(page.first().unwrap(), "Downloading. You may close this page.");
     assert_eq!(page.last().unwrap(), "backgroundfetchsuccess: kept 2 files of my-fetch.");
-    // The page finds it in the cache at its next visit.
+    // The page finds it in the cache on its next visit.
     let again = place.app(example("podcast"), &["--json"]).end();
     again.success();
     assert_eq!(said(&again, "page"), ["Episode 5 is here."]);
@@ -157,7 +157,7 @@ fn ctrl_c_leaves_what_the_same_command_goes_on_with() {
     assert_eq!(ended.refusal(130), "stopped; the same command goes on");
     assert_eq!(ended.events("summary")[0].get("result"), None);
 
-    // Still slow enough that the page finds it under way.
+    // Still slow enough that the page finds the fetch running.
     let again = place.app(example("podcast"), &["--json", "--slow", "100000"]).end();
     again.success();
     assert!(again.events("registered").is_empty());
@@ -243,10 +243,10 @@ fn an_event_that_no_worker_handles_is_left_for_the_next_run() {
         "navigator.serviceWorker.register('sw.js');
          navigator.serviceWorker.ready.then((found) => found.backgroundFetch.fetch('own', 'data'));",
     );
-    // It starts to be installed, and never again.
+    // Its installation starts, but it never starts again afterwards.
     let worker = "if (registration.active) throw new Error('broken');";
     std::fs::write(app.join("sw.js"), worker).unwrap();
-    // It takes longer than the worker runs without events.
+    // Longer than an idle worker keeps running.
     std::fs::write(app.join("data"), vec![0; 60_000]).unwrap();
     let ended = place.app(&app, &["--json", SLOW[0], SLOW[1]]).end();
     let refusal = ended.refusal(1);
@@ -310,7 +310,7 @@ fn a_gibibyte_is_read_while_it_is_downloaded_and_memory_stays_small() {
                 bytes += chunk.length;
             }
             console.log(`${bytes} bytes, ${before ? 'some before' : 'all after'} the end`);
-            // The process is looked at while it goes on.
+            // The process is inspected while it runs.
             setInterval(() => undefined, 1e6);
         })();
     ";

@@ -1,4 +1,5 @@
-//! `run`: what it says about scripts that fail, that want what is not there, and that wait for the user.
+//! `run`: its reports about scripts that fail, that use unsupported features, and that wait for the
+//! user.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Running tests: one fresh user agent for each page.
+//! Runs tests: a fresh user agent for each page.
 
 mod testing;
 
@@ -18,32 +18,32 @@ use crate::report::{PageResult, Report, Status, Subtest};
 use crate::server::{Server, ServerOptions};
 use crate::suite::{Start, Suite, SuiteError, TestPage};
 
-/// How long a page may take, by the harness's own clock; and one that says that it is long.
+/// The harness's timeouts for pages: normal and long.
 const LIMIT: Duration = Duration::from_secs(10);
 const LONG_LIMIT: Duration = Duration::from_secs(60);
 
-/// How much longer the runner waits, for pages whose harness has no clock or does not run.
+/// How much longer the runner waits, for pages whose harness has no timeout or does not run.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// What is run, and how.
+/// The options of a run.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
-    /// Where the tests are, and how they are served.
+    /// The options of the test server.
     pub server: ServerOptions,
     /// Folders and files of tests, relative to the root.
     pub paths: Vec<PathBuf>,
-    /// A script that runs in each window before the test, and has `bgfetchTesting`.
+    /// A script that runs in each window before the test and can use `bgfetchTesting`.
     pub prelude: Option<UserPrelude>,
-    /// What is known not to pass.
+    /// The known failures.
     pub expectations: Expectations,
 }
 
-/// A script of the user's.
+/// A script supplied by the user.
 #[derive(Clone, Debug)]
 pub struct UserPrelude {
-    /// What errors call it.
+    /// Its name in error messages.
     pub name: String,
-    /// Its text.
+    /// Its source.
     pub source: String,
 }
 
@@ -61,8 +61,8 @@ pub enum RunError {
     Tls(#[from] rustls::Error),
 }
 
-/// Runs tests one after the other, and tells of each when it is over. To be called in a tokio
-/// runtime of several threads.
+/// Runs tests one after the other, and reports each one when it is over. Call it in a
+/// multi-threaded tokio runtime.
 ///
 /// # Errors
 ///
@@ -107,14 +107,14 @@ async fn run_page(
     result
 }
 
-/// Why there are no results, for people.
+/// Why there are no results, for the user.
 type NoResults = (Status, String);
 
 fn failed(error: impl ToString) -> NoResults {
     (Status::Error, error.to_string())
 }
 
-/// Opens a user agent with the test in it, and waits for the results.
+/// Opens a user agent with the test, and waits for the results.
 async fn test(
     server: &Server,
     fetcher: HyperFetcher,
@@ -156,7 +156,7 @@ async fn test(
         }
         Err(error) => Err(error),
     };
-    // A command that took too long may still have it, and drops it.
+    // A command that timed out may still hold it, and drops it later.
     if let Some(agent) = Arc::into_inner(agent)
         && let Err(error) = agent.shutdown().await
     {
@@ -165,7 +165,7 @@ async fn test(
     results
 }
 
-/// A test that runs.
+/// A running test.
 enum Test {
     Page(Page),
     Worker(Realm),
@@ -199,14 +199,14 @@ impl Test {
     }
 }
 
-/// Ends realms where waiting for that holds up nothing.
+/// Ends realms on a thread that may block.
 async fn drop_realm(realm: impl Send + 'static) {
     if tokio::task::spawn_blocking(move || drop(realm)).await.is_err() {
         tracing::error!("the end of a realm panicked");
     }
 }
 
-/// What testharnessreport.js tells.
+/// The report of testharnessreport.js.
 #[derive(Debug, Deserialize)]
 struct Results {
     status: u64,

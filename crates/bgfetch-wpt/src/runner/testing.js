@@ -1,5 +1,5 @@
-// `bgfetchTesting`: what tests may do as the user does, and as a crash. Each call waits until its
-// effect can be seen. docs/conformance.md has a table of them.
+// `bgfetchTesting`: actions of the user, and crashes, for tests. Each call waits until its effect
+// is visible. docs/conformance.md has a table of them.
 "use strict";
 
 {

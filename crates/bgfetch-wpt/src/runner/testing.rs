@@ -1,4 +1,4 @@
-//! What `bgfetchTesting` does.
+//! Implements `bgfetchTesting`.
 
 use std::collections::BTreeMap;
 use std::future::ready;
@@ -18,24 +18,24 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use url::Url;
 
-/// How long a call may take: far longer than any does, so that a mistake does not hang the page.
+/// The time limit of a call, far longer than any needs, so that a mistake does not hang the page.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// What background fetches may store. Upstream's tests expect that there is a limit.
+/// The quota of background fetches. Upstream's tests expect a limit.
 const QUOTA: u64 = 1 << 30;
 
-/// The user, and the circumstances, of one user agent. Clones are the same.
+/// The user and the environment of one user agent. Clones refer to the same one.
 #[derive(Clone)]
 pub(super) struct Testing(Arc<Inner>);
 
 struct Inner {
     runtime: Handle,
-    /// Set once it is open.
+    /// Set once the user agent is open.
     agent: OnceLock<Weak<UserAgent>>,
     connectivity: ManualConnectivity,
-    /// That of background fetches.
+    /// The state of the permission for background fetches.
     permission: Mutex<PermissionState>,
-    /// The pages that scripts opened beside the test's own, by the numbers that they were given.
+    /// The pages that scripts opened besides the test's own, by number.
     pages: Mutex<BTreeMap<usize, Page>>,
 }
 
@@ -66,7 +66,7 @@ impl Testing {
         }))
     }
 
-    /// Commands are about this user agent.
+    /// Sets the user agent that commands apply to.
     pub(super) fn attach(&self, agent: &Arc<UserAgent>) {
         self.0.agent.get_or_init(|| Arc::downgrade(agent));
     }
@@ -77,7 +77,7 @@ impl Testing {
         super::drop_realm(pages).await;
     }
 
-    /// What scripts are told of a permission.
+    /// The state of a permission, for scripts.
     pub(super) fn query_permission(&self, name: &str) -> PermissionState {
         match name {
             "background-fetch" => *self.0.permission.lock(),
@@ -85,12 +85,12 @@ impl Testing {
         }
     }
 
-    /// The user agent's engine asks here.
+    /// Connects the user agent's engine to these settings.
     pub(super) fn configure(&self, builder: Builder) -> Builder {
         builder.connectivity(self.clone()).permissions(self.clone()).quota(self.clone())
     }
 
-    /// Makes `bgfetchTesting`, and runs the user's own prelude after it.
+    /// Creates `bgfetchTesting`, and runs the user's own prelude after it.
     pub(super) fn prelude(&self, own: Option<&super::UserPrelude>) -> Prelude {
         let (name, rest) = match own {
             Some(own) => (own.name.clone(), own.source.as_str()),
@@ -101,7 +101,7 @@ impl Testing {
         Prelude { name, source, hook: Arc::new(move |command| testing.call(command)) }
     }
 
-    /// Does what a script says. Blocks the thread of the script's realm.
+    /// Carries out a script's command. Blocks the thread of the script's realm.
     fn call(&self, command: Value) -> Result<Value, String> {
         let command: Command =
             serde_json::from_value(command).map_err(|error| error.to_string())?;
@@ -111,9 +111,9 @@ impl Testing {
         let testing = self.clone();
         let work = self.0.runtime.spawn(async move {
             let result = testing.execute(&agent, command).await;
-            // The last user agent is not dropped by a realm of its own.
+            // The last clone of a user agent must not be dropped by one of its own realms.
             drop(agent);
-            // The script waits no longer where it took too long.
+            // If it took too long, the script has stopped waiting.
             drop(sender.send(result));
         });
         let result = done.recv_timeout(LIMIT);
@@ -126,7 +126,7 @@ impl Testing {
     async fn execute(&self, agent: &UserAgent, command: Command) -> Result<Value, String> {
         let engine = agent.engine().ok_or("there is no engine")?;
         let ui = engine.ui();
-        // From before the command on, so that nothing of what it leads to is missed.
+        // Observes from before the command, so that none of its effects is missed.
         let observer = engine.observe().await.map_err(text)?;
         drop(engine);
         match command {
@@ -150,7 +150,7 @@ impl Testing {
             Command::Abort(id) => {
                 let fetch = newest(&ui, &id).await?.key;
                 let aborted = ui.abort(fetch).await.map_err(text)?;
-                // It settles when its records have ended and that is committed.
+                // The fetch settles once its records have ended and that is committed.
                 shown(&ui, observer, fetch, |fetch| fetch.result.is_some()).await?;
                 return Ok(aborted.into());
             }
@@ -158,8 +158,8 @@ impl Testing {
                 let offline = offline.then(|| Connectivity::Offline(Reachable::default()));
                 agent.set_online(offline.is_none());
                 self.0.connectivity.set(offline.unwrap_or(Connectivity::Online));
-                // The engine may be about to answer the first of these; it takes the change before
-                // it answers the second.
+                // The engine may be about to answer the first of these calls; it sees the change
+                // before it answers the second.
                 for _ in 0..2 {
                     ui.jobs().await.map_err(text)?;
                 }
@@ -188,14 +188,14 @@ fn text(error: impl ToString) -> String {
     error.to_string()
 }
 
-/// The newest fetch of that id, finished ones included.
+/// The newest fetch with that id, including finished ones.
 async fn newest(ui: &Ui, id: &str) -> Result<Job, String> {
     let jobs = ui.jobs().await.map_err(text)?;
     let newest = jobs.into_iter().rev().find(|job| job.id == id);
     newest.ok_or_else(|| format!("there is no background fetch \"{id}\""))
 }
 
-/// Waits until a fetch is shown as it is to be, or not at all any more.
+/// Waits until a fetch is shown in the wanted state, or is no longer shown.
 async fn shown(
     ui: &Ui,
     mut observer: Observer,
@@ -212,7 +212,7 @@ async fn shown(
     }
 }
 
-/// What a script sees of a fetch.
+/// The state of a fetch, for scripts.
 fn state(job: &Job) -> Value {
     let display = &job.display;
     let (result, failure_reason) = match display.result {

@@ -1,4 +1,4 @@
-//! Content types by the extensions of files.
+//! Content types by file extension.
 
 use std::path::Path;
 

@@ -1,14 +1,14 @@
-//! Servers with faults, for tests of our own: a page says in the URL what is answered, and asks
-//! afterwards what was requested. Upstream's pipes cannot cut a body, change a validator between two
-//! requests or hold an answer until the page says so.
+//! Servers with faults, for this project's own tests: a page specifies the answers in the URL, and
+//! queries the requests afterwards. Upstream's pipes cannot cut a body, change a validator between
+//! two requests, or hold an answer until the page releases it.
 //!
-//! - `/bgfetch/faults?token=T&script=JSON`: the n-th request with a token gets the n-th [`Reply`] of
-//!   the script, later ones the last. Any path below it does the same, so that records of one token
-//!   can have URLs of their own. With `preflight=JSON` requests with the method `OPTIONS` get that
-//!   reply and do not count.
-//! - `/bgfetch/log?token=T&requests=N&ended=M`: waits for N requests, of which M were answered to
-//!   the end or given up by the client, and lists all of them as JSON.
-//! - `/bgfetch/release?token=T`: lets one answer go on that is held.
+//! - `/bgfetch/faults?token=T&script=JSON`: the n-th request with a token gets the n-th [`Reply`]
+//!   of the script, later requests get the last one. Any path below it does the same, so that
+//!   records of one token can have different URLs. With `preflight=JSON`, requests with the method
+//!   `OPTIONS` get that reply and do not count.
+//! - `/bgfetch/log?token=T&requests=N&ended=M`: waits for N requests, M of which have ended because
+//!   the answer was complete or the client disconnected, and lists all of them as JSON.
+//! - `/bgfetch/release?token=T`: releases one answer that is held.
 
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
@@ -30,36 +30,36 @@ use tokio::sync::{Semaphore, watch};
 
 use super::message::Body;
 
-/// The paths that [`respond`] answers begin so.
+/// The prefix of the paths that [`respond`] answers.
 pub(super) const PREFIX: &str = "/bgfetch/";
 
-/// What one request gets.
+/// The answer to one request.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 struct Reply {
     status: u16,
     /// Names and values, repeated ones included.
     headers: Vec<(String, String)>,
-    /// The body, where it is not a pattern.
+    /// The body, unless it is a pattern.
     text: Option<String>,
     /// The length of a body that is the pattern of `seed`: see resources/bytes.js.
     size: usize,
     seed: usize,
-    /// Whether `Range` is honoured (where `If-Range` is absent or equals the reply's validator)…
+    /// Whether `Range` is honoured (if `If-Range` is absent or equals the reply's validator),
     ranges: bool,
-    /// …with so many bytes at most…
+    /// with at most this many bytes,
     part: Option<usize>,
-    /// …and without telling the complete length.
+    /// and without the complete length.
     unknown_length: bool,
-    /// Whether the body goes without `Content-Length`.
+    /// Whether the body is sent without `Content-Length`.
     chunked: bool,
     /// Whether the body is sent with `Content-Encoding: gzip`.
     gzip: bool,
-    /// After how many bytes of the body the connection breaks.
+    /// After how many bytes of the body the connection is cut.
     cut: Option<usize>,
-    /// After how many bytes of the body it waits to be released.
+    /// After how many bytes of the body the answer waits to be released.
     hold: Option<usize>,
-    /// Whether it waits before it sends anything.
+    /// Whether the answer waits before it sends anything.
     hold_head: bool,
 }
 
@@ -83,7 +83,7 @@ impl Default for Reply {
     }
 }
 
-/// A request as the log shows it.
+/// A request in the log.
 #[derive(Clone, Debug, Serialize)]
 struct Logged {
     method: String,
@@ -92,27 +92,27 @@ struct Logged {
     body: String,
     #[serde(rename = "bodyLength")]
     body_length: usize,
-    /// How its answer ended: none while it is under way.
+    /// How its answer ended; `None` while it is being sent.
     ended: Option<Ending>,
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum Ending {
-    /// Everything that was to be sent was taken.
+    /// The complete answer was sent.
     Sent,
-    /// The client went away before.
+    /// The client disconnected before that.
     GivenUp,
 }
 
-/// What belongs to one token.
+/// The state of one token.
 #[derive(Debug)]
 struct Token {
     log: watch::Sender<Vec<Logged>>,
     releases: Semaphore,
 }
 
-/// All tokens of this process. Pages choose names that nobody else uses.
+/// All tokens of this process. Pages choose unique names.
 static TOKENS: LazyLock<Mutex<HashMap<String, Arc<Token>>>> = LazyLock::new(Mutex::default);
 
 fn token(name: &str) -> Arc<Token> {
@@ -145,7 +145,7 @@ pub(super) async fn respond(request: &Parts, body: Bytes) -> Response<Body> {
     }
 }
 
-/// The reply that is next for the token.
+/// The next reply for the token.
 fn scripted(
     query: &HashMap<String, String>,
     token: &Token,
@@ -175,7 +175,7 @@ async fn log(token: &Token, requests: usize, ended: usize) -> Response<Body> {
     }
 }
 
-/// Notes how an answer ended when it is dropped.
+/// Records how an answer ended when it is dropped.
 struct Watch {
     token: Arc<Token>,
     index: usize,
@@ -255,15 +255,15 @@ fn logged(request: &Parts, body: &Bytes) -> Logged {
     }
 }
 
-/// Waits for a release of its own.
+/// Waits to be released.
 async fn released(token: &Token) {
-    // Never closed, so there is always a permit at last.
+    // The semaphore is never closed, so acquiring succeeds eventually.
     if let Ok(permit) = token.releases.acquire().await {
         permit.forget();
     }
 }
 
-/// Which part of the body a request gets, with its status and `Content-Range`.
+/// The part of the body for a request, with its status and `Content-Range`.
 fn select(reply: &Reply, headers: &HeaderMap, whole: Vec<u8>) -> (u16, Option<String>, Vec<u8>) {
     let value = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let validator = |name: &str| {
@@ -291,7 +291,7 @@ fn select(reply: &Reply, headers: &HeaderMap, whole: Vec<u8>) -> (u16, Option<St
     }
 }
 
-/// Byte i of the pattern; resources/bytes.js makes the same.
+/// Byte i of the pattern; resources/bytes.js generates the same.
 fn pattern(seed: usize, size: usize) -> Vec<u8> {
     (0..size).map(|i| ((i * 7 + (i >> 8) * 13 + seed * 101) % 251) as u8).collect()
 }
@@ -303,7 +303,7 @@ async fn gzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
     Ok(encoder.into_inner())
 }
 
-/// The body: what is sent at once, and what follows a release; then perhaps a break.
+/// The body: the part sent at once, the part after a release, and then possibly a cut.
 fn sending(reply: &Reply, mut rest: Bytes, mut watch: Watch) -> Body {
     let is_cut = reply.cut.is_some_and(|cut| cut < rest.len());
     rest.truncate(reply.cut.unwrap_or(rest.len()));
@@ -318,11 +318,11 @@ fn sending(reply: &Reply, mut rest: Bytes, mut watch: Watch) -> Body {
     };
     let pieces = stream::iter([first]).chain(stream::once(later)).map(Ok);
     let end = is_cut.then_some(async {
-        // What was sent before leaves when the body has no more for now.
+        // The bytes before it are flushed while the body has nothing more to send.
         tokio::task::yield_now().await;
         Err(io::Error::other("cut as the script says"))
     });
-    // No frame is empty: some servers end a body there.
+    // Empty frames are left out: some servers end a body at one.
     let frames = pieces
         .chain(stream::iter(end).then(|end| end))
         .try_filter(|bytes| ready(!bytes.is_empty()))
@@ -341,7 +341,7 @@ fn text(status: u16, text: &str) -> Response<Body> {
 mod tests {
     use super::*;
 
-    /// Asks for a path whose token is `name` and whose script is the rest of the query.
+    /// Requests a path with the token `name` and the rest of the query as its script.
     async fn ask(path: &str, name: &str, query: &str, headers: &[(&str, &str)]) -> Response<Body> {
         let uri = format!("/bgfetch/{path}?token={name}&{query}");
         let mut request = http::Request::get(uri);

@@ -1,4 +1,4 @@
-//! Files below the root, with the headers and pipes that are asked for.
+//! Files below the root, with the headers and pipes that apply to them.
 
 use std::io;
 use std::ops::Range;
@@ -16,31 +16,31 @@ use super::site::Site;
 use super::substitute::{Escape, substitute};
 use super::wrappers;
 
-/// What this program has in place of files of upstream's.
+/// This program's replacements for files of upstream.
 const OWN: [(&str, &str); 2] = [
     ("/resources/testharnessreport.js", include_str!("scripts/testharnessreport.js")),
     ("/resources/testdriver-vendor.js", include_str!("scripts/testdriver-vendor.js")),
 ];
 
-/// Paths for which upstream's server serves the file at another one.
+/// Paths that upstream's server rewrites to another file.
 const REWRITES: [(&str, &str); 1] =
     [("/resources/WebIDLParser.js", "/resources/webidl2/lib/webidl2.js")];
 
-/// Folders that npm packages stand in for, where the root has no such file.
+/// Folders that npm packages replace, if the root has no such file.
 const PACKAGES: [(&str, &str); 3] = [
     ("/resources/webidl2/lib/", "node_modules/wpt-runner/testharness"),
     ("/resources/", "node_modules/wpt-runner/testharness"),
     ("/interfaces/", "node_modules/@webref/idl"),
 ];
 
-/// The files of the server.
+/// The file server.
 #[derive(Clone, Debug)]
 pub(super) struct Files {
     pub(super) root: PathBuf,
-    /// Whether a file whose URL names a pipe answers every method, as its pipe's headers may say of
-    /// it. Upstream's server answers `GET` and `HEAD` alone.
+    /// Whether a file whose URL names a pipe answers every method, as the pipe's headers may
+    /// announce. Upstream's server answers only `GET` and `HEAD`.
     pub(super) pipe_any_method: bool,
-    /// What the harness is told to multiply times with.
+    /// The harness's timeout multiplier.
     pub(super) timeout_multiplier: u32,
 }
 
@@ -100,7 +100,7 @@ impl Files {
         Ok(reply)
     }
 
-    /// The file at a URL's path, below the root or in a package that stands in for it.
+    /// The file for a URL's path, below the root or in a package that replaces a folder.
     async fn path(&self, url_path: &str) -> io::Result<PathBuf> {
         let below = below(url_path)?;
         let path = self.root.join(&below);
@@ -130,7 +130,7 @@ fn rewritten(url_path: &str) -> &str {
     rewrite.map_or(url_path, |(_, to)| to)
 }
 
-/// The last `pipe` of the URL.
+/// The last `pipe` parameter of the URL.
 fn pipe(request: &Request) -> Option<String> {
     let pipes = request.url.query_pairs().filter(|(name, _)| name == "pipe");
     pipes.last().map(|(_, value)| value.into_owned())
@@ -140,7 +140,7 @@ fn name(path: &Path) -> &str {
     path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
 }
 
-/// A URL's path as one that stays below the folder that it is joined to.
+/// A URL's path as a relative path that stays below the folder it is joined to.
 fn below(url_path: &str) -> io::Result<PathBuf> {
     let decoded = percent_decode_str(url_path).decode_utf8().map_err(io::Error::other)?;
     let mut path = PathBuf::new();
@@ -153,7 +153,7 @@ fn below(url_path: &str) -> io::Result<PathBuf> {
     Ok(path)
 }
 
-/// A folder, which need not be listed: tests fetch it for its status.
+/// A folder. It need not list its files: tests fetch it for its status.
 fn folder(url_path: &str) -> Reply {
     if !url_path.ends_with('/') {
         let reply = Reply::new(StatusCode::MOVED_PERMANENTLY, "", "");
@@ -162,7 +162,7 @@ fn folder(url_path: &str) -> Reply {
     Reply::new(StatusCode::OK, "text/html", "<!DOCTYPE html>\n<title>A folder</title>\n")
 }
 
-/// The whole content, or the one range of it that the request asks for.
+/// The whole content, or the one range that the request asks for.
 fn ranged(request: &Request, content: Bytes, content_type: &str) -> Reply {
     let asked = request.headers.get(RANGE).and_then(|range| range.to_str().ok());
     let Some(asked) = asked.and_then(parse_range) else {
@@ -180,8 +180,8 @@ fn ranged(request: &Request, content: Bytes, content_type: &str) -> Reply {
     }
 }
 
-/// A single range of bytes: its first and its last position, one of which may be missing. A list, or
-/// what is not a range of bytes, is ignored.
+/// A single byte range: its first and last position, one of which may be missing. A list of ranges,
+/// or anything else, is ignored.
 fn parse_range(text: &str) -> Option<(Option<usize>, Option<usize>)> {
     let (first, last) = text.strip_prefix("bytes=")?.split_once('-')?;
     let position = |text: &str| match text.trim() {
@@ -192,7 +192,7 @@ fn parse_range(text: &str) -> Option<(Option<usize>, Option<usize>)> {
     (range != (None, None)).then_some(range)
 }
 
-/// The positions in a content of that length; none where nothing of it is in the range.
+/// The positions in content of that length; `None` if the range contains none of it.
 fn resolve_range(
     (first, last): (Option<usize>, Option<usize>),
     length: usize,
@@ -205,7 +205,7 @@ fn resolve_range(
     (!range.is_empty()).then_some(range)
 }
 
-/// Adds the headers that files beside this one say: those of its folder, then its own.
+/// Adds the headers from the files beside this one: first those of its folder, then its own.
 async fn read_headers(
     headers: &mut HeaderMap,
     path: &Path,
@@ -232,12 +232,12 @@ async fn read_headers(
             pipes::set_header(&mut seen, name, value, true)?;
         }
     }
-    // In place of what the server would have said, such as the content type.
+    // These replace the server's own headers, such as the content type.
     headers.extend(seen);
     Ok(())
 }
 
-/// Markup escapes what is put into it, scripts do not.
+/// In markup, substituted values are escaped; in scripts they are not.
 fn escape(path: &Path) -> Escape {
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("html" | "htm" | "xht" | "xhtml" | "xml" | "svg") => Escape::Html,

@@ -1,4 +1,4 @@
-//! Stand-ins for the Python scripts that tests fetch from.
+//! Replacements for the Python scripts that tests fetch from.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use http::header::{
 
 use super::message::{Part, Reply, Request};
 
-/// The most bytes that a trickle sends, each in a part of its own.
+/// The maximum number of bytes that a trickle sends, each in a part of its own.
 const LONGEST_TRICKLE: u64 = 100_000;
 
-/// Answers in place of the script at the request's path, where one is known. They answer every
-/// method.
+/// Answers in place of the script at the request's path, if there is a replacement. Replacements
+/// answer every method.
 pub(super) fn respond(request: &Request) -> Option<Reply> {
     let path = request.url.path();
     let is = |script: &str| path.ends_with(script);
@@ -34,7 +34,7 @@ pub(super) fn respond(request: &Request) -> Option<Reply> {
     }
 }
 
-/// Nothing, after `delay` milliseconds.
+/// An empty response, after `delay` milliseconds.
 fn slow(request: &Request) -> Reply {
     let mut reply = Reply::new(StatusCode::OK, "text/html", "");
     reply.wait(Duration::from_millis(request.number("delay", 2000)));
@@ -50,8 +50,8 @@ fn upload(request: &Request) -> Reply {
     }
 }
 
-/// `count` bytes with `ms` milliseconds before each. Where it honours ranges, it has a strong
-/// validator, by which a cut transfer can be resumed.
+/// `count` bytes, with a pause of `ms` milliseconds before each. If it honours ranges, it has a
+/// strong validator, so that a cut transfer can be resumed.
 fn trickle(request: &Request, ranges: bool) -> Reply {
     let count = request.number("count", 50).min(LONGEST_TRICKLE);
     let wait = Duration::from_millis(request.number("ms", 500));
@@ -76,7 +76,7 @@ fn trickle(request: &Request, ranges: bool) -> Reply {
     reply.header(CONTENT_LENGTH, count - start)
 }
 
-/// Where the range begins that the request asks for, if it still may have it.
+/// The start of the requested range, if the range may still be served.
 fn first_asked(request: &Request, etag: &str) -> Option<u64> {
     let range = request.headers.get(RANGE)?.to_str().ok()?;
     let first = range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()?;

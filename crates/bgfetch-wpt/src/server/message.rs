@@ -1,4 +1,4 @@
-//! Requests as handlers see them, and what they reply.
+//! The requests of handlers, and their replies.
 
 use std::convert::Infallible;
 use std::io;
@@ -14,7 +14,7 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Frame;
 use url::Url;
 
-/// A request, wholly read.
+/// A request with its complete body.
 #[derive(Clone, Debug)]
 pub(super) struct Request {
     pub(super) method: Method,
@@ -24,7 +24,7 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// None where the request names no URL.
+    /// `None` if the request has no URL.
     pub(super) fn new(scheme: &str, head: Parts, body: Bytes) -> Option<Self> {
         let host = head.headers.get(HOST)?.to_str().ok()?;
         let path = head.uri.path_and_query()?;
@@ -32,13 +32,13 @@ impl Request {
         Some(Self { method: head.method, url, headers: head.headers, body })
     }
 
-    /// The first value of that name in the query.
+    /// The first value with that name in the query.
     pub(super) fn query(&self, name: &str) -> Option<String> {
         let mut pairs = self.url.query_pairs();
         pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
     }
 
-    /// The first value of that name in the query as a number, or `default`.
+    /// The first value with that name in the query as a number, or `default`.
     pub(super) fn number(&self, name: &str, default: u64) -> u64 {
         self.query(name).and_then(|value| value.parse().ok()).unwrap_or(default)
     }
@@ -52,7 +52,7 @@ pub(super) struct Reply {
     pub(super) body: Vec<Part>,
 }
 
-/// What is done next for a body.
+/// A step in sending a body.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Part {
     Send(Bytes),
@@ -66,7 +66,7 @@ impl Reply {
         if content_type.is_empty() { reply } else { reply.header(CONTENT_TYPE, content_type) }
     }
 
-    /// An error as upstream's server has it: for people in JSON, so that it has a body.
+    /// An error in the form of upstream's server: a message in JSON, so that it has a body.
     pub(super) fn error(status: StatusCode, message: impl ToString) -> Self {
         let error = serde_json::json!({
             "error": { "code": status.as_u16(), "message": message.to_string() },
@@ -78,7 +78,7 @@ impl Reply {
         Self::error(StatusCode::NOT_FOUND, "")
     }
 
-    /// With a header in place of all of that name. A value that no header can have is left out.
+    /// Replaces all headers with that name. A value that is invalid in a header is omitted.
     pub(super) fn header(mut self, name: HeaderName, value: impl ToString) -> Self {
         if let Ok(value) = HeaderValue::try_from(value.to_string()) {
             self.headers.insert(name, value);
@@ -86,7 +86,7 @@ impl Reply {
         self
     }
 
-    /// The whole body, without its waits.
+    /// The whole body, without its delays.
     pub(super) fn content(&self) -> Bytes {
         let sent = self.body.iter().filter_map(|part| match part {
             Part::Send(bytes) => Some(bytes),
@@ -98,7 +98,7 @@ impl Reply {
         }
     }
 
-    /// Waits before the body.
+    /// Adds a delay before the body.
     pub(super) fn wait(&mut self, time: Duration) {
         self.body.insert(0, Part::Wait(time));
     }
@@ -107,8 +107,8 @@ impl Reply {
         self.body = vec![Part::Send(content.into())];
     }
 
-    /// The response as it is sent. Where it waits in the middle its length is not told, unless a
-    /// header tells it.
+    /// The response to send. If there is a delay within the body, its length is omitted, unless a
+    /// header has it.
     pub(super) fn into_response(self) -> Response<Body> {
         let Self { status, headers, body } = self;
         let waits = body.iter().any(|part| matches!(part, Part::Wait(_)));

@@ -1,7 +1,7 @@
-//! The test server: what upstream's `wptserve` is to tests, inside this program.
+//! The test server: the counterpart of upstream's `wptserve`, inside this program.
 //!
-//! It listens on loopback, on ports that the system chooses. The names of its hosts and its
-//! certificate are known to the fetcher that it gives, and to nothing else.
+//! It listens on loopback, on ports that the system chooses. Only the fetcher that it creates knows
+//! its host names and its certificate.
 
 mod content_type;
 mod faults;
@@ -41,22 +41,22 @@ use self::files::Files;
 use self::message::{Body, Reply, Request};
 use self::site::{Resolver, Site};
 
-/// The largest body of a request that is read.
+/// The maximum length of a request's body.
 const LONGEST_REQUEST: usize = 64 << 20;
 
-/// What the server serves.
+/// The options of the server.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
     /// The folder of the tests.
     pub root: PathBuf,
-    /// Whether a file whose URL names a pipe answers every method. Upstream's server does not, by
-    /// which it fails preflights that tests mean to succeed.
+    /// Whether a file whose URL names a pipe answers every method. Upstream's server does not, and
+    /// so fails preflights that tests expect to succeed.
     pub pipe_any_method: bool,
-    /// How many times longer than usual pages may take, for slow machines.
+    /// The multiplier of pages' timeouts, for slow machines.
     pub timeout_multiplier: u32,
 }
 
-/// A running server, which ends when this is dropped.
+/// A running server. Dropping it ends it.
 #[derive(Debug)]
 pub struct Server {
     site: Site,
@@ -69,7 +69,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// When the system has no ports, or a certificate cannot be made.
+    /// When the system assigns no ports, or a certificate cannot be created.
     pub async fn start(options: ServerOptions) -> io::Result<Self> {
         let ServerOptions { root, pipe_any_method, timeout_multiplier } = options;
         let Certificates { root: root_certificate, server } =
@@ -91,7 +91,7 @@ impl Server {
         Ok(Self { site, root_certificate, _listeners: listeners })
     }
 
-    /// The URL of a path, a query and a fragment that tests are loaded from.
+    /// The URL for a path, a query and a fragment, from which tests are loaded.
     ///
     /// # Errors
     ///
@@ -100,7 +100,7 @@ impl Server {
         self.site.url(path)
     }
 
-    /// A network stack that knows the server's names and trusts its certificate.
+    /// A network stack that resolves the server's names and trusts its certificate.
     ///
     /// # Errors
     ///
@@ -126,7 +126,7 @@ struct Content {
     files: Files,
 }
 
-/// A certificate authority for one run, and what the server shows of it.
+/// A certificate authority for one run, and the server's certificate.
 struct Certificates {
     root: CertificateDer<'static>,
     server: ServerConfig,
@@ -153,7 +153,7 @@ impl Certificates {
     }
 }
 
-/// Serves the connections of a port. They end with it.
+/// Serves the connections of a port. Dropping this ends them.
 async fn accept(content: Arc<Content>, socket: TcpListener, tls: Option<TlsAcceptor>) {
     let mut connections = JoinSet::new();
     loop {
@@ -181,7 +181,7 @@ async fn connection(content: Arc<Content>, stream: TcpStream, tls: Option<TlsAcc
             Err(error) => Err(error.into()),
         },
     };
-    // Clients leave as they like.
+    // Clients may disconnect at any time.
     if let Err(error) = served {
         tracing::debug!(%error, "a connection ended");
     }

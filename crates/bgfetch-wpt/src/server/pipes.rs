@@ -1,4 +1,4 @@
-//! `?pipe=name(argument,...)|...`: changes of a response that its URL asks for.
+//! `?pipe=name(argument,...)|...`: changes to a response that its URL requests.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use super::message::{Part, Reply, Request};
 use super::site::Site;
 use super::substitute::{Escape, Unknown, substitute};
 
-/// The longest wait that a pipe may ask for.
+/// The longest delay that a pipe may request.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
-/// How many parts a trickle may have.
+/// The maximum number of parts of a trickle.
 const MOST_PARTS: usize = 100_000;
 
 #[derive(Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub(super) enum PipeError {
     Unknown(#[from] Unknown),
 }
 
-/// Reads pipes; a backslash stands before a character of an argument that would end it.
+/// Parses pipes; a backslash escapes a character that would end an argument.
 pub(super) fn parse(text: &str) -> Vec<Pipe> {
     let mut pipes = Vec::new();
     let mut characters = text.chars();
@@ -80,7 +80,7 @@ fn arguments(characters: &mut impl Iterator<Item = char>) -> Vec<String> {
     arguments
 }
 
-/// Sends a reply through the pipes, in their order.
+/// Applies the pipes to a reply, in order.
 pub(super) fn apply(
     pipes: &[Pipe],
     mut reply: Reply,
@@ -101,7 +101,7 @@ pub(super) fn apply(
             ("trickle", [steps]) => trickle(&mut reply, steps)?,
             ("slice", [start]) => slice(&mut reply, start, "null")?,
             ("slice", [start, end]) => slice(&mut reply, start, end)?,
-            // Without an argument it escapes as in markup, for historical reasons.
+            // Without an argument it escapes for markup, for historical reasons.
             ("sub", [] | [""] | ["html"]) => sub(&mut reply, request, site, Escape::Html)?,
             ("sub", ["none"]) => sub(&mut reply, request, site, Escape::Nothing)?,
             _ => return Err(PipeError::NoPipe(name.clone(), arguments.len())),
@@ -118,7 +118,7 @@ pub(super) fn sub(
     escape: Escape,
 ) -> Result<(), PipeError> {
     let content = reply.content();
-    // What is not UTF-8 has nothing to replace.
+    // A body that is not UTF-8 has nothing to replace.
     if let Ok(text) = std::str::from_utf8(&content) {
         reply.set_content(substitute(text, request, site, escape)?);
     }
@@ -137,7 +137,7 @@ fn boolean(text: &str) -> Result<bool, PipeError> {
     }
 }
 
-/// Sets a header, or adds one.
+/// Sets or appends a header.
 pub(super) fn set_header(
     headers: &mut HeaderMap,
     name: &str,
@@ -160,12 +160,12 @@ pub(super) fn set_header(
 enum Step {
     Wait(Duration),
     Bytes(usize),
-    /// The last steps, as many as it says, until all is sent.
+    /// Repeats the last steps, as many as it gives, until everything is sent.
     Repeat(usize),
 }
 
-/// Steps with colons between: `d` and seconds to wait, a number of bytes, `r` and a number of steps
-/// to repeat. What is left is sent at the end.
+/// Steps separated by colons: `d` and seconds to wait, a number of bytes, or `r` and a number of
+/// steps to repeat. The rest of the body is sent at the end.
 fn trickle(reply: &mut Reply, text: &str) -> Result<(), PipeError> {
     let wrong = || PipeError::Argument(text.to_owned(), "trickle");
     let steps: Option<Vec<Step>> = text.split(':').map(|step| parse_step(step.trim())).collect();
@@ -220,7 +220,7 @@ fn take(step: Step, rest: &mut Bytes, parts: &mut Vec<Part>) {
     }
 }
 
-/// A part of the body; negative numbers count from its end, `null` is the end.
+/// Keeps a part of the body; negative numbers count from its end, `null` is the end.
 fn slice(reply: &mut Reply, start: &str, end: &str) -> Result<(), PipeError> {
     let content = reply.content();
     let offset = |text: &str, null: usize| -> Result<usize, PipeError> {

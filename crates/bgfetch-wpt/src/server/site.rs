@@ -1,4 +1,4 @@
-//! Where the server is: the names and ports that tests know, which are not this machine's.
+//! The names and ports of the server in tests, which are not this machine's.
 
 use std::collections::HashSet;
 use std::io;
@@ -8,7 +8,7 @@ use bgfetch::Resolve;
 use bgfetch::embedder::BoxFuture;
 use url::Url;
 
-/// The host that tests are loaded from.
+/// The host from which tests are loaded.
 pub(super) const HOST: &str = "web-platform.test";
 
 /// A host of another site.
@@ -31,13 +31,14 @@ pub(super) struct Site {
 }
 
 impl Site {
-    /// The URL of a path on the first https port, which tests are loaded from.
+    /// The URL of a path on the first https port, from which tests are loaded.
     pub(super) fn url(&self, path: &str) -> Result<Url, url::ParseError> {
         let [port, _] = self.https;
         Url::parse(&format!("https://{HOST}:{port}/"))?.join(path)
     }
 
-    /// The ports of a protocol, as tests name it. Nothing listens for those that have no servers here.
+    /// The ports of a protocol, by its name in tests. Nothing listens on those of unsupported
+    /// protocols.
     pub(super) fn port(&self, protocol: &str, index: usize) -> Option<u16> {
         match protocol {
             "http" => self.http.get(index).copied(),
@@ -48,7 +49,7 @@ impl Site {
     }
 }
 
-/// The ASCII form of a host's sub-domain, of which there may be two levels; empty is the host.
+/// The ASCII form of a host's sub-domain, which may have two levels; empty for the host itself.
 pub(super) fn domain(host: &str, subdomain: &str) -> Option<String> {
     if subdomain.is_empty() {
         return Some(host.to_owned());
@@ -73,7 +74,7 @@ pub(super) fn names() -> HashSet<String> {
     names
 }
 
-/// Knows the names of the server and `localhost`; every other look-up fails at once.
+/// Resolves the names of the server and `localhost`; all other look-ups fail at once.
 pub(super) struct Resolver(HashSet<String>);
 
 impl Resolver {

@@ -1,4 +1,4 @@
-//! `{{...}}`: what tests are told of the server and the request.
+//! `{{...}}`: values of the server and the request, for tests.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::message::Request;
 use super::site::{ALTERNATE_HOST, HOST, Site, domain};
 
-/// How values are written.
+/// How values are escaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Escape {
     Html,
@@ -20,7 +20,7 @@ pub(super) enum Escape {
 #[error("nothing stands for {{{{{0}}}}}")]
 pub(super) struct Unknown(String);
 
-/// Replaces every `{{...}}` of a text.
+/// Replaces every `{{...}}` in a text.
 pub(super) fn substitute(
     text: &str,
     request: &Request,
@@ -31,7 +31,7 @@ pub(super) fn substitute(
     let mut result = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("{{") {
-        // What is not closed, or has a brace inside, is text.
+        // An unclosed placeholder, or one that contains a brace, is plain text.
         let Some((expression, after)) =
             after.split_once("}}").filter(|(expression, _)| !expression.contains(['{', '}']))
         else {
@@ -74,7 +74,7 @@ struct Values<'a> {
 }
 
 impl Values<'_> {
-    /// `name[index]...`, or `$variable:` before it, which keeps the value for later.
+    /// `name[index]...`, optionally after `$variable:`, which keeps the value for later.
     fn evaluate(&mut self, expression: &str) -> Option<String> {
         static FORM: LazyLock<Option<Regex>> = LazyLock::new(|| {
             Regex::new(r"^(?:(\$[A-Za-z0-9_]+):)?(\$?[A-Za-z0-9_]+(?:\(\))?)((?:\[[^\]]*\])*)$")
@@ -165,7 +165,7 @@ mod tests {
             "not-web-platform.test www.web-platform.test"
         );
         assert_eq!(of("{{ports[https][0]}} {{ports[http][1]}}"), "8443 8001");
-        // There is no WebSocket server, but helpers that are loaded everywhere name its port.
+        // There is no WebSocket server, but helpers that are loaded everywhere refer to its port.
         assert_eq!(of("{{ports[wss][0]}}"), "0");
     }
 

@@ -1,4 +1,4 @@
-//! The pages and worker scripts that stand around `.window.js` and `.any.js` test scripts.
+//! The pages and worker scripts that wrap `.window.js` and `.any.js` test scripts.
 
 use http::StatusCode;
 
@@ -6,7 +6,7 @@ use super::message::Reply;
 use super::substitute::escape_html;
 use crate::metadata::Metadata;
 
-/// What stands around a test script.
+/// A wrapper of a test script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wrapper {
     /// The page of a `.window.js` script.
@@ -19,7 +19,7 @@ pub(super) enum Wrapper {
     Worker,
 }
 
-/// The ends of URLs, what they are, and the ends of the scripts' URLs.
+/// The suffixes of URLs, the wrappers for them, and the suffixes of the scripts' URLs.
 const WRAPPERS: [(&str, Wrapper, &str); 4] = [
     (".window.html", Wrapper::Window, ".window.js"),
     (".any.html", Wrapper::Any, ".any.js"),
@@ -27,7 +27,7 @@ const WRAPPERS: [(&str, Wrapper, &str); 4] = [
     (".any.worker.js", Wrapper::Worker, ".any.js"),
 ];
 
-/// What the URL's path stands for, and the path of the test script.
+/// The wrapper for the URL's path, and the path of the test script.
 pub(super) fn wrapper(path: &str) -> Option<(Wrapper, String)> {
     WRAPPERS.iter().find_map(|(end, wrapper, script)| {
         let name = path.strip_suffix(end)?;
@@ -35,7 +35,7 @@ pub(super) fn wrapper(path: &str) -> Option<(Wrapper, String)> {
     })
 }
 
-/// Makes the wrapper of the script at `script`, which `source` is the text of. The script has the
+/// Generates the wrapper of the script at `script`, whose text is `source`. The script gets the
 /// query of the page's URL.
 pub(super) fn wrap(wrapper: Wrapper, script: &str, source: &str) -> Reply {
     let metadata = Metadata::parse(source);
@@ -77,8 +77,8 @@ fn tags(scripts: &[&str]) -> String {
     scripts.iter().map(|url| format!("<script src=\"{}\"></script>\n", escape_html(url))).collect()
 }
 
-/// Registers the worker in a scope that no page is in, and takes its results over. A page has a user
-/// agent of its own, so there is no earlier registration.
+/// Registers the worker with a scope that contains no page, and collects its results. A page has a
+/// user agent of its own, so there is no earlier registration.
 fn service_worker(worker: &str) -> String {
     format!(
         "(async () => {{\n\
@@ -104,7 +104,7 @@ fn worker(script: &str, metadata: &Metadata) -> String {
     worker + "done();\n"
 }
 
-/// What `.any.js` scripts ask for the kind of their global object.
+/// The functions with which `.any.js` scripts query the kind of their global object.
 fn global(window: bool) -> String {
     let worker = !window;
     format!(
@@ -116,7 +116,7 @@ fn global(window: bool) -> String {
     )
 }
 
-/// A string of JavaScript that may also stand in a page.
+/// A string of JavaScript that is also safe in a page.
 fn literal(text: &str) -> String {
     serde_json::Value::from(text).to_string().replace('<', "\\u003c")
 }

@@ -1,4 +1,4 @@
-//! The terminal as a user interface: what is drawn, and what keys mean.
+//! The terminal as a user interface: drawing, and keys.
 
 mod view;
 
@@ -14,21 +14,21 @@ use super::console::Said;
 use super::lines::{Lines, lines_of};
 use crate::text::printable;
 
-/// What the user wants.
+/// A command of the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Command {
     Pause(FetchKey),
     Resume(FetchKey),
     Cancel(FetchKey),
     Click(FetchKey),
-    /// To click an element of the page, by its selector.
+    /// Click an element of the page, given by its selector.
     ClickElement(String),
-    /// To look at another fetch, or in another size.
+    /// Show another fetch as selected, or redraw in another size.
     Redraw,
     Quit,
 }
 
-/// The terminal's other screen, until it is dropped.
+/// The terminal's alternate screen, until it is dropped.
 pub(super) struct Screen {
     terminal: DefaultTerminal,
     keys: EventStream,
@@ -37,11 +37,11 @@ pub(super) struct Screen {
 }
 
 impl Screen {
-    /// Takes the terminal.
+    /// Takes over the terminal.
     ///
     /// # Errors
     ///
-    /// It cannot be drawn on.
+    /// The terminal cannot be drawn on.
     pub(super) fn open() -> io::Result<Self> {
         let terminal = ratatui::try_init()?;
         Ok(Self {
@@ -64,7 +64,7 @@ impl Screen {
         self.lines.line_of(event, handled)
     }
 
-    /// Adds a line to those of the consoles.
+    /// Adds a line to the console lines.
     pub(super) fn remark(&mut self, line: &str) {
         self.view.log(printable(line));
     }
@@ -73,7 +73,7 @@ impl Screen {
         lines_of(said).iter().for_each(|line| self.remark(line));
     }
 
-    /// Lets keys click these elements of the page.
+    /// Assigns keys to clicks on these elements of the page.
     pub(super) fn offer(&mut self, selectors: &[String]) {
         selectors.clone_into(&mut self.view.clickable);
     }
@@ -87,7 +87,7 @@ impl Screen {
         self.terminal.draw(|frame| self.view.draw(frame)).map(drop)
     }
 
-    /// Waits for a key that means something.
+    /// Waits for a key that is a command.
     pub(super) async fn command(&mut self) -> Command {
         loop {
             match self.keys.next().await {
@@ -104,7 +104,7 @@ impl Screen {
         }
     }
 
-    /// Gives the terminal back, and what was said on it.
+    /// Restores the terminal, and returns the lines that were shown on it.
     pub(super) fn close(mut self) -> Vec<String> {
         self.view.take_log()
     }
@@ -117,7 +117,7 @@ impl Drop for Screen {
 }
 
 impl View {
-    /// What a key means, to those who wait for it.
+    /// The command of a key, if it is one.
     fn key(&mut self, key: KeyEvent) -> Option<Command> {
         if key.is_release() {
             return None;

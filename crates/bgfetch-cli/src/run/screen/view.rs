@@ -1,4 +1,4 @@
-//! What the screen shows.
+//! The contents of the screen.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
@@ -16,13 +16,14 @@ use crate::jobs::expected_total;
 use crate::output::pause_text;
 use crate::text::printable;
 
-/// The most lines of consoles that are kept.
+/// The maximum number of console lines that are kept.
 const LOG: usize = 1000;
 
-/// The most records that are shown.
+/// The maximum number of records that are shown.
 const RECORDS: u16 = 8;
 
-/// The most characters of a bar, and what else a line needs before there is room for one.
+/// The maximum width of a bar, and the width that the rest of a line needs before there is room for
+/// one.
 const BAR: u16 = 24;
 const BESIDE_BAR: u16 = 50;
 
@@ -42,7 +43,7 @@ const QUIT: &str = "q";
 pub(super) struct View {
     /// The URL of the page.
     pub(super) page: String,
-    /// Selectors of elements of the page that the keys from 1 on click.
+    /// Selectors of the page's elements that the keys from 1 on click.
     pub(super) clickable: Vec<String>,
     jobs: Vec<Job>,
     rates: HashMap<FetchKey, Rate>,
@@ -52,7 +53,7 @@ pub(super) struct View {
     pub(super) reasons: HashMap<(FetchKey, u32), String>,
 }
 
-/// How fast bytes move, over a second or more.
+/// The transfer rate, measured over at least a second.
 struct Rate {
     since: Instant,
     bytes: u64,
@@ -71,7 +72,7 @@ impl View {
         self.log.drain(..).collect()
     }
 
-    /// Takes the state of the fetches; the selection stays with its fetch.
+    /// Sets the state of the fetches; the selection stays with its fetch.
     pub(super) fn update(&mut self, jobs: &[Job]) {
         let selected = self.selected();
         self.jobs = jobs.to_vec();
@@ -85,7 +86,7 @@ impl View {
         }
     }
 
-    /// The fetch that keys are about.
+    /// The selected fetch, to which keys apply.
     pub(super) fn selected(&self) -> Option<FetchKey> {
         Some(self.jobs.get(self.list.selected()?)?.key)
     }
@@ -137,7 +138,7 @@ impl View {
         frame.render_widget(Line::from_iter(help), keys);
     }
 
-    /// The keys that mean something, and what. While there are no fetches they click elements.
+    /// The active keys and their meanings. While there are no fetches, keys click elements.
     fn keys(&self) -> Vec<(String, String)> {
         let keys = KEYS.map(|(key, what)| (key.to_owned(), what.to_owned()));
         if self.clickable.is_empty() || !self.jobs.is_empty() {
@@ -160,7 +161,7 @@ impl View {
         frame.render_stateful_widget(list, area, &mut self.list);
     }
 
-    /// The newest lines that there is room for.
+    /// The newest lines that fit.
     fn draw_log(&self, frame: &mut Frame<'_>, area: Rect) {
         let block = Block::bordered().title(" Console ");
         let room = usize::from(block.inner(area).height);
@@ -183,17 +184,17 @@ impl Rate {
     }
 }
 
-/// The bytes that went over the network, either way.
+/// The bytes transferred over the network, in both directions.
 fn moved(job: &Job) -> u64 {
     job.display.downloaded.saturating_add(job.display.uploaded)
 }
 
-/// The bytes that will have gone, where that is known.
+/// The bytes to transfer in all, if known.
 fn expected(job: &Job) -> Option<u64> {
     expected_total(job).map(|total| total.saturating_add(job.display.upload_total))
 }
 
-/// A fetch, in two lines: what it is, and how far it is.
+/// A fetch in two lines: its title, and its progress.
 fn item<'a>(job: &Job, rate: Option<&Rate>, bar: Bar) -> ListItem<'a> {
     let title = match job.display.title.as_str() {
         "" => &job.id,
@@ -255,17 +256,17 @@ fn record_line<'a>(record: &JobRecord, reason: Option<&str>, bar: Bar) -> Line<'
     Line::from_iter(parts.into_iter().chain(reason))
 }
 
-/// How wide bars are.
+/// The width of bars.
 #[derive(Clone, Copy)]
 struct Bar(usize);
 
 impl Bar {
-    /// Those of a terminal of that width.
+    /// The width of bars on a terminal of that width.
     fn of(width: u16) -> Self {
         Self(width.saturating_sub(BESIDE_BAR).min(BAR).into())
     }
 
-    /// A bar and a space; nothing where there is no room.
+    /// A bar and a space; empty if there is no room.
     fn text(self, done: u64, total: u64) -> String {
         let Self(width) = self;
         if width == 0 {

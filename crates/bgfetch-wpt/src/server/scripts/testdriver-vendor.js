@@ -1,4 +1,4 @@
-// What testdriver.js asks of a browser's driver, as far as it is there.
+// The implementation of testdriver.js's browser functions, as far as they are supported.
 "use strict";
 
 window.test_driver_internal.in_automation = true;

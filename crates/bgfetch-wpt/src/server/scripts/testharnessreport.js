@@ -1,8 +1,8 @@
-// Gives the runner the results: it waits for the promise `testResults`.
+// Passes the results to the runner, which waits for the promise `testResults`.
 "use strict";
 
 if ("document" in self) setup({ output: false });
-// The server puts what it was told in place of the next line.
+// The server replaces the next line with its settings.
 // SETUP
 
 globalThis.testResults = new Promise((resolve) => {
