@@ -132,7 +132,7 @@ pub enum Action {
     Observe(Observation),
 }
 
-/// What the embedder is asked about when a page calls `fetch()`.
+/// What the embedder has to decide on when a page calls `fetch()`.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PermissionRequest {
@@ -146,7 +146,7 @@ pub struct PermissionRequest {
     pub title: String,
     /// The icons to show.
     pub icons: Vec<ImageResource>,
-    /// The requests. Their bodies were not read yet.
+    /// The requests. Their bodies have not been read yet.
     pub requests: Vec<Arc<Request>>,
     /// The promised sum of the response bodies in bytes; 0 means that nothing is promised.
     pub download_total: u64,
@@ -180,13 +180,13 @@ pub struct Update {
 /// A background fetch as it is at one moment: what a registration object of it shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FetchSnapshot {
-    /// What of it never changes.
+    /// The part that never changes.
     pub info: Arc<FetchInfo>,
-    /// What does.
+    /// The part that does.
     pub update: Update,
 }
 
-/// Why a fetch that wants to go on does not.
+/// Why an unfinished fetch makes no progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PauseReason {
     /// The paused flag is set.

@@ -1,4 +1,4 @@
-//! What of a background fetch is known from its registration to its end.
+//! The part of a background fetch that is fixed at its registration.
 
 use alloc::sync::Arc;
 
@@ -6,7 +6,7 @@ use crate::ids::{FetchKey, RegistrationKey};
 use crate::policy::Principal;
 use crate::time::UnixTime;
 
-/// What of a background fetch never changes.
+/// The part of a background fetch that never changes.
 #[derive(Debug, PartialEq, Eq)]
 pub struct FetchInfo {
     /// Its identity.

@@ -158,7 +158,7 @@ pub enum Input {
     Tick,
 }
 
-/// A call of `fetch()`, its arguments converted.
+/// A call of `fetch()`, with converted arguments.
 #[derive(Clone, Debug)]
 pub struct FetchCall {
     /// Answered by [`Reply::Fetch`](crate::action::Reply::Fetch) or an error.
@@ -169,13 +169,13 @@ pub struct FetchCall {
     pub principal: Arc<Principal>,
     /// The id.
     pub id: String,
-    /// The requests. Those with a body have a `body_length`, whose value is not looked at: it is
-    /// known only when the body was read.
+    /// The requests. Those with a body have a `body_length`. Its value is ignored: it is known only
+    /// once the body was read.
     pub requests: Vec<Request>,
     /// The options.
     pub options: FetchOptions,
-    /// Whether the caller saw an active worker. A script may not have been told yet of one that the
-    /// model knows, and is answered by what it could see.
+    /// Whether the caller saw an active worker. A script may not know yet of a worker that the
+    /// model knows; the answer depends on what the script could see.
     pub sees_active_worker: bool,
 }
 

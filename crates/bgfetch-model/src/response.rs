@@ -62,8 +62,8 @@ impl RecordResult {
         }
     }
 
-    /// Whether a limit of the whole fetch was reached, which ends its other records too (spec
-    /// issue 6).
+    /// Whether a limit of the whole fetch was reached, which ends its other records too
+    /// (spec issue 6).
     #[must_use]
     pub(crate) const fn is_immediate_failure(self) -> bool {
         matches!(

@@ -1,13 +1,13 @@
 //! Every algorithm of the spec has a home: a row in the table of the crate's documentation, a file
-//! for each module that the row names, and a link to the spec's text in one of them.
+//! for each module in that row, and a link to the spec's text in one of those files.
 
-// A panic in a test's helper is a failed test, which is what it is for.
+// A panic in a test helper fails the test, as intended.
 #![allow(clippy::panic)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The spec's algorithms and where their text is.
+/// The spec's algorithms and the anchors of their text.
 const ALGORITHMS: [(&str, &str); 21] = [
     ("queue a bgfetch task", "queue-a-bgfetch-task"),
     ("stored body bytes total", "background-fetch-stored-body-bytes-total"),
@@ -45,7 +45,8 @@ fn homes(algorithm: &str) -> Vec<PathBuf> {
     row.split('`').skip(1).step_by(2).map(file_of).collect()
 }
 
-/// `a::b` is this crate's `src/a/b.rs`; a path that begins with a sibling crate's name is there.
+/// `a::b` is this crate's `src/a/b.rs`; a path that starts with a sibling crate's name is in that
+/// crate.
 fn file_of(module: &str) -> PathBuf {
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
     let (package, path) = match module.split_once("::") {
@@ -81,6 +82,6 @@ fn every_algorithm_links_to_the_text_of_the_spec() {
 #[test]
 fn the_table_has_no_other_rows() {
     let rows = DOCS.lines().filter(|line| line.starts_with("//! | "));
-    // The heading is a row, too.
+    // The heading counts as a row.
     assert_eq!(rows.count(), 1 + ALGORITHMS.len());
 }

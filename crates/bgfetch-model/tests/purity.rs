@@ -1,10 +1,10 @@
-//! Proves that no clock, file, socket, thread or async runtime can be reached from the model. That
-//! its own code is `no_std` the compiler checks; here its dependencies are checked: each is on a
+//! Proves that no clock, file, socket, thread or async runtime can be reached from the model. The
+//! compiler checks that its own code is `no_std`. This test checks its dependencies: each is on a
 //! list, and none is built with `std`.
 
 use std::process::Command;
 
-/// What the model may be made of. Each of these computes and does nothing else.
+/// The allowed dependencies of the model. Each of them only computes.
 const ALLOWED: [&str; 30] = [
     "bgfetch-model",
     "fastrand",

@@ -46,7 +46,7 @@ fn the_event_waits_for_clients_but_not_for_ever() {
     assert_eq!(world.fired(fetch), []);
     world.run();
     assert_eq!(world.fired(fetch), [(Duration::from_secs(1), Ok(()))]);
-    // They come too late, which changes nothing.
+    // They are too late, which changes nothing.
     world.let_go(Hold::Clients);
     world.run();
     assert_eq!(world.fired(fetch).len(), 1);
@@ -93,7 +93,7 @@ fn delivery_is_given_up_after_the_last_attempt() {
     assert!(!world.bgfetch(fetch).records_available());
 }
 
-/// What observers were told of a fetch's event.
+/// What observers were told about a fetch's event.
 fn told(world: &World, key: FetchKey) -> Vec<What> {
     let of_event = |what: &What| {
         matches!(
@@ -139,7 +139,7 @@ fn an_event_waits_until_its_registration_is_registered_in_this_life() {
     world.log.clear();
     world.pass(DAY);
     assert_eq!(world.fired(fetch), []);
-    // The store knows it, but nobody said that it is still there.
+    // The store knows the registration, but nothing has confirmed yet that it still exists.
     let early = world.deliver_pending(registration());
     assert_eq!(world.reply(early), Some(Err(CallError::NoActiveWorker)));
     world.register(registration(), false);

@@ -1,4 +1,4 @@
-//! The call of `fetch()`: its errors, its order, its id and its quota (D11, D19, D12).
+//! Calls of `fetch()`: errors, order, id and quota (D11, D19, D12).
 
 use bgfetch_model::action::{Action, PauseReason, Reply};
 use bgfetch_model::config::Config;
@@ -16,7 +16,7 @@ fn total(download_total: u64) -> FetchOptions {
     FetchOptions { download_total, ..FetchOptions::default() }
 }
 
-/// The answer to one call in a world with a good resource at `/a`.
+/// The reply to one call in a world with a good resource at `/a`.
 fn answer(world: &mut World, id: &str, requests: Vec<Request>) -> Result<Reply, CallError> {
     world.serve_planned("/a", []);
     let call = world.call_fetch(id, requests, FetchOptions::default());
@@ -271,7 +271,7 @@ fn quota_for_the_download_total_is_promised_to_one_fetch_only() {
     assert_eq!(world.reply(second), Some(Err(CallError::QuotaExceeded)));
     let exception = CallError::QuotaExceeded.dom_exception();
     assert_eq!(exception, DomException::QuotaExceededError);
-    // What the first one did not use is free once it settled.
+    // The part that the first fetch did not use is free once it settled.
     let first = key(&world, first);
     world.abort(first);
     world.hold(Hold::Events);

@@ -11,7 +11,7 @@ use crate::world::{Hold, World, get};
 
 const FETCH_ERROR: Option<RecordResult> = Some(RecordResult::Failure(FailureReason::FetchError));
 
-/// A whole response that announces `said` bytes, of which `sent` come before its end.
+/// A complete response that announces `said` bytes and sends `sent` of them.
 fn said_and_sent(said: u64, sent: u64) -> Plan {
     let headers = vec![("Content-Length", said.to_string()), ("ETag", "\"1\"".to_string())];
     Plan::Raw(200, headers, 0, sent)

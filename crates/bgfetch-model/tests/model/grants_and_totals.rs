@@ -1,4 +1,5 @@
-//! `downloadTotal`, quota, and the grants that keep every body within them (spec issue 6, D12, D26).
+//! `downloadTotal`, the quota, and the grants that keep every body within them (spec issue 6, D12,
+//! D26).
 
 use bgfetch_model::attempt::AttemptCommand;
 use bgfetch_model::connectivity::{Connectivity, Reachable};
@@ -14,7 +15,7 @@ fn of_length(length: u64) -> Resource {
     Resource { length, ..Resource::default() }
 }
 
-/// A response whose length is not told beforehand.
+/// A response whose length is not announced.
 fn unannounced(length: u64) -> Resource {
     Resource { content_length: false, ..of_length(length) }
 }
@@ -97,7 +98,7 @@ fn a_record_that_ended_leaves_what_it_did_not_use_to_other_fetches() {
     assert_eq!(world.result(fetch), Some(Ok(())));
 }
 
-/// Two records without a known length, of which the first holds the whole allowance.
+/// Two records of unknown length; the first one holds the whole allowance.
 fn two_rivals(world: &mut World, first: Plan) -> [Request; 2] {
     let a = world.serve("/a", unannounced(30));
     world.resource("/a").plans = [first].into();
@@ -123,7 +124,7 @@ fn a_grant_asked_for_while_it_is_recalled_is_given_after_the_recall() {
     world.chunk = 8 * MIB;
     let requests = ["/a", "/b", "/c"].map(|path| world.serve(path, unannounced(16 * MIB)));
     world.hold(Hold::Work);
-    // Each gets a third of the total at first.
+    // At first, each gets a third of the total.
     let fetch = world.fetch_total(requests, 24 * MIB);
     let attempts: Vec<_> = world.attempts.keys().copied().collect();
     let [a, b, c] = attempts[..] else {
@@ -143,8 +144,8 @@ fn a_grant_asked_for_while_it_is_recalled_is_given_after_the_recall() {
         world.run_commits();
         work(&mut world, id);
     }
-    // The first two use up what they have, and ask for more. The second one's question comes first:
-    // as far as is known, the others have not used theirs.
+    // The first two use up their grants and ask for more. The second one's request arrives first:
+    // as far as the model knows, the others have not used up theirs.
     for id in [a, b] {
         work(&mut world, id);
         work(&mut world, id);
@@ -154,7 +155,7 @@ fn a_grant_asked_for_while_it_is_recalled_is_given_after_the_recall() {
     report(&mut world, c);
     report(&mut world, a);
     world.let_go(Hold::Reports);
-    // The world checks that both together do not pass the total.
+    // The world checks that both together do not exceed the total.
     world.run();
     let exceeded = Err(FailureReason::DownloadTotalExceeded);
     assert_eq!(world.result(fetch), Some(exceeded));
@@ -172,7 +173,8 @@ fn a_sibling_that_is_being_stopped_returns_its_grant_before_the_total_is_exceede
     world.hold(Hold::Caller);
     let fetch = world.fetch_total([a, b], 60);
     world.let_go(Hold::Caller);
-    // The first record gets everything; then only loopback is left, which is the second one's.
+    // The first record gets everything. Then only loopback, the second record's host, can be
+    // reached.
     while world.stored(fetch, 0) < 5 {
         take(&mut world, |world, step| is_of(world, step, 0));
     }
@@ -212,7 +214,7 @@ fn the_quota_of_a_fetch_is_free_again_when_it_is_over_however_it_ended() {
         assert!(world.reply(over).unwrap().is_err(), "released twice");
     };
     is_free(&mut world);
-    // Delivered, and dismissed or not, and then removed with the registration.
+    // After delivery, dismissed or not, and then removed with the registration.
     for dismiss in [true, false] {
         let call = total(&mut world, "x", 50);
         world.run();
@@ -227,7 +229,7 @@ fn the_quota_of_a_fetch_is_free_again_when_it_is_over_however_it_ended() {
         world.run();
         is_free(&mut world);
     }
-    // Removed in every state on the way.
+    // Removed in every intermediate state.
     for hold in [
         Hold::Permission,
         Hold::Bodies,
@@ -247,7 +249,7 @@ fn the_quota_of_a_fetch_is_free_again_when_it_is_over_however_it_ended() {
         world.run();
         is_free(&mut world);
     }
-    // And recovered.
+    // After recovery.
     total(&mut world, "x", 50);
     world.hold(Hold::Events);
     world.run();

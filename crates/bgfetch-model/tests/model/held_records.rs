@@ -13,8 +13,8 @@ use bgfetch_model::response::{FailureReason, RecordResult};
 use crate::world::origin::{Plan, Resource};
 use crate::world::{Hold, World, get, registration, with_integrity};
 
-/// A fetch of a film that ends well, a song that is cut for good after 40 bytes and a page that is
-/// not there. Its worker wants the records to be held.
+/// A fetch of a film that succeeds, a song that is always cut after 40 bytes and a page that does
+/// not exist. Its worker wants the records to be held.
 fn failed(world: &mut World) -> FetchKey {
     let film = world.serve_planned("/film", []);
     let song = world.serve_planned("/song", [Plan::Cut(40), Plan::Permanent]);
@@ -57,7 +57,7 @@ fn what_is_held_is_adopted_and_only_the_rest_is_fetched() {
         assert_eq!(world.seen("/film").len(), 1, "it was whole");
         assert_eq!(world.starts("/song"), [0, 40, 40], "it goes on");
         assert_eq!(world.starts("/gone"), [0, 0]);
-        // Nothing of the first is left to adopt, and the second was not held.
+        // The first fetch has nothing left to adopt, and the second was not held.
         assert!(world.bgfetch(first).records().is_empty());
         assert!(world.bgfetch(second).records().is_empty());
         assert!(world.store.files.is_empty());
@@ -98,7 +98,7 @@ fn only_an_equal_request_of_the_same_storage_key_adopts() {
     world.run();
     assert_eq!(world.seen("/film").len(), 3);
 
-    // Another registration of the storage key is the same user.
+    // Another registration of the storage key belongs to the same user.
     let mut folder = registration();
     folder.scope = "https://a.test/folder/".parse().unwrap();
     world.register(folder.clone(), true);

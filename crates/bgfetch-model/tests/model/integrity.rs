@@ -1,5 +1,5 @@
-//! Subresource integrity (D20): a whole body is verified before its record succeeds, and
-//! nothing of it is exposed before.
+//! Subresource integrity (D20): a complete body is verified before its record succeeds, and nothing
+//! of it is exposed before that.
 
 use bgfetch_model::action::{Action, What};
 use bgfetch_model::config::Config;
@@ -12,7 +12,7 @@ use crate::world::{Hold, World, get, integrity_of, post, record, registration, w
 
 const FETCH_ERROR: RecordResult = RecordResult::Failure(FailureReason::FetchError);
 
-/// A world that serves a resource of 100 bytes, and a request that asks for exactly those.
+/// A world that serves a resource of 100 bytes, and a request with the integrity of exactly those.
 fn serving(resource: Resource) -> (World, Request) {
     let mut world = World::new();
     let (representation, length) = (resource.representation, resource.length);
@@ -36,7 +36,7 @@ fn verifications(world: &World) -> Vec<u64> {
     world.log.iter().filter_map(length).collect()
 }
 
-/// What people are told of the record's end.
+/// The message about the record's end.
 fn message(world: &World) -> Option<String> {
     world.observations().into_iter().find_map(|(_, observation)| match observation {
         What::RecordSettled { message, .. } => message,
@@ -59,7 +59,7 @@ fn nothing_is_exposed_before_the_whole_body_was_verified() {
         assert!(data.exposed_response().is_none());
         progressed = world.bgfetch(fetch).stored_body_bytes_total();
     }
-    // It holds no slot, but its bytes count.
+    // The record holds no slot, but its bytes count.
     world.assert_slots_free();
     assert_eq!(progressed, 100);
     assert_eq!(world.record_result(fetch, 0), None);
@@ -175,7 +175,7 @@ fn a_bad_status_is_not_verified_and_exposes_no_byte() {
     }
 }
 
-/// A fetch whose whole body waits to be verified.
+/// A fetch whose complete body waits for verification.
 fn verifying() -> (World, FetchKey) {
     let (mut world, request) = planned([]);
     world.hold(Hold::Verifications);
@@ -192,7 +192,7 @@ fn an_abort_does_not_wait_for_the_verification() {
     world.abort(fetch);
     world.run();
     assert_eq!(world.result(fetch), Some(Err(FailureReason::Aborted)));
-    // The answer comes too late to matter.
+    // The result arrives too late to matter.
     world.let_go(Hold::Verifications);
     world.run();
     assert!(data(&world, fetch).exposed_response().is_none());

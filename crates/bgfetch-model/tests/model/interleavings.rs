@@ -1,5 +1,5 @@
-//! Everything that can happen, in any order: the oracle of the world (`world/oracle.rs`), the store
-//! and the data path check each step, and in the end a healthy world brings every fetch to its end.
+//! All possible events in any order: the oracle of the world (`world/oracle.rs`), the store and the
+//! data path check each step, and in the end a healthy world brings every fetch to its end.
 
 use bgfetch_model::connectivity::{Connectivity, Reachable};
 use bgfetch_model::delivery::NotHandledReason;
@@ -14,7 +14,7 @@ use crate::misbehaviour::{plan, resource};
 use crate::world::origin::{Plan, Resource};
 use crate::world::{World, get, post, registration, with_integrity};
 
-/// One thing that happens. Numbers choose among what there is at that time.
+/// One event. Numbers select among the fetches, records and so on that exist at that time.
 #[derive(Clone, Debug)]
 enum Happening {
     Step(usize),
@@ -28,7 +28,7 @@ enum Happening {
     DropCall(usize),
     Connectivity(Connectivity),
     Network(bool),
-    /// The resource changes, and so do its manners.
+    /// The resource changes, and so does its behaviour.
     Change(usize, Plan),
     Permission(Permission),
     BodyError(Option<BodyError>),
@@ -48,8 +48,8 @@ enum Happening {
 struct FetchArguments {
     registration: usize,
     id: bool,
-    /// The resource of each record, whether something is uploaded to it, and whether its bytes at
-    /// the call are asked for.
+    /// For each record, its resource, whether it uploads something, and whether it asks for the
+    /// integrity of the bytes at the time of the call.
     records: Vec<(usize, bool, bool)>,
     download_total: u64,
 }
@@ -60,7 +60,7 @@ fn path(resource: usize) -> String {
     format!("/{}", resource % RESOURCES)
 }
 
-/// Two registrations that share their quota.
+/// Two registrations that share a quota.
 fn registrations() -> [RegistrationKey; 2] {
     let other =
         RegistrationKey { scope: "https://a.test/other/".parse().unwrap(), ..registration() };
@@ -131,7 +131,7 @@ fn choose<T: Copy>(among: &[T], number: usize) -> Option<T> {
 
 fn some_fetch(world: &World, number: usize) -> Option<FetchKey> {
     let keys: Vec<_> = world.model.fetches().map(|fetch| fetch.key()).collect();
-    // Also one that never was, or is gone.
+    // Including a fetch that never existed, or is gone.
     choose(&[keys, vec![FetchKey(0)]].concat(), number)
 }
 
@@ -226,7 +226,7 @@ fn happen(world: &mut World, happening: Happening) {
     }
 }
 
-/// Everything works from here on, and everyone wants to go on.
+/// From here on everything works, and nothing is paused.
 fn heal(world: &mut World) {
     (world.unhandled_events, world.unreadable_bodies, world.no_worker) = (0, 0, None);
     for resource in world.origin.0.values_mut() {
@@ -287,8 +287,8 @@ proptest! {
         }
     }
 
-    /// What fits into the promised total, or the quota, succeeds however the records race for it;
-    /// what lacks a byte or more fails.
+    /// Fetches that fit into the promised total or the quota succeed, however their records race;
+    /// fetches that lack a byte or more fail.
     #[test]
     fn what_fits_succeeds_and_what_does_not_fit_fails(
         resources in prop::collection::vec(

@@ -1,4 +1,4 @@
-//! Servers that misbehave for ever: every fetch comes to an end, after a bounded number of requests.
+//! Servers that misbehave for ever: every fetch ends after a bounded number of requests.
 
 use proptest::prelude::*;
 

@@ -88,7 +88,7 @@ fn a_paused_fetch_holds_no_slot() {
     world.assert_at_rest();
 }
 
-/// The wider network is away, and these networks are not.
+/// Only these networks are connected, and the wider network is not.
 fn connected(networks: &[&str]) -> Connectivity {
     let networks = networks.iter().map(|network| network.parse().unwrap()).collect();
     Connectivity::Offline(Reachable { loopback: true, networks })
@@ -124,7 +124,7 @@ fn a_name_that_no_route_leads_to_waits_for_the_network_and_spends_no_try() {
     world.pass(again * 98);
     assert_eq!(world.seen("/a").len(), 99, "once in a while");
     assert_eq!(pauses(&world), [Some(PauseReason::Offline)], "told once");
-    // A network that comes is not waited for.
+    // A network that appears triggers a look-up at once.
     world.set_connectivity(connected(&["10.7.0.0/24", "10.8.0.0/24"]));
     world.run_now();
     assert_eq!(world.seen("/a").len(), 100);
@@ -153,7 +153,7 @@ fn a_network_that_goes_away_makes_a_named_host_be_asked_again_from_where_it_stoo
     world.set_connectivity(connected(&["10.7.0.0/24"]));
     world.run_now();
     assert_eq!(world.starts("/a"), [0, 40]);
-    // One that comes cuts off nothing.
+    // A network that appears cuts off nothing.
     world.set_connectivity(connected(&["10.7.0.0/24", "10.8.0.0/24"]));
     world.run_now();
     assert_eq!(world.starts("/a"), [0, 40]);
@@ -186,7 +186,7 @@ fn the_network_holds_back_an_upload_that_was_not_sent() {
     world.hold(Hold::Caller);
     let fetch = world.fetch([post("/a", 20)]);
     world.let_go(Hold::Caller);
-    // It goes away while the store notes that the upload begins.
+    // The network goes away while the store notes that the upload begins.
     world.hold(Hold::Commits);
     world.run_now();
     world.set_connectivity(Connectivity::Offline(Reachable::default()));

@@ -1,4 +1,4 @@
-//! What clients hear of progress (D26).
+//! Progress updates of clients (D26).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What is left and what goes on after the process died (design, and spec issues 5 and 6, D15, D5, D7).
+//! What is kept and what resumes after the process died (spec issues 5 and 6, D15, D5, D7).
 
 use bgfetch_model::action::{Action, PauseReason};
 use bgfetch_model::attempt::{AttemptCommand, AttemptEvent};
@@ -132,7 +132,7 @@ fn an_aborted_upload_is_aborted_also_after_a_crash() {
     assert_eq!(world.record_result(fetch, 0), Some(aborted));
 }
 
-/// The upload was held back by `held_back` after its mark was stored; the process dies meanwhile.
+/// `held_back` holds back the upload after its mark was stored; the process dies meanwhile.
 fn upload_that_was_not_sent(held_back: impl FnOnce(&mut World, FetchKey)) {
     let mut world = World::new();
     world.serve_planned("/a", []);
@@ -151,7 +151,7 @@ fn upload_that_was_not_sent(held_back: impl FnOnce(&mut World, FetchKey)) {
 #[test]
 fn an_upload_that_was_held_back_before_its_first_byte_is_sent_after_a_crash() {
     let begins = |op: &StoreOp| matches!(op, StoreOp::BeginUpload(_));
-    // A reason to pause comes while the mark is being stored.
+    // A reason to pause comes up while the mark is being stored.
     for (connectivity, reason) in [
         (Connectivity::Offline(Default::default()), PauseReason::Offline),
         (Connectivity::CaptivePortal, PauseReason::CaptivePortal),
@@ -165,12 +165,12 @@ fn an_upload_that_was_held_back_before_its_first_byte_is_sent_after_a_crash() {
             assert_eq!(world.bgfetch(fetch).pause_reason(), Some(reason));
         });
     }
-    // The server cannot be reached: it waits for its next attempt.
+    // The server cannot be reached, so the upload waits for its next attempt.
     upload_that_was_not_sent(|world, _| {
         world.network = false;
         world.run_now();
     });
-    // So it is, and meanwhile the network is known to be away.
+    // The same, and meanwhile the network turns out to be away.
     upload_that_was_not_sent(|world, fetch| {
         world.hold(Hold::Work);
         world.run_now();
@@ -187,7 +187,7 @@ fn a_representation_that_was_being_opened_is_there_or_not() {
         let mut world = World::new();
         let request = world.serve_planned("/a", [Plan::Cut(40)]);
         let fetch = world.fetch([request]);
-        // Another representation comes, and the process dies while it is opened.
+        // Another representation arrives, and the process dies while it is opened.
         world.resource("/a").representation = 2;
         world.jump();
         world.run_while(|world| world.store.queue.is_empty());

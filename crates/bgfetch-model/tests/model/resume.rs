@@ -140,7 +140,7 @@ fn a_server_error_on_resume_keeps_what_is_there() {
     assert_eq!(world.result(fetch), Some(Ok(())));
 }
 
-/// Why the record of this fetch failed, for people.
+/// The message about the failure of this fetch's record.
 fn message(world: &World, fetch: FetchKey) -> String {
     let settled = world.observations().into_iter().rev().find_map(|(_, it)| match it {
         What::RecordSettled { record, message, .. } if record.fetch == fetch => message,
@@ -191,7 +191,7 @@ fn what_stays_refused_fails_and_leaves_the_user_what_is_there() {
         );
         assert_eq!(world.starts("/a").iter().filter(|start| **start == 0).count(), 2);
 
-        // To a page it is a bad status, as after the first request.
+        // A page gets a bad status, as after the first request.
         let request = world.serve_planned("/b", plans());
         world.resource("/b").always = Plan::Status(status, None);
         world.principal = Principal::Page(PolicySnapshot::of(&request.url));
@@ -247,7 +247,7 @@ fn parts_are_asked_for_until_the_complete_length_is_there() {
         let request = world.serve("/a", Resource { ranges, ..Resource::default() });
         let fetch = world.fetch([request]);
         world.run();
-        // Where the length is not told, a 416 says that nothing lies behind the last part.
+        // If the length is unknown, a 416 shows that no bytes follow the last part.
         let expected: &[u64] = if star { &[0, 30, 60, 90, 100] } else { &[0, 30, 60, 90] };
         assert_eq!(world.starts("/a"), expected);
         assert_eq!(world.result(fetch), Some(Ok(())));
@@ -344,7 +344,7 @@ fn a_download_that_holds_every_byte_finishes_without_a_request() {
     world.run();
     assert_eq!(world.starts("/a"), [0]);
 
-    // All bytes are there, but nobody heard of it when the process died.
+    // All bytes are stored, but the process died before their completion was reported.
     let request = world.serve_planned("/b", [Plan::Stall(100)]);
     let fetch_b = world.fetch([request]);
     world.hold(Hold::Reports);

@@ -1,4 +1,4 @@
-//! Which faults are tried again, and for how long (D7).
+//! Which faults are retried, and for how long (D7).
 
 use std::time::Duration;
 
@@ -160,7 +160,7 @@ fn no_budget_is_spent_while_the_network_is_away() {
     let request = world.serve_planned("/a", [Plan::Cut(20), Plan::Reset]);
     let fetch = world.fetch([request]);
     assert_eq!(world.stored(fetch, 0), 20);
-    // It waits to try again when the network goes, for longer than any budget.
+    // The record waits for a retry when the network goes away, for longer than any budget.
     world.go_offline();
     world.pass(Duration::from_secs(3600));
     world.go_online();

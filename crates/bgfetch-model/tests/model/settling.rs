@@ -164,7 +164,7 @@ fn an_immediate_failure_goes_on_after_a_crash() {
         let step = world.steps()[0];
         world.step(step);
     }
-    // The sibling was told to stop, and has not obeyed when the process dies.
+    // The sibling was told to stop, and has not done so when the process dies.
     world.hold(Hold::Work);
     world.run_now();
     assert_eq!(world.record_result(fetch, 1), None);
@@ -217,7 +217,7 @@ fn an_abort_while_paused_or_offline_is_immediate() {
 
 #[test]
 fn an_abort_is_obeyed_in_every_state_of_a_record() {
-    // Each hold makes the record wait at another place when the abort comes.
+    // With each hold the record waits at another point when the abort comes.
     let holds = [Hold::Caller, Hold::Commits, Hold::Work, Hold::Reports];
     for hold in holds {
         for request in [get("/a"), post("/a", 20)] {

@@ -1,5 +1,5 @@
-//! One account of a site's bytes: what its fetches promised, were granted or have stored counts to
-//! one quota, across restarts.
+//! The account of a site's bytes: everything that its fetches promised, were granted or have stored
+//! counts to one quota, across restarts.
 
 use bgfetch_model::attempt::AttemptCommand;
 use bgfetch_model::budget::Usage;
@@ -13,7 +13,7 @@ use crate::world::{Hold, World, post, record, registration};
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
-/// A response whose length is not told beforehand.
+/// A response whose length is not announced.
 fn unannounced(length: u64) -> Resource {
     Resource { length, content_length: false, ..Resource::default() }
 }
@@ -54,7 +54,7 @@ fn nothing_is_granted_after_a_restart_before_the_quota_is_told() {
     assert_eq!(world.result(fetch), Some(Ok(())));
 }
 
-/// Every connection breaks, and comes back.
+/// Every connection breaks and is made again.
 fn reconnect(world: &mut World) {
     world.network = false;
     world.run_now();
@@ -68,7 +68,7 @@ fn two_fetches_of_a_site_both_end_where_their_bytes_fit() {
     world.set_quota(100);
     world.hold(Hold::Events);
     let [slow, fast] = ["/slow", "/fast"].map(|path| world.serve(path, unannounced(50)));
-    // It is granted all there is, and has to give it back.
+    // It is granted all that is left, and has to return it.
     world.resource("/slow").plans = [Plan::Stall(10)].into();
     let slow = world.fetch([slow]);
     assert_eq!(usage(&world).set_aside, 90);
@@ -166,9 +166,9 @@ fn usage_tells_what_counts() {
 }
 
 proptest! {
-    /// However the downloads of several fetches race for a quota that they just fit in, and wherever
-    /// the process dies, all succeed; where a byte or more lacks, one does not. The world checks at
-    /// each step that what is promised, granted or stored is never more than the quota.
+    /// If several fetches just fit into the quota, all succeed, however their downloads race and
+    /// wherever the process dies; if a byte or more is lacking, one fails. The world checks at each
+    /// step that what is promised, granted or stored never exceeds the quota.
     #[test]
     fn fetches_that_fit_the_quota_together_succeed(
         resources in prop::collection::vec(
@@ -194,7 +194,7 @@ proptest! {
             let resource = Resource { length, content_length, plans, ..Resource::default() };
             requests[fetch].push(world.serve(&format!("/{number}"), resource));
         }
-        // What is delivered does not count any more.
+        // Delivered bytes no longer count.
         world.hold(Hold::Events);
         world.hold(Hold::Caller);
         let requests = requests.into_iter().filter(|requests| !requests.is_empty());

@@ -1,4 +1,4 @@
-//! Slots, and what does without one: look-ups, and time in the queue.
+//! Slots, and what needs none: look-ups, and time in the queue.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::world::{Hold, World};
 
 const DEAD: usize = 16;
 
-/// A fetch of records whose hosts' names nobody answers for.
+/// A fetch of records whose host names never resolve.
 fn dead(world: &mut World) -> FetchKey {
     let resource = Resource { name: Name::Dead, ..Resource::default() };
     let requests: Vec<_> =
@@ -32,7 +32,7 @@ fn names_that_nobody_answers_for_delay_no_other_download() {
         assert_eq!(world.result(good), Some(Ok(())));
         if let Some(dead) = dead {
             assert_eq!(world.result(dead), None);
-            // All of them are asked for at once.
+            // All names are looked up at the same time.
             assert_eq!(world.attempts.len(), DEAD);
         }
         world.now.monotonic.since(began)
@@ -60,7 +60,7 @@ fn a_look_up_that_is_given_up_leaves_nothing_behind() {
         let mut world = World::new();
         let fetch = dead(&mut world);
         let request = world.serve("/slow", Resource { name: Name::Slow, ..Resource::default() });
-        // It waits for its slot, which the other one holds.
+        // The record waits for its slot, which the other one holds.
         world.slots = 1;
         let stalled = world.serve_planned("/stalled", [Plan::Stall(10)]);
         let other = world.fetch([stalled, request]);
@@ -80,7 +80,7 @@ fn time_in_the_queue_is_not_spent_from_a_records_tries() {
     world.slots = 1;
     let never = world.serve_planned("/never", vec![Plan::Unreachable; 10]);
     let fetch = world.fetch([never]);
-    // While it backs off another one takes the slot, for longer than the budget.
+    // While the record backs off, another one takes the slot, for longer than the budget.
     let record = RecordKey { fetch, index: RecordIndex(0) };
     for _ in 0..tries {
         let stalled = world.serve_planned("/stalled", [Plan::Stall(10)]);

@@ -1,4 +1,4 @@
-//! What a test puts into the world and asks of it.
+//! The calls that a test makes into the world.
 
 use std::sync::Arc;
 
@@ -14,14 +14,14 @@ use super::origin::{Plan, Resource};
 use super::{Hold, World, get, registration};
 
 impl World {
-    /// Puts a resource behind a path; what it does next are `plans`.
+    /// Serves a resource at a path; `plans` are what it does next.
     pub(crate) fn serve(&mut self, path: &str, resource: Resource) -> Request {
         let request = get(path);
         self.origin.0.insert(request.url.clone(), resource);
         request
     }
 
-    /// An honest resource of 100 bytes, but for what happens to its first attempts.
+    /// A well-behaved resource of 100 bytes, except for what happens to its first attempts.
     pub(crate) fn serve_planned(
         &mut self,
         path: &str,
@@ -35,12 +35,12 @@ impl World {
         self.origin.0.get_mut(&get(path).url).unwrap()
     }
 
-    /// What the attempts on a path asked for.
+    /// The requests that attempts made for a path.
     pub(crate) fn seen(&mut self, path: &str) -> Vec<AttemptSpec> {
         self.resource(path).seen.clone()
     }
 
-    /// From where on the attempts on a path asked, 0 where they asked for the whole.
+    /// The offsets from which attempts requested a path, 0 for the whole.
     pub(crate) fn starts(&mut self, path: &str) -> Vec<u64> {
         let starts = |spec: AttemptSpec| spec.resume.map_or(0, |resume| resume.start);
         self.seen(path).into_iter().map(starts).collect()
@@ -119,7 +119,7 @@ impl World {
         call
     }
 
-    /// Calls `fetch()`, which must succeed, and does what can be done at once.
+    /// Calls `fetch()`, which must succeed, and does everything that needs no time.
     pub(crate) fn fetch(&mut self, requests: impl IntoIterator<Item = Request>) -> FetchKey {
         self.fetch_total(requests, 0)
     }
@@ -182,7 +182,7 @@ impl World {
         self.input(Input::Connectivity(connectivity));
     }
 
-    /// The network goes, and the model is told.
+    /// The network goes away, and the model is told.
     pub(crate) fn go_offline(&mut self) {
         self.network = false;
         self.set_connectivity(Connectivity::Offline(Default::default()));

@@ -1,5 +1,5 @@
-//! A simulated attempt: it has a mailbox of commands and one of reports, so that every crossing of
-//! the two can be tried out.
+//! A simulated attempt with one mailbox for commands and one for reports, so that tests can try
+//! every way in which the two cross.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub(crate) struct Attempt {
     pub(crate) reports: VecDeque<AttemptEvent>,
     /// How many bytes are written at a time.
     pub(crate) chunk: u64,
-    /// Whether a byte of the request may have left.
+    /// Whether a byte of the request may have been sent.
     pub(crate) sent: bool,
     phase: Phase,
 }
@@ -43,7 +43,7 @@ struct Receiving {
     taken: u64,
     stored: u64,
     grant: u64,
-    /// Whether a grant was asked for and has not come.
+    /// Whether a grant was requested and has not arrived.
     held_back: bool,
 }
 
@@ -78,7 +78,7 @@ impl Attempt {
         !self.reports.is_empty()
     }
 
-    /// Whether it could do something now.
+    /// Whether it can do something now.
     pub(crate) fn can_work(&self, network: bool) -> bool {
         let by_itself = match &self.phase {
             Phase::LookingUp(name) => !network || *name != Some(Name::Dead),
@@ -93,10 +93,10 @@ impl Attempt {
         !self.is_over() && (by_itself || !self.commands.is_empty())
     }
 
-    /// Obeys the next command, or else goes on by itself.
+    /// Obeys the next command, or continues by itself if there is none.
     pub(crate) fn work(&mut self, origin: &mut Origin, store: &mut Store, network: bool) {
         if !store.fetches.contains_key(&self.record.fetch) {
-            // Its files were deleted under it.
+            // Its files were deleted while it was running.
             return self.end(AttemptEnd::Failed(fault(FaultKind::Storage, self.sent)));
         }
         if let Some(command) = self.commands.pop_front() {
@@ -186,7 +186,7 @@ impl Attempt {
                 receiving.grant = receiving.grant.max(to);
                 receiving.held_back &= receiving.grant == receiving.stored;
                 self.phase = Phase::Receiving(receiving);
-                // What waits is written before another command is looked at.
+                // Waiting bytes are written before the next command is read.
                 if self.can_work(true) {
                     self.receive(store);
                 }
@@ -240,7 +240,7 @@ impl Attempt {
 }
 
 impl Receiving {
-    /// How many more bytes come before the end of the body, whatever that is.
+    /// How many more bytes arrive before the body ends, for whatever reason.
     fn available(&self) -> u64 {
         let end = match self.answer.end {
             BodyEnd::Cut(after) | BodyEnd::Stall(after) | BodyEnd::DiskFull(after) => {

@@ -40,7 +40,7 @@ impl World {
         record.response_data().stored
     }
 
-    /// How a record ended, as the store was told; still there when its bytes are gone.
+    /// How a record ended, as stored; it remains when the record's bytes are gone.
     pub(crate) fn record_result(&self, fetch: FetchKey, index: u32) -> Option<RecordResult> {
         self.log.iter().find_map(|(_, action)| match action {
             Action::Commit(_, transaction) => transaction.ops.iter().find_map(|op| match op {
@@ -75,7 +75,7 @@ impl World {
         self.log.iter().filter_map(observation).collect()
     }
 
-    /// What observers were told of a fetch.
+    /// What observers were told about a fetch.
     pub(crate) fn told(&self, key: FetchKey) -> Vec<What> {
         let of_fetch = |(_, action): &(Duration, Action)| match action {
             Action::Observe(observation) if observation.fetch.key == key => {
@@ -86,7 +86,7 @@ impl World {
         self.log.iter().filter_map(of_fetch).collect()
     }
 
-    /// The updates that clients were sent, with their times.
+    /// The updates sent to clients, with their times.
     pub(crate) fn updates(&self, key: FetchKey) -> Vec<(Duration, Update)> {
         let update = |(at, action): &(Duration, Action)| match action {
             Action::UpdateClients { fetch, update, .. } if fetch.key == key => Some((*at, *update)),
@@ -122,14 +122,14 @@ impl World {
         commands
     }
 
-    /// No record holds or wants a slot.
+    /// Asserts that no record holds or wants a slot.
     pub(crate) fn assert_slots_free(&self) {
         assert!(self.running.is_empty(), "a slot leaked");
         assert!(self.looking_up.is_empty(), "a record still looks a host up");
         assert!(self.queued.is_empty(), "a record still waits for a slot");
     }
 
-    /// Nothing is under way or held any more.
+    /// Asserts that nothing is in progress or held any more.
     pub(crate) fn assert_at_rest(&self) {
         assert!(self.attempts.is_empty(), "an attempt never ended");
         self.assert_slots_free();

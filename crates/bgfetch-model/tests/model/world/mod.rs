@@ -1,9 +1,9 @@
 //! A simulated world around the model, in virtual time: a store, an origin, a scheduler, clients
-//! and a worker. Everything that could happen next is a [`Step`], which a test may take in any
-//! order; [`World::run`] takes them in a natural one.
+//! and a worker. Everything that can happen next is a [`Step`]. A test may take steps in any order;
+//! [`World::run`] takes them in a natural one.
 //!
-//! The world checks as it goes that no action breaks the rules that hold at all times (see
-//! `oracle.rs`, and the assertions of the store and of the data path).
+//! With each action, the world checks the rules that hold at all times (see `oracle.rs`, and the
+//! assertions of the store and of the data path).
 
 mod calls;
 pub(crate) mod data_path;
@@ -50,7 +50,7 @@ pub(crate) enum Step {
     EndEvent(FetchKey),
 }
 
-/// A kind of step that is held back until it is let go again.
+/// A kind of step that is held back until it is released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Hold {
     Permission,
@@ -78,21 +78,21 @@ pub(crate) struct World {
     pub(crate) now: Now,
     pub(crate) store: Store,
     pub(crate) origin: Origin,
-    /// Whether packets get through, whatever the model was told.
+    /// Whether packets get through, independently of what the model was told.
     pub(crate) network: bool,
     connectivity: Connectivity,
     pub(crate) quota: u64,
     pub(crate) permission: Permission,
     /// Whether callers of `fetch()` saw an active worker.
     pub(crate) sees_active_worker: bool,
-    /// Who calls `fetch()`.
+    /// On whose behalf `fetch()` is called.
     pub(crate) principal: Principal,
     pub(crate) body_error: Option<BodyError>,
     /// How many of the next events the worker does not handle.
     pub(crate) unhandled_events: u32,
-    /// What the worker host says where it starts no worker.
+    /// The worker host's answer if it starts no worker.
     pub(crate) no_worker: Option<NotHandledReason>,
-    /// Whether registrations are registered again when the process starts.
+    /// Whether registrations are registered again when the process restarts.
     pub(crate) registers: bool,
     /// How many of the next bodies cannot be read.
     pub(crate) unreadable_bodies: u32,
@@ -103,20 +103,20 @@ pub(crate) struct World {
     pub(crate) slots: usize,
     queued: BTreeSet<RecordKey>,
     running: BTreeSet<RecordKey>,
-    /// The records that left their slots to look a host up.
+    /// The records that left their slots to look up a host.
     looking_up: BTreeSet<RecordKey>,
     calls: BTreeMap<CallId, Waiting>,
-    /// The storage keys whose quota is asked for.
+    /// The storage keys whose quota was requested.
     quotas: BTreeSet<StorageKey>,
     bodies: BTreeMap<CallId, Vec<u64>>,
-    /// The bodies that are to be verified.
+    /// The bodies that wait for verification.
     verifications: BTreeSet<BodyKey>,
     callers: BTreeSet<FetchKey>,
     clients: BTreeSet<FetchKey>,
     events: BTreeSet<FetchKey>,
     replies: BTreeMap<CallId, Result<Reply, CallError>>,
     next_call: u64,
-    /// What was said to the outside, and when.
+    /// Every action that left the model, and when.
     pub(crate) log: Vec<(Duration, Action)>,
     pub(crate) oracle: Oracle,
 }
@@ -138,12 +138,12 @@ pub(crate) fn post(path: &str, length: u64) -> Request {
     Request { method: "POST".into(), body_length: Some(length), ..get(path) }
 }
 
-/// The integrity metadata of a run of a representation's bytes, as this world has it.
+/// The integrity metadata of a run of a representation's bytes, in this world's format.
 pub(crate) fn integrity_of(representation: u32, first: u64, length: u64) -> String {
     format!("{representation}:{first}+{length}")
 }
 
-/// The request, asking for these bytes.
+/// The request, with the integrity of these bytes.
 pub(crate) fn with_integrity(request: Request, representation: u32, length: u64) -> Request {
     Request { integrity: integrity_of(representation, 0, length), ..request }
 }
@@ -203,7 +203,7 @@ impl World {
         world
     }
 
-    /// One input, and every action that follows from it.
+    /// Handles one input and every action that follows from it.
     pub(crate) fn input(&mut self, input: Input) {
         self.model.handle(self.now, input);
         self.drain();
@@ -228,7 +228,7 @@ impl World {
         }
     }
 
-    /// Everything that could happen next, time not counted.
+    /// Everything that can happen next, except for the passing of time.
     pub(crate) fn steps(&self) -> Vec<Step> {
         let mut steps = Vec::new();
         let free = |hold| !self.held.contains(&hold);
@@ -359,7 +359,7 @@ impl World {
         if matches { Verification::Matches } else { Verification::Mismatch }
     }
 
-    /// Does all that needs no time.
+    /// Does everything that needs no time.
     pub(crate) fn run_now(&mut self) {
         for _ in 0..1_000_000 {
             match self.steps().first() {
@@ -378,7 +378,7 @@ impl World {
         }
     }
 
-    /// Makes everything durable that is under way.
+    /// Makes all transactions in progress durable.
     pub(crate) fn run_commits(&mut self) {
         while !self.store.queue.is_empty() {
             self.step(Step::Commit);
@@ -395,7 +395,7 @@ impl World {
         }
     }
 
-    /// Goes on, over all waits, until nothing more happens by itself.
+    /// Continues, over all waits, until nothing more happens by itself.
     pub(crate) fn run(&mut self) {
         for _ in 0..10_000 {
             self.run_now();
@@ -406,7 +406,7 @@ impl World {
         panic!("the world never comes to an end");
     }
 
-    /// Goes to the time at which the model wants to be called again; false where there is none.
+    /// Advances to the time at which the model wants to be called again; false if there is none.
     pub(crate) fn jump(&mut self) -> bool {
         let Some(next) = self.model.poll_timeout() else {
             return false;
@@ -421,7 +421,7 @@ impl World {
         self.input(Input::Tick);
     }
 
-    /// Lets so much time pass, with all that happens in it.
+    /// Lets this much time pass, with everything that happens in it.
     pub(crate) fn pass(&mut self, time: Duration) {
         let end = self.now.monotonic.after(time);
         self.run_now();
@@ -433,8 +433,8 @@ impl World {
         self.run_now();
     }
 
-    /// The process dies and starts again. Of the transactions under way `kept` are durable, and of
-    /// an unfinished body's `length` bytes are left what `cut` says.
+    /// The process dies and starts again. Of the transactions in progress, `kept` are durable. Of
+    /// an unfinished body's bytes, `cut` decides how many are left.
     pub(crate) fn crash(&mut self, kept: usize, cut: impl FnMut(u64) -> u64) {
         self.store.crash(kept, cut);
         self.attempts.clear();

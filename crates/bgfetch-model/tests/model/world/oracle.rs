@@ -1,4 +1,4 @@
-//! The rules that hold at all times, whatever the order of things.
+//! The rules that hold at all times, in whatever order things happen.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,28 +16,28 @@ use super::store::Store;
 
 #[derive(Debug, Default)]
 pub(crate) struct Oracle {
-    /// Calls without an answer.
+    /// Unanswered calls.
     open: BTreeSet<CallId>,
-    /// What calls of `abort()` abort, and whether that was active.
+    /// The fetches that calls of `abort()` abort, and whether they were active.
     aborting: BTreeMap<CallId, (FetchKey, bool)>,
-    /// Calls that nobody waits for any more.
+    /// Calls that were dropped.
     dropped: BTreeSet<CallId>,
-    /// Fetches that are aborted as far as the store was told.
+    /// Fetches that are aborted in the store.
     aborted: BTreeSet<FetchKey>,
-    /// Fetches of which `abort()` said that it aborted them.
+    /// Fetches for which `abort()` returned true.
     promised: BTreeSet<FetchKey>,
-    /// Uploads of which a byte may have left.
+    /// Uploads of which a byte may have been sent.
     uploaded: BTreeSet<RecordKey>,
     /// When clients were told that a fetch settled, in this life of the process.
     told: BTreeMap<FetchKey, Instant>,
-    /// Whose clients applied that.
+    /// Fetches whose clients have applied that.
     applied: BTreeSet<FetchKey>,
     /// Fetches that had settled when the process started: their clients are gone.
     recovered: BTreeSet<FetchKey>,
     /// Fetches whose event a worker handled.
     handled: BTreeSet<FetchKey>,
     gone: BTreeSet<FetchKey>,
-    /// Bodies that were found to have the integrity that was asked for.
+    /// Bodies that have the requested integrity.
     verified: BTreeSet<BodyKey>,
 }
 
@@ -64,7 +64,7 @@ impl Oracle {
         self.applied.insert(fetch);
     }
 
-    /// The process died; `store` is what is left.
+    /// The process died; `store` is what remained.
     pub(crate) fn crashed(&mut self, store: &mut Store) {
         self.open.clear();
         self.told.clear();
@@ -75,7 +75,7 @@ impl Oracle {
         assert!(self.promised.iter().all(lasts), "an abort that was promised is undone");
         let settled = fetches.values().filter(|fetch| fetch.result.is_some());
         self.recovered = settled.map(|fetch| fetch.key).collect();
-        // The end of a delivery may have been lost; then it is done again.
+        // The end of a delivery may have been lost; then it is repeated.
         let ended = |key: &FetchKey| fetches.get(key).is_none_or(|fetch| !fetch.records_available);
         self.handled.retain(ended);
         assert!(gone.iter().all(|key| !fetches.contains_key(key)), "what is gone came back");
@@ -85,7 +85,7 @@ impl Oracle {
         self.verified.insert(body);
     }
 
-    /// Looks at an attempt that did something.
+    /// Checks an attempt that did something.
     pub(crate) fn worked(&mut self, attempt: &Attempt) {
         if attempt.sent && !attempt.request.is_get() {
             self.uploaded.insert(attempt.record);
@@ -98,7 +98,7 @@ impl Oracle {
         }
     }
 
-    /// Looks at an action before it is executed.
+    /// Checks an action before it is executed.
     pub(crate) fn before(
         &mut self,
         action: &Action,
@@ -187,7 +187,7 @@ impl Oracle {
         }
     }
 
-    /// What the model says of its fetches adds up.
+    /// Checks that what the model reports about its fetches adds up.
     pub(crate) fn check_fetches(&self, model: &Model, store: &Store) {
         for fetch in model.fetches() {
             let records = fetch.records();
@@ -219,7 +219,7 @@ impl Oracle {
         }
     }
 
-    /// No limit is passed by what is on disk, reported or not.
+    /// Checks that the bytes on disk, reported or not, exceed no limit.
     pub(crate) fn check_files(&self, model: &Model, store: &Store, quota: u64) {
         let mut total = 0;
         for fetch in model.fetches() {

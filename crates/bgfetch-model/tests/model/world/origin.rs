@@ -1,4 +1,4 @@
-//! A simulated origin: a resource per URL, honest or not, whose bytes know where they come from.
+//! A simulated origin: one resource per URL, well-behaved or not. Its bytes identify their origin.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -9,37 +9,37 @@ use bgfetch_model::request::Request;
 use bgfetch_model::response::{ResponseHead, ResponseType};
 use url::Url;
 
-/// What lies behind a URL.
+/// The resource at a URL.
 #[derive(Clone, Debug)]
 pub(crate) struct Resource {
-    /// Names the representation; its bytes carry it.
+    /// Identifies the representation; its bytes carry this number.
     pub(crate) representation: u32,
     pub(crate) length: u64,
     /// Whether its responses have a strong `ETag`.
     pub(crate) etag: bool,
     /// Whether its responses have a `Content-Length`.
     pub(crate) content_length: bool,
-    /// Whether its full responses are content-coded, unless identity is asked for.
+    /// Whether its full responses are content-coded, unless identity is requested.
     pub(crate) coded: bool,
     pub(crate) ranges: Ranges,
     pub(crate) name: Name,
-    /// Another representation, a little longer, for every request.
+    /// Each request gets another, slightly longer representation.
     pub(crate) restless: bool,
-    /// What happens to the next attempts, one each, and then to all further ones.
+    /// What happens to the next attempts, one plan each. The last plan repeats.
     pub(crate) plans: VecDeque<Plan>,
     pub(crate) always: Plan,
-    /// What was asked for.
+    /// The requests that arrived.
     pub(crate) seen: Vec<AttemptSpec>,
 }
 
 /// How the name of a resource's host is looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Name {
-    /// It is known.
+    /// The name is known.
     Known,
-    /// The attempt does something else meanwhile.
+    /// The look-up takes a while.
     Slow,
-    /// No answer ever comes.
+    /// The look-up never ends.
     Dead,
 }
 
@@ -48,11 +48,11 @@ pub(crate) enum Name {
 pub(crate) enum Ranges {
     Honoured,
     Ignored,
-    /// Honoured also where `If-Range` names another representation.
+    /// Honoured even if `If-Range` names another representation.
     Unconditional,
-    /// The part begins a byte early.
+    /// The part starts a byte early.
     WrongStart,
-    /// Parts of at most so many bytes, also where none was asked for; the complete length is told
+    /// Parts of at most this many bytes, even if none was requested; the complete length is given
     /// or `*`.
     Parts {
         most: u64,
@@ -60,36 +60,36 @@ pub(crate) enum Ranges {
     },
 }
 
-/// What becomes of one attempt.
+/// What happens to one attempt.
 #[derive(Clone, Debug)]
 pub(crate) enum Plan {
     Serve,
-    /// The connection breaks after so many bytes of the body.
+    /// The connection breaks after this many bytes of the body.
     Cut(u64),
-    /// Nothing comes after so many bytes of the body.
+    /// No more bytes arrive after this many bytes of the body.
     Stall(u64),
     /// The connection breaks while the head is being judged.
     LoseHead,
     Unreachable,
-    /// The name cannot be resolved, or leads to where no route does.
+    /// The name cannot be resolved, or its addresses have no route.
     NoRoute,
-    /// The connection breaks before the head, with the request under way.
+    /// The connection breaks before the head, with the request in progress.
     Reset,
     Permanent,
     Status(u16, Option<Duration>),
-    /// The disk is full after so many bytes.
+    /// The disk is full after this many bytes.
     DiskFull(u64),
-    /// These headers, and so many bytes of the representation from an offset on.
+    /// These headers, and this many bytes of the representation from an offset on.
     Raw(u16, Vec<(&'static str, String)>, u64, u64),
 }
 
-/// A response on its way.
+/// A response in progress.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) head: ResponseHead,
     pub(crate) retry_after: Option<Duration>,
     pub(crate) representation: u32,
-    /// Where in the representation the body begins, and its length.
+    /// The offset in the representation at which the body starts, and its length.
     pub(crate) first: u64,
     pub(crate) length: u64,
     pub(crate) end: BodyEnd,

@@ -8,11 +8,11 @@ use bgfetch_model::ids::{
 use bgfetch_model::response::{FailureReason, RecordResult};
 use bgfetch_model::store_op::{Snapshot, StoreOp, StoredFetch, StoredRecord, Totals, Transaction};
 
-/// The bytes of a body: a run of one representation, or else the test fails.
+/// The bytes of a body: a run of one representation. Anything else fails the test.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct File {
     pub(crate) representation: u32,
-    /// Which byte of the representation is the file's first.
+    /// The offset in the representation of the file's first byte.
     pub(crate) first: u64,
     pub(crate) length: u64,
 }
@@ -133,7 +133,7 @@ impl Store {
                 self.files.insert(BodyKey { record: to, generation }, file.unwrap_or_default());
             }
             StoreOp::Forget(key) => {
-                // Or it never came to be.
+                // It may never have been registered.
                 let forgotten = self.fetches.remove(&key);
                 assert!(forgotten.is_none_or(|fetch| !fetch.records_available));
             }
@@ -155,7 +155,7 @@ impl Store {
         self.files.get(&body).map_or(0, |file| file.length)
     }
 
-    /// Appends `count` bytes of a representation, which must continue what is there.
+    /// Appends `count` bytes of a representation, which must continue the existing ones.
     pub(crate) fn write(&mut self, body: BodyKey, representation: u32, first: u64, count: u64) {
         let file = self.files.get_mut(&body).expect("written before it was opened");
         if file.length == 0 {
@@ -166,8 +166,8 @@ impl Store {
         file.length += count;
     }
 
-    /// The process dies: of what is queued, the first `kept` transactions are durable although
-    /// nobody heard of it. The files of records that did not settle may lose their ends.
+    /// The process dies: of the queued transactions, the first `kept` are durable although they
+    /// were not acknowledged. The files of records that did not settle may lose their ends.
     pub(crate) fn crash(&mut self, kept: usize, mut cut: impl FnMut(u64) -> u64) {
         for _ in 0..kept {
             self.apply_next();
