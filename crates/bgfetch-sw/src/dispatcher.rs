@@ -1,5 +1,5 @@
 //! [Fire functional event](https://w3c.github.io/ServiceWorker/#fire-functional-event-algorithm):
-//! one event, from its dispatch to the moment it is no longer active.
+//! one event, from its dispatch to the moment at which it is no longer active.
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -24,12 +24,13 @@ use crate::worker_host::{DispatchError, WorkerHost};
 /// [`NotHandledReason::TimedOut`] and is fired again later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// From firing until [`WorkerHost::dispatch`] resolves: the worker's start and its listeners.
-    /// 60 seconds by default, which a cold start on a slow machine needs at times.
+    /// The limit from firing until [`WorkerHost::dispatch`] resolves: the worker's start and its
+    /// listeners. 60 seconds by default, because a cold start on a slow machine can take long.
     pub start_and_dispatch: Duration,
-    /// From then on until the last extension of the lifetime has settled, the optional delay of the
-    /// spec's [timed out flag](https://w3c.github.io/ServiceWorker/#extendableevent-timed-out-flag).
-    /// 5 minutes by default.
+    /// The limit from then on until the last extension of the lifetime has settled: the optional
+    /// delay of the spec's [timed out
+    /// flag](https://w3c.github.io/ServiceWorker/#extendableevent-timed-out-flag). 5 minutes by
+    /// default.
     pub lifetime: Duration,
 }
 
@@ -48,21 +49,21 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// A dispatcher to `host`, which sends what `updateUI()` changes to `ui`.
+    /// A dispatcher that fires at `host` and passes the changes of `updateUI()` to `ui`.
     #[must_use]
     pub fn new(host: Arc<dyn WorkerHost>, ui: UiSink, timeouts: Timeouts) -> Self {
         Self { host, ui, timeouts }
     }
 
-    /// Fires one event, waits until it is no longer active and tells how it ended. The caller then
-    /// makes the fetch's records unavailable, or fires the event again.
+    /// Fires one event, waits until it is no longer active and returns how it ended. The caller
+    /// then makes the fetch's records unavailable, or fires the event again.
     ///
-    /// Every settled fetch has its own event and events do not wait for each other: those of one
-    /// registration may overlap and end in any order, as the service worker standard has it. The
+    /// Every settled fetch has its own event, and events do not wait for each other: those of one
+    /// registration may overlap and end in any order, as the service worker standard specifies. The
     /// caller fires at most one settling event of a fetch at a time.
     ///
-    /// Needs a tokio runtime with timers. Dropping the future ends the event: `waitUntil()` and
-    /// `updateUI()` refuse from then on, as after a crash.
+    /// Needs a tokio runtime with timers. Dropping the future ends the event: from then on,
+    /// `waitUntil()` and `updateUI()` refuse, as after a crash.
     pub fn fire(
         &self,
         init: FunctionalEventInit,
@@ -88,8 +89,8 @@ impl Dispatcher {
     }
 }
 
-/// An event being fired. Its drop ends the event before the steps and their promises are dropped,
-/// so that no handle outlives it as an active event and no promise looks abandoned.
+/// An event being fired. Dropping it ends the event before the steps and their promises are
+/// dropped, so no handle outlives it as an active event and no promise looks abandoned.
 struct Firing {
     event: FunctionalEvent,
     steps: BoxFuture<'static, Outcome>,
@@ -109,7 +110,7 @@ impl Drop for Firing {
     }
 }
 
-/// Has the event dispatched and waits for its end, within the limits.
+/// Dispatches the event and waits for its end, within the limits.
 async fn run(host: &dyn WorkerHost, event: &FunctionalEvent, timeouts: Timeouts) -> Outcome {
     let dispatch = AssertUnwindSafe(async { host.dispatch(event.clone()).await })
         .catch_unwind()
@@ -126,7 +127,7 @@ async fn run(host: &dyn WorkerHost, event: &FunctionalEvent, timeouts: Timeouts)
     event.ended().await
 }
 
-/// Polls the promises of workers written in Rust, as long as it is polled itself.
+/// Polls the promises of workers written in Rust, for as long as it is polled itself.
 async fn poll_promises(mut added: mpsc::UnboundedReceiver<LifetimePromise>) -> Infallible {
     let mut pending = FuturesUnordered::new();
     loop {

@@ -1,9 +1,10 @@
 //! The lifetime of an [`ExtendableEvent`](https://w3c.github.io/ServiceWorker/#extendableevent-interface)
 //! as a state machine: no clock, no task, no promise.
 //!
-//! The spec keeps three facts: the dispatch flag, the pending promises count and the timed out
-//! flag. An event is active while the last is unset and one of the others is not zero. Added here
-//! is how it came to its end, because delivery at least once depends on it.
+//! The spec keeps three values: the dispatch flag, the pending promises count and the timed out
+//! flag. An event is active while the timed out flag is unset and the dispatch flag is set or the
+//! count is not zero. This state machine also keeps how the event ended, because at-least-once
+//! delivery depends on it.
 
 use bgfetch_model::delivery::{NotHandledReason, Outcome, Rejection};
 use thiserror::Error;
@@ -19,11 +20,11 @@ pub struct NotActive;
 pub(crate) enum Settlement {
     Fulfilled,
     Rejected(Rejection),
-    /// The promise can never settle: it was thrown away, or what ran it panicked.
+    /// The promise can never settle: it was dropped, or its executor panicked.
     Abandoned,
 }
 
-/// The state machine.
+/// The state of an event's lifetime.
 #[derive(Debug)]
 pub(crate) enum ExtendableEvent {
     Active {
@@ -56,8 +57,9 @@ impl ExtendableEvent {
         }
     }
 
-    /// [Add lifetime promise](https://w3c.github.io/ServiceWorker/#extendableevent-add-lifetime-promise):
-    /// one more promise is pending.
+    /// [Add lifetime
+    /// promise](https://w3c.github.io/ServiceWorker/#extendableevent-add-lifetime-promise):
+    /// increments the pending promises count.
     pub(crate) const fn extend(&mut self) -> Result<(), NotActive> {
         match self {
             Self::Active { pending, .. } => {
@@ -68,7 +70,7 @@ impl ExtendableEvent {
         }
     }
 
-    /// A promise that [`extend`](Self::extend) counted is pending no more.
+    /// A promise that [`extend`](Self::extend) counted is no longer pending.
     pub(crate) fn settle(&mut self, settlement: Settlement) {
         if let Self::Active { pending, rejection, abandoned, .. } = self {
             *pending = pending.saturating_sub(1);
@@ -91,7 +93,7 @@ impl ExtendableEvent {
         self.end_when_idle();
     }
 
-    /// The event ends now, whatever is pending: a time limit passed or the worker is gone.
+    /// The event ends now, even with pending promises: a time limit passed or the worker is gone.
     pub(crate) fn end_unhandled(&mut self, reason: NotHandledReason) {
         if self.is_active() {
             *self = Self::Ended(Outcome::NotHandled(reason));
@@ -101,7 +103,7 @@ impl ExtendableEvent {
     fn end_when_idle(&mut self) {
         if let Self::Active { dispatching: false, pending: 0, rejection, abandoned } = self {
             *self = Self::Ended(if *abandoned {
-                // Work that stopped half-way is not handled, although the rest went on to its end.
+                // Abandoned work is not handled, although the other promises settled.
                 let reason = String::from("a lifetime promise was abandoned");
                 Outcome::NotHandled(NotHandledReason::Crashed(reason))
             } else {
@@ -146,7 +148,7 @@ mod tests {
         ]
     }
 
-    /// The spec's words over a set of named promises, with the whole history kept.
+    /// The spec's wording over a set of named promises, with the whole history kept.
     #[derive(Default)]
     struct Oracle {
         added: usize,

@@ -1,5 +1,5 @@
-//! The event as a worker host holds it: the state machine of `extendable_event` behind a lock, with
-//! the fetch it is about.
+//! The event that a worker host holds: the state machine of `extendable_event` behind a lock, with
+//! the fetch that the event is about.
 
 use std::fmt;
 use std::panic::AssertUnwindSafe;
@@ -30,14 +30,14 @@ pub struct FunctionalEventInit {
     pub id: String,
 }
 
-/// A promise given to `waitUntil()`, to be polled until it tells its own end.
+/// A promise given to `waitUntil()`, polled until it reports its own end.
 pub(crate) type LifetimePromise = BoxFuture<'static, ()>;
 
-/// A functional event that is being fired: a handle, of which all clones are the same event.
+/// A functional event that is being fired. This is a handle: all clones are the same event.
 ///
 /// Only events that the engine fires have one. An event that a script constructed is not trusted
-/// and has none behind it, so its `updateUI()` rejects and its `waitUntil()` throws in the binding,
-/// with an `InvalidStateError`, and this type has no untrusted state.
+/// and has no handle, so the binding makes its `updateUI()` reject and its `waitUntil()` throw an
+/// `InvalidStateError`. This type therefore has no untrusted state.
 #[derive(Clone)]
 pub struct FunctionalEvent(Arc<Shared>);
 
@@ -51,7 +51,7 @@ struct Shared {
 }
 
 impl FunctionalEvent {
-    /// An event whose dispatch begins, and the promises that will be given to it.
+    /// An event whose dispatch begins, and the receiver of the promises given to it.
     pub(crate) fn new(
         init: FunctionalEventInit,
         ui: UiSink,
@@ -68,7 +68,7 @@ impl FunctionalEvent {
         (event, added)
     }
 
-    /// Which event it is, and so its name and interface.
+    /// The kind of event, which determines its name and interface.
     #[must_use]
     pub fn kind(&self) -> EventKind {
         self.0.init.kind
@@ -80,30 +80,31 @@ impl FunctionalEvent {
         self.0.init.fetch
     }
 
-    /// The service worker registration whose active worker gets it.
+    /// The service worker registration at whose active worker the event is fired.
     #[must_use]
     pub fn registration(&self) -> &RegistrationKey {
         &self.0.init.registration
     }
 
-    /// The id that the page gave the fetch. Another fetch may have it by now; [`fetch`](Self::fetch)
-    /// is the identity.
+    /// The id that the page gave the fetch. Another fetch may have taken it since; the identity is
+    /// [`fetch`](Self::fetch).
     #[must_use]
     pub fn id(&self) -> &str {
         &self.0.init.id
     }
 
     /// Whether it is [active](https://w3c.github.io/ServiceWorker/#extendableevent-active): its
-    /// dispatch or an extension of its lifetime goes on. Once it is not, it never is again.
+    /// dispatch or an extension of its lifetime is in progress. An event that is no longer active
+    /// never becomes active again.
     #[must_use]
     pub fn is_active(&self) -> bool {
         self.0.lifetime.lock().is_active()
     }
 
-    /// Waits until the event is no longer active. From then on it keeps no worker alive.
+    /// Waits until the event is no longer active. From then on it does not keep the worker alive.
     pub async fn ended(&self) -> Outcome {
         loop {
-            // Created before the look, so that an end between the two wakes it.
+            // Created before the check, so that an end between the two wakes it.
             let ended = self.0.ended.notified();
             if let Some(outcome) = self.0.lifetime.lock().outcome() {
                 return outcome.clone();
@@ -116,11 +117,12 @@ impl FunctionalEvent {
     /// worker written in Rust: the event stays active until `promise` ends.
     ///
     /// The event's [`Dispatcher`](crate::Dispatcher) polls the promise, so it needs no task of its
-    /// own, and drops it when the event ends before it. Blocking in it blocks the event's time
-    /// limits too. A panic in it abandons the extension; see [`LifetimeExtension`].
+    /// own, and drops it if the event ends first. Blocking in it blocks the event's time limits
+    /// too. A panic in it abandons the extension; see [`LifetimeExtension`].
     ///
     /// # Errors
-    /// [`NotActive`] when the event is no longer active; the promise is dropped then.
+    ///
+    /// [`NotActive`] if the event is no longer active; the promise is then dropped.
     pub fn wait_until(
         &self,
         promise: impl Future<Output = Result<(), Rejection>> + Send + 'static,
@@ -134,32 +136,34 @@ impl FunctionalEvent {
         self.0.promises.send(promise.boxed()).map_err(|_| NotActive)
     }
 
-    /// `waitUntil()` for a worker whose promises live elsewhere, in a JavaScript engine say: the
-    /// event stays active until the returned guard is settled or dropped.
+    /// `waitUntil()` for a worker whose promises live elsewhere, such as in a JavaScript engine:
+    /// the event stays active until the returned guard is settled or dropped.
     ///
     /// Service workers decrease the pending promises count in a microtask that is queued when the
-    /// promise settles, so that reactions that were queued before may still extend the lifetime.
-    /// Settle the guard in such a microtask.
+    /// promise settles, so that reactions queued earlier may still extend the lifetime. Settle the
+    /// guard in such a microtask.
     ///
     /// # Errors
-    /// [`NotActive`] when the event is no longer active.
+    ///
+    /// [`NotActive`] if the event is no longer active.
     pub fn extend(&self) -> Result<LifetimeExtension, NotActive> {
         self.0.lifetime.lock().extend()?;
         Ok(LifetimeExtension { event: self.clone(), settled: false })
     }
 
-    /// Tells that the listeners have run: the dispatch flag is unset, and without a pending
-    /// extension the event is over at once. Further calls do nothing.
+    /// Reports that the listeners have run: the dispatch flag is unset, and without a pending
+    /// extension the event ends at once. Further calls have no effect.
     ///
-    /// The end of [`WorkerHost::dispatch`](crate::WorkerHost::dispatch) implies it. A host whose
-    /// worker runs on another thread calls it there as soon as the listeners and the microtasks
-    /// after them ran, so that the script's next task finds the event in its true state.
+    /// The end of [`WorkerHost::dispatch`](crate::WorkerHost::dispatch) implies this call. A host
+    /// whose worker runs on another thread makes the call there as soon as the listeners and the
+    /// microtasks after them have run, so that the script's next task finds the event in its true
+    /// state.
     pub fn end_dispatch(&self) {
         self.change(ExtendableEvent::end_dispatch);
     }
 
-    /// Tells that the worker ended, by a crash or otherwise: the event is over at once, whatever
-    /// was pending, and not handled. Does nothing when the event is no longer active.
+    /// Reports that the worker ended, by a crash or otherwise: the event ends at once, even with
+    /// pending promises, and counts as not handled. Has no effect if the event is no longer active.
     ///
     /// `reason` is a sentence for people.
     pub fn worker_terminated(&self, reason: impl Into<String>) {
@@ -172,19 +176,20 @@ impl FunctionalEvent {
 
     /// [`updateUI()`](https://wicg.github.io/background-fetch/#background-fetch-update-ui-event-update-ui).
     ///
-    /// The checks are made, and the update handed over, when this is called; the future tells when
-    /// it was kept and may be dropped. It does not extend the event's lifetime. An empty update
-    /// counts as the one that is allowed.
+    /// This call makes the checks and passes the update on; the returned future resolves once the
+    /// update was kept, and may be dropped. It does not extend the event's lifetime. An empty
+    /// update counts as the one allowed update.
     ///
     /// # Errors
-    /// The future gives an [`UpdateUiError`] when the event is not active or is an abort or a
-    /// click, when the call is repeated, or when the update could not be kept.
+    ///
+    /// The future returns an [`UpdateUiError`] if the event is not active or is an abort or a click
+    /// event, if the call is repeated, or if the update could not be kept.
     pub fn update_ui(
         &self,
         update: UiUpdate,
     ) -> impl Future<Output = Result<(), UpdateUiError>> + Send + 'static + use<> {
         let begun = self.begin_ui_update().map(|()| {
-            // Steps 3 to 6: what the options name is replaced; nothing is, where they are empty.
+            // Steps 3 to 6: replace what the options contain; empty options change nothing.
             (!update.is_empty()).then(|| self.0.ui.apply(self.fetch(), update))
         });
         async move {
@@ -234,9 +239,9 @@ impl fmt::Debug for FunctionalEvent {
 
 /// One extension of an event's lifetime: a pending promise.
 ///
-/// Dropping it unsettled abandons it: its promise can never settle now, because the script lost it
-/// or the worker broke. The event does not wait for it any more, but ends as not handled
-/// ([`NotHandledReason::Crashed`]) when the others have settled, so that it is fired again.
+/// Dropping it unsettled abandons it: the promise can no longer settle, because the script lost it
+/// or the worker broke. The event no longer waits for it. Once the others have settled, the event
+/// ends as not handled ([`NotHandledReason::Crashed`]), so that it is fired again.
 #[must_use = "dropping it tells that the promise can never settle"]
 #[derive(Debug)]
 pub struct LifetimeExtension {
@@ -245,7 +250,7 @@ pub struct LifetimeExtension {
 }
 
 impl LifetimeExtension {
-    /// The promise settled: fulfilled, or rejected with this reason.
+    /// The promise settled: it was fulfilled, or rejected with this reason.
     pub fn settle(mut self, result: Result<(), Rejection>) {
         self.settled = true;
         let settlement = result.map_or_else(Settlement::Rejected, |()| Settlement::Fulfilled);

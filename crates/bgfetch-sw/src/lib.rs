@@ -1,14 +1,14 @@
 //! Service worker functional events as background fetch needs them.
 //!
-//! A settled background fetch is told to its service worker by one of four
-//! [functional events](https://w3c.github.io/ServiceWorker/#dfn-functional-events). This crate
-//! knows which ([`EventKind`]), how long one lives ([`FunctionalEvent`]: `waitUntil()`, time
-//! limits, crashes) and how a script answers it (`updateUI()`); [`WorkerHost`] is the seam behind
-//! which an embedder runs the worker, and a [`Dispatcher`] fires one event there and says whether
-//! it was [handled](Outcome).
+//! One of four [functional events](https://w3c.github.io/ServiceWorker/#dfn-functional-events)
+//! tells a service worker that its background fetch settled or was clicked. This crate defines
+//! which one ([`EventKind`]), how long it lives ([`FunctionalEvent`]: `waitUntil()`, time limits,
+//! crashes) and how a script responds to it (`updateUI()`). An embedder runs the worker behind the
+//! trait [`WorkerHost`]; a [`Dispatcher`] fires one event there and reports whether it was
+//! [handled](Outcome).
 //!
-//! What it leaves to others: it stores nothing, keeps no list of registrations or workers, and
-//! does not decide about trying again. The model does, with `bgfetch_model::delivery`.
+//! This crate stores nothing, keeps no list of registrations or workers, and does not decide about
+//! redelivery. The model does, with `bgfetch_model::delivery`.
 //!
 //! ```
 //! use std::sync::Arc;

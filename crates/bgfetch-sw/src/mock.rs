@@ -1,5 +1,5 @@
-//! A scripted mock worker host, for tests and examples: what each event meets is written down
-//! beforehand, what happened is recorded, and a test waits for it instead of sleeping.
+//! A scripted mock worker host, for tests and examples. A script decides what happens to each
+//! event, and the host records what happened, so a test can wait for it instead of sleeping.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -52,7 +52,7 @@ use crate::update_ui::{UiUpdate, UpdateUiError};
 use crate::worker_host::{DispatchError, WorkerHost};
 use bgfetch_model::event::EventKind;
 
-/// What an event meets.
+/// What happens to an event.
 #[derive(Clone, Debug)]
 pub enum Behaviour {
     /// The listener calls `waitUntil()` with a promise that is fulfilled.
@@ -73,16 +73,16 @@ pub enum Behaviour {
     NotYet,
     /// The worker fails to start.
     FailToStart,
-    /// The worker goes on starting for ever.
+    /// The worker never finishes starting.
     NeverStart,
     /// The listener calls `waitUntil(updateUI(...))`.
     UpdateUi(UiUpdate),
     /// The listener calls `updateUI()` twice with the same update and waits for both.
     UpdateUiTwice(UiUpdate),
-    /// The listener does nothing, and the worker calls `updateUI()` when the event is over. Needs a
-    /// tokio runtime to do so in.
+    /// The listener does nothing, and the worker calls `updateUI()` after the event is over. Needs
+    /// a tokio runtime to run that call.
     UpdateUiLate(UiUpdate),
-    /// The listener calls `waitUntil()` with what the handler returns.
+    /// The listener calls `waitUntil()` with the promise that the handler returns.
     Run(Handler),
 }
 
@@ -109,20 +109,20 @@ impl fmt::Debug for Handler {
     }
 }
 
-/// What came of one dispatch.
+/// The record of one dispatch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
-    /// Which event.
+    /// The kind of event.
     pub kind: EventKind,
-    /// The background fetch it was about.
+    /// The background fetch that it was about.
     pub fetch: FetchKey,
-    /// The registration it was fired at.
+    /// The registration at which it was fired.
     pub registration: RegistrationKey,
     /// The id of the fetch.
     pub id: String,
-    /// Whether the worker saw it, or was absent, did not start or crashed before.
+    /// Whether the listeners ran; false if the worker was absent, did not start or crashed first.
     pub listeners_ran: bool,
-    /// What the calls of `updateUI()` came to, in the order of their ends.
+    /// The results of the `updateUI()` calls, in the order in which they ended.
     pub update_ui_results: Vec<Result<(), UpdateUiError>>,
 }
 
@@ -139,15 +139,15 @@ struct Shared {
 type Script = dyn FnMut(&FunctionalEvent) -> Behaviour + Send;
 
 impl ScriptedHost {
-    /// A host whose events meet these behaviours one after the other. The last repeats; an empty
-    /// script is [`Behaviour::Succeed`].
+    /// A host that applies these behaviours to its events one after the other. The last one
+    /// repeats; an empty script is [`Behaviour::Succeed`].
     pub fn new(script: impl IntoIterator<Item = Behaviour>) -> Self {
         let mut script: VecDeque<_> = script.into_iter().collect();
         let last = script.pop_back().unwrap_or(Behaviour::Succeed);
         Self::choosing(move |_| script.pop_front().unwrap_or_else(|| last.clone()))
     }
 
-    /// A host that asks `script` what each event meets.
+    /// A host that calls `script` for the behaviour of each event.
     pub fn choosing(script: impl FnMut(&FunctionalEvent) -> Behaviour + Send + 'static) -> Self {
         Self(Arc::new(Shared {
             script: Mutex::new(Box::new(script)),
@@ -156,13 +156,13 @@ impl ScriptedHost {
         }))
     }
 
-    /// Every dispatch so far, in order, as far as it has come.
+    /// Every dispatch so far, in order, including unfinished ones.
     #[must_use]
     pub fn received(&self) -> Vec<Received> {
         self.0.received.lock().clone()
     }
 
-    /// Waits until what was received satisfies `condition`, and returns it.
+    /// Waits until the recorded dispatches satisfy `condition`, and returns them.
     pub async fn until(&self, condition: impl Fn(&[Received]) -> bool) -> Vec<Received> {
         loop {
             let changed = self.0.changed.notified();
@@ -174,7 +174,7 @@ impl ScriptedHost {
         }
     }
 
-    /// The dispatches one after the other, from the first on.
+    /// A cursor over the dispatches, starting at the first.
     #[must_use]
     pub fn events(&self) -> Events {
         Events { host: self.clone(), seen: 0 }
@@ -204,7 +204,7 @@ impl ScriptedHost {
         self.0.changed.notify_waiters();
     }
 
-    /// `updateUI()` as a promise that rejects when the call does.
+    /// `updateUI()` as a promise that rejects if the call does.
     async fn update_ui(
         self,
         index: usize,
@@ -238,7 +238,7 @@ impl ScriptedHost {
             Behaviour::Reject => Some(ready(Err(Rejection(scripted()))).boxed()),
             Behaviour::NeverSettle => Some(pending().boxed()),
             Behaviour::CrashAfterListeners => {
-                // Promises are polled after the listener, so the dispatch has ended by then.
+                // Promises are polled after the listener, so the dispatch has already ended.
                 let crash = async move {
                     handle.worker_terminated(scripted());
                     pending().await
@@ -262,7 +262,7 @@ impl ScriptedHost {
         };
         self.amend(index, |received| received.listeners_ran = true);
         if let Some(promise) = promise {
-            // Refused only when whoever fired the event has stopped waiting for it.
+            // Refused only if the dispatcher has stopped waiting for the event.
             event.wait_until(promise).map_err(|error| DispatchError::Crashed(error.to_string()))?;
         }
         event.end_dispatch();
@@ -270,7 +270,7 @@ impl ScriptedHost {
     }
 }
 
-/// What crashes, rejections and failed starts of the script say.
+/// The message of scripted crashes, rejections and failed starts.
 fn scripted() -> String {
     String::from("scripted")
 }
@@ -299,8 +299,8 @@ pub struct Events {
 }
 
 impl Events {
-    /// Waits for the next dispatch; its record may change after this, see
-    /// [`ScriptedHost::until`]. Waits for ever when none comes.
+    /// Waits for the next dispatch. Its record may still change; see [`ScriptedHost::until`]. Waits
+    /// for ever if there is none.
     pub async fn next(&mut self) -> Received {
         loop {
             let changed = self.host.0.changed.notified();

@@ -1,5 +1,5 @@
 //! [`updateUI()`](https://wicg.github.io/background-fetch/#background-fetch-update-ui-event-update-ui):
-//! what a handler may change of the fetch's UI, and where the change goes.
+//! what a handler may change in the fetch's UI, and where the change goes.
 
 use std::fmt;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ pub enum UpdateUiError {
     /// The UI updated flag is set: each event updates the UI once.
     #[error("the event has updated the UI already")]
     AlreadyUpdated,
-    /// The event does not have the method: it is an abort or a click.
+    /// The event does not have the method: it is an abort or a click event.
     #[error("the event is not a BackgroundFetchUpdateUIEvent")]
     NotUpdateUiEvent,
     /// The sink failed.
@@ -54,13 +54,13 @@ impl UpdateUiError {
     }
 }
 
-/// The new title and icons could not be kept, with a sentence for people: the store failed, or the
-/// engine is shutting down.
+/// The new title and icons could not be kept because the store failed or the engine is shutting
+/// down. The text is a sentence for people.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("the update was not applied: {0}")]
 pub struct UiSinkError(pub String);
 
-/// Where the updates of all events go.
+/// Receives the updates of all events.
 #[derive(Clone)]
 pub struct UiSink(Arc<Apply>);
 
@@ -70,8 +70,8 @@ type Apply =
 impl UiSink {
     /// A sink that calls `apply`.
     ///
-    /// `apply` must take the update when it is called; the future it returns only tells when the
-    /// title and the icons are safely kept, and may be dropped by a caller that does not care.
+    /// `apply` must take the update when it is called. The returned future resolves once the title
+    /// and the icons are durably kept; callers may drop it.
     pub fn new<F, R>(apply: F) -> Self
     where
         F: Fn(FetchKey, UiUpdate) -> R + Send + Sync + 'static,

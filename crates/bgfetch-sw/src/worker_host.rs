@@ -1,4 +1,4 @@
-//! The seam behind which an embedder runs service workers.
+//! The interface behind which an embedder runs service workers.
 
 use bgfetch_model::delivery::NotHandledReason;
 use futures_util::future::BoxFuture;
@@ -12,20 +12,21 @@ pub trait WorkerHost: Send + Sync + 'static {
     /// Starts the active worker of the event's registration, if it is not running, fires the event
     /// at its global, and resolves when the listeners (and the microtasks after them) have run.
     ///
-    /// A listener that throws is reported as the worker's exception and has run. Without a listener
-    /// the event is done at once. Extensions of the event's lifetime go on beyond the future; when
-    /// the worker ends before they have settled, the host calls
-    /// [`FunctionalEvent::worker_terminated`]. A worker should be kept while one of its events is
-    /// [active](FunctionalEvent::is_active), and [`FunctionalEvent::ended`] tells when it no longer
-    /// is.
+    /// A listener that throws is reported as the worker's exception and counts as having run.
+    /// Without a listener the event is done at once. Extensions of the event's lifetime continue
+    /// after the future has resolved; if the worker ends before they have settled, the host calls
+    /// [`FunctionalEvent::worker_terminated`]. A worker should be kept alive while one of its
+    /// events is [active](FunctionalEvent::is_active); [`FunctionalEvent::ended`] reports when that
+    /// ends.
     ///
-    /// The future is dropped when the event ends before it: a time limit passed, the engine went
-    /// away, or the host itself told so. Several events may be dispatched at once, also to one
-    /// worker. A panic counts as a crash of the worker.
+    /// The future is dropped if the event ends first: a time limit passed, the engine shut down, or
+    /// the host itself reported the end. Several events may be dispatched at the same time, even to
+    /// one worker. A panic counts as a crash of the worker.
     ///
     /// # Errors
-    /// [`DispatchError`] when the listeners did not all run. Where no worker was started the event
-    /// waits until the registration's pending events are asked for; else it is fired again later.
+    ///
+    /// [`DispatchError`] if not all listeners ran. If no worker was started, the event waits until
+    /// the registration's pending events are asked for; otherwise it is fired again later.
     fn dispatch(&self, event: FunctionalEvent) -> BoxFuture<'static, Result<(), DispatchError>>;
 }
 
@@ -35,7 +36,8 @@ pub enum DispatchError {
     /// The registration is unknown to the host or has no active worker.
     #[error("the registration has no active worker")]
     NoActiveWorker,
-    /// The worker is not to be started now: the site has no window, say, or the system sleeps.
+    /// The worker must not be started now, for example because the site has no window or the system
+    /// sleeps.
     #[error("the worker is not to be started yet")]
     NotYet,
     /// The worker could not be started: its script did not load, or threw.

@@ -1,4 +1,4 @@
-//! What the tests share.
+//! Helpers shared by the tests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use bgfetch_model::ids::{FetchKey, RegistrationKey, StorageKey};
 use bgfetch_sw::mock::ScriptedHost;
 use bgfetch_sw::{Dispatcher, EventKind, FunctionalEventInit, Timeouts, UiSink, UiSinkError};
 
-/// Short and unlike each other, so that a test can tell which one passed.
+/// Short and distinct, so that a test can tell which one passed.
 pub(crate) const TIMEOUTS: Timeouts =
     Timeouts { start_and_dispatch: Duration::from_secs(11), lifetime: Duration::from_secs(23) };
 
@@ -24,7 +24,7 @@ pub(crate) fn event(kind: EventKind, fetch: u64) -> FunctionalEventInit {
     }
 }
 
-/// A sink for tests in which no update may come.
+/// A sink for tests that expect no update.
 pub(crate) fn no_ui() -> UiSink {
     UiSink::new(|_, _| async { Err(UiSinkError("no update was expected".into())) })
 }

@@ -1,4 +1,4 @@
-//! What comes of an event, for each way in which a worker can meet it. Time is virtual.
+//! What happens to an event for each behaviour of the worker. Time is virtual.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,8 +20,8 @@ fn crashed(reason: &str) -> Outcome {
     Outcome::NotHandled(NotHandledReason::Crashed(reason.into()))
 }
 
-/// Fires one event that meets `behaviour`; returns the outcome, whether the listeners ran, and the
-/// virtual time it took.
+/// Fires one event with `behaviour`; returns the outcome, whether the listeners ran, and the
+/// virtual time that it took.
 async fn fire(behaviour: Behaviour) -> (Outcome, bool, Duration) {
     let host = ScriptedHost::new([behaviour]);
     let begun = Instant::now();
@@ -110,7 +110,7 @@ async fn after_its_end_an_event_is_inactive_and_refuses_promises() {
     assert!(event.extend().is_err());
 }
 
-/// A host whose worker "lives elsewhere": it hands every event out and resolves at once, or never.
+/// A host whose worker "lives elsewhere": it passes every event on and resolves at once, or never.
 struct Elsewhere {
     events: mpsc::UnboundedSender<FunctionalEvent>,
     resolves: bool,
@@ -118,7 +118,7 @@ struct Elsewhere {
 
 impl WorkerHost for Elsewhere {
     fn dispatch(&self, event: FunctionalEvent) -> BoxFuture<'static, Result<(), DispatchError>> {
-        // The worker's listener calls waitUntil() before the event is handed out.
+        // The worker's listener calls waitUntil() before the event is passed on.
         let sent = self.events.send(event);
         let resolves = self.resolves;
         Box::pin(async move {
@@ -131,7 +131,7 @@ impl WorkerHost for Elsewhere {
     }
 }
 
-/// Fires an event at a worker elsewhere and gives `worker` its handle while it is dispatched.
+/// Fires an event at a worker elsewhere and gives `worker` the event's handle during the dispatch.
 async fn fire_elsewhere<R>(worker: impl FnOnce(FunctionalEvent) -> R) -> (Outcome, R) {
     let (events, mut received) = mpsc::unbounded_channel();
     let host = Elsewhere { events, resolves: false };
@@ -264,7 +264,7 @@ async fn with_the_policy_an_event_is_fired_until_it_is_handled() {
         attempts += u32::from(reason.worker_was_started());
         match policy.next(&reason, attempts, UnixTime(0), Now::default(), 1) {
             Redelivery::After(wait) => tokio::time::sleep(wait).await,
-            // Somebody asks at once.
+            // The pending events are asked for at once.
             Redelivery::WhenAsked => {}
             Redelivery::GiveUp => break,
         }

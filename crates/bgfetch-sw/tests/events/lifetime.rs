@@ -1,5 +1,5 @@
-//! Random workers in virtual time: an event ends when the last of its promises does, or at the time
-//! limit that passes first, and its outcome says which.
+//! Random workers in virtual time: an event ends with the last of its promises or at the first time
+//! limit that passes, and its outcome says which.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use bgfetch_sw::{
 use proptest::prelude::*;
 use tokio::time::{Instant, sleep};
 
-/// A promise that settles after an even number of seconds, having added others just before.
+/// A promise that settles after an even number of seconds and adds others just before.
 #[derive(Clone, Debug)]
 struct Promise {
     seconds: u64,
@@ -20,7 +20,7 @@ struct Promise {
     adds: Vec<Promise>,
 }
 
-/// A worker whose dispatch adds the promises halfway through, and which may crash at some moment.
+/// A worker whose dispatch adds the promises halfway through, and which may crash at some time.
 #[derive(Clone, Debug)]
 struct Worker {
     /// Half of the time until the listeners have run; an even number of seconds.
@@ -30,7 +30,7 @@ struct Worker {
     crashes_at: Option<u64>,
 }
 
-// Odd, so that no promise settles at the very limit.
+// Odd, so that no promise settles exactly at a limit.
 const TIMEOUTS: Timeouts =
     Timeouts { start_and_dispatch: Duration::from_secs(41), lifetime: Duration::from_secs(61) };
 
@@ -51,7 +51,7 @@ fn worker() -> impl Strategy<Value = Worker> {
         .prop_map(|(half, promises, crashes_at)| Worker { half: 2 * half, promises, crashes_at })
 }
 
-/// The ends of the promise and of all that it adds, and whether each rejects.
+/// The ends of the promise and of all promises that it adds, and whether each rejects.
 fn ends(promise: &Promise, begin: u64, all: &mut Vec<(u64, bool)>) {
     let end = begin + promise.seconds;
     all.push((end, promise.rejects));

@@ -1,4 +1,4 @@
-//! Events from the dispatch to their end, through the public interface, in virtual time.
+//! Events from dispatch to end, through the public interface, in virtual time.
 
 #[cfg(test)]
 mod common;

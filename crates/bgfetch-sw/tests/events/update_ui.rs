@@ -19,8 +19,8 @@ fn title(title: &str) -> UiUpdate {
     UiUpdate { title: Some(title.into()), icons: None }
 }
 
-/// Fires one event at a worker with this behaviour, waits for `calls` of `updateUI()` to end, and
-/// returns the outcome, their results and what reached the sink.
+/// Fires one event at a worker with this behaviour, waits until `calls` calls of `updateUI()`
+/// ended, and returns the outcome, their results and the updates that reached the sink.
 async fn fire(
     kind: EventKind,
     behaviour: Behaviour,
