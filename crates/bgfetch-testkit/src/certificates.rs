@@ -9,7 +9,7 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// A certificate authority made for one server, and the server's certificate for `localhost` and
-/// the address it listens on.
+/// the address that it listens on.
 #[derive(Debug)]
 pub struct Certificates {
     root_pem: String,
@@ -44,19 +44,19 @@ impl Certificates {
         }
     }
 
-    /// The root to trust, as PEM.
+    /// The root certificate to trust, as PEM.
     #[must_use]
     pub fn root_pem(&self) -> &str {
         &self.root_pem
     }
 
-    /// The root to trust, as rustls takes it.
+    /// The root certificate to trust, in rustls's type.
     #[must_use]
     pub fn root_der(&self) -> CertificateDer<'static> {
         self.root_der.clone()
     }
 
-    /// Offers HTTP/2 and HTTP/1.1.
+    /// A configuration that offers HTTP/2 and HTTP/1.1.
     pub(crate) fn server_config(&self) -> ServerConfig {
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()

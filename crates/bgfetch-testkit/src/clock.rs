@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use bgfetch_model::time::{Instant, Now, UnixTime};
 
-/// Both of the model's clocks, which stand still until the test moves them.
+/// Both of the model's clocks. They stand still until the test moves them.
 #[derive(Clone, Copy, Debug)]
 pub struct VirtualClock {
-    /// What the clocks show.
+    /// The current time on both clocks.
     pub now: Now,
 }
 
@@ -19,26 +19,27 @@ impl Default for VirtualClock {
 }
 
 impl VirtualClock {
-    /// Lets time pass: both clocks move. Returns what they show then.
+    /// Lets time pass: both clocks advance. Returns the new time.
     pub fn advance(&mut self, by: Duration) -> Now {
         self.now.monotonic = self.now.monotonic.after(by);
         self.now.wall = self.now.wall.after(by);
         self.now
     }
 
-    /// Lets time pass until the monotonic clock shows `deadline`; nothing happens when it is past.
+    /// Lets time pass until the monotonic clock shows `deadline`; no effect if that has passed.
     pub fn advance_to(&mut self, deadline: Instant) -> Now {
         self.advance(deadline.since(self.now.monotonic))
     }
 
-    /// Sets the wall clock, forward or back, as a user or NTP does; the monotonic clock is not
-    /// moved.
+    /// Sets the wall clock, forward or back, as a user or NTP does. The monotonic clock does not
+    /// move.
     pub fn jump_to(&mut self, wall: UnixTime) -> Now {
         self.now.wall = wall;
         self.now
     }
 
-    /// The process ended and another began `after` that long: the monotonic clock starts anew.
+    /// The process ended and another one started `after` that long: the monotonic clock restarts at
+    /// zero.
     pub fn restart(&mut self, after: Duration) -> Now {
         self.now = Now { monotonic: Instant::default(), wall: self.now.wall.after(after) };
         self.now

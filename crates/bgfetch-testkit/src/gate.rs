@@ -6,7 +6,8 @@ use tokio::sync::watch;
 
 use crate::watched::Watched;
 
-/// Holds whatever comes to it until the test opens it; see [`Serve::hold_at`](crate::Serve::hold_at).
+/// Holds everything that reaches it until the test opens it; see
+/// [`Serve::hold_at`](crate::Serve::hold_at).
 ///
 /// Clones are the same gate. Once open it stays open.
 #[derive(Clone, Debug)]
@@ -28,18 +29,18 @@ impl Gate {
         Self { open: watch::Sender::new(false), reached: Arc::default() }
     }
 
-    /// Lets through who waits and who comes later.
+    /// Lets through everything that waits or arrives later.
     pub fn open(&self) {
         self.open.send_replace(true);
     }
 
-    /// Waits until something came to the gate. What a response had to send before it has then been
-    /// handed to the connection.
+    /// Waits until something arrived at the gate. By then, everything that a response had to send
+    /// before the gate was handed to the connection.
     pub async fn reached(&self) {
         self.reached.wait(|reached| reached.then_some(()), |_| never_reached()).await;
     }
 
-    /// As [`Self::reached`], outside async code.
+    /// Like [`Self::reached`], outside async code.
     pub fn blocking_reached(&self) {
         self.reached.blocking_wait(|reached| reached.then_some(()), |_| never_reached());
     }

@@ -32,13 +32,13 @@
 //!
 //! # Waiting
 //!
-//! What the servers see can be awaited: `wait_for_requests(n).await` in an async test,
+//! Tests can wait for what the servers see: `wait_for_requests(n).await` in an async test,
 //! `blocking_wait_for_requests(n)` in a plain one. Both panic with the log after [`DEADLINE`] of
-//! real time. The async ones need a tokio runtime; where its time is paused, it **stands still
-//! while they wait**, so that no timer of the code under test fires only because a real socket was
-//! slower than the auto-advance. To let a back-off pass, `tokio::time::advance` before waiting.
+//! real time. The async ones need a tokio runtime. If its time is paused, it **stands still while
+//! they wait**, so no timer of the code under test fires only because a real socket was slower than
+//! the auto-advance. To let a back-off pass, call `tokio::time::advance` before waiting.
 
-// A panic in test support is a failed test, which is what it is for.
+// A panic in test support fails the test, as intended.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod certificates;

@@ -8,8 +8,8 @@ use std::time::Duration;
 /// How often the peak is read.
 const INTERVAL: Duration = Duration::from_millis(2);
 
-/// The peak resident memory of a living process in bytes so far (Linux's `VmHWM`), or none when
-/// it has ended.
+/// The peak resident memory so far of a running process in bytes (Linux's `VmHWM`), or none if it
+/// has ended.
 #[must_use]
 pub fn peak_memory(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
@@ -43,7 +43,7 @@ pub struct MemoryWatch {
 }
 
 impl MemoryWatch {
-    /// Begins to watch a child that is running.
+    /// Starts to watch a running child.
     #[must_use]
     pub fn of(child: &Child) -> Self {
         let pid = child.id();
@@ -63,7 +63,7 @@ impl MemoryWatch {
         Self { peak: peak_memory(pid).unwrap_or(0), sampler, stop }
     }
 
-    /// The peak in bytes: of the child's whole life when it has ended, else so far.
+    /// The peak in bytes: of the child's whole life if it has ended, otherwise so far.
     #[must_use]
     pub fn peak(self) -> u64 {
         drop(self.stop);

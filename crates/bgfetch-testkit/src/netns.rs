@@ -1,10 +1,10 @@
-//! Network namespaces, by the `ip` program of iproute2.
+//! Network namespaces, made with the `ip` program of iproute2.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::{Command, Stdio};
 
-/// A network namespace, joined to the host by a pair of virtual interfaces, whose link can be
-/// taken down. It is removed when dropped.
+/// A network namespace, joined to the host by a pair of virtual interfaces whose link can be taken
+/// down. It is removed on drop.
 ///
 /// Inside, the loopback interface is up and the default route leads to the host.
 #[derive(Debug)]
@@ -14,22 +14,23 @@ pub struct Netns {
     index: u16,
 }
 
-/// The interface inside.
+/// The interface inside the namespace.
 const INSIDE: &str = "eth0";
 
-/// How many links of four addresses the block reserved for benchmarks, 198.18.0.0/15, has room for.
+/// How many links of four addresses fit into the block reserved for benchmarks, 198.18.0.0/15.
 const LINKS: u16 = 1 << 15;
 
 impl Netns {
-    /// Makes a namespace, or returns none where that is not allowed or `ip` is not installed.
+    /// Creates a namespace, or returns none if that is not allowed or `ip` is not installed.
     ///
     /// # Panics
     ///
-    /// When namespaces can be made but the link cannot be set up.
+    /// If namespaces can be created but the link cannot be set up.
     #[must_use]
     pub fn try_new() -> Option<Self> {
-        // The name decides the addresses and the system allows each name once, so that processes
-        // cannot take the same addresses. Starting from the process id avoids most collisions.
+        // The name determines the addresses, and the system allows each name only once, so
+        // processes cannot take the same addresses. Starting from the process id avoids most
+        // collisions.
         let first = std::process::id() as u16 % LINKS;
         for step in 0..64 {
             let index = (first + step) % LINKS;
@@ -46,7 +47,7 @@ impl Netns {
         panic!("64 namespaces named bgfetch* are left over; remove them with `ip netns delete`");
     }
 
-    /// False where interfaces may not be made, in a sandbox without the privilege for example.
+    /// Returns false if interfaces may not be created, for example in an unprivileged sandbox.
     fn connect(&self) -> bool {
         let name = self.name.as_str();
         let pair = ["link", "add", name, "type", "veth", "peer", "name", INSIDE, "netns", name];
@@ -64,7 +65,7 @@ impl Netns {
         true
     }
 
-    /// The host's address on the link: where servers listen that the inside should reach.
+    /// The host's address on the link. Servers that should be reachable from inside listen on it.
     #[must_use]
     pub fn host_address(&self) -> IpAddr {
         self.address(1)
@@ -81,7 +82,7 @@ impl Netns {
         Ipv4Addr::from(block + 4 * u32::from(self.index) + host).into()
     }
 
-    /// Takes the link down from inside: its routes vanish.
+    /// Takes the link down from inside: its routes disappear.
     pub fn link_down(&self) {
         ip(&["-netns", &self.name, "link", "set", INSIDE, "down"]);
     }
@@ -94,7 +95,7 @@ impl Netns {
     }
 
     /// A command that will run inside. Its process becomes the program itself, so that signals
-    /// reach it.
+    /// reach the program.
     #[must_use]
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new("ip");
@@ -105,7 +106,8 @@ impl Netns {
 
 impl Drop for Netns {
     fn drop(&mut self) {
-        // The interface goes first: a process still inside keeps the namespace, not the link.
+        // The interface is removed first: a process that is still inside keeps the namespace alive,
+        // but not the link.
         Command::new("ip").args(["link", "delete", &self.name]).stderr(Stdio::null()).status().ok();
         ip(&["netns", "delete", &self.name]);
     }
@@ -114,7 +116,7 @@ impl Drop for Netns {
 fn ip(arguments: &[&str]) {
     let output = Command::new("ip").args(arguments).output().expect("ip is installed");
     let complaint = String::from_utf8_lossy(&output.stderr);
-    // A second panic while a failed test unwinds would hide the first.
+    // A second panic while a failed test unwinds would hide the first one.
     if !output.status.success() && !std::thread::panicking() {
         panic!("ip {}: {complaint}", arguments.join(" "));
     }

@@ -16,13 +16,13 @@ use crate::port::ReservedPort;
 use crate::resource::Resource;
 use crate::watched::Watched;
 
-/// How an [`Nginx`] is set up.
+/// The configuration of an [`Nginx`].
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct NginxConfig {
     /// The address to listen on; 127.0.0.1 by default.
     pub ip: IpAddr,
-    /// The most bytes a second it sends to one connection; unlimited by default.
+    /// The maximum bytes per second sent to one connection; unlimited by default.
     pub limit_rate: Option<u64>,
     /// TLS with HTTP/2 and HTTP/1.1 instead of plain HTTP/1.1; off by default.
     pub tls: bool,
@@ -41,7 +41,7 @@ impl NginxConfig {
         Self { ip, ..self }
     }
 
-    /// Sends at most so many bytes a second to each connection.
+    /// Limits the bytes per second sent to each connection.
     #[must_use]
     pub fn limit_rate(self, bytes_per_second: u64) -> Self {
         Self { limit_rate: Some(bytes_per_second), ..self }
@@ -54,7 +54,7 @@ impl NginxConfig {
     }
 }
 
-/// A request as nginx logged it when its response had ended.
+/// A request as nginx logged it at the end of its response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NginxRequest {
@@ -92,7 +92,7 @@ impl NginxRequest {
     }
 }
 
-/// A real nginx on a system-chosen port, serving a folder. It is killed when dropped.
+/// A real nginx on a system-chosen port that serves a folder. It is killed on drop.
 #[derive(Debug)]
 pub struct Nginx {
     root: PathBuf,
@@ -110,21 +110,21 @@ struct Running {
 }
 
 impl Nginx {
-    /// Starts nginx over `root`, or returns none where nginx is not installed.
+    /// Starts nginx over `root`, or returns none if nginx is not installed.
     ///
     /// # Panics
     ///
-    /// When it is installed and does not start.
+    /// If it is installed and does not start.
     #[must_use]
     pub fn try_start(root: impl Into<PathBuf>) -> Option<Self> {
         Self::try_start_with(root, NginxConfig::default())
     }
 
-    /// As [`Self::try_start`], set up in another way.
+    /// Like [`Self::try_start`], with a configuration.
     ///
     /// # Panics
     ///
-    /// When it is installed and does not start.
+    /// If it is installed and does not start.
     #[must_use]
     pub fn try_start_with(root: impl Into<PathBuf>, config: NginxConfig) -> Option<Self> {
         let probe = Command::new("nginx").arg("-v").stderr(Stdio::null()).status();
@@ -193,14 +193,14 @@ impl Nginx {
         resource.write_to(self.root.join(name));
     }
 
-    /// The URL of a path, by address.
+    /// The URL of a path, with the server's IP address.
     #[must_use]
     pub fn url(&self, path: &str) -> Url {
         let scheme = self.certificates.as_ref().map_or("http", |_| "https");
         Url::parse(&format!("{scheme}://{}{path}", self.address())).expect("a path")
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.port.address()
@@ -216,13 +216,13 @@ impl Nginx {
     ///
     /// # Panics
     ///
-    /// Without TLS.
+    /// If it was started without TLS.
     #[must_use]
     pub fn certificates(&self) -> &Certificates {
         self.certificates.as_ref().expect("this nginx was started without TLS")
     }
 
-    /// Kills it: its connections end, unlogged, and new ones are refused until
+    /// Kills nginx: its connections end without being logged, and new ones are refused until
     /// [`Self::start_again`].
     pub fn stop(&mut self) {
         if let Some(mut running) = self.running.take() {
@@ -234,11 +234,11 @@ impl Nginx {
         }
     }
 
-    /// Starts it again on the same port, after [`Self::stop`].
+    /// Starts nginx again on the same port, after [`Self::stop`].
     ///
     /// # Panics
     ///
-    /// When it does not start.
+    /// If it does not start.
     pub fn start_again(&mut self) {
         if self.running.is_some() {
             return;
@@ -268,17 +268,17 @@ impl Nginx {
         );
     }
 
-    /// The requests whose responses have ended, in that order, those before a restart included.
+    /// The requests whose responses have ended, in that order, including those before a restart.
     #[must_use]
     pub fn log(&self) -> Vec<NginxRequest> {
         self.log.read(Vec::clone)
     }
 
-    /// Waits until `count` requests were logged, and returns all.
+    /// Waits until `count` requests were logged, and returns all of them.
     ///
     /// # Panics
     ///
-    /// With the log after [`DEADLINE`](crate::DEADLINE).
+    /// With the log, after [`DEADLINE`](crate::DEADLINE).
     pub async fn wait_for_log(&self, count: usize) -> Vec<NginxRequest> {
         self.log
             .wait(
@@ -288,7 +288,7 @@ impl Nginx {
             .await
     }
 
-    /// As [`Self::wait_for_log`], outside async code.
+    /// Like [`Self::wait_for_log`], outside async code.
     #[must_use]
     pub fn blocking_wait_for_log(&self, count: usize) -> Vec<NginxRequest> {
         self.log.blocking_wait(
@@ -311,7 +311,7 @@ struct Start {
     messages: String,
 }
 
-/// Reads nginx's messages; the event method is named after the sockets were opened.
+/// Reads nginx's messages. nginx names its event method once its sockets are open.
 fn watch_start(
     pipe: Option<impl Read + Send + 'static>,
     start: &Arc<Watched<Start>>,

@@ -1,4 +1,4 @@
-//! Ports that stay ours while nobody listens on them.
+//! Ports that stay reserved while nothing listens on them.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,8 +6,8 @@ use tokio::net::{TcpListener, TcpSocket};
 
 /// A system-chosen TCP port, bound but not listening.
 ///
-/// While it lives, connections are refused unless somebody with `SO_REUSEADDR` listens, and the
-/// system gives the port to nobody else: a server can stop and come back on the same port.
+/// While it exists, connections are refused unless a socket with `SO_REUSEADDR` listens, and the
+/// system gives the port to no other process: a server can stop and come back on the same port.
 #[derive(Debug)]
 pub(crate) struct ReservedPort {
     _socket: TcpSocket,

@@ -6,13 +6,13 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::SystemTime;
 
-/// How much is computed at a time.
+/// How many bytes are computed at once.
 const CHUNK: usize = 64 * 1024;
 
 /// A representation: pseudo-random bytes, each computed from the seed and its offset, and the
-/// validators an [`Origin`](crate::Origin) sends with them.
+/// validators that an [`Origin`](crate::Origin) sends with them.
 ///
-/// Two seeds differ from the first bytes on, so a splice of two representations is always found.
+/// Two seeds differ from the first bytes on, so a splice of two representations is always detected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resource {
     seed: u64,
@@ -21,18 +21,18 @@ pub struct Resource {
     pub(crate) last_modified: Option<SystemTime>,
 }
 
-/// Why bytes are not those of a [`Resource`].
+/// How bytes differ from those of a [`Resource`].
 #[derive(Debug, thiserror::Error)]
 pub enum Mismatch {
     /// The first byte that differs.
     #[error("the byte at offset {0} differs")]
     Byte(u64),
-    /// Every byte that could be compared is right, but there are too many or too few of them.
+    /// All compared bytes are correct, but there are too many or too few of them.
     #[error("{found} bytes instead of {expected}")]
     Length {
         /// The resource's length.
         expected: u64,
-        /// How many there are.
+        /// The number of bytes found.
         found: u64,
     },
     /// The file could not be read.
@@ -41,19 +41,19 @@ pub enum Mismatch {
 }
 
 impl Resource {
-    /// `length` bytes of the sequence that `seed` names, without validators.
+    /// `length` bytes of the sequence that `seed` determines, without validators.
     #[must_use]
     pub fn new(seed: u64, length: u64) -> Self {
         Self { seed, length, etag: None, last_modified: None }
     }
 
-    /// Sends this `ETag`, quotes and a `W/` included as given.
+    /// Sends this `ETag`, exactly as given with its quotes and any `W/`.
     #[must_use]
     pub fn etag(self, etag: impl Into<String>) -> Self {
         Self { etag: Some(etag.into()), ..self }
     }
 
-    /// Sends this `Last-Modified`, cut to whole seconds.
+    /// Sends this `Last-Modified`, truncated to whole seconds.
     #[must_use]
     pub fn last_modified(self, at: SystemTime) -> Self {
         Self { last_modified: Some(at), ..self }
@@ -75,7 +75,7 @@ impl Resource {
     ///
     /// # Panics
     ///
-    /// When the range is not within the resource.
+    /// If the range is not within the resource.
     #[must_use]
     pub fn slice(&self, range: Range<u64>) -> Vec<u8> {
         assert!(range.start <= range.end && range.end <= self.length);
@@ -84,11 +84,11 @@ impl Resource {
         bytes
     }
 
-    /// Fails unless `bytes` are what the resource holds from `offset` on. They may end early.
+    /// Fails unless `bytes` are those of the resource from `offset` on. They may end early.
     ///
     /// # Errors
     ///
-    /// The first byte that differs, or a length that reaches beyond the resource's end.
+    /// The first byte that differs, or a length that exceeds the resource's end.
     pub fn verify(&self, offset: u64, bytes: &[u8]) -> Result<(), Mismatch> {
         let within = usize::try_from(self.length.saturating_sub(offset))
             .unwrap_or(usize::MAX)
@@ -151,11 +151,11 @@ impl Resource {
         Err(Mismatch::Length { expected: length, found: at })
     }
 
-    /// Writes the resource to a file, replacing what is there.
+    /// Writes the resource to a file, replacing its content.
     ///
     /// # Panics
     ///
-    /// When the file cannot be written.
+    /// If the file cannot be written.
     pub fn write_to(&self, path: impl AsRef<Path>) {
         let path = path.as_ref();
         self.copy_to(File::create(path))
@@ -199,7 +199,7 @@ fn mix(mut z: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// A checksum of bytes that are not kept (64-bit FNV-1a): it finds accidents, not forgeries.
+/// A checksum of bytes that are not kept (64-bit FNV-1a): it detects accidents, not forgeries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Checksum(u64);
 

@@ -1,4 +1,4 @@
-//! State that another thread changes and a test waits for, on a condition variable instead of a
+//! State that another thread changes and a test waits for, with a condition variable instead of a
 //! polling loop.
 
 use std::sync::Arc;
@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-/// How long, in real time, a test waits for an event before it fails: 30 s, long enough for a
-/// machine that is busy with other tests.
+/// How long, in real time, a test waits for an event before it fails: 30 s, enough for a machine
+/// that is busy with other tests.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
-/// A value whose changes can be waited for.
+/// A value with changes that can be waited for.
 #[derive(Debug, Default)]
 pub(crate) struct Watched<T> {
     state: Mutex<T>,
@@ -24,14 +24,14 @@ impl<T> Watched<T> {
         look(&self.state.lock())
     }
 
-    /// Changes the state and wakes who waits for it.
+    /// Changes the state and wakes the waiting threads.
     pub(crate) fn update<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
         let result = change(&mut self.state.lock());
         self.changed.notify_all();
         result
     }
 
-    /// Blocks until `look` finds what it looks for; panics with `describe`'s sentence after
+    /// Blocks until `look` returns a value; panics with the message of `describe` after
     /// [`DEADLINE`].
     pub(crate) fn blocking_wait<R>(
         &self,
@@ -42,10 +42,10 @@ impl<T> Watched<T> {
             .expect("nobody can cancel this wait")
     }
 
-    /// As [`Self::blocking_wait`], for async tests.
+    /// Like [`Self::blocking_wait`], for async tests.
     ///
-    /// It waits on tokio's blocking pool because paused time does not advance while a blocking
-    /// task runs.
+    /// It waits on tokio's blocking pool because paused time does not advance while a blocking task
+    /// runs.
     pub(crate) async fn wait<R: Send + 'static>(
         self: &Arc<Self>,
         look: impl FnMut(&T) -> Option<R> + Send + 'static,
@@ -67,7 +67,7 @@ impl<T> Watched<T> {
         }
     }
 
-    /// None when `cancelled` was set first.
+    /// Returns none if `cancelled` was set first.
     fn wait_unless<R>(
         &self,
         cancelled: &AtomicBool,
@@ -90,8 +90,8 @@ impl<T> Watched<T> {
     }
 }
 
-/// Ends the blocking half of a wait whose future was dropped; a runtime that shuts down would
-/// otherwise wait for it until the deadline.
+/// Ends the blocking half of a wait whose future was dropped; otherwise a runtime that shuts down
+/// would wait for it until the deadline.
 struct CancelOnDrop<T> {
     watched: Arc<Watched<T>>,
     cancelled: Arc<AtomicBool>,
@@ -164,7 +164,8 @@ mod tests {
         watched
             .wait(
                 move |value| {
-                    // The writer may go once the wait runs; at the second look it is gone.
+                    // The writer may go away once the wait is running; it is gone at the second
+                    // look.
                     begun.send(()).ok();
                     value.then_some(())
                 },

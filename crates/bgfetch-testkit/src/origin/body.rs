@@ -1,4 +1,4 @@
-//! Response bodies: computed, held, coded and cut on the way.
+//! Response bodies: computed, held, coded and cut in transit.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -22,10 +22,10 @@ use crate::resource::Resource;
 
 pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
 
-/// The most that is handed to hyper at a time.
+/// The most that is handed to hyper at once.
 const CHUNK: u64 = 64 * 1024;
 
-/// A body under way.
+/// A body in transit.
 pub(super) struct Sending {
     source: Pin<Box<dyn AsyncRead + Send>>,
     /// The length, unless a coding makes it unknown.
@@ -85,7 +85,7 @@ impl Sending {
             .expect("computed content can always be read");
         self.at += read as u64;
         self.serving.0.sent(read);
-        // hyper stops asking at Content-Length, so the end is noted together with the last chunk.
+        // hyper stops asking at Content-Length, so the end is recorded with the last chunk.
         if read == 0 || self.length == Some(self.at) {
             self.serving.0.ended(Ending::Complete);
         }

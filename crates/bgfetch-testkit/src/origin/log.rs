@@ -12,7 +12,7 @@ use crate::watched::Watched;
 /// Request bodies up to this length are kept.
 const KEPT: u64 = 1024 * 1024;
 
-/// A request as the origin saw it, and how its response went so far.
+/// A request as the origin saw it, and the progress of its response.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Logged {
@@ -24,15 +24,15 @@ pub struct Logged {
     pub version: Version,
     /// The request's headers.
     pub headers: HeaderMap,
-    /// Which connection it came on, counted from 0 in the order they were accepted.
+    /// The number of its connection, counted from 0 in the order in which they were accepted.
     pub connection: usize,
-    /// The request's body as far as it was read.
+    /// The part of the request's body that was read.
     pub body: Received,
-    /// The response's status, once it was decided.
+    /// The response's status, once decided.
     pub status: Option<StatusCode>,
     /// How many bytes of the response's body were handed to the connection.
     pub sent: u64,
-    /// How the response ended, or none while it goes on.
+    /// How the response ended, or none while it is in progress.
     pub ended: Option<Ending>,
 }
 
@@ -43,7 +43,7 @@ pub enum Ending {
     Complete,
     /// The script ended the connection.
     Cut,
-    /// The client went away, or the origin was stopped, before the end.
+    /// The client disconnected, or the origin was stopped, before the end.
     Abandoned,
 }
 
@@ -51,7 +51,7 @@ pub enum Ending {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Received {
-    /// How many bytes of it were read.
+    /// How many of its bytes were read.
     pub length: u64,
     /// Whether its end was read.
     pub complete: bool,
@@ -66,13 +66,13 @@ impl Default for Received {
 }
 
 impl Received {
-    /// The bytes that were read, or none when there are more than 1 MiB.
+    /// The bytes that were read, or none if there are more than 1 MiB.
     #[must_use]
     pub fn bytes(&self) -> Option<&[u8]> {
         self.kept.as_deref()
     }
 
-    /// Whether the whole of `resource` was received and nothing else, of any length.
+    /// Whether exactly the whole of `resource` was received, whatever its length.
     #[must_use]
     pub fn is(&self, resource: &Resource) -> bool {
         self.complete && self.length == resource.length() && self.checksum == Checksum::of(resource)
@@ -89,7 +89,7 @@ impl Received {
 }
 
 impl Logged {
-    /// A request header's first value, where it is text.
+    /// A request header's first value, if it is text.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
@@ -108,7 +108,7 @@ impl Logged {
         first.parse().ok()
     }
 
-    /// Method, path and range in a line, as panics show them.
+    /// Method, path and range on one line, for panic messages.
     fn line(&self) -> String {
         format!(
             "#{} {:?} {} {} range {:?}, {} bytes in, status {:?}, {} bytes out, {:?}",
@@ -125,7 +125,7 @@ impl Logged {
     }
 }
 
-/// The origin's memory.
+/// Everything that the origin recorded.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     pub(crate) requests: Vec<Logged>,
@@ -134,7 +134,7 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// What a wait in vain panics with.
+    /// The panic message of a wait that timed out.
     pub(crate) fn describe(&self) -> String {
         let mut text = format!(
             "the origin waited in vain; {} connections are open, the requests were:",
@@ -148,7 +148,7 @@ impl Log {
     }
 }
 
-/// Where one request stands in the log.
+/// A handle to the log entry of one request.
 #[derive(Clone)]
 pub(super) struct Line {
     log: Arc<Watched<Log>>,
@@ -168,7 +168,7 @@ impl Line {
         self.log.update(|log| change(&mut log.requests[self.index]))
     }
 
-    /// Returns how many bytes of the request's body were received in all.
+    /// Returns how many bytes of the request's body were received in total.
     pub(super) fn received(&self, bytes: &[u8]) -> u64 {
         self.update(|request| {
             request.body.append(bytes);
@@ -188,7 +188,7 @@ impl Line {
         self.update(|request| request.sent += bytes as u64);
     }
 
-    /// The first ending counts.
+    /// Only the first ending counts.
     pub(super) fn ended(&self, how: Ending) {
         self.update(|request| {
             request.ended.get_or_insert(how);
@@ -196,7 +196,8 @@ impl Line {
     }
 }
 
-/// Lives as long as a request is served. Dropped before the response ended, it was abandoned.
+/// Lives while a request is served. If it is dropped before the response ended, the response was
+/// abandoned.
 pub(super) struct Serving(pub(super) Line);
 
 impl Drop for Serving {

@@ -27,11 +27,11 @@ use crate::certificates::Certificates;
 use crate::port::ReservedPort;
 use crate::watched::Watched;
 
-/// An HTTP origin on a real socket and a system-chosen port, for HTTP/1.1 and HTTP/2, whose
-/// replies are scripted per path. What was not scripted is answered with 404.
+/// An HTTP origin on a real socket and a system-chosen port, for HTTP/1.1 and HTTP/2, whose replies
+/// are scripted per path. Unscripted paths are answered with 404.
 ///
-/// It runs on a thread of its own in real time, whatever the clock of the test's runtime, and ends
-/// with all its connections when it is dropped.
+/// It runs on its own thread in real time, independently of the clock of the test's runtime.
+/// Dropping it ends the thread and all its connections.
 #[derive(Debug)]
 pub struct Origin {
     shared: Arc<Shared>,
@@ -63,7 +63,7 @@ impl Origin {
         Self::start_on(Ipv4Addr::LOCALHOST.into())
     }
 
-    /// Starts on another of this machine's addresses, as a [`Netns`](crate::Netns) needs it.
+    /// Starts on another of this machine's addresses, as needed with a [`Netns`](crate::Netns).
     #[must_use]
     pub fn start_on(ip: IpAddr) -> Self {
         Self::launch(ip, None)
@@ -94,21 +94,21 @@ impl Origin {
         origin
     }
 
-    /// Scripts what requests to a route get, from the next request on. The route is a path without
-    /// a query, for every method (`/a.bin`), or a method and a path (`OPTIONS /a.bin`), which goes
-    /// first.
+    /// Scripts the replies for a route, from the next request on. The route is a path without a
+    /// query, for every method (`/a.bin`), or a method and a path (`OPTIONS /a.bin`), which takes
+    /// precedence.
     pub fn serve(&self, route: impl Into<String>, script: impl Into<Script>) {
         self.shared.scripts.lock().insert(route.into(), script.into());
     }
 
-    /// The URL of a path, by address: `http://127.0.0.1:PORT/path`.
+    /// The URL of a path, with the server's IP address: `http://127.0.0.1:PORT/path`.
     #[must_use]
     pub fn url(&self, path: &str) -> Url {
         let scheme = self.certificates.as_ref().map_or("http", |_| "https");
         Url::parse(&format!("{scheme}://{}{path}", self.address())).expect("a path")
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.port.address()
@@ -118,19 +118,19 @@ impl Origin {
     ///
     /// # Panics
     ///
-    /// Without TLS.
+    /// If it was started without TLS.
     #[must_use]
     pub fn certificates(&self) -> &Certificates {
         self.certificates.as_ref().expect("this origin was started without TLS")
     }
 
-    /// Ends every connection and refuses new ones, until [`Self::start_again`]. Both are done when
-    /// this returns.
+    /// Ends every connection and refuses new ones, until [`Self::start_again`]. Both have happened
+    /// when this returns.
     pub fn stop(&self) {
         self.command(Command::Stop);
     }
 
-    /// Listens again on the same port, with the scripts and the log as they were.
+    /// Listens again on the same port; the scripts and the log are kept.
     pub fn start_again(&self) {
         self.command(Command::Listen);
     }
@@ -144,7 +144,7 @@ impl Origin {
         is_done.recv().expect("the thread obeys");
     }
 
-    /// Every request so far, in the order their heads arrived.
+    /// Every request so far, in the order in which their heads arrived.
     #[must_use]
     pub fn requests(&self) -> Vec<Logged> {
         self.shared.log.read(|log| log.requests.clone())
@@ -164,25 +164,25 @@ impl Origin {
         self.shared.log.read(|log| log.open_connections)
     }
 
-    /// Waits until `count` requests have arrived, and returns all.
+    /// Waits until `count` requests have arrived, and returns all of them.
     ///
     /// # Panics
     ///
-    /// With the log after [`DEADLINE`](crate::DEADLINE).
+    /// With the log, after [`DEADLINE`](crate::DEADLINE).
     pub async fn wait_for_requests(&self, count: usize) -> Vec<Logged> {
         self.wait_until(move |requests| requests.len() >= count).await
     }
 
-    /// As [`Self::wait_for_requests`], outside async code.
+    /// Like [`Self::wait_for_requests`], outside async code.
     pub fn blocking_wait_for_requests(&self, count: usize) -> Vec<Logged> {
         self.blocking_wait_until(|requests| requests.len() >= count)
     }
 
-    /// Waits until the log is as `holds` wants it (a response ended, say), and returns it.
+    /// Waits until the log satisfies `holds` (for example, until a response ended), and returns it.
     ///
     /// # Panics
     ///
-    /// With the log after [`DEADLINE`](crate::DEADLINE).
+    /// With the log, after [`DEADLINE`](crate::DEADLINE).
     pub async fn wait_until(
         &self,
         mut holds: impl FnMut(&[Logged]) -> bool + Send + 'static,
@@ -191,24 +191,24 @@ impl Origin {
         log.wait(move |log| holds(&log.requests).then(|| log.requests.clone()), Log::describe).await
     }
 
-    /// As [`Self::wait_until`], outside async code.
+    /// Like [`Self::wait_until`], outside async code.
     pub fn blocking_wait_until(&self, mut holds: impl FnMut(&[Logged]) -> bool) -> Vec<Logged> {
         self.shared
             .log
             .blocking_wait(|log| holds(&log.requests).then(|| log.requests.clone()), Log::describe)
     }
 
-    /// Waits until exactly so many connections are open at the server's end.
+    /// Waits until exactly `count` connections are open at the server's end.
     ///
     /// # Panics
     ///
-    /// With the log after [`DEADLINE`](crate::DEADLINE).
+    /// With the log, after [`DEADLINE`](crate::DEADLINE).
     pub async fn wait_for_connections(&self, count: usize) {
         let log = &self.shared.log;
         log.wait(move |log| (log.open_connections == count).then_some(()), Log::describe).await;
     }
 
-    /// As [`Self::wait_for_connections`], outside async code.
+    /// Like [`Self::wait_for_connections`], outside async code.
     pub fn blocking_wait_for_connections(&self, count: usize) {
         self.shared
             .log

@@ -1,4 +1,4 @@
-//! Which part of a resource a request gets, right or deliberately wrong.
+//! Which part of a resource is sent in response to a request, correct or deliberately wrong.
 
 use std::ops::Range;
 
@@ -16,8 +16,8 @@ pub(super) struct Part {
     pub(super) content_range: Option<HeaderValue>,
 }
 
-/// Decides by [RFC 9110, 14.2](https://www.rfc-editor.org/rfc/rfc9110#section-14.2), then applies
-/// the faults.
+/// Selects the part as [RFC 9110, 14.2](https://www.rfc-editor.org/rfc/rfc9110#section-14.2) says,
+/// then applies the faults.
 pub(super) fn part(
     resource: &Resource,
     ranges: &Ranges,
@@ -65,7 +65,7 @@ fn content_range(ranges: &Ranges, length: u64, range: &str) -> HeaderValue {
     HeaderValue::try_from(format!("bytes {range}/{complete}")).expect("digits")
 }
 
-/// First byte and last byte (none: to the end), or a suffix length.
+/// The first and the last byte (none: to the end), or a suffix length.
 #[derive(Clone, Copy)]
 enum Asked {
     From(u64, Option<u64>),
@@ -86,7 +86,7 @@ fn single_range(value: &str) -> Option<Asked> {
     Some(Asked::From(first, Some(last)))
 }
 
-/// The bytes asked for, or none where the range is not satisfiable.
+/// The requested bytes, or none if the range is not satisfiable.
 fn resolve(asked: Asked, length: u64) -> Option<Range<u64>> {
     let range = match asked {
         Asked::From(first, last) => {
@@ -97,7 +97,7 @@ fn resolve(asked: Asked, length: u64) -> Option<Range<u64>> {
     (range.start < range.end).then_some(range)
 }
 
-/// Strong comparison of an entity tag, exact comparison of a date.
+/// Strong comparison for an entity tag, exact comparison for a date.
 fn if_range_holds(resource: &Resource, headers: &HeaderMap) -> bool {
     let Some(validator) = text(headers, IF_RANGE.as_str()) else {
         return !headers.contains_key(IF_RANGE);

@@ -1,4 +1,4 @@
-//! What a test scripts: replies, their faults, and their order.
+//! The scripts of tests: replies, their faults, and their order.
 
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
@@ -12,8 +12,8 @@ use crate::resource::Resource;
 
 /// How the [`Origin`](crate::Origin) answers one request.
 ///
-/// Without faults that is what a good server does: 200 with `Content-Length`, `Accept-Ranges` and
-/// the resource's validators, or 206 or 416 where `Range` and `If-Range` ask for it. The faults
+/// Without faults, this is a correct server's response: 200 with `Content-Length`, `Accept-Ranges`
+/// and the resource's validators, or 206 or 416 if `Range` and `If-Range` ask for it. The faults
 /// are the methods of [`Serve`].
 #[derive(Clone, Debug, Default)]
 pub struct Reply {
@@ -49,7 +49,7 @@ pub(super) enum RangePolicy {
     Refuse,
 }
 
-/// A lie in `Content-Range`.
+/// A false `Content-Range`.
 #[derive(Clone, Debug)]
 pub(super) enum ContentRange {
     CompleteLength(Option<u64>),
@@ -77,7 +77,7 @@ impl Coding {
     }
 }
 
-/// The end of a connection in mid-message.
+/// How a connection ends in the middle of a message.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cut {
     pub(super) after: u64,
@@ -103,7 +103,7 @@ impl Reply {
     ///
     /// # Panics
     ///
-    /// When it is no status code.
+    /// If it is not a status code.
     #[must_use]
     pub fn status(status: u16) -> Self {
         Self::default().with_status(status)
@@ -115,19 +115,19 @@ impl Reply {
         Self::status(status).header(LOCATION.as_str(), location.into())
     }
 
-    /// This text, of that `Content-Type`.
+    /// This text, with that `Content-Type`.
     ///
     /// # Panics
     ///
-    /// When that is no header value.
+    /// If it is not a valid header value.
     #[must_use]
     pub fn text(content_type: &str, text: impl Into<Bytes>) -> Self {
         let reply = Self { text: Some(text.into()), ..Self::default() };
         reply.header(CONTENT_TYPE.as_str(), content_type)
     }
 
-    /// No response: the connection ends (FIN) when the request's head was read. What still comes of
-    /// its body is read and recorded.
+    /// No response: the connection ends (FIN) once the request's head was read. The rest of the
+    /// request's body is still read and recorded.
     #[must_use]
     pub fn hang_up() -> Self {
         Self { hang_up: true, ..Self::default() }
@@ -140,14 +140,14 @@ impl From<Resource> for Reply {
     }
 }
 
-/// What each successive request to a path gets. The last reply repeats.
+/// The replies to successive requests for a path. The last reply repeats.
 #[derive(Clone, Debug)]
 pub struct Script {
     steps: VecDeque<(Reply, usize)>,
 }
 
 impl Script {
-    /// Then this, when what stands before it was used up.
+    /// Continues with this reply once the previous ones are used up.
     #[must_use]
     pub fn then(mut self, next: impl Into<Self>) -> Self {
         self.steps.append(&mut next.into().steps);
@@ -179,11 +179,11 @@ impl From<Resource> for Script {
     }
 }
 
-/// The faults and traits a [`Resource`] or a [`Reply`] can be served with, to be chained.
+/// The faults and features with which a [`Resource`] or a [`Reply`] can be served; the methods can
+/// be chained.
 ///
 /// Offsets count the bytes of this one response's body as they are sent, content coding included;
-/// those of a 206 count from its own first byte. An offset that is not within the body has no
-/// effect.
+/// those of a 206 count from its own first byte. An offset outside the body has no effect.
 pub trait Serve: Into<Reply> {
     // --- order ---------------------------------------------------------------------------------
 
@@ -193,11 +193,11 @@ pub trait Serve: Into<Reply> {
         Script::from(self.into()).then(next)
     }
 
-    /// Serves this to so many requests before what follows.
+    /// Serves this to `count` requests before what follows.
     ///
     /// # Panics
     ///
-    /// When `count` is zero.
+    /// If `count` is zero.
     #[must_use]
     fn times(self, count: usize) -> Script {
         assert!(count > 0, "a reply that is never served");
@@ -206,11 +206,11 @@ pub trait Serve: Into<Reply> {
 
     // --- head ----------------------------------------------------------------------------------
 
-    /// Sends the whole content under this status, whatever range was asked.
+    /// Sends the whole content with this status, whatever range was requested.
     ///
     /// # Panics
     ///
-    /// When it is no status code.
+    /// If it is not a status code.
     #[must_use]
     fn with_status(self, status: u16) -> Reply {
         let mut reply = self.into();
@@ -218,12 +218,12 @@ pub trait Serve: Into<Reply> {
         reply
     }
 
-    /// Adds a header. `Date`, `Content-Type`, `Accept-Ranges` and the like replace what would
-    /// have been sent by default.
+    /// Adds a header. `Date`, `Content-Type`, `Accept-Ranges` and the like replace the default
+    /// headers.
     ///
     /// # Panics
     ///
-    /// When the name or the value is not allowed in HTTP.
+    /// If HTTP does not allow the name or the value.
     #[must_use]
     fn header(self, name: &str, value: impl Into<String>) -> Reply {
         let mut reply = self.into();
@@ -246,7 +246,7 @@ pub trait Serve: Into<Reply> {
         self.header(RETRY_AFTER.as_str(), httpdate::fmt_http_date(at))
     }
 
-    /// Sends no head before the gate is open.
+    /// Sends no head until the gate is open.
     #[must_use]
     fn hold_head(self, gate: &Gate) -> Reply {
         let mut reply = self.into();
@@ -256,7 +256,8 @@ pub trait Serve: Into<Reply> {
 
     // --- body ----------------------------------------------------------------------------------
 
-    /// Sends no `Content-Length`: chunked in HTTP/1.1, ended by the stream in HTTP/2.
+    /// Sends no `Content-Length`: the body is chunked in HTTP/1.1, and ended by the stream in
+    /// HTTP/2.
     #[must_use]
     fn chunked(self) -> Reply {
         let mut reply = self.into();
@@ -264,8 +265,8 @@ pub trait Serve: Into<Reply> {
         reply
     }
 
-    /// Applies a content coding where `Accept-Encoding` names it; such a response ignores `Range`
-    /// and has no known length.
+    /// Applies a content coding if `Accept-Encoding` names it; such a response ignores `Range` and
+    /// has no known length.
     #[must_use]
     fn coded(self, coding: Coding) -> Reply {
         let mut reply = self.into();
@@ -273,21 +274,21 @@ pub trait Serve: Into<Reply> {
         reply
     }
 
-    /// Ends the connection in order (FIN) after so many body bytes, all of which arrive.
+    /// Closes the connection (FIN) after this many body bytes, all of which arrive.
     ///
-    /// Over HTTP/2 the whole connection ends, and at most so many bytes arrive.
+    /// Over HTTP/2 the whole connection ends, and at most this many bytes arrive.
     #[must_use]
     fn cut_after(self, bytes: u64) -> Reply {
         cut(self.into(), bytes, CutKind::Fin)
     }
 
-    /// Resets the connection (RST) after so many body bytes, at most all of which arrive.
+    /// Resets the connection (RST) after this many body bytes; some of them may not arrive.
     #[must_use]
     fn reset_after(self, bytes: u64) -> Reply {
         cut(self.into(), bytes, CutKind::Reset)
     }
 
-    /// Sends so many body bytes and no more until the gate is open. More than one is possible.
+    /// Sends this many body bytes and no more until the gate is open. Several gates are possible.
     #[must_use]
     fn hold_at(self, bytes: u64, gate: &Gate) -> Reply {
         let mut reply = self.into();
@@ -296,7 +297,7 @@ pub trait Serve: Into<Reply> {
         reply
     }
 
-    /// Sends so many body bytes and no more, for ever.
+    /// Sends this many body bytes, and then nothing for ever.
     #[must_use]
     fn stall_after(self, bytes: u64) -> Reply {
         self.hold_at(bytes, &Gate::new())
@@ -304,7 +305,7 @@ pub trait Serve: Into<Reply> {
 
     // --- ranges --------------------------------------------------------------------------------
 
-    /// Answers 200 with everything, whatever range was asked; sends no `Accept-Ranges`.
+    /// Answers 200 with everything, whatever range was requested; sends no `Accept-Ranges`.
     #[must_use]
     fn ignoring_range(self) -> Reply {
         let mut reply = self.into();
@@ -320,7 +321,7 @@ pub trait Serve: Into<Reply> {
         reply
     }
 
-    /// Answers 206 although `If-Range` names another representation.
+    /// Answers 206 even if `If-Range` names another representation.
     #[must_use]
     fn ignoring_if_range(self) -> Reply {
         let mut reply = self.into();
@@ -328,7 +329,8 @@ pub trait Serve: Into<Reply> {
         reply
     }
 
-    /// Answers a range that begins so many bytes later (or earlier) than asked, and says so.
+    /// Answers with a range that starts this many bytes later (or earlier) than requested, and
+    /// declares it correctly.
     #[must_use]
     fn shifting_range(self, by: i64) -> Reply {
         let mut reply = self.into();
@@ -336,7 +338,7 @@ pub trait Serve: Into<Reply> {
         reply
     }
 
-    /// Answers at most so many bytes of the range asked, and says so.
+    /// Answers with at most this many bytes of the requested range, and declares that correctly.
     #[must_use]
     fn at_most_per_range(self, bytes: u64) -> Reply {
         let mut reply = self.into();
@@ -360,11 +362,11 @@ pub trait Serve: Into<Reply> {
         reply
     }
 
-    /// Sends this `Content-Range` with a 206 or 416, in place of the right one.
+    /// Sends this `Content-Range` with a 206 or 416, instead of the correct one.
     ///
     /// # Panics
     ///
-    /// When the value is not allowed in HTTP.
+    /// If HTTP does not allow the value.
     #[must_use]
     fn content_range(self, value: &str) -> Reply {
         let mut reply = self.into();
@@ -375,7 +377,7 @@ pub trait Serve: Into<Reply> {
 
     // --- request bodies ------------------------------------------------------------------------
 
-    /// Answers before the request's body was read, and reads it meanwhile.
+    /// Answers before the request's body was read, and reads the body meanwhile.
     #[must_use]
     fn answering_early(self) -> Reply {
         let mut reply = self.into();
@@ -383,8 +385,8 @@ pub trait Serve: Into<Reply> {
         reply
     }
 
-    /// Reads at least so many bytes of the request's body, and after the piece that reaches them no
-    /// more until the gate is open.
+    /// Reads at least this many bytes of the request's body. After the piece that reaches that
+    /// number it reads no more until the gate is open.
     #[must_use]
     fn hold_upload_at(self, bytes: u64, gate: &Gate) -> Reply {
         let mut reply = self.into();
@@ -392,7 +394,7 @@ pub trait Serve: Into<Reply> {
         reply
     }
 
-    /// Resets the connection once at least so many bytes of the request's body were read.
+    /// Resets the connection once at least this many bytes of the request's body were read.
     #[must_use]
     fn reset_upload_after(self, bytes: u64) -> Reply {
         let mut reply = self.into();

@@ -1,4 +1,4 @@
-//! From a request and its reply to a response.
+//! Turns a request and its reply into a response.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use super::reply::{Coding, CutKind, RangePolicy, Reply, Upload};
 use super::wire::Plug;
 use crate::resource::Resource;
 
-/// Serves one request by its script.
+/// Serves one request according to its script.
 pub(super) async fn respond(
     shared: Arc<Shared>,
     connection: usize,
@@ -48,7 +48,8 @@ pub(super) async fn respond(
         serving.0.ended(Ending::Cut);
         plug.pull(CutKind::Fin);
         if !receive(body, reply.upload, serving.0.clone(), plug.clone()).await {
-            // The client left in mid-body; hyper would keep the connection for the response.
+            // The client disconnected in the middle of its body; hyper would keep the connection
+            // for the response.
             plug.pull(CutKind::Reset);
         }
         return std::future::pending().await;
@@ -65,7 +66,7 @@ pub(super) async fn respond(
     response(&head.method, &head.headers, reply, serving, plug)
 }
 
-/// Reads a request's body as far as it comes, and returns whether that was its end.
+/// Reads a request's body as far as it arrives, and returns whether its end was read.
 async fn receive(mut body: Incoming, upload: Upload, line: Line, plug: Plug) -> bool {
     let mut hold = upload.hold;
     let mut received = 0;

@@ -19,14 +19,14 @@ use super::wire::{Plug, Socket, Wire};
 use crate::port::listen;
 use crate::watched::Watched;
 
-/// What the handle asks of the thread, which answers when it is done.
+/// A request of the handle to the thread, which answers when it is done.
 #[derive(Debug)]
 pub(super) enum Command {
     Stop(blocking::Sender<()>),
     Listen(blocking::Sender<()>),
 }
 
-/// Accepts and serves, on the origin's own thread.
+/// Accepts and serves connections on the origin's own thread.
 pub(super) struct Server {
     shared: Arc<Shared>,
     address: SocketAddr,
@@ -84,7 +84,7 @@ impl Server {
         let open = OpenConnection::new(&shared.log);
         async move {
             let number = open.number;
-            // Small writes must leave at once: tests count bytes, not packets.
+            // Small writes must be sent at once: tests count bytes, not packets.
             if tcp.set_nodelay(true).is_err() {
                 return;
             }
@@ -92,7 +92,7 @@ impl Server {
                 None => Socket::Plain(tcp),
                 Some(tls) => match tls.accept(tcp).await {
                     Ok(stream) => Socket::Tls(Box::new(stream)),
-                    // The client did not trust us, or left.
+                    // The client did not trust the certificate, or disconnected.
                     Err(_) => return,
                 },
             };
@@ -102,7 +102,7 @@ impl Server {
                 let reply = respond(Arc::clone(&shared), number, plug.clone(), request);
                 async { Ok::<_, Infallible>(reply.await) }
             });
-            // How a connection ends is in the log of its requests.
+            // The log of its requests records how a connection ended.
             auto::Builder::new(TokioExecutor::new())
                 .serve_connection(TokioIo::new(wire), service)
                 .await

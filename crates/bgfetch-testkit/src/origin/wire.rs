@@ -1,4 +1,4 @@
-//! The connection below hyper, which can be cut at an exact byte.
+//! The connection beneath hyper, which can be cut at an exact byte.
 
 use std::io;
 use std::pin::Pin;
@@ -27,7 +27,7 @@ impl Socket {
     }
 }
 
-/// A hand on the connection's plug.
+/// A handle that cuts the connection.
 #[derive(Clone, Default)]
 pub(super) struct Plug(Arc<Mutex<Pull>>);
 
@@ -38,8 +38,8 @@ struct Pull {
 }
 
 impl Plug {
-    /// Ends the connection as soon as hyper has flushed what it was given. Whoever calls this must
-    /// give hyper nothing more.
+    /// Ends the connection as soon as hyper has flushed its buffers. The caller must give hyper
+    /// nothing more.
     pub(super) fn pull(&self, how: CutKind) {
         let mut pull = self.0.lock();
         pull.requested = Some(how);
@@ -97,9 +97,9 @@ impl AsyncWrite for Wire {
         let requested = this.plug.0.lock().requested;
         match requested {
             None => Poll::Ready(Ok(())),
-            // Only our half ends, below TLS (a truncation, not a close_notify). hyper goes on
-            // reading until the client is gone: closing a socket with unread bytes would turn
-            // the FIN into a reset.
+            // Only our half ends, beneath TLS (a truncation, not a close_notify). hyper keeps
+            // reading until the client is gone: closing a socket with unread bytes would turn the
+            // FIN into a reset.
             Some(CutKind::Fin) => Pin::new(this.socket.tcp()).poll_shutdown(cx),
             Some(CutKind::Reset) => {
                 this.socket.tcp().set_zero_linger()?;

@@ -1,4 +1,4 @@
-//! Each scripted fault, as a raw client sees it on the wire.
+//! Each scripted fault, as seen on the wire by a raw client.
 
 use std::io::{Read, Write};
 use std::time::{Duration, SystemTime};
@@ -110,7 +110,7 @@ fn a_hang_up_sends_nothing() {
     assert!(answer.body.is_empty() && !answer.reset);
     assert_eq!(origin.requests()[0].status, None);
 
-    // Unread bytes of a request would make it a reset.
+    // Unread bytes of a request would turn the FIN into a reset.
     let length = format!("Content-Length: {}", 3 * MIB);
     let mut upload = send(origin.address(), "POST /a.bin", &[&length]);
     upload.write_all(&Resource::new(1, 2 * MIB).bytes()).unwrap();
@@ -146,7 +146,7 @@ fn a_gate_holds_a_body_at_its_byte() {
     second.blocking_reached();
     assert_eq!(origin.requests()[0].sent, 150_000);
 
-    // What was handed out is on the wire, though no more follows.
+    // The bytes that were sent are on the wire, although no more follow.
     let mut received = Vec::new();
     while received.len() < 150_000 {
         let mut piece = vec![0; 150_000];

@@ -1,4 +1,4 @@
-//! Origins that stop, come back and end; HTTP/2 and TLS.
+//! Origins that stop, restart and end; HTTP/2 and TLS.
 
 use std::io::{ErrorKind, Read};
 use std::net::TcpStream;
@@ -72,7 +72,7 @@ async fn tests_in_paused_time_can_wait_for_real_sockets() {
         let address = origin.address();
         move || get(address, "/a", &[])
     });
-    // A timer that would fire at once if waiting let the clock run.
+    // A timer that would fire at once if time advanced during the wait.
     let stalled = tokio::spawn(tokio::time::sleep(Duration::from_secs(1)));
 
     assert_eq!(origin.wait_for_requests(1).await[0].path, "/a");
@@ -85,7 +85,7 @@ async fn tests_in_paused_time_can_wait_for_real_sockets() {
     assert_eq!(client.join().unwrap().body.len(), 10);
 }
 
-/// A client that trusts the origin, or nobody, and speaks one protocol.
+/// A client that trusts the origin's certificate, or none, and speaks one protocol.
 fn tls(origin: Option<&Origin>, protocol: &str) -> TlsConnector {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(origin.map(|origin| origin.certificates().root_der()));

@@ -1,4 +1,4 @@
-//! The real nginx behaves as the handle says. Where it is not installed there is nothing to test.
+//! The real nginx behaves as its handle says. Without nginx there is nothing to test.
 
 use std::io::{ErrorKind, Read};
 use std::net::TcpStream;
@@ -59,7 +59,7 @@ fn nginx_with_tls_presents_the_certificate() {
         return;
     };
     assert!(nginx.url("/").as_str().starts_with("https://127.0.0.1:"));
-    // Its answer to plain HTTP on a TLS port is a 400 of its own.
+    // nginx answers plain HTTP on a TLS port with a 400.
     assert_eq!(get(nginx.address(), "/", &[]).status(), 400);
     assert!(nginx.certificates().root_pem().contains("BEGIN CERTIFICATE"));
 }

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use bgfetch_testkit::{MIB, MemoryWatch, Netns, Origin, Resource, peak_memory};
 
-/// Asks for `/a` from inside and says whether an answer came.
+/// Requests `/a` from inside and returns whether a response arrived.
 fn answers(netns: &Netns, origin: &Origin) -> bool {
     let address = origin.address();
     let script = format!(
@@ -18,7 +18,7 @@ fn answers(netns: &Netns, origin: &Origin) -> bool {
 
 #[test]
 fn a_namespace_reaches_the_host_while_its_link_is_up() {
-    // Not every machine lets its tests make namespaces.
+    // Not every machine allows tests to create namespaces.
     let Some(netns) = Netns::try_new() else {
         return;
     };
@@ -51,7 +51,7 @@ fn two_namespaces_live_side_by_side_and_are_removed() {
 
 #[test]
 fn the_peak_of_a_child_is_its_own() {
-    // This process is made larger, so that a peak inherited from it would show.
+    // This process is enlarged, so that a peak inherited from it would show.
     let ballast = vec![1_u8; 256 * MIB as usize];
     let mut child = Command::new("sh")
         .args(["-c", "read go; x=$(head -c 30000000 /dev/zero | tr '\\0' x); echo grown; read end"])

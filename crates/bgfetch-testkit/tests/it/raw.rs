@@ -1,11 +1,11 @@
-//! An HTTP/1.1 client that hides nothing: bytes as they came, and how the connection ended.
+//! An HTTP/1.1 client that hides nothing: the bytes as they arrived, and how the connection ended.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use bgfetch_testkit::DEADLINE;
 
-/// What came back on a connection that was then read to its end.
+/// What arrived on a connection that was read to its end.
 #[derive(Debug, Default)]
 pub(crate) struct Answer {
     head: String,
@@ -27,7 +27,7 @@ impl Answer {
     }
 }
 
-/// Sends a request without a body, with more header lines if wanted.
+/// Sends a request without a body, with additional header lines if any are given.
 pub(crate) fn send(address: SocketAddr, target: &str, headers: &[&str]) -> TcpStream {
     let mut socket = TcpStream::connect(address).unwrap();
     socket.set_read_timeout(Some(DEADLINE)).unwrap();
