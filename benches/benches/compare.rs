@@ -1,11 +1,11 @@
-//! The whole path beside curl: the `bgfetch` program and curl fetch the same files from the same
-//! nginx on loopback, in turns, and the medians are compared.
+//! Compares the whole path with curl: the `bgfetch` program and curl fetch the same files from the
+//! same nginx on loopback, in turns, and the medians are compared.
 //!
-//! `make compare` builds the program and runs this; it fails where a bound is broken. Absolute times
-//! say little on a busy machine, the ratios of one run more. Syncs are included: they are part of
-//! what `bgfetch get` promises before it says that it is done.
+//! `make compare` builds the program and runs this; it fails if a bound is exceeded. On a busy
+//! machine, absolute times say little; the ratios of one run say more. Syncs are included: `bgfetch
+//! get` promises them before it reports success.
 
-// A panic here is a failed run, which is what it is for.
+// A panic here fails the run, as intended.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::ffi::OsString;
@@ -18,14 +18,15 @@ use bgfetch_testkit::{GIB, KIB, MIB, MemoryWatch, Nginx, Resource};
 /// How often each program runs; medians are compared.
 const RUNS: usize = 5;
 
-/// The most memory in bytes that the program may take, whatever the size and number of files.
+/// The most memory in bytes that the program may use, whatever the size and number of files.
 const MEMORY: u64 = 48_000_000;
 
 struct Work {
     name: &'static str,
     files: u64,
     length: u64,
-    /// The bound: how many times curl's wall time it may take, or none where only memory counts.
+    /// The bound: how many times curl's wall time the program may take, or none if only memory
+    /// counts.
     ratio: Option<f64>,
 }
 
@@ -45,7 +46,7 @@ fn main() -> ExitCode {
     if kept { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Runs both programs in turns, prints what was measured and returns whether the bounds were kept.
+/// Runs both programs in turns, prints the measurements and returns whether the bounds were kept.
 fn compare(program: &Path, work: &Work) -> bool {
     let scratch = tempfile::tempdir().unwrap();
     let root = scratch.path().join("root");
@@ -109,7 +110,7 @@ fn bgfetch(program: &Path, urls: &[String], out: &Path, store: &Path) -> Command
     command
 }
 
-/// Runs a command to its successful end: its wall time and its peak memory in bytes.
+/// Runs a command until it succeeds: returns its wall time and its peak memory in bytes.
 fn measure(mut command: Command) -> (Duration, u64) {
     let started = Instant::now();
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();

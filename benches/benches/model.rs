@@ -1,8 +1,8 @@
-//! What the model costs: each progress report, and each record of a whole fetch in a world where
-//! everything happens at once and well.
+//! The cost of the model: of each progress report, and of each record of a whole fetch in a world
+//! where everything succeeds at once.
 //!
-//! The figure to watch is elements (reports, records) per second: it should fall no more than a
-//! logarithm does as records grow.
+//! The figure to watch is elements (reports, records) per second: as records grow in number, it
+//! should fall no more than a logarithm does.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -34,15 +34,15 @@ use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, 
 
 /// The length of each body.
 const LENGTH: u64 = 16 << 10;
-/// How many records are in flight at once.
+/// The number of records in flight at the same time.
 const SLOTS: usize = 6;
 
-/// Answers every action at once, with the best answer there is.
+/// Answers every action at once and successfully.
 struct World {
     model: Model,
     now: Now,
     head: ResponseHead,
-    /// Whether bodies are sent when they may be.
+    /// Whether bodies are sent once they may be.
     sends: bool,
     queued: VecDeque<RecordKey>,
     running: usize,
@@ -53,8 +53,8 @@ struct World {
 }
 
 impl World {
-    /// A world in which a fetch of so many records is registered and not begun. With a tight
-    /// total, no byte is promised that no body needs.
+    /// A world in which a fetch of `records` records is registered and not started. With a tight
+    /// total, the promised bytes are exactly what the bodies need.
     fn new(records: usize, tight: bool, announced: bool) -> Self {
         let url = || "https://a.test/file".parse().expect("a valid URL");
         let registration =
@@ -184,7 +184,7 @@ impl World {
     }
 }
 
-/// A report of an attempt's progress, while others wait or run.
+/// A report of one attempt's progress, while other records wait or run.
 fn progress(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("progress");
     group.throughput(Throughput::Elements(1));
@@ -209,7 +209,7 @@ fn progress(criterion: &mut Criterion) {
 fn fetch(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("fetch");
     group.sample_size(10);
-    // What the records know of their lengths, and the fetch of their sum.
+    // Whether the lengths of the records, and the total of the fetch, are known.
     for (name, tight, announced) in [
         ("no_total", false, true),
         ("exact_total", true, true),

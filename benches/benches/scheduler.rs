@@ -1,8 +1,8 @@
-//! What the scheduler costs for each record: all are queued, then run to the end as fast as slots
-//! come free. Records come from the hosts in turn, so that every start is a choice.
+//! The cost of the scheduler for each record: all are queued, then run to the end as fast as slots
+//! become free. Records come from the hosts in turn, so every start is a choice.
 //!
-//! The figure to watch is elements (records) per second: it should fall no more than a logarithm
-//! does as records and fetches grow.
+//! The figure to watch is elements (records) per second: as records and fetches grow in number, it
+//! should fall no more than a logarithm does.
 #![allow(
     clippy::expect_used,
     missing_docs,
@@ -73,7 +73,7 @@ impl Work {
     }
 }
 
-/// Starts everything; the record that started first ends first.
+/// Starts all records; the one that started first ends first.
 fn run(scheduler: &mut Scheduler) -> u32 {
     let mut running = VecDeque::new();
     let mut started = 0;

@@ -1,6 +1,6 @@
-//! What the documents say about the code, checked by machine so that neither can drift.
+//! Checks what the documents say about the code, so that neither can drift.
 
-// A panic in a test's helper is a failed test, which is what it is for.
+// A panic in a test helper fails the test, as intended.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,8 +10,8 @@ use std::process::Command;
 
 const TESTKIT: &str = "bgfetch-testkit";
 
-/// A file that does not fit under this has more than one subject: a newcomer should find one
-/// algorithm in one file, and read that file in one go.
+/// A longer file has more than one subject: a newcomer should find one algorithm in one file, and
+/// be able to read that file in one go.
 const MAX_LINES: usize = 700;
 
 fn root() -> &'static Path {
@@ -24,7 +24,7 @@ fn read(path: impl AsRef<Path>) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// All files below `folder` with that extension, relative to the root, in order.
+/// All files below `folder` with that extension, relative to the root, sorted.
 fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![root().join(folder)];
@@ -42,7 +42,7 @@ fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
     found
 }
 
-/// The source files of all crates, with their text. Tests beside the sources are not in here.
+/// The source files of all crates, with their text. Tests beside the sources are not included.
 fn sources() -> Vec<(PathBuf, String)> {
     let sources: Vec<_> = files("crates", "rs")
         .into_iter()
@@ -60,13 +60,13 @@ fn assert_none(problems: &[String]) {
     assert!(problems.is_empty(), "\n{}\n", problems.join("\n"));
 }
 
-/// An arrow between two crates of the workspace, from the one that uses to the one that is used.
+/// An arrow between two crates of the workspace, from the dependent to the dependency.
 type Arrow = (String, String);
 
 struct Dependencies {
-    /// What the crates are built of.
+    /// The dependencies that the crates are built with.
     normal: BTreeSet<Arrow>,
-    /// What only their tests use.
+    /// The dependencies of their tests only.
     dev: BTreeSet<Arrow>,
 }
 
@@ -115,7 +115,7 @@ fn diagram() -> BTreeSet<Arrow> {
 #[test]
 fn crates_depend_on_each_other_as_the_diagram_shows() {
     let (shown, mut real) = (diagram(), dependencies().normal);
-    // The diagram shows what an embedder builds.
+    // The diagram shows only what an embedder builds.
     real.retain(|(from, _)| from != TESTKIT);
     let missing = real.difference(&shown).map(|(from, to)| format!("not shown: {from} --> {to}"));
     let extra = shown.difference(&real).map(|(from, to)| format!("not there: {from} --> {to}"));
@@ -132,7 +132,8 @@ fn network_store_and_workers_know_nothing_of_each_other_even_in_tests() {
     }
 }
 
-/// If the test kit knew one of them, the tests of the others would know it too.
+/// If the test kit depended on another of our crates, every crate's tests would depend on that one
+/// too.
 #[test]
 fn the_testkit_is_used_by_tests_alone_and_knows_only_the_model() {
     for (from, to) in dependencies().normal {
@@ -152,12 +153,13 @@ fn no_source_file_has_more_than_one_subject() {
     assert_none(&problems);
 }
 
-/// Crates whose modules can be read from the bottom up: those right below `src` use each other in one
-/// direction.
+/// Crates whose modules can be read from the bottom up: the modules right below `src` use each
+/// other in one direction only.
 const LAYERED: [&str; 6] =
     ["bgfetch-cli", "bgfetch-host", "bgfetch-net", "bgfetch-store", "bgfetch-sw", "bgfetch-wpt"];
 
-/// What the modules right below a crate's `src` name of each other by `crate::`, tests aside.
+/// The modules right below a crate's `src`, each with the names that it uses through `crate::`
+/// outside its tests.
 fn module_arrows(crate_name: &str) -> BTreeMap<String, BTreeSet<String>> {
     let folder = Path::new("crates").join(crate_name).join("src");
     let mut arrows = BTreeMap::<String, BTreeSet<String>>::new();
@@ -184,7 +186,7 @@ fn modules_of_layered_crates_use_each_other_in_one_direction() {
     let mut problems = Vec::new();
     for crate_name in LAYERED {
         let mut arrows = module_arrows(crate_name);
-        // What uses nothing that is left is below the rest.
+        // A module that uses none of the remaining ones is below the rest.
         loop {
             let left: BTreeSet<String> = arrows.keys().cloned().collect();
             arrows.retain(|_, used| !used.is_disjoint(&left));
@@ -199,7 +201,7 @@ fn modules_of_layered_crates_use_each_other_in_one_direction() {
     assert_none(&problems);
 }
 
-/// The entries of docs/spec-issues.md (`## n. Title`, deviations `## Dn. Title`) by their names.
+/// The entries of docs/spec-issues.md (`## n. Title`, deviations `## Dn. Title`), by name.
 fn entries(text: &str) -> BTreeMap<String, &str> {
     text.split("\n## ")
         .skip(1)
@@ -291,7 +293,7 @@ fn every_marker_has_a_reason_and_every_deviation_an_entry() {
     assert_none(&problems);
 }
 
-/// The names of entries, such as D7, that stand in a text.
+/// The names of entries, such as D7, in a text.
 fn named_entries(text: &str) -> BTreeSet<&str> {
     text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
         .filter(|word| {
@@ -321,8 +323,8 @@ fn every_entry_that_a_comment_or_a_test_names_exists() {
     assert_none(&problems);
 }
 
-/// The tests that a part of a document names, each by a link to its file whose text is the function's
-/// name: the function and the file, relative to the root.
+/// The tests named in a part of a document, each by a link to its file with the function's name as
+/// text. Returns pairs of function and file, relative to the root.
 fn named_tests(text: &str) -> Vec<(&str, &str)> {
     links(text)
         .into_iter()
@@ -348,7 +350,7 @@ fn every_test_that_a_promise_or_an_entry_names_exists() {
     let mut problems = Vec::new();
     for document in ["docs/security.md", "docs/spec-issues.md"] {
         for (function, file) in named_tests(&read(document)) {
-            // A test in JavaScript is named in words.
+            // Tests in JavaScript are described in words.
             let text =
                 if file.ends_with(".js") { function.into() } else { format!("fn {function}(") };
             if !read(file).contains(&text) {

@@ -1,14 +1,14 @@
-//! That docs/conformance-coverage.md names a test for each algorithm of the spec and each statement of
-//! the API's overview page, and that the tests are there.
+//! Checks that docs/conformance-coverage.md names a test for each algorithm of the spec and each
+//! statement of the API's overview page, and that the tests exist.
 
-// A panic in a test's helper is a failed test, which is what it is for.
+// A panic in a test helper fails the test, as intended.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 const FOLDER: &str = "spec-tests/js/background-fetch";
-/// How many statements of the overview page there are.
+/// The number of statements on the overview page.
 const STATEMENTS: usize = 11;
 
 fn root() -> &'static Path {
@@ -20,21 +20,21 @@ fn read(path: impl AsRef<Path>) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// A test that a row names.
+/// A test named in a row.
 struct Test {
-    /// What the link says; with backticks it is the name of a test.
+    /// The text of the link; if it has backticks, it is the name of a test.
     text: String,
-    /// Relative to the root.
+    /// The path of its file, relative to the root.
     path: String,
 }
 
 impl Test {
-    /// The text of its file; comments that go on in the next line are one line.
+    /// The text of its file. Comments over several lines are joined into one line.
     fn file(&self) -> String {
         read(&self.path).replace("\n// ", " ")
     }
 
-    /// Checks that the named test exists. Whether a test was named.
+    /// Checks that the named test exists. Returns whether a test was named.
     fn is_by_name(&self) -> bool {
         let name = self.text.strip_prefix('`').and_then(|text| text.strip_suffix('`'));
         let Some(name) = name else { return false };
@@ -44,7 +44,7 @@ impl Test {
     }
 }
 
-/// The rows of the table below that heading: the first cell, and the tests of the last.
+/// The rows of the table below that heading: the first cell, and the tests in the last one.
 fn table(heading: &str) -> Vec<(String, Vec<Test>)> {
     let document = read("docs/conformance-coverage.md");
     let (_, section) = document.split_once(&format!("\n## {heading}\n")).expect("the heading");
@@ -107,7 +107,7 @@ fn tests_of_what_differs_from_the_spec_name_the_entry() {
     }
 }
 
-/// Whether the text speaks of "D7", or of "spec issue 5" or "spec issues 5 and 6".
+/// Whether the text mentions "D7", or "spec issue 5" or "spec issues 5 and 6".
 fn names_entry(text: &str, entry: &str) -> bool {
     let is_part = |c: char| c.is_ascii_alphanumeric();
     if entry.starts_with('D') {

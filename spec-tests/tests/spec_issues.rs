@@ -1,7 +1,7 @@
-//! What the entries of docs/spec-issues.md promise, where it takes a whole background fetch to
-//! show it: a model is driven by hand, input by input.
+//! Behaviour promised by entries of docs/spec-issues.md that takes a whole background fetch to
+//! show: a model is driven by hand, input by input.
 
-// A panic in a test's helper is a failed test, which is what it is for.
+// A panic in a test helper fails the test, as intended.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::time::Duration;
@@ -50,12 +50,12 @@ fn call(id: &str, requests: Vec<Request>, download_total: u64) -> FetchCall {
 }
 
 /// A model with one background fetch, a store that acknowledges at once, and a scheduler with a
-/// slot for everyone.
+/// slot for every record.
 struct World {
     model: Model,
     fetch: FetchKey,
     now: Now,
-    /// The attempts by their records.
+    /// The attempts with their records.
     attempts: Vec<(u32, AttemptId)>,
     commands: Vec<(AttemptId, AttemptCommand)>,
     settled: Option<FetchResult>,
@@ -63,7 +63,7 @@ struct World {
 }
 
 impl World {
-    /// Registers a fetch of `records` requests; its caller was not told yet.
+    /// Registers a fetch of `records` requests; its caller has not been told yet.
     fn registered(records: u32, download_total: u64) -> Self {
         let now = Now { monotonic: Instant::default(), wall: UnixTime(1_700_000_000_000) };
         let mut world = Self {
@@ -88,7 +88,7 @@ impl World {
         world
     }
 
-    /// Registers a fetch of `records` requests, all of which are under way then.
+    /// Registers a fetch of `records` requests and starts all of them.
     fn fetching(records: u32, download_total: u64) -> Self {
         let mut world = Self::registered(records, download_total);
         world.input(Input::CallerReady(world.fetch));
@@ -145,7 +145,7 @@ impl World {
         self.report(record, AttemptEvent::Head { head, retry_after: None, multiplexes: false });
     }
 
-    /// The record's attempt ends with so many bytes stored, if it was told to receive any.
+    /// The record's attempt ends with `stored` bytes, if it was told to receive any.
     fn ended(&mut self, record: u32, stored: Option<u64>, end: AttemptEnd) {
         self.report(record, AttemptEvent::Ended { stored, end });
     }
@@ -172,7 +172,8 @@ fn bandwidth_is_shown_in_use_until_the_fetch_settles() {
 #[test]
 fn the_first_record_that_failed_gives_the_reason() {
     let mut world = World::fetching(3, 0);
-    // A record that succeeded gives none; of those that failed the first does, not the last.
+    // A record that succeeded gives no reason; of those that failed the first one does, not the
+    // last.
     world.succeeds(2);
     world.head(1, 404, &[]);
     world.ended(1, None, AttemptEnd::Cancelled);
@@ -191,7 +192,7 @@ fn after_an_immediate_failure_all_records_end_before_the_fetch_settles() {
     let mut world = World::fetching(2, 10);
     world.head(0, 200, &[]);
     world.report(0, AttemptEvent::NeedGrant(0));
-    // Ten bytes are as many as promised; an eleventh is waiting.
+    // Ten bytes are exactly what was promised; an eleventh is waiting.
     world.report(0, AttemptEvent::NeedGrant(10));
     assert!(world.was_cancelled(0));
     world.ended(0, Some(10), AttemptEnd::Cancelled);
@@ -222,11 +223,11 @@ fn a_part_that_does_not_fit_leads_to_a_restart() {
     world.ended(0, Some(5), AttemptEnd::Cancelled);
     world.now.monotonic = world.now.monotonic.after(Duration::from_secs(1));
     world.input(Input::Tick);
-    // The server has another representation by now, yet sends a part of it.
+    // The server has another representation by now, but sends a part of it.
     world.head(0, 206, &[("ETag", "\"b\""), ("Content-Range", "bytes 5-9/10")]);
     assert!(world.was_cancelled(0));
     world.ended(0, None, AttemptEnd::Cancelled);
-    // This attempt asks for the whole.
+    // This attempt requests the whole.
     world.head(0, 200, &[("ETag", "\"b\"")]);
     let whole = world.attempt(0);
     let restarted = world.commands.iter().any(|(attempt, command)| {

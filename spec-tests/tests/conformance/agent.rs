@@ -15,7 +15,7 @@ pub(crate) struct Agent {
     pub(crate) origin: Origin,
     pub(crate) engine: Engine,
     pub(crate) manager: BackgroundFetchManager,
-    /// What the service worker gets.
+    /// The events that the service worker receives.
     pub(crate) events: Events,
     pub(crate) host: ScriptedHost,
     pub(crate) observer: Observer,
@@ -99,7 +99,7 @@ pub(crate) async fn records(fetch: &BackgroundFetchRegistration) -> Vec<Backgrou
     all.unwrap()
 }
 
-/// The text of the record's response, which must be ready or become so.
+/// The body of the record's response, which must be ready or become so.
 pub(crate) async fn bytes(record: &BackgroundFetchRecord) -> Vec<u8> {
     let response = record.response_ready().await.unwrap();
     response.body.bytes().await.unwrap()

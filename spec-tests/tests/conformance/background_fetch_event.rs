@@ -44,7 +44,8 @@ fn update() -> UiUpdate {
     }
 }
 
-/// One fetch whose events meet `behaviour`: what `updateUI()` came to, and the title then.
+/// Runs one fetch whose events meet `behaviour`; returns the results of `updateUI()`, and the title
+/// afterwards.
 async fn update_ui(behaviour: Behaviour, abort: bool) -> (Vec<Result<(), UpdateUiError>>, String) {
     let mut agent = Agent::with_worker([behaviour]).await;
     agent.origin.serve("/a", Resource::new(1, 10));

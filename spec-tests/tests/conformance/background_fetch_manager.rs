@@ -69,13 +69,13 @@ async fn an_id_is_taken_only_while_its_fetch_is_active() {
 
     let second = agent.fetch("id", &["/a"]).await;
     assert_ne!(first.key(), second.key());
-    // The old object stays what it was: it can't touch the new fetch.
+    // The old object keeps its fetch: it can't touch the new one.
     assert!(!first.abort().await.unwrap());
     agent.online();
     assert_eq!(settled(&second).await, Ok(()));
 }
 
-/// D36: what the page may not fetch is a matter of the record, not of the call.
+/// D36: a request that the page may not fetch fails the record, not the call.
 #[tokio::test]
 async fn a_scheme_that_cannot_be_fetched_fails_the_record() {
     let agent = Agent::start().await;

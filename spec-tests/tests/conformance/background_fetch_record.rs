@@ -18,7 +18,7 @@ async fn response_ready_resolves_at_the_head_and_its_body_streams() {
     let slow = film.clone().hold_head(&head).hold_at(MIB, &rest);
     agent.origin.serve("/film", slow.header("X-Studio", "a"));
     let fetch = agent.fetch("film", &["/film"]).await;
-    // The record is there before anything came.
+    // The record exists before anything has arrived.
     let record = records(&fetch).await.remove(0);
     assert_eq!((record.status(), record.stored()), (None, 0));
     let waiting = tokio::spawn({
@@ -91,7 +91,7 @@ async fn what_could_not_be_fetched_rejects_with_a_type_error() {
     assert_eq!(error.dom_exception(), DomException::TypeError);
 }
 
-/// D22: a response that was opened keeps its bytes when the records are gone.
+/// D22: an opened response keeps its bytes when the records are gone.
 #[tokio::test]
 async fn an_open_body_outlives_the_event() {
     let opened = Arc::new(Mutex::new(None));
@@ -99,7 +99,7 @@ async fn an_open_body_outlives_the_event() {
     let wait = Behaviour::run(move |_| {
         let handover = Arc::clone(&handover);
         async move {
-            // The handler ends when the page has opened the body.
+            // The handler ends once the page has opened the body.
             let ready: tokio::sync::oneshot::Receiver<()> =
                 handover.lock().unwrap().take().expect("set before the event");
             ready.await.map_err(|error| bgfetch::Rejection(error.to_string()))
@@ -123,7 +123,7 @@ async fn an_open_body_outlives_the_event() {
 #[tokio::test]
 async fn a_body_that_breaks_off_for_good_errors_its_readers() {
     let agent = Agent::start().await;
-    // A coding that turns out to be a lie fails for good after the head.
+    // A wrong content coding fails permanently after the head.
     let lie = Resource::new(1, 5000).header("content-encoding", "gzip");
     agent.origin.serve("/lie", lie);
     let fetch = agent.fetch("lie", &["/lie"]).await;

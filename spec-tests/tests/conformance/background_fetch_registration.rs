@@ -74,7 +74,7 @@ async fn abort_ends_the_fetch_once() {
     agent.origin.serve("/gone", Reply::status(404));
     let fetch = agent.fetch("film", &["/film", "/gone"]).await;
     agent.until(|what| matches!(what, What::RecordSettled { .. })).await;
-    // D15: an abort wins over a record that failed before.
+    // D15: an abort takes precedence over a record that failed before.
     let calls = tokio::join!(fetch.abort(), fetch.abort());
     assert_eq!((calls.0.unwrap(), calls.1.unwrap()), (true, false));
     assert_eq!(settled(&fetch).await, Err(FailureReason::Aborted));

@@ -1,7 +1,7 @@
-//! What the API promises to pages and workers, through the public façade alone, with a real origin
-//! and a scripted worker. One file for each interface or theme.
+//! What the API promises to pages and workers, tested through the public façade alone, with a real
+//! origin and a scripted worker. One file for each interface or theme.
 
-// A panic in a test's helper is a failed test, which is what it is for.
+// A panic in a test helper fails the test, as intended.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod agent;

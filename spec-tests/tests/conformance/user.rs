@@ -1,5 +1,5 @@
-//! What the API promises to users: it goes on without the page, waits for the network, shows what
-//! it does and can be cancelled.
+//! What the API promises to users: a fetch continues without the page, waits for the network, shows
+//! its progress and can be cancelled.
 
 use bgfetch::mock::Behaviour;
 use bgfetch::{EventKind, FailureReason, FetchOptions, PauseReason, What};
@@ -16,7 +16,7 @@ async fn it_goes_on_when_the_page_is_closed() {
     let window = agent.window().await;
     let fetch = agent.fetch("film", &["/film"]).await;
     gate.reached().await;
-    // Nothing of the page is left.
+    // Nothing of the page remains.
     drop((window, fetch));
     gate.open();
     let event = agent.events.next().await;
@@ -57,7 +57,7 @@ async fn offline_in_between_it_pauses_until_the_user_is_online() {
     agent.until(|what| matches!(what, What::Paused(PauseReason::Offline))).await;
     assert_eq!(agent.engine.ui().jobs().await.unwrap()[0].display.result, None);
     agent.online();
-    // The reader that was opened before goes on as if nothing had happened.
+    // A reader that was opened earlier continues as if nothing had happened.
     while let Some(chunk) = response.body.chunk().await {
         read.extend(chunk.unwrap());
     }
@@ -89,7 +89,7 @@ async fn the_user_sees_progress_and_can_cancel() {
     assert!(ui.abort(fetch.key()).await.unwrap());
     assert_eq!(settled(&fetch).await, Err(FailureReason::Aborted));
     assert_eq!(agent.events.next().await.kind, EventKind::Abort);
-    // Once the worker was told, nothing is lost by dismissing it.
+    // Once the worker received the event, dismissing the fetch loses nothing.
     agent.until(|what| matches!(what, What::EventEnded { .. })).await;
     let shown = ui.jobs().await.unwrap().remove(0).display;
     assert!(!shown.uses_bandwidth && !shown.pausable && shown.dismissible);
