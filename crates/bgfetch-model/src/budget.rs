@@ -61,8 +61,8 @@ impl Budget {
         }
     }
 
-    /// Every record ended: only the stored bytes stay set aside.
-    pub(crate) fn settle(&mut self) {
+    /// Nothing more is to be fetched: only what is claimed stays set aside.
+    pub(crate) fn drop_promise(&mut self) {
         self.promised = 0;
     }
 

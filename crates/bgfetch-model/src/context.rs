@@ -57,6 +57,8 @@ pub(crate) enum Effect {
     GenerationOpened(AttemptId, BodyKey, Arc<ResponseHead>),
     /// A record ended; with a description of the failure, for people, if it failed.
     RecordSettled(RecordKey, Option<String>),
+    /// A fetch was aborted by script or the user.
+    Aborted(FetchKey),
     /// A fetch settled.
     Settled(FetchKey, FetchResult),
     /// Delivery of the settling event is over: whether it was handled, and its rejection.

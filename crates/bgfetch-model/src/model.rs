@@ -217,6 +217,9 @@ impl Model {
                         fetch.record_settle_committed(ctx, record.index, message);
                     });
                 }
+                Effect::Aborted(fetch) => {
+                    self.with_fetch(fetch, |fetch, _| fetch.records.drop_promise());
+                }
                 Effect::Settled(fetch, result) => {
                     self.with_fetch(fetch, |fetch, ctx| fetch.settle_committed(ctx, result));
                 }

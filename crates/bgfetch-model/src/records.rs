@@ -108,9 +108,9 @@ impl Records {
         self.budget.extend(wanted, account)
     }
 
-    /// All records have ended: promised bytes are no longer set aside.
-    pub(crate) fn settle(&mut self) {
-        self.budget.settle();
+    /// Nothing more is to be fetched: what was promised is not held back any more.
+    pub(crate) fn drop_promise(&mut self) {
+        self.budget.drop_promise();
     }
 
     /// The records are no longer available; the sums stay.

@@ -52,9 +52,9 @@ impl BackgroundFetch {
             let budget = Budget::new(stored.download_total, totals.upload_total);
             let list = stored.records.into_iter().map(Record::restored).collect();
             let mut records = Records::new(list, budget);
-            // A settled fetch keeps its bytes and needs no more.
-            if stored.result.is_some() {
-                records.settle();
+            // A fetch that settled or was aborted needs no more than it has.
+            if stored.result.is_some() || stored.abort_all {
+                records.drop_promise();
             }
             records
         };

@@ -88,7 +88,7 @@ impl BackgroundFetch {
     pub(crate) fn settle_committed(&mut self, ctx: &mut Context, result: FetchResult) {
         self.result = Some(result);
         // A crash before this point would have restored the promise.
-        self.records.settle();
+        self.records.drop_promise();
         self.stage = Stage::AwaitingClients;
         let (fetch, update) = (Arc::clone(&self.info), self.update());
         ctx.act(Action::UpdateClients { fetch, update, settled: true });

@@ -25,6 +25,7 @@ impl Model {
         }
         // Step 3.5, the promise waits for the store: a crash must not undo a reported abort.
         self.ctx.store(StoreOp::SetAbortAll(key));
+        self.ctx.after_commit(Effect::Aborted(key));
         self.ctx.after_commit(Effect::Reply(call, Ok(Reply::Aborted(true))));
         // Step 3.6, every record ends, even a paused or offline one (D15).
         self.with_fetch(key, BackgroundFetch::abort_every_record);

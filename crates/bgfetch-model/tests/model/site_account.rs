@@ -1,6 +1,7 @@
 //! The account of a site's bytes: everything that its fetches promised, were granted or have stored
 //! counts to one quota, across restarts.
 
+use bgfetch_model::action::Reply;
 use bgfetch_model::attempt::AttemptCommand;
 use bgfetch_model::budget::Usage;
 use bgfetch_model::input::FetchOptions;
@@ -141,6 +142,39 @@ fn what_a_promise_set_aside_is_not_recalled() {
     assert_eq!(world.result(second), Some(Err(FailureReason::QuotaExceeded)));
     let recalls = world.commands(record(first, 0)).into_iter();
     assert!(recalls.filter(|it| *it == AttemptCommand::RecallGrant).count() <= 1);
+}
+
+#[test]
+fn what_an_aborted_fetch_was_promised_is_free_when_abort_resolves() {
+    let mut world = World::new();
+    world.set_quota(100);
+    let slow = world.serve("/slow", unannounced(60));
+    // The attempt reports neither its head nor its end, and so the fetch does not settle.
+    world.hold(Hold::Reports);
+    let first = world.fetch_total([slow], 60);
+    let call = world.abort(first);
+    world.run_now();
+    assert_eq!(world.reply(call), Some(Ok(Reply::Aborted(true))));
+    assert_eq!(world.result(first), None);
+    let other = world.serve("/other", unannounced(60));
+    let second = world.fetch_total([other], 60);
+    world.let_go(Hold::Reports);
+    world.run();
+    assert_eq!(world.result(second), Some(Ok(())));
+}
+
+#[test]
+fn what_an_aborted_fetch_was_promised_stays_free_after_a_restart() {
+    let mut world = World::new();
+    world.set_quota(100);
+    let slow = world.serve("/slow", unannounced(60));
+    world.resource("/slow").plans = [Plan::Stall(10)].into();
+    let first = world.fetch_total([slow], 60);
+    world.hold(Hold::Reports);
+    world.abort(first);
+    world.run_now();
+    world.crash(0, |length| length);
+    assert!(usage(&world).total <= 10, "{:?}", usage(&world));
 }
 
 #[test]
