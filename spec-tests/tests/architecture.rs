@@ -128,7 +128,7 @@ fn network_store_and_workers_know_nothing_of_each_other_even_in_tests() {
     let peers = ["bgfetch-net", "bgfetch-store", "bgfetch-sw"];
     for (from, to) in normal.union(&dev) {
         let both = peers.contains(&from.as_str()) && peers.contains(&to.as_str());
-        assert!(!both, "{from} knows {to}");
+        assert!(!both, "{from} depends on {to}");
     }
 }
 
@@ -137,8 +137,8 @@ fn network_store_and_workers_know_nothing_of_each_other_even_in_tests() {
 #[test]
 fn the_testkit_is_used_by_tests_alone_and_knows_only_the_model() {
     for (from, to) in dependencies().normal {
-        assert_ne!(to, TESTKIT, "{from} is built with it");
-        assert!(from != TESTKIT || to == "bgfetch-model", "it knows {to}");
+        assert_ne!(to, TESTKIT, "{from} is built with the test kit");
+        assert!(from != TESTKIT || to == "bgfetch-model", "the test kit depends on {to}");
     }
 }
 

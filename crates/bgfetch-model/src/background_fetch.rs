@@ -43,7 +43,7 @@ pub struct BackgroundFetch {
     pub(crate) pause_reason: Option<PauseReason>,
 }
 
-/// Where *perform a background fetch* stands.
+/// The state of *perform a background fetch*.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     /// Waits for the caller of `fetch()` to be ready (D13).
@@ -234,7 +234,7 @@ impl BackgroundFetch {
         self.records.count(ctx.account(&self.info.registration.storage_key));
     }
 
-    /// Reports what happened to observers.
+    /// Tells observers what happened.
     pub(crate) fn observe(&self, ctx: &mut Context, what: What) {
         ctx.act(Action::Observe(Observation {
             fetch: Arc::clone(&self.info),
@@ -244,7 +244,7 @@ impl BackgroundFetch {
         }));
     }
 
-    /// Reports to observers when the whole fetch stopped for a reason, or resumed.
+    /// Tells observers when the whole fetch stopped for a reason, or resumed.
     pub(crate) fn observe_pause(&mut self, ctx: &mut Context) {
         // The totals outlive the records, so there may be fewer records than settled ones.
         let tallies = self.records.tallies();

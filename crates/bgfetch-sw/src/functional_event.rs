@@ -242,7 +242,7 @@ impl fmt::Debug for FunctionalEvent {
 /// Dropping it unsettled abandons it: the promise can no longer settle, because the script lost it
 /// or the worker broke. The event no longer waits for it. Once the others have settled, the event
 /// ends as not handled ([`NotHandledReason::Crashed`]), so that it is fired again.
-#[must_use = "dropping it tells that the promise can never settle"]
+#[must_use = "dropping it abandons the promise"]
 #[derive(Debug)]
 pub struct LifetimeExtension {
     event: FunctionalEvent,

@@ -53,5 +53,5 @@ impl Gate {
 }
 
 fn never_reached() -> String {
-    String::from("nothing came to the gate before the deadline")
+    String::from("nothing arrived at the gate before the deadline")
 }

@@ -35,7 +35,7 @@ async fn response_ready_resolves_at_the_head_and_its_body_streams() {
     while (read.len() as u64) < MIB {
         read.extend(response.body.chunk().await.unwrap().unwrap());
     }
-    assert_eq!(record.result(), None, "it is still coming");
+    assert_eq!(record.result(), None, "it is still being received");
     rest.open();
     while let Some(chunk) = response.body.chunk().await {
         read.extend(chunk.unwrap());

@@ -133,5 +133,5 @@ async fn records_are_available_until_the_event_ended() {
     while fetch.records_available() {
         fetch.apply(&updates.next().await.unwrap());
     }
-    assert_eq!(fetch.result(), Some(Ok(())), "what is known stays");
+    assert_eq!(fetch.result(), Some(Ok(())), "known results stay");
 }

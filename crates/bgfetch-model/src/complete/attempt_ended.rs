@@ -186,7 +186,8 @@ impl BackgroundFetch {
     fn restart(&mut self, ctx: &mut Context, index: RecordIndex, reason: RestartReason) {
         if self.record(index).is_some_and(|record| !record.request.is_get()) {
             // D25: a request that was sent is not sent again.
-            let message = String::from("the response can't be used and the request not repeated");
+            let message =
+                String::from("the response can't be used, and the request can't be repeated");
             return self.settle_record(ctx, index, FETCH_ERROR, Some(message));
         }
         let restarts = self.change(index, |record| {

@@ -65,11 +65,11 @@ impl RestartReason {
     pub(crate) const fn too_often(self) -> &'static str {
         match self {
             Self::Changed => "the representation changed too often",
-            Self::OtherBytes => "the server keeps sending other parts than it was asked for",
-            Self::OtherSource => "too many hosts answered, whose parts cannot be joined",
+            Self::OtherBytes => "the server keeps sending other parts than those requested",
+            Self::OtherSource => "too many hosts answered, and their parts cannot be joined",
             Self::Coded => "the server sends coded parts, which cannot be joined",
             Self::NoValidator => {
-                "the server sends parts alone, without a strong validator to join them by"
+                "the server sends only parts, without a strong validator to join them"
             }
             Self::Refused => "the server keeps refusing to continue what it began to send",
         }
@@ -153,7 +153,7 @@ fn is_portal(held: &ResponseHead, head: &ResponseHead) -> bool {
 }
 
 fn not_the_part() -> Verdict {
-    Verdict::Unusable(String::from("the partial response is not the part that was asked for"))
+    Verdict::Unusable(String::from("the partial response is not the part that was requested"))
 }
 
 /// Why a response with this head replaces the bytes that an attempt with `resume` was to continue,

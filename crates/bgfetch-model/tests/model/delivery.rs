@@ -114,7 +114,7 @@ fn without_a_worker_an_event_waits_for_a_month_and_over_fifty_openings() {
         let fetch = settled(&mut world, "/a");
         for _ in 0..50 {
             world.pass(DAY);
-            assert_eq!(world.model.poll_timeout(), None, "nothing is woken for it");
+            assert_eq!(world.model.poll_timeout(), None, "no timer runs for it");
             world.crash(0, |length| length);
             world.run_now();
         }
@@ -170,7 +170,7 @@ fn held_events_are_fired_when_they_are_asked_for() {
     }
     let later = settled(&mut world, "/c");
     world.run();
-    assert_eq!(world.fired(later), [], "what comes later is held again");
+    assert_eq!(world.fired(later), [], "a later event is held again");
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn a_fetch_whose_event_waits_for_a_worker_can_be_dismissed_and_frees_its_quota()
     world.run_now();
     assert_eq!(world.reply(full), Some(Err(CallError::QuotaExceeded)));
     let dismissed = world.dismiss(fetch);
-    assert_eq!(world.reply(dismissed), None, "the store comes first");
+    assert_eq!(world.reply(dismissed), None, "answered before the store");
     world.run();
     assert_eq!(world.reply(dismissed), Some(Ok(Reply::Done)));
     assert!(world.model.fetch(fetch).is_none() && world.store.files.is_empty());
@@ -283,7 +283,7 @@ fn a_finished_fetch_is_kept_until_it_is_dismissed() {
     let clicked = world.click(fetch);
     assert_eq!(world.reply(clicked), Some(Ok(Reply::Done)));
     let dismissed = world.dismiss(fetch);
-    assert_eq!(world.reply(dismissed), None, "the store comes first");
+    assert_eq!(world.reply(dismissed), None, "answered before the store");
     world.run();
     assert_eq!(world.reply(dismissed), Some(Ok(Reply::Done)));
     assert!(world.model.fetch(fetch).is_none());

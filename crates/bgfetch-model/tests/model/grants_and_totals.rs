@@ -256,7 +256,7 @@ fn the_quota_of_a_fetch_is_free_again_when_it_is_over_however_it_ended() {
     world.crash(0, |length| length);
     let probe = total(&mut world, "y", 100 - 2 * 10 - 5);
     world.run_now();
-    assert!(matches!(world.reply(probe), Some(Ok(_))), "it settled: what it holds is all it needs");
+    assert!(matches!(world.reply(probe), Some(Ok(_))), "a settled fetch needs only what it holds");
     world.let_go(Hold::Events);
     world.run();
     is_free(&mut world);

@@ -54,8 +54,8 @@ fn what_is_held_is_adopted_and_only_the_rest_is_fetched() {
 
         let second = again(&mut world);
         assert_eq!(world.result(second), Some(Ok(())));
-        assert_eq!(world.seen("/film").len(), 1, "it was whole");
-        assert_eq!(world.starts("/song"), [0, 40, 40], "it goes on");
+        assert_eq!(world.seen("/film").len(), 1, "it was complete");
+        assert_eq!(world.starts("/song"), [0, 40, 40], "it resumes");
         assert_eq!(world.starts("/gone"), [0, 0]);
         // The first fetch has nothing left to adopt, and the second was not held.
         assert!(world.bgfetch(first).records().is_empty());
@@ -143,7 +143,7 @@ fn bytes_without_a_validator_or_with_the_wrong_integrity_are_not_adopted() {
     world.hold_records(fetch, true);
     world.let_go(Hold::Events);
     world.run();
-    assert!(world.bgfetch(fetch).records().is_empty(), "nothing is worth being held");
+    assert!(world.bgfetch(fetch).records().is_empty(), "there is nothing to hold");
     world.fetch([untagged, forged]);
     world.run();
     assert_eq!(world.starts("/untagged"), [0, 0, 0]);
@@ -162,7 +162,7 @@ fn held_bytes_count_to_the_quota_until_they_are_released_or_dismissed() {
         assert_eq!(world.reply(full), Some(Err(CallError::QuotaExceeded)));
         let released =
             if dismisses { world.dismiss(fetch) } else { world.hold_records(fetch, false) };
-        assert_eq!(world.reply(released), None, "the store comes first");
+        assert_eq!(world.reply(released), None, "answered before the store");
         world.run();
         assert_eq!(world.reply(released), Some(Ok(Reply::Done)));
         assert_eq!(world.model.fetch(fetch).is_none(), dismisses);

@@ -122,7 +122,7 @@ fn a_name_that_no_route_leads_to_waits_for_the_network_and_spends_no_try() {
     assert_eq!(world.seen("/a").len(), 1);
     assert_eq!(world.bgfetch(fetch).pause_reason(), Some(PauseReason::Offline));
     world.pass(again * 98);
-    assert_eq!(world.seen("/a").len(), 99, "once in a while");
+    assert_eq!(world.seen("/a").len(), 99, "once per interval");
     assert_eq!(pauses(&world), [Some(PauseReason::Offline)], "told once");
     // A network that appears triggers a look-up at once.
     world.set_connectivity(connected(&["10.7.0.0/24", "10.8.0.0/24"]));

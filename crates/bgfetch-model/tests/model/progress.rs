@@ -66,7 +66,7 @@ fn a_waiting_update_is_told_when_its_time_comes() {
     let request = world.serve_planned("/a", [Plan::Stall(40)]);
     let fetch = world.fetch([request]);
     let told = |world: &World| world.updates(fetch).last().map(|(_, update)| update.downloaded);
-    assert_eq!(told(&world), Some(10), "the first is told at once");
+    assert_eq!(told(&world), Some(10), "the first is reported at once");
     world.pass(INTERVAL);
     assert_eq!(told(&world), Some(40));
     assert_eq!(world.model.poll_timeout(), None);

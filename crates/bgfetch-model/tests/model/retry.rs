@@ -34,7 +34,7 @@ fn a_lost_connection_is_tried_again() {
             _ => None,
         })
         .collect();
-    assert_eq!(retries, [1, 2, 1], "bytes begin a new row of failures");
+    assert_eq!(retries, [1, 2, 1], "bytes start a new row of failures");
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn everything_ends_without_events_and_is_deleted() {
     world.run();
     let fetch = world.fetch([slow, post("/slow", 20), back_off, queued]);
     let call = world.unregister(registration());
-    assert_eq!(world.reply(call), None, "the store comes first");
+    assert_eq!(world.reply(call), None, "answered before the store");
     world.run();
     assert_eq!(world.reply(call), Some(Ok(Reply::Done)));
     assert_eq!(world.model.fetches().count(), 0);

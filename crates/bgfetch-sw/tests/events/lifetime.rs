@@ -100,7 +100,7 @@ fn add(event: &FunctionalEvent, promise: Promise) {
         }
         Ok(())
     });
-    assert_eq!(added, Ok(()), "whoever runs sees an active event");
+    assert_eq!(added, Ok(()), "a running promise sees an active event");
 }
 
 impl WorkerHost for Worker {

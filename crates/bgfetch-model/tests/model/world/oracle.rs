@@ -78,7 +78,7 @@ impl Oracle {
         // The end of a delivery may have been lost; then it is repeated.
         let ended = |key: &FetchKey| fetches.get(key).is_none_or(|fetch| !fetch.records_available);
         self.handled.retain(ended);
-        assert!(gone.iter().all(|key| !fetches.contains_key(key)), "what is gone came back");
+        assert!(gone.iter().all(|key| !fetches.contains_key(key)), "a forgotten fetch came back");
     }
 
     pub(crate) fn verified(&mut self, body: BodyKey) {
@@ -114,7 +114,7 @@ impl Oracle {
                 if let (Some((_, active)), Ok(Reply::Aborted(aborted))) =
                     (self.aborting.get(call), reply)
                 {
-                    assert_eq!(aborted, active, "abort() is true where the fetch is active");
+                    assert_eq!(aborted, active, "abort() is true if the fetch is active");
                 }
                 match reply {
                     Ok(Reply::Aborted(true)) => {
@@ -163,7 +163,7 @@ impl Oracle {
                 assert!(!self.gone.contains(&fetch));
                 let durable = store.fetch(fetch);
                 if update.result.is_some() {
-                    assert_eq!(update.result, durable.result, "clients hear what is not durable");
+                    assert_eq!(update.result, durable.result, "clients learn what is not durable");
                 }
                 if *settled {
                     assert!(self.told.insert(fetch, now).is_none(), "clients are told twice");
