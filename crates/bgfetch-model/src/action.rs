@@ -31,7 +31,7 @@ pub enum Action {
         /// What the embedder is asked.
         request: Box<PermissionRequest>,
     },
-    /// Ask the embedder for the quota of a storage key whose stored fetches resume; answered by
+    /// Ask the embedder for the quota of a storage key that has stored fetches; answered by
     /// [`Input::Quota`](crate::input::Input::Quota).
     QueryQuota(StorageKey),
     /// Read the request bodies of this call into the store; answered by

@@ -87,7 +87,7 @@ impl BackgroundFetch {
     /// Step 8.7, the result is durable: clients are updated first, then the worker (D18).
     pub(crate) fn settle_committed(&mut self, ctx: &mut Context, result: FetchResult) {
         self.result = Some(result);
-        // A crash before this point would have restored the promise.
+        // Not before: after a crash, the promised bytes would have been set aside again.
         self.records.drop_promise();
         self.stage = Stage::AwaitingClients;
         let (fetch, update) = (Arc::clone(&self.info), self.update());
