@@ -61,7 +61,7 @@ impl Budget {
         }
     }
 
-    /// Nothing more is to be fetched: only what is claimed stays set aside.
+    /// Nothing more will be fetched: only claimed bytes stay set aside.
     pub(crate) fn drop_promise(&mut self) {
         self.promised = 0;
     }

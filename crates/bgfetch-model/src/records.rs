@@ -108,7 +108,7 @@ impl Records {
         self.budget.extend(wanted, account)
     }
 
-    /// Nothing more is to be fetched: what was promised is not held back any more.
+    /// Nothing more will be fetched: promised bytes are no longer set aside.
     pub(crate) fn drop_promise(&mut self) {
         self.budget.drop_promise();
     }
