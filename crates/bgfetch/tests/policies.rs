@@ -1,7 +1,7 @@
-//! A page's policies under the whole engine: what they forbid fails the record and not `fetch()`
-//! (D36), after a redirect and after a restart too.
+//! A page's policies, enforced by the whole engine: a violation fails the record and not `fetch()`
+//! (D36), also after a redirect and after a restart.
 
-// A panic in a test's helper is a failed test, which is what it is for.
+// A panic in a helper is a failed test, as intended.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::sync::Arc;
@@ -26,7 +26,7 @@ impl Agent {
         Self { directory: TempDir::new().unwrap(), connectivity: Arc::default() }
     }
 
-    /// Records stay readable, because the settling event does not end.
+    /// The records stay readable, because the settling event does not end.
     fn open(&self) -> Engine {
         Engine::builder()
             .directory(self.directory.path())
@@ -60,7 +60,7 @@ async fn fetch(
     manager.fetch("id", [request], FetchOptions::default()).await.expect("fetch() resolves")
 }
 
-/// What failed the next record that ends.
+/// The error of the next record that ends.
 async fn failure(observer: &mut Observer) -> String {
     loop {
         let event = observer.next().await.expect("the engine is open");
@@ -70,7 +70,7 @@ async fn failure(observer: &mut Observer) -> String {
     }
 }
 
-/// `fetch()` resolves for the page, and then its record fails with this message for people and
+/// `fetch()` resolves for the page. Then its record fails, with this message for the user and
 /// without one for scripts.
 async fn fails(policies: PolicySnapshot, request: RequestInfo, message: &str) {
     let agent = Agent::new();

@@ -1,5 +1,5 @@
-//! Whatever a fetch or a call waits for is answered, also where the embedder's part that is asked
-//! panics: at once, when its future is polled, or in the middle of a stream.
+//! Whatever a fetch or a call waits for gets an answer, even if the embedder's part panics: at
+//! once, when its future is polled, or in the middle of a stream.
 
 use std::sync::Arc;
 
@@ -82,7 +82,7 @@ type Outcome = Result<FetchResult, Option<CallError>>;
 /// Gives an engine a part that breaks.
 type Broken = fn(Builder, Breaks) -> Builder;
 
-/// What becomes of a fetch of one film.
+/// The outcome of a fetch of one film.
 async fn outcome(agent: &Agent, builder: Builder) -> Outcome {
     let engine = agent.open_with(builder);
     let manager = agent.manager(&engine).await;
@@ -149,7 +149,7 @@ async fn a_fetcher_that_panics_when_the_network_changes_fetches_on() {
     let agent = Agent::start();
     let host = ScriptedHost::new([Behaviour::Succeed]);
     let engine = agent.open_with(agent.builder(host).fetcher(Nervous));
-    // The engine looks at the network from before it answers.
+    // The engine checks the network before it answers.
     let manager = agent.manager(&engine).await;
     agent.connectivity.set(Connectivity::Metered);
     let fetch = manager.fetch("film", [FILM], FetchOptions::default()).await.unwrap();

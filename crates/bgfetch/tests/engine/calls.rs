@@ -1,5 +1,4 @@
-//! D11, D19, D12: what `fetch()` refuses, and what a call leaves behind that comes to
-//! nothing.
+//! D11, D19, D12: what `fetch()` refuses, and what a failed call leaves behind.
 
 use std::future::{pending, ready};
 use std::io;
@@ -142,7 +141,7 @@ async fn a_call_that_is_dropped_leaves_no_fetch_or_a_whole_one() {
     let engine = agent.open(ScriptedHost::new([]));
     let mut observer = engine.observe().await.unwrap();
     let manager = agent.manager(&engine).await;
-    // The number of polls moves the drop over every point at which the call waits; the last call
+    // The number of polls moves the drop across every point at which the call waits; the last call
     // is not dropped.
     let mut whole = 0;
     for polls in 0.. {
@@ -156,14 +155,14 @@ async fn a_call_that_is_dropped_leaves_no_fetch_or_a_whole_one() {
             if ended {
                 break;
             }
-            // The loop runs on another thread: each of these gives it another moment.
+            // The loop runs on another thread: each of these calls gives it more time.
             engine.registrations().await.unwrap();
         }
         drop(call);
         if manager.get(id.clone()).await.unwrap().is_some() {
             whole += 1;
         }
-        // Whichever it was, the id is free once what there is has ended.
+        // In either case the id is free once the fetch, if there is one, has ended.
         let again = loop {
             let request = RequestInfo::new("POST", origin.url("/photos")).body("photo");
             match manager.fetch(id.clone(), [request], FetchOptions::default()).await {
@@ -224,7 +223,7 @@ async fn a_body_that_errors_or_panics_rejects_the_call() {
         assert_eq!(seen(call.unwrap_err()), unreadable);
     }
     assert!(manager.get_ids().await.unwrap().is_empty());
-    // What was stored of the bodies does not wait for the next start.
+    // Stored parts of the bodies are deleted without waiting for the next start.
     engine.shutdown().await.unwrap();
     assert!(agent.body_files().is_empty());
 }
@@ -242,7 +241,7 @@ async fn bodies_and_promises_must_fit_the_quota() {
     let call = manager.fetch("upload", [upload], FetchOptions::default()).await;
     assert_eq!(seen(call.unwrap_err()), exceeded);
 
-    // 100 of the 150 bytes are promised; the second fetch can't be promised as many.
+    // 100 of the 150 bytes are promised, so the second fetch cannot be promised as many.
     let promised = manager.fetch_held("first", [origin.url("/film")], total(100)).await;
     let (first, hold) = promised.unwrap();
     let second = async || manager.fetch("second", [origin.url("/film")], total(100)).await;

@@ -1,4 +1,5 @@
-//! A user agent for tests: a store that outlives its engines, and a worker that keeps what it read.
+//! A user agent for tests: a store that outlives its engines, and a worker that remembers what it
+//! read.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +21,7 @@ use tokio::sync::watch;
 #[derive(Clone)]
 pub(crate) struct Agent {
     directory: Arc<TempDir>,
-    /// Lent to workers, whose events may come before an engine's opening is over.
+    /// For workers, whose events may come before the engine is fully opened.
     engine: watch::Sender<Option<Engine>>,
     bodies: watch::Sender<Option<Vec<Vec<u8>>>>,
     pub(crate) connectivity: Arc<ManualConnectivity>,
@@ -40,7 +41,7 @@ impl Agent {
         self.directory.path()
     }
 
-    /// An engine that does not wait before it tries again, so that tests need not either.
+    /// An engine that retries without delay, so that tests need not wait either.
     pub(crate) fn builder(&self, host: impl WorkerHost) -> Builder {
         Engine::builder()
             .directory(self.directory.path())
@@ -58,7 +59,7 @@ impl Agent {
         self.open_with(self.builder(host))
     }
 
-    /// Opens the engine and lends it to [`record_bodies`].
+    /// Opens the engine and passes it to [`record_bodies`].
     pub(crate) fn open_with(&self, builder: Builder) -> Engine {
         let engine = builder.open().unwrap();
         self.engine.send_replace(Some(engine.clone()));
@@ -71,7 +72,7 @@ impl Agent {
         drop(engine);
     }
 
-    /// Shuts the engine down, which is then not lent to anybody.
+    /// Shuts the engine down, and takes it away from the workers.
     pub(crate) async fn close(&self, engine: Engine) {
         self.engine.send_replace(None);
         engine.shutdown().await.unwrap();
@@ -86,19 +87,19 @@ impl Agent {
         self.register(engine).await.background_fetch().acting_for(Principal::User)
     }
 
-    /// The engine is not lent any more.
+    /// Takes the engine away from the workers.
     pub(crate) fn take_back(&self) {
         self.engine.send_replace(None);
     }
 
-    /// What a worker finds under an event's fetch, once an engine is there.
+    /// The fetch of an event, for a worker, once there is an engine.
     pub(crate) async fn fetch(&self, fetch: FetchKey) -> Option<BackgroundFetchRegistration> {
         let mut lent = self.engine.subscribe();
         let engine = lent.wait_for(Option::is_some).await.unwrap().clone();
         engine?.fetch(fetch).await.ok()?
     }
 
-    /// The bodies of a fetch, or none where the engine comes to its end before they are read.
+    /// The bodies of a fetch, or `None` if the engine ends before they are read.
     pub(crate) async fn read(&self, fetch: FetchKey) -> Option<Vec<Vec<u8>>> {
         let fetch = self.fetch(fetch).await?;
         let mut bodies = Vec::new();
@@ -116,14 +117,14 @@ impl Agent {
         Some(bodies)
     }
 
-    /// What the worker of [`record_bodies`] read, once it has.
+    /// The bodies that the worker of [`record_bodies`] read, once it has.
     pub(crate) async fn bodies(&self) -> Vec<Vec<u8>> {
         let mut bodies = self.bodies.subscribe();
         let read = bodies.wait_for(Option::is_some).await.unwrap();
         read.clone().unwrap()
     }
 
-    /// The paths of the body files that are there.
+    /// The paths of the existing body files.
     pub(crate) fn body_files(&self) -> Vec<std::path::PathBuf> {
         let mut files = Vec::new();
         let mut folders = vec![self.path().join("bodies")];
@@ -146,12 +147,12 @@ pub(crate) fn total(download_total: u64) -> FetchOptions {
     FetchOptions { download_total, ..FetchOptions::default() }
 }
 
-/// "Work offline": nothing can be reached, loopback neither.
+/// "Work offline": nothing can be reached, not even loopback.
 pub(crate) fn offline() -> Connectivity {
     Connectivity::Offline(Reachable::default())
 }
 
-/// A worker that reads every record of the event's fetch; a record without a response reads as
+/// A worker that reads every record of the event's fetch; a record without a response counts as
 /// empty.
 pub(crate) fn record_bodies(agent: &Agent) -> Behaviour {
     let agent = agent.clone();
@@ -182,7 +183,7 @@ pub(crate) async fn bodies_of(fetch: &BackgroundFetchRegistration) -> Vec<Vec<u8
     bodies
 }
 
-/// Waits until the record of a fetch with one has stored so many bytes.
+/// Waits until the only record of a fetch has stored this many bytes.
 pub(crate) async fn stored(fetch: &BackgroundFetchRegistration, bytes: u64) {
     let record = records_of(fetch).await.remove(0);
     let mut body = record.response_ready().await.unwrap().body;
@@ -192,7 +193,7 @@ pub(crate) async fn stored(fetch: &BackgroundFetchRegistration, bytes: u64) {
     }
 }
 
-/// The first event from now on that is like this.
+/// The next event that matches.
 pub(crate) async fn until(observer: &mut Observer, like: impl Fn(&What) -> bool) -> Event {
     loop {
         let event = observer.next().await.expect("the engine is open");
@@ -202,7 +203,7 @@ pub(crate) async fn until(observer: &mut Observer, like: impl Fn(&What) -> bool)
     }
 }
 
-/// A network made of a function.
+/// A network implemented by a function.
 pub(crate) struct Network<F>(pub(crate) F);
 
 impl<F, R> Fetcher for Network<F>
@@ -218,7 +219,7 @@ where
     }
 }
 
-/// A whole response with this body.
+/// A complete response with this body.
 pub(crate) fn ok(request: &FetchRequest, body: &'static str) -> FetchResponse {
     FetchResponse {
         head: ResponseHead {

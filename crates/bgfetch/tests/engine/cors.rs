@@ -1,5 +1,5 @@
-//! A page's fetch from a server of another origin: what it may read, and that resumes need no more
-//! of the server than that.
+//! A page's fetch from a server of another origin: what the page may read, and that resumes require
+//! no more of the server.
 
 use bgfetch::mock::{Behaviour, ScriptedHost};
 use bgfetch::{FailureReason, FetchOptions, RecordError, ResponseType};

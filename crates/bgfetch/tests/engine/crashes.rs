@@ -1,5 +1,5 @@
-//! The process dies at every commit and every write of a scenario, is started again, and what came
-//! of it is compared with what must hold whatever happened.
+//! The process dies at every commit and every write of a scenario and is started again. Then the
+//! outcome is compared with what must hold in any case.
 
 use std::future::pending;
 use std::sync::{Arc, Mutex};
@@ -12,10 +12,10 @@ use crate::common::{Agent, records_of, until};
 use crate::integrity::asking;
 use crate::mortal::{Fate, Moment, Mortal};
 
-/// What the workers of all lives were told, with the bodies they read.
+/// The events that the workers of all lives received, with the bodies they read.
 type Seen = Arc<Mutex<Vec<(EventKind, Vec<Vec<u8>>)>>>;
 
-/// What the page was told before the process died.
+/// What the page learned before the process died.
 #[derive(Clone, Copy, Debug, Default)]
 struct Told {
     registered: bool,
@@ -27,7 +27,7 @@ struct Scenario {
     origin: Origin,
     film: Resource,
     art: Resource,
-    /// Holds the film of a page that aborts, for as long as that page lives.
+    /// Holds the film of a page that aborts, as long as that page lives.
     gate: Gate,
     aborts: bool,
     seen: Seen,
@@ -60,7 +60,7 @@ impl Scenario {
         }
     }
 
-    /// A worker that reads what it can. In a process that dies it never ends.
+    /// A worker that reads what it can. If the process dies, it never ends.
     fn worker(&self) -> ScriptedHost {
         let (agent, seen) = (self.agent.clone(), Arc::clone(&self.seen));
         ScriptedHost::new([Behaviour::run(move |event| {
@@ -75,7 +75,7 @@ impl Scenario {
         })])
     }
 
-    /// The page's life: it fetches, and may abort in mid-body.
+    /// The page's life: it fetches, and may abort in the middle of the body.
     async fn live(&self, engine: &Engine) -> Result<()> {
         let mut observer = engine.observe().await?;
         let scope = "https://app.test/".parse().unwrap();
@@ -106,7 +106,7 @@ impl Scenario {
         }
     }
 
-    /// The next process: it goes on until the event was handled, where there is a fetch at all.
+    /// The next process: it continues until the event was handled, if there is a fetch.
     async fn live_on(&self) {
         self.gate.open();
         let engine = self.agent.open(self.worker());
@@ -122,7 +122,7 @@ impl Scenario {
         engine.shutdown().await.unwrap();
     }
 
-    /// What must hold in the end.
+    /// Checks what must hold in the end.
     fn check(&self) {
         let uploads = self.origin.requests_to("/upload");
         assert!(uploads.len() <= 1, "an upload was sent twice");
@@ -144,7 +144,8 @@ impl Scenario {
     }
 }
 
-/// Plays a scenario in which the process dies at this moment. Returns whether it came to that.
+/// Plays a scenario in which the process dies at this moment. Returns whether it reached the
+/// moment.
 async fn dies(moment: Moment, aborts: bool) -> bool {
     println!("{moment:?}, aborts: {aborts}");
     let scenario = Scenario::new(aborts);
@@ -157,8 +158,8 @@ async fn dies(moment: Moment, aborts: bool) -> bool {
         () = fate.died() => false,
     };
     agent.take_back();
-    // Another handle may be in use by a worker, so a drop would not do. A dead store keeps what
-    // is committed now from the disk; one may die only now.
+    // A worker may be using another handle, so dropping this one would not be enough. A dead store
+    // keeps later commits from the disk; it may also die only now.
     let died = engine.shutdown().await.is_err();
     assert!(lived || died);
     if died {

@@ -1,4 +1,4 @@
-//! D5, D22, D23: the worker's event comes at least once, and the records wait for it.
+//! D5, D22, D23: the worker gets its event at least once, and the records wait for it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,8 +17,8 @@ use tokio::sync::watch;
 
 use crate::common::{Agent, Network, ok, record_bodies, records_of, site, until};
 
-/// A fetch of one film, of which the worker's events meet `script`; what came of them when
-/// delivery was over.
+/// A fetch of one film whose events the worker handles according to `script`. Returns the attempts
+/// after delivery was over.
 async fn deliver(script: impl IntoIterator<Item = Behaviour>) -> Vec<Received> {
     let (origin, agent) = (Origin::start(), Agent::start());
     origin.serve("/film", Resource::new(1, 10));
@@ -125,7 +125,7 @@ async fn events_wait_for_an_engine_that_has_workers() {
     let host = ScriptedHost::new([]);
     let mut events = host.events();
     let engine = agent.open(host.clone());
-    // What the store alone knows has nobody yet who would start its worker.
+    // The registration is only in the store so far, so its worker cannot be started.
     let jobs = engine.ui().jobs().await.unwrap();
     assert!(jobs[0].display.dismissible && !jobs[0].display.over);
     assert!(host.received().is_empty());
@@ -205,7 +205,7 @@ async fn held_events_wait_for_deliver_pending_or_the_word_that_the_worker_is_the
     engine.shutdown().await.unwrap();
 }
 
-/// A wall clock that is set.
+/// A wall clock that tests set.
 #[derive(Clone, Default)]
 struct SetClock(Arc<AtomicU64>);
 
@@ -335,7 +335,7 @@ fn title(title: &str) -> UiUpdate {
     UiUpdate { title: Some(title.into()), icons: None }
 }
 
-/// What the calls of `updateUI()` came to, and the title after a restart.
+/// The results of the calls to `updateUI()`, and the title after a restart.
 async fn update_ui(behaviour: Behaviour) -> (Vec<Result<(), UpdateUiError>>, String) {
     let (origin, agent) = (Origin::start(), Agent::start());
     origin.serve("/film", Resource::new(1, 10));

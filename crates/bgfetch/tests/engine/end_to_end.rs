@@ -70,7 +70,7 @@ async fn a_record_streams_while_it_downloads() {
     let fetch = manager.fetch("film", [url.clone()], FetchOptions::default()).await.unwrap();
     let query = RequestInfo::from(url);
     let record = fetch.match_first(query, MatchOptions::default()).await.unwrap().unwrap();
-    // D20: the response is ready at its head, while the body is still coming.
+    // D20: the response is ready once its head has arrived, while the body is still coming.
     let mut response = record.response_ready().await.unwrap();
     assert_eq!(response.head.status, 200);
     let mut bytes = Vec::new();
@@ -122,7 +122,7 @@ async fn a_record_can_be_taken_over_as_a_file() {
         record.export(&file, how).await.unwrap();
         model.matches_file(&file).unwrap();
     }
-    // The store keeps its own until the event ended.
+    // The store keeps its own copy until the event has ended.
     assert!(bodies_of(&fetch).await == [model.bytes()]);
 }
 

@@ -1,4 +1,4 @@
-//! Parts that fail under the engine: the store, and what an embedder brings.
+//! Failing parts: the store, and the embedder's parts.
 
 use bgfetch::mock::{Behaviour, ScriptedHost};
 use bgfetch::{EventKind, FailureReason, FetchOptions};
@@ -12,7 +12,7 @@ async fn a_commit_that_fails_stops_the_engine_with_its_reason_and_loses_nothing(
     let (origin, agent, gate) = (Origin::start(), Agent::start(), Gate::new());
     let film = Resource::new(1, 2 * MIB).etag("\"a\"");
     origin.serve("/film", film.clone().hold_at(MIB, &gate).then(film.clone()));
-    // Of the registration, the fetch, its first head, and the fourth.
+    // The commits are those of the registration, the fetch and its first head; the fourth fails.
     let fate = Fate::new(Moment::BeforeCommit(3));
     let store = Mortal::open(agent.path(), &fate);
     let engine = agent.open_with(agent.builder(ScriptedHost::new([])).store(store));

@@ -1,5 +1,5 @@
-//! Subresource integrity (D20) against a real server: the stored body is verified before
-//! anything of it is exposed.
+//! Subresource integrity (D20) against a real server: the stored body is verified before any of it
+//! is exposed.
 
 use std::path::Path;
 use std::pin::pin;
@@ -24,17 +24,17 @@ use url::Url;
 
 use crate::common::{Agent, bodies_of, record_bodies, records_of, until};
 
-/// Integrity metadata that only these bytes have.
+/// Integrity metadata that only these bytes match.
 pub(crate) fn integrity_of(resource: &Resource) -> String {
     format!("sha256-{}", STANDARD.encode(Sha256::digest(resource.bytes())))
 }
 
-/// A request for what must be that resource.
+/// A request that requires the bytes of that resource.
 pub(crate) fn asking(url: Url, expected: &Resource) -> RequestInfo {
     Request { integrity: integrity_of(expected), ..Request::get(url) }.into()
 }
 
-/// One fetch of `/film`, which must be `expected`, and what its worker read.
+/// One fetch of `/film`, which must be `expected`, and the bytes that its worker read.
 async fn fetched(origin: &Origin, expected: &Resource) -> (EventKind, Vec<u8>) {
     let agent = Agent::start();
     let host = ScriptedHost::new([record_bodies(&agent)]);
@@ -70,7 +70,7 @@ async fn a_body_that_has_not_is_a_fetch_error_and_never_exposed() {
     let request = asking(origin.url("/film"), &Resource::new(2, 200_000));
     let fetch = manager.fetch("film", [request], FetchOptions::default()).await.unwrap();
 
-    // Half of the body is there, and counts; but neither the response nor its status is.
+    // Half of the body is stored and counted, but neither the response nor its status is exposed.
     until(&mut observer, |what| matches!(what, What::Progress)).await;
     gate.reached().await;
     let record = records_of(&fetch).await.remove(0);
@@ -89,7 +89,7 @@ async fn a_body_that_has_not_is_a_fetch_error_and_never_exposed() {
         message.as_deref(),
         Some("the body does not have the integrity the request asks for")
     );
-    // Nor later.
+    // Not later either.
     assert_eq!(record.status(), None);
     assert!(matches!(record.response_ready().await, Err(RecordError::Failed)));
     let file = agent.path().join("film");
@@ -109,7 +109,7 @@ async fn a_body_reassembled_from_ranges_is_verified_as_a_whole() {
     let starts: Vec<_> = origin.requests().iter().map(|it| it.range_start()).collect();
     assert_eq!(starts, [None, Some(50_000), Some(100_000)]);
 
-    // A server that lies about its parts: only the whole shows it.
+    // A server that lies about its parts, which only the whole body reveals.
     let other = Resource::new(2, 200_000).etag("\"a\"");
     origin.serve("/film", cut().then(other));
     assert_eq!(fetched(&origin, &film).await, (EventKind::Fail, Vec::new()));
@@ -165,13 +165,13 @@ struct Doored {
     door: Arc<Door>,
 }
 
-/// Holds readers of bodies, or sends them away.
+/// Holds readers of bodies, or makes them fail.
 #[derive(Default)]
 struct Door {
     open: Mutex<bool>,
     opened: Condvar,
     arrivals: watch::Sender<usize>,
-    /// How many readers meet an error instead.
+    /// How many readers get an error instead.
     failures: AtomicUsize,
 }
 
@@ -272,7 +272,7 @@ impl BodyReader for DooredReader {
     }
 }
 
-/// An engine whose one record is whole and being verified, behind the door.
+/// An engine whose only record is complete and being verified, behind the door.
 struct Verifying {
     agent: Agent,
     origin: Origin,
@@ -284,7 +284,7 @@ struct Verifying {
 
 async fn verifying(host: ScriptedHost) -> Verifying {
     let (agent, origin, door) = (Agent::start(), Origin::start(), Arc::<Door>::default());
-    // Two reads long.
+    // Reading it takes two steps.
     let film = Resource::new(1, MIB + 1);
     origin.serve("/film", film.clone());
     let store = SqliteStore::open(agent.path(), StoreOptions::default()).unwrap();
@@ -309,7 +309,7 @@ async fn an_abort_does_not_wait_for_the_verification() {
     assert!(matches!(early.await, Err(RecordError::Aborted)));
     assert_eq!(it.fetch.settled().await.unwrap(), Err(FailureReason::Aborted));
     assert_eq!(events.next().await.kind, EventKind::Abort);
-    // What nobody waits for is not read to its end.
+    // A body is not read to its end if nobody waits for the result.
     it.door.open();
     let manager = it.agent.manager(&it.engine).await;
     let request = asking(it.origin.url("/film"), &it.film);

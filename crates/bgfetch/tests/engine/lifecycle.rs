@@ -1,4 +1,4 @@
-//! How engines begin and end.
+//! How engines start and end.
 
 use std::future::pending;
 use std::sync::{Arc, Mutex};
@@ -198,8 +198,8 @@ async fn unregistering_deletes_every_byte_and_fires_nothing() {
     assert!(agent.body_files().is_empty(), "{:?}", agent.body_files());
 }
 
-/// Where the last handle of an engine is dropped by the engine's own task or by a blocking task
-/// of its runtime, it must not wait for itself.
+/// If the last handle of an engine is dropped by the engine's own task or by a blocking task of its
+/// runtime, it must not wait for itself.
 #[tokio::test]
 async fn a_worker_may_drop_the_last_engine() {
     let (origin, agent) = (Origin::start(), Agent::start());
@@ -233,7 +233,7 @@ async fn a_worker_may_drop_the_last_engine() {
         drop(hold);
         assert_eq!(host.events().next().await.kind, EventKind::Success);
         dropped.recv().await.unwrap();
-        // Answered, with an error, when the engine is gone.
+        // Answered with an error once the engine is gone.
         while manager.get_ids().await.is_ok() {}
         let engine = agent.open(ScriptedHost::new([]));
         let registration = agent.register(&engine).await;

@@ -35,7 +35,7 @@ async fn as_many_bytes_as_promised_are_fine_and_one_more_is_not() {
     let (origin, agent) = (Origin::start(), Agent::start());
     let paths: Vec<String> = (0..PARTS).map(|part| format!("/{part}")).collect();
     for (seed, path) in (0..).zip(&paths) {
-        // Without a length nobody knows before the end whether it fits.
+        // Without a length, nobody knows before the end whether the body fits.
         origin.serve(path, Resource::new(seed, MIB).chunked());
     }
     let host = ScriptedHost::new([Behaviour::NeverSettle]);
@@ -93,7 +93,7 @@ async fn a_body_that_does_not_fit_the_quota_fails_the_fetch() {
     assert_eq!(events.next().await.kind, EventKind::Fail);
 }
 
-/// Zeros as `zstd` has them: four bytes for each 128 KiB.
+/// Zeros in `zstd` format: four bytes for each 128 KiB.
 fn bomb(length: u64) -> Vec<u8> {
     const BLOCK: u64 = 128 << 10;
     const REPEATED: u32 = 1 << 1;
@@ -134,7 +134,7 @@ async fn a_small_response_that_unpacks_to_a_large_one_meets_the_first_limit_in_i
     for (download_total, quota, reason, most) in [
         (MIB, None, FailureReason::DownloadTotalExceeded, MIB),
         (0, Some(MIB), FailureReason::QuotaExceeded, MIB),
-        // By the ratio of what came to what it became.
+        // Limited by the ratio of decoded to received bytes.
         (0, None, FailureReason::FetchError, 64 * MIB),
         (2 * UNPACKED, None, FailureReason::FetchError, 64 * MIB),
     ] {
@@ -188,7 +188,7 @@ async fn an_urgent_fetch_goes_before_one_that_waited_longer() {
 async fn a_host_has_many_requests_only_where_its_own_answers_multiplex() {
     const HOST: &str = "https://films.test/";
     const CDN: &str = "https://cdn.test/";
-    // The server at the end of a redirect says nothing about the one that redirects.
+    // The server at the end of a redirect says nothing about the server that redirects.
     for (answered_by, at_once) in [(HOST, 100), (CDN, 6)] {
         let (agent, asked) = (Agent::start(), Arc::new(AtomicUsize::new(0)));
         let count = Arc::clone(&asked);
@@ -211,7 +211,7 @@ async fn a_host_has_many_requests_only_where_its_own_answers_multiplex() {
         let manager = agent.manager(&engine).await;
         manager.fetch("films", urls, FetchOptions::default()).await.unwrap();
         until(&mut observer, |what| matches!(what, What::RecordSettled { .. })).await;
-        // Time passes only once every task waits.
+        // Time advances only when every task waits.
         tokio::time::pause();
         tokio::time::sleep(Duration::from_millis(1)).await;
         tokio::time::resume();
@@ -223,7 +223,7 @@ async fn a_host_has_many_requests_only_where_its_own_answers_multiplex() {
 #[tokio::test]
 async fn an_endless_body_ends_at_the_quota_after_a_restart_too() {
     const FILM: &str = "https://app.test/film";
-    /// Half of the quota and then silence, or no end.
+    /// Half of the quota and then silence, or an endless body.
     fn endless(pieces: usize) -> Network<impl Fn(FetchRequest) -> Ready<Fetched> + Send + Sync> {
         Network(move |request: FetchRequest| {
             let mut response = ok(&request, "");

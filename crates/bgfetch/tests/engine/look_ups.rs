@@ -1,4 +1,4 @@
-//! Host names that nobody answers for.
+//! Host names whose look-up never ends.
 
 use std::future::{pending, ready};
 use std::io;
@@ -13,7 +13,7 @@ use url::Url;
 
 use crate::common::Agent;
 
-/// Knows the names that begin with `good`; nobody ever answers for others.
+/// Resolves names that begin with `good`; look-ups of others never end.
 struct Names;
 
 impl Resolve for Names {
@@ -46,7 +46,7 @@ async fn sixteen_names_that_nobody_answers_for_hold_back_no_download_and_no_end(
     origin.serve("/film", film.clone());
     let engine = open(&agent);
     let manager = agent.manager(&engine).await;
-    // Before a good one of the same fetch, and before another fetch.
+    // Before a good name in the same fetch, and before another fetch.
     let dead = (0..16).map(|n| at(&origin, &format!("dead{n}.test"), "/film"));
     let good = at(&origin, "good.test", "/film");
     let requests = dead.chain([good.clone()]);

@@ -1,6 +1,6 @@
-//! The engine against real loopback servers, one file per theme.
+//! The engine against real loopback servers, one file per topic.
 
-// A panic in a test's helper is a failed test, which is what it is for.
+// A panic in a helper is a failed test, as intended.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;

@@ -1,5 +1,5 @@
-//! A store that dies at a chosen moment, as a process does: nothing that comes later reaches the
-//! disk, and nobody is told how far it came.
+//! A store that dies at a chosen moment, as a process does: nothing later reaches the disk, and
+//! nobody learns how far it got.
 
 use std::io;
 use std::path::Path;
@@ -14,7 +14,7 @@ use tokio::sync::watch;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Moment {
     BeforeCommit(usize),
-    /// The commit is durable, but nobody hears of it.
+    /// The commit is durable, but nobody learns of it.
     AfterCommit(usize),
     /// Half of the bytes reach the file.
     InWrite(usize),

@@ -1,4 +1,4 @@
-//! D18: who hears of what first.
+//! D18: the order of notifications.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::common::{Agent, Network, ok, records_of, site, until};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// An engine in which a client that does not answer would be noticed.
+/// An engine in which a client that never acknowledges would be noticed.
 fn patient(builder: Builder) -> Builder {
     builder.configure(|config| config.clients_apply_within = HOUR)
 }
@@ -40,14 +40,14 @@ async fn the_worker_hears_nothing_before_the_page_applied_the_result() {
     let fetch = fetch.unwrap();
 
     let update = settling_update(&mut page).await;
-    // Whatever the engine was about to do it has done when it answers a later call.
+    // When the engine answers a later call, it has done everything it was about to do.
     engine.ui().jobs().await.unwrap();
     assert!(host.received().is_empty());
     assert!(fetch.apply(&update), "the page fires `progress`");
     assert_eq!((fetch.result(), fetch.downloaded()), (Some(Ok(())), MIB));
     assert!(!fetch.apply(&update), "nothing is told after the result");
 
-    // Asking for the next update says that this one was applied.
+    // Asking for the next update acknowledges this one.
     let (next, event) = tokio::join!(page.next(), events.next());
     assert_eq!(event.kind, EventKind::Success);
     let last = next.unwrap();
@@ -97,7 +97,7 @@ async fn a_page_that_hangs_delays_the_worker_by_one_second() {
     until(&mut observer, |what| matches!(what, What::Settled(_))).await;
     let settled = Instant::now();
     events.next().await;
-    // Of virtual time, in which nothing else passes; tokio's timers are exact to 1 ms.
+    // Virtual time, which only this wait advances; tokio's timers are exact to 1 ms.
     let waited = settled.elapsed();
     assert_eq!(waited.as_millis() / 10, 100, "{waited:?}");
     drop(fetch);
@@ -109,7 +109,7 @@ async fn records_can_be_matched_before_anything_fails() {
     let agent = Agent::start();
     let engine = agent.open(ScriptedHost::new([]));
     let manager = agent.manager(&engine).await;
-    // Fails without any network: the scheme is a matter of the record.
+    // Fails without any network: the scheme is checked by the record.
     let urls = ["files://app.test/film"];
     let (fetch, hold) = manager.fetch_held("film", urls, FetchOptions::default()).await.unwrap();
     let records = records_of(&fetch).await;

@@ -1,4 +1,4 @@
-//! Offline, and the user: what stops, what goes on, and from where.
+//! Offline, and pauses by the user: what stops, what resumes, and from where.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -14,7 +14,7 @@ use bgfetch_testkit::{Ending, Gate, MIB, Origin, Reply, Resource, Serve};
 
 use crate::common::{Agent, bodies_of, offline, stored, until};
 
-/// A fetch of a film of 3 MiB, of which 1 MiB is stored and the rest held back once.
+/// A fetch of a film of 3 MiB, of which 1 MiB is stored and the rest is held back once.
 async fn half_way(
     origin: &Origin,
     agent: &Agent,
@@ -107,7 +107,7 @@ async fn offline_in_between_pauses_without_failing() {
     assert!(bodies_of(&fetch).await == [film.bytes()]);
 }
 
-/// Knows one name, of this machine, and leads another to where no route does.
+/// Resolves one name to this machine, and another to an address without a route.
 struct Names;
 
 impl Resolve for Names {
@@ -140,7 +140,7 @@ async fn without_a_default_route_a_name_of_this_machine_is_reached_and_another_w
     let far = manager.fetch("far", [url("far.test")], FetchOptions::default()).await.unwrap();
     let paused = |what: &What| matches!(what, What::Paused(PauseReason::Offline));
     until(&mut observer, paused).await;
-    // Online a name that nobody knows fails soon.
+    // Online, a name that does not resolve fails soon.
     agent.connectivity.set(Connectivity::Online);
     assert_eq!(far.settled().await.unwrap(), Err(FailureReason::FetchError));
 }
@@ -181,7 +181,7 @@ async fn an_upload_in_flight_is_not_interrupted_by_offline_and_not_by_the_user()
     let refused = engine.ui().pause(fetch.key()).await.unwrap_err();
     assert_eq!(refused.call_error(), Some(CallError::NotPausable));
     agent.connectivity.set(offline());
-    // The engine has taken the news when it answers a call that came later.
+    // When the engine answers a later call, it has processed the change.
     engine.ui().jobs().await.unwrap();
     gate.open();
     assert_eq!(fetch.settled().await.unwrap(), Ok(()));

@@ -1,5 +1,5 @@
-//! The power is lost at every sync of a scenario. Whatever anybody was told by then must be left,
-//! whether what was not synced reached the disk or not.
+//! The power fails at every sync of a scenario. Everything that was reported by then must be left,
+//! whether unsynced data reached the disk or not.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -18,9 +18,9 @@ use tempfile::TempDir;
 
 use crate::common::{Agent, records_of, stored, until};
 
-/// Where the store is below the agent's folder. Its parents are new, too.
+/// The store's path below the agent's folder. Its parents are new, too.
 const STORE: &str = "new/folder/store";
-/// Where files are handed over.
+/// The folder of exported files.
 const OUT: &str = "out";
 
 #[derive(Clone)]
@@ -30,16 +30,16 @@ struct Lab {
     told: Arc<Mutex<Vec<Told>>>,
 }
 
-/// What somebody was told, and how one sees whether it is left.
+/// A report to somebody, and how to check whether what it promised is left.
 struct Told {
     what: String,
-    /// The moments at which it holds.
+    /// The moments at which the promise holds.
     from: usize,
     until: usize,
     is_left: Box<dyn Fn(&Left) -> bool + Send>,
 }
 
-/// Whether something that was not synced is left.
+/// Whether a piece of unsynced data is left.
 type Keep = Box<dyn FnMut() -> bool>;
 
 /// What the next start finds.
@@ -69,7 +69,7 @@ impl Lab {
         self.agent.open_with(builder)
     }
 
-    /// Somebody is told this now.
+    /// Records that something is reported now.
     fn tell(&self, what: impl Into<String>, is_left: impl Fn(&Left) -> bool + Send + 'static) {
         self.told.lock().unwrap().push(Told {
             what: what.into(),
@@ -79,13 +79,12 @@ impl Lab {
         });
     }
 
-    /// What was told last is about to be otherwise.
+    /// What was reported last is about to change.
     fn take_back(&self) {
         self.told.lock().unwrap().last_mut().unwrap().until = self.recorder.now();
     }
 
-    /// Loses power at every sync, three times: nothing, everything or some of what was not synced is
-    /// left.
+    /// Loses power at every sync, three times: none, all or some of the unsynced data is left.
     fn check(&self) {
         let told = self.told.lock().unwrap();
         assert!(!told.is_empty());
@@ -109,7 +108,7 @@ impl Lab {
         }
     }
 
-    /// Hands the good bodies of an event's fetch over to [`OUT`], each under its number.
+    /// Exports the successful bodies of an event's fetch to [`OUT`], each under its number.
     async fn export(&self, event: &FunctionalEvent, how: Handover) -> Option<Vec<PathBuf>> {
         let fetch = self.agent.fetch(event.fetch()).await?;
         let mut files = Vec::new();
@@ -126,7 +125,7 @@ fn delivered(what: &What) -> bool {
     matches!(what, What::EventEnded { .. })
 }
 
-/// Answers by chance, the same for the same seed.
+/// Random answers, the same for the same seed.
 fn coin(mut seed: u64) -> impl FnMut() -> bool {
     move || {
         seed ^= seed << 13;
@@ -148,7 +147,7 @@ impl Left {
         left
     }
 
-    /// No file of what is gone takes space for ever.
+    /// Checks that no file of a deleted fetch takes space forever.
     fn is_tidy(&self) {
         let known: BTreeSet<String> =
             self.fetches.iter().map(|fetch| fetch.key.0.to_string()).collect();
@@ -182,7 +181,7 @@ impl Left {
         record.result == Some(RecordResult::Success) && read == bytes.len() && stored == bytes
     }
 
-    /// The file was handed over whole.
+    /// The file was exported completely.
     fn file(&self, name: &Path, resource: &Resource) -> bool {
         resource.matches_file(self.place.path().join(name)).is_ok()
     }
@@ -192,7 +191,7 @@ fn resources() -> [Resource; 2] {
     [Resource::new(1, 300 * KIB).etag("\"a\""), Resource::new(2, 70_000)]
 }
 
-/// Fetches the film, which is cut once, and the art; tells of the registration and the result.
+/// Fetches the film, which is cut once, and the art; reports the registration and the result.
 async fn fetch_two(lab: &Lab, origin: &Origin, engine: &Engine) -> BackgroundFetchRegistration {
     let [film, art] = resources();
     origin.serve("/film", film.clone().cut_after(100_000).then(film.clone()));
@@ -222,7 +221,7 @@ async fn a_fetch_that_was_registered_and_settled_is_left() {
     lab.check();
 }
 
-/// The worker hands the bodies over; whether it also syncs them or leaves that to the store.
+/// The worker exports the bodies. It also syncs them, or leaves that to the store.
 async fn hand_over(lab: Lab, how: Handover, synced: bool) {
     let origin = Origin::start();
     let exporter = lab.clone();
@@ -337,7 +336,7 @@ async fn a_pause_and_its_end_are_left() {
             false => engine.ui().resume(fetch.key()).await.unwrap(),
         }
         lab.tell(format!("paused: {paused}"), move |left| left.fetch().unwrap().paused == paused);
-        // More is synced while it holds.
+        // More is synced while the promise holds.
         lab.agent.register(&engine).await;
         lab.take_back();
     }
@@ -369,7 +368,7 @@ async fn the_result_of_an_upload_is_left_with_the_answer_to_it() {
     let mut observer = engine.observe().await.unwrap();
     let ([film, answer], photo) = (resources(), vec![7; 90_000]);
     origin.serve("/photos", answer.clone());
-    // It holds the fetch back, so that the upload's result is all that is told.
+    // The film keeps the fetch active, so that only the upload's result is reported.
     origin.serve("/film", film.hold_at(100_000, &Gate::new()));
     let manager = lab.agent.manager(&engine).await;
     let post = RequestInfo::new("POST", origin.url("/photos")).body(photo.clone());
@@ -385,7 +384,7 @@ async fn the_result_of_an_upload_is_left_with_the_answer_to_it() {
     });
     until(&mut observer, |what| matches!(what, What::RecordSettled { .. })).await;
     lab.tell("uploaded", move |left| left.has(0, &answer.bytes()));
-    // A crash, so that nothing else brings it to disk.
+    // A crash, so that nothing else syncs it.
     lab.agent.take_back();
     engine.kill().await;
     lab.check();

@@ -1,5 +1,5 @@
-//! Spec issue 1, D6, D4, D7, D8, D9: a download goes on where it ended, and never with another representation's
-//! bytes.
+//! Spec issue 1, D6, D4, D7, D8, D9: a download resumes where it ended, and never with the bytes of
+//! another representation.
 
 use bgfetch::mock::{Behaviour, ScriptedHost};
 use bgfetch::{EventKind, FailureReason, FetchOptions};
@@ -7,8 +7,8 @@ use bgfetch_testkit::{Coding, Gate, MIB, Origin, Reply, Resource, Script, Serve}
 
 use crate::common::{Agent, bodies_of, record_bodies, stored};
 
-/// The process dies after 1 MiB of `/film`, whose first reply is held there; `after` is what comes
-/// next. Returns the origin, and the bytes that the worker read in the end.
+/// The process dies after 1 MiB of `/film`, whose first reply is held there; `after` gives the
+/// later replies. Returns the origin, and the bytes that the worker read in the end.
 async fn crash_in_mid_body(film: &Resource, after: impl Into<Script>) -> (Origin, Vec<u8>) {
     let (origin, gate) = (Origin::start(), Gate::new());
     origin.serve("/film", film.clone().hold_at(MIB, &gate).then(after));
@@ -67,7 +67,7 @@ async fn thirteen_faults_of_servers_end_with_the_right_bytes() {
     let other = Resource::new(2, MIB + 7).etag("\"b\"");
     let cut = || film.clone().cut_after(CUT);
     let weak = plain.clone().etag("W/\"a\"");
-    // What it is, what the server does, what must come of it, and where the last range began.
+    // The name, the server's behaviour, the expected body, and the start of the last range.
     let faults: [(&str, Script, &Resource, Option<u64>); 13] = [
         ("cut", cut().then(film.clone()), &film, Some(CUT)),
         ("cut twice", cut().then(cut()).then(film.clone()), &film, Some(2 * CUT)),

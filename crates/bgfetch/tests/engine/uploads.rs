@@ -1,4 +1,4 @@
-//! Uploads through the engine: each record its own, and what a page may know of them.
+//! Uploads through the engine: each record has its own, and what a page may learn about them.
 
 use bgfetch::mock::{Behaviour, ScriptedHost};
 use bgfetch::{
@@ -24,7 +24,7 @@ async fn identical_posts_are_sent_each_and_told_apart() {
     assert_eq!(fetch.settled().await.unwrap(), Ok(()));
     assert_eq!((fetch.uploaded(), fetch.upload_total()), (9, 9));
 
-    // The origin answered in the order in which they came.
+    // The origin answered in order of arrival.
     let sent = origin.requests_to("/photos");
     let sent: Vec<_> = sent.iter().map(|request| request.body.bytes().unwrap()).collect();
     assert_eq!(sent.len(), 3);
@@ -98,7 +98,7 @@ async fn a_page_sees_no_progress_of_an_upload_that_another_origin_did_not_approv
     let agent = Agent::start();
     let network = Network(|request: FetchRequest| async move {
         request.uploaded.advance_to(5);
-        // Time enough for a report, if there were one.
+        // Long enough for a report, if there were one.
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
         match request.request.url.path() {
             "/refused" => Err(FetchError::new(FaultKind::Blocked, true, "CORS")),

@@ -1,6 +1,7 @@
-//! D40: a background fetch tells a page nothing about a cross-origin resource without its
+//! D40: a background fetch reveals nothing about a cross-origin resource to a page without its
 //! server's approval. Servers that differ only in what they would answer (size, status, existence,
-//! speed, ...) are told apart by nothing that a page, its worker or its user interface can see.
+//! speed, ...) cannot be told apart by anything that a page, its worker or its user interface can
+//! see.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -20,13 +21,13 @@ use self::world::{Call, FILM, World};
 
 const PROTOCOLS: [bool; 2] = [false, true];
 
-/// A body that is larger than what all buffers on the way hold together.
+/// A body that is larger than all buffers on the way together.
 const UPLOAD: usize = 300_000;
 
-/// What a trace says of the quota in the end.
+/// The line of a trace about the quota at the end.
 const ALL_QUOTA: &str = "quota: all of it is left: true";
 
-/// The traces that twins left, compared with the first.
+/// The traces of twins, compared with the first.
 #[derive(Default)]
 struct Traces {
     first: Option<(&'static str, Vec<String>)>,
@@ -46,7 +47,7 @@ impl Traces {
         );
     }
 
-    /// The one trace that all left.
+    /// The one trace of all twins.
     fn finish(self, call: &Call) -> Vec<String> {
         println!("{call:?}: {} observations compared, 0 differences", self.compared);
         let (_, trace) = self.first.unwrap();
@@ -55,7 +56,7 @@ impl Traces {
     }
 }
 
-/// Runs `call` against each twin, under `route`, and returns the one trace that all of them left.
+/// Runs `call` against each twin, under `route`, and returns their common trace.
 async fn compare(world: &World, route: &str, call: &Call, twins: Vec<Twin>) -> Vec<String> {
     let mut traces = Traces::default();
     for Twin { name, script, held } in twins {
@@ -135,7 +136,7 @@ async fn preflights_that_fail_are_alike() {
         world.cross.serve(FILM, Resource::new(1, 10));
         let call = world.upload("PUT", UPLOAD);
         compare(&world, "OPTIONS /film", &call, twins(&world)).await;
-        // With the origin's approval and without the method's.
+        // With the origin's approval but without the method's.
         let twins = twins(&world)
             .into_iter()
             .map(|twin| twin.with_header("access-control-allow-origin", "*"));
@@ -169,7 +170,7 @@ async fn a_resume_that_lost_its_approval_is_alike() {
     }
 }
 
-/// The time to a failure cannot depend on a body that never comes, nor on one that never ends.
+/// The time to a failure must not depend on a body that never comes or never ends.
 #[tokio::test]
 async fn a_failure_waits_for_no_byte_of_the_body() {
     for tls in PROTOCOLS {
@@ -187,12 +188,12 @@ async fn a_failure_waits_for_no_byte_of_the_body() {
         assert_eq!(requests[0].sent, 0);
         assert_eq!(requests[0].ended, Some(Ending::Abandoned));
         assert_eq!(requests[1].ended, Some(Ending::Abandoned));
-        // What the kernel's buffers and HTTP/2's window took before the connection ended.
+        // The bytes that the kernel's buffers and HTTP/2's window took before the connection ended.
         assert!(requests[1].sent < 64 * MIB, "{} bytes were read", requests[1].sent);
     }
 }
 
-/// The tests above could see a difference: with approval everything differs.
+/// The tests above can detect differences: with approval, everything differs.
 #[tokio::test]
 async fn with_approval_the_twins_differ() {
     let world = World::open(false, u64::MAX).await;

@@ -1,4 +1,4 @@
-//! Servers that differ only in what they answer, and never approve.
+//! Servers that differ only in their answers, and never approve.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,8 +10,8 @@ use crate::world::World;
 pub(crate) struct Twin {
     pub(crate) name: &'static str,
     pub(crate) script: Reply,
-    /// Holds the server while a page looks; opened when that is over, so that an HTTP/2 connection
-    /// does not run out of room for uploads that nobody reads.
+    /// Holds the server while a page looks; opened afterwards, so that an HTTP/2 connection does
+    /// not run out of room for unread uploads.
     pub(crate) held: Gate,
 }
 
@@ -25,10 +25,10 @@ impl Twin {
 /// Larger than anything that could be sent.
 const ENDLESS: u64 = 1 << 50;
 
-/// What a server may answer to a download. None approves of any origin.
+/// The possible answers to a download. None approves of any origin.
 pub(crate) fn twins(world: &World) -> Vec<Twin> {
     let film = || Resource::new(1, 10 * MIB);
-    // The codings are slow in a debug build, and the origin has one thread.
+    // Encoding is slow in a debug build, and the origin has one thread.
     let text = || Resource::new(1, 10_000);
     let location = |url: &str| Reply::redirect(302, url);
     let home = world.home.url("/sibling");
@@ -115,7 +115,7 @@ pub(crate) fn twins(world: &World) -> Vec<Twin> {
     replies.into_iter().chain(statuses).map(twin).collect()
 }
 
-/// What a server may answer to an upload, and when.
+/// The possible answers to an upload, and their timing.
 pub(crate) fn upload_twins(world: &World) -> Vec<Twin> {
     let film = || Resource::new(1, 10 * MIB);
     let early =

@@ -1,4 +1,4 @@
-//! A page, its worker and its user, and everything that they can see of a background fetch.
+//! A page, its worker and its user, and everything they can see of a background fetch.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,13 +19,13 @@ use tokio::task::JoinSet;
 /// The path of the resource that twins answer for.
 pub(crate) const FILM: &str = "/film";
 
-/// How much of it was approved and has come before it is resumed.
+/// How much of it was approved and has arrived before the resume.
 pub(crate) const RESUMED_AT: u64 = 100_000;
 
 /// The sibling's length: it fits into any `downloadTotal`.
 const SIBLING: u64 = 1;
 
-/// The id of the fetches that are looked at.
+/// The id of the observed fetches.
 const ID: &str = "film";
 
 /// A page's own server, another one, and an engine.
@@ -42,15 +42,15 @@ pub(crate) struct World {
     released: Arc<Semaphore>,
 }
 
-/// What the page asks for.
+/// The page's request.
 #[derive(Clone)]
 pub(crate) struct Call {
     pub(crate) request: Request,
     pub(crate) body: Option<usize>,
     pub(crate) download_total: u64,
-    /// Whether the fetch also asks for a small file of the page's own, which comes later.
+    /// Whether the fetch also requests a small file of the page's own, which arrives later.
     pub(crate) sibling: bool,
-    /// Whether the page tries how much it may still be promised.
+    /// Whether the page probes how much it may still be promised.
     pub(crate) probes_quota: bool,
 }
 
@@ -74,7 +74,7 @@ fn site() -> StorageKey {
     StorageKey("page".into())
 }
 
-/// Lines of several observers, each in order.
+/// The lines of several observers, each in order.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<String>>>);
 
@@ -89,7 +89,7 @@ impl Lines {
 }
 
 impl World {
-    /// With HTTP/2 where there is TLS, and HTTP/1.1 otherwise.
+    /// Uses HTTP/2 with TLS, and HTTP/1.1 without.
     pub(crate) async fn open(tls: bool, quota: u64) -> Self {
         let start = || if tls { Origin::start_tls() } else { Origin::start() };
         let (home, cross) = (start(), start());
@@ -160,20 +160,21 @@ impl World {
         call
     }
 
-    /// Fetches, and returns all that can be seen of it, from the call to the end of the event.
+    /// Fetches, and returns everything that is visible of it, from the call to the end of the
+    /// event.
     pub(crate) async fn observe(&self, twin: &str, call: &Call) -> Vec<String> {
         let observing = self.watch(call, None);
         let seen = tokio::time::timeout(2 * DEADLINE, observing).await;
         seen.unwrap_or_else(|_| panic!("{call:?} of {twin:?} hangs"))
     }
 
-    /// As [`Self::observe`], of a download whose first response is approved and held at
-    /// [`RESUMED_AT`] by `gate`. What is seen before the gate opens is left out.
+    /// Like [`Self::observe`], for a download whose first response is approved and held at
+    /// [`RESUMED_AT`] by `gate`. What is visible before the gate opens is left out.
     pub(crate) async fn observe_resume(&self, twin: &str, call: &Call, gate: &Gate) -> Vec<String> {
         let observing = self.watch(call, Some(gate));
         let seen = tokio::time::timeout(2 * DEADLINE, observing).await;
         let mut seen = seen.unwrap_or_else(|_| panic!("{call:?} of {twin:?} hangs"));
-        // Progress up to there may come in any number of steps.
+        // Progress up to there may arrive in any number of steps.
         let before = |line: &String| {
             line.starts_with("page: progress") && !line.contains(&format!(" {RESUMED_AT} "))
         };
@@ -204,7 +205,7 @@ impl World {
         let mut client = self.engine.client(site()).await.unwrap();
         let (page, lines) = (fetch.clone(), updates.clone());
         let told = tokio::spawn(async move {
-            // The last that a page hears is that the records are gone.
+            // The last update of a page says that the records are gone.
             while page.records_available() {
                 let update = client.next().await.unwrap();
                 if update.fetch == key {
@@ -262,7 +263,7 @@ impl World {
         seen
     }
 
-    /// Notes what happens until this does.
+    /// Records what happens until this does.
     async fn until(
         &self,
         observer: &mut Observer,
@@ -276,9 +277,9 @@ impl World {
                 continue;
             }
             let (downloaded, uploaded) = (event.downloaded, event.uploaded);
-            // Messages are for people, and say what the server did.
+            // Messages are for the user, and report what the server did.
             let what = match &event.what {
-                // As the page sees it, see there.
+                // The page's own updates cover this.
                 What::Progress => continue,
                 What::RecordSettled { record, result, status, stored, .. } => {
                     format!("record {:?} ended: {result:?} {status:?} {stored}", record.index)
@@ -295,7 +296,7 @@ impl World {
         }
     }
 
-    /// The next event of a fetch that is looked at.
+    /// The next event of an observed fetch.
     async fn next_event(&self) -> String {
         let mut events = self.events.lock().await;
         loop {
@@ -340,7 +341,7 @@ async fn records(fetch: &BackgroundFetchRegistration) -> Vec<BackgroundFetchReco
     fetch.match_all(None, MatchOptions::default()).await.unwrap()
 }
 
-/// Waits until the part before the resume is there.
+/// Waits until the part before the resume has arrived.
 async fn arrived(fetch: &BackgroundFetchRegistration) {
     let record = records(fetch).await.remove(0);
     let mut body = record.response_ready().await.unwrap().body;
@@ -350,7 +351,7 @@ async fn arrived(fetch: &BackgroundFetchRegistration) {
     }
 }
 
-/// What `responseReady` came to, and what can be read of its body.
+/// The outcome of `responseReady`, and the readable part of its body.
 async fn response(record: &BackgroundFetchRecord) -> String {
     let exception = |error: RecordError| format!("{:?}", error.dom_exception());
     match record.response_ready().await {
