@@ -68,8 +68,8 @@ enum Hasher {
     Sha512(Sha512),
 }
 
-/// Compares bytes with integrity metadata ([do bytes match
-/// metadataList](https://w3c.github.io/webappsec-subresource-integrity/#does-response-match-metadatalist)).
+/// Compares bytes with integrity metadata
+/// ([do bytes match metadataList](https://w3c.github.io/webappsec-subresource-integrity/#does-response-match-metadatalist)).
 ///
 /// ```
 /// use bgfetch_net::integrity::Verifier;

@@ -38,13 +38,13 @@ use url::Url;
 
 const MIB: usize = 1 << 20;
 
-/// What every attempt here is told to write.
+/// The body that every attempt here is told to write.
 const BODY: BodyKey = BodyKey {
     record: RecordKey { fetch: FetchKey(1), index: RecordIndex(2) },
     generation: Generation(3),
 };
 
-/// One thing a scripted response body does.
+/// One step of a scripted response body.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Bytes(usize),
@@ -55,14 +55,14 @@ use Step::{Bytes as Send, Cut, Wait};
 
 #[derive(Clone, Debug, Default)]
 struct Script {
-    /// Request bytes that have gone out, and how long after the last time.
+    /// Request bytes that were sent, and how long after the previous step.
     uploads: Vec<(Duration, u64)>,
-    /// How long the host's name is looked up.
+    /// How long the look-up of the host's name takes.
     look_up: Duration,
     head_after: Duration,
     body: Vec<Step>,
     fails: Option<FaultKind>,
-    /// The page that asks, in place of the user.
+    /// The page that makes the request, instead of the user.
     page: Option<&'static str>,
 }
 
@@ -72,7 +72,7 @@ impl Script {
     }
 }
 
-/// The byte of every scripted representation at `offset`.
+/// The byte at `offset` of every scripted representation.
 fn byte(offset: usize) -> u8 {
     (offset % 251) as u8
 }
@@ -142,7 +142,7 @@ impl Fetcher for Script {
     }
 }
 
-/// What was written, and how far it might have been.
+/// What was written, and how much was granted.
 #[derive(Clone, Default)]
 struct Disk {
     bytes: Arc<Mutex<Vec<u8>>>,
@@ -163,7 +163,7 @@ impl BodySink for Disk {
     }
 }
 
-/// A running attempt, with the test in the model's place.
+/// A running attempt; the test takes the place of the model.
 struct Run {
     commands: Option<UnboundedSender<AttemptCommand>>,
     events: UnboundedReceiver<AttemptEvent>,
@@ -191,7 +191,7 @@ fn start_with(script: Script, disk: Disk, timeouts: Timeouts) -> Run {
             Ok(Box::new(sink) as Box<dyn BodySink>)
         };
         let reporter = move |event| {
-            // The test may have seen enough.
+            // The test may have dropped its receiver.
             report.send(event).unwrap_or_default();
         };
         run(&script, request, timeouts, open, receiver, reporter).await;
@@ -216,7 +216,7 @@ impl Run {
         self.tell(Receive { body: BODY, offset, grant });
     }
 
-    /// The next event that is no progress, which must be the end and the last.
+    /// The next event other than progress, which must be the end and the last one.
     async fn ended(&mut self) -> (Option<u64>, AttemptEnd) {
         loop {
             match self.hear().await {
@@ -284,13 +284,13 @@ async fn grants_are_used_to_the_byte_and_asked_for_once() {
     assert_eq!(run.hear().await, NeedGrant(13));
     sleep(Duration::from_secs(3600)).await;
     assert!(run.events.is_empty());
-    // No more than there is already: still the same question.
+    // No more than was granted before: the same request is still open.
     run.tell(Grant(13));
     sleep(Duration::from_secs(1)).await;
     assert!(run.events.is_empty());
     run.tell(Grant(14));
     assert_eq!(run.hear().await, NeedGrant(14));
-    // Exactly enough: the end of the body needs no grant.
+    // Exactly enough: the end of the body needs no further grant.
     run.tell(Grant(20));
     assert_eq!(run.ended().await, (Some(20), AttemptEnd::Complete));
 }
@@ -305,7 +305,7 @@ async fn a_recalled_grant_is_what_was_written() {
     assert_eq!(run.hear().await, GrantReturned(10));
     run.disk.limit.store(10, Ordering::Relaxed);
     assert_eq!(run.hear().await, NeedGrant(10));
-    // Recalled again while it waits: answered again, asked no second time.
+    // Recalled again while it waits: it answers again, but does not ask a second time.
     run.tell(RecallGrant);
     assert_eq!(run.hear().await, GrantReturned(10));
     sleep(Duration::from_secs(60)).await;
@@ -317,7 +317,8 @@ async fn a_recalled_grant_is_what_was_written() {
 #[tokio::test(start_paused = true)]
 async fn progress_is_reported_by_size_or_by_time() {
     let tick = Wait(Duration::from_millis(1));
-    // 256 KiB a millisecond, so by size; then one byte, which waits for its time.
+    // 256 KiB per millisecond, so reports are due by size; then one byte, which is reported by
+    // time.
     let mut steps = [Send(MIB / 4), tick].repeat(8);
     steps.extend([Send(1), Wait(Duration::from_secs(9))]);
     let mut run = start(Script::body(&steps));
@@ -396,7 +397,7 @@ async fn uploads_are_coalesced_and_exact_before_the_head() {
 #[tokio::test(start_paused = true)]
 async fn a_pages_upload_to_another_origin_is_shown_once_there_is_a_response() {
     let script = Script {
-        // Slow enough that only what goes out keeps the attempt alive.
+        // So slow that only the progress of the upload keeps the attempt alive.
         uploads: vec![(Duration::from_secs(50), 1), (Duration::from_secs(50), 2)],
         page: Some("http://page.test/"),
         ..Script::default()
@@ -429,17 +430,17 @@ async fn a_look_up_leaves_the_slot_and_neither_it_nor_the_wait_for_the_slot_is_t
     run.tell(TakeSlot);
     run.receive(0, 0).await;
     assert_eq!(run.ended().await, (Some(0), AttemptEnd::Complete));
-    // Then the limit holds as at the start.
+    // Then the limit applies as at the start.
     let mut slow = start(Script { head_after: Duration::from_secs(61), ..script.clone() });
     assert_eq!(slow.hear().await, LookUp(host.clone()));
     assert_eq!(slow.hear().await, NeedSlot);
     slow.tell(TakeSlot);
     assert_eq!(fault(slow.ended().await.1).kind, FaultKind::Interrupted);
-    // A name that is not found needs no slot any more.
+    // A name that is not found needs no slot afterwards.
     let mut lost = start(Script { fails: Some(FaultKind::NoRoute), ..script.clone() });
     assert_eq!(lost.hear().await, LookUp(host.clone()));
     assert_eq!(fault(lost.ended().await.1).kind, FaultKind::NoRoute);
-    // It can be given up at any time.
+    // It can be cancelled at any time.
     for waits_for_slot in [false, true] {
         let mut run = start(script.clone());
         assert_eq!(run.hear().await, LookUp(host.clone()));
@@ -504,7 +505,7 @@ async fn a_closed_command_channel_cancels() {
     }
 }
 
-/// On a multi-threaded runtime large batches are written in `block_in_place`.
+/// On a multi-threaded runtime, large batches are written in `block_in_place`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn large_batches_are_written_on_a_multi_threaded_runtime_too() {
     let mut run = start(Script::body(&[Send(MIB / 2); 8]));
@@ -523,8 +524,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    /// Whatever the attempt is doing when it is cancelled, or has its grant recalled: it never
-    /// writes beyond the grant, ends once and at once, and says exactly what it stored.
+    /// Whatever the attempt is doing when it is cancelled or its grant is recalled, it never writes
+    /// beyond the grant, ends exactly once and immediately, and reports exactly what it stored.
     #[test]
     fn a_cancel_is_obeyed_at_every_point(
         body in steps(),
@@ -561,7 +562,7 @@ proptest! {
             let (mut last_offset, mut granted) = (0, 0);
             let (stored, end) = loop {
                 let answer_at = answer.map_or(cancel_at, |(at, _)| at);
-                // An attempt that has ended takes no commands, and its end is on the way.
+                // An attempt that has ended takes no commands, and its end event is queued.
                 let alive = !run.commands.as_ref().unwrap().is_closed();
                 let event = tokio::select! {
                     biased;

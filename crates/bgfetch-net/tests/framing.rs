@@ -1,4 +1,4 @@
-//! A body ends by its framing alone, and a success has every announced byte.
+//! A body ends only by its framing, and a success has all announced bytes.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -24,7 +24,7 @@ async fn whole(fetcher: &HyperFetcher, request: FetchRequest) -> Result<Bytes, F
     body(fetcher.fetch(request).await?).await
 }
 
-/// Asserts that all of `length` bytes came, or else that the response was interrupted.
+/// Asserts that all `length` bytes were received, or that the response was interrupted.
 fn assert_end(end: Result<Bytes, FetchError>, length: usize, is_whole: bool) {
     match end {
         Ok(bytes) => {
@@ -63,9 +63,9 @@ fn end() -> impl Strategy<Value = End> {
     ]
 }
 
-/// A response of which `sent` bytes come, and `length` are announced, if that is said.
+/// A response of which `sent` bytes are sent; `length` bytes are announced if it is set.
 fn http2_response(length: Option<usize>, sent: usize, end: End) -> Vec<u8> {
-    // `:status: 200` of the static table, and `content-length` without indexing.
+    // `:status: 200` from the static table, and `content-length` without indexing.
     let mut fields = vec![0x88];
     if let Some(length) = length {
         let digits = length.to_string();
@@ -77,7 +77,7 @@ fn http2_response(length: Option<usize>, sent: usize, end: End) -> Vec<u8> {
         frames.extend(frame(DATA, 0, 1, chunk));
     }
     let reset = |code: u32| frame(RST_STREAM, 0, 1, &code.to_be_bytes());
-    // As if the stream had never been looked at.
+    // As if the stream had never been processed.
     let go_away =
         |code: u32| frame(GOAWAY, 0, 0, &[0u32.to_be_bytes(), code.to_be_bytes()].concat());
     let last = frame(DATA, END_STREAM, 1, &[]);
@@ -123,7 +123,7 @@ proptest! {
         let body = pattern(length);
         let mut answer = b"HTTP/1.1 200 OK\r\n".to_vec();
         let head = if chunked {
-            // A length beside it says nothing.
+            // A length next to it is ignored.
             answer.extend(b"Content-Length: 7\r\nTransfer-Encoding: chunked\r\n\r\n");
             let head = answer.len();
             for chunk in body.chunks(1000) {

@@ -35,7 +35,7 @@ async fn text(fetcher: &HyperFetcher, request: FetchRequest) -> String {
     String::from_utf8(body(response).await.unwrap().into()).unwrap()
 }
 
-/// Fetches, and returns how the body failed.
+/// Fetches, and returns the error of the body.
 async fn body_error(url: &str) -> FetchError {
     let response = fetcher().fetch(get(url)).await.unwrap();
     body(response).await.expect_err("the body was complete")
@@ -60,7 +60,7 @@ async fn a_connection_is_kept_for_the_next_request_until_the_network_changes() {
         assert_eq!(response.head.headers.get("Content-Length").unwrap(), "100000");
         assert_eq!(response.head.response_type, ResponseType::Default);
         assert_eq!(body(response).await.unwrap(), pattern(100_000));
-        // The connection returns to the pool in tasks of its own, which are ready to run.
+        // The connection returns to the pool in separate tasks, which are ready to run.
         for _ in 0..10 {
             tokio::task::yield_now().await;
         }
@@ -316,7 +316,7 @@ async fn who_does_not_listen_is_unreachable_and_nothing_was_sent() {
     let told = failed.to_string();
     assert_eq!(told, "could not connect: the server refused the connection");
     assert_eq!(uploaded.get(), 0);
-    // Behind a redirect something was sent, only not there.
+    // After a redirect, a request was sent, although not to this server.
     let origin = Origin::http().await;
     let url = redirect(&origin, 307, &format!("http://{address}/"));
     let failed = error(&fetcher(), get(&url)).await;

@@ -36,13 +36,13 @@ const LIMITS: ServerLimits = ServerLimits {
     decoded_floor: 64 << 20,
 };
 
-/// What a server over HTTP/1.1 that answers with this and closes comes to.
+/// The result of fetching from an HTTP/1.1 server that sends this and closes the connection.
 async fn answered(answer: impl Into<Vec<u8>>) -> Result<Bytes, FetchError> {
     let (address, _) = scripted(answer.into().leak(), Ending::Close).await;
     body(fetcher().fetch(get(&format!("http://{address}/"))).await?).await
 }
 
-/// What an HTTP/2 server comes to that answers with this response and an empty body.
+/// The result of fetching from an HTTP/2 server that sends this response with an empty body.
 async fn answered_http2(response: Response<()>) -> Result<u16, FetchError> {
     let (parts, ()) = response.into_parts();
     let server = Http2::start(move |_, mut respond| {
@@ -119,12 +119,12 @@ async fn as_many_informational_responses_as_allowed_are_skipped() {
         let server = Http2::start(move |_, mut respond| async move {
             for _ in 0..count {
                 let hints = Response::builder().status(103).body(()).unwrap();
-                // The client may have gone.
+                // The client may have disconnected.
                 if respond.send_informational(hints).is_err() {
                     return;
                 }
             }
-            // A final head that ends its stream would not be counted.
+            // A final head that also ends its stream would not be counted.
             if let Ok(mut send) = respond.send_response(Response::new(()), false) {
                 send.send_data(Bytes::from_static(b"ok"), true).unwrap_or_default();
             }
@@ -163,7 +163,7 @@ async fn a_flood_of_informational_responses_is_cut_off() {
                     break;
                 }
             }
-            // No response ever comes, so the client's leave is what ends this.
+            // No response is ever sent, so this ends when the client disconnects.
             let gone = std::future::poll_fn(|context| respond.poll_reset(context)).await;
             ended.send(gone.is_err()).unwrap();
         }
@@ -180,7 +180,7 @@ async fn nobody_switches_to_another_protocol() {
     assert_eq!(kind(switched.await), FaultKind::Protocol);
 }
 
-/// The next connection, once its request's head was read.
+/// Accepts the next connection and reads its request's head.
 async fn asked(listener: &TcpListener) -> TcpStream {
     let (mut socket, _) = listener.accept().await.unwrap();
     let (mut head, mut buffer) = (Vec::new(), [0; 4096]);
@@ -218,7 +218,7 @@ async fn a_head_that_drips_ends_with_the_time_for_heads() {
             run(&fetcher(), get(&url), timeouts, no_sink, receiver, reporter).await;
         });
         begins.await.unwrap();
-        // From here on time passes only where everything waits for it.
+        // From here on, time only passes when everything is waiting for it.
         tokio::time::pause();
         let began = Instant::now();
         let Some(AttemptEvent::Ended { stored: None, end }) = events.recv().await else {
@@ -250,10 +250,10 @@ async fn framing_that_contradicts_itself_is_refused() {
         let answer = format!("{head}\r\n{body}");
         assert_eq!(kind(answered(answer).await), FaultKind::Protocol, "{head:?}");
     }
-    // The chunks say where it ends, whatever length is claimed beside them.
+    // The chunks determine where it ends, whatever length is given in addition.
     let both = format!("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n{CHUNKED}\r\n2\r\nok\r\n0\r\n\r\n");
     assert_eq!(answered(both).await.unwrap(), "ok");
-    // Bytes after the end are no second response.
+    // Bytes after the end are not a second response.
     let more = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n\r\nno";
     assert_eq!(answered(more).await.unwrap(), "ok");
 }
@@ -275,7 +275,7 @@ async fn chunk_extensions_and_trailers_are_bounded() {
     }
 }
 
-/// A header field without compression, as HTTP/2 writes it.
+/// The HTTP/2 encoding of a header field without compression.
 fn field(name: &str, value: &[u8]) -> Vec<u8> {
     let mut field = vec![0, name.len() as u8];
     field.extend(name.as_bytes());
@@ -301,7 +301,7 @@ async fn http2_heads_that_are_not_http_are_refused() {
         let failed = error(&server.fetcher(), get(&server.url)).await;
         assert_eq!(failed.kind(), FaultKind::Protocol, "{fields:?}: {failed}");
     }
-    // Frames for streams that nobody opened.
+    // Frames for streams that were never opened.
     for wrong in [frame(DATA, 0, 1, b"early"), frame(HEADERS, END_HEADERS, 7, &ok)] {
         let server = Http2::raw(wrong).await;
         let failed = error(&server.fetcher(), get(&server.url)).await;
@@ -319,7 +319,7 @@ async fn a_length_that_is_not_kept_ends_an_http2_body() {
         })
         .await;
         let fetcher = server.fetcher();
-        // The reset may overtake the head.
+        // The reset may arrive before the head.
         let end = match fetcher.fetch(get(&server.url)).await {
             Ok(response) => body(response).await.map(drop),
             Err(error) => Err(error),

@@ -1,4 +1,4 @@
-//! The scheduler against a naive model of its promises, over random operations.
+//! The scheduler compared with a naive model of its guarantees, for random operations.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic here is a failed test")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,8 +27,8 @@ fn priority(number: u64) -> Priority {
     [Priority::High, Priority::Normal, Priority::Low][number as usize % 3]
 }
 
-/// Where a fetch hangs in the tree of turns: every fetch number has a fixed place, so that two
-/// share a storage key, and two of those a registration or a priority.
+/// The place of a fetch in the scheduler's tree. It only depends on the fetch's number, and is
+/// chosen so that some fetches share a storage key, and some of those a registration or a priority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
     storage_key: u64,
@@ -46,20 +46,20 @@ fn place(fetch: u64) -> Place {
     }
 }
 
-/// A server as one storage key sees it.
+/// A server as seen by one storage key.
 type Host = (u64, usize);
 
 fn host_of(record: RecordKey, number: usize) -> Host {
     (place(record.fetch.0).storage_key, number)
 }
 
-/// The scheduler beside what its user knows about it.
+/// The scheduler, and what its user knows about it.
 struct Pair {
     limits: Limits,
     scheduler: Scheduler,
     queued: BTreeMap<RecordKey, Host>,
     running: BTreeMap<RecordKey, Host>,
-    /// Those that left their slots, and whether it is their own host that they look up.
+    /// The records that gave their slots back, and whether they are looking up their own host.
     looking_up: BTreeMap<RecordKey, (Host, bool)>,
     multiplexing: BTreeSet<Host>,
 }
@@ -136,7 +136,7 @@ impl Pair {
             .sum()
     }
 
-    /// Whether the limits let a record at this host start.
+    /// Whether the limits allow a record at this host to start.
     fn may_start(&self, at: Host) -> bool {
         let running = self.running_at(at);
         let (limit, needs_connection) = match self.multiplexing.contains(&at) {
@@ -165,7 +165,7 @@ impl Pair {
         Some(started)
     }
 
-    /// Of all that wait for the same host it was this record's turn.
+    /// Asserts that it was this record's turn among all that wait for the same host.
     fn check_turn(&self, started: RecordKey, at: Host) {
         let this = place(started.fetch.0);
         let slots = |belongs: &dyn Fn(Place) -> bool| {
@@ -195,7 +195,7 @@ impl Pair {
         }
     }
 
-    /// Ends and starts until nothing is left, which everything queued must live to see.
+    /// Releases and starts records until none is left; every queued record must have its turn.
     fn drain(&mut self) {
         for (record, (at, _)) in self.looking_up.clone() {
             self.enqueue(record, at.1);
@@ -261,7 +261,7 @@ proptest! {
         let mut pair = Pair::new(limits);
         for operation in operations {
             match operation {
-                // Any fixed map from records to hosts will do; this one mixes them.
+                // Any fixed mapping from records to hosts works; this one mixes them.
                 Operation::Enqueue(fetch, index) => {
                     pair.enqueue(record(fetch, index), (fetch as usize * 5 + index as usize) % 7);
                 }
@@ -295,13 +295,13 @@ proptest! {
         multiplexing in any::<[bool; 6]>(),
         releases in prop::collection::vec(any::<prop::sample::Index>(), 0..60),
     ) {
-        // A connection is a record's where the host does not multiplex; where all do, each record
-        // has a host of its own, so that it needs a connection.
+        // If hosts do not multiplex, each record needs a connection. If they do, each record gets a
+        // host of its own, so that it needs a connection too.
         let (per_host, per_host_multiplexed) = (100, 1);
         let mut scheduler =
             Scheduler::new(Limits { total, per_host, per_host_multiplexed, ..Limits::default() });
         for key in 0..keys {
-            // Enough that nobody runs out of records.
+            // Enough records that no fetch runs out of them.
             for index in 0..80 {
                 let at = if multiplexing[key as usize] { 1000 * (key as usize + 1) + index as usize }
                     else { key as usize };
@@ -357,14 +357,14 @@ fn a_look_up_takes_no_slot_and_holds_back_its_own_host_alone() {
     pair.enqueue(record(0, 3), 1);
     assert_eq!(pair.next(), Some(record(0, 0)));
     pair.leave(record(0, 0), true);
-    // The others at that host would only wait for the same answer.
+    // Others at that host would only wait for the same answer.
     assert_eq!(pair.next(), Some(record(0, 3)));
     pair.release(record(0, 3));
     assert_eq!(pair.next(), None);
-    // Its answer is there.
+    // The look-up is answered.
     pair.enqueue(record(0, 0), 0);
     assert_eq!(pair.next(), Some(record(0, 0)));
-    // A redirect's host says nothing of the first one.
+    // The host of a redirect says nothing about the first host.
     pair.leave(record(0, 0), false);
     assert_eq!(pair.next(), Some(record(0, 1)));
     pair.release(record(0, 0));
@@ -375,7 +375,7 @@ fn a_look_up_takes_no_slot_and_holds_back_its_own_host_alone() {
 #[test]
 fn look_ups_of_one_storage_key_are_bounded_and_another_key_does_not_wait() {
     let mut pair = Pair::new(Limits { total: 2, look_ups: 16, ..Limits::default() });
-    // A hundred hosts that nobody knows.
+    // A hundred hosts whose look-ups are never answered.
     for index in 0..100 {
         pair.enqueue(record(0, index), index as usize);
     }
@@ -386,7 +386,7 @@ fn look_ups_of_one_storage_key_are_bounded_and_another_key_does_not_wait() {
     assert_eq!(pair.next(), None);
     pair.enqueue(record(1, 0), 0);
     assert_eq!(pair.next(), Some(record(1, 0)));
-    // One is given up, so the next may try.
+    // One is cancelled, so the next may start.
     pair.release(record(0, 7));
     assert_eq!(pair.next(), Some(record(0, 16)));
     assert_eq!(pair.next(), None);
@@ -402,7 +402,7 @@ fn records_start_in_request_order_whatever_order_they_come_in() {
         assert_eq!(pair.next(), Some(record(0, index)));
         pair.release(record(0, index));
     }
-    // A retry that comes back goes before what has not been tried.
+    // A retry goes before records that were not tried yet.
     pair.enqueue(record(0, 1), 1);
     assert_eq!(pair.next(), Some(record(0, 1)));
     pair.release(record(0, 1));
@@ -425,7 +425,7 @@ fn a_multiplexing_host_takes_one_connection_and_many_streams() {
     let more: Vec<_> = std::iter::from_fn(|| pair.next()).collect();
     assert_eq!(more.len(), 94 + 1);
     assert!(more.contains(&record(1, 0)));
-    // The protocol is still known when the host comes back after a rest.
+    // The protocol is still known when the host is used again later.
     for index in 0..1000 {
         pair.withdraw(record(0, index));
     }
@@ -436,7 +436,7 @@ fn a_multiplexing_host_takes_one_connection_and_many_streams() {
         pair.enqueue(record(3, index), 0);
     }
     assert_eq!(std::iter::from_fn(|| pair.next()).count(), 100);
-    // Another storage key has connections of its own, and knows nothing of this host.
+    // Another storage key has its own connections, and knows nothing about this host.
     for index in 0..200 {
         pair.enqueue(record(2, index), 0);
     }
@@ -453,7 +453,7 @@ fn a_host_that_no_longer_multiplexes_starts_nothing_before_its_streams_are_few()
     pair.enqueue(record(3, 0), 1);
     assert_eq!(std::iter::from_fn(|| pair.next()).count(), 101);
     pair.host_answered((0, 0), false);
-    // Each of the hundred needs a connection now: there are none for other hosts.
+    // Each of the hundred needs a connection now, so there are none for other hosts.
     pair.enqueue(record(6, 0), 2);
     assert_eq!(pair.next(), None);
     let mut left = 100;
@@ -476,7 +476,7 @@ fn coming_back_again_and_again_does_not_starve_those_who_wait() {
     pair.enqueue(record(1, 0), 1);
     let first = pair.next().unwrap();
     pair.release(first);
-    // The same storage key is back before the next turn is given.
+    // The same storage key queues again before the next turn.
     pair.enqueue(first, first.fetch.0 as usize);
     let second = pair.next().unwrap();
     assert_ne!(second.fetch, first.fetch);

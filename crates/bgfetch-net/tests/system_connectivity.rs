@@ -1,8 +1,8 @@
 //! The Linux watcher against the kernel, in network namespaces of its own.
 //!
-//! Each test moves a thread into a new, nameless namespace, which the kernel removes with the
-//! thread, however that ends; commands started from the thread run in the namespace too. That
-//! needs the right to make namespaces (root) and `ip` (iproute2).
+//! Each test moves a thread into a new, unnamed namespace, which the kernel removes with the
+//! thread, however that ends. Commands started from the thread run in the namespace too. This
+//! requires the right to create namespaces (root) and `ip` (iproute2).
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a panic here is a failed test")]
 
@@ -15,11 +15,11 @@ use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use tokio::sync::watch;
 
-/// Only bounds a test that hangs.
+/// Only limits a test that hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Runs `test` in a new network namespace. Without the right to make one the test is skipped with
-/// a message, except under CI, where it fails.
+/// Runs `test` in a new network namespace. Without the right to create one, the test is skipped
+/// with a message, except in CI, where it fails.
 fn in_namespace<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
     let thread = std::thread::spawn(move || {
         match unshare(CloneFlags::CLONE_NEWNET) {
@@ -47,11 +47,11 @@ fn ip(arguments: &str) {
     assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Two ends of a cable, both here: `near` is the system's link, `far` is the other machine's.
+/// A virtual cable: `near` is the link of the system, `far` is that of the other machine.
 fn plug_in() {
     ip("link set lo up");
     ip("link add near type veth peer name far");
-    // Without automatic IPv6 addresses, whose messages would cover for a missing one.
+    // Without automatic IPv6 addresses, because their messages could hide that one is missed.
     ip("link set near addrgenmode none");
     ip("link set far addrgenmode none");
     ip("link set near up");
@@ -83,7 +83,7 @@ fn the_state_at_the_start_is_known_at_once() {
     in_namespace(async || {
         plug_in();
         ip("route add default via 10.7.0.2");
-        // The carrier takes its time, so another watcher waits for it first.
+        // The carrier takes a while to come up, so another watcher waits for it first.
         let other = SystemConnectivity::start().await;
         becomes(&mut other.watch(), &Connectivity::Online).await;
         let system = SystemConnectivity::start().await;
@@ -99,7 +99,7 @@ fn a_link_that_goes_down_and_up_is_seen() {
         let mut state = system.watch();
         becomes(&mut state, &offline(&["10.7.0.0/24"])).await;
         ip("link set near down");
-        // What is left is this machine's own address.
+        // Only this machine's own address is left.
         becomes(&mut state, &offline(&["10.7.0.1/32"])).await;
         ip("link set near up");
         becomes(&mut state, &offline(&["10.7.0.0/24"])).await;
@@ -161,7 +161,7 @@ fn this_machines_addresses_are_reachable_whatever_link_has_them() {
         becomes(&mut state, &offline(&["10.99.0.1/32"])).await;
         ip("-6 address add fd00:99::1/128 dev lo");
         becomes(&mut state, &offline(&["10.99.0.1/32", "fd00:99::1/128"])).await;
-        // Every address below one, as some servers listen on.
+        // All addresses of a network are local, as on some servers.
         ip("route add local 10.98.0.0/16 dev lo");
         becomes(&mut state, &offline(&["10.98.0.0/16", "10.99.0.1/32", "fd00:99::1/128"])).await;
         // A link without a carrier.
@@ -184,7 +184,7 @@ fn a_dropped_source_stops_watching() {
         let system = SystemConnectivity::start().await;
         let mut state = system.watch();
         drop(system);
-        // Closed once the task is gone, which held the other sender.
+        // Closed once the task, which held the other sender, is gone.
         assert!(state.changed().await.is_err());
     });
 }

@@ -1,4 +1,4 @@
-//! Servers that bend HTTP, as browsers know them.
+//! Servers that violate HTTP in ways that browsers tolerate.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -25,7 +25,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-/// A server that answers with these headers and `hello`; its URL, and how many requests came.
+/// A server that answers with these headers and `hello`. Returns its URL and the number of
+/// requests.
 async fn answering(headers: &str) -> (String, Arc<AtomicUsize>) {
     let answer = format!("HTTP/1.1 200 OK\r\n{headers}\r\n\r\nhello").into_bytes();
     let (address, requests) = scripted(answer.leak(), Ending::Close).await;
@@ -65,7 +66,7 @@ async fn a_head_that_browsers_read_is_asked_for_once_more_and_read() {
 async fn a_connection_that_was_read_tolerantly_serves_no_other_request() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
-    // How many requests each connection had when the client closed it.
+    // How many requests each connection had carried when the client closed it.
     let (closed, mut connections) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         while let Ok((mut socket, _)) = listener.accept().await {

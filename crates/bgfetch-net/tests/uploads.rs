@@ -1,4 +1,4 @@
-//! Uploads by the default fetcher: bounded memory, and never sent twice.
+//! Uploads by the default fetcher: their memory is bounded, and they are never sent twice.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -28,7 +28,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
-/// A body that costs no memory, and counts what was read of it.
+/// A body that takes no memory, and counts how much of it was read.
 struct Endless {
     length: u64,
     read: Arc<AtomicU64>,
@@ -66,7 +66,7 @@ async fn at_rest(read: &AtomicU64) -> u64 {
     }
 }
 
-/// More than any buffer between the two ends holds: sockets take a few MiB each.
+/// More than all buffers between the two ends hold; sockets take a few MiB each.
 const AHEAD: u64 = 24 << 20;
 const LENGTH: u64 = 96 << 20;
 
@@ -118,7 +118,7 @@ async fn a_body_is_read_no_faster_than_it_goes_out() {
     reads_no_further_than_the_server(server.fetcher(), &server.url, go_on).await;
 }
 
-/// Reads a request's head, and returns how much of its body came with it.
+/// Reads a request's head, and returns how much of its body was read with it.
 async fn read_head(socket: &mut TcpStream) -> Option<u64> {
     let (mut head, mut buffer) = (Vec::new(), [0; 1024]);
     loop {
@@ -130,8 +130,8 @@ async fn read_head(socket: &mut TcpStream) -> Option<u64> {
     }
 }
 
-/// Sends this in answer to each request, on whatever connection it comes; an empty one ends the
-/// connection. Returns the URL and how many requests came.
+/// Answers each request on any connection with this; an empty answer closes the connection. Returns
+/// the URL and the number of requests.
 async fn keep_alive(answers: &'static [&'static str]) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
@@ -246,7 +246,7 @@ async fn an_http2_stream_that_ends_may_have_been_acted_on_unless_the_server_says
             assert_eq!(server.requests.load(Ordering::Relaxed), 1, "{reason:?}");
         }
     }
-    // The server's last word is that it did not look at the request.
+    // The server says that it did not process the request.
     for code in [0u8, 0xB] {
         let server = Http2::raw(frame(GOAWAY, 0, 0, &[0, 0, 0, 0, 0, 0, 0, code])).await;
         let failed = error(&server.fetcher(), post(&server.url, Stored::pattern(10))).await;
@@ -297,7 +297,7 @@ fn page_post(page: &str, url: &str) -> FetchRequest {
 
 #[tokio::test]
 async fn a_redirect_to_another_origin_hides_the_progress_there() {
-    // The first hop takes nothing of the body, the second all; it never answers.
+    // The first hop reads nothing of the body, the second reads all of it and never answers.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let elsewhere = format!("http://{}/", listener.local_addr().unwrap());
     let moved = format!("HTTP/1.1 307 Moved\r\nLocation: {elsewhere}\r\nContent-Length: 0\r\n\r\n");
@@ -309,7 +309,7 @@ async fn a_redirect_to_another_origin_hides_the_progress_there() {
     let fetch = tokio::spawn(fetcher.fetch(request));
     let (mut socket, _) = listener.accept().await.unwrap();
     assert!(read_head(&mut socket).await.is_some());
-    // More progress than the first hop's is counted and not shown.
+    // Progress beyond that of the first hop is counted but not shown.
     let before = uploaded.shown();
     uploaded.advance_to(1 << 40);
     assert_eq!((uploaded.get(), uploaded.shown()), (1 << 40, before));

@@ -1,5 +1,6 @@
-//! Why a check of the web platform ends a fetch: Fetch's
-//! [network error](https://fetch.spec.whatwg.org/#concept-network-error), with its reason for people.
+//! Why a check of the web platform fails a fetch: Fetch's
+//! [network error](https://fetch.spec.whatwg.org/#concept-network-error), with a human-readable
+//! reason.
 
 use thiserror::Error;
 
@@ -7,33 +8,34 @@ use super::cors::BadCors;
 use super::redirect::BadRedirect;
 use super::target::BadTarget;
 
-/// A refused request or response. Pages never learn which of these it was.
+/// A refused request or response. Pages cannot distinguish these.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Blocked {
-    /// Nothing may be fetched from the URL.
+    /// The URL must not be fetched.
     #[error("{0}")]
     Target(#[from] BadTarget),
     /// The redirect must not be followed.
     #[error("{0}")]
     Redirect(#[from] BadRedirect),
-    /// Redirects lead in a circle, and one of them sets the cookie of this name, which is not kept.
+    /// The redirects form a loop, and one of them sets the cookie of this name, which is not
+    /// stored.
     #[error(
         "too many redirects: the server sets the cookie {0} on the way, and cookies are not kept"
     )]
     LostCookie(String),
-    /// The request's mode is `same-origin` and its URL has another origin.
+    /// The request's mode is `same-origin`, but its URL has another origin.
     #[error("the request's mode is same-origin, and the URL has another origin")]
     CrossOrigin,
-    /// The server does not allow the request, or its response to be read.
+    /// The server does not allow the request, or does not allow its response to be read.
     #[error("{0}")]
     Cors(#[from] BadCors),
-    /// Status 407: a proxy wants to know who is asking, which no page can answer.
+    /// Status 407: a proxy requires authentication, which pages cannot provide.
     #[error("a proxy asks for credentials")]
     ProxyAuthentication,
-    /// The page came over TLS, and the URL would not.
+    /// The page was loaded over TLS, and the URL would not be.
     #[error("the page is secure, and the URL is not (mixed content)")]
     MixedContent,
-    /// The page's content security policy does not allow the URL, by the directive of this name.
+    /// The directive of this name in the page's content security policy does not allow the URL.
     #[error("the page's content security policy does not allow the URL ({0})")]
     Csp(String),
     /// The URL may be dangling markup.

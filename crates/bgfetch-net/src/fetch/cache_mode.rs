@@ -1,12 +1,12 @@
-//! What the [cache mode](https://fetch.spec.whatwg.org/#concept-request-cache-mode) means without an
-//! HTTP cache (D43): caches on the way are told, and nothing else.
+//! What the [cache mode](https://fetch.spec.whatwg.org/#concept-request-cache-mode) means without
+//! an HTTP cache (D43): it only sets headers for caches along the path.
 
 use bgfetch_model::header_list::HeaderList;
 use bgfetch_model::request::{CacheMode, Request};
 
 use super::{Blocked, Hop};
 
-/// The cache that could answer `only-if-cached` is always empty.
+/// Fails `only-if-cached`, because there is no cache that could answer it.
 ///
 /// # Errors
 /// [`Blocked::OnlyIfCached`].
@@ -14,12 +14,13 @@ pub fn check(request: &Request) -> Result<(), Blocked> {
     if request.cache == CacheMode::OnlyIfCached { Err(Blocked::OnlyIfCached) } else { Ok(()) }
 }
 
-/// Headers by which a page asks about a copy that it keeps itself.
+/// Headers of conditional requests, by which a page revalidates its own copy.
 const CONDITIONAL: [&str; 5] =
     ["if-modified-since", "if-none-match", "if-unmodified-since", "if-match", "if-range"];
 
-/// The headers that [HTTP-network-or-cache fetch](https://fetch.spec.whatwg.org/#concept-http-network-or-cache-fetch)
-/// adds for the mode, those left out that the page set itself.
+/// The headers that
+/// [HTTP-network-or-cache fetch](https://fetch.spec.whatwg.org/#concept-http-network-or-cache-fetch)
+/// adds for the mode, except for those that the page has set.
 pub fn headers<'a>(
     request: &'a Request,
     hop: &'a Hop,
@@ -34,7 +35,7 @@ pub fn headers<'a>(
     added.iter().copied().filter(|(name, _)| !hop.headers.contains(name))
 }
 
-/// A page that asks about its own copy keeps caches out of it.
+/// A conditional request of a page bypasses caches.
 fn effective(mode: CacheMode, headers: &HeaderList) -> CacheMode {
     let conditional = CONDITIONAL.iter().any(|name| headers.contains(name));
     if mode == CacheMode::Default && conditional { CacheMode::NoStore } else { mode }

@@ -12,31 +12,32 @@ use url::{Host, Url};
 use super::cookies::{CookieContext, CookieStore};
 use super::site::{self, Site};
 
-/// The longest name and value together, in bytes; RFC 6265bis names the number.
+/// The maximum length of name and value together, in bytes; the number is from RFC 6265bis.
 const MAX_PAIR: usize = 4096;
 
-/// The longest value of an attribute, in bytes; RFC 6265bis names the number.
+/// The maximum length of an attribute's value, in bytes; the number is from RFC 6265bis.
 const MAX_ATTRIBUTE: usize = 1024;
 
-/// The most cookies of one registrable domain in one partition. RFC 6265bis asks for 50 at least.
+/// The most cookies of one registrable domain in one partition. RFC 6265bis requires at least 50.
 const MAX_OF_DOMAIN: usize = 180;
 
-/// The most cookies in all, the number RFC 6265bis asks for: some 20 MiB at worst.
+/// The most cookies in total, the number that RFC 6265bis requires. They take at most about 20 MiB.
 const MAX_COOKIES: usize = 3000;
 
-/// Keeps cookies in memory, partitioned by the site of the top-level page; the user has a partition
-/// of their own.
+/// A cookie store in memory, partitioned by the site of the top-level page. The user has a separate
+/// partition.
 ///
-/// - A cookie that does not say `SameSite=None; Secure` is sent and accepted only within its own
-///   site: no background fetch is a top-level navigation, so `Lax`, the default, means `Strict`.
-/// - `Domain` may not be a public suffix; the `__Host-` and `__Secure-` prefixes hold what they
-///   promise; `Secure` needs https, or this machine.
+/// - A cookie without `SameSite=None; Secure` is sent and accepted only within its own site. No
+///   background fetch is a top-level navigation, so `Lax`, the default, means `Strict`.
+/// - `Domain` may not be a public suffix. The `__Host-` and `__Secure-` prefixes are enforced.
+///   `Secure` requires https or loopback.
 /// - Names and values are limited to 4096 bytes together, attributes to 1024 bytes, cookies to 180
-///   of a registrable domain and 3000 in all. Of too many, the one that was not used for the longest
-///   time goes, within a domain those first that are not `Secure`.
+///   per registrable domain and 3000 in total. The least recently used cookie is evicted; within a
+///   domain, cookies that are not `Secure` are evicted first.
 /// - Cookies without a name, and those that are not UTF-8, are ignored.
 ///
-/// Nothing outlives the jar. An embedder whose cookies last implements [`CookieStore`] itself.
+/// The cookies are lost with the jar. An embedder with persistent cookies implements
+/// [`CookieStore`] itself.
 #[derive(Default)]
 pub struct CookieJar(Mutex<Jar>);
 
@@ -47,7 +48,7 @@ impl CookieJar {
         Self::default()
     }
 
-    /// Forgets all cookies.
+    /// Removes all cookies.
     pub fn clear(&self) {
         self.0.lock().buckets.clear();
     }
@@ -74,16 +75,16 @@ impl CookieStore for CookieJar {
     }
 }
 
-/// Where the cookies that may match a URL are kept: no `Domain` reaches beyond a registrable domain.
+/// The key of the cookies that may match a URL. No `Domain` extends beyond a registrable domain.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct BucketKey {
     partition: Option<Site>,
-    /// The registrable domain, or else the host.
+    /// The registrable domain, or the host if there is none.
     domain: String,
 }
 
 impl BucketKey {
-    /// None under a top-level page with an opaque origin, which no cookie can be kept for.
+    /// `None` if the top-level page has an opaque origin, for which no cookies are stored.
     fn of(context: &CookieContext<'_>) -> Option<Self> {
         let partition = match context.top_level_origin {
             None => None,
@@ -106,18 +107,18 @@ struct Kept {
     path: CookiePath,
     expires: CookieExpiration,
     secure: bool,
-    /// Whether it says `SameSite=None`.
+    /// Whether it has `SameSite=None`.
     cross_site: bool,
-    /// When it was created and used last, as a count of the jar's calls.
+    /// When it was created and last used, as a number of calls to the jar.
     created: u64,
     used: u64,
 }
 
 impl Kept {
-    /// Parses a `Set-Cookie` value and checks it against what set it: the steps of RFC 6265bis's
-    /// storage model that do not look at other cookies.
+    /// Parses a `Set-Cookie` value and checks it against the response that set it: the steps of RFC
+    /// 6265bis's storage model that do not depend on other cookies.
     fn accept(text: &str, context: &CookieContext<'_>) -> Option<Self> {
-        // Too long an attribute is as if it were not there.
+        // An attribute that is too long is ignored.
         let mut parts = text.split(';');
         let mut short = String::from(parts.next()?);
         for attribute in parts.filter(|attribute| attribute.len() <= MAX_ATTRIBUTE) {
@@ -176,7 +177,7 @@ impl Kept {
         self.name == other.name && self.domain == other.domain && *self.path == *other.path
     }
 
-    /// Whether `other`, set without TLS, would be mistaken for this cookie.
+    /// Whether `other`, set without TLS, would overlay this cookie.
     fn is_shadowed_by(&self, other: &Self) -> bool {
         let (own, others) = (String::from(&self.domain), String::from(&other.domain));
         self.secure
@@ -202,7 +203,7 @@ fn path_matches(path: &str, cookie_path: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || cookie_path.ends_with('/'))
 }
 
-/// Whether nobody on the way can read or change what is sent: TLS, or this machine.
+/// Whether no one along the path can read or change the traffic: TLS or loopback.
 fn is_secure(url: &Url) -> bool {
     url.scheme() == "https"
         || match url.host() {
@@ -229,8 +230,7 @@ impl Jar {
             && !from_secure
             && bucket.iter().any(|secure| secure.is_shadowed_by(&kept));
         if !shadows {
-            // A cookie that is set again keeps its place among the others; one that comes expired
-            // was sent to be deleted.
+            // A cookie that is set again keeps its creation time. An expired cookie is a deletion.
             if let Some(at) = bucket.iter().position(|old| old.has_identity_of(&kept)) {
                 kept.created = bucket.swap_remove(at).created;
             }
@@ -286,7 +286,7 @@ impl Jar {
         if pairs.is_empty() {
             return None;
         }
-        // What a header value brought in fits into one; and should it not, no cookies is the answer.
+        // What came from a header value is valid in one. If it were not, no cookies would be sent.
         HeaderValue::from_bytes(pairs.join("; ").as_bytes()).ok()
     }
 }

@@ -1,5 +1,6 @@
-//! The seam to a [cookie store](https://httpwg.org/http-extensions/draft-ietf-httpbis-rfc6265bis.html),
-//! and what Fetch decides of it: for which request cookies are read and written.
+//! The trait of a
+//! [cookie store](https://httpwg.org/http-extensions/draft-ietf-httpbis-rfc6265bis.html), and
+//! Fetch's rules on which requests read and write cookies.
 
 use bgfetch_model::ids::StorageKey;
 use bgfetch_model::origin::Origin;
@@ -10,36 +11,36 @@ use url::Url;
 use super::Hop;
 use super::site::is_same_site;
 
-/// Where the cookies of fetches are kept. An engine that has a cookie store puts it behind this
-/// trait; [`CookieJar`](super::cookie_jar::CookieJar) is a store of its own, in memory.
+/// A store for the cookies of fetches. An embedder that has a cookie store implements this trait
+/// for it; [`CookieJar`](super::cookie_jar::CookieJar) is a separate store in memory.
 ///
-/// Called on the fetch's task, so neither function may wait long.
+/// Both functions are called on the fetch's task and must not block for long.
 pub trait CookieStore: Send + Sync + 'static {
-    /// The value of the request's `Cookie` header, or none where no cookie is to be sent. Cookies
-    /// marked `HttpOnly` are among them: the network is what they are for.
+    /// The value of the request's `Cookie` header, or `None` if no cookie is to be sent. It
+    /// includes cookies marked `HttpOnly`.
     fn cookies(&self, context: &CookieContext<'_>) -> Option<HeaderValue>;
 
-    /// Takes in the `Set-Cookie` headers of a response, in their order; never called without any. A
-    /// cookie that is not acceptable is ignored.
+    /// Stores the cookies of a response's `Set-Cookie` headers, in order. Only called if there are
+    /// any. An unacceptable cookie is ignored.
     fn set_cookies(&self, context: &CookieContext<'_>, values: &[HeaderValue]);
 }
 
-/// Whose cookies are asked for. Only requests whose
-/// [credentials are included](super::credentials::included) ask at all.
+/// The request for which cookies are read or written. The store is only called for requests whose
+/// [credentials are included](super::credentials::included).
 ///
 /// To partition cookies, key them by [`top_level_origin`](Self::top_level_origin)'s site or by
 /// [`storage_key`](Self::storage_key). A background fetch is never a top-level navigation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CookieContext<'a> {
-    /// The URL that is requested: the current one of a redirect chain.
+    /// The requested URL: the current one of a redirect chain.
     pub url: &'a Url,
     /// The request's method.
     pub method: &'a str,
-    /// Whose storage the background fetch belongs to.
+    /// The storage key that the background fetch belongs to.
     pub storage_key: &'a StorageKey,
-    /// The origin of the top-level page, or none where the user is behind the fetch.
+    /// The origin of the top-level page, or `None` if the fetch is made for the user.
     pub top_level_origin: Option<&'a Origin>,
-    /// Whether cookies that are `SameSite` may be read and written.
+    /// Whether `SameSite` cookies may be read and written.
     pub same_site: bool,
 }
 
@@ -60,7 +61,7 @@ impl<'a> CookieContext<'a> {
 /// Whether a request is
 /// [same-site](https://httpwg.org/http-extensions/draft-ietf-httpbis-rfc6265bis.html#name-same-site-and-cross-site-re):
 /// the page, its top-level page and all URLs of the chain belong to one site, schemes included. A
-/// request of the user has no page behind it that could be of another site.
+/// request of the user is always same-site, because it does not come from a page.
 #[must_use]
 pub fn is_same_site_request(principal: &Principal, hop: &Hop) -> bool {
     principal.policies().is_none_or(|policies| {

@@ -8,12 +8,12 @@ use super::{Hop, ResponseTainting};
 
 /// Fetch's `includeCredentials` of
 /// [HTTP-network-or-cache fetch](https://fetch.spec.whatwg.org/#concept-http-network-or-cache-fetch),
-/// decided for each URL of the redirect chain anew: the mode is `include`, or it is `same-origin` and
-/// the chain has not left the page's origin. Never for a CORS preflight.
+/// determined again for each URL of the redirect chain. True if the mode is `include`, or if it is
+/// `same-origin` and the chain has not left the page's origin. Always false for a CORS preflight.
 #[must_use]
 pub fn included(request: &Request, principal: &Principal, hop: &Hop) -> bool {
     match principal {
-        // Who fetches for themselves has no other party to keep their credentials from.
+        // For the user's own fetch, there is no page to protect credentials from.
         Principal::User => true,
         Principal::Page(_) => match request.credentials {
             CredentialsMode::Omit => false,

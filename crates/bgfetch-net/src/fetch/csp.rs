@@ -1,5 +1,5 @@
-//! [Content Security Policy](https://www.w3.org/TR/CSP/): `connect-src`, else `default-src`, of each
-//! policy of the page.
+//! [Content Security Policy](https://www.w3.org/TR/CSP/): the `connect-src` directive, or else
+//! `default-src`, of each policy of the page.
 
 use bgfetch_model::policy::PolicySnapshot;
 use content_security_policy::{
@@ -11,9 +11,9 @@ use super::{Blocked, Hop};
 
 /// [Should request be blocked by Content Security Policy?](https://www.w3.org/TR/CSP/#should-block-request)
 ///
-/// After a redirect, paths in the policies are not compared any more: they would tell a page where
-/// another origin redirects to. The counterpart for responses asks the same of the response's URL,
-/// which here is always the URL of the last request.
+/// After a redirect, paths in the policies are ignored. Otherwise they would reveal to a page where
+/// another origin redirects to. The check of responses is the same for the response's URL, which
+/// here is always the URL of the last request.
 ///
 /// # Errors
 /// [`Blocked::Csp`].
@@ -26,7 +26,7 @@ pub fn check(policies: &PolicySnapshot, hop: &Hop) -> Result<(), Blocked> {
         url: hop.url_list().next().unwrap_or(&hop.url).clone(),
         current_url: hop.url.clone(),
         origin: policies.origin.as_url_origin().clone(),
-        // All that matters of it is whether it is 0.
+        // It only matters whether this is 0.
         redirect_count: u32::from(hop.redirect_count() > 0),
         destination: Destination::None,
         initiator: Initiator::None,
@@ -34,7 +34,7 @@ pub fn check(policies: &PolicySnapshot, hop: &Hop) -> Result<(), Blocked> {
         integrity_metadata: String::new(),
         parser_metadata: ParserMetadata::None,
     };
-    // The list holds one policy each, but a header's value with several is read for what it is.
+    // Each item should be one policy, but a header's value with several policies works too.
     for policy in csp_list.iter().flat_map(|text| parse(text).0) {
         if let Violates::Directive(directive) = policy.does_request_violate_policy(&request) {
             return Err(Blocked::Csp(directive.name));
@@ -43,10 +43,10 @@ pub fn check(policies: &PolicySnapshot, hop: &Hop) -> Result<(), Blocked> {
     Ok(())
 }
 
-/// Parses as CSP does: what is malformed is left out, the rest counts.
+/// Parses as CSP does: malformed parts are ignored.
 fn parse(serialized: &str) -> CspList {
     let mut list = CspList::parse(serialized, PolicySource::Header, PolicyDisposition::Enforce);
-    // A port beyond those that exist matches no URL; the crate would take it for the default port.
+    // A port out of range matches no URL. The crate would treat it as the default port.
     for directive in list.0.iter_mut().flat_map(|policy| &mut policy.directive_set) {
         directive.value.retain(|source| !has_impossible_port(source));
     }
@@ -91,7 +91,7 @@ mod tests {
             ("default-src *", false),
             ("script-src 'none'; img-src 'none'; frame-src 'none'; worker-src 'none'", false),
             ("CONNECT-SRC 'NONE'", true),
-            // The first of two counts.
+            // Only the first of two directives counts.
             ("connect-src *; connect-src 'none'", false),
             ("upgrade-insecure-requests", false),
         ] {
@@ -160,7 +160,7 @@ mod tests {
             ("nonsense", false),
             ("connect-src nonsense://? a.test", false),
             ("connect-src nonsense://?", true),
-            // A port that does not exist is none of the URL's, the default neither.
+            // A port out of range does not match, not even a URL with the default port.
             ("connect-src a.test:99999", true),
             ("connect-src https://a.test:99999/x", true),
             ("connect-src a.test:00443", false),
@@ -180,7 +180,7 @@ mod tests {
     }
 
     proptest! {
-        /// The crate asserts what its own grammar lets pass; none of that may be reached.
+        /// The crate has assertions that its own grammar can violate. None of them may be reached.
         #[test]
         fn any_policy_is_judged(
             sources in proptest::collection::vec(
@@ -193,7 +193,7 @@ mod tests {
             prop_assume!(url.parse::<url::Url>().is_ok());
             let policy = format!("connect-src {}", sources.join(" "));
             let list = [policy.as_str(), anything.as_str()];
-            // One more policy never allows more.
+            // An additional policy never allows more.
             prop_assert!(!blocks_at(&list[..1], &[&url]) || blocks_at(&list, &[&url]));
         }
     }

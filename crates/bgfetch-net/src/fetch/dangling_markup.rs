@@ -1,9 +1,9 @@
-//! [Dangling markup](bgfetch_model::dangling_markup): a URL that may be text of the page which an
-//! injected tag swallowed.
+//! [Dangling markup](bgfetch_model::dangling_markup): a URL that may contain text of the page,
+//! because an injected tag was not closed.
 
 use super::{Blocked, Hop};
 
-/// Refuses such a URL. Only those of HTTP come here.
+/// Refuses such a URL. Only called for HTTP(S) URLs.
 ///
 /// # Errors
 /// [`Blocked::DanglingMarkup`].

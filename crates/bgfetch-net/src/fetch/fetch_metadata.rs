@@ -1,5 +1,5 @@
-//! [Fetch Metadata](https://w3c.github.io/webappsec-fetch-metadata/): headers that tell a server what
-//! kind of request it gets, and from where.
+//! [Fetch Metadata](https://w3c.github.io/webappsec-fetch-metadata/): headers that tell a server
+//! what kind of request this is, and where it comes from.
 
 use bgfetch_model::policy::PolicySnapshot;
 use bgfetch_model::request::{Request, RequestMode};
@@ -9,7 +9,7 @@ use super::site::is_same_site;
 use super::trustworthy::is_potentially_trustworthy;
 
 /// [Append the Fetch metadata headers for a request](https://w3c.github.io/webappsec-fetch-metadata/#abstract-opdef-append-the-fetch-metadata-headers-for-a-request).
-/// `Sec-Fetch-User` is for navigations alone.
+/// `Sec-Fetch-User` is only for navigations.
 pub fn headers<'a>(
     policies: &'a PolicySnapshot,
     request: &'a Request,
@@ -20,7 +20,7 @@ pub fn headers<'a>(
         RequestMode::SameOrigin => "same-origin",
         RequestMode::NoCors => "no-cors",
     };
-    // Step 1, whoever can listen on the way learns nothing from them.
+    // Step 1, they are only sent to potentially trustworthy URLs.
     is_potentially_trustworthy(&hop.url)
         .then(|| {
             [
@@ -33,8 +33,8 @@ pub fn headers<'a>(
         .flatten()
 }
 
-/// [`Sec-Fetch-Site`](https://w3c.github.io/webappsec-fetch-metadata/#abstract-opdef-set-site): how
-/// far from the page the URLs of the redirect chain are, the farthest one.
+/// [`Sec-Fetch-Site`](https://w3c.github.io/webappsec-fetch-metadata/#abstract-opdef-set-site): the
+/// relation of the page to the URLs of the redirect chain; the most distant one counts.
 fn site(policies: &PolicySnapshot, hop: &Hop) -> &'static str {
     let origin = &policies.origin;
     let mut site = "same-origin";
@@ -89,7 +89,7 @@ mod tests {
             (&[sibling, own], "same-site"),
             (&[other, own], "cross-site"),
             (&[own, other, sibling], "cross-site"),
-            // The scheme is a part of the site.
+            // The scheme is part of the site.
             (&["http://www.page.test/x", own], "cross-site"),
             (&["http://localhost/"], "cross-site"),
         ] {

@@ -1,21 +1,21 @@
 //! Fetch's [extract header list values](https://fetch.spec.whatwg.org/#extract-header-list-values)
-//! for the grammars that CORS uses. A value that breaks its grammar fails as a whole: no part of it
-//! is guessed at.
+//! for the grammars that CORS uses. A value that violates its grammar is rejected as a whole.
 
 use bgfetch_model::header_list::HeaderList;
 use thiserror::Error;
 
-/// A header's value breaks its grammar.
+/// A header's value violates its grammar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the value of {0} is malformed")]
 pub struct Malformed(pub &'static str);
 
-/// The values of a header that is a list of tokens (`#field-name`, `#method`), or none where there
-/// is no such header. Empty elements are left out, as [RFC 9110 section
-/// 5.6.1.2](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.1.2) asks of recipients.
+/// The values of a header that is a list of tokens (`#field-name`, `#method`), or `None` if there
+/// is no such header. Empty elements are skipped, as
+/// [RFC 9110 section 5.6.1.2](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.1.2) requires of
+/// recipients.
 ///
 /// # Errors
-/// An element is not a token.
+/// If an element is not a token.
 pub fn tokens(headers: &HeaderList, name: &'static str) -> Result<Option<Vec<String>>, Malformed> {
     if !headers.contains(name) {
         return Ok(None);
@@ -32,11 +32,11 @@ pub fn tokens(headers: &HeaderList, name: &'static str) -> Result<Option<Vec<Str
     Ok(Some(tokens))
 }
 
-/// The value of a header that is a number of seconds (`delta-seconds`), or none where there is no
-/// such header. More than fits is the largest number.
+/// The value of a header that is a number of seconds (`delta-seconds`), or `None` if there is no
+/// such header. Saturates if the number is too large.
 ///
 /// # Errors
-/// It is not all digits, or there is more than one such header.
+/// If it does not consist of digits, or if there is more than one such header.
 pub fn delta_seconds(headers: &HeaderList, name: &'static str) -> Result<Option<u64>, Malformed> {
     let mut values = values(headers, name);
     let Some(value) = values.next() else {
@@ -62,7 +62,7 @@ fn values<'a>(headers: &'a HeaderList, name: &'a str) -> impl Iterator<Item = &'
     headers.iter().filter_map(named)
 }
 
-/// Without the optional whitespace around it: spaces and tabs, nothing else.
+/// Removes optional whitespace around `text`: only spaces and tabs.
 fn trim(text: &str) -> &str {
     text.trim_matches([' ', '\t'])
 }

@@ -11,29 +11,29 @@ pub enum ResponseTainting {
     /// `basic`: every URL so far had the page's own origin.
     #[default]
     Basic,
-    /// `cors`: the response needs the server's approval.
+    /// `cors`: the response requires the server's approval.
     Cors,
 }
 
-/// What is sent to one URL of a redirect chain: the parts of a request that a redirect can change.
+/// The request to one URL of a redirect chain: the parts that a redirect can change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hop {
     /// The method, which a redirect may turn into `GET`.
     pub method: String,
     /// The request's [current URL](https://fetch.spec.whatwg.org/#concept-request-current-url),
-    /// fragment included.
+    /// including its fragment.
     pub url: Url,
     /// Whether the text of that URL may be [dangling markup](bgfetch_model::dangling_markup).
     pub dangling_markup: bool,
-    /// The URLs before it, the request's own first.
+    /// The URLs before it, beginning with that of the request.
     pub before: Vec<Url>,
-    /// The page's headers, as far as they are still sent.
+    /// The page's headers that are still sent.
     pub headers: HeaderList,
     /// Whether the request's body is still sent.
     pub sends_body: bool,
     /// The response tainting.
     pub tainting: ResponseTainting,
-    /// The referrer: first the request's, then what each hop was told; see
+    /// The referrer: at first that of the request, then the one that the last hop determined; see
     /// [`referrer::determine`](super::referrer::determine).
     pub referrer: Referrer,
     /// The referrer policy, which a redirect may change.
@@ -41,7 +41,7 @@ pub struct Hop {
 }
 
 impl Hop {
-    /// What is sent first.
+    /// The first hop.
     #[must_use]
     pub fn first(request: &Request) -> Self {
         Self {
@@ -68,9 +68,9 @@ impl Hop {
         self.before.iter().chain([&self.url])
     }
 
-    /// Whether a server other than the page's own sent the request on to a third origin
-    /// ([redirect-taint](https://fetch.spec.whatwg.org/#concept-request-redirect-taint)): its `Origin`
-    /// is `null` then.
+    /// Whether a cross-origin server redirected the request to another origin
+    /// ([redirect-taint](https://fetch.spec.whatwg.org/#concept-request-redirect-taint)): `Origin`
+    /// is then `null`.
     #[must_use]
     pub fn has_redirect_tainted_origin(&self, origin: &Origin) -> bool {
         self.url_list()

@@ -1,4 +1,4 @@
-//! [Main fetch](https://fetch.spec.whatwg.org/#concept-main-fetch), up to where a request is sent.
+//! [Main fetch](https://fetch.spec.whatwg.org/#concept-main-fetch), up to sending the request.
 
 use bgfetch_model::policy::Principal;
 use bgfetch_model::request::{Referrer, Request, RequestMode};
@@ -6,21 +6,21 @@ use bgfetch_model::request::{Referrer, Request, RequestMode};
 use super::{Blocked, Hop, ResponseTainting, cache_mode, csp, dangling_markup, mixed_content};
 use super::{referrer, target, upgrade_insecure_requests};
 
-/// Whether `request` may be sent as `hop` has it; upgrades the hop's URL and sets its referrer and
-/// response tainting. Run for the first URL and after every redirect.
+/// Checks whether `request` may be sent as `hop`. Upgrades the hop's URL, and sets its referrer and
+/// response tainting. Called for the first URL and after every redirect.
 ///
 /// # Errors
-/// The first rule that is broken.
+/// The first rule that is violated.
 pub fn check(request: &Request, principal: &Principal, hop: &mut Hop) -> Result<(), Blocked> {
     let Principal::Page(policies) = principal else {
-        // The user comes from no page.
+        // A fetch for the user has no page, so there is no referrer.
         hop.referrer = Referrer::NoReferrer;
         target::check(&hop.url)?;
         return cache_mode::check(request);
     };
     // Step 5.
     upgrade_insecure_requests::upgrade(policies, &mut hop.url);
-    // Step 7, what blocks the request.
+    // Step 7, the checks that block the request.
     target::check(&hop.url)?;
     mixed_content::check(policies, &hop.url)?;
     csp::check(policies, hop)?;
@@ -28,8 +28,8 @@ pub fn check(request: &Request, principal: &Principal, hop: &mut Hop) -> Result<
     cache_mode::check(request)?;
     // Steps 8 and 9.
     referrer::determine(policies, hop);
-    // Step 13, the switch over URL, mode and tainting; whoever left the page's origin once does not
-    // come back to `basic`.
+    // Step 13, by URL, mode and tainting. A request that has left the page's origin never becomes
+    // `basic` again.
     if policies.origin.is_same_origin(&hop.url) && hop.tainting == ResponseTainting::Basic {
         return Ok(());
     }
@@ -63,7 +63,7 @@ mod tests {
         assert_eq!(checked(policies.clone(), &request), Err(Blocked::MixedContent));
         policies.upgrade_insecure_requests = true;
         let hop = checked(policies, &request).unwrap();
-        // It is the page's own origin now, and the response's URL list shows it.
+        // It now has the page's own origin, and the response's URL list shows the upgrade.
         assert_eq!(hop.tainting, ResponseTainting::Basic);
         assert!(hop.url_list().map(url::Url::as_str).eq(["https://page.test/y"]));
     }

@@ -1,5 +1,5 @@
-//! [Mixed Content](https://www.w3.org/TR/mixed-content/): a page that came over TLS fetches nothing
-//! that did not.
+//! [Mixed Content](https://www.w3.org/TR/mixed-content/): a page that was loaded over TLS can only
+//! fetch over TLS.
 
 use bgfetch_model::policy::PolicySnapshot;
 use url::{Origin, Url};
@@ -9,13 +9,13 @@ use super::trustworthy::is_potentially_trustworthy;
 
 /// [Should fetching request be blocked as mixed content?](https://www.w3.org/TR/mixed-content/#should-block-fetch)
 ///
-/// Its counterpart for responses asks the same of the response's URL, which here is always the URL
-/// of the last request.
+/// The check of responses is the same for the response's URL, which here is always the URL of the
+/// last request.
 ///
 /// # Errors
 /// [`Blocked::MixedContent`].
 pub fn check(policies: &PolicySnapshot, url: &Url) -> Result<(), Blocked> {
-    // Steps 1.1 and 1.2. The other two exceptions are not for a fetch of a script.
+    // Steps 1.1 and 1.2. The other two exceptions do not apply to the fetch of a script.
     if !prohibits_mixed_security_contexts(policies) || is_potentially_trustworthy(url) {
         return Ok(());
     }
@@ -25,12 +25,12 @@ pub fn check(policies: &PolicySnapshot, url: &Url) -> Result<(), Blocked> {
 /// [Does settings prohibit mixed security contexts?](https://www.w3.org/TR/mixed-content/#categorize-settings-object)
 fn prohibits_mixed_security_contexts(policies: &PolicySnapshot) -> bool {
     let [origin, top] = [&policies.origin, &policies.top_level_origin].map(scheme);
-    // DEVIATION(D28): by the text an http page on loopback prohibits them too, since its origin is
-    // potentially trustworthy. No engine blocks there.
-    // Steps 1 and 2; of the ancestors, the top-level page tells.
+    // DEVIATION(D28): in the standard, an http page on loopback prohibits them too, because its
+    // origin is potentially trustworthy. No engine blocks there.
+    // Steps 1 and 2. Of the ancestors, the top-level page is checked.
     origin == Some("https")
         || top == Some("https")
-        // A sandboxed page lost its origin, but how it came to be secure is known.
+        // A sandboxed page has an opaque origin, but it is known to be a secure context.
         || (policies.secure_context && origin != Some("http"))
 }
 

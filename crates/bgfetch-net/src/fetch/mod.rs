@@ -1,10 +1,11 @@
-//! The [Fetch](https://fetch.spec.whatwg.org/) standard between a background fetch and its network:
-//! what is checked and added before a request is sent, and before a byte of its response counts.
+//! The parts of the [Fetch](https://fetch.spec.whatwg.org/) standard between a background fetch and
+//! the network: the checks and headers before a request is sent, and the checks before a byte of
+//! its response counts.
 //!
-//! Each check is a pure function in a file named after it. It looks at the request, the policies
-//! that held when the page called ([`Principal`](bgfetch_model::policy::Principal)), the [`Hop`] of
-//! the redirect chain and the response's head. [`main_fetch`] runs those that come before a request,
-//! for the first URL and after every redirect.
+//! Each check is a pure function in a file named after it. Its inputs are the request, the policies
+//! at the time of the page's call ([`Principal`](bgfetch_model::policy::Principal)), the [`Hop`] of
+//! the redirect chain and the response's head. [`main_fetch`] runs the checks that come before a
+//! request, for the first URL and after every redirect.
 
 mod blocked;
 pub mod cache_mode;

@@ -5,22 +5,22 @@ use bgfetch_model::request::{ReferrerPolicy, RequestMode};
 
 use super::{Hop, ResponseTainting};
 
-/// The value of `Origin` for `hop`, or none where it has no such header.
+/// The value of `Origin` for `hop`, or `None` if it has no such header.
 #[must_use]
 pub fn value(hop: &Hop, mode: RequestMode, principal: &Principal) -> Option<String> {
-    // There is no page behind the user's fetch.
+    // A fetch for the user has no page.
     let page = principal.policies()?;
     let origin = &page.origin;
-    // Step 3, the server decides by it.
+    // Step 3, in CORS the server decides by it.
     if hop.tainting == ResponseTainting::Cors {
         return Some(hop.serialize_origin(origin));
     }
-    // Step 4, it also protects servers that never heard of CORS against forged writes.
+    // Step 4, it also protects servers without CORS against request forgery.
     if matches!(hop.method.as_str(), "GET" | "HEAD") {
         return None;
     }
-    // Step 4.1, outside the mode `cors` the referrer policy may hide it. The response is untainted,
-    // so the URL has the page's own origin, from which no policy but this one hides it.
+    // Step 4.1, in other modes than `cors`, the referrer policy may hide it. The response is
+    // untainted, so the URL has the page's own origin, and only this policy hides the origin there.
     let policy = match hop.referrer_policy {
         ReferrerPolicy::Empty => page.policy_container.referrer_policy,
         own => own,
@@ -73,7 +73,7 @@ mod tests {
             hop.referrer_policy = policy;
             let own = value(&hop, mode, &page());
             assert_eq!(own.as_deref(), expected, "{method} {tainting:?} {mode:?} {policy:?}");
-            // The same where the page has the policy and the request none.
+            // The same if the page has the policy and the request has none.
             hop.referrer_policy = Empty;
             let mut policies = PolicySnapshot::of(&PAGE.parse().unwrap());
             policies.policy_container.referrer_policy = policy;

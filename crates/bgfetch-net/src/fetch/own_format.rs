@@ -1,9 +1,9 @@
-//! Whether a content coding is the format of a file.
+//! Detects content codings that are the format of the file itself.
 
 use url::Url;
 
-/// The codings that are file formats too, with the media types and the file name extensions that
-/// these formats go by.
+/// The codings that are also file formats, with the media types and file name extensions of these
+/// formats.
 const FORMATS: [(&str, &[&str], &[&str]); 3] = [
     (
         "gzip",
@@ -14,10 +14,10 @@ const FORMATS: [(&str, &[&str], &[&str]); 3] = [
     ("zstd", &["application/zstd", "application/x-zstd"], &["zst", "tzst"]),
 ];
 
-/// Whether the resource at `url`, of this `Content-Type`, is a file of the format that `coding` is.
+/// Whether the resource at `url` with this `Content-Type` is a file in the format of `coding`.
 ///
-/// Some servers send `x.tar.gz` with `Content-Encoding: gzip`. Who downloads it wants the file that
-/// has this name, as Firefox and curl save it, and not what is inside of it.
+/// Some servers send `x.tar.gz` with `Content-Encoding: gzip`. The user wants the compressed file
+/// that has this name, as Firefox and curl save it, and not its contents.
 #[must_use]
 pub fn is_own(coding: &str, url: &Url, content_type: Option<&str>) -> bool {
     let essence = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();

@@ -1,5 +1,5 @@
 //! Fetch's [HTTP-redirect fetch](https://fetch.spec.whatwg.org/#http-redirect-fetch) as a pure
-//! function from a response to what comes next.
+//! function from a response to the next step.
 
 use bgfetch_model::dangling_markup::is_potentially_dangling_markup;
 use bgfetch_model::request::RedirectMode;
@@ -11,20 +11,20 @@ use super::target::{self, BadTarget};
 /// How many redirects are followed before the fetch fails.
 pub const MAX_REDIRECTS: usize = 20;
 
-/// What a response leads to.
+/// What follows a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "one for each hop, and moved but once")]
 pub enum Next {
-    /// It is the response.
+    /// It is the final response.
     Response,
-    /// It is a redirect that the page wants to see, as an
+    /// It is a redirect that the page wants to handle, as an
     /// [opaque-redirect filtered response](https://fetch.spec.whatwg.org/#concept-filtered-response-opaque-redirect).
     OpaqueRedirect,
     /// Another request follows.
     Follow(Hop),
 }
 
-/// Why a redirect fails the fetch.
+/// Why a redirect fails a fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum BadRedirect {
     /// The redirect mode is `error`.
@@ -36,15 +36,15 @@ pub enum BadRedirect {
     /// `Location` is not a URL.
     #[error("the redirect's Location is not a valid URL")]
     Location,
-    /// The redirect leads to where nothing may be fetched from.
+    /// The redirect leads to a URL that must not be fetched.
     #[error("bad redirect: {0}")]
     Target(#[from] BadTarget),
 }
 
-/// What follows the response with `status` and `location` to `hop`.
+/// Determines what follows the response to `hop` with `status` and `location`.
 ///
 /// # Errors
-/// A redirect that must not be followed; the fetch is a network error then.
+/// If the redirect must not be followed. The fetch is then a network error.
 pub fn next(
     hop: &Hop,
     mode: RedirectMode,
@@ -64,7 +64,7 @@ pub fn next(
         return Ok(Next::Response);
     };
     let mut url = hop.url.join(location).map_err(|_| BadRedirect::Location)?;
-    // The fragment of the request's URL goes on where the location has none.
+    // If the location has no fragment, that of the request's URL is kept.
     if url.fragment().is_none() {
         url.set_fragment(hop.url.fragment());
     }
@@ -84,8 +84,8 @@ pub fn next(
             next.headers.delete(name);
         }
     }
-    // Credentials that were written for one origin are not shown to another. Pages have no `Cookie`
-    // of their own, the user may.
+    // Credentials for one origin are not sent to another. Pages cannot set `Cookie`, but the user
+    // can.
     if next.url.origin() != hop.url.origin() {
         next.headers.delete("authorization");
         next.headers.delete("cookie");

@@ -1,5 +1,5 @@
-//! [Referrer Policy](https://w3c.github.io/webappsec-referrer-policy/): what a server is told about
-//! the page behind a request.
+//! [Referrer Policy](https://w3c.github.io/webappsec-referrer-policy/): what a server learns about
+//! the page that made a request.
 
 use bgfetch_model::header_list::HeaderList;
 use bgfetch_model::policy::PolicySnapshot;
@@ -9,14 +9,15 @@ use url::{Position, Url};
 use super::Hop;
 use super::trustworthy::is_potentially_trustworthy;
 
-/// The longest referrer in bytes that is told whole; of a longer one only the origin is.
+/// The maximum length of a referrer in bytes. A longer one is reduced to its origin.
 const MAX_LENGTH: usize = 4096;
 
-/// Sets the hop's referrer to what its server is told, and its referrer policy to the one that
-/// says so. Run once for each hop: the next one starts from what this one was told, and so never
-/// tells more.
+/// Sets the referrer of the hop to the one that is sent, and its referrer policy to the one that
+/// applies. Called once for each hop. The next hop starts from this result, so it never reveals
+/// more.
 pub fn determine(policies: &PolicySnapshot, hop: &mut Hop) {
-    // Main fetch, where the request has no policy the page's holds, and else the default one.
+    // Main fetch: without a policy of the request, the page's applies, and without that the
+    // default.
     let of_page = policies.policy_container.referrer_policy;
     for otherwise in [of_page, ReferrerPolicy::StrictOriginWhenCrossOrigin] {
         if hop.referrer_policy == ReferrerPolicy::Empty {
@@ -27,8 +28,8 @@ pub fn determine(policies: &PolicySnapshot, hop: &mut Hop) {
     let source = match &hop.referrer {
         Referrer::NoReferrer => None,
         Referrer::Client => policies.referrer.as_ref(),
-        // The Request constructor lets a page name only its own URLs, and takes `client` for others.
-        // After a redirect it is what was determined before.
+        // The Request constructor accepts only URLs of the page's own origin, and uses `client` for
+        // others. After a redirect, this is the referrer that was determined before.
         Referrer::Url(url) if hop.redirect_count() > 0 || policies.origin.is_same_origin(url) => {
             Some(url)
         }
@@ -70,8 +71,8 @@ fn told(source: &Url, policy: ReferrerPolicy, current: &Url) -> Option<Url> {
 }
 
 /// [Strip url for use as a referrer](https://w3c.github.io/webappsec-referrer-policy/#strip-url).
-/// Only HTTP(S) URLs are used, as in the engines: the standard names the local schemes that are not,
-/// and leaves it to the user agent to tell less.
+/// Only HTTP(S) URLs are used, as in engines. The standard excludes only the local schemes, but
+/// lets the user agent reveal less.
 fn strip_for_use_as_a_referrer(url: &Url) -> Option<Url> {
     if !matches!(url.scheme(), "http" | "https") {
         return None;
@@ -84,7 +85,7 @@ fn strip_for_use_as_a_referrer(url: &Url) -> Option<Url> {
 }
 
 /// [Set request's referrer policy on redirect](https://w3c.github.io/webappsec-referrer-policy/#set-requests-referrer-policy-on-redirect):
-/// the response with `headers` led to `next`.
+/// the response with `headers` redirected to `next`.
 pub fn set_policy_on_redirect(next: &mut Hop, headers: &HeaderList) {
     if let Some(policy) = parse_from_header(headers) {
         next.referrer_policy = policy;
@@ -92,7 +93,7 @@ pub fn set_policy_on_redirect(next: &mut Hop, headers: &HeaderList) {
 }
 
 /// [Parse a referrer policy from a Referrer-Policy header](https://w3c.github.io/webappsec-referrer-policy/#parse-referrer-policy-from-header):
-/// the last token that is a policy, so that new ones can be added behind old ones.
+/// the last token that is a known policy, so that new ones can be listed after old ones.
 fn parse_from_header(headers: &HeaderList) -> Option<ReferrerPolicy> {
     let value = headers.get("referrer-policy")?;
     let policy = |token: &str| {
@@ -101,7 +102,7 @@ fn parse_from_header(headers: &HeaderList) -> Option<ReferrerPolicy> {
     value.split(',').filter_map(policy).next_back()
 }
 
-/// The `Referer` header of `hop`, once [`determine`]d.
+/// The `Referer` header of `hop`, after [`determine`].
 #[must_use]
 pub fn header(hop: &Hop) -> Option<(&'static str, &str)> {
     match &hop.referrer {
@@ -150,7 +151,7 @@ mod tests {
         const URL: &str = "https://page.test/dir/page?q";
         const ORIGIN: &str = "https://page.test/";
         let page = page("https://user:secret@page.test/dir/page?q#top");
-        // To the same origin, to another one, and to one without TLS.
+        // To the same origin, to another origin, and to one without TLS.
         for (policy, same, cross, downgrade) in [
             (P::NoReferrer, "", "", ""),
             (P::NoReferrerWhenDowngrade, URL, URL, ""),
@@ -255,7 +256,7 @@ mod tests {
     }
 
     proptest! {
-        /// What one hop kept back no later one tells, whatever policy a redirect sets.
+        /// What one hop withholds, no later hop reveals, whatever policy a redirect sets.
         #[test]
         fn redirects_never_tell_more(
             hops in proptest::collection::vec((0_usize..9, 0_usize..4), 1..6),

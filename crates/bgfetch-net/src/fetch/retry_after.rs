@@ -4,16 +4,16 @@ use std::time::{Duration, SystemTime};
 
 use bgfetch_model::header_list::HeaderList;
 
-/// How long the `Retry-After` of a response asks to wait, or none where it has none that is valid.
+/// How long the `Retry-After` of a response asks to wait, or `None` if it has no valid one.
 ///
-/// A date counts from the response's own `Date`, so that a wrong clock on this side does no harm,
-/// and from `now` where the response has none; a date that has passed is no wait at all.
+/// A date is relative to the response's `Date`, so that a wrong local clock does not matter, or to
+/// `now` if the response has none. A date in the past means no wait.
 #[must_use]
 pub fn delay(headers: &HeaderList, now: SystemTime) -> Option<Duration> {
     let value = headers.get("retry-after")?;
     let value = value.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More digits than fit are still a valid, endless wait, which the model clamps.
+        // A number that does not fit is still valid; the model clamps the wait.
         return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
     }
     let until = httpdate::parse_http_date(value).ok()?;

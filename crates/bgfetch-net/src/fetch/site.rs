@@ -1,10 +1,11 @@
-//! HTML's [site](https://html.spec.whatwg.org/multipage/browsers.html#site): origins that one party
-//! runs, as far as the public suffix list tells.
+//! HTML's [site](https://html.spec.whatwg.org/multipage/browsers.html#site): origins that belong to
+//! one party according to the public suffix list.
 
 use bgfetch_model::origin::Origin;
 use url::{Host, Url};
 
-/// A site that is no opaque origin: a scheme, and a registrable domain or else a whole host.
+/// A site other than an opaque origin: a scheme and a registrable domain, or a host if there is
+/// none.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Site {
     scheme: String,
@@ -12,8 +13,8 @@ pub struct Site {
 }
 
 impl Site {
-    /// [Obtains a site](https://html.spec.whatwg.org/multipage/browsers.html#obtain-a-site). None of
-    /// an opaque origin, which is a site of its own.
+    /// [Obtains a site](https://html.spec.whatwg.org/multipage/browsers.html#obtain-a-site). `None`
+    /// for an opaque origin, which is a site of its own.
     #[must_use]
     pub fn of(origin: &Origin) -> Option<Self> {
         Self::of_url_origin(origin.as_url_origin())
@@ -32,23 +33,23 @@ impl Site {
 }
 
 /// Whether `a` and the origin of `b` are
-/// [same site](https://html.spec.whatwg.org/multipage/browsers.html#same-site), their schemes
-/// included. An opaque origin is same site with no URL.
+/// [same site](https://html.spec.whatwg.org/multipage/browsers.html#same-site), including their
+/// schemes. An opaque origin is not same site with any URL.
 #[must_use]
 pub fn is_same_site(a: &Origin, b: &Url) -> bool {
     Site::of(a).is_some_and(|site| Site::of_url_origin(&b.origin()) == Some(site))
 }
 
 /// Whether `domain`, in the form hosts have in URLs, is a
-/// [public suffix](https://url.spec.whatwg.org/#host-public-suffix): many parties have hosts below
-/// it. A top-level domain that the list does not know is one.
+/// [public suffix](https://url.spec.whatwg.org/#host-public-suffix): different parties have hosts
+/// below it. A top-level domain that is not in the list is one.
 #[must_use]
 pub fn is_public_suffix(domain: &str) -> bool {
     psl::suffix(domain.as_bytes()).is_some_and(|suffix| suffix.as_bytes() == domain.as_bytes())
 }
 
-/// The [registrable domain](https://url.spec.whatwg.org/#host-registrable-domain) of a host name,
-/// none of a public suffix. `a.test.` and `a.test` differ, as hosts do.
+/// The [registrable domain](https://url.spec.whatwg.org/#host-registrable-domain) of a host name;
+/// `None` for a public suffix. `a.test.` and `a.test` are different, as hosts are.
 #[must_use]
 pub fn registrable_domain(name: &str) -> Option<&str> {
     std::str::from_utf8(psl::domain(name.as_bytes())?.as_bytes()).ok()

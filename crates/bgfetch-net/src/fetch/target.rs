@@ -1,4 +1,4 @@
-//! Whether a URL may be fetched at all, whoever asks: the first URL and every redirect's.
+//! Checks that apply to every URL, whoever requests it: the first one and that of every redirect.
 
 use bgfetch_model::bad_port::is_bad_port;
 use thiserror::Error;
@@ -18,10 +18,10 @@ pub enum BadTarget {
     Port(u16),
 }
 
-/// Checks `url` against the rules that hold for every background fetch.
+/// Checks `url` against the rules for every background fetch.
 ///
 /// # Errors
-/// The first rule that is broken, in the order of [`BadTarget`].
+/// The first rule that is violated, in the order of [`BadTarget`].
 pub fn check(url: &Url) -> Result<(), BadTarget> {
     if !matches!(url.scheme(), "http" | "https") {
         return Err(BadTarget::Scheme);

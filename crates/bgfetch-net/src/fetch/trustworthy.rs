@@ -5,16 +5,16 @@ use std::net::IpAddr;
 
 use url::{Host, Origin, Url};
 
-/// Whether what comes from `url` cannot be changed on its way.
+/// Whether a response from `url` cannot be modified in transit.
 #[must_use]
 pub fn is_potentially_trustworthy(url: &Url) -> bool {
     is_potentially_trustworthy_origin(&url.origin())
 }
 
-/// Whether `origin` is authenticated, or on this machine.
+/// Whether `origin` is authenticated or on this machine.
 #[must_use]
 pub fn is_potentially_trustworthy_origin(origin: &Origin) -> bool {
-    // Step 1, an opaque origin never is.
+    // Step 1, an opaque origin is not trustworthy.
     let Origin::Tuple(scheme, host, _) = origin else {
         return false;
     };
@@ -26,7 +26,7 @@ pub fn is_potentially_trustworthy_origin(origin: &Origin) -> bool {
         // Step 4, 127.0.0.0/8 and ::1.
         Host::Ipv4(address) => IpAddr::from(*address).is_loopback(),
         Host::Ipv6(address) => IpAddr::from(*address).is_loopback(),
-        // Step 5; the default resolver takes these names for this machine.
+        // Step 5; the default resolver resolves these names to loopback.
         Host::Domain(name) => {
             let name = name.strip_suffix('.').unwrap_or(name);
             name == "localhost" || name.ends_with(".localhost")

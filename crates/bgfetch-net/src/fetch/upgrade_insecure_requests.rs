@@ -1,13 +1,13 @@
-//! [Upgrade Insecure Requests](https://www.w3.org/TR/upgrade-insecure-requests/): a page may ask that
-//! what it fetches by http is fetched by https.
+//! [Upgrade Insecure Requests](https://www.w3.org/TR/upgrade-insecure-requests/): a page may
+//! request that its http URLs are fetched over https.
 
 use bgfetch_model::policy::PolicySnapshot;
 use url::Url;
 
 use super::trustworthy::is_potentially_trustworthy;
 
-/// [Upgrades](https://www.w3.org/TR/upgrade-insecure-requests/#upgrade-request) `url` where the page
-/// asks for it. What is potentially trustworthy stays: a server on loopback has no TLS.
+/// [Upgrades](https://www.w3.org/TR/upgrade-insecure-requests/#upgrade-request) `url` if the page
+/// requests it. A potentially trustworthy URL is kept, because a server on loopback has no TLS.
 pub fn upgrade(policies: &PolicySnapshot, url: &mut Url) {
     if !policies.upgrade_insecure_requests
         || url.scheme() != "http"
@@ -15,7 +15,7 @@ pub fn upgrade(policies: &PolicySnapshot, url: &mut Url) {
     {
         return;
     }
-    // Port 80 is no part of an http URL; any other port stays.
+    // Port 80 is not serialized in an http URL; any other port is kept.
     if url.set_scheme("https").is_err() {
         tracing::warn!("an http URL could not be upgraded");
     }

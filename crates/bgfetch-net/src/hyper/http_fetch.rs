@@ -334,8 +334,8 @@ fn opaque_redirect(received: &Received, hop: &Hop) -> FetchResponse {
     }
 }
 
-/// Main fetch, step 22: these statuses have no body. The other [null body
-/// statuses](https://fetch.spec.whatwg.org/#null-body-status) never end a fetch.
+/// Main fetch, step 22: these statuses have no body. The other
+/// [null body statuses](https://fetch.spec.whatwg.org/#null-body-status) never end a fetch.
 fn has_null_body(method: &str, status: u16) -> bool {
     method == "HEAD" || matches!(status, 204 | 205 | 304)
 }

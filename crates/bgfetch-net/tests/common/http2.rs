@@ -23,10 +23,10 @@ use tokio_rustls::server::TlsStream;
 const PREFACE: usize = 24;
 const FRAME_HEADER: usize = 9;
 
-/// A server for HTTP/2 alone, by a certificate for `localhost`.
+/// A server that only speaks HTTP/2, with a certificate for `localhost`.
 pub(crate) struct Http2 {
     pub(crate) url: String,
-    /// How many requests came.
+    /// How many requests were received.
     pub(crate) requests: Arc<AtomicUsize>,
     /// How many connections were made.
     pub(crate) connections: Arc<AtomicUsize>,
@@ -34,7 +34,7 @@ pub(crate) struct Http2 {
 }
 
 impl Http2 {
-    /// Each request gets what `answer` sends.
+    /// Answers each request with `answer`.
     pub(crate) async fn start<F, R>(answer: F) -> Self
     where
         F: Fn(Request<RecvStream>, SendResponse<Bytes>) -> R + Clone + Send + 'static,
@@ -53,7 +53,7 @@ impl Http2 {
         .await
     }
 
-    /// Sends `frames` when the first request's head came, then waits for the client to go.
+    /// Sends `frames` after the first request's head, then waits until the client disconnects.
     pub(crate) async fn raw(frames: Vec<u8>) -> Self {
         Self::listen(&[b"h2"], move |socket, requests| {
             let frames = frames.clone();
@@ -65,8 +65,8 @@ impl Http2 {
         .await
     }
 
-    /// Sends `answer` over HTTP/1.1 when a request's head came, then closes the connection; without
-    /// TLS's own notice that it is over unless `orderly`.
+    /// Sends `answer` over HTTP/1.1 after a request's head, then closes the connection; without
+    /// TLS's close notification unless `orderly`.
     pub(crate) async fn http1(answer: Vec<u8>, orderly: bool) -> Self {
         Self::listen(&[b"http/1.1"], move |mut socket, requests| {
             let answer = answer.clone();
@@ -86,8 +86,8 @@ impl Http2 {
         .await
     }
 
-    /// Offers HTTP/2 and answers the first request by `frames`; over HTTP/1.1 it says how many bytes
-    /// a request's body had. Counts the requests over HTTP/2.
+    /// Offers HTTP/2 and answers the first request with `frames`. Over HTTP/1.1, it answers with
+    /// the number of bytes of the request's body. Counts the requests over HTTP/2.
     pub(crate) async fn requiring_http1(frames: Vec<u8>) -> Self {
         Self::listen(&[b"h2", b"http/1.1"], move |mut socket, requests| {
             let frames = frames.clone();
@@ -103,7 +103,7 @@ impl Http2 {
                     ))))
                 });
                 let server = hyper::server::conn::http1::Builder::new();
-                // The client may go whenever it likes.
+                // The client may disconnect at any time.
                 drop(server.serve_connection(TokioIo::new(&mut socket), service).await);
             }
         })
@@ -164,7 +164,7 @@ pub(crate) const GOAWAY: u8 = 7;
 pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
 
-/// A frame as it is on the wire.
+/// The wire format of a frame.
 pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let mut frame = (payload.len() as u32).to_be_bytes()[1..].to_vec();
     frame.extend([kind, flags]);
@@ -173,7 +173,7 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
     frame
 }
 
-/// Sends `frames` when the first request's head came, then waits for the client to go.
+/// Sends `frames` after the first request's head, then waits until the client disconnects.
 async fn answer_raw(mut socket: TlsStream<TcpStream>, frames: &[u8]) {
     socket.write_all(&frame(SETTINGS, 0, 0, &[])).await.unwrap();
     let mut seen = vec![0; PREFACE];
@@ -183,7 +183,7 @@ async fn answer_raw(mut socket: TlsStream<TcpStream>, frames: &[u8]) {
     while read_frame(&mut socket).await.is_some() {}
 }
 
-/// The next frame's type, or none at the end.
+/// The next frame's type, or `None` at the end.
 async fn read_frame(socket: &mut TlsStream<TcpStream>) -> Option<u8> {
     let mut header = [0; FRAME_HEADER];
     socket.read_exact(&mut header).await.ok()?;
@@ -193,7 +193,7 @@ async fn read_frame(socket: &mut TlsStream<TcpStream>) -> Option<u8> {
     Some(header[3])
 }
 
-/// Reads all of a request's body; how long it was.
+/// Reads a whole request body and returns its length.
 pub(crate) async fn read_all(mut body: RecvStream) -> usize {
     let mut length = 0;
     while let Some(Ok(bytes)) = poll_fn(|context| body.poll_data(context)).await {

@@ -28,15 +28,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-/// A body that differs at every offset a test could confuse.
+/// A body that differs at all offsets that a test could confuse.
 pub(crate) fn pattern(length: usize) -> Bytes {
     (0..length).map(|offset| (offset % 251) as u8).collect()
 }
 
 /// An origin. Its paths:
 /// - `/bytes/N`: the pattern's first N bytes
-/// - `/coded/CODING`: the pattern's first 100 000 bytes, so coded
-/// - `/headers`: the request's method and headers, one a line
+/// - `/coded/CODING`: the pattern's first 100 000 bytes in this coding
+/// - `/headers`: the request's method and headers, one per line
 /// - `/upload`: whether the request's body is the pattern, and its length
 /// - `/to?status=S&location=L`: a redirect
 pub(crate) struct Origin {
@@ -116,7 +116,7 @@ async fn serve(socket: TcpStream, acceptor: Option<TlsAcceptor>) {
             Err(_) => return,
         },
     };
-    // Clients of the tests go away in mid-response; their side of it is what is tested.
+    // The tests' clients may disconnect in the middle of a response; only their side is tested.
     drop(served);
 }
 
@@ -146,7 +146,7 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
             let query = request.uri().query().unwrap_or("").to_owned();
             let pairs: HashMap<_, _> =
                 url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
-            // A server may answer before it read the body; this one reads it.
+            // A server may answer before it has read the body; this one reads it.
             request.into_body().collect().await.unwrap();
             response
                 .status(pairs["status"].as_str())
@@ -183,8 +183,8 @@ pub(crate) enum Ending {
     Hold,
 }
 
-/// A server that reads a request's head, answers with `answer` as it is, and ends so. It counts
-/// the requests it saw.
+/// A server that reads a request's head, sends `answer` verbatim, and ends the connection as
+/// `ending` says. Counts the requests.
 pub(crate) async fn scripted(
     answer: &'static [u8],
     ending: Ending,
@@ -221,7 +221,7 @@ async fn play(
     match *ending {
         Ending::Close => {}
         Ending::Reset => socket.set_zero_linger().unwrap(),
-        // Until the client goes.
+        // Until the client disconnects.
         Ending::Hold => while matches!(socket.read(&mut buffer).await, Ok(1..)) {},
     }
 }

@@ -1,4 +1,4 @@
-//! Requests, and what becomes of them.
+//! Requests and their results.
 
 use std::io;
 use std::sync::Arc;
@@ -62,7 +62,7 @@ pub(crate) fn fetcher() -> HyperFetcher {
     HyperFetcher::new().unwrap()
 }
 
-/// The whole body.
+/// Reads the whole body.
 pub(crate) async fn body(response: FetchResponse) -> Result<Bytes, FetchError> {
     let all = response
         .body

@@ -1,5 +1,5 @@
-//! CORS between the default fetcher and a real server: what is sent, in which order, and what comes
-//! of the answers. What the single checks decide is tested where they are.
+//! CORS between the default fetcher and a real server: what is sent, in which order, and the
+//! results of the responses. The individual checks are tested in their own files.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -71,7 +71,7 @@ impl Page {
         self.fetch(url, |_| {}).await
     }
 
-    /// Fetches what must be refused, and returns the reason for people.
+    /// Fetches what must be refused, and returns the human-readable reason.
     async fn refused(&self, url: Url, change: impl FnOnce(&mut Request)) -> String {
         let error = self.fetch(url, change).await.expect_err("the page got the response");
         assert_eq!(error.kind(), FaultKind::Blocked, "{error}");
@@ -154,7 +154,7 @@ async fn without_approval_every_answer_is_refused_alike(page: Page) {
 async fn no_request_meets_the_connection_of_a_refused_response(page: Page) {
     for (number, body) in ["0", "1", "100000"].into_iter().enumerate() {
         page.refused(page.foreign("/refused", &[("body", body)]), |_| {}).await;
-        // Connections go back to the pool in tasks of their own, which are ready to run.
+        // Connections return to the pool in separate tasks, which are ready to run.
         for _ in 0..10 {
             tokio::task::yield_now().await;
         }
@@ -225,7 +225,8 @@ async fn a_refused_response_forgets_what_the_preflight_allowed(page: Page) {
 async fn each_hop_is_asked_and_checked_anew(page: Page) {
     let asks = |request: &mut Request| request.headers.append("X-A", "1");
     let allow = ("ph", "Access-Control-Allow-Headers: x-a");
-    // From the page's own server to another, which is asked first; the page stays its origin.
+    // From the page's own server to another, which gets a preflight; the origin is still the
+    // page's.
     let target = page.foreign("/there", &[("h", ANY), ("ph", ANY), allow]);
     let location = format!("Location: {target}");
     let start = page.own("/here", &[("status", "302"), ("h", &location)]);
@@ -236,8 +237,8 @@ async fn each_hop_is_asked_and_checked_anew(page: Page) {
     assert_eq!(seen[2].header("origin").unwrap(), page.origin());
     assert_eq!(page.server.take(), ["GET /here", "OPTIONS /there", "GET /there"]);
 
-    // A foreign server that sends the request back to the page's own: without an origin, and still
-    // in need of approval.
+    // A cross-origin server redirects back to the page's own: the origin is `null`, and approval is
+    // still required.
     for (answer, readable) in
         [(&[("h", "Access-Control-Allow-Origin: null")][..], true), (&[], false)]
     {
@@ -283,7 +284,7 @@ async fn our_own_range_causes_no_preflight(page: Page) {
     let seen = page.server.seen();
     assert_eq!(page.server.take(), ["GET /film"]);
     assert_eq!(seen[0].header("range"), Some("bytes=7-"));
-    // A page's own that is not the simple one does.
+    // The page's own `Range` does if it is not a simple range.
     let own = page.foreign("/film", &[("h", ANY)]);
     page.refused(own, |request| request.headers.append("Range", "bytes=-7")).await;
     assert_eq!(page.server.take(), ["OPTIONS /film"]);

@@ -1,4 +1,4 @@
-//! A server whose answers are written in the URL, over HTTP/1.1 and HTTP/2.
+//! A server whose responses are given in the URL, over HTTP/1.1 and HTTP/2.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use url::Url;
 
-/// A request as it came, without its body.
+/// A request as received, without its body.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) method: String,
@@ -72,7 +72,7 @@ impl Server {
                     let service =
                         service_fn(move |request| answer(request, connection, Arc::clone(&log)));
                     let server = auto::Builder::new(TokioExecutor::new());
-                    // The client may go whenever it likes.
+                    // The client may disconnect at any time.
                     drop(server.serve_connection(TokioIo::new(socket), service).await);
                 });
             }
@@ -80,8 +80,8 @@ impl Server {
         Self { address, certificate, seen }
     }
 
-    /// The URL under which the server answers so: `status=S`, `h=Name: value`, `body=LENGTH`; with
-    /// a `p` before each for the preflight.
+    /// The URL for a response with `status=S`, `h=Name: value` and `body=LENGTH`; a `p` before any
+    /// of these makes it apply to the preflight.
     pub(crate) fn url(&self, host: &str, path: &str, answer: &[(&str, &str)]) -> Url {
         let base = format!("https://{host}:{}{path}", self.address.port());
         Url::parse_with_params(&base, answer).unwrap()
@@ -92,7 +92,7 @@ impl Server {
         self.seen.lock().clone()
     }
 
-    /// The methods and paths so far, and forgets them.
+    /// Returns the methods and paths so far, and clears them.
     pub(crate) fn take(&self) -> Vec<String> {
         let seen = std::mem::take(&mut *self.seen.lock());
         seen.into_iter().map(|seen| format!("{} {}", seen.method, seen.path)).collect()

@@ -1,9 +1,9 @@
-//! The Fetch standard as tables: what a page's requests do on the wire, and what comes back, over
-//! HTTP/1.1 and HTTP/2 against real servers on loopback.
+//! The Fetch standard as tables: a page's requests on the wire and their results, over HTTP/1.1 and
+//! HTTP/2 against real servers on loopback.
 //!
-//! A row says what the page asks for, what the servers must see and what they answer, and what the
-//! fetch must come to. The rows are in `tables/`, in the notation that [`table`] explains. They are
-//! written from the standard's text, not from this project's code.
+//! A row lists what the page requests, what the servers must receive and what they answer, and the
+//! expected result of the fetch. The rows are in `tables/`, in the notation that [`table`]
+//! documents. They are derived from the standard's text, not from this project's code.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -35,7 +35,7 @@ const TABLES: [(&str, &str); 10] = [
     ("policies", include_str!("tables/policies.txt")),
 ];
 
-/// Fewer rows than this mean that a table got lost.
+/// With fewer rows than this, a table is missing.
 const LEAST_ROWS: usize = 400;
 
 #[tokio::test]
@@ -47,7 +47,7 @@ async fn every_row_holds_over_every_protocol() {
     assert!(cases.len() >= LEAST_ROWS, "{} rows", cases.len());
 
     let bench = Bench::new();
-    // For the work on one row: part of its name, and the others are left out.
+    // To debug one row, set `ROW` to a part of its name; the others are skipped.
     let wanted = std::env::var("ROW").unwrap_or_default();
     let mut runs = [0; Protocol::ALL.len()];
     let mut failures = Vec::new();

@@ -1,4 +1,4 @@
-//! Runs a row and compares what it came to.
+//! Runs a row and checks its results.
 
 use std::fmt::Write as _;
 use std::io;
@@ -27,7 +27,7 @@ use url::Url;
 use super::server::{Answer, Seen, Servers};
 use super::table::{Case, Exchange, Expected, Fetch, Headers, Outcome, Page};
 
-/// The request headers that are compared in every row, beside those that begin with `x-`.
+/// The request headers that are compared in every row, in addition to those that begin with `x-`.
 pub(crate) const TRACKED: [&str; 9] = [
     "origin",
     "cookie",
@@ -40,7 +40,7 @@ pub(crate) const TRACKED: [&str; 9] = [
     "if-none-match",
 ];
 
-/// What a row runs over.
+/// The protocol that a row runs over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Http1,
@@ -51,7 +51,7 @@ pub(crate) enum Protocol {
 impl Protocol {
     pub(crate) const ALL: [Self; 3] = [Self::Http1, Self::Http1Tls, Self::Http2];
 
-    /// Whether a row that names `word` after `only` runs over this.
+    /// Whether a row with `word` after `only` runs over this.
     pub(crate) fn is(self, word: &str) -> bool {
         match word {
             "h1" => self != Self::Http2,
@@ -63,7 +63,7 @@ impl Protocol {
     }
 }
 
-/// What all rows share: the certificate for the hosts, and a client that trusts it.
+/// State shared by all rows: the certificate for the hosts, and a client that trusts it.
 pub(crate) struct Bench {
     http1: TlsAcceptor,
     http2: TlsAcceptor,
@@ -97,7 +97,7 @@ impl Bench {
         Self { http1: acceptor(b"http/1.1"), http2: acceptor(b"h2"), client }
     }
 
-    /// Runs a row; on failure says everything that differs.
+    /// Runs a row; a failure lists all differences.
     pub(crate) async fn run(&self, case: &Case, protocol: Protocol) -> Result<(), String> {
         let tls = match protocol {
             Protocol::Http1 => None,
@@ -110,7 +110,8 @@ impl Bench {
         let mut report = String::new();
         for (index, fetch) in case.fetches.iter().enumerate() {
             if fetch.wait > 0 {
-                // Time jumps, and then goes on as it is: nothing that waits for a socket is hurried.
+                // Time jumps, and then continues in real time, so that nothing that waits for a
+                // socket times out.
                 tokio::time::pause();
                 tokio::time::advance(Duration::from_secs(fetch.wait)).await;
                 tokio::time::resume();
@@ -165,7 +166,7 @@ impl Resolve for Loopback {
     }
 }
 
-/// What the placeholders stand for.
+/// Replaces the placeholders.
 struct Places {
     protocol: Protocol,
     port: u16,

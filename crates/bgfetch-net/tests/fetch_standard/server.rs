@@ -1,4 +1,4 @@
-//! The servers of one row: every host, two ports, one script.
+//! The servers of one row: all hosts on two ports, with one script.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -18,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::table::Headers;
 
-/// A request as a server saw it.
+/// A request as received by a server.
 pub(crate) struct Seen {
     pub(crate) method: String,
     pub(crate) url: String,
@@ -26,14 +26,14 @@ pub(crate) struct Seen {
     pub(crate) body: String,
 }
 
-/// What a server answers.
+/// A server's response.
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: Headers,
     pub(crate) body: String,
 }
 
-/// What is to be answered, and what was seen.
+/// The responses to send, and the requests received.
 #[derive(Default)]
 pub(crate) struct Script {
     pub(crate) answers: VecDeque<Answer>,
@@ -81,7 +81,7 @@ async fn serve(socket: TcpStream, tls: Option<TlsAcceptor>, script: Arc<Mutex<Sc
             Err(_) => return,
         },
     };
-    // A client may go away in mid-response; its side of it is what is tested.
+    // A client may disconnect in the middle of a response; only its side is tested.
     drop(served);
 }
 
@@ -108,7 +108,7 @@ async fn answer(
         script.seen.push(seen);
         script.answers.pop_front()
     };
-    // What no row foresees is a teapot without approval.
+    // An unexpected request gets a 418 without approval.
     let Some(answer) = answer else {
         return Ok(Response::builder().status(418).body(Full::default()).unwrap());
     };

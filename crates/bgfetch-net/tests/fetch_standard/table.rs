@@ -17,12 +17,11 @@
 //! = cors 200 {a}/x > {b}/y | content-type: text/plain
 //! ```
 //!
-//! A row may fetch more than once, also from another page: the cookies and the preflight cache go
-//! on. Each `seen` and `send`
-//! is one exchange, in order; nothing else may be seen. Of the headers, those of [`run::TRACKED`]
-//! and those that begin with `x-` are compared, all of them. After `=` comes `network error`, or the
-//! response's type, status and URL list, and then, where there is a `|`, exactly the headers that
-//! script may see (`| -`: none) but `date` and `content-length`.
+//! A row may fetch more than once, also from another page; cookies and the preflight cache are
+//! kept. Each `seen` and `send` is one exchange, in order; no other request may be received. Of the
+//! headers, exactly those of [`run::TRACKED`] and those that begin with `x-` are compared. After
+//! `=` comes `network error`, or the response's type, status and URL list. If a `|` follows, it
+//! lists all headers that scripts may see (`| -`: none) except `date` and `content-length`.
 //!
 //! Origins: `{page}` and `{sib}` (page.test, sub.page.test), `{a}` and `{sub}` (a.test, sub.a.test),
 //! `{b}` (b.test), `{alt}` (a.test at another port). `times 20` before a `seen` repeats the exchange;
@@ -39,9 +38,9 @@ use super::run::Protocol;
 /// Headers, in order, with names in lower case.
 pub(crate) type Headers = Vec<(String, String)>;
 
-/// A row. Texts still have their placeholders.
+/// A row. Texts still contain placeholders.
 pub(crate) struct Case {
-    /// With the subject before it.
+    /// Prefixed with the subject.
     pub(crate) name: String,
     only: Vec<String>,
     pub(crate) track: Vec<String>,
@@ -50,7 +49,7 @@ pub(crate) struct Case {
     pub(crate) fetches: Vec<Fetch>,
 }
 
-/// Who fetches.
+/// The page that fetches.
 #[derive(Clone)]
 pub(crate) struct Page {
     /// The page's URL, `opaque` or `user`.
@@ -59,10 +58,10 @@ pub(crate) struct Page {
     pub(crate) policy: ReferrerPolicy,
 }
 
-/// What the page asks for, and what comes of it.
+/// A request of the page and its result.
 pub(crate) struct Fetch {
     pub(crate) page: Page,
-    /// How many seconds pass before it.
+    /// How many seconds pass before the fetch.
     pub(crate) wait: u64,
     pub(crate) method: String,
     pub(crate) url: String,
@@ -77,7 +76,7 @@ pub(crate) struct Fetch {
     pub(crate) outcome: Outcome,
 }
 
-/// A request that a server must see, and its answer.
+/// A request that a server must receive, and its response.
 #[derive(Clone)]
 pub(crate) struct Exchange {
     pub(crate) method: String,
@@ -88,15 +87,15 @@ pub(crate) struct Exchange {
     pub(crate) headers: Headers,
 }
 
-/// What a fetch must come to.
+/// The expected result of a fetch.
 pub(crate) enum Outcome {
-    /// The row does not say yet.
+    /// The row has not given it yet.
     Unsaid,
     NetworkError,
     Response(Expected),
 }
 
-/// What a page sees of a response.
+/// The parts of a response that a page sees.
 pub(crate) struct Expected {
     pub(crate) kind: String,
     pub(crate) status: u16,
@@ -110,7 +109,7 @@ impl Case {
     }
 }
 
-/// Reads a table.
+/// Parses a table.
 pub(crate) fn parse(subject: &str, rows: &str) -> Vec<Case> {
     let mut cases: Vec<Case> = Vec::new();
     let mut times = 1;
@@ -178,7 +177,7 @@ fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(Into::into).collect()
 }
 
-/// What is before the first `|`, and the headers after it.
+/// The text before the first `|`, and the headers after it.
 fn parts(text: &str) -> (&str, Headers) {
     let mut parts = text.split('|').map(str::trim);
     let first = parts.next().unwrap_or_default();
@@ -199,12 +198,12 @@ fn header(text: &str) -> (String, String) {
         name => name,
     };
     let value = value.trim();
-    // Quoted where spaces at the ends matter.
+    // Quoted if spaces at the ends matter.
     let value = value.strip_prefix('`').and_then(|rest| rest.strip_suffix('`')).unwrap_or(value);
     (name.into(), long(value))
 }
 
-/// `<a*129>` stands for 129 times `a`.
+/// Expands `<a*129>` to 129 times `a`.
 fn long(value: &str) -> String {
     let Some((before, rest)) = value.split_once('<') else {
         return value.into();

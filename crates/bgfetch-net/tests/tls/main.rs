@@ -1,5 +1,5 @@
-//! TLS between the default fetcher and real servers: what is trusted, who shows a certificate, and
-//! what failures are called.
+//! TLS between the default fetcher and real servers: which certificates are trusted, when a client
+//! certificate is presented, and how failures are described.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -49,7 +49,7 @@ async fn succeeds(fetcher: &HyperFetcher, url: &str, alpn: &str) {
     assert_eq!(body.concat(), b"fine");
 }
 
-/// Fetches what TLS must refuse, and returns the reason for people.
+/// Fetches what TLS must refuse, and returns the human-readable reason.
 async fn refused(fetcher: &HyperFetcher, url: &str) -> String {
     let error = get(fetcher, url).await.expect_err("the fetch succeeded");
     assert_eq!(error.kind(), FaultKind::Tls, "{error}");
@@ -110,7 +110,8 @@ async fn a_client_certificate_that_is_asked_for_is_shown_or_missed(alpn) {
             Server::start(&authority, authority.valid(), ClientAuth::Required, &[version], alpn)
                 .await;
         let url = server.url("localhost");
-        // With TLS 1.3 the server says so when the client already awaits the response.
+        // With TLS 1.3, the server reports this when the client is already waiting for the
+        // response.
         let told = refused(&fetcher(authority.client(None)), &url).await;
         assert_eq!(told, "the server wants a client certificate");
         assert_eq!((server.connections(), server.handshakes().len()), (1, 0));
@@ -142,7 +143,7 @@ async fn requests_without_credentials_show_no_client_certificate(alpn) {
     }
     let shown: Vec<_> =
         server.handshakes().iter().map(|handshake| handshake.client_certificate).collect();
-    // Over HTTP/2 the last request goes by the first one's connection.
+    // Over HTTP/2, the last request uses the connection of the first.
     let expected: &[bool] = if alpn == "h2" { &[false, true] } else { &[false, true, false] };
     assert_eq!(shown, expected);
 }

@@ -1,4 +1,4 @@
-//! A server whose side of TLS is the test's to choose, over HTTP/1.1 and HTTP/2.
+//! A server with configurable TLS, over HTTP/1.1 and HTTP/2.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -25,7 +25,7 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-/// Signs certificates.
+/// A certificate authority.
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: CertificateDer<'static>,
@@ -38,7 +38,7 @@ impl Authority {
     pub(crate) fn new() -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
-        // Unlike that of other authorities.
+        // Different from that of other authorities.
         let name = format!("{:?}", key.public_key_raw());
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -66,7 +66,7 @@ impl Authority {
         Arc::new(roots)
     }
 
-    /// A client that trusts this authority and has a certificate, or none.
+    /// A client that trusts this authority, with or without a client certificate.
     pub(crate) fn client(&self, identity: Option<Identity>) -> ClientConfig {
         let config = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
@@ -87,7 +87,7 @@ pub(crate) enum ClientAuth {
     Required,
 }
 
-/// How one connection began.
+/// The handshake of one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Handshake {
     pub(crate) client_certificate: bool,
@@ -159,7 +159,8 @@ async fn serve(socket: TcpStream, acceptor: TlsAcceptor, log: Arc<Mutex<Vec<Hand
     let socket = match acceptor.accept(socket).into_fallible().await {
         Ok(socket) => socket,
         Err((_, mut socket)) => {
-            // Closing with bytes unread would reset the connection, and could outrun the alert.
+            // Closing with unread bytes would reset the connection, and the reset could overtake
+            // the alert.
             while matches!(socket.read(&mut [0; 4096]).await, Ok(1..)) {}
             return;
         }
@@ -178,6 +179,6 @@ async fn serve(socket: TcpStream, acceptor: TlsAcceptor, log: Arc<Mutex<Vec<Hand
         Ok::<_, Infallible>(response)
     });
     let server = auto::Builder::new(TokioExecutor::new());
-    // The client may go whenever it likes.
+    // The client may disconnect at any time.
     drop(server.serve_connection(TokioIo::new(socket), service).await);
 }

@@ -44,7 +44,7 @@ impl Page {
     }
 }
 
-/// What a fresh jar sends to `to` after `from` set one cookie.
+/// What a new jar sends to `to` after `from` has set one cookie.
 fn after(from: &str, set_cookie: &str, to: &str) -> String {
     let page = Page::new();
     page.set(from, set_cookie);
@@ -201,11 +201,11 @@ fn without_tls_no_secure_cookie_is_set_replaced_or_shadowed() {
     }
     page.set(insecure, "d=3; Path=/");
     assert_eq!(page.get(A), "c=1; d=3");
-    // A path above the secure cookie's is another cookie.
+    // With a path above that of the secure cookie, it is a different cookie.
     page.set(A, "e=4; Path=/dir; Secure");
     page.set(insecure, "e=5; Path=/");
     assert_eq!(page.get(A), "e=4; c=1; d=3; e=5");
-    // This machine is as good as TLS.
+    // Loopback counts as secure.
     page.set("http://localhost/", "f=6; Secure");
     assert_eq!(page.get("http://localhost/"), "f=6");
 }

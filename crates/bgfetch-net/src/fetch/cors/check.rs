@@ -7,13 +7,13 @@ use thiserror::Error;
 
 use crate::fetch::header_values::Malformed;
 
-/// Why a server's answer does not allow what a page asked.
+/// Why a server's response does not allow the request of a page.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum BadCors {
     /// `Access-Control-Allow-Origin` is missing.
     #[error("CORS: the response has no Access-Control-Allow-Origin")]
     NoOrigin,
-    /// It is there, and stands for somebody else.
+    /// `Access-Control-Allow-Origin` names another origin.
     #[error("CORS: Access-Control-Allow-Origin does not name the page's origin")]
     OtherOrigin,
     /// The request's credentials mode is `include`, which the response does not allow.
@@ -22,7 +22,7 @@ pub enum BadCors {
     /// The preflight's response does not have an ok status.
     #[error("CORS: the preflight was answered with status {0}")]
     PreflightStatus(u16),
-    /// A header of the preflight's response cannot be read.
+    /// A header of the preflight's response is malformed.
     #[error("CORS: {0}")]
     Malformed(#[from] Malformed),
     /// The preflight's response does not allow the method.
@@ -34,28 +34,29 @@ pub enum BadCors {
 }
 
 /// Whether a response with `headers` may be shared with the page whose serialized origin is
-/// `origin` (`null` where the redirect chain tainted it). Run for every response, redirects and
-/// preflights included, before anything else of it is looked at.
+/// `origin` (`null` if the redirect chain tainted it). Called for every response, including
+/// redirects and preflights, before anything else in it is used.
 ///
 /// # Errors
-/// It may not; the fetch is a network error then.
+/// If it may not. The fetch is then a network error.
 pub fn check(
     origin: &str,
     credentials: CredentialsMode,
     headers: &HeaderList,
 ) -> Result<(), BadCors> {
-    // Steps 1 and 2, the header must be there. Two of them are one value that names no origin.
+    // Steps 1 and 2, the header must be present. Two such headers combine to a value that is not an
+    // origin.
     let allowed = headers.get("access-control-allow-origin").ok_or(BadCors::NoOrigin)?;
     let include = credentials == CredentialsMode::Include;
-    // Step 3, everybody may read what was asked for without credentials.
+    // Step 3, a response to a request without credentials may be shared with all origins.
     if !include && allowed == "*" {
         return Ok(());
     }
-    // Step 4, the origin, byte for byte.
+    // Step 4, the origin must be equal, byte for byte.
     if allowed != origin {
         return Err(BadCors::OtherOrigin);
     }
-    // Steps 5 to 8, with credentials a second, case-sensitive yes.
+    // Steps 5 to 8, credentials must be allowed too, by a case-sensitive `true`.
     if include && headers.get("access-control-allow-credentials").as_deref() != Some("true") {
         return Err(BadCors::Credentials);
     }

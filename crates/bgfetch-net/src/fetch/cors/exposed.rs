@@ -6,17 +6,17 @@ use bgfetch_model::request::CredentialsMode;
 
 use crate::fetch::header_values;
 
-/// The names that `Access-Control-Expose-Headers` adds to the safelisted ones; lowercase, sorted,
-/// each once. Names that the response has no header of are left out: they expose nothing, and a
-/// server could list very many.
+/// The names that `Access-Control-Expose-Headers` adds to the safelisted ones; lowercase, sorted
+/// and deduplicated. Names without a header in the response are left out, because they expose
+/// nothing and a server could list very many.
 #[must_use]
 pub fn exposed_header_names(headers: &HeaderList, credentials: CredentialsMode) -> Vec<String> {
-    // A value that cannot be read exposes nothing.
+    // A malformed value exposes nothing.
     let Ok(Some(names)) = header_values::tokens(headers, "access-control-expose-headers") else {
         return Vec::new();
     };
     let present = sorted_set(headers.iter().map(|(name, _)| name.to_ascii_lowercase()));
-    // Without credentials `*` is every header; with them it is the name of one.
+    // Without credentials, `*` stands for every header. With credentials, it is a header name.
     if credentials != CredentialsMode::Include && names.iter().any(|name| name == "*") {
         return present;
     }

@@ -1,10 +1,10 @@
-//! The [CORS protocol](https://fetch.spec.whatwg.org/#http-cors-protocol): whether a server lets a
-//! page of another origin ask it, and read its answer.
+//! The [CORS protocol](https://fetch.spec.whatwg.org/#http-cors-protocol): whether a server allows
+//! a page of another origin to send a request and to read its response.
 //!
-//! - [`safelist`]: which methods and headers need no permission.
-//! - [`preflight`]: asking for it, and the [`PreflightCache`] of what was answered.
-//! - [`check`](check()): whether the page may read a response.
-//! - [`exposed_header_names`]: which of its headers.
+//! - [`safelist`]: the methods and headers that need no permission.
+//! - [`preflight`]: the request for permission, and the [`PreflightCache`] of the responses.
+//! - [`check`](check()): whether a page may read a response.
+//! - [`exposed_header_names`]: which of its headers the page may read.
 
 mod check;
 mod exposed;

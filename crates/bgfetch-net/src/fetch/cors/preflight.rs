@@ -1,5 +1,5 @@
-//! [CORS-preflight fetch](https://fetch.spec.whatwg.org/#cors-preflight-fetch): what is asked of a
-//! server before a request that no form could send, and what its answer allows.
+//! [CORS-preflight fetch](https://fetch.spec.whatwg.org/#cors-preflight-fetch): the request for
+//! permission before a request that a form could not send, and what the response allows.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use super::check::{BadCors, check};
 use super::safelist;
 use crate::fetch::{Hop, header_values};
 
-/// How long an answer holds that does not say so.
+/// How long a response without `Access-Control-Max-Age` is valid.
 const DEFAULT_MAX_AGE: Duration = Duration::from_secs(5);
 
-/// How long an answer holds at most, whatever it says: a server that changes its mind is heard
-/// within two hours, the limit that Chromium has too.
+/// How long a response is valid at most, so that a change on the server takes effect within two
+/// hours. Chromium has the same limit.
 const MAX_MAX_AGE: Duration = Duration::from_secs(7200);
 
-/// What a request needs a server's permission for.
+/// What a request needs the server's permission for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Preflight {
     /// The request's method, safelisted or not.
@@ -26,20 +26,21 @@ pub struct Preflight {
     pub header_names: Vec<String>,
 }
 
-/// What a server allows, and for how long.
+/// What a server has allowed, and for how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Permission {
     /// Methods, or `*`.
     pub methods: Vec<String>,
     /// Header names in any case, or `*`.
     pub header_names: Vec<String>,
-    /// How long it holds.
+    /// How long it is valid.
     pub max_age: Duration,
 }
 
 impl Preflight {
-    /// What `hop` must ask for, or none where anybody may send it. Only the page's own headers
-    /// count: what the fetcher adds, its `Range` for a resume too, is below CORS (D6).
+    /// What `hop` needs permission for, or `None` if it needs no preflight. Only the page's own
+    /// headers count. Those that the fetcher adds, including `Range` for a resume, are below CORS
+    /// (D6).
     #[must_use]
     pub fn of(hop: &Hop) -> Option<Self> {
         let header_names = safelist::unsafe_header_names(&hop.headers);
@@ -47,7 +48,7 @@ impl Preflight {
         (!simple).then(|| Self { method: hop.method.clone(), header_names })
     }
 
-    /// The headers with which it asks; `Origin` and others are added as to every request.
+    /// The headers of the preflight. `Origin` and others are added as for every request.
     #[must_use]
     pub fn headers(&self) -> HeaderList {
         let mut headers = HeaderList::default();
@@ -55,18 +56,18 @@ impl Preflight {
         headers.append("Accept", "*/*");
         // Step 3.
         headers.append("Access-Control-Request-Method", &self.method);
-        // Step 5, without the space that combining would put behind a comma.
+        // Step 5, joined without a space after each comma, unlike combined values.
         if !self.header_names.is_empty() {
             headers.append("Access-Control-Request-Headers", self.header_names.join(","));
         }
         headers
     }
 
-    /// Step 7: what the response to the preflight allows. `origin` and `credentials` are the
-    /// request's own; the preflight itself carries no credentials.
+    /// Step 7: what the response to the preflight allows. `origin` and `credentials` are those of
+    /// the request. The preflight is sent without credentials.
     ///
     /// # Errors
-    /// It does not allow this request.
+    /// If it does not allow this request.
     pub fn judge(
         &self,
         origin: &str,
@@ -75,7 +76,7 @@ impl Preflight {
         headers: &HeaderList,
     ) -> Result<Permission, BadCors> {
         check(origin, credentials, headers)?;
-        // A redirect is not followed but refused here.
+        // Redirects of a preflight are not followed, so this refuses them.
         if !(200..=299).contains(&status) {
             return Err(BadCors::PreflightStatus(status));
         }
@@ -83,18 +84,18 @@ impl Preflight {
         let list = |name| header_values::tokens(headers, name).map(Option::unwrap_or_default);
         let methods = list("access-control-allow-methods")?;
         let header_names = list("access-control-allow-headers")?;
-        // With credentials a star is a method or a header of that name.
+        // With credentials, `*` is the name of a method or a header.
         let everything = |allowed: &[String]| {
             credentials != CredentialsMode::Include && allowed.iter().any(|name| name == "*")
         };
-        // Step 7.5, methods are compared with their case.
+        // Step 7.5, methods are case-sensitive.
         if !methods.contains(&self.method)
             && !safelist::is_safelisted_method(&self.method)
             && !everything(&methods)
         {
             return Err(BadCors::Method(self.method.clone()));
         }
-        // Steps 7.6 and 7.7, `Authorization` must be named.
+        // Steps 7.6 and 7.7, `Authorization` is not covered by `*`.
         for name in &self.header_names {
             let named = header_names.iter().any(|allowed| allowed.eq_ignore_ascii_case(name));
             let by_star = everything(&header_names) && !safelist::is_non_wildcard_name(name);
@@ -126,8 +127,8 @@ mod tests {
         Preflight::of(&Hop::first(&request))
     }
 
-    /// Judges an answer to `method` with the headers `names`, which has these headers beside its
-    /// approval of the origin.
+    /// Judges a response to a preflight for `method` and the headers `names`. The response has
+    /// these headers in addition to the approval of the origin.
     fn judge(
         credentials: CredentialsMode,
         (method, names): (&str, &[&str]),
@@ -173,7 +174,7 @@ mod tests {
                 assert!(!methods(mode, "PUT", no), "{no}");
             }
             assert!(!methods(mode, "patch", "PATCH"));
-            // A broken value fails even where it is not needed.
+            // A malformed value fails even if it is not needed.
             assert!(!methods(mode, "GET", "a b"));
         }
         assert!(methods(Omit, "PUT", "*") && methods(SameOrigin, "PUT", "GET, *"));

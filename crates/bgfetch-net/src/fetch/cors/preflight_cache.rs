@@ -10,19 +10,20 @@ use url::Url;
 use super::preflight::{Permission, Preflight};
 use super::safelist;
 
-/// How many methods and header names are remembered in all. The oldest are forgotten first; they
-/// are asked for again.
+/// How many entries (methods and header names) are cached in total. The oldest are evicted first,
+/// and cost another preflight.
 const MAX_ENTRIES: usize = 1000;
 
-/// How many methods and how many header names of one answer are remembered. A request has a handful
-/// of them; a server that lists thousands must not fill the cache.
+/// How many methods and how many header names of one response are cached. A request has a handful
+/// of them. A server that lists thousands must not fill the cache.
 const MAX_NAMES: usize = 100;
 
-/// What servers allowed, for as long as they said.
+/// What servers have allowed, for as long as they said.
 #[derive(Debug, Default)]
 pub struct PreflightCache(VecDeque<Entry>);
 
-/// Whose permission it is: what has been allowed to one page tells nothing to another site's.
+/// The key of a permission. It includes the partition, so a site cannot find out what was allowed
+/// to another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheKey {
     /// The network partition.
@@ -54,9 +55,9 @@ impl Allowed {
         Self::Header(name.to_ascii_lowercase())
     }
 
-    /// Whether it says so of `wanted` too: by name, or as a star. Fetch lets a star that came with
-    /// credentials stand for everything here, which the preflight itself would not; an entry may
-    /// always be forgotten, so it stands for its own name alone.
+    /// Whether the entry covers `wanted`, by name or by `*`. In Fetch, a `*` from a response with
+    /// credentials covers everything here, although it does not in the preflight. A cache may
+    /// always drop an entry, so such a `*` only covers its own name.
     fn covers(&self, wanted: &Self, credentials: CredentialsMode) -> bool {
         let is_star = |name: &str| name == "*" && credentials != CredentialsMode::Include;
         match (self, wanted) {
@@ -70,8 +71,8 @@ impl Allowed {
 }
 
 impl Entry {
-    /// There is a [cache entry match](https://fetch.spec.whatwg.org/#concept-cache-match): what was
-    /// allowed with credentials is allowed without them too.
+    /// Whether there is a [cache entry match](https://fetch.spec.whatwg.org/#concept-cache-match).
+    /// What was allowed with credentials is also allowed without.
     fn matches(&self, key: &CacheKey, credentials: CredentialsMode, wanted: &Allowed) -> bool {
         self.allowed.covers(wanted, credentials)
             && (self.credentials || credentials != CredentialsMode::Include)
@@ -80,8 +81,8 @@ impl Entry {
 }
 
 impl PreflightCache {
-    /// Whether everything that `preflight` would ask for was allowed before and still is, so that
-    /// it need not be sent.
+    /// Whether cached permissions cover everything that `preflight` would ask for, so that it need
+    /// not be sent.
     #[must_use]
     pub fn covers(
         &self,
@@ -100,7 +101,7 @@ impl PreflightCache {
             && preflight.header_names.iter().all(|name| known(&Allowed::header(name)))
     }
 
-    /// Remembers what a server allowed at `now`.
+    /// Stores what a server allowed at `now`.
     pub fn store(
         &mut self,
         key: &CacheKey,
@@ -114,7 +115,7 @@ impl PreflightCache {
         let names = names.map(|name| Allowed::header(name));
         let expires = now + permission.max_age;
         for allowed in methods.chain(names) {
-            // An answer also counts for the older entries that say the same.
+            // A response also renews older entries for the same value.
             let mut known = false;
             for entry in &mut self.0 {
                 if entry.matches(key, credentials, &allowed) {
@@ -131,8 +132,8 @@ impl PreflightCache {
         self.0.drain(..self.0.len().saturating_sub(MAX_ENTRIES));
     }
 
-    /// [Clears cache entries](https://fetch.spec.whatwg.org/#concept-cache-clear): a fetch failed,
-    /// so the server is asked again.
+    /// [Clears cache entries](https://fetch.spec.whatwg.org/#concept-cache-clear): after a failed
+    /// fetch, the next one needs a new preflight.
     pub fn clear(&mut self, key: &CacheKey) {
         self.0.retain(|entry| entry.key != *key);
     }
@@ -177,7 +178,7 @@ mod tests {
         let after = |seconds| now + Duration::from_secs(seconds);
         assert!(cache.covers(&page(), Omit, &put, after(4)));
         assert!(!cache.covers(&page(), Omit, &put, after(5)));
-        // The next answer renews it, or takes it away.
+        // The next response renews it, or removes it.
         cache.store(&page(), Omit, &permission(&["PUT"], &["x-a"], 5), after(4));
         assert!(cache.covers(&page(), Omit, &put, after(8)));
         cache.store(&page(), Omit, &permission(&["PUT"], &[], 0), after(8));
@@ -207,7 +208,7 @@ mod tests {
         cache.store(&page(), Omit, &permission(&["*"], &["*"], 5), now);
         assert!(cache.covers(&page(), Omit, &asks("PATCH", &["x", "y"]), now));
         assert!(!cache.covers(&page(), Omit, &asks("GET", &["authorization"]), now));
-        // With credentials it is a name, as in the preflight.
+        // With credentials, it is a name, as in the preflight.
         cache.store(&page(), Include, &permission(&["*", "PUT"], &["*", "x"], 5), now);
         assert!(cache.covers(&page(), Include, &asks("PUT", &["x"]), now));
         assert!(!cache.covers(&page(), Include, &asks("PATCH", &[]), now));
@@ -247,20 +248,20 @@ mod tests {
         assert_eq!(cache.0.len(), MAX_ENTRIES);
         let put = asks("PUT", &[]);
         assert!(!cache.covers(&at(0), Omit, &put, now) && cache.covers(&at(1), Omit, &put, now));
-        // One answer takes its share and no more.
+        // One response takes no more than its share.
         let many: Vec<_> = (0..5000).map(|n| format!("M{n}")).collect();
         let many: Vec<_> = many.iter().map(String::as_str).collect();
         cache.store(&page(), Omit, &permission(&many, &many, 5), now);
         assert_eq!(cache.0.len(), MAX_ENTRIES);
         assert!(cache.covers(&at(MAX_ENTRIES), Omit, &put, now));
         assert!(cache.covers(&page(), Omit, &asks("M99", &["m99"]), now));
-        // What is over makes room.
+        // Expired entries make room.
         cache.store(&page(), Omit, &permission(&[], &[], 5), now + Duration::from_secs(5));
         assert!(cache.0.is_empty());
     }
 
     proptest! {
-        /// What the cache answers is what the server's answer says, neither more nor less.
+        /// The cache covers exactly what the server's response allows.
         #[test]
         fn what_was_allowed_covers_a_request_exactly_if_it_would_be_allowed_again(
             credentials in select(vec![Omit, SameOrigin, Include]),

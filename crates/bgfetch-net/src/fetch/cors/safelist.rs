@@ -1,13 +1,14 @@
-//! What a page may send anywhere without asking, because forms and media elements always could.
+//! What a page may send to any server without permission, because forms and media elements always
+//! could.
 
 use bgfetch_model::header_list::HeaderList;
 
 use crate::fetch::header_values::is_token;
 
-/// The longest value of a safelisted header, in bytes.
+/// The maximum length of a safelisted header's value, in bytes.
 const MAX_VALUE: usize = 128;
 
-/// How long the values of all safelisted headers may be together, in bytes.
+/// The maximum length of the values of all safelisted headers together, in bytes.
 const MAX_VALUES: usize = 1024;
 
 /// Whether it is a [CORS-safelisted method](https://fetch.spec.whatwg.org/#cors-safelisted-method).
@@ -16,19 +17,20 @@ pub fn is_safelisted_method(method: &str) -> bool {
     matches!(method, "GET" | "HEAD" | "POST")
 }
 
-/// Whether it is a [CORS non-wildcard request-header
-/// name](https://fetch.spec.whatwg.org/#cors-non-wildcard-request-header-name), which `*` never
-/// stands for and which does not go along to another origin.
+/// Whether it is a
+/// [CORS non-wildcard request-header name](https://fetch.spec.whatwg.org/#cors-non-wildcard-request-header-name),
+/// which `*` does not cover and which is not sent on to another origin.
 #[must_use]
 pub fn is_non_wildcard_name(name: &str) -> bool {
     name.eq_ignore_ascii_case("authorization")
 }
 
-/// The [CORS-unsafe request-header names](https://fetch.spec.whatwg.org/#cors-unsafe-request-header-names):
-/// those of `headers` that a server must allow; lowercase, sorted, each once.
+/// The
+/// [CORS-unsafe request-header names](https://fetch.spec.whatwg.org/#cors-unsafe-request-header-names):
+/// those of `headers` that a server must allow; lowercase, sorted and deduplicated.
 #[must_use]
 pub fn unsafe_header_names(headers: &HeaderList) -> Vec<String> {
-    // Steps 4 and 5, a lot of harmless headers is no longer harmless.
+    // Steps 4 and 5, the safelisted headers together are limited too.
     let safe = |(name, value): &(&str, &str)| is_safelisted_header(name, value);
     let size: usize = headers.iter().filter(safe).map(|(_, value)| length(value)).sum();
     let mut names: Vec<_> = headers
@@ -67,7 +69,7 @@ pub fn is_safelisted_header(name: &str, value: &str) -> bool {
     }
 }
 
-/// The length in bytes of a value that is kept isomorphically decoded.
+/// The length in bytes of an isomorphically decoded value.
 fn length(value: &str) -> usize {
     value.chars().count()
 }
@@ -77,8 +79,8 @@ fn is_unsafe(byte: char) -> bool {
     (byte < ' ' && byte != '\t') || "\"():<>?@[\\]{}\u{7f}".contains(byte)
 }
 
-/// The [essence](https://mimesniff.spec.whatwg.org/#mime-type-essence) of a MIME type, or none where
-/// it is not one. Parameters cannot make it invalid.
+/// The [essence](https://mimesniff.spec.whatwg.org/#mime-type-essence) of a MIME type, or `None` if
+/// it is not valid. Parameters cannot make it invalid.
 fn essence(value: &str) -> Option<String> {
     let whitespace = [' ', '\t', '\n', '\r'];
     let (kind, rest) = value.trim_matches(whitespace).split_once('/')?;
@@ -86,7 +88,7 @@ fn essence(value: &str) -> Option<String> {
     (is_token(kind) && is_token(subtype)).then(|| format!("{kind}/{subtype}").to_ascii_lowercase())
 }
 
-/// Whether it is one range of bytes with a start, the form that
+/// Whether it is a single range of bytes with a start, the form that
 /// [media elements send](https://fetch.spec.whatwg.org/#simple-range-header-value).
 fn is_simple_range(value: &str) -> bool {
     let Some((start, end)) = value.strip_prefix("bytes=").and_then(|set| set.split_once('-'))
@@ -189,7 +191,7 @@ mod tests {
         assert!(run(&[("Accept", "*/*"), ("Content-Type", "text/plain")]).is_empty());
         let list = [("Z", "1"), ("accept", "*/*"), ("B-2", ""), ("a", "1"), ("z", "2")];
         assert_eq!(run(&list), ["a", "b-2", "z"]);
-        // One bad value of a name is enough, and does not make the good one count twice.
+        // One bad value of a name is enough, and the good one does not count twice.
         let list = [("accept", "a"), ("Accept", "\"")];
         assert_eq!(run(&list), ["accept"]);
     }
