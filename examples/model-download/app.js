@@ -39,7 +39,7 @@ class Checksum {
 /** Reads a part of the model while it is downloaded. */
 async function read(bgFetch, part) {
   const record = await bgFetch.match(part.url);
-  // There as soon as the response begins.
+  // Resolves as soon as the response begins.
   const response = await record.responseReady;
   tell(`${part.url} begins`);
   const checksum = new Checksum();

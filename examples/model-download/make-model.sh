@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes a model of random numbers, and the manifest that lists its parts.
-# Usage: make-model.sh [PARTS [KIB]]: how many parts, and KiB of each.
+# Usage: make-model.sh [PARTS [KIB]]: the number of parts, and the size of each in KiB.
 set -eu
 cd "$(dirname "$0")"
 parts=${1:-4}

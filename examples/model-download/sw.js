@@ -1,4 +1,4 @@
-// The service worker: keeps the parts when all have arrived.
+// The service worker: stores the parts once all have arrived.
 "use strict";
 
 addEventListener("install", () => skipWaiting());

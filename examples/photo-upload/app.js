@@ -1,5 +1,4 @@
-// The page: uploads photos as one item. The browser keeps a copy of them, so that the page may be
-// closed.
+// The page: uploads photos as one item. The browser keeps a copy of them, so the page may be closed.
 "use strict";
 
 const element = (id) => document.getElementById(id);
@@ -15,7 +14,7 @@ async function upload(swReg, photos) {
     ([name, photo]) => new Request(`/upload/${encodeURIComponent(name)}`, { method: "POST", body: photo }),
   );
   const options = { title: `Uploading ${photos.length} photos` };
-  // Each upload has an id of its own: several may be under way.
+  // Each upload has its own id: several may be active.
   const bgFetch = await swReg.backgroundFetch.fetch(`photos-${Date.now()}`, requests, options);
   bgFetch.addEventListener("progress", () => {
     element("progress").value = bgFetch.uploaded / bgFetch.uploadTotal;

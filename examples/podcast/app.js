@@ -1,12 +1,12 @@
-// The page: has the browser download an episode, which goes on without the page, and shows how far
-// it is. What happens in the end is the service worker's part: see sw.js.
+// The page: asks the browser to download an episode and shows the progress. The download continues
+// without the page. When it has ended, the service worker handles it: see sw.js.
 "use strict";
 
 const urls = ["/ep-5.mp3", "ep-5-artwork.jpg"];
 const options = {
   title: "Episode 5: Interesting things.",
   icons: [{ sizes: "300x300", src: "/ep-5-icon.png", type: "image/png" }],
-  // The sum of both files. One byte more, and the browser gives up.
+  // The sum of both files. If there is one byte more, the browser aborts the download.
   downloadTotal: 192953 + 59786,
 };
 
@@ -29,7 +29,7 @@ async function showEpisode() {
   return true;
 }
 
-/** Follows a download, which this page or an earlier one has started. */
+/** Follows a download that this page or an earlier one started. */
 function follow(bgFetch) {
   const show = () => {
     element("progress").value = bgFetch.downloaded / bgFetch.downloadTotal;
@@ -53,7 +53,7 @@ if (!("serviceWorker" in navigator)) {
   tell("This page needs service workers: serve it from localhost or by https.");
 } else {
   navigator.serviceWorker.register("sw.js");
-  // The service worker says when it is done.
+  // The service worker sends a message when it is done.
   navigator.serviceWorker.addEventListener("message", async (event) => {
     tell(event.data);
     await showEpisode();
