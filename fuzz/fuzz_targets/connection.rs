@@ -1,5 +1,5 @@
-//! A server that answers with arbitrary bytes: a byte that chooses the request, then what is sent on
-//! each connection, separated by lines of `====`.
+//! A server that answers with arbitrary bytes. The input is a byte that selects the request, then
+//! the bytes to send on each connection, separated by lines of `====`.
 #![no_main]
 
 use bgfetch_fuzz::connection::{HOST, attempt, stay_here};
@@ -9,7 +9,7 @@ use bgfetch_model::request::{CredentialsMode, RedirectMode, Request};
 use bgfetch_model::response::ResponseType;
 use libfuzzer_sys::fuzz_target;
 
-/// A line between two answers.
+/// The line between two answers.
 const BETWEEN: &[u8] = b"\n====\n";
 
 fn answers(mut input: &[u8]) -> Vec<&[u8]> {
@@ -40,7 +40,7 @@ fuzz_target!(|input: &[u8]| {
             request.credentials = CredentialsMode::Include;
         }
         if chosen(5) {
-            // Not a simple header: a page asks first.
+            // Not a safelisted header, so a page needs a preflight.
             request.headers.append("X-Own", "1");
         }
         request.redirect = match stay_here(&answers) {
@@ -61,7 +61,7 @@ fuzz_target!(|input: &[u8]| {
         assert_ne!(outcome.end, AttemptEnd::Complete, "complete without a head");
         return;
     };
-    // 0 is an opaque redirect; informational statuses are no responses.
+    // 0 is an opaque redirect. Informational statuses are not final responses.
     assert!(matches!(head.status, 0 | 200..=999), "{}", head.status);
     assert!(head.headers.len() <= 256);
     let expected = match (chosen(0), chosen(1)) {

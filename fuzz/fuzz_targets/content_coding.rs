@@ -1,5 +1,5 @@
-//! Coded bodies: the first line is the response's `Content-Encoding`, with `|` between two headers;
-//! the rest is its body.
+//! Coded bodies. The first line of the input is the response's `Content-Encoding`, with `|` between
+//! two headers; the rest is its body.
 #![no_main]
 
 use bgfetch_fuzz::connection::{HOST, LIMIT, attempt};

@@ -1,5 +1,5 @@
-//! CORS: a byte that chooses the request, then the header list of a response, which is judged as an
-//! answer to a preflight and as the response itself.
+//! CORS. The input is a byte that selects the request, then the header list of a response, which is
+//! checked as the response to a preflight and as that to the request.
 #![no_main]
 
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use libfuzzer_sys::fuzz_target;
 
 const PAGE: &str = "https://page.test";
 
-/// What requests ask for: from nothing to `Authorization`, which no star covers.
+/// The permissions that requests need: from none to `Authorization`, which `*` does not cover.
 const REQUESTS: [(&str, &[&str]); 8] = [
     ("PUT", &[]),
     ("DELETE", &["x-own"]),

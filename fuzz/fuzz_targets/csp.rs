@@ -1,5 +1,5 @@
-//! Content security policies: the first line is the URL that is fetched, after a redirect where it
-//! begins with a space; each other line is a policy.
+//! Content security policies. The first line of the input is the URL to fetch, after a redirect if
+//! it begins with a space. Each other line is a policy.
 #![no_main]
 
 use bgfetch_model::policy::PolicySnapshot;

@@ -1,4 +1,4 @@
-//! Integrity metadata: the first line is the metadata, the rest the bytes it is about.
+//! Integrity metadata. The first line of the input is the metadata, the rest is the body.
 #![no_main]
 
 use bgfetch_fuzz::text;

@@ -1,10 +1,10 @@
-//! Sequences of everything that can happen to the model, in the simulated world of its tests, whose
-//! oracle, store and data path check every step; in the end a healthy world brings each fetch to its
-//! end.
+//! Sequences of everything that can happen to the model, in the simulated world of its tests. The
+//! world's oracle, store and data path check every step. At the end, everything works again, and
+//! each fetch must settle.
 //!
-//! The first three bytes are flags of the world, its chunk and its quota. Then each byte is a
-//! happening, by its letter in [`happen`], followed by the bytes it needs; a byte that is no letter
-//! there takes one of the steps that are possible.
+//! The first three bytes are flags of the world, its chunk size and its quota. Each byte after them
+//! is the letter of an event in [`happen`], followed by its arguments. Any other byte takes one of
+//! the possible steps.
 #![no_main]
 
 #[path = "../../crates/bgfetch-model/tests/model/world/mod.rs"]
@@ -25,7 +25,7 @@ use world::{World, get, post, registration};
 
 const RESOURCES: u8 = 3;
 
-/// The rest of the input; behind its end are zeros.
+/// The rest of the input, followed by zeros.
 struct Bytes<'a>(&'a [u8]);
 
 impl Bytes<'_> {
@@ -41,7 +41,7 @@ impl Bytes<'_> {
         self.next() & 1 == 1
     }
 
-    /// A small number, or now and then a huge one.
+    /// A small number, or sometimes a huge one.
     fn number(&mut self) -> u64 {
         match self.next() {
             b'~' => u64::MAX,
@@ -73,7 +73,7 @@ fn registration_of(number: u8) -> RegistrationKey {
     }
 }
 
-/// One of the fetches, or one that never was.
+/// One of the fetches, or one that never existed.
 fn some_fetch(world: &World, number: u8) -> FetchKey {
     let mut keys: Vec<_> = world.model.fetches().map(|fetch| fetch.key()).collect();
     keys.push(FetchKey(1_000));
@@ -102,7 +102,7 @@ fn resource(bytes: &mut Bytes<'_>) -> Resource {
     }
 }
 
-/// A head of the server's free choice: `Name:value|Name:value`, and the body it belongs to.
+/// An arbitrary response head: `Name:value|Name:value`, and the body it belongs to.
 fn raw(bytes: &mut Bytes<'_>) -> Plan {
     const NAMES: [(char, &str); 6] = [
         ('e', "ETag"),
@@ -124,7 +124,7 @@ fn raw(bytes: &mut Bytes<'_>) -> Plan {
             Some((*name, header[initial.len_utf8()..].to_owned()))
         })
         .collect();
-    // No client could tell a part whose bytes are not those that it names.
+    // No client could detect a part whose bytes are not those that it announces.
     let list: HeaderList = headers.iter().cloned().collect();
     let first = match status {
         206 => extract_content_range_values(&list).map_or(0, |range| range.first),
@@ -262,14 +262,14 @@ fn happen(world: &mut World, bytes: &mut Bytes<'_>, raw_heads: bool) {
     }
 }
 
-/// Everything works from here on, and everyone wants to go on.
+/// From here on, everything works, and nothing is paused.
 fn heal(world: &mut World) {
     world.unhandled_events = 0;
     for resource in world.origin.0.values_mut() {
         resource.plans.clear();
         resource.restless = false;
     }
-    // A connection that says nothing more is given up by the data path, which has no clock here.
+    // The data path would time out on a stalled connection, but has no clock here.
     world.go_offline();
     world.run_now();
     world.go_online();
@@ -284,8 +284,8 @@ fuzz_target!(|input: &[u8]| {
     let bytes = &mut Bytes(input);
     let mut world = World::new();
     let flags = bytes.next();
-    // Heads of the server's free choice may lie about what representation they belong to, so there
-    // is but one then.
+    // Arbitrary heads may be wrong about the representation that they belong to, so there is only
+    // one of them.
     let raw_heads = flags & 1 == 1;
     world.slots = 1 + usize::from(flags >> 1 & 3);
     world.chunk = 1 + u64::from(bytes.next() & 15);

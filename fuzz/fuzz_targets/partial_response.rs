@@ -1,5 +1,5 @@
-//! Validators and parts: the input is where a resume starts, the header list of the response whose
-//! bytes are stored, a blank line and that of the partial response.
+//! Validators and parts. The input is the offset of a resume, the header list of the response whose
+//! bytes are stored, a blank line, and the header list of the partial response.
 #![no_main]
 
 use bgfetch_fuzz::{headers, lines};
@@ -28,7 +28,7 @@ fuzz_target!(|input: &[u8]| {
     let partial = head(206, headers(lines));
 
     if let Some(validator) = strong_validator(&before) {
-        // It is the server's own, sent back as it came.
+        // It is the server's own value, sent back unchanged.
         let etag = before.headers.get("etag");
         let own = etag.clone().or_else(|| before.headers.get("last-modified"));
         assert_eq!(own.as_deref(), Some(validator.as_str()));

@@ -1,5 +1,5 @@
-//! A chain of redirects: a byte that chooses the request, then for each response a line with a byte
-//! that chooses its status and its `Location`.
+//! A chain of redirects. The input is a byte that selects the request, then one line per response:
+//! a byte that selects its status, and its `Location`.
 #![no_main]
 
 use bgfetch_fuzz::lines;

@@ -1,5 +1,5 @@
-//! `Referrer-Policy` on redirects: a byte that chooses the request, then a line for each redirect: its
-//! target and, behind a space, the header's value.
+//! `Referrer-Policy` on redirects. The input is a byte that selects the request, then one line per
+//! redirect: its target, a space and the header's value.
 #![no_main]
 
 use bgfetch_fuzz::lines;

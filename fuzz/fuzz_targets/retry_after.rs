@@ -1,4 +1,4 @@
-//! `Retry-After` and the `Date` it may count from: the input is a header list.
+//! `Retry-After` and the `Date` that it may be relative to. The input is a header list.
 #![no_main]
 
 use std::time::{Duration, SystemTime};
@@ -21,7 +21,7 @@ fuzz_target!(|input: &[u8]| {
         let seconds = value.parse().unwrap_or(u64::MAX);
         assert_eq!(delay, Some(Duration::from_secs(seconds)));
     } else if let Some(delay) = delay {
-        // A date has at most four digits for its year.
+        // The year of a date has at most four digits.
         assert!(delay < Duration::from_secs(8_100 * 366 * 24 * 3600), "{delay:?}");
     }
 });

@@ -1,4 +1,5 @@
-//! `Set-Cookie` headers into the default jar: a byte that chooses who sets them, then a line for each.
+//! `Set-Cookie` headers in the default jar. The input is a byte that selects the server, then one
+//! line per header.
 #![no_main]
 
 use bgfetch_fuzz::lines;
@@ -60,7 +61,7 @@ fuzz_target!(|input: &[u8]| {
         assert!(sent(&from_site).is_none() || says("none"), "set from another site");
     }
 
-    // Who must not get any of them.
+    // URLs that must not get any of them.
     for elsewhere in ["https://b.test/dir/page", "https://xa.test/", "https://github.io/"] {
         let elsewhere: Url = elsewhere.parse().unwrap();
         let context = CookieContext { url: &elsewhere, ..context.clone() };

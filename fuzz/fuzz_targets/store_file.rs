@@ -1,7 +1,7 @@
-//! Arbitrary files in a store's place. The first byte chooses: `W` the rest of the input is the
-//! database, `L` it is the write-ahead log beside a sound database, `K` it is the lock file, and
-//! anything else: it is a row of changes to a sound database, four bytes each: page, two of offset,
-//! value.
+//! Arbitrary files of a store. The first byte selects what the rest of the input is: `W` the
+//! database, `L` the write-ahead log of a sound database, `K` the lock file, and anything else a
+//! sequence of changes to a sound database, of four bytes each: the page, two bytes of offset, and
+//! the value.
 #![no_main]
 
 use bgfetch_fuzz::store::{Place, go_on};
@@ -30,8 +30,8 @@ fuzz_target!(|input: &[u8]| {
             place.write("store.sqlite3", &database);
         }
     }
-    // A store that was left in an orderly way is not searched for damage; it shows when it is met, also
-    // as a rule of the tables that a new row would break.
+    // A store that was closed in an orderly way is not checked for damage. Damage is detected when
+    // it is read, or when a new row violates a constraint of the tables.
     if let Some(store) = place.open()
         && let Err(error) = go_on(store)
     {

@@ -1,12 +1,12 @@
-//! A store whose rows hold whatever the input says: each line is a letter that names a column in
-//! [`COLUMNS`] and its new value. Opening it gives what it holds or sets it aside; what it holds, the
-//! model goes on with.
+//! A store with arbitrary values in its rows. Each line of the input is the letter of a column in
+//! [`COLUMNS`] and its new value. The store is either opened or set aside. If it is opened, the
+//! model continues with its contents.
 #![no_main]
 
 use bgfetch_fuzz::store::{Place, go_on};
 use libfuzzer_sys::fuzz_target;
 
-/// By the letters from `A` on. Every row takes the value, as far as the schema lets it.
+/// By letters from `A` on. The value is set in every row, if the schema allows it.
 const COLUMNS: [&str; 30] = [
     "registration SET storage_key",
     "registration SET scope",
@@ -51,7 +51,7 @@ fuzz_target!(|input: &[u8]| {
             let Some(column) = COLUMNS.get(column) else {
                 continue;
             };
-            // What the schema refuses cannot have been in the file either.
+            // What the schema rejects cannot be in a file either.
             let statement = format!("UPDATE OR IGNORE {column} = ?");
             drop(match value.parse::<i64>() {
                 Ok(number) => sql.execute(&statement, [number]),

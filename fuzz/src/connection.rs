@@ -1,5 +1,5 @@
-//! A server on loopback that answers with the bytes it was given, and one attempt at it through the
-//! default network stack and the attempt driver, whose protocol is checked on the way.
+//! A server on loopback that answers with given bytes, and one attempt to fetch from it with the
+//! default network stack and the attempt driver, whose protocol is checked.
 
 use std::cell::RefCell;
 use std::io;
@@ -24,19 +24,19 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-/// How many bytes an attempt may store in all.
+/// How many bytes an attempt may store in total.
 pub const LIMIT: u64 = 200_000;
 
 /// How much is granted at a time.
 const GRANT: u64 = 1_000;
 
-/// Where the server is for those who look up its name.
+/// The host name of the server.
 pub const HOST: &str = "server.test";
 
-/// What an attempt came to.
+/// The result of an attempt.
 #[derive(Debug)]
 pub struct Outcome {
-    /// The response's head, where one came.
+    /// The response's head, if there was one.
     pub head: Option<ResponseHead>,
     /// The bytes that were stored.
     pub stored: Vec<u8>,
@@ -44,11 +44,11 @@ pub struct Outcome {
     pub end: AttemptEnd,
 }
 
-/// Makes one attempt. `request` is given the server's port; each connection gets the next of
-/// `answers`, and is closed behind it.
+/// Makes one attempt. `request` is called with the server's port. Each connection gets the next of
+/// `answers`, and is then closed.
 ///
 /// # Panics
-/// The attempt does not keep to its protocol or its grant, or does not end.
+/// If the attempt violates its protocol or its grant, or does not end.
 pub fn attempt(
     answers: &[&[u8]],
     spec: AttemptSpec,
@@ -68,7 +68,7 @@ pub fn attempt(
     })
 }
 
-/// Whether no redirect among `answers` can lead away from the server.
+/// Whether no redirect among `answers` can lead to another server.
 #[must_use]
 pub fn stay_here(answers: &[&[u8]]) -> bool {
     answers.iter().all(|answer| {
@@ -110,7 +110,7 @@ impl Bench {
         let mut answers = answers.iter();
         loop {
             let (socket, _) = self.listener.accept().await.unwrap();
-            // A client that goes away in mid-answer is what is tested.
+            // The client may disconnect in the middle of an answer.
             drop(answer(socket, answers.next().unwrap_or(&b"".as_slice())).await);
         }
     }
@@ -162,13 +162,13 @@ impl Bench {
     }
 }
 
-/// The body that is written.
+/// The stored body.
 const BODY: BodyKey = BodyKey {
     record: RecordKey { fetch: FetchKey(0), index: RecordIndex(0) },
     generation: Generation(1),
 };
 
-/// What an attempt said so far.
+/// The events of an attempt so far.
 struct Protocol {
     commands: UnboundedSender<AttemptCommand>,
     start: u64,
@@ -217,12 +217,12 @@ impl Protocol {
         if length <= LIMIT {
             self.granted = Some(grant);
         }
-        // The attempt may be at its end.
+        // The attempt may have ended.
         let _ended = self.commands.send(command);
     }
 }
 
-/// Reads a request's head, writes `answer` and waits until the client has done with it.
+/// Reads a request's head, writes `answer` and waits until the client disconnects.
 async fn answer(mut socket: TcpStream, answer: &[u8]) -> io::Result<()> {
     let mut head = Vec::new();
     while !head.windows(4).any(|four| four == b"\r\n\r\n") {
@@ -237,7 +237,7 @@ async fn answer(mut socket: TcpStream, answer: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Every name is this machine's.
+/// Resolves every name to this machine.
 struct Here;
 
 impl Resolve for Here {

@@ -29,11 +29,11 @@ use tempfile::TempDir;
 
 const DATABASE: &str = "store.sqlite3";
 
-/// A directory with a store in it, which is not open.
+/// A directory with a store that is not open.
 pub struct Place(TempDir);
 
 impl Place {
-    /// A sound store with two fetches, one of them settled, which was left in an orderly way.
+    /// A sound store with two fetches, one of them settled, which was closed in an orderly way.
     #[must_use]
     pub fn with_store() -> Self {
         let place = Self(new_folder());
@@ -65,9 +65,9 @@ impl Place {
         fs::write(self.0.path().join(name), bytes).unwrap();
     }
 
-    /// Opens the store, or none where it is refused or set aside. Whatever comes of that, its database
-    /// and its bodies are not lost: they are where they were or were set aside, and where they were
-    /// set aside, the next opening begins with an empty store.
+    /// Opens the store; `None` if it is refused or set aside. Checks that its database and its
+    /// bodies are never lost: they are where they were or were set aside. If they were set aside,
+    /// checks that the next opening starts with an empty store.
     #[must_use]
     pub fn open(&self) -> Option<SqliteStore> {
         let directory = self.0.path();
@@ -94,17 +94,17 @@ impl Place {
     }
 }
 
-/// The body is there. It may be cut by then, where it was not synced before a reboot.
+/// Checks that the body exists. It may be truncated if it was not synced before a reboot.
 fn assert_body(directory: &Path, error: &dyn Display) {
     let body = fs::read(directory.join("bodies/0/0.1")).unwrap();
     assert!(b"kept".starts_with(&body), "{error}");
 }
 
-/// The model goes on with what a store holds, in a world where everything succeeds, and a page calls
-/// `fetch()` once more. The store takes what follows from that.
+/// Lets the model continue with the contents of a store, in a world where everything succeeds, and
+/// a page calls `fetch()` once more. The resulting transactions are committed to the store.
 ///
 /// # Errors
-/// The store's first.
+/// The first error of the store.
 pub fn go_on(mut store: SqliteStore) -> Result<(), StoreError> {
     let snapshot = store.load()?;
     let now = Now { wall: UnixTime(1_800_000_000_000), ..Now::default() };
@@ -114,7 +114,7 @@ pub fn go_on(mut store: SqliteStore) -> Result<(), StoreError> {
         Input::Register { call: CallId(1), registration: registration(), active_worker: true },
         Input::Fetch(Box::new(call(CallId(2)))),
     ]);
-    // Far more than the few fetches need.
+    // Far more steps than the few fetches need.
     for _ in 0..1_000 {
         while let Some(action) = model.poll_action() {
             if let Action::Commit(_, transaction) = &action {
@@ -131,7 +131,7 @@ pub fn go_on(mut store: SqliteStore) -> Result<(), StoreError> {
     store.close()
 }
 
-/// What a world where everything succeeds does about an action.
+/// The response to an action in a world where everything succeeds.
 fn answers(action: Action) -> Vec<Input> {
     match action {
         Action::QueryPermission { call, .. } => {
@@ -182,7 +182,7 @@ fn options() -> Options {
     Options::default().durability(Durability::Process).boot_id("fuzz")
 }
 
-/// In memory, where the system has such a place.
+/// In memory, if the system has such a file system.
 fn new_folder() -> TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() {
