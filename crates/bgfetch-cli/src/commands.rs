@@ -126,7 +126,7 @@ fn done(command: Command, id: &str, pending: bool) -> String {
         Command::Pause => ("paused", "it stays paused until it is resumed"),
         Command::Resume => ("resumed", "run the same command again to continue"),
         Command::Abort => ("aborted", "the next run deletes its bytes"),
-        Command::Click => ("clicked", "no process is running that would notice"),
+        Command::Click => ("clicked", "no process is running to handle it"),
         Command::Dismiss => return format!("dismissed {id}"),
         Command::List | Command::Show => return id.to_owned(),
     };

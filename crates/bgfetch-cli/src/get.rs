@@ -291,7 +291,7 @@ impl Session<'_> {
             What::Paused(PauseReason::Storage) => Err(Stopped {
                 reason: PauseReason::Storage.as_str(),
                 message: format!(
-                    "no space left for the store in {}; free some, then {RESUME}",
+                    "no space left for the store in {}; free some space, then {RESUME}",
                     self.directory.display()
                 ),
             }),

@@ -41,7 +41,7 @@ impl Plan {
         let urls = urls.collect::<Result<Vec<_>, _>>()?;
         let out = writable_directory(&args.out)?;
         let scope = Url::from_directory_path(&out)
-            .map_err(|()| Failure(format!("{} is no path of this system", out.display())))?;
+            .map_err(|()| Failure(format!("{} is not a path of this system", out.display())))?;
         Ok(Self {
             has_default_id: args.id.is_none(),
             id: args.id.clone().unwrap_or_else(|| default_id(&urls, &scope)),

@@ -122,8 +122,9 @@ impl WorkerHost for ReleasingWorker {
 
 /// The whole handler: the event is active until every file is written.
 async fn write_bodies(engine: &Engine, event: &FunctionalEvent) -> Result<Report, String> {
-    let out = directory_of(event.registration())
-        .ok_or_else(|| format!("{} is no directory of this system", event.registration().scope))?;
+    let out = directory_of(event.registration()).ok_or_else(|| {
+        format!("{} is not a directory of this system", event.registration().scope)
+    })?;
     let sentence = |error: bgfetch::Error| error.to_string();
     let gone = || String::from("the fetch is gone");
     let fetch = engine.fetch(event.fetch()).await.map_err(sentence)?.ok_or_else(gone)?;

@@ -85,7 +85,7 @@ function describe(value) {
   try {
     return String(value);
   } catch {
-    return "a value that has no text";
+    return "a value that cannot be converted to a string";
   }
 }
 
@@ -223,7 +223,7 @@ function fromStoredRequest(stored, bodyResource) {
 function checkBody(info) {
   if (typeof info === "string") return;
   if (request.toInnerRequest(info).body?.unusable()) {
-    throw new TypeError("The body of a Request is used already");
+    throw new TypeError("The body of a Request is already used");
   }
 }
 

@@ -33,7 +33,7 @@ function boolean(value) {
 
 function domString(value, prefix, context) {
   if (typeof value === "symbol") {
-    throw new TypeError(prefix + ": " + context + " is a Symbol, which has no text");
+    throw new TypeError(prefix + ": " + context + " is a Symbol, which cannot be converted to a string");
   }
   return String(value);
 }
@@ -130,7 +130,7 @@ function iterate(iterable, method, converter, prefix, context) {
   for (;;) {
     const result = apply(next, given, []);
     if (!isObject(result)) {
-      throw new TypeError(prefix + ": the iterator of " + context + " gave no object");
+      throw new TypeError(prefix + ": the iterator of " + context + " did not return an object");
     }
     if (result.done) return values;
     append(values, converter(result.value, prefix, context + ", index " + values.length));

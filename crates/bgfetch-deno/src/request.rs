@@ -86,7 +86,7 @@ fn pumped(
     receiver: mpsc::Receiver<io::Result<Bytes>>,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
     stream::try_unfold(receiver, |mut receiver| async {
-        let cut = || Err(io::Error::other("the script that made it has ended"));
+        let cut = || Err(io::Error::other("the script that created it has ended"));
         let chunk = receiver.recv().await.unwrap_or_else(cut)?;
         Ok((!chunk.is_empty()).then_some((chunk, receiver)))
     })

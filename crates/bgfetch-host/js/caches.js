@@ -248,7 +248,7 @@ function checkResponse(response, prefix) {
   if (some(headers, variesByAll)) {
     throw new TypeError(prefix + ": the response varies by everything");
   }
-  if (isUnusable(response)) throw new TypeError(prefix + ": the response's body is used already");
+  if (isUnusable(response)) throw new TypeError(prefix + ": the response's body is already used");
   return response;
 }
 

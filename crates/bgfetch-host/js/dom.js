@@ -506,7 +506,7 @@ class Element extends Node {
   static setAttribute(element, name, value) {
     const key = stringToLowerCase(String(name));
     if (!matches(NAME_OF_ATTRIBUTE, key)) {
-      throw new DOMException("'" + key + "' is no name of an attribute", "InvalidCharacterError");
+      throw new DOMException("'" + key + "' is not a valid attribute name", "InvalidCharacterError");
     }
     element.#attributes.set(key, String(value));
     call(element, attributeChanged, key);

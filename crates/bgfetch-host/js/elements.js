@@ -454,7 +454,7 @@ const ofDocuments = {
   createElement(localName) {
     const name = stringToLowerCase(String(localName));
     if (!matches(NAME_OF_ELEMENT, name)) {
-      throw new DOMException("'" + name + "' is no name of an element", "InvalidCharacterError");
+      throw new DOMException("'" + name + "' is not a valid element name", "InvalidCharacterError");
     }
     return newElement(this, name);
   },

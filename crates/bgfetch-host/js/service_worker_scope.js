@@ -104,7 +104,7 @@ class WindowClient extends Client {
     this.#info;
     requiredArguments(arguments.length, 1, prefix);
     windowUrl(usvString(url, prefix, "Argument 1"));
-    throw new DOMException("Windows of this user agent do not navigate", "NotSupportedError");
+    throw new DOMException("Navigation of windows is not supported", "NotSupportedError");
   }
 }
 configureInterface(WindowClient);
@@ -115,7 +115,7 @@ const NO_ORIGINS = freeze([]);
 /** The URL of a window that is opened or navigated. */
 function windowUrl(text) {
   const url = parseUrl(text);
-  if (url === "about:blank") throw new TypeError("A window at about:blank is nobody's client");
+  if (url === "about:blank") throw new TypeError("A window at about:blank is not a client");
   return url;
 }
 

@@ -47,11 +47,11 @@ class Crypto {
   getRandomValues(array) {
     this.#checked;
     if (!includes(INTEGER_ARRAYS, nameOf(array))) {
-      throw new DOMException("The argument is no array of integers", "TypeMismatchError");
+      throw new DOMException("The argument is not an array of integers", "TypeMismatchError");
     }
     const length = byteLengthOf(array);
     if (length > 65536) {
-      throw new QuotaExceededError("More than 65536 bytes were asked for");
+      throw new QuotaExceededError("More than 65536 bytes were requested");
     }
     op_host_random(new Uint8Array(bufferOf(array), byteOffsetOf(array), length));
     return array;

@@ -207,7 +207,7 @@ impl Exception {
 
     /// No current event shows that the user wants a window.
     pub(crate) fn no_activation() -> Self {
-        let message = "This is allowed while a click is handled".to_owned();
+        let message = "This is only allowed while a click is handled".to_owned();
         Self { name: "InvalidAccessError", message }
     }
 

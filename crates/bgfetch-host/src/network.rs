@@ -40,7 +40,7 @@ pub enum LoadError {
     #[error(transparent)]
     Fetch(#[from] FetchError),
     /// The server did not send the whole response in time.
-    #[error("it did not come within {} s", TIME_LIMIT.as_secs())]
+    #[error("it did not load within {} s", TIME_LIMIT.as_secs())]
     TimedOut,
     /// The response is larger than the limit.
     #[error("it is larger than {} MiB", SIZE_LIMIT >> 20)]
@@ -49,7 +49,7 @@ pub enum LoadError {
     #[error("the server answered with status {0}")]
     Status(u16),
     /// A secure page does not load it from an insecure URL.
-    #[error("it is mixed content: the page is secure, and where it comes from is not")]
+    #[error("it is mixed content: the page is secure, but the connection is not")]
     MixedContent,
     /// A frame's page has another origin than the page. Such frames are not supported, because they
     /// would need partitioned storage.

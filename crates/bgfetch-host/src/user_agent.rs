@@ -61,7 +61,7 @@ impl fmt::Debug for UserAgentOptions {
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// Data in the folder could not be read.
-    #[error("what is kept cannot be read: {0}")]
+    #[error("the stored data cannot be read: {0}")]
     Io(#[from] io::Error),
     /// The caches could not be opened.
     #[error(transparent)]

@@ -80,7 +80,7 @@ impl fmt::Display for Error {
             Kind::Tls(error) => write!(f, "TLS could not be set up: {error}"),
             Kind::Thread(error) => write!(f, "the engine's thread could not be started: {error}"),
             #[cfg(not(feature = "hyper"))]
-            Kind::NoFetcher => f.write_str("without the feature `hyper` a fetcher is needed"),
+            Kind::NoFetcher => f.write_str("a fetcher is required without the feature `hyper`"),
             Kind::NoStore => f.write_str("the engine needs a directory, or to be ephemeral"),
             Kind::Closed => f.write_str("the background fetch engine was closed"),
             Kind::Stopped(reason) => write!(f, "the background fetch engine stopped: {reason}"),

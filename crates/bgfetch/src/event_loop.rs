@@ -209,7 +209,7 @@ impl EventLoop {
         };
         let thread = std::thread::Builder::new().name("bgfetch-closing".into()).spawn(give_up);
         if let Err(error) = &thread {
-            tracing::error!(%error, "no thread closes the store in good order");
+            tracing::error!(%error, "no thread could be started to close the store");
         }
         match end.await {
             Ok(Ok(())) => {}
@@ -217,7 +217,7 @@ impl EventLoop {
                 tracing::error!(%error, "the store could not be closed");
                 inbox.stopped(error.to_string());
             }
-            Err(error) => tracing::error!(%error, "closing the store was cut short"),
+            Err(error) => tracing::error!(%error, "the store was not closed"),
         }
         // Ends the records that scripts still hold before the end is reported.
         drop(watchers);

@@ -29,7 +29,7 @@ impl EventLoop {
             Action::Commit(id, transaction) => {
                 // The thread ends only after a failure, which it has already reported in an answer.
                 if let Err(error) = self.store.commit(id, transaction) {
-                    tracing::debug!(%error, "a transaction came after the store's end");
+                    tracing::debug!(%error, "a transaction was committed after the store had stopped");
                 }
             }
             Action::Reply(call, reply) => self.reply(call, reply),

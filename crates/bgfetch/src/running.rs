@@ -69,7 +69,7 @@ impl EventLoop {
 
 /// The report of an attempt whose fetcher panicked.
 fn gave_up() -> AttemptEvent {
-    let message = String::from("the fetcher gave up without a word");
+    let message = String::from("the fetcher panicked");
     let fault = Fault { kind: FaultKind::Interrupted, sent: true, message };
     AttemptEvent::Ended { stored: None, end: AttemptEnd::Failed(fault) }
 }

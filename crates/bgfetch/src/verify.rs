@@ -73,7 +73,7 @@ async fn verify(
                 return Some(Verification::Unreadable);
             }
             Err(error) => {
-                tracing::error!(%error, "the verification of a stored body was cut short");
+                tracing::error!(%error, "the task that verifies a stored body failed");
                 return Some(Verification::Unreadable);
             }
         }

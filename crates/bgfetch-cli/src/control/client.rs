@@ -40,7 +40,7 @@ pub(crate) async fn ask(directory: &Path, request: &Request) -> Result<Option<Re
     match timeout(ANSWER_WITHIN, exchange).await {
         Ok(Ok(answer)) => Ok(Some(answer)),
         Ok(Err(Failure(reason))) => Err(Failure(format!(
-            "the process that has the store open gave no usable answer: {reason}"
+            "the process that has the store open did not send a valid response: {reason}"
         ))),
         Err(_) => Err(Failure("the process that has the store open does not answer".into())),
     }

@@ -28,10 +28,10 @@ impl Lines {
                 // An exception includes its stack, which the console has already shown.
                 let reason = reason.to_string();
                 let reason = reason.lines().next().unwrap_or_default();
-                format!("the service worker has not handled {}: {reason}", handled?)
+                format!("the service worker did not handle {}: {reason}", handled?)
             }
             What::EventEnded { handled: false, .. } => {
-                format!("no service worker handled {}, which is given up", handled?)
+                format!("no service worker handled {}, and it will not be retried", handled?)
             }
             _ => self.paces.entry(event.fetch).or_default().line_of(event)?,
         };

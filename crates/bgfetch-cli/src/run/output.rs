@@ -79,7 +79,9 @@ impl Output {
         if io::stdout().is_terminal() && !dumb {
             match Screen::open() {
                 Ok(screen) => return Self::Screen(Box::new(screen)),
-                Err(error) => complain(&format!("plain lines, as the terminal fails: {error}")),
+                Err(error) => {
+                    complain(&format!("using plain lines, because the terminal failed: {error}"))
+                }
             }
         }
         Self::Plain(Plain::default())
@@ -248,8 +250,8 @@ impl Plain {
 fn restarted(job: &Job) -> String {
     let there = HumanBytes(job.display.downloaded);
     match (job.display.result, job.display.pause_reason) {
-        (Some(_), _) => format!("{}: over already, its service worker is to be told", job.id),
-        (None, Some(reason)) => format!("{}: {}, {there} are there", job.id, reason.as_str()),
-        (None, None) => format!("{}: goes on, {there} are there already", job.id),
+        (Some(_), _) => format!("{}: ended, its service worker will be notified", job.id),
+        (None, Some(reason)) => format!("{}: {}, {there} stored", job.id, reason.as_str()),
+        (None, None) => format!("{}: resumes, {there} stored", job.id),
     }
 }

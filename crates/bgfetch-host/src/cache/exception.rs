@@ -11,7 +11,7 @@ pub(super) fn thrown(error: CacheError) -> JsErrorBox {
         // See exceptions.js of bgfetch-deno.
         _ if error.is_full() => "BackgroundFetchQuotaExceededError",
         _ => {
-            tracing::error!(%error, "caches do not work");
+            tracing::error!(%error, "a cache operation failed");
             "DOMExceptionOperationError"
         }
     };

@@ -58,7 +58,7 @@ pub enum CacheError {
         error: io::Error,
     },
     /// The database was written by a later version of this program.
-    #[error("the caches in {path} are of a newer version ({found})")]
+    #[error("the caches in {path} were written by a newer version ({found})")]
     NewerVersion {
         /// The database.
         path: PathBuf,

@@ -82,7 +82,7 @@ fn store_of(state: &Rc<RefCell<OpState>>) -> Result<(CacheStore, String), JsErro
     let state = state.borrow();
     let realm = state.borrow::<CacheRealm>();
     let store = realm.store.clone().ok_or_else(|| {
-        JsErrorBox::new("DOMExceptionNotSupportedError", "This user agent keeps no caches")
+        JsErrorBox::new("DOMExceptionNotSupportedError", "This user agent has no caches")
     })?;
     Ok((store, realm.storage_key.clone()))
 }

@@ -161,7 +161,7 @@ impl Inner {
             let registered = engine.register(key.storage_key.clone(), key.scope.clone()).await;
             if let Err(error) = registered {
                 // The next engine gets the registration when it is connected.
-                tracing::warn!(%error, "a service worker registration is not known to the engine");
+                tracing::warn!(%error, "a service worker registration could not be registered with the engine");
             }
         }
         self.clear(before.iter().cloned().collect()).await;
@@ -185,7 +185,7 @@ impl Inner {
         if let Some(engine) = self.engine()
             && let Err(error) = engine.registration(key).deliver_pending().await
         {
-            tracing::warn!(%error, "pending events were not asked for");
+            tracing::warn!(%error, "pending events were not delivered");
         }
         // The worker is activated whatever its listeners do.
         if let Err(error) = self.fire(&worker, LifecycleEvent::Activate).await {
@@ -262,7 +262,7 @@ impl Inner {
     async fn forget(&self, key: &RegistrationKey) {
         let Some(engine) = self.engine() else { return };
         if let Err(error) = engine.registration(key.clone()).unregister().await {
-            tracing::warn!(%error, "background fetches of a registration that is gone remain");
+            tracing::warn!(%error, "background fetches of a removed registration remain");
         }
     }
 
@@ -276,7 +276,7 @@ impl Inner {
             state.answer(realm, call, Answer::Done);
             cleared
         } else {
-            let exception = Exception::invalid_state("The worker is not the active one");
+            let exception = Exception::invalid_state("The worker is not active");
             state.answer(realm, call, Answer::Error(exception));
             Vec::new()
         };

@@ -261,7 +261,9 @@ fn check_maximum_scope(script: &Url, allowed: Option<&str>, scope: &Url) -> Resu
     if maximum.origin() == script.origin() && scope.path().starts_with(maximum.path()) {
         return Ok(());
     }
-    Err(Exception::security("The scope is not under the script's folder, nor allowed otherwise"))
+    Err(Exception::security(
+        "The scope is neither under the script's folder nor allowed by its response",
+    ))
 }
 
 #[cfg(test)]

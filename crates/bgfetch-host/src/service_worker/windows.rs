@@ -23,7 +23,7 @@ impl Inner {
             return self.reject(Some(asker), Exception::no_activation());
         }
         let Some(open) = self.options.open_window.clone() else {
-            let message = "This user agent opens no windows for workers".to_owned();
+            let message = "This user agent does not open windows for workers".to_owned();
             let exception = Exception { name: "NotSupportedError", message };
             return self.reject(Some(asker), exception);
         };

@@ -160,7 +160,7 @@ async fn test(
     if let Some(agent) = Arc::into_inner(agent)
         && let Err(error) = agent.shutdown().await
     {
-        errors.lock().push(format!("the user agent did not end well: {error}"));
+        errors.lock().push(format!("the user agent did not shut down cleanly: {error}"));
     }
     results
 }
@@ -195,7 +195,7 @@ impl Test {
         };
         let told = realm.run_script("the runner", "testResults").await.map_err(failed)?;
         serde_json::from_value(told)
-            .map_err(|error| failed(format!("the harness told no results: {error}")))
+            .map_err(|error| failed(format!("the harness reported no results: {error}")))
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) fn respond(request: &Request) -> Option<Reply> {
     } else if is("/resources/trickle-range.py") {
         Some(trickle(request, true))
     } else if is(".py") {
-        let message = format!("there is no stand-in for {path}");
+        let message = format!("there is no replacement for {path}");
         Some(Reply::error(StatusCode::NOT_IMPLEMENTED, message))
     } else {
         None

@@ -27,7 +27,7 @@ pub(super) struct Pipe {
 pub(super) enum PipeError {
     #[error("there is no pipe '{0}' with {1} arguments")]
     NoPipe(String, usize),
-    #[error("'{0}' is no argument of the pipe '{1}'")]
+    #[error("'{0}' is not a valid argument of the pipe '{1}'")]
     Argument(String, &'static str),
     #[error(transparent)]
     Unknown(#[from] Unknown),

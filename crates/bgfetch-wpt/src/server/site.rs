@@ -90,7 +90,10 @@ impl Resolve for Resolver {
         let found = if known {
             Ok(vec![Ipv4Addr::LOCALHOST.into()])
         } else {
-            Err(io::Error::new(io::ErrorKind::NotFound, format!("{host} is no name of the tests")))
+            Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                format!("{host} is not a host of the tests"),
+            ))
         };
         Box::pin(std::future::ready(found))
     }

@@ -220,7 +220,7 @@ fn item<'a>(job: &Job, rate: Option<&Rate>, bar: Bar) -> ListItem<'a> {
 
 fn state(job: &Job) -> (&'static str, Color) {
     match (job.display.result, job.display.pause_reason) {
-        (Some(_), _) if !job.display.over => ("telling the service worker", Color::Cyan),
+        (Some(_), _) if !job.display.over => ("notifying the service worker", Color::Cyan),
         (Some(Ok(())), _) => ("success", Color::Green),
         (Some(Err(reason)), _) => (reason.as_str(), Color::Red),
         (None, Some(reason)) => (pause_text(reason), Color::Yellow),
