@@ -1,4 +1,5 @@
-// The page: uploads photos as one item. The browser keeps a copy of them, so the page may be closed.
+// The page: uploads photos as one item. The browser keeps a copy of them, so the page may be
+// closed.
 "use strict";
 
 const element = (id) => document.getElementById(id);

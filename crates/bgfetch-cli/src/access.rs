@@ -48,8 +48,9 @@ pub(crate) fn builder(directory: &Path) -> Builder {
     Engine::builder()
         .directory(directory)
         .configure(|config| {
-            // A page wants to know soon that a server cannot be reached. A user can press Ctrl-C, and
-            // prefers that a restart of the server does not fail the files that were not started.
+            // A page wants to know soon that a server cannot be reached. A user can press Ctrl-C,
+            // and prefers that a restart of the server does not fail the files that were not
+            // started.
             let never_reached = &mut config.retry.never_reached;
             never_reached.retries = u32::MAX;
             never_reached.cap = Duration::from_secs(3);

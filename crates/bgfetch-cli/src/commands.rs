@@ -1,5 +1,5 @@
-//! Runs each command. All but `get` send one request to a store, whether or not a process is using it,
-//! and print the response.
+//! Runs each command. All but `get` send one request to a store, whether or not a process is using
+//! it, and print the response.
 
 use std::path::Path;
 

@@ -1,7 +1,7 @@
 //! The names under which the bodies of a fetch are saved.
 //!
-//! They depend only on the URLs, their order and the existing files, so that a process that finishes
-//! or repeats a job finds the files that an earlier one wrote.
+//! They depend only on the URLs, their order and the existing files, so that a process that
+//! finishes or repeats a job finds the files that an earlier one wrote.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,23 +1,24 @@
 //! The `bgfetch` program: a small headless user agent for background fetches.
 //!
-//! It is an ordinary embedder. The user takes the place of the page, and the program itself takes the
-//! place of the service worker: where a page's worker would put the responses into its cache, the
-//! `worker` module writes them to the output directory.
+//! It is an ordinary embedder. The user takes the place of the page, and the program itself takes
+//! the place of the service worker: where a page's worker would put the responses into its cache,
+//! the `worker` module writes them to the output directory.
 //!
-//! All state is in the engine's store. This includes what the worker needs to know if another process
-//! finishes the job: the scope of the service worker registration is the `file:` URL of the output
-//! directory, so there is one registration per directory.
+//! All state is in the engine's store. This includes what the worker needs to know if another
+//! process finishes the job: the scope of the service worker registration is the `file:` URL of the
+//! output directory, so there is one registration per directory.
 //!
-//! Code map: `args` is the command line. `get` is the command that downloads; `plan` has its checked
-//! arguments, `worker` handles its settling events, `file_names` chooses the names of the files and
-//! `output` prints what happens. With the feature `js`, `run` is a user agent for pages and `wpt` one
-//! for tests. `commands` has the other commands. They reach a store through `access`, which opens it
-//! or, if another process has it open, asks that process through its `control` socket. `jobs` formats
-//! what they show.
+//! Code map: `args` is the command line. `get` is the command that downloads; `plan` has its
+//! checked arguments, `worker` handles its settling events, `file_names` chooses the names of the
+//! files and `output` prints what happens. With the feature `js`, `run` is a user agent for pages
+//! and `wpt` one for tests. `commands` has the other commands. They reach a store through `access`,
+//! which opens it or, if another process has it open, asks that process through its `control`
+//! socket. `jobs` formats what they show.
 //!
 //! # Cargo features
 //!
-//! `js` adds `bgfetch run` and `bgfetch wpt`, and with them a JavaScript engine, which needs cmake to build.
+//! `js` adds `bgfetch run` and `bgfetch wpt`, and with them a JavaScript engine, which needs cmake
+//! to build.
 
 mod access;
 mod args;
@@ -43,8 +44,8 @@ use clap::Parser as _;
 use crate::args::Args;
 use crate::exit::{Failure, Outcome};
 
-/// Runs the program with the arguments of this process and returns its exit code: 0 for success, 1 for
-/// a failure, 2 for wrong usage, 130 after Ctrl-C.
+/// Runs the program with the arguments of this process and returns its exit code: 0 for success, 1
+/// for a failure, 2 for wrong usage, 130 after Ctrl-C.
 #[must_use]
 pub fn main() -> ExitCode {
     let args = match Args::try_parse() {

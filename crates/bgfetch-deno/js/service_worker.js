@@ -66,7 +66,7 @@ function dispatch(global, { event, type, updatesUi, registration }) {
     },
   });
   if (updatesUi) setEvent(object, event);
-  // The event has no dispatch flag any more in the next task of the script.
+  // The dispatch flag is cleared before the next task of the script.
   afterMicrotasks(() => op_bgfetch_end_dispatch(event));
   fire(global, object);
 }

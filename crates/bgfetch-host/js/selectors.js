@@ -1,4 +1,5 @@
-// The selectors that are supported: compounds of tags, ids, classes and attributes, separated by commas.
+// The selectors that are supported: compounds of tags, ids, classes and attributes, separated by
+// commas.
 (function () {
 "use strict";
 

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use bgfetch::Ui;
 
-/// Listens until it is dropped, which removes the socket. Drop it before closing the store, because the
-/// next owner binds its own socket there.
+/// Listens until it is dropped, which removes the socket. Drop it before closing the store, because
+/// the next owner binds its own socket there.
 #[cfg(unix)]
 pub(crate) struct Server {
     path: super::socket::SocketPath,
@@ -15,8 +15,8 @@ pub(crate) struct Server {
 
 #[cfg(unix)]
 impl Server {
-    /// Starts listening. Only the store's owner may call this, because it treats an existing socket as
-    /// left behind by an earlier process.
+    /// Starts listening. Only the store's owner may call this, because it treats an existing socket
+    /// as left behind by an earlier process.
     ///
     /// # Errors
     ///

@@ -12,8 +12,8 @@ use super::lines::{View, lines, places};
 use crate::plan::Plan;
 use crate::text::{cells, printable};
 
-/// Draws a heading, a line for each of a few records, and a line for the total, in place of the previous
-/// ones.
+/// Draws a heading, a line for each of a few records, and a line for the total, in place of the
+/// previous ones.
 pub(crate) struct Bars {
     terminal: Term,
     /// The heading without the state.

@@ -55,7 +55,8 @@ pub(super) fn places(records: usize, height: usize) -> usize {
     }
 }
 
-/// The lines for a terminal of that height, each of at most `width` cells. The last one is the total.
+/// The lines for a terminal of that height, each of at most `width` cells. The last one is the
+/// total.
 pub(super) fn lines(view: &View<'_>, width: usize, height: usize) -> Vec<String> {
     let mut lines = Vec::new();
     if height > 2 {

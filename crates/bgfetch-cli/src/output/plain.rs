@@ -55,7 +55,8 @@ impl Pace {
 
     fn progress(&mut self, event: &Event) -> Option<String> {
         let now = Instant::now();
-        // A rate needs two points in time. The line "registered" or "resumed" is shown at the first one.
+        // A rate needs two points in time. The line "registered" or "resumed" is shown at the first
+        // one.
         let (last, before) = *self.last.get_or_insert((now, event.downloaded));
         let elapsed = now.duration_since(last);
         if elapsed < INTERVAL {
