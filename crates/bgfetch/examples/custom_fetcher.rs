@@ -1,5 +1,6 @@
 //! An embedder's own network stack. This one serves a few documents from memory, and its first
 //! attempt at each breaks off in the middle.
+//!
 //! The duties of a [`Fetcher`], besides fetching:
 //!
 //! - Try once. The engine owns retries, resumes and their limits, and calls again.
