@@ -39,7 +39,7 @@ pub enum Blocked {
     #[error("the page's content security policy does not allow the URL ({0})")]
     Csp(String),
     /// The URL may be dangling markup.
-    #[error("the URL may be text that an injected tag swallowed (dangling markup)")]
+    #[error("the URL may contain text of the page (dangling markup)")]
     DanglingMarkup,
     /// The cache mode is `only-if-cached`, and nothing is cached.
     #[error("the cache mode is only-if-cached, and nothing is cached")]

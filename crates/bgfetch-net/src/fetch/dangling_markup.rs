@@ -3,7 +3,7 @@
 
 use super::{Blocked, Hop};
 
-/// Refuses such a URL. Only called for HTTP(S) URLs.
+/// Refuses a URL that may be dangling markup. Only called for HTTP(S) URLs.
 ///
 /// # Errors
 /// [`Blocked::DanglingMarkup`].

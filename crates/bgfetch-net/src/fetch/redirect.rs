@@ -28,7 +28,7 @@ pub enum Next {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum BadRedirect {
     /// The redirect mode is `error`.
-    #[error("a redirect came, which the request forbids")]
+    #[error("the server sent a redirect, and the request does not allow redirects")]
     Forbidden,
     /// More than [`MAX_REDIRECTS`].
     #[error("more than {MAX_REDIRECTS} redirects")]

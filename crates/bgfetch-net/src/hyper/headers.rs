@@ -43,9 +43,9 @@ const FRAMING: [&str; 9] = [
 pub(super) enum BadRequest {
     #[error("not an HTTP method")]
     Method(#[from] http::method::InvalidMethod),
-    #[error("the URL is not one HTTP can carry")]
+    #[error("the URL cannot be sent over HTTP")]
     Uri(#[from] http::uri::InvalidUri),
-    #[error("the header {0:?} is not one HTTP can carry")]
+    #[error("the header {0:?} cannot be sent over HTTP")]
     Header(String),
     #[error("the request's body is missing")]
     Body,

@@ -39,7 +39,7 @@ fn of(error: &Error) -> String {
         }
         Error::AlertReceived(alert) => format!("{REFUSED}{alert:?}"),
         Error::PeerIncompatible(cause) => {
-            format!("there is no version or cipher of TLS in common with the server: {cause:?}")
+            format!("no TLS version or cipher suite in common with the server: {cause:?}")
         }
         other => format!("TLS failed: {other}"),
     }
