@@ -38,7 +38,7 @@ pub trait BodySink: Send {
     /// because HTTP/2 delivers small frames.
     ///
     /// # Errors
-    /// As [`write`](Self::write).
+    /// See [`write`](Self::write).
     fn write_batch(&mut self, chunks: &[Bytes]) -> io::Result<()> {
         chunks.iter().try_for_each(|chunk| self.write(chunk))
     }
@@ -286,7 +286,7 @@ impl<R: FnMut(AttemptEvent) + Send> Attempt<R> {
             } else if let Some(offset) = progress.advance_to(stored) {
                 (self.report)(AttemptEvent::Progress(offset));
             }
-            // A fetcher that never has to wait (a cache, a decoder) must not starve other tasks.
+            // A fetcher that is always ready (a cache, a decoder) must not starve other tasks.
             coop::consume_budget().await;
         }
     }
@@ -342,7 +342,7 @@ impl Intake {
         !self.ready.is_empty()
     }
 
-    /// Takes out the first `room` bytes, or all if there are fewer.
+    /// Removes the first `room` bytes, or all if there are fewer.
     fn take(&mut self, room: u64) -> Vec<Bytes> {
         let mut room = usize::try_from(room).unwrap_or(usize::MAX);
         let mut batch = Vec::with_capacity(self.ready.len());

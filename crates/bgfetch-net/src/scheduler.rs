@@ -9,7 +9,7 @@
 //! Storage keys share no connections. So a host is a server as seen by one storage key: its limits
 //! apply to each storage key separately, and so does what is known about its protocol.
 //!
-//! # Who goes next
+//! # Order
 //!
 //! Two resources are limited, the records in flight per host and the total number of connections.
 //! Each is shared fairly:
@@ -18,14 +18,13 @@
 //! 2. The nominated records compete for connections. A new stream on an open connection that
 //!    multiplexes needs none, so it starts at once.
 //!
-//! Both choices are made level by level. The first level is the storage key that holds the fewest
-//! slots; among equals, the one that has waited longest for a turn. Within it, the highest
-//! [`Priority`] strictly goes first. Then the registration and the fetch are chosen as fairly as
-//! the storage key, and finally the first record of the fetch in request order. So a site cannot
-//! starve another one, a large fetch cannot starve a small one, and a low priority only waits for
-//! records of its own storage key. Records of one fetch at one host start strictly in order. A host
-//! without a free slot, or where it is another fetch's turn, does not hold back records for other
-//! hosts.
+//! Both choices are made level by level. First comes the storage key that holds the fewest slots;
+//! among equals, the one that has waited longest for a turn. Within it, the highest [`Priority`]
+//! always goes first. Then the registration and the fetch are chosen like the storage key, and
+//! finally the first record of the fetch in request order. So a site cannot starve another one, a
+//! large fetch cannot starve a small one, and a low priority only waits for records of its own
+//! storage key. Records of one fetch at one host start strictly in order. A host without a free
+//! slot, or where it is another fetch's turn, does not hold back records for other hosts.
 //!
 //! # Look-ups
 //!

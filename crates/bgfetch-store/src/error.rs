@@ -47,7 +47,7 @@ pub enum StoreError {
     DiskFull {
         /// What was being written.
         path: PathBuf,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
     /// Any other error of the file system.
@@ -55,7 +55,7 @@ pub enum StoreError {
     Io {
         /// What was being read or written.
         path: PathBuf,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
     /// SQLite failed for a reason other than damage or a full disk.

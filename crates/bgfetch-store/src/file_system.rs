@@ -27,7 +27,7 @@ pub trait FileSystem: fmt::Debug + Send + Sync + 'static {
     /// Opens a file for reading and writing.
     ///
     /// # Errors
-    /// The operating system's, as for all methods here.
+    /// Those of the operating system, as for all methods of this trait.
     fn open(&self, path: &Path, how: Open) -> io::Result<File> {
         let mut options = OpenOptions::new();
         options.read(true).write(true);

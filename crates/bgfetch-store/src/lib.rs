@@ -18,7 +18,7 @@
 //! DIR/damaged-<unix time>/                  a damaged store that was set aside
 //! ```
 //!
-//! # What survives what
+//! # Durability
 //!
 //! After the death of the process, every acknowledged transaction is there, and the length of a
 //! body's file is authoritative. After a reboot (the boot id differs), only synced bytes are

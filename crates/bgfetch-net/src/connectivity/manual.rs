@@ -56,9 +56,9 @@ impl ManualConnectivity {
 
     /// Sets the manual state; watchers see the result before this returns.
     ///
-    /// The layers combine to the more restrictive one: a manual `Offline` overrides the source
-    /// below, an offline source below overrides everything but that, and otherwise a manual
-    /// `Metered` or `CaptivePortal` stands. So `Online` means "follow the source below".
+    /// The more restrictive state applies. A manual `Offline` overrides the source below; an
+    /// offline source below overrides any other manual state; otherwise a manual `Metered` or
+    /// `CaptivePortal` applies. So `Online` means "follow the source below".
     pub fn set(&self, state: Connectivity) {
         self.layered.update(|layers| layers.manual = state);
     }

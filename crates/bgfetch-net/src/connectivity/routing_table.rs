@@ -38,11 +38,11 @@ impl Link {
 pub struct Route {
     /// The destination; prefix length 0 is the default route.
     pub destination: IpNet,
-    /// Where they are.
+    /// The location of these addresses.
     pub via: Via,
 }
 
-/// Where the addresses of a route are.
+/// The location of the addresses of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Via {
     /// On this machine, whichever link they are assigned to: traffic to them uses the loopback

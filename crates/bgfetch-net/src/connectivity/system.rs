@@ -12,8 +12,8 @@ use super::source::ConnectivitySource;
 ///
 /// On Linux it listens to the kernel (rtnetlink) and evaluates the routes with
 /// [`RoutingTable::connectivity`](super::routing_table::RoutingTable::connectivity); a link that
-/// goes down or up is seen within about 50 ms. It sees the network namespace of the thread that
-/// calls [`start`](Self::start). It never reports `Metered` or `CaptivePortal`: layer a
+/// goes down or up is detected within about 50 ms. It watches the network namespace of the thread
+/// that calls [`start`](Self::start). It never reports `Metered` or `CaptivePortal`: layer a
 /// [`ManualConnectivity`](super::ManualConnectivity) over it for those.
 ///
 /// In a sandbox without netlink and on other systems, it is always [`Connectivity::Online`].

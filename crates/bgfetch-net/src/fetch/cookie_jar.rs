@@ -1,4 +1,4 @@
-//! A cookie store in memory, after the storage and retrieval models of
+//! A cookie store in memory that implements the storage and retrieval models of
 //! [RFC 6265bis](https://httpwg.org/http-extensions/draft-ietf-httpbis-rfc6265bis.html).
 
 use std::cmp::Reverse;

@@ -149,7 +149,7 @@ impl HyperFetcher {
     /// A fetcher with all defaults.
     ///
     /// # Errors
-    /// As [`HyperFetcherBuilder::build`].
+    /// See [`HyperFetcherBuilder::build`].
     pub fn new() -> Result<Self, rustls::Error> {
         Self::builder().build()
     }

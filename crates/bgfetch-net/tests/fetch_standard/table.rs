@@ -4,11 +4,11 @@
 //! # A comment.
 //! == the name of the row
 //! only h2 tls                      (optional: h1, h2, tls, plain; what the row runs over)
-//! track referer accept             (optional: headers that are compared beside the usual ones)
+//! track referer accept             (optional: headers to compare in addition to the usual ones)
 //! page {page}/dir/page?q           (optional: the page's URL, `opaque` or `user`; {page}/ by default)
 //! top {b}                          (optional: the top-level page; the page itself by default)
 //! policy no-referrer               (optional: the page's referrer policy)
-//! wait 600                         (optional: so many seconds pass before the next fetch)
+//! wait 600                         (optional: the seconds that pass before the next fetch)
 //! fetch PUT {a}/x credentials=include mode=cors redirect=follow body=text | x-own: 1
 //! seen OPTIONS {a}/x | origin: {page} | acrm: PUT | acrh: x-own
 //! send 204 | acao: {page} | acam: PUT

@@ -89,7 +89,7 @@ struct Body {
 
 #[derive(Default)]
 struct Extent {
-    /// Where in the file each [`CHUNK`] bytes of the body are.
+    /// The offset in the file of each [`CHUNK`] bytes of the body.
     chunks: Vec<u64>,
     length: u64,
 }

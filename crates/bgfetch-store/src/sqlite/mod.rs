@@ -192,7 +192,7 @@ impl SqliteStore {
     /// temporary file, so nothing is left when the process ends, even by a crash.
     ///
     /// # Errors
-    /// [`StoreError::Io`] or [`StoreError::DiskFull`] when there is no room for temporary files.
+    /// [`StoreError::Io`] or [`StoreError::DiskFull`] if there is no space for temporary files.
     pub fn ephemeral() -> Result<Self, StoreError> {
         Ok(Self {
             connection: open::in_memory()?,
