@@ -1,8 +1,9 @@
 //! Sources that tell the engine whether the network can be used.
 //!
-//! A [`ConnectivitySource`] publishes a [`Connectivity`]; the engine pauses what cannot be reached
-//! and resumes it when that changes. [`SystemConnectivity`] follows the operating system,
-//! [`ManualConnectivity`] is set by the embedder, and can be layered over any other source.
+//! A [`ConnectivitySource`] publishes a [`Connectivity`](bgfetch_model::connectivity::Connectivity);
+//! the engine pauses what cannot be reached and resumes it when that changes.
+//! [`SystemConnectivity`] follows the operating system, [`ManualConnectivity`] is set by the
+//! embedder, and can be layered over any other source.
 
 mod manual;
 #[cfg(target_os = "linux")]

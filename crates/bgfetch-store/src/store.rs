@@ -22,7 +22,7 @@ pub trait Store: Send {
     fn load(&mut self) -> Result<Snapshot, StoreError>;
 
     /// Commits the batch atomically: all of it or, after an error, nothing. Each transaction's
-    /// [`sync`](Transaction::sync) is honoured before this returns. Operations on a fetch that is
+    /// [`syncs`](Transaction::syncs) are honoured before this returns. Operations on a fetch that is
     /// gone do nothing.
     ///
     /// Files that the batch made superfluous are deleted before this returns. A failure to delete
