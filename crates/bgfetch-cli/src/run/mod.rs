@@ -83,7 +83,7 @@ pub(crate) async fn run(args: Run) -> Result<Outcome, Failure> {
         _ = ctrl_c() => exit::immediately(),
     };
     if let Ok(Outcome::Interrupted) = outcome {
-        complain("stopped; the same command goes on");
+        complain("stopped; run the same command again to resume");
     }
     let outcome = outcome?;
     closed?;

@@ -154,7 +154,7 @@ fn ctrl_c_leaves_what_the_same_command_goes_on_with() {
     running.event("progress");
     running.signal("INT");
     let ended = running.end();
-    assert_eq!(ended.refusal(130), "stopped; the same command goes on");
+    assert_eq!(ended.refusal(130), "stopped; run the same command again to resume");
     assert_eq!(ended.events("summary")[0].get("result"), None);
 
     // Still slow enough that the page finds the fetch running.
