@@ -113,8 +113,9 @@ impl Realm {
 
     /// Replaces a registration with that of the engine that has the fetch now.
     pub(crate) fn replace(&mut self, key: FetchKey, by: BackgroundFetchRegistration) {
-        if self.registrations.insert(key, by).is_some() {
-            self.changed.push_back(Changed { key: key.0, progress: false });
+        if let Some(replaced) = self.registrations.insert(key, by.clone()) {
+            let progress = replaced.catch_up_with(&by);
+            self.changed.push_back(Changed { key: key.0, progress });
         }
     }
 

@@ -97,12 +97,23 @@ impl BackgroundFetchRegistration {
     /// Applies an update of a [`Client`], as *update background fetch instances* does in a realm.
     /// Returns whether a `progress` event must be fired.
     pub fn apply(&self, client_update: &ClientUpdate) -> bool {
-        let update = client_update.update;
+        client_update.fetch == self.key() && self.take_over(client_update.update)
+    }
+
+    /// Applies what a newer handle of the same fetch shows, as [`apply`](Self::apply) does with an
+    /// update. Returns whether a `progress` event must be fired. A realm needs it when it replaces a
+    /// handle, because the engine sends no update for what had changed before.
+    pub fn catch_up_with(&self, newer: &Self) -> bool {
+        let update = *newer.current.lock();
+        newer.key() == self.key() && self.take_over(update)
+    }
+
+    fn take_over(&self, update: Update) -> bool {
         let mut current = self.current.lock();
         // Step 6.2, the flag is only ever cleared.
         current.records_available &= update.records_available;
         // Step 6.3, nothing is reported after the fetch has settled.
-        if client_update.fetch != self.key() || current.result.is_some() {
+        if current.result.is_some() {
             return false;
         }
         // Step 6.4, nothing changed.

@@ -1,6 +1,6 @@
 //! BackgroundFetchManager.
 
-use bgfetch::{Engine, Permission, PermissionRequest, StorageKey, embedder};
+use bgfetch::{Engine, Permission, PermissionRequest, StorageKey, What, embedder};
 use bgfetch_testkit::{Gate, Resource, Serve};
 use deno_core::futures::future::BoxFuture;
 use serde_json::json;
@@ -359,6 +359,34 @@ async fn a_realm_outlives_its_engine_and_goes_on_with_the_next_one() {
     assert_eq!(same.await, json!(true));
     gate.open();
     assert_eq!(run(&window, "return await self.settled;").await, json!("success"));
+}
+
+#[tokio::test]
+async fn a_result_from_before_a_realm_was_connected_fires_progress() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_owned();
+    let agent = Agent::with(move |builder| builder.directory(path)).await;
+    agent.origin.serve("/a", hold());
+    let window = agent.window();
+    run(
+        &window,
+        "self.registration = await backgroundFetch.fetch('id', '/a');
+         self.settled = new Promise((resolve) => self.registration.onprogress = () => {
+             if (self.registration.result) resolve(self.registration.failureReason);
+         });
+         return null;",
+    )
+    .await;
+    drop(agent.engine.send_replace(None));
+    let seen = run(&window, format!("{REJECTION} return rejection(backgroundFetch.getIds());"));
+    assert_eq!(seen.await, json!("DOMException: AbortError"));
+    let engine = Engine::builder().directory(folder.path()).open().unwrap();
+    let mut observer = engine.observe().await.unwrap();
+    let key = engine.ui().jobs().await.unwrap()[0].key;
+    assert!(engine.ui().abort(key).await.unwrap());
+    while !matches!(observer.next().await.unwrap().what, What::Settled(_)) {}
+    agent.engine.send_replace(Some(engine));
+    assert_eq!(run(&window, "return await self.settled;").await, json!("aborted"));
 }
 
 #[tokio::test]
