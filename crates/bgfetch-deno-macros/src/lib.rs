@@ -17,7 +17,7 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 /// Expands to a `&[(&str, FastStaticString)]`: the scripts in the calling crate's folder `js`, and
 /// those beside the sources of the named crates, each with its absolute path.
 ///
-/// ```ignore
+/// ```text
 /// static SCRIPTS: &[(&str, deno_core::FastStaticString)] = scripts!(deno_webidl, deno_web);
 /// ```
 ///
