@@ -89,8 +89,12 @@ impl HttpFetch {
                 ResponseTainting::Cors => self.request.uploaded.withhold(),
                 ResponseTainting::Basic => {}
             }
-            let received = self.network_or_cache_fetch(hop, sent).await?;
-            match self.next(hop, &received) {
+            let mut received = self.network_or_cache_fetch(hop, sent).await?;
+            let next = self.next(hop, &received);
+            if next.is_ok() {
+                received.approve();
+            }
+            match next {
                 Ok(Next::Response) => return self.response(received, hop),
                 Ok(Next::OpaqueRedirect) => return Ok(opaque_redirect(&received, hop)),
                 Ok(Next::Follow(next)) => {
@@ -166,11 +170,13 @@ impl HttpFetch {
         let (pools, fetch) = (&self.network.pools, &self.request);
         let mut exchange = pools.exchange(fetch, &hop.url);
         let mut client = pools.client(fetch, credentials, exchange);
-        let may_repeat = hop.method == "GET" && self.cors_page(hop).is_none();
+        let needs_approval = self.cors_page(hop).is_some();
+        let may_repeat = hop.method == "GET" && !needs_approval;
         let mut is_fresh = false;
         loop {
             let (message, failed) = prepare()?;
-            match network_fetch(&client, &self.network.limits, message, failed).await {
+            let limits = &self.network.limits;
+            match network_fetch(&client, limits, message, needs_approval, failed).await {
                 // HTTP-network-or-cache fetch, status 421: the connection does not serve this host,
                 // although its certificate covers it. DEVIATION(D34): Fetch repeats uploads, too.
                 Ok(received) if received.status() == 421 && may_repeat && !is_fresh => {
@@ -217,9 +223,10 @@ impl HttpFetch {
                 .map_err(|cause| error::blocked(sent, cause))?;
             Ok::<_, FetchError>((message, move |cause| error::from_preflight(cause, sent)))
         };
-        let received = self.exchange(hop, false, prepare).await?;
+        let mut received = self.exchange(hop, false, prepare).await?;
         match preflight.judge(&key.origin, credentials, received.status(), &received.headers()) {
             Ok(permission) => {
+                received.approve();
                 let now = Instant::now().into_std();
                 self.network.preflights.lock().store(&key, credentials, &permission, now);
                 Ok(true)

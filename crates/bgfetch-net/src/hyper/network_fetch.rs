@@ -25,8 +25,32 @@ use crate::fetcher::FetchError;
 
 /// A response whose head was received and whose body is unread.
 pub(super) struct Received {
+    /// Dropped before the response, whose end frees the connection.
+    exchange: Exchanged,
     response: Response<Incoming>,
+}
+
+/// The connection of a request. If it is dropped before the connection may be reused, it never will
+/// be.
+///
+/// While the page may not have the response, further requests on its connection would reveal
+/// something about it: they wait for bytes of its body that are on the way, even if nobody reads
+/// them, and the server may close the connection after it. So this covers every end of a request:
+/// its response is refused, violates a limit or does not arrive, or the fetch is cancelled. Other
+/// requests that are already on the connection continue.
+struct Exchanged {
     connection: CaptureConnection,
+    may_be_reused: bool,
+}
+
+impl Drop for Exchanged {
+    fn drop(&mut self) {
+        if !self.may_be_reused
+            && let Some(connection) = &*self.connection.connection_metadata()
+        {
+            connection.poison();
+        }
+    }
 }
 
 /// Why there is no response.
@@ -43,14 +67,17 @@ impl From<FetchError> for NoResponse {
 }
 
 /// Sends `message` and waits for the head of its response. `failed` converts an error of the HTTP
-/// library for this message.
+/// library for this message. If the page `needs_approval`, the connection is not used again until
+/// the response is [approved](Received::approve).
 pub(super) async fn network_fetch(
     client: &HttpClient,
     limits: &ServerLimits,
     mut message: Request<UploadBody>,
+    needs_approval: bool,
     failed: impl FnOnce(legacy::Error) -> FetchError,
 ) -> Result<Received, NoResponse> {
     let connection = capture_connection(&mut message);
+    let exchange = Exchanged { connection, may_be_reused: !needs_approval };
     let flooded = count_informational(&mut message, limits.informational);
     let response = tokio::select! {
         biased;
@@ -63,7 +90,7 @@ pub(super) async fn network_fetch(
         })?,
     };
     limits.check_head(&response)?;
-    Ok(Received { response, connection })
+    Ok(Received { exchange, response })
 }
 
 /// Notifies if more than `most` informational responses are received over HTTP/1.1. hyper skips any
@@ -118,21 +145,19 @@ impl Received {
         FramedBody::new(self.response.into_body(), version).boxed()
     }
 
+    /// Notes that the page may have the response, so that its connection may be reused.
+    pub(super) fn approve(&mut self) {
+        self.exchange.may_be_reused = true;
+    }
+
     /// Drops the response unread, because the page may not have it.
-    ///
-    /// An HTTP/1.1 connection can only be reused if the whole body was received, and a server may
-    /// close any connection after its response. In both cases the duration of the next request
-    /// would reveal something about the response, so the connection is never reused. Other requests
-    /// that are already on it continue.
     pub(super) fn refuse(self, cause: impl Into<Blocked>) -> FetchError {
         self.give_up();
         error::blocked(true, cause.into())
     }
 
-    /// Drops the response unread, and lets further requests use its connection.
-    pub(super) fn give_up(self) {
-        if let Some(connection) = &*self.connection.connection_metadata() {
-            connection.poison();
-        }
+    /// Drops the response unread, and lets no further request use its connection.
+    pub(super) fn give_up(mut self) {
+        self.exchange.may_be_reused = false;
     }
 }

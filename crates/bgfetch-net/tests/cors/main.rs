@@ -101,6 +101,7 @@ over_both! {
     the_page_reads_its_own_origin_freely_and_another_only_with_approval,
     without_approval_every_answer_is_refused_alike,
     no_request_meets_the_connection_of_a_refused_response,
+    no_request_meets_the_connection_of_a_response_that_the_page_never_had,
     a_preflight_is_sent_once_and_with_nothing_of_the_request,
     a_preflight_that_fails_stops_the_request,
     a_refused_response_forgets_what_the_preflight_allowed,
@@ -162,6 +163,40 @@ async fn no_request_meets_the_connection_of_a_refused_response(page: Page) {
         let seen = page.server.seen();
         let (refused, next) = (&seen[2 * number], &seen[2 * number + 1]);
         assert_ne!(refused.connection, next.connection, "a body of {body} bytes");
+    }
+}
+
+async fn no_request_meets_the_connection_of_a_response_that_the_page_never_had(page: Page) {
+    let headers = vec![("h", "X: 1"); 300];
+    let elsewhere = page.own("/elsewhere", &[]).to_string();
+    let elsewhere = format!("Location: {elsewhere}");
+    for (name, method, answer) in [
+        ("too many headers", "GET", &headers[..]),
+        ("no such protocol", "GET", &[("status", "101")]),
+        ("never", "GET", &[("wait", "")]),
+        ("a redirect", "GET", &[("status", "302"), ("h", &elsewhere)]),
+        ("a refused preflight", "PUT", &[("pstatus", "404"), ("ph", ANY)]),
+        ("no preflight", "PUT", &[("pwait", "")]),
+    ] {
+        page.server.take();
+        let change = |request: &mut Request| request.method = method.into();
+        let fetch = page.fetch(page.foreign("/secret", answer), change);
+        if answer.iter().any(|(key, _)| key.ends_with("wait")) {
+            // Cancelled once the server knows of it.
+            tokio::select! {
+                _ = fetch => panic!("{name}: there was a response"),
+                () = page.server.asked() => {}
+            }
+        } else {
+            fetch.await.expect_err(name);
+        }
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        page.get(page.foreign("/next", &[("h", ANY)])).await.unwrap();
+        let seen = page.server.seen();
+        let [secret, next] = seen.as_slice() else { panic!("{name}: {seen:?}") };
+        assert_ne!(secret.connection, next.connection, "{name}");
     }
 }
 

@@ -81,7 +81,7 @@ impl Server {
     }
 
     /// The URL for a response with `status=S`, `h=Name: value` and `body=LENGTH`; a `p` before any
-    /// of these makes it apply to the preflight.
+    /// of these makes it apply to the preflight. With `wait`, the response never comes.
     pub(crate) fn url(&self, host: &str, path: &str, answer: &[(&str, &str)]) -> Url {
         let base = format!("https://{host}:{}{path}", self.address.port());
         Url::parse_with_params(&base, answer).unwrap()
@@ -96,6 +96,13 @@ impl Server {
     pub(crate) fn take(&self) -> Vec<String> {
         let seen = std::mem::take(&mut *self.seen.lock());
         seen.into_iter().map(|seen| format!("{} {}", seen.method, seen.path)).collect()
+    }
+
+    /// Waits until a request has come.
+    pub(crate) async fn asked(&self) {
+        while self.seen.lock().is_empty() {
+            tokio::task::yield_now().await;
+        }
     }
 
     pub(crate) fn client(servers: &[&Self]) -> ClientConfig {
@@ -129,6 +136,7 @@ async fn answer(
     for (name, value) in url::form_urlencoded::parse(parts.uri.query().unwrap_or("").as_bytes()) {
         match name.strip_prefix(prefix) {
             Some("status") => *response.status_mut() = value.parse().unwrap(),
+            Some("wait") => std::future::pending().await,
             Some("body") => *response.body_mut() = vec![b'x'; value.parse().unwrap()].into(),
             Some("h") => {
                 let (name, value) = value.split_once(": ").unwrap();

@@ -10,6 +10,8 @@
     reason = "a panic here is a failed test"
 )]
 
+mod link;
+mod sequences;
 mod twins;
 mod world;
 
