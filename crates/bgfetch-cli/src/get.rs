@@ -229,7 +229,7 @@ async fn left_behind(
     let Some(job) = jobs.pop() else {
         return Ok(None);
     };
-    let Some(fetch) = engine.fetch(job.key).await? else {
+    let Some(fetch) = engine.registration(job.registration.clone()).fetch(job.key).await? else {
         return Ok(None);
     };
     // After an abort, the same command starts over.

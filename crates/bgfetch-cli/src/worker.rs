@@ -127,7 +127,8 @@ async fn write_bodies(engine: &Engine, event: &FunctionalEvent) -> Result<Report
     })?;
     let sentence = |error: bgfetch::Error| error.to_string();
     let gone = || String::from("the fetch is gone");
-    let fetch = engine.fetch(event.fetch()).await.map_err(sentence)?.ok_or_else(gone)?;
+    let fetch = engine.registration(event.registration().clone()).fetch(event.fetch()).await;
+    let fetch = fetch.map_err(sentence)?.ok_or_else(gone)?;
     let result = fetch.result().ok_or_else(gone)?;
     let all = fetch.match_all(None, MatchOptions::default()).await;
     let records = all.map_err(sentence)?;

@@ -155,8 +155,10 @@ async fn registration_of(
     event: &FunctionalEvent,
 ) -> Result<u64, DispatchError> {
     let crashed = |reason: &dyn ToString| DispatchError::Crashed(reason.to_string());
-    let engine = with_realm(state, |realm| realm.engine()).map_err(|error| crashed(&error))?;
-    let key = look_up(state, engine.fetch(event.fetch()), |_, registration| registration).await;
+    let registration = with_realm(state, |realm| realm.own_registration(event.registration()));
+    let registration = registration.map_err(|error| crashed(&error))?;
+    let found = registration.fetch(event.fetch());
+    let key = look_up(state, found, |_, registration| registration).await;
     let key = key.map_err(|error| crashed(&error))?;
     key.map(|key| key.0).ok_or_else(|| crashed(&"the background fetch is gone"))
 }

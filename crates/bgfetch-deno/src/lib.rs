@@ -132,9 +132,9 @@ deno_core::extension!(
 pub struct Web {
     /// The URL of the realm's page or script.
     pub location: Option<Url>,
-    /// The blobs that have URLs.
+    /// The blobs, by their identities and URLs. Only realms of one storage key may share them.
     pub blobs: Arc<BlobStore>,
-    /// The messages of `BroadcastChannel`.
+    /// The messages of `BroadcastChannel`. Only realms of one storage key may share them.
     pub broadcast: InMemoryBroadcastChannel,
 }
 

@@ -7,7 +7,8 @@ use std::rc::Rc;
 
 use bgfetch::{
     BackgroundFetchManager, BackgroundFetchRecord, BackgroundFetchRegistration, Client,
-    ClientUpdate, Engine, FetchKey, Principal, RegistrationKey, StartHold,
+    ClientUpdate, Engine, FetchKey, Principal, RegistrationKey, ServiceWorkerRegistration,
+    StartHold,
 };
 use deno_core::OpState;
 use deno_error::JsErrorBox;
@@ -77,9 +78,21 @@ impl Realm {
     pub(crate) fn manager(&self, scope: &str) -> Result<BackgroundFetchManager, JsErrorBox> {
         let scope = Url::parse(scope).map_err(|_| misuse("a scope is not a URL"))?;
         let storage_key = self.options.storage_key.clone();
-        let registration = self.engine()?.registration(RegistrationKey { storage_key, scope });
+        let registration = self.own_registration(&RegistrationKey { storage_key, scope })?;
         let principal = Principal::Page((self.options.policies)());
         Ok(registration.background_fetch().acting_for(principal))
+    }
+
+    /// A service worker registration in the engine. The realm uses those of its own storage key
+    /// alone, wherever the key comes from.
+    pub(crate) fn own_registration(
+        &self,
+        key: &RegistrationKey,
+    ) -> Result<ServiceWorkerRegistration, JsErrorBox> {
+        if key.storage_key != self.options.storage_key {
+            return Err(misuse("an unknown registration"));
+        }
+        Ok(self.engine()?.registration(key.clone()))
     }
 
     /// The registration of a fetch whose key the realm has.
@@ -107,8 +120,8 @@ impl Realm {
         self.registrations.remove(&key);
     }
 
-    pub(crate) fn known(&self) -> Vec<FetchKey> {
-        self.registrations.keys().copied().collect()
+    pub(crate) fn known(&self) -> Vec<BackgroundFetchRegistration> {
+        self.registrations.values().cloned().collect()
     }
 
     /// Replaces a registration with that of the engine that has the fetch now.
@@ -182,8 +195,8 @@ pub(crate) async fn registration(
     if !known.is_closed() {
         return Ok(known);
     }
-    let engine = with_realm(state, |realm| realm.engine())?;
-    let Some(found) = engine.fetch(key).await.map_err(call_failed)? else {
+    let registration = with_realm(state, |realm| realm.own_registration(known.registration()))?;
+    let Some(found) = registration.fetch(key).await.map_err(call_failed)? else {
         return Ok(known);
     };
     with_realm(state, |realm| realm.replace(key, found.clone()));
@@ -205,9 +218,10 @@ pub(crate) async fn connect(state: &Rc<RefCell<OpState>>) -> Option<Client> {
         if let Some(engine) = engine
             && let Ok(client) = engine.client(storage_key.clone()).await
         {
-            for key in with_realm(state, |realm| realm.known()) {
-                if let Ok(Some(registration)) = engine.fetch(key).await {
-                    with_realm(state, |realm| realm.replace(key, registration));
+            for known in with_realm(state, |realm| realm.known()) {
+                let registration = engine.registration(known.registration().clone());
+                if let Ok(Some(by)) = registration.fetch(known.key()).await {
+                    with_realm(state, |realm| realm.replace(known.key(), by));
                 }
             }
             return Some(client);

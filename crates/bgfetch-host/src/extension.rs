@@ -17,7 +17,6 @@ use crate::fetch;
 use crate::host_state::HostState;
 use crate::message::FromRealm;
 use crate::ops;
-use crate::resources::AgentResources;
 
 /// This crate's own scripts.
 static SCRIPTS: &[(&str, FastStaticString)] = bgfetch_deno::scripts!();
@@ -228,8 +227,8 @@ pub(crate) fn extensions(
     host: HostState,
     background_fetch: bgfetch_deno::Options,
 ) -> Vec<Extension> {
-    let AgentResources { web, caches, .. } = host.resources.clone();
-    let caches = CacheRealm::new(caches, host.storage_key.0.clone());
+    let caches = CacheRealm::new(host.resources.caches.clone(), host.storage_key.0.clone());
+    let web = host.resources.web(&host.storage_key);
     let web = Web { location: Some(host.description.href.clone()), ..web };
     let mut extensions = bgfetch_deno::extensions(web, background_fetch);
     extensions.push(bgfetch_deno::embed(bgfetch_host::init(host, caches), SCRIPTS));
@@ -245,6 +244,7 @@ mod tests {
 
     use crate::console::RealmKind;
     use crate::host_state::Description;
+    use crate::resources::AgentResources;
 
     #[test]
     fn every_script_is_inside_the_program() {

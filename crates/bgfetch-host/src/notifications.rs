@@ -11,8 +11,7 @@ use url::Url;
 
 use crate::console::ConsoleSource;
 
-/// How many notifications of all sites are kept for `getNotifications()`; the oldest are removed
-/// first.
+/// How many notifications of a site are kept for `getNotifications()`; its oldest are removed first.
 const KEPT: usize = 100;
 
 /// A notification shown by a script.
@@ -85,8 +84,11 @@ impl Notifications {
                 kept.storage_key != storage_key || kept.notification.tag != notification.tag
             });
         }
-        if list.kept.len() == KEPT {
-            list.kept.pop_front();
+        let of_site = |kept: &Kept| kept.storage_key == storage_key;
+        if list.kept.iter().filter(|kept| of_site(kept)).count() == KEPT
+            && let Some(oldest) = list.kept.iter().position(of_site)
+        {
+            list.kept.remove(oldest);
         }
         list.kept.push_back(Kept { id, storage_key, scope, notification });
         id

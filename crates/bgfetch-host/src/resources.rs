@@ -1,10 +1,12 @@
 //! The resources that the realms of one user agent share.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use bgfetch::StorageKey;
 use bgfetch_deno::Web;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::cache::CacheStore;
@@ -27,11 +29,13 @@ pub enum PermissionState {
 pub type QueryPermission = Arc<dyn Fn(&str, &StorageKey) -> PermissionState + Send + Sync>;
 
 /// The resources that the realms of one user agent share: blobs, broadcast channels, caches,
-/// permissions and notifications. Clones refer to the same resources. By default there are no
+/// permissions and notifications. Clones refer to the same resources. Realms of different storage
+/// keys share nothing through them. By default there are no
 /// caches (calls to them reject), every permission is granted, and notifications are not shown.
 #[derive(Clone)]
 pub struct AgentResources {
-    pub(crate) web: Web,
+    /// The blobs and broadcast channels of each storage key.
+    webs: Arc<Mutex<HashMap<StorageKey, Web>>>,
     pub(crate) caches: Option<CacheStore>,
     pub(crate) query_permission: QueryPermission,
     pub(crate) notifications: Arc<Notifications>,
@@ -40,7 +44,7 @@ pub struct AgentResources {
 impl Default for AgentResources {
     fn default() -> Self {
         Self {
-            web: Web::default(),
+            webs: Arc::default(),
             caches: None,
             query_permission: Arc::new(|_, _| PermissionState::Granted),
             notifications: Arc::default(),
@@ -55,6 +59,11 @@ impl fmt::Debug for AgentResources {
 }
 
 impl AgentResources {
+    /// The blobs and broadcast channels of the realms with that storage key.
+    pub(crate) fn web(&self, storage_key: &StorageKey) -> Web {
+        self.webs.lock().entry(storage_key.clone()).or_default().clone()
+    }
+
     /// Sets the caches.
     #[must_use]
     pub fn with_caches(caches: CacheStore) -> Self {

@@ -64,7 +64,8 @@ fn open(directory: &Path, host: ScriptedHost) -> bgfetch::Result<Engine> {
 /// The worker's `backgroundfetchsuccess` listener.
 async fn success(event: FunctionalEvent, engine: Option<Engine>) -> Result<(), Rejection> {
     let engine = engine.ok_or(Rejection("the engine is closed".into()))?;
-    let fetch = engine.fetch(event.fetch()).await.map_err(rejection)?;
+    let registration = engine.registration(event.registration().clone());
+    let fetch = registration.fetch(event.fetch()).await.map_err(rejection)?;
     let fetch = fetch.ok_or(Rejection("the fetch is gone".into()))?;
     let records = fetch.match_all(None, MatchOptions::default()).await;
     for record in records.map_err(rejection)? {

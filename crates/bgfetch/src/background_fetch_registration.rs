@@ -11,7 +11,7 @@ use bgfetch_model::action::{Reply, Update};
 use bgfetch_model::background_fetch::BackgroundFetch;
 use bgfetch_model::background_fetch_registration::match_all::MatchOptions;
 use bgfetch_model::fetch_info::FetchInfo;
-use bgfetch_model::ids::FetchKey;
+use bgfetch_model::ids::{FetchKey, RegistrationKey};
 use bgfetch_model::input::Input;
 use bgfetch_model::store_op::FetchResult;
 use parking_lot::Mutex;
@@ -50,6 +50,13 @@ impl BackgroundFetchRegistration {
     #[must_use]
     pub fn key(&self) -> FetchKey {
         self.info.key
+    }
+
+    /// The service worker registration that it belongs to. A realm may only use the handle if its
+    /// storage key is the realm's.
+    #[must_use]
+    pub fn registration(&self) -> &RegistrationKey {
+        &self.info.registration
     }
 
     /// The `id` attribute.

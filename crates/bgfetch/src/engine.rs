@@ -111,22 +111,6 @@ impl Engine {
         self.inbox.read(move |view| view.model.usage(&storage_key)).await
     }
 
-    /// The fetch with that identity, including finished ones. An event's handler reads its records
-    /// from it.
-    ///
-    /// # Errors
-    ///
-    /// When the engine is closed.
-    pub async fn fetch(&self, key: FetchKey) -> Result<Option<BackgroundFetchRegistration>> {
-        let inbox = self.inbox.clone();
-        let found = self.inbox.read(move |view| {
-            view.model
-                .fetch(key)
-                .map(|fetch| BackgroundFetchRegistration::new(inbox, fetch.snapshot()))
-        });
-        found.await
-    }
-
     /// A stream of all events from now on.
     ///
     /// # Errors
@@ -184,6 +168,25 @@ impl ServiceWorkerRegistration {
     #[must_use]
     pub fn key(&self) -> &RegistrationKey {
         &self.key
+    }
+
+    /// The registration's fetch with that identity, including finished ones. An event's handler
+    /// reads its records from it.
+    ///
+    /// Keys are small numbers, so a renderer process can guess those of other sites. A fetch of
+    /// another registration is not found: an embedder that receives a key from a renderer looks it
+    /// up here, in a registration of the renderer's site.
+    ///
+    /// # Errors
+    ///
+    /// When the engine is closed.
+    pub async fn fetch(&self, key: FetchKey) -> Result<Option<BackgroundFetchRegistration>> {
+        let (inbox, registration) = (self.inbox.clone(), self.key.clone());
+        let found = self.inbox.read(move |view| {
+            let fetch = view.model.fetch(key).filter(|fetch| *fetch.registration() == registration);
+            fetch.map(|fetch| BackgroundFetchRegistration::new(inbox, fetch.snapshot()))
+        });
+        found.await
     }
 
     /// Sets whether the registration has an active worker. Without one, `fetch()` is refused and

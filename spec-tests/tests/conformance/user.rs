@@ -21,7 +21,8 @@ async fn it_goes_on_when_the_page_is_closed() {
     gate.open();
     let event = agent.events.next().await;
     assert_eq!(event.kind, EventKind::Success);
-    let fetch = agent.engine.fetch(event.fetch).await.unwrap().unwrap();
+    let registration = agent.engine.registration(agent.manager.registration().clone());
+    let fetch = registration.fetch(event.fetch).await.unwrap().unwrap();
     assert!(bytes(&records(&fetch).await[0]).await == film.bytes());
 }
 

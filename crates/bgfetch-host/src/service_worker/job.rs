@@ -35,7 +35,7 @@ impl Inner {
                 state.answer(realm, call, Answer::Registrations(all.unwrap_or_default()));
             }
             FromRealm::Unregister { call, registration } => {
-                let key = self.state.lock().key_of(registration);
+                let key = self.state.lock().key_for(realm, registration);
                 match key {
                     Some(key) => Arc::clone(&self).spawn(self.unregister(realm, call, key)),
                     None => self.state.lock().answer(realm, call, Answer::Bool(false)),

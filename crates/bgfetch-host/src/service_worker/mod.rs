@@ -1,6 +1,8 @@
 //! The service workers of a user agent (<https://w3c.github.io/ServiceWorker/>): a single owner of
 //! all registrations and their workers, with which realms exchange messages.
 
+#[cfg(test)]
+mod handles;
 mod host;
 mod job;
 mod registration;

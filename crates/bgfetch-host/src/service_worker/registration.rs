@@ -119,10 +119,12 @@ impl State {
         self.registrations.iter_mut().find(|registration| registration.key == *key)
     }
 
-    /// The registration with that number, unless it was unregistered.
-    pub(crate) fn key_of(&self, id: u32) -> Option<RegistrationKey> {
-        let found = self.registrations.iter().find(|registration| registration.id == id);
-        found.map(|registration| registration.key.clone())
+    /// The registration with that number, if it is of the realm's site and was not unregistered.
+    pub(crate) fn key_for(&self, realm: RealmId, id: u32) -> Option<RegistrationKey> {
+        let storage_key = &self.clients.get(&realm)?.storage_key;
+        let mut of_site =
+            self.registrations.iter().filter(|found| found.key.storage_key == *storage_key);
+        Some(of_site.find(|found| found.id == id)?.key.clone())
     }
 
     /// [Match Service Worker
@@ -384,10 +386,12 @@ impl State {
 
     /// Posts a message from a worker to a window.
     pub(crate) fn post_to_client(&self, worker: &Worker, id: &str, message: Message) {
-        let known = self.clients.iter().find(|(realm, _)| realm.0.to_string() == id);
+        let of_site = self.clients.iter().filter(|(_, client)| {
+            client.storage_key == worker.key.storage_key && client.page.is_some()
+        });
+        let mut windows = of_site.map(|(realm, client)| (realm.0.to_string(), client));
         // A closed window gets no message.
-        if let Some((_, client)) = known.filter(|(_, to)| to.storage_key == worker.key.storage_key)
-        {
+        if let Some((_, client)) = windows.find(|(window, _)| window == id) {
             client.tell(ToRealm::ClientMessage { message, source: Source::Worker(worker.info()) });
         }
     }

@@ -89,7 +89,7 @@ impl Inner {
             let exception = Exception::invalid_state("The worker is being installed");
             return self.reject(Some(asker), exception);
         }
-        let key = self.state.lock().key_of(registration);
+        let key = self.state.lock().key_for(asker.realm, registration);
         match key {
             Some(key) => Arc::clone(&self).spawn(self.update_newest(Some(asker), key)),
             None => self.reject(Some(asker), gone()),

@@ -13,7 +13,7 @@ use bgfetch::{
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 
-use crate::common::{Agent, Network, ok, total};
+use crate::common::{Agent, Network, ok, registration_key, total};
 
 const FILM: &str = "https://app.test/film";
 
@@ -203,7 +203,8 @@ async fn where_the_quota_cannot_be_told_after_a_restart_nothing_more_is_stored()
     let builder = agent.builder(ScriptedHost::new([])).fetcher(network(Breaks::Never));
     let engine = agent.open_with(builder.quota(Part(Breaks::AtOnce)));
     let key = bgfetch::FetchKey(0);
-    let fetch = engine.fetch(key).await.unwrap().expect("it is stored");
+    let fetch = engine.registration(registration_key()).fetch(key).await.unwrap();
+    let fetch = fetch.expect("it is stored");
     assert_eq!(fetch.settled().await.unwrap(), Err(FailureReason::QuotaExceeded));
     assert_eq!(engine.usage(crate::common::site()).await.unwrap().response_bodies, 0);
 }

@@ -251,3 +251,29 @@ async fn bodies_and_promises_must_fit_the_quota() {
     until(&mut observer, |what| matches!(what, What::EventEnded { .. })).await;
     assert_eq!(second().await.unwrap().settled().await.unwrap(), Ok(()));
 }
+
+#[tokio::test]
+async fn a_registration_finds_no_fetch_of_another_whoever_knows_its_key() {
+    let (origin, agent) = (Origin::start(), Agent::start());
+    origin.serve("/film", Resource::new(1, 10));
+    let engine = agent.open(ScriptedHost::new([Behaviour::NeverSettle]));
+    let own = agent.register(&engine).await;
+    let manager = own.background_fetch();
+    let fetch = manager.fetch("film", [origin.url("/film")], total(0)).await.unwrap();
+    assert_eq!(fetch.registration(), own.key());
+    assert!(own.fetch(fetch.key()).await.unwrap().is_some());
+    let key = |storage_key: &str, scope: &str| RegistrationKey {
+        storage_key: StorageKey(storage_key.into()),
+        scope: scope.parse().unwrap(),
+    };
+    let RegistrationKey { storage_key, scope } = own.key();
+    for other in
+        [key("https://evil.test", scope.as_str()), key(&storage_key.0, "https://app.test/b/")]
+    {
+        let registered = engine.register(other.storage_key.clone(), other.scope.clone()).await;
+        for other in [registered.unwrap(), engine.registration(other)] {
+            assert!(other.fetch(fetch.key()).await.unwrap().is_none(), "{:?}", other.key());
+        }
+    }
+    engine.shutdown().await.unwrap();
+}

@@ -10,8 +10,8 @@ use bgfetch::{
     BackgroundFetchManager, BackgroundFetchRecord, BackgroundFetchRegistration, Builder,
     Connectivity, Engine, Event, FetchError, FetchKey, FetchOptions, FetchRequest, FetchResponse,
     Fetcher, HeaderList, ManualConnectivity, MatchOptions, Observer, Principal, Reachable,
-    RecordError, ResponseHead, ResponseType, ServiceWorkerRegistration, StorageKey, What,
-    WorkerHost,
+    RecordError, RegistrationKey, ResponseHead, ResponseType, ServiceWorkerRegistration,
+    StorageKey, What, WorkerHost,
 };
 use bytes::Bytes;
 use futures_util::stream;
@@ -79,8 +79,7 @@ impl Agent {
     }
 
     pub(crate) async fn register(&self, engine: &Engine) -> ServiceWorkerRegistration {
-        let scope = "https://app.test/".parse().unwrap();
-        engine.register(site(), scope).await.unwrap()
+        engine.register(site(), registration_key().scope).await.unwrap()
     }
 
     pub(crate) async fn manager(&self, engine: &Engine) -> BackgroundFetchManager {
@@ -96,7 +95,7 @@ impl Agent {
     pub(crate) async fn fetch(&self, fetch: FetchKey) -> Option<BackgroundFetchRegistration> {
         let mut lent = self.engine.subscribe();
         let engine = lent.wait_for(Option::is_some).await.unwrap().clone();
-        engine?.fetch(fetch).await.ok()?
+        engine?.registration(registration_key()).fetch(fetch).await.ok()?
     }
 
     /// The bodies of a fetch, or `None` if the engine ends before they are read.
@@ -141,6 +140,12 @@ impl Agent {
 
 pub(crate) fn site() -> StorageKey {
     StorageKey("https://app.test".into())
+}
+
+/// The registration of [`Agent::register`].
+pub(crate) fn registration_key() -> RegistrationKey {
+    let scope = "https://app.test/".parse().unwrap();
+    RegistrationKey { storage_key: site(), scope }
 }
 
 pub(crate) fn total(download_total: u64) -> FetchOptions {

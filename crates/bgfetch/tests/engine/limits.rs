@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use url::Url;
 
-use crate::common::{Agent, Network, ok, records_of, site, stored, total, until};
+use crate::common::{Agent, Network, ok, records_of, registration_key, site, stored, total, until};
 
 struct Limit(u64);
 
@@ -247,7 +247,7 @@ async fn an_endless_body_ends_at_the_quota_after_a_restart_too() {
 
     let builder = agent.builder(ScriptedHost::new([Behaviour::NeverSettle])).quota(Limit(MIB));
     let engine = agent.open_with(builder.fetcher(endless(usize::MAX)));
-    let fetch = engine.fetch(key).await.unwrap().unwrap();
+    let fetch = engine.registration(registration_key()).fetch(key).await.unwrap().unwrap();
     assert_eq!(fetch.settled().await.unwrap(), Err(FailureReason::QuotaExceeded));
     for file in agent.body_files() {
         assert!(std::fs::metadata(file).unwrap().len() <= MIB);
