@@ -344,6 +344,7 @@ return {
   SafeWeakMap,
   SafeWeakRef,
   SafeWeakSet,
+  setPrototypeOf: Object.setPrototypeOf,
   some,
   split,
   String,

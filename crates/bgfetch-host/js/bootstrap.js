@@ -5,6 +5,7 @@ import { op_host_console, op_host_realm } from "ext:core/ops";
 
 const load = (name) => core.loadExtScript(`ext:${name}.js`);
 load("bgfetch_host/usv_strings");
+load("bgfetch_host/structured_data");
 const webidl = load("deno_webidl/00_webidl");
 const exceptions = load("deno_web/01_dom_exception");
 const event = load("deno_web/02_event");

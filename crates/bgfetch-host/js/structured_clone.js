@@ -1,89 +1,96 @@
-// Serializing with a transfer list (https://html.spec.whatwg.org/multipage/structured-data.html),
-// on top of Deno's implementation. The QuickJS backend cannot transfer an ArrayBuffer, so it is
-// copied and then detached. It also throws a TypeError for objects that cannot be cloned.
+// Serializing with a transfer list (https://html.spec.whatwg.org/multipage/structured-data.html), and
+// what uses it. The QuickJS backend cannot transfer an ArrayBuffer, so it is copied and then detached.
 (function () {
 "use strict";
 
 const { core } = __bootstrap;
+const { op_message_port_post_message } = core.ops;
 const {
-  apply,
+  append,
   define,
   filter,
+  find,
   forEach,
   getterOf,
-  hasOwn,
+  includes,
   isObject,
-  iterable,
   iterator,
-  Proxy,
+  map,
+  SafeSet,
   some,
   stringCharCodeAt,
   TypeError,
   Uint8Array,
   uncurryThis,
 } = core.loadExtScript("ext:bgfetch_deno/primordials.js");
-const { DOMException } = core.loadExtScript("ext:bgfetch_deno/deno.js");
 const { dictionary, illegalInvocation, member, requiredArguments, sequence } = core.loadExtScript(
   "ext:bgfetch_deno/webidl.js",
 );
-const {
-  deserializeJsMessageData,
-  getMessagePortId,
-  MessagePort,
-  serializeJsMessageData,
-} = core.loadExtScript("ext:deno_web/13_message_port.js");
+const { byteLengthOfBuffer, isDetached, transferBuffer } = core.loadExtScript(
+  "ext:bgfetch_host/buffer_source.js",
+);
+const { refuse } = core.loadExtScript("ext:bgfetch_host/serializable.js");
+const { clone, serialize } = core.loadExtScript("ext:bgfetch_host/structured_data.js");
+const { deserializeJsMessageData, getMessagePortId, MessagePort } = core.loadExtScript(
+  "ext:deno_web/13_message_port.js",
+);
+const { ReadableStream, TransformStream, WritableStream } = core.loadExtScript(
+  "ext:deno_web/06_streams.js",
+);
 
-const { postMessage: postMessageOfDeno } = MessagePort.prototype;
 const isPrototypeOf = uncurryThis(Object.prototype.isPrototypeOf);
-const typeErrorPrototype = TypeError.prototype;
-const byteLengthOf = getterOf(ArrayBuffer.prototype, "byteLength");
-const isDetached = getterOf(ArrayBuffer.prototype, "detached");
-const transferBuffer = uncurryThis(ArrayBuffer.prototype.transfer);
-const messageOf = (error) => hasOwn(error, "message") ? error.message : "";
 
-// Deno calls the deserializer without checking that it exists, and a script can give any object the
-// brand of those that Deno clones, with any type.
-const known = core.getCloneableDeserializers();
-const deserializers = new Proxy(known, {
-  __proto__: null,
-  get: (_, type) => hasOwn(known, type) ? known[type] : refuse,
-});
-core.getCloneableDeserializers = () => deserializers;
+/** The transferable interfaces; `check` throws for other objects. */
+const TRANSFERABLE = [
+  { name: "MessagePort", check: getMessagePortId },
+  { name: "ReadableStream", check: getterOf(ReadableStream.prototype, "locked") },
+  { name: "TransformStream", check: getterOf(TransformStream.prototype, "readable") },
+  { name: "WritableStream", check: getterOf(WritableStream.prototype, "locked") },
+];
 
-/** The error of the last refused object. Deno throws a RangeError in its place. */
-let refusal = null;
-
-function refuse() {
-  refusal = new DOMException("The object cannot be cloned", "DataCloneError");
-  throw refusal;
-}
-
-function isBuffer(object) {
+function passes(check, object) {
   try {
-    byteLengthOf(object);
+    check(object);
     return true;
   } catch {
     return false;
   }
 }
 
-/** Runs `serialize` with the objects that it transfers itself. */
-function transferring(transfer, serialize) {
+function isBuffer(object) {
+  return passes(byteLengthOfBuffer, object);
+}
+
+/**
+ * https://html.spec.whatwg.org/multipage/structured-data.html#structuredserializewithtransfer, in
+ * the form in which Deno sends messages.
+ */
+function serializeWithTransfer(value, transfer) {
+  const seen = new SafeSet();
+  const objects = [];
+  forEach(transfer, (object) => {
+    if (seen.has(object)) refuse();
+    seen.add(object);
+    if (isBuffer(object)) return;
+    const found = find(TRANSFERABLE, ({ check }) => passes(check, object));
+    if (found === undefined) refuse();
+    append(objects, { __proto__: null, name: found.name, object });
+  });
+  const data = serialize(value, map(objects, ({ object }) => object));
+  detach(transfer);
+  const transferables = map(objects, ({ name, object }) => {
+    const sent = core.getTransferableResource(name).send(object);
+    const kind = typeof sent === "number" ? "resource" : "multiResource";
+    return { __proto__: null, kind, data: [name, sent] };
+  });
+  return { __proto__: null, data, transferables };
+}
+
+/** Detaches the buffers that are transferred. */
+function detach(transfer) {
   const buffers = filter(transfer, isBuffer);
-  if (some(buffers, isDetached)) {
-    throw new DOMException("An ArrayBuffer is detached", "DataCloneError");
-  }
-  let serialized;
-  refusal = null;
-  try {
-    serialized = serialize(filter(transfer, (object) => !isBuffer(object)));
-  } catch (error) {
-    if (refusal !== null) throw refusal;
-    if (!isPrototypeOf(typeErrorPrototype, error)) throw error;
-    throw new DOMException(messageOf(error), "DataCloneError");
-  }
+  if (some(buffers, isDetached)) refuse();
   forEach(buffers, (buffer) => transferBuffer(buffer));
-  return serialized;
 }
 
 function object(value, prefix, context) {
@@ -109,10 +116,7 @@ function transferOrOptions(options, prefix) {
 
 /** The form of a message on its way to another realm: see `Message` in message.rs. */
 function toMessage(value, options, prefix) {
-  const { data, transferables } = transferring(
-    transferOrOptions(options, prefix),
-    (transfer) => serializeJsMessageData(value, transfer),
-  );
+  const { data, transferables } = serializeWithTransfer(value, transferOrOptions(options, prefix));
   // One byte per character, which JSON can represent.
   return { __proto__: null, data: core.encodeBinaryString(data), transferables };
 }
@@ -134,33 +138,25 @@ function fromMessage({ data, transferables }) {
 function structuredClone(value, options = undefined) {
   const prefix = "Failed to execute 'structuredClone'";
   requiredArguments(arguments.length, 1, prefix);
-  return transferring(transferOf(options, prefix), (transfer) =>
-    transfer.length === 0
-      ? core.structuredClone(value, deserializers)
-      : deserializeJsMessageData(serializeJsMessageData(value, transfer))[0]);
+  const transfer = transferOf(options, prefix);
+  if (transfer.length === 0) return clone(value);
+  return deserializeJsMessageData(serializeWithTransfer(value, transfer))[0];
 }
 
 const patched = {
+  /** https://html.spec.whatwg.org/multipage/web-messaging.html#message-port-post-message-steps */
   postMessage(message, options = undefined) {
     const prefix = "Failed to execute 'postMessage' on 'MessagePort'";
     requiredArguments(arguments.length, 1, prefix);
-    if (!isPort(this)) throw illegalInvocation();
-    transferring(transferOrOptions(options, prefix), (transfer) => {
-      // Deno uses the list's iterator, and that of an array can be the page's.
-      const list = transfer.length === 0 ? undefined : iterable(transfer);
-      apply(postMessageOfDeno, this, [message, list]);
-    });
+    if (!passes(getMessagePortId, this)) throw illegalInvocation();
+    const transfer = transferOrOptions(options, prefix);
+    if (includes(transfer, this)) refuse();
+    const serialized = serializeWithTransfer(message, transfer);
+    // Getters of the message may have closed the port.
+    const port = getMessagePortId(this);
+    if (port !== null) op_message_port_post_message(port, serialized);
   },
 };
-
-function isPort(object) {
-  try {
-    getMessagePortId(object);
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 define(MessagePort.prototype, "postMessage", patched.postMessage, true);
 

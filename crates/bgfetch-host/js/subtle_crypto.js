@@ -5,7 +5,7 @@
 
 const { core } = __bootstrap;
 const { op_host_digest } = core.ops;
-const { getPrototypeOf, getterOf, isObject, stringToUpperCase, Uint8Array } = core.loadExtScript(
+const { isObject, stringToUpperCase, Uint8Array } = core.loadExtScript(
   "ext:bgfetch_deno/primordials.js",
 );
 const { asyncOp, configureInterface, DOMException, illegalConstructor } = core.loadExtScript(
@@ -14,18 +14,19 @@ const { asyncOp, configureInterface, DOMException, illegalConstructor } = core.l
 const { dictionary, domString, requiredArguments, requiredMember } = core.loadExtScript(
   "ext:bgfetch_deno/webidl.js",
 );
+const {
+  bufferOfDataView,
+  bufferOfTyped,
+  byteLengthOfDataView,
+  byteLengthOfTyped,
+  byteOffsetOfDataView,
+  byteOffsetOfTyped,
+  isView,
+  nameOfTyped,
+} = core.loadExtScript("ext:bgfetch_host/buffer_source.js");
 const { converters } = core.loadExtScript("ext:deno_webidl/00_webidl.js");
 
 const digestOf = asyncOp(op_host_digest);
-const { isView } = ArrayBuffer;
-const TypedArrayPrototype = getPrototypeOf(Uint8Array.prototype);
-const bufferOf = getterOf(TypedArrayPrototype, "buffer");
-const typeOf = getterOf(TypedArrayPrototype, Symbol.toStringTag);
-const byteOffsetOf = getterOf(TypedArrayPrototype, "byteOffset");
-const byteLengthOf = getterOf(TypedArrayPrototype, "byteLength");
-const bufferOfView = getterOf(DataView.prototype, "buffer");
-const byteOffsetOfView = getterOf(DataView.prototype, "byteOffset");
-const byteLengthOfView = getterOf(DataView.prototype, "byteLength");
 const create = Symbol("create");
 
 const algorithmDictionary = dictionary("Algorithm", [requiredMember("name", domString)]);
@@ -50,10 +51,10 @@ function hashName(algorithm, prefix, context) {
 /** A copy of the bytes of a BufferSource. */
 function copyOf(source) {
   if (!isView(source)) return new Uint8Array(new Uint8Array(source));
-  const isTyped = typeOf(source) !== undefined;
+  const isTyped = nameOfTyped(source) !== undefined;
   const bytes = isTyped
-    ? new Uint8Array(bufferOf(source), byteOffsetOf(source), byteLengthOf(source))
-    : new Uint8Array(bufferOfView(source), byteOffsetOfView(source), byteLengthOfView(source));
+    ? new Uint8Array(bufferOfTyped(source), byteOffsetOfTyped(source), byteLengthOfTyped(source))
+    : new Uint8Array(bufferOfDataView(source), byteOffsetOfDataView(source), byteLengthOfDataView(source));
   return new Uint8Array(bytes);
 }
 
@@ -70,7 +71,7 @@ class SubtleCrypto {
     requiredArguments(arguments.length, 2, prefix);
     const name = hashName(algorithm, prefix, "Argument 1");
     const source = converters.BufferSource(data, prefix, "Argument 2");
-    return bufferOf(await digestOf(name, copyOf(source)));
+    return bufferOfTyped(await digestOf(name, copyOf(source)));
   }
 }
 configureInterface(SubtleCrypto);

@@ -5,7 +5,7 @@
 
 const { core } = __bootstrap;
 const { op_host_random, op_host_uuid } = core.ops;
-const { define, getterOf, getPrototypeOf, includes, Uint8Array } = core.loadExtScript(
+const { define, includes, Uint8Array } = core.loadExtScript(
   "ext:bgfetch_deno/primordials.js",
 );
 const {
@@ -15,6 +15,9 @@ const {
   locationOrigin,
   QuotaExceededError,
 } = core.loadExtScript("ext:bgfetch_deno/deno.js");
+const { bufferOfTyped, byteLengthOfTyped, byteOffsetOfTyped, nameOfTyped } = core.loadExtScript(
+  "ext:bgfetch_host/buffer_source.js",
+);
 const { fetch } = core.loadExtScript("ext:bgfetch_host/fetch.js");
 const { subtle } = core.loadExtScript("ext:bgfetch_host/subtle_crypto.js");
 
@@ -30,11 +33,6 @@ const INTEGER_ARRAYS = [
   "BigInt64Array",
   "BigUint64Array",
 ];
-const TypedArrayPrototype = getPrototypeOf(Uint8Array.prototype);
-const nameOf = getterOf(TypedArrayPrototype, Symbol.toStringTag);
-const bufferOf = getterOf(TypedArrayPrototype, "buffer");
-const byteOffsetOf = getterOf(TypedArrayPrototype, "byteOffset");
-const byteLengthOf = getterOf(TypedArrayPrototype, "byteLength");
 
 /** https://w3c.github.io/webcrypto/#Crypto-interface */
 class Crypto {
@@ -46,14 +44,14 @@ class Crypto {
 
   getRandomValues(array) {
     this.#checked;
-    if (!includes(INTEGER_ARRAYS, nameOf(array))) {
+    if (!includes(INTEGER_ARRAYS, nameOfTyped(array))) {
       throw new DOMException("The argument is not an array of integers", "TypeMismatchError");
     }
-    const length = byteLengthOf(array);
+    const length = byteLengthOfTyped(array);
     if (length > 65536) {
       throw new QuotaExceededError("More than 65536 bytes were requested");
     }
-    op_host_random(new Uint8Array(bufferOf(array), byteOffsetOf(array), length));
+    op_host_random(new Uint8Array(bufferOfTyped(array), byteOffsetOfTyped(array), length));
     return array;
   }
 

@@ -1,0 +1,32 @@
+// The internal slots of buffers and their views, read without a look-up.
+(function () {
+"use strict";
+
+const { core } = __bootstrap;
+const { getPrototypeOf, getterOf, Uint8Array, uncurryThis } = core.loadExtScript(
+  "ext:bgfetch_deno/primordials.js",
+);
+
+const { ArrayBuffer, DataView } = globalThis;
+const TypedArrayPrototype = getPrototypeOf(Uint8Array.prototype);
+
+return {
+  bufferOfDataView: getterOf(DataView.prototype, "buffer"),
+  bufferOfTyped: getterOf(TypedArrayPrototype, "buffer"),
+  byteLengthOfBuffer: getterOf(ArrayBuffer.prototype, "byteLength"),
+  byteLengthOfDataView: getterOf(DataView.prototype, "byteLength"),
+  byteLengthOfTyped: getterOf(TypedArrayPrototype, "byteLength"),
+  byteOffsetOfDataView: getterOf(DataView.prototype, "byteOffset"),
+  byteOffsetOfTyped: getterOf(TypedArrayPrototype, "byteOffset"),
+  isDetached: getterOf(ArrayBuffer.prototype, "detached"),
+  isResizable: getterOf(ArrayBuffer.prototype, "resizable"),
+  isView: ArrayBuffer.isView,
+  lengthOfTyped: getterOf(TypedArrayPrototype, "length"),
+  maxByteLengthOf: getterOf(ArrayBuffer.prototype, "maxByteLength"),
+  /** The name of a typed array's class, or undefined for other values. */
+  nameOfTyped: getterOf(TypedArrayPrototype, Symbol.toStringTag),
+  /** Copies the elements of one typed array into another one. */
+  setTyped: uncurryThis(TypedArrayPrototype.set),
+  transferBuffer: uncurryThis(ArrayBuffer.prototype.transfer),
+};
+})();
