@@ -14,7 +14,7 @@ const {
   SafeWeakSet,
   stringIncludes,
 } = core.loadExtScript("ext:bgfetch_deno/primordials.js");
-const { parseUrl } = core.loadExtScript("ext:bgfetch_deno/deno.js");
+const { parseUrl, withAbsoluteReferrer } = core.loadExtScript("ext:bgfetch_deno/deno.js");
 const { requestInfo } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
 
 const marked = new SafeWeakSet();
@@ -59,6 +59,7 @@ function markingRequest(Request) {
       // Convert once: the conversion may run a script.
       const info = requestInfo(given[0], "Failed to construct 'Request'", "Argument 1");
       given[0] = typeof info === "string" ? parseUrl(info) : info;
+      if (given.length > 1) given[1] = withAbsoluteReferrer(given[1]);
       return mark(construct(target, given, newTarget), info);
     },
   });

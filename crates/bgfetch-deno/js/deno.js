@@ -10,6 +10,7 @@ const {
   exec,
   getterOf,
   hasOwn,
+  isObject,
   map,
   SafeWeakSet,
   String,
@@ -142,6 +143,16 @@ function parseUrl(text, base = baseUrl()) {
   const url = op_bgfetch_parse_url(toWellFormed(text), base ?? null);
   if (url === null) throw new TypeError("'" + text + "' is not a URL");
   return url;
+}
+
+/**
+ * The members of a Request for Deno, which parses the referrer relative to the realm's location.
+ */
+function withAbsoluteReferrer(init) {
+  if (!isObject(init) || baseUrl() === getLocationHref()) return init;
+  const { referrer } = init;
+  if (referrer === undefined || referrer === "" || typeof referrer === "symbol") return init;
+  return { __proto__: init, referrer: parseUrl(String(referrer)) };
 }
 
 /** The serialized origin of the realm's location. */
@@ -342,5 +353,6 @@ return {
   toStoredRequest,
   toStoredResponse,
   webidl,
+  withAbsoluteReferrer,
 };
 })();

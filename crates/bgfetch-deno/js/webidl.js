@@ -7,6 +7,7 @@ const {
   append,
   apply,
   define,
+  filter,
   isObject,
   iterator,
   Number,
@@ -14,7 +15,7 @@ const {
   toWellFormed,
   TypeError,
 } = core.loadExtScript("ext:bgfetch_deno/primordials.js");
-const { isRequest } = core.loadExtScript("ext:bgfetch_deno/deno.js");
+const { isRequest, parseUrl } = core.loadExtScript("ext:bgfetch_deno/deno.js");
 
 /** The error of an access on an object of the wrong type. */
 function illegalInvocation() {
@@ -144,11 +145,30 @@ const ImageResource = dictionary("ImageResource", [
   member("type", usvString),
 ]);
 
-/** `BackgroundFetchUIOptions` */
-const uiOptions = dictionary("BackgroundFetchUIOptions", [
+const ownUiOptions = dictionary("BackgroundFetchUIOptions", [
   member("icons", sequence(ImageResource)),
   member("title", shownString),
 ]);
+
+/**
+ * `BackgroundFetchUIOptions`, with the URLs of the icons parsed. Icons whose URLs cannot be parsed
+ * are left out, as in browsers.
+ */
+function uiOptions(value, prefix, context) {
+  const { icons, title } = ownUiOptions(value, prefix, context);
+  const parsed = icons === undefined ? undefined : filter(icons, parseSource);
+  return { __proto__: null, icons: parsed, title };
+}
+
+/** Parses the URL of an icon in its place. Returns whether that was possible. */
+function parseSource(icon) {
+  try {
+    icon.src = parseUrl(icon.src);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 const ownFetchOptions = dictionary("BackgroundFetchOptions", [
   member("downloadTotal", unsignedLongLong, 0),

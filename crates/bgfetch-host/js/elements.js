@@ -82,6 +82,8 @@ function showDocument(document) {
   setBaseUrl(() => baseUrlOf(document));
 }
 
+const NOT_A_BASE = /^(data|javascript):/;
+
 /** https://html.spec.whatwg.org/multipage/urls-and-fetching.html#document-base-url */
 function baseUrlOf(document) {
   const base = find(
@@ -90,7 +92,8 @@ function baseUrlOf(document) {
   );
   if (base === undefined) return locationHref();
   try {
-    return parseUrl(attributeOf(base, "href"), locationHref());
+    const url = parseUrl(attributeOf(base, "href"), locationHref());
+    return matches(NOT_A_BASE, url) ? locationHref() : url;
   } catch {
     return locationHref();
   }

@@ -15,6 +15,7 @@ const {
   Request,
   takeBody,
   toStoredRequest,
+  withAbsoluteReferrer,
 } = core.loadExtScript("ext:bgfetch_deno/deno.js");
 const { isDanglingMarkup } = core.loadExtScript("ext:bgfetch_deno/dangling_markup.js");
 const { requestInfo, requiredArguments } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
@@ -37,7 +38,8 @@ async function fetch(input, init = undefined) {
 async function fetchResponse(input, init) {
   const prefix = "Failed to execute 'fetch'";
   const info = requestInfo(input, prefix, "Argument 1");
-  const request = new Request(typeof info === "string" ? parseUrl(info) : info, init);
+  const source = typeof info === "string" ? parseUrl(info) : info;
+  const request = new Request(source, withAbsoluteReferrer(init));
   const signal = signalOf(request);
   throwIfAborted(signal);
   const stored = toStoredRequest(request);

@@ -3,54 +3,17 @@
 "use strict";
 
 const { core } = __bootstrap;
-const {
-  define,
-  defineProperty,
-  Error,
-  getOwnPropertyDescriptor,
-  getterOf,
-  hasOwn,
-  String,
-} = core.loadExtScript("ext:bgfetch_deno/primordials.js");
-const { forbidSerializing } = core.loadExtScript("ext:bgfetch_deno/deno.js");
+const { define, getterOf } = core.loadExtScript("ext:bgfetch_deno/primordials.js");
+const { forbidSerializing, parseUrl } = core.loadExtScript("ext:bgfetch_deno/deno.js");
+const { requiredArguments, usvString } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
 
 function patch(interfaces) {
-  patchErrors();
   patchRequest(interfaces.Request.prototype);
+  patchResponse(interfaces.Response);
   for (const { prototype } of Object.values(interfaces)) {
-    // Serializable interfaces, and those that inherit from one, have their own method for it.
+    // Serializable interfaces, and those that inherit from one, have a method for it.
     if (!(core.hostObjectBrand in prototype)) forbidSerializing(prototype);
   }
-}
-
-/**
- * The backend cannot clone errors. They are cloned in the form that Deno uses for its own objects:
- * StructuredSerializeInternal, the steps for [[ErrorData]].
- */
-function patchErrors() {
-  const types = { __proto__: null, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError };
-  defineProperty(Error.prototype, core.hostObjectBrand, {
-    value() {
-      const { name, stack, cause } = this;
-      const descriptor = getOwnPropertyDescriptor(this, "message");
-      const isText = descriptor !== undefined && hasOwn(descriptor, "value");
-      const message = isText ? descriptor.value : undefined;
-      return {
-        __proto__: null,
-        type: "Error",
-        name: typeof name === "string" && hasOwn(types, name) ? name : "Error",
-        message: message === undefined ? undefined : String(message),
-        stack: String(stack),
-        options: hasOwn(this, "cause") ? { __proto__: null, cause } : undefined,
-      };
-    },
-  });
-  core.registerCloneableResource("Error", ({ name, message, stack, options }) => {
-    const Type = types[name] ?? Error;
-    const error = new Type(message, options);
-    define(error, "stack", stack);
-    return error;
-  });
 }
 
 /** Attributes that Deno's Request lacks, with their values for requests that scripts create. */
@@ -72,6 +35,19 @@ function patchRequest(prototype) {
     };
     Object.defineProperty(prototype, name, Object.getOwnPropertyDescriptor(attribute, name));
   }
+}
+
+/** Deno's `Response.redirect()` parses URLs relative to the location. */
+function patchResponse(Response) {
+  const { redirect: redirectOfDeno } = Response;
+  const patched = {
+    redirect(url, status = 302) {
+      const prefix = "Failed to execute 'redirect' on 'Response'";
+      requiredArguments(arguments.length, 1, prefix);
+      return redirectOfDeno(parseUrl(usvString(url, prefix, "Argument 1")), status);
+    },
+  };
+  define(Response, "redirect", patched.redirect, true);
 }
 
 return { patch };

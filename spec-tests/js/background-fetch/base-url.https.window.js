@@ -35,3 +35,50 @@ background_fetch_test(async ({ t, manager, id }) => {
   const urls = (await registration.matchAll()).map(({ request }) => request.url);
   assert_array_equals(urls, [`${location.origin}/folder/a`, new URL("b", location).href]);
 }, "A base URL that is none is the document's own, and a Request keeps its URL");
+
+promise_test(async (t) => {
+  base(t, "service_workers/");
+  const folder = new URL("service_workers/", location).href;
+  const options = { scope: `base-${newToken()}` };
+  const registration = await navigator.serviceWorker.register("reporter.js?behaviour=report", options);
+  t.add_cleanup(() => registration.unregister());
+  assert_equals(registration.scope, folder + options.scope);
+  assert_equals(registration.installing.scriptURL, `${folder}reporter.js?behaviour=report`);
+  assert_equals(await navigator.serviceWorker.getRegistration(options.scope), registration);
+  await activated(registration);
+  await registration.showNotification("title", { icon: "icon.png", image: "http://[" });
+  const [{ icon, image }] = await registration.getNotifications();
+  assert_equals(icon, `${folder}icon.png`);
+  assert_equals(image, "");
+}, "It counts for service workers and notifications");
+
+promise_test(async (t) => {
+  base(t, "/folder/");
+  const folder = `${location.origin}/folder/`;
+  const name = newToken();
+  const cache = await caches.open(name);
+  t.add_cleanup(() => caches.delete(name));
+  await cache.put("entry", new Response("text"));
+  assert_array_equals((await cache.keys()).map(({ url }) => url), [`${folder}entry`]);
+  assert_equals(await (await caches.match("/folder/entry")).text(), "text");
+  assert_equals(Response.redirect("there").headers.get("location"), `${folder}there`);
+  assert_throws_js(TypeError, () => Response.redirect("http://["));
+  assert_equals(new Request("/", { referrer: "page" }).referrer, `${folder}page`);
+  assert_equals(new Request("/", { referrer: "" }).referrer, "");
+  assert_equals(new Request("/", { referrer: "about:client" }).referrer, "about:client");
+  const script = document.createElement("script");
+  script.src = "script.js";
+  assert_equals(script.src, `${folder}script.js`);
+}, "It counts for caches, responses, referrers and elements");
+
+background_fetch_test(async ({ t, manager, id }) => {
+  for (const href of ["data:text/plain,", "javascript:0"]) {
+    const element = base(t, href);
+    assert_equals(document.baseURI, location.href);
+    element.remove();
+  }
+  base(t, "/folder/");
+  const icons = [{ src: "icon.png" }, { src: "http://[" }];
+  const registration = await manager.fetch(id, new Server([{ holdHead: true }]).url, { icons });
+  assert_equals(registration.id, id);
+}, "Schemes that are no base are ignored, and so is an icon without a URL");

@@ -1,8 +1,11 @@
 //! BackgroundFetchManager.
 
+use std::sync::Arc;
+
 use bgfetch::{Engine, Permission, PermissionRequest, StorageKey, What, embedder};
 use bgfetch_testkit::{Gate, Resource, Serve};
 use deno_core::futures::future::BoxFuture;
+use parking_lot::Mutex;
 use serde_json::json;
 
 use crate::agent::{Agent, hold, run};
@@ -172,6 +175,29 @@ impl embedder::Permissions for Denied {
     fn query(&self, _: &PermissionRequest) -> BoxFuture<'static, Permission> {
         Box::pin(std::future::ready(Permission::Denied))
     }
+}
+
+/// Keeps the URLs of the icons that the user would see.
+#[derive(Clone, Default)]
+struct Shown(Arc<Mutex<Vec<String>>>);
+
+impl embedder::Permissions for Shown {
+    fn query(&self, request: &PermissionRequest) -> BoxFuture<'static, Permission> {
+        self.0.lock().extend(request.icons.iter().map(|icon| icon.src.clone()));
+        Box::pin(std::future::ready(Permission::Granted))
+    }
+}
+
+#[tokio::test]
+async fn icons_have_absolute_urls_and_are_left_out_without_one() {
+    let shown = Shown::default();
+    let agent = Agent::with(|builder| builder.permissions(shown.clone())).await;
+    agent.origin.serve("/a", hold());
+    let window = agent.window();
+    let icons = "[{ src: 'a.png' }, { src: 'http://[' }, { src: 'https://b.test/b.png' }]";
+    run(&window, format!("await backgroundFetch.fetch('id', '/a', {{ icons: {icons} }});")).await;
+    let expected = [agent.origin.url("/a.png").to_string(), "https://b.test/b.png".to_owned()];
+    assert_eq!(*shown.0.lock(), expected);
 }
 
 struct NoRoom;
