@@ -142,6 +142,7 @@ fn answers(action: Action) -> Vec<Input> {
         Action::Commit(id, _) => vec![Input::Committed(id)],
         Action::Reply(_, Ok(Reply::Fetch(fetch))) => vec![Input::CallerReady(fetch.info.key)],
         Action::Enqueue { record, .. } => vec![Input::SlotGranted(record)],
+        Action::LoadHead(record) => vec![Input::HeadLoaded(record, Some(Arc::new(head())))],
         Action::StartAttempt { attempt, .. } => {
             let (head, retry_after, multiplexes) = (head(), None, false);
             vec![Input::Attempt(attempt, AttemptEvent::Head { head, retry_after, multiplexes })]

@@ -4,6 +4,7 @@
 // A panic in a test helper fails the test, as intended.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use std::sync::Arc;
@@ -60,6 +61,8 @@ struct World {
     commands: Vec<(AttemptId, AttemptCommand)>,
     settled: Option<FetchResult>,
     fired: Vec<FetchResult>,
+    /// The stored head of each record.
+    heads: BTreeMap<RecordKey, Arc<ResponseHead>>,
 }
 
 impl World {
@@ -74,6 +77,7 @@ impl World {
             commands: Vec::new(),
             settled: None,
             fired: Vec::new(),
+            heads: BTreeMap::new(),
         };
         world.input(Input::Register {
             call: CallId(0),
@@ -101,14 +105,24 @@ impl World {
             match action {
                 Action::Commit(commit, transaction) => {
                     for op in transaction.ops {
-                        if let StoreOp::Settle(_, result, _) = op {
-                            assert_eq!(self.settled.replace(result), None, "settled twice");
+                        match op {
+                            StoreOp::Settle(_, result, _) => {
+                                assert_eq!(self.settled.replace(result), None, "settled twice");
+                            }
+                            StoreOp::OpenGeneration(body, head) => {
+                                self.heads.insert(body.record, head);
+                            }
+                            _ => {}
                         }
                     }
                     self.model.handle(self.now, Input::Committed(commit));
                 }
                 Action::Enqueue { record, .. } => {
                     self.model.handle(self.now, Input::SlotGranted(record));
+                }
+                Action::LoadHead(record) => {
+                    let head = self.heads.get(&record).cloned();
+                    self.model.handle(self.now, Input::HeadLoaded(record, head));
                 }
                 Action::StartAttempt { attempt, record: RecordKey { index, .. }, .. } => {
                     self.attempts.push((index.0, attempt));
@@ -249,9 +263,9 @@ fn the_body_of_a_bad_status_is_not_received() {
     let data = fetch.record(RecordIndex(0)).unwrap().response_data();
     assert!(data.is_exposed());
     assert_eq!(data.stored, 0);
-    let head = data.response.as_deref().unwrap();
-    assert_eq!(head.status, 404);
-    assert_eq!(head.headers.get("x-reason").as_deref(), Some("gone"));
+    assert_eq!(data.response.map(|head| head.status), Some(404));
+    let record = RecordKey { fetch: world.fetch, index: RecordIndex(0) };
+    assert_eq!(world.heads[&record].headers.get("x-reason").as_deref(), Some("gone"));
 }
 
 #[test]

@@ -70,6 +70,9 @@ pub enum Action {
     LeaveSlot(RecordKey, HostKey),
     /// The record's attempt has ended: its slot is free, or it no longer waits for one.
     ReleaseSlot(RecordKey),
+    /// Read the head of a record's stored response; answered by
+    /// [`Input::HeadLoaded`](crate::input::Input::HeadLoaded).
+    LoadHead(RecordKey),
     /// Start an attempt; it reports through [`Input::Attempt`](crate::input::Input::Attempt).
     StartAttempt {
         /// The attempt's identity.

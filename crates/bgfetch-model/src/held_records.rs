@@ -136,9 +136,9 @@ impl BackgroundFetch {
     /// validator.
     fn is_adoptable(&self, record: &Record) -> bool {
         let succeeded = record.data.result == Some(RecordResult::Success);
-        let is_ok = record.data.response.as_deref().is_some_and(|head| head.is_ok());
+        let is_ok = record.data.response.is_some_and(|head| head.is_ok());
         // Bytes that fail the requested integrity would fail again.
-        let may_go_on = record.request.integrity.is_empty() && record.resume().is_some();
+        let may_go_on = record.request.integrity.is_empty() && record.is_resumable();
         *self.info.principal == Principal::User
             && record.request.is_get()
             && is_ok

@@ -13,6 +13,7 @@ use crate::ids::{
 };
 use crate::policy::Principal;
 use crate::request::Request;
+use crate::response::ResponseHead;
 use crate::store_op::ImageResource;
 
 /// Everything that can happen to background fetches.
@@ -133,6 +134,9 @@ pub enum Input {
     },
     /// The scheduler gave a queued record its slot.
     SlotGranted(RecordKey),
+    /// Answers [`Action::LoadHead`](crate::action::Action::LoadHead); none if there is no head or
+    /// it cannot be read, in which case the record starts again from byte 0.
+    HeadLoaded(RecordKey, Option<Arc<ResponseHead>>),
     /// A report of an attempt.
     Attempt(AttemptId, AttemptEvent),
     /// Answers [`Action::VerifyIntegrity`](crate::action::Action::VerifyIntegrity).

@@ -138,6 +138,9 @@ impl Model {
             Input::HoldRecords { call, fetch, hold } => self.hold_records(call, fetch, hold),
             Input::Dismiss { call, fetch } => self.dismiss(call, fetch),
             Input::SlotGranted(record) => self.slot_granted(record),
+            Input::HeadLoaded(record, head) => self.with_fetch(record.fetch, |fetch, ctx| {
+                fetch.head_loaded(ctx, record.index, head);
+            }),
             Input::Attempt(attempt, event) => {
                 if let Some(record) = self.ctx.attempts.get(&attempt).copied() {
                     self.with_fetch(record.fetch, |fetch, ctx| {

@@ -7,7 +7,7 @@ use alloc::sync::Arc;
 use core::time::Duration;
 
 use crate::action::PauseReason;
-use crate::algorithms::extract_content_range_values::{ContentRange, extract_content_range_values};
+use crate::algorithms::extract_content_range_values::ContentRange;
 use crate::attempt::{AttemptEnd, Resume};
 use crate::complete::process_response::RestartReason;
 use crate::complete::retry::Retry;
@@ -23,6 +23,8 @@ use crate::validator::strong_validator;
 pub struct Record {
     pub(crate) request: Arc<Request>,
     pub(crate) data: ResponseData,
+    /// The head of the response; only while an attempt is running, and only if it needs it.
+    pub(crate) head: Option<Arc<ResponseHead>>,
     pub(crate) uploaded: u64,
     pub(crate) state: RecordState,
     pub(crate) retry: Retry,
@@ -58,10 +60,13 @@ pub(crate) enum RecordState {
     Queued(Instant),
     /// The store, before a request that must not be sent twice is sent. Holds a slot.
     BeginningUpload,
+    /// The store, to read the head of the response that the next attempt is to continue. Holds a
+    /// slot.
+    LoadingHead,
     /// An attempt. Usually holds a slot.
     Attempting(Attempt),
     /// The store, to open the representation for an attempt that has ended since. Until then
-    /// nothing is known about the stored bytes.
+    /// nothing is known about the stored bytes. Holds a slot, so that few heads wait for the store.
     Ended(Attempt, AttemptEnd),
     /// The shell, to compare the whole body with the request's integrity metadata.
     Verifying,
@@ -131,6 +136,7 @@ impl Record {
         Self {
             request,
             data: ResponseData { has_integrity, ..ResponseData::default() },
+            head: None,
             uploaded: 0,
             state: RecordState::Held,
             retry: Retry::default(),
@@ -222,40 +228,43 @@ impl Record {
     /// How to request only the missing bytes, or none if the whole must be requested (D4,
     /// D6, D9).
     pub(crate) fn resume(&self) -> Option<Resume> {
-        let head = self.held_response()?;
-        let possible = self.request.is_get()
+        let head = self.held_response().filter(|_| self.is_resumable())?;
+        Some(Resume { start: self.data.stored, if_range: strong_validator(head)? })
+    }
+
+    /// Whether only the missing bytes can be requested.
+    pub(crate) fn is_resumable(&self) -> bool {
+        self.data.stored > 0
+            && self.request.is_get()
             && !self.request.has_own_range()
             && !self.from_scratch
-            && !head.is_content_coded();
-        let if_range = possible.then(|| strong_validator(head))??;
-        Some(Resume { start: self.data.stored, if_range })
+            && self.data.response.is_some_and(|head| head.is_ok() && head.resumable)
     }
 
     /// The response whose bytes are stored, if any of them may still be needed.
     pub(crate) fn held_response(&self) -> Option<&ResponseHead> {
-        self.data.response.as_deref().filter(|head| head.is_ok() && self.data.stored > 0)
+        self.head.as_deref().filter(|head| head.is_ok() && self.data.stored > 0)
+    }
+
+    /// Whether the next attempt needs the head of the stored response.
+    pub(crate) fn needs_head(&self) -> bool {
+        self.data.response.is_some_and(|head| head.is_ok()) && self.data.stored > 0
     }
 
     /// Whether every byte is stored, as found by an attempt or known from the response's head (D8).
     pub(crate) fn has_everything(&self) -> bool {
         let announced = self.request.is_get()
             && !self.from_scratch
-            && self.data.response.as_deref().is_some_and(|head| {
-                head.is_ok() && self.announced_length() == Some(self.data.stored)
-            });
+            && self
+                .data
+                .response
+                .is_some_and(|head| head.is_ok() && head.announced == Some(self.data.stored));
         announced || self.whole
     }
 
     /// The final length of the stored body, if the response's head says it.
     #[must_use]
     pub fn announced_length(&self) -> Option<u64> {
-        let head = self.data.response.as_deref()?;
-        if self.request.method == "HEAD" {
-            return None;
-        }
-        if head.status == 206 && self.request.has_own_range() {
-            return Some(extract_content_range_values(&head.headers)?.stored_end(true));
-        }
-        head.complete_length()
+        self.data.response?.announced
     }
 }

@@ -97,6 +97,7 @@ impl Records {
             self.attempting.insert(index);
         } else {
             self.attempting.remove(&index);
+            record.head = None;
         }
         Some(result)
     }

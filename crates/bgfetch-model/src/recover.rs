@@ -140,7 +140,11 @@ impl BackgroundFetch {
             ctx.timers.clear(Timer::Retry(key));
             match self.record(index).map(|record| &record.state) {
                 Some(RecordState::Queued(_)) => ctx.act(Action::Withdraw(key)),
-                Some(RecordState::BeginningUpload) => ctx.act(Action::ReleaseSlot(key)),
+                Some(
+                    RecordState::BeginningUpload
+                    | RecordState::LoadingHead
+                    | RecordState::Ended(..),
+                ) => ctx.act(Action::ReleaseSlot(key)),
                 Some(RecordState::Attempting(attempt)) => {
                     let id = attempt.id;
                     ctx.attempts.remove(&id);

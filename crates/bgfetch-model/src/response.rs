@@ -2,7 +2,6 @@
 //! and the failure reasons.
 
 use alloc::string::String;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -10,6 +9,8 @@ use url::Url;
 use crate::algorithms::extract_content_range_values::extract_content_range_values;
 use crate::header_list::HeaderList;
 use crate::ids::Generation;
+use crate::request::Request;
+use crate::validator::strong_validator;
 
 /// The spec's `BackgroundFetchFailureReason`, without its empty string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -125,7 +126,7 @@ impl ResponseHead {
     /// Whether the status is an [ok status](https://fetch.spec.whatwg.org/#ok-status).
     #[must_use]
     pub const fn is_ok(&self) -> bool {
-        self.status >= 200 && self.status <= 299
+        is_ok(self.status)
     }
 
     /// The length of the whole representation in stored bytes, if the head says it.
@@ -165,13 +166,57 @@ impl ResponseHead {
     }
 }
 
+/// What the model knows of a response's head without reading it. Heads can be large, so they are in
+/// memory only while an attempt needs them; the store has them all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadSummary {
+    /// The status code.
+    pub status: u16,
+    /// The final length of the stored body, if the head says it.
+    pub announced: Option<u64>,
+    /// Whether only the bytes that are missing can be requested (D4, D6).
+    pub resumable: bool,
+    /// Whether there is a `Vary` header.
+    pub varies: bool,
+}
+
+impl HeadSummary {
+    /// The summary of a response to `request`.
+    #[must_use]
+    pub fn of(request: &Request, head: &ResponseHead) -> Self {
+        let announced = if request.method == "HEAD" {
+            None
+        } else if head.status == 206 && request.has_own_range() {
+            extract_content_range_values(&head.headers).map(|range| range.stored_end(true))
+        } else {
+            head.complete_length()
+        };
+        Self {
+            status: head.status,
+            announced,
+            resumable: !head.is_content_coded() && strong_validator(head).is_some(),
+            varies: head.headers.contains("vary"),
+        }
+    }
+
+    /// Whether the status is an [ok status](https://fetch.spec.whatwg.org/#ok-status).
+    #[must_use]
+    pub const fn is_ok(&self) -> bool {
+        is_ok(self.status)
+    }
+}
+
+const fn is_ok(status: u16) -> bool {
+    status >= 200 && status <= 299
+}
+
 /// A background fetch response: the state of a record's response so far.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct ResponseData {
     /// Which representation this is; see [`Generation`].
     pub generation: Generation,
     /// The response, or none before the first usable head.
-    pub response: Option<Arc<ResponseHead>>,
+    pub response: Option<HeadSummary>,
     /// The length of the stored bytes.
     pub stored: u64,
     /// How the record ended, or none while it is active.
@@ -193,8 +238,8 @@ impl ResponseData {
 
     /// The response, if there is one that may be exposed to script now.
     #[must_use]
-    pub fn exposed_response(&self) -> Option<&Arc<ResponseHead>> {
-        self.response.as_ref().filter(|_| self.is_exposed())
+    pub fn exposed_response(&self) -> Option<HeadSummary> {
+        self.response.filter(|_| self.is_exposed())
     }
 
     /// Whether `responseReady` is settled: there is a response to expose, or there never will be.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{BodyKey, FetchKey, Generation, RecordKey, RegistrationKey};
 use crate::policy::Principal;
 use crate::request::Request;
-use crate::response::{FailureReason, RecordResult, ResponseHead};
+use crate::response::{FailureReason, HeadSummary, RecordResult, ResponseHead};
 use crate::time::UnixTime;
 
 /// An [image resource](https://w3c.github.io/image-resource/) for the UI, as the page described it.
@@ -109,8 +109,8 @@ pub struct StoredRecord {
     pub uploaded: u64,
     /// The current representation; 0 if none was opened yet.
     pub generation: Generation,
-    /// The response of that generation.
-    pub response: Option<Arc<ResponseHead>>,
+    /// The response of that generation, whose head the store has.
+    pub response: Option<HeadSummary>,
     /// The length of that generation's bytes that can be relied on.
     pub stored: u64,
     /// How the record ended, or none while it is active.

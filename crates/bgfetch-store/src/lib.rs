@@ -54,7 +54,7 @@ mod sqlite;
 mod sync;
 
 pub use error::StoreError;
-pub use store::{Bodies, BodyReader, BodyWriter, Handover, Store};
+pub use store::{Bodies, BodyReader, BodyWriter, Handover, Store, StoredHead};
 pub use thread::{Ack, StoreThread};
 
 #[cfg(feature = "sqlite")]

@@ -4,7 +4,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use bgfetch_model::ids::{BodyKey, FetchKey, RecordKey};
+use bgfetch_model::ids::{BodyKey, FetchKey, Generation, RecordKey};
+use bgfetch_model::response::ResponseHead;
 use bgfetch_model::store_op::{Snapshot, Transaction};
 use crossbeam_channel::Receiver;
 
@@ -32,6 +33,13 @@ pub trait Store: Send {
     /// Any. The store must then be dropped, because later transactions may depend on this batch.
     fn commit(&mut self, batch: &[Transaction]) -> Result<(), StoreError>;
 
+    /// The head of a record's response with the generation that it began, or none if the record has
+    /// no response or is gone.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if it cannot be parsed; otherwise any error of reading.
+    fn head(&mut self, record: RecordKey) -> Result<Option<StoredHead>, StoreError>;
+
     /// The bytes half.
     fn bodies(&self) -> Arc<dyn Bodies>;
 
@@ -51,6 +59,9 @@ pub trait Store: Send {
         Ok(())
     }
 }
+
+/// A response's head, and the generation that it began.
+pub type StoredHead = (Generation, ResponseHead);
 
 /// The bytes half of a store: bodies of responses and requests. Can be called from any thread.
 /// Writes go to the operating system at once and do not wait for a commit or a sync.

@@ -2,11 +2,11 @@
 
 use std::thread::{Builder, JoinHandle};
 
-use bgfetch_model::ids::CommitId;
+use bgfetch_model::ids::{CommitId, RecordKey};
 use bgfetch_model::store_op::Transaction;
 use crossbeam_channel::{Receiver, Sender, never, select, unbounded};
 
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, StoredHead};
 
 /// The most transactions in one commit. It bounds how long a commit delays the transactions behind
 /// it.
@@ -34,8 +34,12 @@ pub struct StoreThread {
     thread: Option<JoinHandle<Result<(), StoreError>>>,
 }
 
+/// Takes the head of a record's response.
+type HeadReader = Box<dyn FnOnce(Result<Option<StoredHead>, StoreError>) + Send>;
+
 enum Message {
     Commit(CommitId, Transaction),
+    ReadHead(RecordKey, HeadReader),
     Close,
 }
 
@@ -63,6 +67,19 @@ impl StoreThread {
     /// [`StoreError::Stopped`] if the thread has ended; the transaction is not committed.
     pub fn commit(&self, id: CommitId, transaction: Transaction) -> Result<(), StoreError> {
         self.send(Message::Commit(id, transaction))
+    }
+
+    /// Reads the [head](Store::head) of a record's response once the transactions before are
+    /// committed. `answer` must not block. It is dropped if the thread ends first.
+    ///
+    /// # Errors
+    /// [`StoreError::Stopped`] if the thread has ended.
+    pub fn read_head(
+        &self,
+        record: RecordKey,
+        answer: impl FnOnce(Result<Option<StoredHead>, StoreError>) + Send + 'static,
+    ) -> Result<(), StoreError> {
+        self.send(Message::ReadHead(record, Box::new(answer)))
     }
 
     /// Commits and acknowledges what is queued, closes the store and waits for the end of the
@@ -108,6 +125,7 @@ fn run(
     let mut wakeups = store.wakeups();
     let mut ids = Vec::new();
     let mut group = Vec::new();
+    let mut reads: Vec<(RecordKey, HeadReader)> = Vec::new();
     loop {
         let mut close = false;
         select! {
@@ -122,9 +140,10 @@ fn run(
                             ids.push(id);
                             group.push(transaction);
                         }
+                        Message::ReadHead(record, answer) => reads.push((record, answer)),
                         Message::Close => close = true,
                     }
-                    if !close && group.len() < MAX_GROUP {
+                    if !close && group.len() + reads.len() < MAX_GROUP {
                         next = inbox.try_recv().ok();
                     }
                 }
@@ -134,13 +153,19 @@ fn run(
                 wakeups = never();
             },
         }
-        if let Err(error) = store.commit(&group) {
+        // Reading heads alone needs no commit.
+        if (!group.is_empty() || reads.is_empty() || close)
+            && let Err(error) = store.commit(&group)
+        {
             acknowledge(Ack::Failed(error));
             return Err(StoreError::Stopped);
         }
         group.clear();
         for id in ids.drain(..) {
             acknowledge(Ack::Committed(id));
+        }
+        for (record, answer) in reads.drain(..) {
+            answer(store.head(record));
         }
         if close {
             return store.close();
@@ -152,6 +177,7 @@ fn run(
 mod tests {
     use std::sync::Arc;
 
+    use bgfetch_model::ids::{FetchKey, RecordIndex};
     use bgfetch_model::store_op::Snapshot;
     use crossbeam_channel::bounded;
 
@@ -179,6 +205,10 @@ mod tests {
                 return Err(StoreError::io("x", std::io::ErrorKind::StorageFull.into()));
             }
             Ok(())
+        }
+
+        fn head(&mut self, _: RecordKey) -> Result<Option<StoredHead>, StoreError> {
+            Ok(None)
         }
 
         fn bodies(&self) -> Arc<dyn Bodies> {
@@ -257,6 +287,25 @@ mod tests {
     }
 
     #[test]
+    fn a_head_is_read_after_what_was_handed_over_before_is_committed() {
+        let Harness { thread, gate, groups: _groups, acks } = start(usize::MAX);
+        thread.commit(CommitId(3), Transaction::default()).unwrap();
+        let record = RecordKey { fetch: FetchKey(1), index: RecordIndex(0) };
+        let (answers, heads) = bounded(1);
+        let committed = acks.clone();
+        thread
+            .read_head(record, move |head| answers.send((head, committed.try_recv())).unwrap())
+            .unwrap();
+        assert!(heads.is_empty());
+        gate.send(()).unwrap();
+        // It may be in a group of its own.
+        drop(gate);
+        let (head, acked) = heads.recv().unwrap();
+        assert!(head.unwrap().is_none());
+        assert!(matches!(acked, Ok(Ack::Committed(CommitId(3)))));
+    }
+
+    #[test]
     fn a_drop_commits_what_was_handed_over_without_closing() {
         let Harness { thread, gate, groups, acks } = start(usize::MAX);
         thread.commit(CommitId(7), Transaction::default()).unwrap();
@@ -276,6 +325,9 @@ mod tests {
             fn commit(&mut self, batch: &[Transaction]) -> Result<(), StoreError> {
                 self.1.send(batch.len()).unwrap();
                 Ok(())
+            }
+            fn head(&mut self, _: RecordKey) -> Result<Option<StoredHead>, StoreError> {
+                Ok(None)
             }
             fn bodies(&self) -> Arc<dyn Bodies> {
                 unreachable!("no test here writes bodies")

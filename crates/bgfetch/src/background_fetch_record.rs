@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use bgfetch_model::background_fetch_registration::match_all::matches_vary;
 use bgfetch_model::error::DomException;
 use bgfetch_model::ids::{BodyKey, RecordKey};
 use bgfetch_model::request::Request;
@@ -20,6 +21,7 @@ use futures_util::stream::{BoxStream, Stream};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use crate::inbox::Inbox;
 use crate::request_bodies::StoredBody;
 
 /// The largest piece of a response's body that is returned at once, in bytes.
@@ -32,7 +34,7 @@ pub struct BackgroundFetchRecord {
     pub(crate) request: Arc<Request>,
     pub(crate) data: watch::Receiver<ResponseData>,
     pub(crate) bodies: Arc<dyn Bodies>,
-    pub(crate) runtime: Handle,
+    pub(crate) inbox: Inbox,
 }
 
 /// Why a record has no response, or why its body was cut short.
@@ -121,9 +123,20 @@ impl BackgroundFetchRecord {
     /// # Errors
     ///
     /// [`RecordError::Aborted`] or [`RecordError::Failed`], when the record ended without a
-    /// response that may be exposed; also [`RecordError::Aborted`] when the records are no longer
+    /// response that may be exposed, [`RecordError::Store`] when its head cannot be read; also
+    /// [`RecordError::Aborted`] when the records are no longer
     /// available or the engine is closed. A response that was returned before keeps its body.
     pub async fn response_ready(&self) -> Result<Response, RecordError> {
+        loop {
+            if let Some(response) = self.current_response().await? {
+                return Ok(response);
+            }
+        }
+    }
+
+    /// The response that is or becomes ready first, or none if another one has replaced it
+    /// meanwhile.
+    async fn current_response(&self) -> Result<Option<Response>, RecordError> {
         let mut data = self.data.clone();
         // Step 2.8.1, wait for the response. SPEC-ISSUE(7): the spec waits for it "to not be
         // not-null", and waits forever if the record fails without a response.
@@ -131,16 +144,25 @@ impl BackgroundFetchRecord {
         if data.wait_for(ResponseData::is_ready).await.is_err() || data.has_changed().is_err() {
             return Err(RecordError::Aborted);
         }
-        let now = data.borrow().clone();
+        let now = *data.borrow();
         match (now.exposed_response(), now.result) {
             // Step 2.8.2, it may be exposed.
-            (Some(head), _) => {
+            (Some(_), _) => {
+                let key = BodyKey { record: self.key, generation: now.generation };
+                let reader = self.bodies.open_reader(key).map_err(RecordError::Store)?;
+                let stored = self.inbox.read_head(self.key).await.map_err(RecordError::Store)?;
+                let Some((generation, head)) = stored else {
+                    return Err(RecordError::Aborted);
+                };
+                if generation != key.generation {
+                    let replaced = |data: &ResponseData| data.generation != key.generation;
+                    let replaced = data.wait_for(replaced).await.is_ok();
+                    return if replaced { Ok(None) } else { Err(RecordError::Aborted) };
+                }
                 let mut head = head.filtered();
                 head.headers.delete("content-range");
                 head.headers.delete("content-length");
-                let key = BodyKey { record: self.key, generation: now.generation };
-                let reader = self.bodies.open_reader(key).map_err(RecordError::Store)?;
-                Ok(Response { head, body: self.body(reader.into(), data, key) })
+                Ok(Some(Response { head, body: self.body(reader.into(), data, key) }))
             }
             // Step 2.8.3, it was aborted.
             (_, Some(RecordResult::Failure(FailureReason::Aborted))) => Err(RecordError::Aborted),
@@ -149,13 +171,31 @@ impl BackgroundFetchRecord {
         }
     }
 
+    /// Whether a request has the same values as the record's of the headers that its response varies
+    /// by, if there is a response that may be exposed.
+    pub(crate) async fn matches_vary(&self, query: &Request) -> bool {
+        let exposed = self.data.borrow().exposed_response();
+        if !exposed.is_some_and(|head| head.varies) {
+            return true;
+        }
+        let vary = match self.inbox.read_head(self.key).await {
+            Ok(Some((_, head))) => head.headers.get("vary"),
+            Ok(None) => None,
+            Err(error) => {
+                tracing::warn!(%error, "the head of a response could not be read");
+                None
+            }
+        };
+        vary.is_none_or(|vary| matches_vary(query, &self.request, &vary))
+    }
+
     /// The stored body of the request, read from its start; `None` if the request has no body.
     /// Reading fails once the fetch is gone.
     #[must_use]
     pub fn request_body(&self) -> Option<BoxStream<'static, io::Result<Bytes>>> {
         let length = self.request.body_length?;
         let (record, bodies) = (self.key, Arc::clone(&self.bodies));
-        let runtime = self.runtime.clone();
+        let runtime = self.inbox.runtime().clone();
         Some(StoredBody { record, length, bodies, runtime }.open())
     }
 
@@ -169,12 +209,12 @@ impl BackgroundFetchRecord {
     /// error is then a [`StoreError::Io`] of the kind
     /// [`AlreadyExists`](io::ErrorKind::AlreadyExists).
     pub async fn export(&self, to: &Path, how: Handover) -> Result<(), RecordError> {
-        let ResponseData { generation, stored, result, .. } = self.data.borrow().clone();
+        let ResponseData { generation, stored, result, .. } = *self.data.borrow();
         if result != Some(RecordResult::Success) {
             return Err(RecordError::Failed);
         }
         let key = BodyKey { record: self.key, generation };
-        export(&self.runtime, &self.bodies, (key, stored), to, how).await
+        export(self.inbox.runtime(), &self.bodies, (key, stored), to, how).await
     }
 
     /// Whether the file at `path` has exactly the bytes of the finished body. This finds the file
@@ -186,13 +226,13 @@ impl BackgroundFetchRecord {
     /// [`RecordError::Failed`] when the record has not succeeded, [`RecordError::Store`] when
     /// either file could not be read.
     pub async fn is_exported_at(&self, path: &Path) -> Result<bool, RecordError> {
-        let ResponseData { generation, stored, result, .. } = self.data.borrow().clone();
+        let ResponseData { generation, stored, result, .. } = *self.data.borrow();
         if result != Some(RecordResult::Success) {
             return Err(RecordError::Failed);
         }
         let key = BodyKey { record: self.key, generation };
         let (bodies, path) = (Arc::clone(&self.bodies), path.to_owned());
-        let compare = self.runtime.spawn_blocking(move || {
+        let compare = self.inbox.runtime().spawn_blocking(move || {
             let body = bodies.open_reader(key)?;
             let same = same_bytes(&*body, stored, &path)?;
             if same {
@@ -213,7 +253,7 @@ impl BackgroundFetchRecord {
     /// [`RecordError::Store`]: a power loss may lose what was exported.
     pub async fn sync_exports(&self) -> Result<(), RecordError> {
         let (bodies, fetch) = (Arc::clone(&self.bodies), self.key.fetch);
-        let sync = self.runtime.spawn_blocking(move || bodies.sync_exports(fetch));
+        let sync = self.inbox.runtime().spawn_blocking(move || bodies.sync_exports(fetch));
         sync.await.map_err(|_| RecordError::Aborted)?.map_err(RecordError::Store)
     }
 
@@ -223,7 +263,7 @@ impl BackgroundFetchRecord {
         data: watch::Receiver<ResponseData>,
         key: BodyKey,
     ) -> ResponseBody {
-        let (runtime, bodies) = (self.runtime.clone(), Arc::clone(&self.bodies));
+        let (runtime, bodies) = (self.inbox.runtime().clone(), Arc::clone(&self.bodies));
         let stored = Stored { bodies, data: data.clone(), key, runtime: runtime.clone() };
         let source = Source { reader, data, key, offset: 0, runtime };
         ResponseBody { stored, state: State::Idle(source) }
@@ -336,7 +376,7 @@ impl ResponseBody {
         let mut data = data.clone();
         let ended =
             |data: &ResponseData| data.generation != key.generation || data.result.is_some();
-        let now = data.wait_for(ended).await.map_err(|_| RecordError::Aborted)?.clone();
+        let now = *data.wait_for(ended).await.map_err(|_| RecordError::Aborted)?;
         // Once the record is gone, its file is deleted or soon will be.
         if data.has_changed().is_err() {
             return Err(RecordError::Aborted);
@@ -389,7 +429,7 @@ impl Source {
             data.generation != generation || data.stored > offset || data.result.is_some()
         };
         let closed = self.data.wait_for(moved).await.is_err();
-        let data = self.data.borrow().clone();
+        let data = *self.data.borrow();
         // The bytes belong to a response that became redundant.
         if data.generation != generation {
             return Some(Err(RecordError::Failed));

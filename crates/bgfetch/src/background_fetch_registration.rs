@@ -235,25 +235,38 @@ impl BackgroundFetchRegistration {
             return Err(CallError::RecordsUnavailable.into());
         }
         let (key, inbox) = (self.key(), self.inbox.clone());
+        let query = request.map(|request| request.request);
+        let asked = query.clone();
         let matches = self.inbox.read(move |view| {
             let fetch = view.model.fetch(key).ok_or(CallError::RecordsUnavailable)?;
-            let query = request.as_ref().map(|request| &request.request);
-            let indices = fetch.match_all(query, options)?;
-            Ok(indices
-                .into_iter()
-                .filter_map(|index| {
-                    let record = fetch.record(index)?;
-                    let key = bgfetch_model::ids::RecordKey { fetch: key, index };
-                    Some(BackgroundFetchRecord {
-                        key,
-                        request: Arc::clone(record.request()),
-                        data: view.watchers.watch(key, record.response_data()),
-                        bodies: Arc::clone(view.bodies),
-                        runtime: inbox.runtime().clone(),
+            let indices = fetch.match_all(asked.as_ref(), options)?;
+            Ok::<Vec<_>, CallError>(
+                indices
+                    .into_iter()
+                    .filter_map(|index| {
+                        let record = fetch.record(index)?;
+                        let key = bgfetch_model::ids::RecordKey { fetch: key, index };
+                        Some(BackgroundFetchRecord {
+                            key,
+                            request: Arc::clone(record.request()),
+                            data: view.watchers.watch(key, *record.response_data()),
+                            bodies: Arc::clone(view.bodies),
+                            inbox: inbox.clone(),
+                        })
                     })
-                })
-                .collect())
+                    .collect(),
+            )
         });
-        matches.await?
+        let mut records = Vec::new();
+        for record in matches.await?? {
+            let differs = match &query {
+                Some(query) if !options.ignore_vary => !record.matches_vary(query).await,
+                _ => false,
+            };
+            if !differs {
+                records.push(record);
+            }
+        }
+        Ok(records)
     }
 }

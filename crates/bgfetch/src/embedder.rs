@@ -17,11 +17,12 @@ use bgfetch_model::time::UnixTime;
 use bgfetch_sw::{DispatchError, FunctionalEvent, WorkerHost};
 
 pub use bgfetch_model::ids::{BodyKey, Generation};
+pub use bgfetch_model::response::HeadSummary;
 pub use bgfetch_model::store_op::{
     Snapshot, StoreOp, StoredFetch, StoredRecord, Sync as StoreSync, Transaction,
 };
 pub use bgfetch_net::fetcher::BodySource;
-pub use bgfetch_store::{Bodies, BodyReader, BodyWriter};
+pub use bgfetch_store::{Bodies, BodyReader, BodyWriter, StoredHead};
 pub use bgfetch_sw::BoxFuture;
 
 /// Knows the state of the permission `background-fetch`.

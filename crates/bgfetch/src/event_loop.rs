@@ -142,6 +142,11 @@ impl EventLoop {
                 self.call_bodies.insert(call.call, bodies);
                 self.handle(Input::Fetch(call));
             }
+            Message::ReadHead(record, reply) => {
+                // The caller may be gone, and the engine may be about to end.
+                let answer = move |head| drop(reply.send(head));
+                self.store.read_head(record, answer).unwrap_or_default();
+            }
             Message::Read(read) => read(&mut View {
                 model: &self.model,
                 clients: &mut self.clients,

@@ -8,7 +8,7 @@ use bgfetch_model::action::{Action, Reply};
 use bgfetch_model::delivery::{NotHandledReason, Outcome};
 use bgfetch_model::error::CallError;
 use bgfetch_model::fetch_info::FetchInfo;
-use bgfetch_model::ids::{CallId, FetchKey, StorageKey};
+use bgfetch_model::ids::{CallId, FetchKey, RecordKey, StorageKey};
 use bgfetch_model::input::{BodyError, Input, Permission};
 use bgfetch_net::scheduler::{Candidate, Priority};
 use bgfetch_sw::{EventKind, FunctionalEventInit};
@@ -42,6 +42,7 @@ impl EventLoop {
             Action::Withdraw(record) => self.scheduler.withdraw(record),
             Action::LeaveSlot(record, host) => self.scheduler.leave(record, &host),
             Action::ReleaseSlot(record) => self.scheduler.release(record),
+            Action::LoadHead(record) => self.load_head(record),
             Action::StartAttempt { attempt, record, fetch, request, spec } => {
                 self.start_attempt(attempt, record, &fetch, request, spec);
             }
@@ -51,9 +52,9 @@ impl EventLoop {
             }
             Action::Command(attempt, command) => self.command(attempt, command),
             Action::VerifyIntegrity { body, length, request, data } => {
-                self.verify_integrity(body, length, &request, &data);
+                self.verify_integrity(body, length, &request, data);
             }
-            Action::RecordChanged(record, data) => self.watchers.changed(record, &data),
+            Action::RecordChanged(record, data) => self.watchers.changed(record, data),
             Action::UpdateClients { fetch, update, settled } => {
                 let applied = settled.then(|| {
                     let applied = Message::Input(Input::ClientsApplied(fetch.key));
@@ -96,6 +97,20 @@ impl EventLoop {
         let answer = AssertUnwindSafe(async move { quota.limit(&asked).await }).catch_unwind();
         // As above: no quota, so nothing more may be stored.
         self.ask(answer.map(|limit| Input::Quota(storage_key, limit.unwrap_or(0))));
+    }
+
+    fn load_head(&mut self, record: RecordKey) {
+        let answer = Owed::new(&self.inbox, Message::Input(Input::HeadLoaded(record, None)));
+        let read = self.store.read_head(record, move |head| match head {
+            Ok(head) => {
+                let head = head.map(|(_, head)| Arc::new(head));
+                answer.pay(Message::Input(Input::HeadLoaded(record, head)));
+            }
+            Err(error) => tracing::warn!(%error, "the head of a response could not be read"),
+        });
+        if let Err(error) = read {
+            tracing::debug!(%error, "a head was needed after the store had stopped");
+        }
     }
 
     /// Asks a part of the embedder, without a task if the answer is ready at once.

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bgfetch_model::action::FetchSnapshot;
 use bgfetch_model::action::Reply;
 use bgfetch_model::error::CallError;
-use bgfetch_model::ids::{CallId, FetchKey};
+use bgfetch_model::ids::{CallId, FetchKey, RecordKey};
 use bgfetch_model::input::FetchCall;
 use bgfetch_model::input::Input;
 use bgfetch_model::model::Model;
-use bgfetch_store::{Ack, Bodies};
+use bgfetch_store::{Ack, Bodies, StoreError, StoredHead};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
@@ -36,6 +36,8 @@ pub(crate) enum Message {
         bodies: Vec<Option<RequestBody>>,
         reply: oneshot::Sender<FetchAnswer>,
     },
+    /// Reads the head of a record's response from the store.
+    ReadHead(RecordKey, oneshot::Sender<std::result::Result<Option<StoredHead>, StoreError>>),
     /// Reads the state.
     Read(Box<dyn FnOnce(&mut View<'_>) + Send>),
     /// The store's answer.
@@ -145,6 +147,17 @@ impl Inbox {
             drop(sender.send(read(view)));
         })));
         receiver.await.map_err(|_| self.closed_error())
+    }
+
+    /// Reads the head of a record's response from the store. None if it has none or is gone, or if
+    /// the engine is.
+    pub(crate) async fn read_head(
+        &self,
+        record: RecordKey,
+    ) -> std::result::Result<Option<StoredHead>, StoreError> {
+        let (sender, receiver) = oneshot::channel();
+        self.send(Message::ReadHead(record, sender));
+        receiver.await.unwrap_or(Ok(None))
     }
 
     /// Why the engine no longer answers.

@@ -150,7 +150,7 @@ fn record(record: &bgfetch_model::record::Record) -> JobRecord {
         in_flight: record.is_in_flight(),
         stored: data.stored,
         length: record.announced_length(),
-        status: data.response.as_ref().map(|head| head.status),
+        status: data.response.map(|head| head.status),
         result: data.result,
     }
 }

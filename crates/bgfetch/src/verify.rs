@@ -28,7 +28,7 @@ impl EventLoop {
         body: BodyKey,
         length: u64,
         request: &Request,
-        data: &ResponseData,
+        data: ResponseData,
     ) {
         let reading = Reading {
             bodies: Arc::clone(&self.bodies),

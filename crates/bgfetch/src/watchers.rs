@@ -21,15 +21,15 @@ impl Watchers {
     pub(crate) fn watch(
         &mut self,
         record: RecordKey,
-        now: &ResponseData,
+        now: ResponseData,
     ) -> watch::Receiver<ResponseData> {
         self.sweep();
-        self.records.entry(record).or_insert_with(|| watch::Sender::new(now.clone())).subscribe()
+        self.records.entry(record).or_insert_with(|| watch::Sender::new(now)).subscribe()
     }
 
-    pub(crate) fn changed(&mut self, record: RecordKey, now: &ResponseData) {
+    pub(crate) fn changed(&mut self, record: RecordKey, now: ResponseData) {
         if let Some(sender) = self.records.get(&record) {
-            sender.send_replace(now.clone());
+            sender.send_replace(now);
         }
     }
 

@@ -21,8 +21,8 @@ use crate::complete::process_response::{
 use crate::connectivity::{Connectivity, Reach};
 use crate::context::{Context, Effect};
 use crate::ids::{AttemptId, BodyKey, Generation, HostKey, RecordIndex};
-use crate::record::{Attempt, Phase, RecordState, Then};
-use crate::response::{FailureReason, RecordResult, ResponseHead};
+use crate::record::{Attempt, Phase, Record, RecordState, Then};
+use crate::response::{FailureReason, HeadSummary, RecordResult, ResponseHead};
 use crate::store_op::{StoreOp, Sync};
 use crate::timers::Timer;
 
@@ -39,7 +39,7 @@ impl BackgroundFetch {
             return;
         }
         // D8: a download that already has every byte needs no request.
-        if self.record(index).is_some_and(crate::record::Record::has_everything) {
+        if self.record(index).is_some_and(Record::has_everything) {
             return self.body_stored(ctx, index);
         }
         self.set_state(index, RecordState::Queued(ctx.now.monotonic));
@@ -170,7 +170,9 @@ impl BackgroundFetch {
                 return;
             }
             Some(RecordState::Queued(_)) => ctx.act(Action::Withdraw(key)),
-            Some(RecordState::BeginningUpload) => ctx.act(Action::ReleaseSlot(key)),
+            Some(RecordState::BeginningUpload | RecordState::LoadingHead) => {
+                ctx.act(Action::ReleaseSlot(key));
+            }
             Some(
                 RecordState::Held
                 | RecordState::Waiting(_)
@@ -192,7 +194,7 @@ impl BackgroundFetch {
                     record.request.is_get()
                 });
                 if is_get == Some(true) {
-                    self.start_attempt(ctx, index);
+                    self.load_head(ctx, index);
                 } else {
                     // D25: after a crash this mark says that the request may have left.
                     self.set_state(index, RecordState::BeginningUpload);
@@ -226,7 +228,38 @@ impl BackgroundFetch {
             self.nothing_was_sent(ctx, index);
             self.complete_a_record(ctx, index);
         } else {
-            self.start_attempt(ctx, index);
+            self.load_head(ctx, index);
+        }
+    }
+
+    /// Reads the head of the response that the attempt is to continue, if there is one.
+    fn load_head(&mut self, ctx: &mut Context, index: RecordIndex) {
+        if self.record(index).is_some_and(Record::needs_head) {
+            self.set_state(index, RecordState::LoadingHead);
+            ctx.act(Action::LoadHead(self.record_key(index)));
+        } else {
+            self.start_attempt(ctx, index, None);
+        }
+    }
+
+    /// The store read the head.
+    pub(crate) fn head_loaded(
+        &mut self,
+        ctx: &mut Context,
+        index: RecordIndex,
+        head: Option<Arc<ResponseHead>>,
+    ) {
+        if !matches!(self.record(index).map(|record| &record.state), Some(RecordState::LoadingHead))
+        {
+            return;
+        }
+        if self.reason_to_wait(ctx, index).is_some() {
+            // As for uploads, a reason to pause that came up meanwhile holds back the start.
+            ctx.act(Action::ReleaseSlot(self.record_key(index)));
+            self.nothing_was_sent(ctx, index);
+            self.complete_a_record(ctx, index);
+        } else {
+            self.start_attempt(ctx, index, head);
         }
     }
 
@@ -239,13 +272,19 @@ impl BackgroundFetch {
     }
 
     /// Steps 4 to 10, fetch a copy of the request, starting at the range start.
-    fn start_attempt(&mut self, ctx: &mut Context, index: RecordIndex) {
+    fn start_attempt(
+        &mut self,
+        ctx: &mut Context,
+        index: RecordIndex,
+        head: Option<Arc<ResponseHead>>,
+    ) {
         let key = self.record_key(index);
         let id = ctx.new_attempt(key);
         let started = self.change(index, |record| {
+            record.head = head;
             // D4: coded bytes can't be continued, so ask for the next ones uncoded.
             record.identity |= record.data.stored > 0
-                && record.data.response.as_deref().is_some_and(|head| head.is_content_coded());
+                && record.head.as_deref().is_some_and(|head| head.is_content_coded());
             // Steps 8-9, ask only for the missing bytes where that is safe.
             let spec = AttemptSpec { resume: record.resume(), identity: record.identity };
             record.state = RecordState::Attempting(Attempt {
@@ -477,7 +516,8 @@ impl BackgroundFetch {
         let receives = self.change(index, |record| {
             // Step 14.2.3, what was stored before is redundant from here on.
             record.data.generation = generation;
-            record.data.response = Some(head);
+            record.data.response = Some(HeadSummary::of(&record.request, &head));
+            record.head = Some(head);
             record.data.stored = 0;
             record.opening = false;
             record.from_scratch = false;
@@ -538,7 +578,7 @@ impl BackgroundFetch {
             && let Some(result) = record.data.result
         {
             let (url, stored) = (record.request.url.clone(), record.data.stored);
-            let status = record.data.response.as_ref().map(|head| head.status);
+            let status = record.data.response.map(|head| head.status);
             let record = self.record_key(index);
             self.observe(ctx, What::RecordSettled { record, url, result, status, stored, message });
         }
@@ -547,7 +587,7 @@ impl BackgroundFetch {
     /// Notifies the record's readers.
     fn record_changed(&self, ctx: &mut Context, index: RecordIndex) {
         if let Some(record) = self.record(index) {
-            ctx.act(Action::RecordChanged(self.record_key(index), record.data.clone()));
+            ctx.act(Action::RecordChanged(self.record_key(index), record.data));
         }
     }
 

@@ -23,7 +23,9 @@ pub struct MatchOptions {
 }
 
 impl BackgroundFetch {
-    /// The records that match `query`, or all of them, in request order.
+    /// The records that match `query`, or all of them, in request order. If the query has a
+    /// request, those whose response has a `Vary` must also [match it](matches_vary), unless the
+    /// options say otherwise: only the store has their heads.
     ///
     /// # Errors
     ///
@@ -39,10 +41,8 @@ impl BackgroundFetch {
         }
         // Step 3.2, select the matching records.
         let matches = |record: &Record| {
-            let head = record.response_data().exposed_response();
-            let vary = head.and_then(|head| head.headers.get("vary"));
             query.is_none_or(|query| {
-                request_matches_cached_item(query, record.request(), vary.as_deref(), options)
+                request_matches_cached_item(query, record.request(), None, options)
             })
         };
         Ok(self
@@ -75,13 +75,15 @@ pub fn request_matches_cached_item(
         return false;
     }
     // Steps 6 to 8, the headers that the response varies by.
-    match vary {
-        Some(vary) if !options.ignore_vary => vary
-            .split(',')
-            .map(str::trim)
-            .all(|name| name != "*" && query.headers.get(name) == cached.headers.get(name)),
-        _ => true,
-    }
+    options.ignore_vary || vary.is_none_or(|vary| matches_vary(query, cached, vary))
+}
+
+/// Whether two requests have the same values of the headers that a `Vary` names.
+#[must_use]
+pub fn matches_vary(query: &Request, cached: &Request, vary: &str) -> bool {
+    vary.split(',')
+        .map(str::trim)
+        .all(|name| name != "*" && query.headers.get(name) == cached.headers.get(name))
 }
 
 #[cfg(test)]

@@ -20,10 +20,9 @@ use crate::timers::Timer;
 const FETCH_ERROR: RecordResult = RecordResult::Failure(FailureReason::FetchError);
 
 impl BackgroundFetch {
-    /// An attempt ended and holds no resources any more.
+    /// An attempt ended and holds no resources any more, except for its slot.
     pub(crate) fn attempt_ended(&mut self, ctx: &mut Context, index: RecordIndex, end: AttemptEnd) {
         let key = self.record_key(index);
-        ctx.act(Action::ReleaseSlot(key));
         self.leave_account(ctx, key);
         if let Some(id) = self.record(index).and_then(Record::attempt).map(|attempt| attempt.id) {
             ctx.attempts.remove(&id);
@@ -55,6 +54,7 @@ impl BackgroundFetch {
         let Some((attempt, end)) = ended.flatten() else {
             return;
         };
+        ctx.act(Action::ReleaseSlot(self.record_key(index)));
         match (attempt.phase, end) {
             (Phase::Stop(Then::Settle(result, message)), _) => {
                 self.settle_record(ctx, index, result, message);
@@ -81,7 +81,7 @@ impl BackgroundFetch {
             return;
         };
         let stored = record.data.stored;
-        let is_ok = record.data.response.as_deref().is_some_and(|head| head.is_ok());
+        let is_ok = record.data.response.is_some_and(|head| head.is_ok());
         let Some(part) = part else {
             // A success has as many bytes as its head announced, even if the attempt calls the body
             // complete.
@@ -109,7 +109,7 @@ impl BackgroundFetch {
             let message = String::from("a partial response to a request that can't be repeated");
             return self.settle_record(ctx, index, FETCH_ERROR, Some(message));
         }
-        if record.resume().is_none() {
+        if !record.is_resumable() {
             // Without a validator the next part could belong to another representation.
             return self.restart(ctx, index, RestartReason::NoValidator);
         }

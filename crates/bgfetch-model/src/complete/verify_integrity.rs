@@ -32,7 +32,7 @@ impl BackgroundFetch {
             return self.settle_record(ctx, index, FETCH_ERROR, Some(MISMATCH.to_string()));
         }
         let body = BodyKey { record: self.record_key(index), generation: record.data.generation };
-        let (request, data) = (Arc::clone(&record.request), record.data.clone());
+        let (request, data) = (Arc::clone(&record.request), record.data);
         self.change(index, |record| {
             record.whole = true;
             record.state = RecordState::Verifying;
@@ -70,6 +70,6 @@ impl BackgroundFetch {
 
 /// Whether Fetch gives the response a null body, which differs from an empty one.
 fn has_null_body(record: &Record) -> bool {
-    let status = record.data.response.as_deref().map(|head| head.status);
+    let status = record.data.response.map(|head| head.status);
     record.request.method == "HEAD" || matches!(status, Some(204 | 205))
 }

@@ -25,7 +25,7 @@ fn planned(plans: impl IntoIterator<Item = Plan>) -> (World, Request) {
 }
 
 fn data(world: &World, fetch: FetchKey) -> ResponseData {
-    world.bgfetch(fetch).records()[0].response_data().clone()
+    *world.bgfetch(fetch).records()[0].response_data()
 }
 
 fn verifications(world: &World) -> Vec<u64> {

@@ -11,6 +11,8 @@ mod fetch_call;
 mod framing;
 #[cfg(test)]
 mod grants_and_totals;
+#[cfg(test)]
+mod heads;
 mod held_records;
 #[cfg(test)]
 mod integrity;

@@ -256,12 +256,12 @@ fn a_pause_while_a_representation_is_opened_begins_again_later() {
         world.run_now();
         world.set_paused(fetch, true);
         world.run_now();
-        world.assert_slots_free();
         if then_resume_early {
             world.set_paused(fetch, false);
         }
         world.let_go(Hold::Commits);
         world.run();
+        world.assert_slots_free();
         world.set_paused(fetch, false);
         world.run();
         assert_eq!(world.starts("/a"), [0, 0]);

@@ -199,7 +199,7 @@ fn what_stays_refused_fails_and_leaves_the_user_what_is_there() {
         world.run();
         let bad_status = RecordResult::Failure(FailureReason::BadStatus);
         assert_eq!(world.record_result(fetch, 0), Some(bad_status));
-        let head = world.bgfetch(fetch).records()[0].response_data().response.clone();
+        let head = world.bgfetch(fetch).records()[0].response_data().response;
         assert_eq!(head.map(|head| head.status), Some(status));
     }
 }

@@ -86,7 +86,7 @@ fn a_server_error_is_tried_again_and_stands_when_the_budget_is_spent() {
     world.hold(Hold::Events);
     world.run();
     assert_eq!(world.record_result(fetch, 0), BAD_STATUS);
-    let head = world.bgfetch(fetch).records()[0].response_data().response.clone();
+    let head = world.bgfetch(fetch).records()[0].response_data().response;
     assert_eq!(head.map(|head| head.status), Some(500));
 }
 

@@ -57,9 +57,7 @@ fn nothing_is_granted_after_a_restart_before_the_quota_is_told() {
 
 /// Every connection breaks and is made again.
 fn reconnect(world: &mut World) {
-    world.network = false;
-    world.run_now();
-    world.network = true;
+    world.lose_connections();
     world.run();
 }
 

@@ -250,7 +250,7 @@ fn insert_fetch(sql: &Connection, fetch: &StoredFetch) -> Result<(), StoreError>
     .execute([key(FetchKey(fetch.key.0.saturating_add(1)))])?;
 
     let mut insert =
-        sql.prepare_cached("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?)")?;
+        sql.prepare_cached("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, NULL, ?, 0, ?)")?;
     for (position, record) in (0u32..).zip(&fetch.records) {
         insert.execute(params![
             key(fetch.key),
@@ -259,7 +259,6 @@ fn insert_fetch(sql: &Connection, fetch: &StoredFetch) -> Result<(), StoreError>
             record.upload_begun,
             record.uploaded.cast_signed(),
             record.generation.0,
-            record.response.as_deref().map(to_json).transpose()?,
             record.stored.cast_signed(),
             record.result.map(|result| result_text(result.failure())),
         ])?;

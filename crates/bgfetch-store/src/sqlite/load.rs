@@ -6,14 +6,15 @@ use std::sync::Arc;
 use bgfetch_model::ids::{
     BodyKey, FetchKey, Generation, RecordIndex, RecordKey, RegistrationKey, StorageKey,
 };
-use bgfetch_model::response::RecordResult;
+use bgfetch_model::request::Request;
+use bgfetch_model::response::{HeadSummary, RecordResult, ResponseHead};
 use bgfetch_model::store_op::{Snapshot, StoredFetch, StoredRecord, Totals};
 use bgfetch_model::time::UnixTime;
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::apply::key;
 use super::values::{from_json, reason, result, undecodable, unsigned};
-use crate::StoreError;
+use crate::{StoreError, StoredHead};
 
 /// Reads all rows. `length` returns the length of an unfinished record's body.
 pub(super) fn snapshot(
@@ -127,14 +128,29 @@ fn records(
     Ok(records)
 }
 
+/// Reads the head of a record's response.
+pub(super) fn head(sql: &Connection, record: RecordKey) -> Result<Option<StoredHead>, StoreError> {
+    let mut statement = sql.prepare_cached(
+        "SELECT generation, response FROM record \
+         WHERE fetch = ? AND position = ? AND response IS NOT NULL",
+    )?;
+    let mut rows = statement.query(params![key(record.fetch), record.index.0])?;
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    let head = from_json(row, 1)?.ok_or_else(|| undecodable(1, "no head"))?;
+    Ok(Some((Generation(row.get(0)?), head)))
+}
+
 fn record(row: &Row<'_>) -> rusqlite::Result<StoredRecord> {
-    let request = from_json(row, 1)?.ok_or_else(|| undecodable(1, "no request"))?;
+    let request: Request = from_json(row, 1)?.ok_or_else(|| undecodable(1, "no request"))?;
+    let head: Option<ResponseHead> = from_json(row, 5)?;
     Ok(StoredRecord {
-        request: Arc::new(request),
         upload_begun: row.get(2)?,
         uploaded: unsigned(row, 3)?,
         generation: Generation(row.get(4)?),
-        response: from_json(row, 5)?.map(Arc::new),
+        response: head.map(|head| HeadSummary::of(&request, &head)),
+        request: Arc::new(request),
         stored: unsigned(row, 6)?,
         result: result(row, 7)?
             .map(|failure| failure.map_or(RecordResult::Success, RecordResult::Failure)),

@@ -29,7 +29,7 @@ use crate::bodies::syncer::{self, SYNC_EVERY, Synced};
 use crate::file_system::{FileSystem, System};
 use crate::lock::StoreLock;
 use crate::reserve::Reserve;
-use crate::{Bodies, Store, StoreError};
+use crate::{Bodies, Store, StoreError, StoredHead};
 
 /// What an acknowledged transaction survives. With either, nothing is lost when the process dies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -306,6 +306,10 @@ impl Store for SqliteStore {
             batch.iter().for_each(|transaction| wanted.add(transaction));
         }
         self.write(|store| store.try_commit(batch, &synced, &wanted))
+    }
+
+    fn head(&mut self, record: RecordKey) -> Result<Option<StoredHead>, StoreError> {
+        load::head(&self.connection, record)
     }
 
     fn bodies(&self) -> Arc<dyn Bodies> {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use bgfetch_model::ids::{BodyKey, FetchKey, Generation, RecordIndex, RecordKey, RegistrationKey};
-use bgfetch_model::response::RecordResult;
+use bgfetch_model::response::{HeadSummary, RecordResult};
 use bgfetch_model::store_op::{
     Snapshot, StoreOp, StoredFetch, StoredRecord, Sync, Totals, Transaction,
 };
@@ -174,7 +174,7 @@ impl Oracle {
             StoreOp::OpenGeneration(body, head) => {
                 if let Some(record) = self.record(body.record) {
                     record.generation = body.generation;
-                    record.response = Some(head.clone());
+                    record.response = Some(HeadSummary::of(&record.request, head));
                     record.stored = 0;
                 }
             }

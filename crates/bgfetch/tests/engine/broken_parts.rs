@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use bgfetch::embedder::{Bodies, BoxFuture, Permissions, Quota, Snapshot, Transaction};
+use bgfetch::embedder::{Bodies, BoxFuture, Permissions, Quota, Snapshot, StoredHead, Transaction};
 use bgfetch::mock::{Behaviour, ScriptedHost};
 use bgfetch::{
     Builder, CallError, Connectivity, FailureReason, FetchError, FetchOptions, FetchRequest,
     FetchResponse, FetchResult, Fetcher, Limits, Permission, PermissionRequest, Priority,
-    RequestInfo, SqliteStore, StorageKey, Store, StoreError,
+    RecordKey, RequestInfo, SqliteStore, StorageKey, Store, StoreError,
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -177,6 +177,9 @@ async fn a_store_that_panics_stops_the_engine_like_one_that_fails() {
         }
         fn commit(&mut self, _: &[Transaction]) -> Result<(), StoreError> {
             panic!("the embedder's part is broken")
+        }
+        fn head(&mut self, record: RecordKey) -> Result<Option<StoredHead>, StoreError> {
+            self.0.head(record)
         }
         fn bodies(&self) -> Arc<dyn Bodies> {
             self.0.bodies()

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bgfetch::embedder::{Bodies, BodyKey, BodyReader, BodyWriter, Snapshot, Transaction};
+use bgfetch::embedder::{
+    Bodies, BodyKey, BodyReader, BodyWriter, Snapshot, StoredHead, Transaction,
+};
 use bgfetch::mock::{Behaviour, ScriptedHost};
 use bgfetch::{
     BackgroundFetchRegistration, Engine, EventKind, FailureReason, FetchKey, FetchOptions,
@@ -207,6 +209,10 @@ impl Store for Doored {
 
     fn commit(&mut self, batch: &[Transaction]) -> Result<(), StoreError> {
         self.store.commit(batch)
+    }
+
+    fn head(&mut self, record: RecordKey) -> Result<Option<StoredHead>, StoreError> {
+        self.store.head(record)
     }
 
     fn bodies(&self) -> Arc<dyn Bodies> {

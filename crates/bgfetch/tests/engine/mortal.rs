@@ -6,7 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bgfetch::embedder::{Bodies, BodyKey, BodyReader, BodyWriter, Snapshot, Transaction};
+use bgfetch::embedder::{
+    Bodies, BodyKey, BodyReader, BodyWriter, Snapshot, StoredHead, Transaction,
+};
 use bgfetch::{FetchKey, Handover, RecordKey, SqliteStore, Store, StoreError, StoreOptions};
 use tokio::sync::watch;
 
@@ -91,6 +93,10 @@ impl Store for Mortal {
             return Err(self.fate.die());
         }
         Ok(())
+    }
+
+    fn head(&mut self, record: RecordKey) -> Result<Option<StoredHead>, StoreError> {
+        self.store.head(record)
     }
 
     fn bodies(&self) -> Arc<dyn Bodies> {

@@ -43,6 +43,7 @@ pub(crate) enum Step {
     StoreBodies(CallId),
     Commit,
     CallerReady(FetchKey),
+    LoadHead(RecordKey),
     Work(AttemptId),
     Report(AttemptId),
     Verify(BodyKey),
@@ -58,6 +59,7 @@ pub(crate) enum Hold {
     Bodies,
     Commits,
     Caller,
+    Heads,
     Work,
     Reports,
     Verifications,
@@ -109,6 +111,8 @@ pub(crate) struct World {
     /// The storage keys whose quota was requested.
     quotas: BTreeSet<StorageKey>,
     bodies: BTreeMap<CallId, Vec<u64>>,
+    /// The records that wait for the head of their response.
+    heads: BTreeSet<RecordKey>,
     /// The bodies that wait for verification.
     verifications: BTreeSet<BodyKey>,
     callers: BTreeSet<FetchKey>,
@@ -187,6 +191,7 @@ impl World {
             calls: BTreeMap::new(),
             quotas: BTreeSet::new(),
             bodies: BTreeMap::new(),
+            heads: BTreeSet::new(),
             verifications: BTreeSet::new(),
             callers: BTreeSet::new(),
             clients: BTreeSet::new(),
@@ -252,6 +257,9 @@ impl World {
         if free(Hold::Caller) {
             steps.extend(self.callers.iter().copied().map(Step::CallerReady));
         }
+        if free(Hold::Heads) {
+            steps.extend(self.heads.iter().copied().map(Step::LoadHead));
+        }
         for (id, attempt) in &self.attempts {
             if attempt.can_work(self.network) && free(Hold::Work) {
                 steps.push(Step::Work(*id));
@@ -302,6 +310,11 @@ impl World {
             Step::CallerReady(fetch) => {
                 self.callers.remove(&fetch);
                 self.input(Input::CallerReady(fetch));
+            }
+            Step::LoadHead(record) => {
+                self.heads.remove(&record);
+                let head = self.store.head(record);
+                self.input(Input::HeadLoaded(record, head));
             }
             Step::Work(id) => {
                 let attempt = self.attempts.get_mut(&id).unwrap();
@@ -378,6 +391,13 @@ impl World {
         }
     }
 
+    /// Every connection breaks.
+    pub(crate) fn lose_connections(&mut self) {
+        self.network = false;
+        self.run_now();
+        self.network = true;
+    }
+
     /// Makes all transactions in progress durable.
     pub(crate) fn run_commits(&mut self) {
         while !self.store.queue.is_empty() {
@@ -443,6 +463,7 @@ impl World {
         self.looking_up.clear();
         self.calls.clear();
         self.quotas.clear();
+        self.heads.clear();
         self.verifications.clear();
         self.callers.clear();
         self.clients.clear();
@@ -498,6 +519,10 @@ impl World {
                 let held =
                     places.into_iter().filter_map(|place| place.remove(record).then_some(()));
                 assert_eq!(held.count(), 1, "{record} holds no slot");
+            }
+            Action::LoadHead(record) => {
+                assert!(self.running.contains(record), "{record} holds no slot");
+                assert!(self.heads.insert(*record), "the head of {record} is being loaded");
             }
             Action::StartAttempt { attempt, record, request, spec, .. } => {
                 assert!(self.running.contains(record), "{record} holds no slot");

@@ -1,11 +1,12 @@
 //! A simulated store: what is durable, what is not yet, and the body files.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use bgfetch_model::ids::{
     BodyKey, CommitId, FetchKey, Generation, RecordIndex, RecordKey, RegistrationKey,
 };
-use bgfetch_model::response::{FailureReason, RecordResult};
+use bgfetch_model::response::{FailureReason, HeadSummary, RecordResult, ResponseHead};
 use bgfetch_model::store_op::{Snapshot, StoreOp, StoredFetch, StoredRecord, Totals, Transaction};
 
 /// The bytes of a body: a run of one representation. Anything else fails the test.
@@ -24,6 +25,8 @@ pub(crate) struct Store {
     /// Handed over, but neither durable nor acknowledged.
     pub(crate) queue: VecDeque<(CommitId, Transaction)>,
     pub(crate) files: BTreeMap<BodyKey, File>,
+    /// The heads of the current responses.
+    heads: BTreeMap<RecordKey, Arc<ResponseHead>>,
     /// The reason of the first failure of each fetch, in the order in which records settled.
     first_failure: BTreeMap<FetchKey, FailureReason>,
     next_fetch: u64,
@@ -73,7 +76,9 @@ impl Store {
                 assert_eq!(record.result, None, "opened after it settled");
                 assert_eq!(body.generation.0, record.generation.0 + 1);
                 let old = BodyKey { generation: record.generation, ..body };
-                (record.generation, record.response) = (body.generation, Some(head));
+                record.generation = body.generation;
+                record.response = Some(HeadSummary::of(&record.request, &head));
+                self.heads.insert(body.record, head);
                 self.files.remove(&old);
                 self.files.insert(body, File::default());
             }
@@ -129,6 +134,9 @@ impl Store {
                 assert_eq!((record.generation, record.stored), (Generation::default(), 0));
                 (record.generation, record.response) = (generation, response);
                 record.stored = length;
+                if let Some(head) = self.heads.remove(&from) {
+                    self.heads.insert(to, head);
+                }
                 let file = self.files.remove(&BodyKey { record: from, generation });
                 self.files.insert(BodyKey { record: to, generation }, file.unwrap_or_default());
             }
@@ -193,6 +201,18 @@ impl Store {
             fetches,
             next_fetch: self.next_fetch,
         }
+    }
+
+    /// The head of a record's response.
+    pub(crate) fn head(&self, record: RecordKey) -> Option<Arc<ResponseHead>> {
+        let fetch = self.fetches.get(&record.fetch)?;
+        fetch.records.get(record.index.0 as usize)?;
+        self.heads.get(&record).cloned()
+    }
+
+    /// No head can be read any more.
+    pub(crate) fn lose_heads(&mut self) {
+        self.heads.clear();
     }
 
     /// The bytes of all current files of a fetch.
