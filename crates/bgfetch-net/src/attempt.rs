@@ -53,7 +53,7 @@ pub struct Timeouts {
     /// look-ups, and the wait for the slot after them, do not count.
     pub head: Duration,
     /// The longest wait for the next byte of the response's body; 30 s by default. Time spent
-    /// waiting for a grant or for the disk does not count.
+    /// waiting for a grant, for memory to decode the body or for the disk does not count.
     pub stall: Duration,
 }
 
@@ -188,6 +188,8 @@ impl<R: FnMut(AttemptEvent) + Send> Attempt<R> {
                         holds_slot = false;
                         (self.report)(AttemptEvent::LookUp(host));
                     }
+                    // There is no body yet.
+                    slot::State::NeedMemory => {}
                     slot::State::Wanted if holds_slot => {
                         // The look-up ended before it was reported.
                         self.slot.send_replace(slot::State::Held);
@@ -242,6 +244,8 @@ impl<R: FnMut(AttemptEvent) + Send> Attempt<R> {
         let mut silence = Watchdog::new(self.timeouts.stall);
         // Set while a byte beyond the grant is buffered.
         let mut held_back = false;
+        let mut slot = self.slot.subscribe();
+        let mut needs_memory = false;
         loop {
             tokio::select! {
                 biased;
@@ -261,12 +265,17 @@ impl<R: FnMut(AttemptEvent) + Send> Attempt<R> {
                     Some(AttemptCommand::Receive { .. } | AttemptCommand::TakeSlot) => continue,
                     Some(AttemptCommand::Cancel) | None => return Err(Stop::Cancelled),
                 },
+                Ok(()) = slot.changed() => {
+                    needs_memory = *slot.borrow_and_update() == slot::State::NeedMemory;
+                    silence.feed();
+                    continue;
+                }
                 () = intake.fill(), if !held_back => {}
                 offset = progress.due() => {
                     (self.report)(AttemptEvent::Progress(offset));
                     continue;
                 }
-                () = silence.expired(), if !held_back => {
+                () = silence.expired(), if !held_back && !needs_memory => {
                     return Err(Stop::Failed(timed_out("no byte came", self.timeouts.stall)));
                 }
             }

@@ -25,6 +25,8 @@ pub(crate) enum State {
     Left(HostKey),
     /// The attempt waits to get it again.
     Wanted,
+    /// The attempt holds it and waits for memory to decode the response's body.
+    NeedMemory,
 }
 
 impl Slot {
@@ -58,5 +60,21 @@ impl Slot {
         // The channel cannot be closed, because this slot is its sender.
         drop(changes.wait_for(|state| *state == State::Held).await);
         Ok(found)
+    }
+
+    /// Waits for memory that the fetcher needs to decode the body of the response, with the slot.
+    /// The time spent here does not count towards the attempt's [time
+    /// limits](crate::attempt::Timeouts), so the memory must come when other fetches end.
+    pub async fn memory<T>(&self, memory: impl Future<Output = T>) -> T {
+        let Some(state) = &self.0 else { return memory.await };
+        let mut memory = pin!(memory);
+        let at_once = poll_fn(|context| Poll::Ready(memory.as_mut().poll(context))).await;
+        if let Poll::Ready(memory) = at_once {
+            return memory;
+        }
+        state.send_replace(State::NeedMemory);
+        let memory = memory.await;
+        state.send_replace(State::Held);
+        memory
     }
 }

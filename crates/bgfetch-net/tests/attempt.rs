@@ -60,6 +60,8 @@ struct Script {
     /// How long the look-up of the host's name takes.
     look_up: Duration,
     head_after: Duration,
+    /// How long the body waits for memory.
+    memory_after: Duration,
     body: Vec<Step>,
     fails: Option<FaultKind>,
     /// The page that makes the request, instead of the user.
@@ -105,6 +107,7 @@ impl Fetcher for Script {
                 request.uploaded.advance_to(offset);
             }
             sleep(script.head_after).await;
+            let url = request.request.url.clone();
             if let Some(kind) = script.fails {
                 return Err(FetchError::new(kind, false, "scripted"));
             }
@@ -125,12 +128,19 @@ impl Fetcher for Script {
                     }
                 }
             });
+            let memory = async move {
+                if script.memory_after > Duration::ZERO {
+                    request.slot.memory(sleep(script.memory_after)).await;
+                }
+                body
+            };
+            let body = stream::once(memory).flatten();
             Ok(FetchResponse {
                 head: ResponseHead {
                     status: 200,
                     status_text: String::new(),
                     headers: Default::default(),
-                    url_list: vec![request.request.url.clone()],
+                    url_list: vec![url],
                     response_type: ResponseType::Default,
                     cors_exposed_header_names: Vec::new(),
                 },
@@ -165,6 +175,7 @@ impl BodySink for Disk {
 
 /// A running attempt; the test takes the place of the model.
 struct Run {
+    began: Instant,
     commands: Option<UnboundedSender<AttemptCommand>>,
     events: UnboundedReceiver<AttemptEvent>,
     disk: Disk,
@@ -196,7 +207,7 @@ fn start_with(script: Script, disk: Disk, timeouts: Timeouts) -> Run {
         };
         run(&script, request, timeouts, open, receiver, reporter).await;
     });
-    Run { commands: Some(commands), events, disk }
+    Run { began: Instant::now(), commands: Some(commands), events, disk }
 }
 
 impl Run {
@@ -253,6 +264,22 @@ async fn a_body_arrives_whole() {
     run.tell(Receive { body: BODY, offset: 0, grant: 15 });
     assert_eq!(run.ended().await, (Some(15), AttemptEnd::Complete));
     assert_eq!(*run.disk.bytes.lock(), chunk(0, 15));
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_for_memory_is_no_stall_and_returns_a_grant_that_is_recalled() {
+    let memory_after = Duration::from_secs(3600);
+    let steps = [Wait(Duration::from_secs(20)), Send(10), Wait(Duration::from_secs(3600))];
+    let mut run = start(Script { memory_after, ..Script::body(&steps) });
+    run.receive(0, 100).await;
+    run.tell(RecallGrant);
+    assert_eq!(run.hear().await, GrantReturned(0));
+    run.tell(Grant(50));
+    // From then on, a stall counts from the last byte.
+    let (stored, end) = run.ended().await;
+    assert_eq!((stored, fault(end).kind), (Some(10), FaultKind::Interrupted));
+    let stall = Timeouts::default().stall;
+    assert_eq!(run.began.elapsed(), memory_after + Duration::from_secs(20) + stall);
 }
 
 #[tokio::test(start_paused = true)]
@@ -544,8 +571,7 @@ proptest! {
             uploads: uploads.into_iter().map(|(ms, n)| (Duration::from_millis(ms), n)).collect(),
             head_after: Duration::from_millis(head_after),
             body,
-            fails: None,
-            page: None,
+            ..Script::default()
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()

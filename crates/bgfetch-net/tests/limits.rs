@@ -13,14 +13,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bgfetch_model::attempt::{AttemptEnd, AttemptEvent, FaultKind};
+use bgfetch_model::attempt::{AttemptEnd, AttemptEvent, AttemptSpec, FaultKind};
+use bgfetch_model::ids::StorageKey;
+use bgfetch_model::policy::{PolicySnapshot, Principal};
+use bgfetch_model::request::Request;
 use bgfetch_net::attempt::{BodySink, Timeouts, run};
-use bgfetch_net::fetcher::{FetchError, Fetcher};
+use bgfetch_net::fetcher::{FetchError, FetchRequest, Fetcher};
 use bgfetch_net::hyper::{HyperFetcher, ServerLimits};
 use bytes::Bytes;
 use common::http2::{DATA, END_HEADERS, END_STREAM, HEADERS, Http2, frame};
 use common::requests::{body, error, fetcher, get};
-use common::{Ending, Origin, scripted};
+use common::{Ending, Origin, pattern, scripted};
 use http::{Response, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -31,7 +34,8 @@ const LIMITS: ServerLimits = ServerLimits {
     head_size: 256 << 10,
     headers: 256,
     informational: 64,
-    codings: 4,
+    codings: 2,
+    decoder_memory: 96 << 20,
     decoded_ratio: 1000,
     decoded_floor: 64 << 20,
 };
@@ -354,4 +358,31 @@ async fn a_bomb_is_refused_over_http1_and_http2() {
             assert_eq!(kind(body(response).await), FaultKind::Protocol, "{coding}");
         }
     }
+}
+
+#[tokio::test]
+async fn codings_with_large_windows_are_offered_as_long_as_there_is_memory_for_them() {
+    let limits = ServerLimits { decoder_memory: 1 << 20, ..LIMITS };
+    let fetcher = HyperFetcher::builder().limits(limits).build().unwrap();
+    let origin = Origin::http().await;
+    let page = PolicySnapshot::of(&origin.url("/page").parse().unwrap());
+    let fetch = async |site: &str, path: &str| {
+        let request = Arc::new(Request::get(origin.url(path).parse().unwrap()));
+        let (key, page) = (StorageKey(site.into()), Arc::new(Principal::Page(page.clone())));
+        let spec = AttemptSpec::default();
+        fetcher.fetch(FetchRequest::new(key, page, request, spec, None)).await.unwrap()
+    };
+    let offered = async |site| {
+        let sent = body(fetch(site, "/headers").await).await.unwrap();
+        let sent = String::from_utf8(sent.to_vec()).unwrap();
+        let line = sent.lines().find_map(|line| line.strip_prefix("accept-encoding: "));
+        line.unwrap().to_owned()
+    };
+    assert_eq!(offered("a").await, "gzip, deflate, br, zstd");
+    let coded = fetch("a", "/coded/br").await;
+    assert_eq!(offered("a").await, "gzip, deflate");
+    assert_eq!(offered("b").await, "gzip, deflate, br, zstd");
+    // It needs more than there is, and so gets all.
+    assert_eq!(body(coded).await.unwrap(), pattern(100_000));
+    assert_eq!(offered("a").await, "gzip, deflate, br, zstd");
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
+use bgfetch_model::ids::StorageKey;
 use bytes::Bytes;
-use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
+use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 use tokio::io::{AsyncRead, BufReader, ReadBuf};
@@ -15,10 +16,12 @@ use tokio::task::coop;
 use tokio_util::io::{ReaderStream, StreamReader};
 
 use super::coding::Coding;
+use super::decoder_memory::{DecoderMemory, Memory};
 use super::error;
 use super::limits::ServerLimits;
 use super::members::{Members, Reader};
-use crate::fetcher::FetchError;
+use crate::fetcher::{FetchError, FetchRequest};
+use crate::slot::Slot;
 
 type Body = BoxStream<'static, Result<Bytes, FetchError>>;
 
@@ -51,12 +54,74 @@ pub(super) fn codings(headers: &HeaderMap, most: usize) -> Result<Vec<Coding>, F
     Ok(codings)
 }
 
+/// A response's claim to memory for its decoders.
+pub(super) struct Claim {
+    memory: Arc<DecoderMemory>,
+    storage_key: StorageKey,
+    slot: Slot,
+    set_aside: Option<Memory>,
+}
+
+impl Claim {
+    /// `set_aside` is what the request's storage key has for it already.
+    pub(super) fn new(
+        memory: &Arc<DecoderMemory>,
+        fetch: &FetchRequest,
+        set_aside: Option<Memory>,
+    ) -> Self {
+        let (memory, storage_key) = (Arc::clone(memory), fetch.storage_key.clone());
+        Self { memory, storage_key, slot: fetch.slot.clone(), set_aside }
+    }
+
+    /// Waits for the memory to decode data that starts with `first`.
+    async fn take(self, codings: &[Coding], first: u8) -> Option<Memory> {
+        // The coding that was applied last is decoded first.
+        let inner = codings.split_last().map_or(codings, |(_, inner)| inner);
+        let outer = codings.last().map_or(0, |outer| outer.memory(Some(first)));
+        let needed = outer + inner.iter().map(|coding| coding.memory(None)).sum::<u32>();
+        let taking = self.memory.take(&self.storage_key, self.set_aside, needed);
+        self.slot.memory(taking).await
+    }
+}
+
 /// Decodes `codings`, and fails if the output exceeds what `limits` allow for the received bytes.
-pub(super) fn decode(body: Body, codings: Vec<Coding>, limits: &ServerLimits) -> Body {
+/// After the first bytes, it waits for the memory that this needs.
+pub(super) fn decode(
+    body: Body,
+    codings: Vec<Coding>,
+    limits: &ServerLimits,
+    claim: Claim,
+) -> Body {
     if codings.is_empty() {
         return body;
     }
-    let (limits, received) = (*limits, Arc::new(AtomicU64::new(0)));
+    stream::once(begin(body, codings, *limits, claim)).flatten().boxed()
+}
+
+async fn begin(mut body: Body, codings: Vec<Coding>, limits: ServerLimits, claim: Claim) -> Body {
+    let start = loop {
+        match body.next().await {
+            Some(Ok(bytes)) if bytes.is_empty() => {}
+            start => break start,
+        }
+    };
+    let memory = match start.as_ref().and_then(|start| start.as_ref().ok()?.first()) {
+        Some(first) => claim.take(&codings, *first).await,
+        None => None,
+    };
+    let body = stream::iter(start).chain(body).boxed();
+    let plain = decoders(body, codings, limits);
+    // The memory is returned with the decoders.
+    plain
+        .inspect(move |_| {
+            let _held = &memory;
+        })
+        .boxed()
+}
+
+/// The decoders of `codings`, one after the other.
+fn decoders(body: Body, codings: Vec<Coding>, limits: ServerLimits) -> Body {
+    let received = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&received);
     let body = body.inspect_ok(move |bytes| {
         counter.fetch_add(bytes.len() as u64, Ordering::Relaxed);
@@ -114,7 +179,6 @@ mod tests {
         BrotliEncoder, DeflateEncoder, GzipEncoder, ZlibEncoder, ZstdEncoder,
     };
     use bgfetch_model::attempt::FaultKind;
-    use futures_util::stream;
     use http::HeaderValue;
     use proptest::prelude::*;
     use tokio::io::AsyncWriteExt;
@@ -136,6 +200,15 @@ mod tests {
         }
     }
 
+    fn claim() -> Claim {
+        Claim {
+            memory: Arc::new(DecoderMemory::new(96 << 20)),
+            storage_key: StorageKey("site".into()),
+            slot: Slot::default(),
+            set_aside: None,
+        }
+    }
+
     /// Decodes `coded` arriving in pieces of `piece` bytes, followed by `end` if that is an error.
     async fn run(
         coded: &[u8],
@@ -148,7 +221,7 @@ mod tests {
             .map(|piece| Ok(Bytes::copy_from_slice(piece)))
             .chain(end.map(Err))
             .collect();
-        decode(stream::iter(pieces).boxed(), codings.to_vec(), &ServerLimits::default())
+        decode(stream::iter(pieces).boxed(), codings.to_vec(), &ServerLimits::default(), claim())
             .try_fold(Vec::new(), |mut all, bytes| async move {
                 all.extend_from_slice(&bytes);
                 Ok(all)
@@ -263,7 +336,7 @@ mod tests {
             ServerLimits { decoded_ratio: 10, decoded_floor: 1 << 18, ..ServerLimits::default() };
         let pieces: Vec<_> =
             coded.chunks(1000).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
-        let mut plain = decode(stream::iter(pieces).boxed(), codings.to_vec(), &limits);
+        let mut plain = decode(stream::iter(pieces).boxed(), codings.to_vec(), &limits, claim());
         let mut came = 0;
         loop {
             match plain.next().await {
@@ -323,7 +396,7 @@ mod tests {
         let coded = encode(&empties, Coding::Zstd).await;
         let codings = vec![Coding::Gzip, Coding::Zstd];
         let body = stream::iter([Ok(Bytes::from(coded))]).boxed();
-        let mut plain = decode(body, codings, &ServerLimits::default());
+        let mut plain = decode(body, codings, &ServerLimits::default(), claim());
         let polled = coop::cooperative(std::future::poll_fn(|context| {
             Poll::Ready(plain.poll_next_unpin(context).is_pending())
         }));
@@ -337,12 +410,28 @@ mod tests {
             for &value in values {
                 headers.append(CONTENT_ENCODING, HeaderValue::from_static(value));
             }
-            codings(&headers, 4).ok()
+            codings(&headers, 2).ok()
         };
         assert_eq!(of(&[]), Some(vec![]));
         assert_eq!(of(&["identity, , GZIP"]), Some(vec![Coding::Gzip]));
         assert_eq!(of(&["br", " zstd"]), Some(vec![Coding::Brotli, Coding::Zstd]));
         assert_eq!(of(&["gzip, compress"]), Some(vec![]));
-        assert_eq!(of(&["gzip,gzip,gzip,gzip,gzip"]), None);
+        assert_eq!(of(&["gzip,gzip,gzip"]), None);
+    }
+
+    #[tokio::test]
+    async fn windows_beyond_the_standards_are_refused() {
+        // Empty, with a window of 2^30 bytes.
+        let large = run(&[0x11, 0xDE], 1, &[Coding::Brotli], None).await;
+        assert_eq!(large.unwrap_err().kind(), FaultKind::Protocol);
+        let inner = encode(&[0x11, 0xDE], Coding::Gzip).await;
+        let large = run(&inner, 100, &[Coding::Brotli, Coding::Gzip], None).await;
+        assert_eq!(large.unwrap_err().kind(), FaultKind::Protocol);
+        // A frame with a window of 8 MiB or 16 MiB, and an empty last block.
+        for (window_log, fine) in [(23, true), (24, false)] {
+            let frame = [0x28, 0xB5, 0x2F, 0xFD, 0, (window_log - 10) << 3, 1, 0, 0];
+            let plain = run(&frame, 100, &[Coding::Zstd], None).await;
+            assert_eq!(plain.is_ok(), fine, "{window_log}");
+        }
     }
 }

@@ -21,6 +21,8 @@ use crate::fetcher::{FetchRequest, UploadProgress};
 
 /// The codings that requests accept; [`super::decode`] supports the same ones.
 const CODINGS: HeaderValue = HeaderValue::from_static("gzip, deflate, br, zstd");
+/// Those that need little memory.
+const SMALL_CODINGS: HeaderValue = HeaderValue::from_static("gzip, deflate");
 const BEYOND_ASCII: &AsciiSet = &AsciiSet::EMPTY;
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
@@ -53,11 +55,13 @@ pub(super) enum BadRequest {
     Message(#[from] http::Error),
 }
 
-/// The message for one hop, and the outcome of its upload.
+/// The message for one hop, and the outcome of its upload. If it `has_memory` for them, it accepts
+/// all codings.
 pub(super) fn request(
     hop: &Hop,
     fetch: &FetchRequest,
     user_agent: &str,
+    has_memory: bool,
 ) -> Result<(Request<UploadBody>, Upload), BadRequest> {
     let body = match (hop.sends_body, &fetch.body) {
         (false, _) => None,
@@ -66,7 +70,7 @@ pub(super) fn request(
     };
     let (body, upload) = UploadBody::new(body.as_deref(), fetch.uploaded.clone());
     let method = Method::from_bytes(hop.method.as_bytes())?;
-    let headers = request_headers(hop, fetch, user_agent)?;
+    let headers = request_headers(hop, fetch, user_agent, has_memory)?;
     Ok((message(method, hop, headers, body)?, upload))
 }
 
@@ -118,6 +122,7 @@ fn request_headers(
     hop: &Hop,
     fetch: &FetchRequest,
     user_agent: &str,
+    has_memory: bool,
 ) -> Result<HeaderMap, BadRequest> {
     let mut headers = to_map(&hop.headers)?;
     // Fetch forbids `Cookie` to pages; their cookies come from the store.
@@ -140,11 +145,20 @@ fn request_headers(
         headers.insert(RANGE, header_value("range", &format!("bytes={}-", resume.start))?);
         headers.insert(IF_RANGE, header_value("if-range", &resume.if_range)?);
     }
-    // The user wants the file as it is. For a page, the coding makes no difference.
-    let for_user = matches!(*fetch.principal, Principal::User);
-    let identity = for_user || fetch.identity || fetch.resume.is_some();
-    headers.insert(ACCEPT_ENCODING, if identity { IDENTITY } else { CODINGS });
+    let codings = match accepts_codings(fetch) {
+        false => IDENTITY,
+        true if has_memory => CODINGS,
+        true => SMALL_CODINGS,
+    };
+    headers.insert(ACCEPT_ENCODING, codings);
     Ok(headers)
+}
+
+/// Whether the response may be coded. The user wants the file as it is; for a page, the coding makes
+/// no difference.
+pub(super) fn accepts_codings(fetch: &FetchRequest) -> bool {
+    let for_user = matches!(*fetch.principal, Principal::User);
+    !(for_user || fetch.identity || fetch.resume.is_some())
 }
 
 fn insert_all<'a>(
@@ -272,7 +286,7 @@ mod tests {
         let key = StorageKey("a".into());
         let fetch = FetchRequest::new(key, Arc::new(principal), Arc::new(request), spec, None);
         let hop = Hop::first(&fetch.request);
-        super::request(&hop, &fetch, "agent").map(|(message, _)| {
+        super::request(&hop, &fetch, "agent", true).map(|(message, _)| {
             assert_eq!(message.uri(), "http://a.test/x?y");
             message.headers().clone()
         })

@@ -17,6 +17,8 @@ use tokio::time::Instant;
 use url::Host;
 
 use super::coding::Coding;
+use super::decode::Claim;
+use super::decoder_memory::{DecoderMemory, Memory};
 use super::exchange::Exchange;
 use super::limits::ServerLimits;
 use super::lookups::Lookups;
@@ -40,6 +42,7 @@ pub(super) struct Network {
     pub(super) pools: Pools,
     pub(super) cookies: Option<Arc<dyn CookieStore>>,
     pub(super) preflights: Mutex<PreflightCache>,
+    pub(super) decoder_memory: Arc<DecoderMemory>,
     pub(super) user_agent: String,
     pub(super) limits: ServerLimits,
 }
@@ -76,6 +79,10 @@ impl HttpFetch {
     /// The loop over redirects. On return, `hop` is the last request that was sent.
     async fn follow(&self, hop: &mut Hop) -> Result<FetchResponse, FetchError> {
         let mut lost_cookie = None;
+        let fetch = &self.request;
+        let memory = headers::accepts_codings(fetch)
+            .then(|| self.network.decoder_memory.set_aside(&fetch.storage_key))
+            .flatten();
         loop {
             let sent = hop.redirect_count() > 0;
             main_fetch::check(&self.request.request, &self.request.principal, hop)
@@ -89,13 +96,13 @@ impl HttpFetch {
                 ResponseTainting::Cors => self.request.uploaded.withhold(),
                 ResponseTainting::Basic => {}
             }
-            let mut received = self.network_or_cache_fetch(hop, sent).await?;
+            let mut received = self.network_or_cache_fetch(hop, sent, memory.is_some()).await?;
             let next = self.next(hop, &received);
             if next.is_ok() {
                 received.approve();
             }
             match next {
-                Ok(Next::Response) => return self.response(received, hop),
+                Ok(Next::Response) => return self.response(received, hop, memory),
                 Ok(Next::OpaqueRedirect) => return Ok(opaque_redirect(&received, hop)),
                 Ok(Next::Follow(next)) => {
                     lost_cookie = lost_cookie.or_else(|| self.lost_cookie(hop, &received));
@@ -133,13 +140,19 @@ impl HttpFetch {
     /// fetch](https://fetch.spec.whatwg.org/#concept-http-network-or-cache-fetch) without a cache:
     /// adds credentials to the request and stores the cookies of its response, even if the response
     /// is refused afterwards.
-    async fn network_or_cache_fetch(&self, hop: &Hop, sent: bool) -> Result<Received, FetchError> {
+    async fn network_or_cache_fetch(
+        &self,
+        hop: &Hop,
+        sent: bool,
+        has_memory: bool,
+    ) -> Result<Received, FetchError> {
         let fetch = &self.request;
         let credentials = credentials::included(&fetch.request, &fetch.principal, hop);
         let cookies = self.network.cookies.as_deref().filter(|_| credentials);
         let prepare = || {
-            let (mut message, upload) = headers::request(hop, fetch, &self.network.user_agent)
-                .map_err(|cause| error::blocked(sent, cause))?;
+            let (mut message, upload) =
+                headers::request(hop, fetch, &self.network.user_agent, has_memory)
+                    .map_err(|cause| error::blocked(sent, cause))?;
             if let Some(store) = cookies {
                 headers::add_cookies(message.headers_mut(), store, fetch, hop);
             }
@@ -254,7 +267,12 @@ impl HttpFetch {
 
     /// The response, with its body unread. Its header list is complete except for cookies, because
     /// the model needs validators and ranges that scripts may not see.
-    fn response(&self, received: Received, hop: &Hop) -> Result<FetchResponse, FetchError> {
+    fn response(
+        &self,
+        received: Received,
+        hop: &Hop,
+        memory: Option<Memory>,
+    ) -> Result<FetchResponse, FetchError> {
         let limits = &self.network.limits;
         let mut codings = decode::codings(received.header_map(), limits.codings)?;
         let mut headers = received.headers();
@@ -285,7 +303,8 @@ impl HttpFetch {
             body: if has_null_body {
                 stream::empty().boxed()
             } else {
-                decode::decode(received.into_body(), codings, limits)
+                let claim = Claim::new(&self.network.decoder_memory, &self.request, memory);
+                decode::decode(received.into_body(), codings, limits, claim)
             },
         })
     }

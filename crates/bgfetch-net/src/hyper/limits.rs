@@ -32,9 +32,15 @@ pub struct ServerLimits {
     /// the final response has no body. They do not reset
     /// [`Timeouts::head`](crate::attempt::Timeouts::head).
     pub informational: usize,
-    /// The maximum number of content codings of a response, 4 by default. Servers use at most two,
-    /// and each needs a window of up to 16 MiB.
+    /// The maximum number of content codings of a response, 2 by default. Servers rarely use more
+    /// than one.
     pub codings: usize,
+    /// How many bytes of memory the decoders of one storage key's responses may take together, 96
+    /// MiB by default. A response whose decoders need more than is left waits for others to end,
+    /// without a time limit. Zstandard and brotli need about 9 MiB and, with their largest windows,
+    /// 28 MiB; larger windows than the standards allow are refused. Requests only offer these two
+    /// codings while there is memory for them.
+    pub decoder_memory: u32,
     /// The maximum number of decoded bytes per received byte, 1000 by default. It applies to
     /// responses that decode to more than [`decoded_floor`](Self::decoded_floor). Text has a ratio
     /// of at most about 100. The maximum of gzip is 1032, for a single repeated byte; that of other
@@ -53,7 +59,8 @@ impl Default for ServerLimits {
             head_size: 256 << 10,
             headers: 256,
             informational: 64,
-            codings: 4,
+            codings: 2,
+            decoder_memory: 96 << 20,
             decoded_ratio: 1000,
             decoded_floor: 64 << 20,
         }

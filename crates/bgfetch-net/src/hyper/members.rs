@@ -11,13 +11,11 @@ use async_compression::zstd::DParameter;
 use bgfetch_model::attempt::FaultKind;
 use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
 
-use super::coding::Coding;
+use super::coding::{Coding, ZSTD_WINDOW_LOG, brotli_window};
+use super::error;
 use crate::fetcher::FetchError;
 
 pub(super) type Reader = Pin<Box<dyn AsyncBufRead + Send>>;
-
-/// The window size to which RFC 9659 limits `zstd` in `Content-Encoding`: 8 MiB.
-const ZSTD_WINDOW_LOG: u32 = 23;
 
 /// How many bytes are needed to detect a format.
 const SIGNATURE: usize = 4;
@@ -76,7 +74,7 @@ impl AsyncRead for Members {
                 State::Over => return Poll::Ready(Ok(())),
             }
             this.state = match std::mem::replace(&mut this.state, State::Over) {
-                State::Begin { reader, is_first } => this.coding.begin(reader, is_first),
+                State::Begin { reader, is_first } => this.coding.begin(reader, is_first)?,
                 State::Member(member) => {
                     State::Begin { reader: member.into_reader(), is_first: false }
                 }
@@ -88,7 +86,7 @@ impl AsyncRead for Members {
 
 impl Coding {
     /// Detects the format of the next bytes of `reader`.
-    fn begin(self, reader: Peekable, is_first: bool) -> State {
+    fn begin(self, reader: Peekable, is_first: bool) -> io::Result<State> {
         let is_member = match (self, reader.peeked.as_slice()) {
             (_, []) => false,
             (_, _) if is_first => true,
@@ -98,9 +96,15 @@ impl Coding {
             (Self::Zstd | Self::Deflate | Self::Brotli, _) => false,
         };
         if !is_member {
-            return State::Rest(reader);
+            return Ok(State::Rest(reader));
         }
-        State::Member(match self {
+        if let (Self::Brotli, [first, ..]) = (self, reader.peeked.as_slice())
+            && brotli_window(*first).is_none()
+        {
+            let large = error::protocol("the response's brotli window is too large");
+            return Err(io::Error::other(large));
+        }
+        Ok(State::Member(match self {
             Self::Gzip => Box::new(GzipDecoder::new(reader)),
             Self::Deflate if is_zlib(&reader.peeked) => Box::new(ZlibDecoder::new(reader)),
             Self::Deflate => Box::new(DeflateDecoder::new(reader)),
@@ -109,7 +113,7 @@ impl Coding {
                 let window = [DParameter::window_log_max(ZSTD_WINDOW_LOG)];
                 Box::new(ZstdDecoder::with_params(reader, &window))
             }
-        })
+        }))
     }
 }
 

@@ -8,6 +8,7 @@ mod causes;
 mod coding;
 mod connect;
 mod decode;
+mod decoder_memory;
 mod error;
 mod exchange;
 mod framed_body;
@@ -34,6 +35,7 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use rustls::ClientConfig;
 
+use self::decoder_memory::DecoderMemory;
 use self::http_fetch::Network;
 pub use self::limits::ServerLimits;
 use self::lookups::Lookups;
@@ -126,6 +128,7 @@ impl HyperFetcherBuilder {
             lookups,
             cookies: self.cookies,
             preflights: Mutex::default(),
+            decoder_memory: Arc::new(DecoderMemory::new(self.limits.decoder_memory)),
             user_agent: self.user_agent,
             limits: self.limits,
         })))
