@@ -13,13 +13,14 @@ use std::collections::VecDeque;
 use std::hint::black_box;
 
 use bgfetch_model::ids::{FetchKey, HostKey, RecordIndex, RecordKey, RegistrationKey, StorageKey};
+use bgfetch_net::partition::Partition;
 use bgfetch_net::scheduler::{Candidate, Limits, Priority, Scheduler};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use url::Url;
 
 /// Records spread evenly over fetches of ten storage keys.
 struct Work {
-    registrations: Vec<RegistrationKey>,
+    registrations: Vec<(Partition, RegistrationKey)>,
     hosts: Vec<HostKey>,
     fetches: u32,
     records: u32,
@@ -31,9 +32,11 @@ impl Work {
         let url = |text: String| Url::parse(&text).expect("a valid URL");
         Self {
             registrations: (0..10)
-                .map(|site| RegistrationKey {
-                    storage_key: StorageKey(format!("https://site{site}.test")),
-                    scope: url(format!("https://site{site}.test/")),
+                .map(|site| {
+                    let storage_key = StorageKey(format!("https://site{site}.test"));
+                    let scope = url(format!("https://site{site}.test/"));
+                    let partition = Partition::Site(storage_key.clone());
+                    (partition, RegistrationKey { storage_key, scope })
                 })
                 .collect(),
             hosts: (0..hosts)
@@ -45,29 +48,21 @@ impl Work {
         }
     }
 
-    fn scheduler(&self) -> Scheduler {
-        let mut scheduler = Scheduler::new(Limits::default());
-        if self.multiplexing {
-            for registration in &self.registrations {
-                for host in &self.hosts {
-                    scheduler.host_answered(&registration.storage_key, host, true);
-                }
-            }
-        }
-        scheduler
-    }
-
     fn enqueue_all(&self, scheduler: &mut Scheduler) {
         let sites = self.registrations.iter().cycle();
-        for (fetch, registration) in (0..self.fetches).zip(sites) {
+        for (fetch, (partition, registration)) in (0..self.fetches).zip(sites) {
             let hosts = self.hosts.iter().cycle().skip(fetch as usize % self.hosts.len());
             for (index, host) in (0..self.records / self.fetches).zip(hosts) {
                 scheduler.enqueue(Candidate {
                     record: RecordKey { fetch: FetchKey(fetch.into()), index: RecordIndex(index) },
+                    partition,
                     registration,
                     priority: Priority::Normal,
                     host,
                 });
+                if self.multiplexing {
+                    scheduler.host_answered(partition, host, true);
+                }
             }
         }
     }
@@ -110,7 +105,7 @@ fn scheduler(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(records.into()));
         group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
             bencher.iter_batched_ref(
-                || work.scheduler(),
+                || Scheduler::new(Limits::default()),
                 |scheduler| {
                     work.enqueue_all(scheduler);
                     assert_eq!(black_box(run(scheduler)), records);

@@ -20,6 +20,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use tokio::sync::watch;
 
+use crate::partition::Partition;
 use crate::slot::Slot;
 
 /// A network stack that can fetch.
@@ -106,6 +107,12 @@ impl FetchRequest {
             uploaded,
             slot: Slot::default(),
         }
+    }
+
+    /// Its network partition.
+    #[must_use]
+    pub fn partition(&self) -> Partition {
+        Partition::of(&self.principal, &self.storage_key)
     }
 }
 

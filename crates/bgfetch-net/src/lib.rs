@@ -10,6 +10,7 @@
 //! - `fetch` (feature `fetch`, a part of `hyper`) has the checks of the Fetch standard before a
 //!   request is sent and before a byte of its response counts: pure functions, one file each.
 //! - [`slot`] lets a fetch look up a name without holding a slot.
+//! - [`partition`] keeps the state of sites apart.
 //! - [`integrity`] compares a whole body with a request's integrity metadata.
 //!
 //! This crate does not decide on retries or ranges; that is up to the model. It does not depend on
@@ -23,6 +24,7 @@ pub mod fetcher;
 #[cfg(feature = "hyper")]
 pub mod hyper;
 pub mod integrity;
+pub mod partition;
 mod progress;
 pub mod scheduler;
 pub mod slot;

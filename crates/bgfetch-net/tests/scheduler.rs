@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bgfetch_model::ids::{FetchKey, HostKey, RecordIndex, RecordKey, RegistrationKey, StorageKey};
+use bgfetch_net::partition::Partition;
 use bgfetch_net::scheduler::{Candidate, Limits, Priority, Scheduler};
 use proptest::prelude::*;
 use url::Url;
@@ -23,12 +24,16 @@ fn registration(storage_key: u64, number: u64) -> RegistrationKey {
     }
 }
 
+fn site(number: u64) -> Partition {
+    Partition::Site(registration(number, 0).storage_key)
+}
+
 fn priority(number: u64) -> Priority {
     [Priority::High, Priority::Normal, Priority::Low][number as usize % 3]
 }
 
 /// The place of a fetch in the scheduler's tree. It only depends on the fetch's number, and is
-/// chosen so that some fetches share a storage key, and some of those a registration or a priority.
+/// chosen so that some fetches share a site, and some of those a registration or a priority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
     storage_key: u64,
@@ -46,7 +51,7 @@ fn place(fetch: u64) -> Place {
     }
 }
 
-/// A server as seen by one storage key.
+/// A server as seen by one site.
 type Host = (u64, usize);
 
 fn host_of(record: RecordKey, number: usize) -> Host {
@@ -80,6 +85,7 @@ impl Pair {
         let place = place(record.fetch.0);
         self.scheduler.enqueue(Candidate {
             record,
+            partition: &site(place.storage_key),
             registration: &registration(place.storage_key, place.registration),
             priority: place.priority,
             host: &host(at),
@@ -93,6 +99,7 @@ impl Pair {
     fn withdraw(&mut self, record: RecordKey) {
         self.scheduler.withdraw(record);
         self.queued.remove(&record);
+        self.forget_hosts();
     }
 
     fn release(&mut self, record: RecordKey) {
@@ -100,6 +107,23 @@ impl Pair {
         self.running.remove(&record);
         self.looking_up.remove(&record);
         self.queued.remove(&record);
+        self.forget_hosts();
+    }
+
+    /// What is known about hosts is forgotten with the last record of a site.
+    fn forget_hosts(&mut self) {
+        if self.multiplexing.is_empty() {
+            return;
+        }
+        let looking_up = self.looking_up.values().map(|(at, _)| at);
+        let sites: BTreeSet<u64> = self
+            .queued
+            .values()
+            .chain(self.running.values())
+            .chain(looking_up)
+            .map(|at| at.0)
+            .collect();
+        self.multiplexing.retain(|at| sites.contains(&at.0));
     }
 
     fn leave(&mut self, record: RecordKey, own_host: bool) {
@@ -112,28 +136,40 @@ impl Pair {
     }
 
     fn host_answered(&mut self, at: Host, multiplexes: bool) {
-        let storage_key = registration(at.0, 0).storage_key;
-        self.scheduler.host_answered(&storage_key, &host(at.1), multiplexes);
+        self.scheduler.host_answered(&site(at.0), &host(at.1), multiplexes);
         if multiplexes {
             self.multiplexing.insert(at);
         } else {
             self.multiplexing.remove(&at);
         }
+        self.forget_hosts();
     }
 
     fn running_at(&self, at: Host) -> usize {
         self.running.values().filter(|&&other| other == at).count()
     }
 
-    fn connections(&self) -> usize {
+    /// The connections of each site that has any.
+    fn connections(&self) -> BTreeMap<u64, usize> {
         let hosts: BTreeSet<Host> = self.running.values().copied().collect();
-        hosts
-            .into_iter()
-            .map(|at| match self.multiplexing.contains(&at) {
+        let mut connections = BTreeMap::new();
+        for at in hosts {
+            *connections.entry(at.0).or_default() += match self.multiplexing.contains(&at) {
                 true => 1,
                 false => self.running_at(at),
-            })
-            .sum()
+            };
+        }
+        connections
+    }
+
+    /// Whether the limits that sites share allow this site another connection.
+    fn may_connect(&self, site: u64) -> bool {
+        let connections = self.connections();
+        let further: usize = connections.values().map(|count| count - 1).sum();
+        match connections.contains_key(&site) {
+            false => connections.len() < self.limits.sites as usize,
+            true => further < self.limits.total as usize,
+        }
     }
 
     /// Whether the limits allow a record at this host to start.
@@ -147,7 +183,7 @@ impl Pair {
         look_ups < self.limits.look_ups as usize
             && !self.looking_up.values().any(|looked_up| *looked_up == (at, true))
             && running < limit as usize
-            && (!needs_connection || self.connections() < self.limits.total as usize)
+            && (!needs_connection || self.may_connect(at.0))
     }
 
     fn next(&mut self) -> Option<RecordKey> {
@@ -176,7 +212,7 @@ impl Pair {
         };
         for (&record, _) in self.queued.iter().filter(|&(_, &other)| other == at) {
             let other = place(record.fetch.0);
-            // All of them are of one storage key.
+            // All of them are of one site.
             let in_registration = |place: Place, like: Place| {
                 place.priority == like.priority && place.registration == like.registration
             };
@@ -242,8 +278,9 @@ fn operation() -> impl Strategy<Value = Operation> {
 }
 
 fn limits() -> impl Strategy<Value = Limits> {
-    (0..8_u32, 1..4_u32, 1..6_u32, 1..5_u32).prop_map(
-        |(total, per_host, per_host_multiplexed, look_ups)| Limits {
+    (0..4_u32, 0..8_u32, 1..4_u32, 1..6_u32, 1..5_u32).prop_map(
+        |(sites, total, per_host, per_host_multiplexed, look_ups)| Limits {
+            sites,
             total,
             per_host,
             per_host_multiplexed,
@@ -283,13 +320,51 @@ proptest! {
                 Operation::HostAnswered(host, multiplexes) => pair.host_answered(host, multiplexes),
             }
         }
-        if limits.total > 0 {
+        if limits.sites > 0 {
             pair.drain();
         }
     }
 
     #[test]
-    fn storage_keys_with_hosts_of_their_own_share_the_connections_evenly(
+    fn a_site_without_a_connection_starts_at_once_whatever_others_do(
+        operations in prop::collection::vec(operation(), 0..200),
+        total in 0..4_u32,
+    ) {
+        // Three sites, of which the last one is the victim: only its records ever end.
+        let victim = |record: RecordKey| place(record.fetch.0).storage_key == 2;
+        let mut pair = Pair::new(Limits { total, look_ups: 3, ..Limits::default() });
+        for operation in operations {
+            match operation {
+                Operation::Enqueue(fetch, index) => pair.enqueue(record(fetch, index), index as usize),
+                Operation::Leave(which, own_host) => {
+                    let keys: Vec<_> = pair.running.keys().copied().collect();
+                    if !keys.is_empty() {
+                        pair.leave(*which.get(&keys), own_host);
+                    }
+                }
+                Operation::Release(which) => {
+                    let keys: Vec<_> = pair.running.keys().copied().filter(|key| victim(*key)).collect();
+                    if !keys.is_empty() {
+                        pair.release(*which.get(&keys));
+                    }
+                }
+                Operation::ReleaseUnknown(..) | Operation::Next => {}
+                Operation::Withdraw(fetch, index) => pair.withdraw(record(fetch, index)),
+                Operation::HostAnswered(host, multiplexes) => pair.host_answered(host, multiplexes),
+            }
+            while pair.next().is_some() {}
+            let look_ups: Vec<_> = pair.looking_up.iter().filter(|(key, _)| victim(**key)).collect();
+            let running = pair.running.keys().any(|key| victim(*key));
+            for (key, at) in pair.queued.iter().filter(|(key, _)| victim(**key)) {
+                // It waits for records of its own site alone.
+                let own_look_up = look_ups.iter().any(|(_, (other, own))| *own && other == at);
+                prop_assert!(running || own_look_up || look_ups.len() >= 3, "{key} waits for others");
+            }
+        }
+    }
+
+    #[test]
+    fn sites_with_hosts_of_their_own_share_the_connections_evenly(
         keys in 1..6_u64,
         total in 1..20_u32,
         multiplexing in any::<[bool; 6]>(),
@@ -305,16 +380,16 @@ proptest! {
             for index in 0..80 {
                 let at = if multiplexing[key as usize] { 1000 * (key as usize + 1) + index as usize }
                     else { key as usize };
-                if multiplexing[key as usize] {
-                    let storage_key = registration(key, 0).storage_key;
-                    scheduler.host_answered(&storage_key, &host(at), true);
-                }
                 scheduler.enqueue(Candidate {
                     record: record(key, index),
+                    partition: &site(key),
                     registration: &registration(key, 0),
                     priority: priority(key),
                     host: &host(at),
                 });
+                if multiplexing[key as usize] {
+                    scheduler.host_answered(&site(key), &host(at), true);
+                }
             }
         }
         let mut running = Vec::new();
@@ -323,7 +398,7 @@ proptest! {
                 scheduler.release(running.swap_remove(which.index(running.len())));
             }
             running.extend(std::iter::from_fn(|| scheduler.next()));
-            prop_assert_eq!(running.len(), total as usize);
+            prop_assert_eq!(running.len(), keys as usize + total as usize);
             let slots = (0..keys).map(|key| running.iter().filter(|r| r.fetch.0 == key).count());
             let (least, most) = (slots.clone().min().unwrap(), slots.max().unwrap());
             prop_assert!(most - least <= 1, "{least} and {most} slots");
@@ -332,7 +407,7 @@ proptest! {
 }
 
 fn one_at_a_time() -> Limits {
-    Limits { total: 1, ..Limits::default() }
+    Limits { sites: 1, total: 0, ..Limits::default() }
 }
 
 #[test]
@@ -373,8 +448,8 @@ fn a_look_up_takes_no_slot_and_holds_back_its_own_host_alone() {
 }
 
 #[test]
-fn look_ups_of_one_storage_key_are_bounded_and_another_key_does_not_wait() {
-    let mut pair = Pair::new(Limits { total: 2, look_ups: 16, ..Limits::default() });
+fn look_ups_of_one_site_are_bounded_and_another_site_does_not_wait() {
+    let mut pair = Pair::new(Limits { total: 0, look_ups: 16, ..Limits::default() });
     // A hundred hosts whose look-ups are never answered.
     for index in 0..100 {
         pair.enqueue(record(0, index), index as usize);
@@ -411,51 +486,59 @@ fn records_start_in_request_order_whatever_order_they_come_in() {
 
 #[test]
 fn a_multiplexing_host_takes_one_connection_and_many_streams() {
-    let mut pair = Pair::new(Limits { total: 6, ..Limits::default() });
+    let mut pair = Pair::new(Limits { total: 5, ..Limits::default() });
     for index in 0..1000 {
         pair.enqueue(record(0, index), 0);
     }
     let first: Vec<_> = std::iter::from_fn(|| pair.next()).collect();
     assert_eq!(first.len(), 6);
     // The total is used up, so another host waits …
-    pair.enqueue(record(1, 0), 1);
+    pair.enqueue(record(3, 0), 1);
     assert_eq!(pair.next(), None);
     // … until the six turn out to be streams of one connection.
     pair.host_answered((0, 0), true);
     let more: Vec<_> = std::iter::from_fn(|| pair.next()).collect();
     assert_eq!(more.len(), 94 + 1);
-    assert!(more.contains(&record(1, 0)));
-    // The protocol is still known when the host is used again later.
-    for index in 0..1000 {
-        pair.withdraw(record(0, index));
-    }
-    while let Some((&running, _)) = pair.running.iter().next() {
-        pair.release(running);
-    }
+    assert!(more.contains(&record(3, 0)));
+    // The protocol is still known when the host is used again while others of the site run …
+    let all: Vec<_> = (0..1000).map(|index| record(0, index)).collect();
+    all.iter().for_each(|&record| pair.release(record));
     for index in 0..200 {
-        pair.enqueue(record(3, index), 0);
+        pair.enqueue(record(6, index), 0);
     }
     assert_eq!(std::iter::from_fn(|| pair.next()).count(), 100);
-    // Another storage key has its own connections, and knows nothing about this host.
+    // … and forgotten when the site has nothing left.
+    (0..200).for_each(|index| pair.release(record(6, index)));
+    pair.release(record(3, 0));
+    for index in 0..200 {
+        pair.enqueue(record(0, index), 0);
+    }
+    assert_eq!(std::iter::from_fn(|| pair.next()).count(), 6);
+    pair.host_answered((0, 0), true);
+    assert_eq!(std::iter::from_fn(|| pair.next()).count(), 94);
+    // Another site has its own connections, and knows nothing about this host.
     for index in 0..200 {
         pair.enqueue(record(2, index), 0);
     }
-    assert_eq!(std::iter::from_fn(|| pair.next()).count(), 5);
+    assert_eq!(std::iter::from_fn(|| pair.next()).count(), 6);
 }
 
 #[test]
 fn a_host_that_no_longer_multiplexes_starts_nothing_before_its_streams_are_few() {
     let mut pair = Pair::new(Limits::default());
-    pair.host_answered((0, 0), true);
     for index in 0..200 {
         pair.enqueue(record(0, index), 0);
     }
+    pair.host_answered((0, 0), true);
     pair.enqueue(record(3, 0), 1);
     assert_eq!(std::iter::from_fn(|| pair.next()).count(), 101);
     pair.host_answered((0, 0), false);
-    // Each of the hundred needs a connection now, so there are none for other hosts.
+    // Each of the hundred needs a connection now, so there are none for other hosts, but those of
+    // another site do not wait.
     pair.enqueue(record(6, 0), 2);
     assert_eq!(pair.next(), None);
+    pair.enqueue(record(1, 0), 2);
+    assert_eq!(pair.next(), Some(record(1, 0)));
     let mut left = 100;
     while left > 6 {
         assert_eq!(pair.running_at((0, 0)), left);
@@ -476,16 +559,16 @@ fn coming_back_again_and_again_does_not_starve_those_who_wait() {
     pair.enqueue(record(1, 0), 1);
     let first = pair.next().unwrap();
     pair.release(first);
-    // The same storage key queues again before the next turn.
+    // The same site queues again before the next turn.
     pair.enqueue(first, first.fetch.0 as usize);
     let second = pair.next().unwrap();
     assert_ne!(second.fetch, first.fetch);
 }
 
 #[test]
-fn a_low_priority_waits_only_for_its_own_storage_key() {
+fn a_low_priority_waits_only_for_its_own_site() {
     let mut pair = Pair::new(one_at_a_time());
-    // Fetches 0, 3 and 6 are of one storage key, of high, normal and low priority; 7 is low, too,
+    // Fetches 0, 3 and 6 are of one site, of high, normal and low priority; 7 is low, too,
     // but of another.
     for fetch in [6, 3, 0] {
         pair.enqueue(record(fetch, 0), 0);
@@ -499,6 +582,47 @@ fn a_low_priority_waits_only_for_its_own_storage_key() {
     let own: Vec<_> = order.iter().copied().filter(|&fetch| fetch != 7).collect();
     assert_eq!(own, [0, 3, 6]);
     assert!(order.iter().position(|&fetch| fetch == 7) < Some(2), "{order:?}");
+}
+
+#[test]
+fn at_the_hard_bound_sites_get_a_turn_in_the_order_in_which_they_came() {
+    let mut pair = Pair::new(Limits { sites: 2, ..Limits::default() });
+    for fetch in [0, 1] {
+        (0..2).for_each(|index| pair.enqueue(record(fetch, index), 0));
+    }
+    assert_eq!(std::iter::from_fn(|| pair.next()).count(), 4);
+    pair.enqueue(record(2, 0), 0);
+    assert_eq!(pair.next(), None);
+    // Another connection of a site that has one still competes for the total.
+    pair.enqueue(record(0, 2), 0);
+    assert_eq!(pair.next(), Some(record(0, 2)));
+    // A site that has none left, and more to fetch, queues after the one that waits.
+    pair.enqueue(record(1, 3), 1);
+    pair.next();
+    (0..2).for_each(|index| pair.release(record(1, index)));
+    assert_eq!(pair.next(), None);
+    pair.enqueue(record(1, 4), 1);
+    pair.release(record(1, 3));
+    assert_eq!(pair.next(), Some(record(2, 0)));
+    assert_eq!(pair.next(), None);
+    pair.release(record(2, 0));
+    assert_eq!(pair.next(), Some(record(1, 4)));
+}
+
+#[test]
+fn the_user_and_a_site_of_one_storage_key_do_not_share_slots() {
+    let limits = Limits { sites: 2, total: 0, per_host: 1, ..Limits::default() };
+    let mut scheduler = Scheduler::new(limits);
+    for (fetch, partition) in [(0, Partition::User), (1, site(0))] {
+        scheduler.enqueue(Candidate {
+            record: record(fetch, 0),
+            partition: &partition,
+            registration: &registration(0, 0),
+            priority: Priority::Normal,
+            host: &host(0),
+        });
+    }
+    assert_eq!(std::iter::from_fn(|| scheduler.next()).count(), 2);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use bgfetch_model::error::CallError;
 use bgfetch_model::fetch_info::FetchInfo;
 use bgfetch_model::ids::{CallId, FetchKey, RecordKey, StorageKey};
 use bgfetch_model::input::{BodyError, Input, Permission};
+use bgfetch_net::partition::Partition;
 use bgfetch_net::scheduler::{Candidate, Priority};
 use bgfetch_sw::{EventKind, FunctionalEventInit};
 use futures_util::FutureExt;
@@ -35,6 +36,7 @@ impl EventLoop {
             Action::Reply(call, reply) => self.reply(call, reply),
             Action::Enqueue { record, fetch, host } => self.scheduler.enqueue(Candidate {
                 record,
+                partition: &partition_of(&fetch),
                 registration: &fetch.registration,
                 priority: self.priority_of(&fetch),
                 host: &host,
@@ -47,8 +49,7 @@ impl EventLoop {
                 self.start_attempt(attempt, record, &fetch, request, spec);
             }
             Action::HostAnswered { fetch, host, multiplexes } => {
-                let storage_key = &fetch.registration.storage_key;
-                self.scheduler.host_answered(storage_key, &host, multiplexes);
+                self.scheduler.host_answered(&partition_of(&fetch), &host, multiplexes);
             }
             Action::Command(attempt, command) => self.command(attempt, command),
             Action::VerifyIntegrity { body, length, request, data } => {
@@ -194,4 +195,8 @@ impl EventLoop {
             task.abort();
         }
     }
+}
+
+fn partition_of(fetch: &FetchInfo) -> Partition {
+    Partition::of(&fetch.principal, &fetch.registration.storage_key)
 }

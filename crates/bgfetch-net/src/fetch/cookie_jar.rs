@@ -11,6 +11,9 @@ use url::{Host, Url};
 
 use super::cookies::{CookieContext, CookieStore};
 use super::site::{self, Site};
+#[cfg(doc)]
+use crate::partition::MAX_SITES;
+use crate::partition::{Partition, Partitioned};
 
 /// The maximum length of name and value together, in bytes; the number is from RFC 6265bis.
 const MAX_PAIR: usize = 4096;
@@ -21,8 +24,12 @@ const MAX_ATTRIBUTE: usize = 1024;
 /// The most cookies of one registrable domain in one partition. RFC 6265bis requires at least 50.
 const MAX_OF_DOMAIN: usize = 180;
 
-/// The most cookies in total, the number that RFC 6265bis requires. They take at most about 20 MiB.
-const MAX_COOKIES: usize = 3000;
+/// The most bytes that the cookies of one partition take: 50 cookies of the maximum length, or 1000
+/// of the usual one.
+const MAX_OF_PARTITION: usize = 256 << 10;
+
+/// What a cookie takes besides its text.
+const OVERHEAD: usize = 200;
 
 /// A cookie store in memory, partitioned by the site of the top-level page. The user has a separate
 /// partition.
@@ -32,8 +39,9 @@ const MAX_COOKIES: usize = 3000;
 /// - `Domain` may not be a public suffix. The `__Host-` and `__Secure-` prefixes are enforced.
 ///   `Secure` requires https or loopback.
 /// - Names and values are limited to 4096 bytes together, attributes to 1024 bytes, cookies to 180
-///   per registrable domain and 3000 in total. The least recently used cookie is evicted; within a
-///   domain, cookies that are not `Secure` are evicted first.
+///   per registrable domain and 256 KiB in each partition. The least recently used cookie is
+///   evicted; within a domain, cookies that are not `Secure` are evicted first. No partition evicts
+///   another one's cookies, up to [`MAX_SITES`] of them.
 /// - Cookies without a name, and those that are not UTF-8, are ignored.
 ///
 /// The cookies are lost with the jar. An embedder with persistent cookies implements
@@ -50,7 +58,7 @@ impl CookieJar {
 
     /// Removes all cookies.
     pub fn clear(&self) {
-        self.0.lock().buckets.clear();
+        self.0.lock().partitions.clear();
     }
 }
 
@@ -76,9 +84,8 @@ impl CookieStore for CookieJar {
 }
 
 /// The key of the cookies that may match a URL. No `Domain` extends beyond a registrable domain.
-#[derive(Clone, PartialEq, Eq, Hash)]
 struct BucketKey {
-    partition: Option<Site>,
+    partition: Partition<Site>,
     /// The registrable domain, or the host if there is none.
     domain: String,
 }
@@ -87,8 +94,8 @@ impl BucketKey {
     /// `None` if the top-level page has an opaque origin, for which no cookies are stored.
     fn of(context: &CookieContext<'_>) -> Option<Self> {
         let partition = match context.top_level_origin {
-            None => None,
-            Some(origin) => Some(Site::of(origin)?),
+            None => Partition::User,
+            Some(origin) => Partition::Site(Site::of(origin)?),
         };
         let host = context.url.host_str()?;
         let domain = match context.url.host()? {
@@ -166,6 +173,12 @@ impl Kept {
         })
     }
 
+    /// The bytes that it takes.
+    fn size(&self) -> usize {
+        let texts = self.name.len() + self.value.len() + self.path.len();
+        OVERHEAD + texts + String::from(&self.domain).len()
+    }
+
     fn is_for(&self, context: &CookieContext<'_>) -> bool {
         self.domain.matches(context.url)
             && self.path.matches(context.url)
@@ -216,15 +229,46 @@ fn is_secure(url: &Url) -> bool {
 
 #[derive(Default)]
 struct Jar {
-    buckets: HashMap<BucketKey, Vec<Kept>>,
+    partitions: Partitioned<Buckets, Site>,
     calls: u64,
 }
+
+/// The cookies of one partition, by registrable domain.
+#[derive(Default)]
+struct Buckets(HashMap<String, Vec<Kept>>);
 
 impl Jar {
     fn insert(&mut self, key: &BucketKey, mut kept: Kept, from_secure: bool) {
         self.calls += 1;
         (kept.created, kept.used) = (self.calls, self.calls);
-        let bucket = self.buckets.entry(key.clone()).or_default();
+        self.partitions.entry(&key.partition).insert(&key.domain, kept, from_secure);
+    }
+
+    fn retrieve(&mut self, context: &CookieContext<'_>) -> Option<HeaderValue> {
+        self.calls += 1;
+        let key = BucketKey::of(context)?;
+        let bucket = self.partitions.get(&key.partition)?.0.get_mut(&key.domain)?;
+        let mut chosen: Vec<_> = bucket
+            .iter_mut()
+            .filter(|kept| !kept.expires.is_expired() && kept.is_for(context))
+            .collect();
+        chosen.sort_by_key(|kept| (Reverse(kept.path.len()), kept.created));
+        let mut pairs = Vec::with_capacity(chosen.len());
+        for kept in chosen {
+            kept.used = self.calls;
+            pairs.push(format!("{}={}", kept.name, kept.value));
+        }
+        if pairs.is_empty() {
+            return None;
+        }
+        // What came from a header value is valid in one. If it were not, no cookies would be sent.
+        HeaderValue::from_bytes(pairs.join("; ").as_bytes()).ok()
+    }
+}
+
+impl Buckets {
+    fn insert(&mut self, domain: &str, mut kept: Kept, from_secure: bool) {
+        let bucket = self.0.entry(domain.to_owned()).or_default();
         bucket.retain(|old| !old.expires.is_expired());
         let shadows = !kept.secure
             && !from_secure
@@ -242,52 +286,34 @@ impl Jar {
             remove_least(bucket, |old| (old.secure, old.used));
         }
         if bucket.is_empty() {
-            self.buckets.remove(key);
+            self.0.remove(domain);
         }
-        self.limit_all();
+        self.limit_size();
     }
 
-    fn limit_all(&mut self) {
-        if self.buckets.values().map(Vec::len).sum::<usize>() <= MAX_COOKIES {
+    fn limit_size(&mut self) {
+        if self.size() <= MAX_OF_PARTITION {
             return;
         }
-        self.buckets.retain(|_, bucket| {
+        self.0.retain(|_, bucket| {
             bucket.retain(|old| !old.expires.is_expired());
             !bucket.is_empty()
         });
-        if self.buckets.values().map(Vec::len).sum::<usize>() <= MAX_COOKIES {
-            return;
-        }
         let oldest = |bucket: &Vec<Kept>| bucket.iter().map(|old| old.used).min();
-        let Some((key, bucket)) = self.buckets.iter_mut().min_by_key(|(_, bucket)| oldest(bucket))
-        else {
-            return;
-        };
-        remove_least(bucket, |old| old.used);
-        if bucket.is_empty() {
-            let key = key.clone();
-            self.buckets.remove(&key);
+        while self.size() > MAX_OF_PARTITION
+            && let Some((domain, bucket)) =
+                self.0.iter_mut().min_by_key(|(_, bucket)| oldest(bucket))
+        {
+            remove_least(bucket, |old| old.used);
+            if bucket.is_empty() {
+                let domain = domain.clone();
+                self.0.remove(&domain);
+            }
         }
     }
 
-    fn retrieve(&mut self, context: &CookieContext<'_>) -> Option<HeaderValue> {
-        self.calls += 1;
-        let bucket = self.buckets.get_mut(&BucketKey::of(context)?)?;
-        let mut chosen: Vec<_> = bucket
-            .iter_mut()
-            .filter(|kept| !kept.expires.is_expired() && kept.is_for(context))
-            .collect();
-        chosen.sort_by_key(|kept| (Reverse(kept.path.len()), kept.created));
-        let mut pairs = Vec::with_capacity(chosen.len());
-        for kept in chosen {
-            kept.used = self.calls;
-            pairs.push(format!("{}={}", kept.name, kept.value));
-        }
-        if pairs.is_empty() {
-            return None;
-        }
-        // What came from a header value is valid in one. If it were not, no cookies would be sent.
-        HeaderValue::from_bytes(pairs.join("; ").as_bytes()).ok()
+    fn size(&self) -> usize {
+        self.0.values().flatten().map(Kept::size).sum()
     }
 }
 

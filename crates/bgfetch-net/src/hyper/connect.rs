@@ -18,8 +18,8 @@ use tower_service::Service;
 
 use super::exchange::Exchange;
 use super::lookups::{Lookups, NotResolved};
-use super::partition::Partition;
 use super::watched::Watched;
+use crate::partition::Partition;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 

@@ -1,7 +1,7 @@
 //! The ways to exchange a request and its response with a server.
 
 /// How a request and its response are exchanged. If one way fails, a later one may be tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Exchange {
     /// Over HTTP/2 if the server offers it.
     Usual,

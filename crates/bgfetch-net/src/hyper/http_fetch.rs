@@ -23,7 +23,6 @@ use super::exchange::Exchange;
 use super::limits::ServerLimits;
 use super::lookups::Lookups;
 use super::network_fetch::{NoResponse, Received, network_fetch};
-use super::partition::Partition;
 use super::pools::Pools;
 use super::upload::UploadBody;
 use super::{decode, error, headers};
@@ -59,7 +58,7 @@ pub(super) async fn http_fetch(
         && let Some(Host::Domain(name)) = hop.url.host()
     {
         // The addresses may be the cause of the failure.
-        fetch.network.lookups.forget(Partition::of(&fetch.request), name);
+        fetch.network.lookups.forget(&fetch.request.partition(), name);
     }
     // Main fetch: after a network error, the cached preflight results of the URL are dropped.
     if fetched.is_err()
@@ -130,8 +129,7 @@ impl HttpFetch {
     /// [Resolves](https://fetch.spec.whatwg.org/#resolve-an-origin) the host of `hop`.
     async fn look_up(&self, hop: &Hop, sent: bool) -> Result<(), FetchError> {
         let Some(Host::Domain(name)) = hop.url.host() else { return Ok(()) };
-        let (partition, key) = (Partition::of(&self.request), &self.request.storage_key);
-        let look_up = self.network.lookups.look_up(partition, key, name);
+        let look_up = self.network.lookups.look_up(self.request.partition(), name);
         let found = self.request.slot.look_up(&hop.url, look_up).await;
         found.map_err(|cause| error::not_resolved(cause, sent))
     }
@@ -320,7 +318,7 @@ impl HttpFetch {
 
     fn cache_key(&self, hop: &Hop, page: &PolicySnapshot) -> CacheKey {
         CacheKey {
-            partition: self.request.storage_key.clone(),
+            partition: self.request.partition(),
             origin: hop.serialize_origin(&page.origin),
             url: hop.url.clone(),
         }

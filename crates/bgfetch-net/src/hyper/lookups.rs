@@ -1,5 +1,5 @@
-//! Name look-ups, which are made before a connection is requested. Their number per storage key is
-//! bounded, each has a time limit, and answers are cached for a while.
+//! Name look-ups, which are made before a connection is requested. Their number per network
+//! partition is bounded, each has a time limit, and answers are cached for a while.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,26 +8,24 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bgfetch_model::ids::StorageKey;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
-use super::partition::Partition;
 use super::resolve::Resolve;
+use crate::partition::{Partition, Partitioned};
 
-/// The most concurrent look-ups of one storage key. Further ones of that key wait; those of other
-/// storage keys do not.
+/// The most concurrent look-ups of one partition. Further ones of it wait; those of others do not.
 const AT_ONCE: usize = 32;
 
 /// How long an answer is used: the same as in browsers if the system does not report a time to
 /// live.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
-/// How many answers are cached. Evicting one costs a look-up.
-const MOST_REMEMBERED: usize = 1024;
+/// How many answers are cached for a partition. Evicting one costs a look-up.
+const MOST_REMEMBERED: usize = 256;
 
 type Addresses = Arc<[IpAddr]>;
 type LookUp = BoxFuture<'static, Result<Addresses, NotResolved>>;
@@ -36,12 +34,13 @@ type LookUp = BoxFuture<'static, Result<Addresses, NotResolved>>;
 pub(super) struct Lookups {
     pub(super) resolver: Arc<dyn Resolve>,
     limit: Duration,
-    sites: Mutex<HashMap<StorageKey, Site>>,
-    answers: Mutex<HashMap<(Partition, String), Answer>>,
+    in_progress: Mutex<HashMap<Partition, InProgress>>,
+    /// By host.
+    answers: Mutex<Partitioned<HashMap<String, Answer>>>,
 }
 
-/// The look-ups of a storage key that are in progress.
-struct Site {
+/// The look-ups of a partition that are in progress.
+struct InProgress {
     turns: Arc<Semaphore>,
     /// By host. A look-up is cancelled when the last fetch that waits for it is dropped.
     running: HashMap<String, WeakShared<LookUp>>,
@@ -76,43 +75,45 @@ impl From<io::Error> for NotResolved {
 impl Lookups {
     /// `limit` is the time limit of each look-up, not counting the wait for its turn.
     pub(super) fn new(resolver: Arc<dyn Resolve>, limit: Duration) -> Self {
-        Self { resolver, limit, sites: Mutex::default(), answers: Mutex::default() }
+        Self { resolver, limit, in_progress: Mutex::default(), answers: Mutex::default() }
     }
 
-    /// Looks up `host` for a fetch of a storage key, unless the answer is [known](Self::known).
+    /// Looks up `host`, unless the answer is [known](Self::known).
     pub(super) async fn look_up(
         &self,
         partition: Partition,
-        storage_key: &StorageKey,
         host: &str,
     ) -> Result<(), NotResolved> {
         if self.known(&partition, host).is_some() {
             return Ok(());
         }
-        let addresses = self.running(storage_key, host).await?;
+        let addresses = self.running(&partition, host).await?;
         let now = Instant::now();
         let mut answers = self.answers.lock();
+        let answers = answers.entry(&partition);
         if answers.len() >= MOST_REMEMBERED {
             answers.retain(|_, answer| answer.until > now);
         }
         if answers.len() >= MOST_REMEMBERED {
             answers.clear();
         }
-        answers.insert((partition, host.to_owned()), Answer { addresses, until: now + REMEMBERED });
+        answers.insert(host.to_owned(), Answer { addresses, until: now + REMEMBERED });
         Ok(())
     }
 
     /// The cached answer of an earlier look-up.
     pub(super) fn known(&self, partition: &Partition, host: &str) -> Option<Addresses> {
-        let answers = self.answers.lock();
-        let answer = answers.get(&(partition.clone(), host.to_owned()))?;
+        let mut answers = self.answers.lock();
+        let answer = answers.get(partition)?.get(host)?;
         (answer.until > Instant::now()).then(|| Arc::clone(&answer.addresses))
     }
 
     /// Removes the answers for a host, for example after a failure that another address may not
     /// have.
-    pub(super) fn forget(&self, partition: Partition, host: &str) {
-        self.answers.lock().remove(&(partition, host.to_owned()));
+    pub(super) fn forget(&self, partition: &Partition, host: &str) {
+        if let Some(answers) = self.answers.lock().get(partition) {
+            answers.remove(host);
+        }
     }
 
     /// Removes all answers: another network may have others.
@@ -120,21 +121,21 @@ impl Lookups {
         self.answers.lock().clear();
     }
 
-    /// The look-up of a host that is in progress for this storage key, or a new one.
-    fn running(&self, storage_key: &StorageKey, host: &str) -> Shared<LookUp> {
-        let mut sites = self.sites.lock();
-        sites.retain(|_, site| {
-            site.running.retain(|_, look_up| look_up.upgrade().is_some());
-            !site.running.is_empty()
+    /// The look-up of a host that is in progress for this partition, or a new one.
+    fn running(&self, partition: &Partition, host: &str) -> Shared<LookUp> {
+        let mut in_progress = self.in_progress.lock();
+        in_progress.retain(|_, these| {
+            these.running.retain(|_, look_up| look_up.upgrade().is_some());
+            !these.running.is_empty()
         });
-        let site = sites.entry(storage_key.clone()).or_insert_with(|| Site {
+        let these = in_progress.entry(partition.clone()).or_insert_with(|| InProgress {
             turns: Arc::new(Semaphore::new(AT_ONCE)),
             running: HashMap::new(),
         });
-        if let Some(look_up) = site.running.get(host).and_then(WeakShared::upgrade) {
+        if let Some(look_up) = these.running.get(host).and_then(WeakShared::upgrade) {
             return look_up;
         }
-        let (turns, resolver) = (Arc::clone(&site.turns), Arc::clone(&self.resolver));
+        let (turns, resolver) = (Arc::clone(&these.turns), Arc::clone(&self.resolver));
         let (name, limit) = (host.to_owned(), self.limit);
         let look_up = async move {
             // The semaphore is never closed.
@@ -153,7 +154,7 @@ impl Lookups {
         };
         let look_up = look_up.boxed().shared();
         if let Some(weak) = look_up.downgrade() {
-            site.running.insert(host.to_owned(), weak);
+            these.running.insert(host.to_owned(), weak);
         }
         look_up
     }
@@ -161,6 +162,7 @@ impl Lookups {
 
 #[cfg(test)]
 mod tests {
+    use bgfetch_model::ids::StorageKey;
     use std::future::pending;
     use std::net::Ipv4Addr;
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -211,17 +213,16 @@ mod tests {
         }
     }
 
-    fn site(name: &str) -> (Partition, StorageKey) {
-        (Partition::Site(StorageKey(name.into())), StorageKey(name.into()))
+    fn site(name: &str) -> Partition {
+        Partition::Site(StorageKey(name.into()))
     }
 
     async fn look_up(lookups: &Lookups, of: &str, host: &str) -> Result<(), NotResolved> {
-        let (partition, key) = site(of);
-        lookups.look_up(partition, &key, host).await
+        lookups.look_up(site(of), host).await
     }
 
     #[tokio::test(start_paused = true)]
-    async fn look_ups_that_hang_delay_none_of_another_storage_key_and_are_bounded() {
+    async fn look_ups_that_hang_delay_none_of_another_site_and_are_bounded() {
         let (script, lookups) = lookups();
         let began = Instant::now();
         let mut hanging = tokio::task::JoinSet::new();
@@ -251,7 +252,7 @@ mod tests {
         assert_eq!(script.asked.load(Ordering::Relaxed), 1);
         assert_eq!(script.running.load(Ordering::Relaxed), 0, "nobody waits any more");
         look_up(&lookups, "a", "good").await.unwrap();
-        assert_eq!(lookups.sites.lock().len(), 1);
+        assert_eq!(lookups.in_progress.lock().len(), 1);
     }
 
     #[tokio::test(start_paused = true)]
@@ -263,7 +264,7 @@ mod tests {
         assert_eq!(asked(), 1);
         look_up(&lookups, "b", "good").await.unwrap();
         assert_eq!(asked(), 2, "what one site asked tells another nothing");
-        lookups.forget(site("a").0, "good");
+        lookups.forget(&site("a"), "good");
         look_up(&lookups, "a", "good").await.unwrap();
         assert_eq!(asked(), 3);
         tokio::time::advance(REMEMBERED).await;
@@ -275,6 +276,17 @@ mod tests {
         for n in 0..2 * MOST_REMEMBERED {
             look_up(&lookups, "a", &format!("good{n}")).await.unwrap();
         }
-        assert!(lookups.answers.lock().len() <= MOST_REMEMBERED);
+        let most = lookups.answers.lock().get(&site("a")).unwrap().len();
+        assert!(most <= MOST_REMEMBERED);
+        // A site with very many names pushes out none of another site.
+        let before = asked();
+        look_up(&lookups, "b", "good").await.unwrap();
+        for n in 0..2 * MOST_REMEMBERED {
+            look_up(&lookups, "a", &format!("good{n}")).await.unwrap();
+        }
+        let others = asked();
+        look_up(&lookups, "b", "good").await.unwrap();
+        assert_eq!(asked(), others);
+        assert!(others > before);
     }
 }

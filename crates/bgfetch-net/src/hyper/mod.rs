@@ -20,7 +20,6 @@ mod limits;
 mod lookups;
 mod members;
 mod network_fetch;
-mod partition;
 mod pools;
 mod resolve;
 mod tls_error;

@@ -1,6 +1,7 @@
 //! Fetch's [connection pool](https://fetch.spec.whatwg.org/#concept-connection-pool), divided into
 //! parts that share no connections.
 
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,9 +17,9 @@ use super::connect::Connector;
 use super::exchange::Exchange;
 use super::limits::ServerLimits;
 use super::lookups::Lookups;
-use super::partition::Partition;
 use super::upload::UploadBody;
 use crate::fetcher::FetchRequest;
+use crate::partition::{Partition, Partitioned};
 
 /// Sends requests over the connections of one part.
 pub(super) type HttpClient = Client<Connector, UploadBody>;
@@ -37,23 +38,22 @@ const CONNECTION_WINDOW: u32 = 16 << 20;
 /// of its streams, so a retry does not use the dead connection again.
 const PING: Duration = Duration::from_secs(12);
 
-/// The most parts at a time. A part costs little except for its idle connections, which are closed
-/// after a while. The limit only prevents unbounded growth with many sites.
-const MAX_POOLS: usize = 64;
-
 /// The number of servers for which a part stores TLS sessions.
 const TLS_SESSIONS: usize = 32;
 
-/// The most origins that are remembered to require HTTP/1.1.
-const MAX_HTTP1: usize = 256;
+/// The most origins of a partition that are remembered to require HTTP/1.1.
+const MAX_HTTP1: usize = 64;
 
-/// What two requests to the same host must have in common to share a connection or a TLS session:
-/// the partition, and whether credentials are included.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct PoolKey {
-    partition: Partition,
-    credentials: bool,
-    exchange: Exchange,
+/// What two requests of a partition to the same host must have in common to share a connection or a
+/// TLS session: whether credentials are included, and the exchange.
+type PoolKey = (bool, Exchange);
+
+/// The connections of one partition, and what is known about its hosts.
+#[derive(Default)]
+struct Pool {
+    clients: HashMap<PoolKey, HttpClient>,
+    /// The origins that require HTTP/1.1; the most recent is last.
+    http1: VecDeque<Origin>,
 }
 
 /// The connections of all fetches.
@@ -62,10 +62,8 @@ pub(super) struct Pools {
     tls: ClientConfig,
     connect_limit: Duration,
     limits: ServerLimits,
-    /// Ordered by last use; the most recent is last.
-    pools: Mutex<Vec<(PoolKey, HttpClient)>>,
-    /// The origins that require HTTP/1.1, each with its partition; the most recent is last.
-    http1: Mutex<Vec<(Partition, Origin)>>,
+    /// If one is dropped, its running fetches keep their connections, and idle ones are closed.
+    pools: Mutex<Partitioned<Pool>>,
 }
 
 impl Pools {
@@ -76,14 +74,7 @@ impl Pools {
         connect_limit: Duration,
         limits: ServerLimits,
     ) -> Self {
-        Self {
-            lookups,
-            tls,
-            connect_limit,
-            limits,
-            pools: Mutex::default(),
-            http1: Mutex::default(),
-        }
+        Self { lookups, tls, connect_limit, limits, pools: Mutex::default() }
     }
 
     /// The client for one request of a fetch. Requests without credentials, including preflights,
@@ -94,7 +85,7 @@ impl Pools {
         credentials: bool,
         exchange: Exchange,
     ) -> HttpClient {
-        self.get(PoolKey { partition: Partition::of(fetch), credentials, exchange })
+        self.get(&fetch.partition(), (credentials, exchange))
     }
 
     /// Like [`client`](Self::client), but it starts without connections and keeps none.
@@ -104,72 +95,65 @@ impl Pools {
         credentials: bool,
         exchange: Exchange,
     ) -> HttpClient {
-        self.make(&PoolKey { partition: Partition::of(fetch), credentials, exchange }, 0)
+        self.make(&fetch.partition(), (credentials, exchange), 0)
     }
 
     /// The exchange to try first with the host of `url`.
     pub(super) fn exchange(&self, fetch: &FetchRequest, url: &Url) -> Exchange {
-        let host = (Partition::of(fetch), url.origin());
-        if self.http1.lock().contains(&host) { Exchange::Http1 } else { Exchange::Usual }
+        let mut pools = self.pools.lock();
+        let is_http1 = pools.get(&fetch.partition()).map(|pool| pool.http1.contains(&url.origin()));
+        if is_http1 == Some(true) { Exchange::Http1 } else { Exchange::Usual }
     }
 
     /// Notes that the host of `url` requires HTTP/1.1.
     pub(super) fn require_http1(&self, fetch: &FetchRequest, url: &Url) {
-        let host = (Partition::of(fetch), url.origin());
-        let mut http1 = self.http1.lock();
+        let mut pools = self.pools.lock();
+        let http1 = &mut pools.entry(&fetch.partition()).http1;
         // Concurrent requests may all report it.
-        if !http1.contains(&host) {
-            http1.push(host);
+        if !http1.contains(&url.origin()) {
+            http1.push_back(url.origin());
         }
         if http1.len() > MAX_HTTP1 {
-            http1.remove(0);
+            http1.pop_front();
         }
     }
 
-    fn get(&self, key: PoolKey) -> HttpClient {
+    fn get(&self, partition: &Partition, key: PoolKey) -> HttpClient {
         let mut pools = self.pools.lock();
-        let entry = match pools.iter().position(|(other, _)| *other == key) {
-            Some(at) => pools.remove(at),
-            None => {
-                let client = self.make(&key, usize::MAX);
-                (key, client)
-            }
-        };
-        let client = entry.1.clone();
-        pools.push(entry);
-        if pools.len() > MAX_POOLS {
-            // Its running fetches keep it; only its idle connections are closed.
-            pools.remove(0);
-        }
-        client
+        let clients = &mut pools.entry(partition).clients;
+        clients.entry(key).or_insert_with(|| self.make(partition, key, usize::MAX)).clone()
     }
 
     /// A client without connections, which keeps at most `idle` idle ones per host.
-    fn make(&self, key: &PoolKey, idle: usize) -> HttpClient {
+    fn make(
+        &self,
+        partition: &Partition,
+        (credentials, exchange): PoolKey,
+        idle: usize,
+    ) -> HttpClient {
         let connector = Connector::new(
-            self.tls_for(key),
+            self.tls_for(credentials),
             Arc::clone(&self.lookups),
-            key.partition.clone(),
+            partition.clone(),
             self.connect_limit,
             self.limits.informational,
-            key.exchange,
+            exchange,
         );
-        client(connector, &self.limits, key.exchange == Exchange::Tolerant, idle)
+        client(connector, &self.limits, exchange == Exchange::Tolerant, idle)
     }
 
     /// Drops all connections, and what is known about hosts. Running fetches keep their
     /// connections.
     pub(super) fn clear(&self) {
         self.pools.lock().clear();
-        self.http1.lock().clear();
     }
 
-    fn tls_for(&self, key: &PoolKey) -> ClientConfig {
+    fn tls_for(&self, credentials: bool) -> ClientConfig {
         let mut tls = self.tls.clone();
         // Clones would share the session cache, and a resumed session lets the server recognise the
         // client.
         tls.resumption = Resumption::in_memory_sessions(TLS_SESSIONS);
-        if !key.credentials {
+        if !credentials {
             tls.client_auth_cert_resolver = Arc::new(NoCertificate);
         }
         tls
@@ -221,39 +205,5 @@ impl ResolvesClientCert for NoCertificate {
 
     fn has_certs(&self) -> bool {
         false
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use bgfetch_model::ids::StorageKey;
-
-    use super::*;
-    use crate::hyper::connect;
-    use crate::hyper::resolve::SystemResolver;
-
-    fn key(partition: usize, credentials: bool) -> PoolKey {
-        PoolKey {
-            partition: Partition::Site(StorageKey(partition.to_string())),
-            credentials,
-            exchange: Exchange::Usual,
-        }
-    }
-
-    #[tokio::test]
-    async fn the_parts_are_bounded_and_the_longest_unused_goes() {
-        let (tls, limit) = (connect::default_tls().unwrap(), Duration::from_secs(1));
-        let lookups = Arc::new(Lookups::new(Arc::new(SystemResolver), limit));
-        let pools = Pools::new(lookups, tls, limit, ServerLimits::default());
-        for n in 0..MAX_POOLS {
-            pools.get(key(n, true));
-        }
-        pools.get(key(0, true));
-        pools.get(key(MAX_POOLS, true));
-        let held: Vec<_> = pools.pools.lock().iter().map(|(key, _)| key.clone()).collect();
-        assert_eq!(held.len(), MAX_POOLS);
-        assert!(held.contains(&key(0, true)) && !held.contains(&key(1, true)));
-        pools.clear();
-        assert!(pools.pools.lock().is_empty());
     }
 }

@@ -1,10 +1,10 @@
-//! Fair scheduling: trees whose levels are storage keys, priorities, registrations and fetches, and
-//! whose leaves ask for slots.
+//! Fair scheduling: trees whose levels are priorities, registrations and fetches, and whose leaves
+//! ask for slots.
 
 use std::collections::{BTreeSet, HashMap};
 
 use super::arena::Arena;
-use bgfetch_model::ids::{RegistrationKey, StorageKey};
+use bgfetch_model::ids::RegistrationKey;
 
 use super::candidate::Priority;
 
@@ -44,9 +44,8 @@ struct Node {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Group {
-    StorageKey(StorageKey),
     Priority(Priority),
-    Registration(Box<str>),
+    Registration(RegistrationKey),
 }
 
 impl Node {
@@ -71,11 +70,7 @@ impl Forest {
         priority: Priority,
         item: usize,
     ) -> NodeId {
-        let path = [
-            Group::StorageKey(registration.storage_key.clone()),
-            Group::Priority(priority),
-            Group::Registration(registration.scope.as_str().into()),
-        ];
+        let path = [Group::Priority(priority), Group::Registration(registration.clone())];
         let mut parent = root;
         for group in path {
             parent = match self.nodes[parent].groups.get(&group) {

@@ -166,7 +166,7 @@ async fn an_urgent_fetch_goes_before_one_that_waited_longer() {
     let urgent = |id: &str| if id == "urgent" { Priority::High } else { Priority::Normal };
     let builder = agent
         .builder(ScriptedHost::new([Behaviour::Succeed]))
-        .limits(Limits { total: 1, ..Limits::default() })
+        .limits(Limits { total: 0, ..Limits::default() })
         .prioritize(move |_, id| urgent(id));
     let engine = agent.open_with(builder);
     let manager = agent.manager(&engine).await;
@@ -182,6 +182,29 @@ async fn an_urgent_fetch_goes_before_one_that_waited_longer() {
     }
     let asked: Vec<_> = origin.requests().into_iter().map(|request| request.path).collect();
     assert_eq!(asked, ["/first", "/urgent", "/later"]);
+}
+
+#[tokio::test]
+async fn a_site_whose_responses_never_end_keeps_no_other_site_waiting() {
+    let agent = Agent::start();
+    let network = Network(|request: FetchRequest| {
+        let mut response = ok(&request, "film");
+        if request.request.url.path() == "/drip" {
+            response.body = stream::pending().boxed();
+        }
+        ready(Ok(response))
+    });
+    let engine = agent.open_with(agent.builder(ScriptedHost::new([])).fetcher(network));
+    let greedy = agent.register(&engine).await.background_fetch();
+    let drips = (0..100).map(|host| format!("https://cdn{}.test/drip", host / 6));
+    greedy.fetch("drips", drips, FetchOptions::default()).await.unwrap();
+    let other = engine
+        .register(StorageKey("https://other.test".into()), "https://other.test/".parse().unwrap());
+    let other = other.await.unwrap().background_fetch();
+    let films = ["https://cdn0.test/film", "https://cdn1.test/film"];
+    let fetch = other.fetch("films", films, FetchOptions::default()).await.unwrap();
+    assert_eq!(fetch.settled().await.unwrap(), Ok(()));
+    agent.close(engine).await;
 }
 
 #[tokio::test]

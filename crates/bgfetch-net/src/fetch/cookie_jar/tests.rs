@@ -44,6 +44,17 @@ impl Page {
     }
 }
 
+impl Page {
+    /// The bytes that the cookies of its partition take.
+    fn size(&self) -> usize {
+        let partition = match &self.top_level {
+            Some(origin) => Partition::Site(Site::of(origin).unwrap()),
+            None => Partition::User,
+        };
+        self.jar.0.lock().partitions.entry(&partition).size()
+    }
+}
+
 /// What a new jar sends to `to` after `from` has set one cookie.
 fn after(from: &str, set_cookie: &str, to: &str) -> String {
     let page = Page::new();
@@ -187,7 +198,7 @@ fn cookies_are_replaced_and_deleted_by_name_domain_and_path() {
     page.set(A, "c=; Path=/dir; Expires=Thu, 01 Jan 1970 00:00:00 GMT");
     page.set(A, "c=; Path=/; Domain=www.a.test; Max-Age=-1; Expires=Fri, 31 Dec 9999 23:59:59 GMT");
     assert_eq!(page.get(A), "");
-    assert!(page.jar.0.lock().buckets.is_empty());
+    assert_eq!(page.size(), 0);
 }
 
 #[test]
@@ -229,19 +240,30 @@ fn sizes_and_numbers_are_limited() {
 }
 
 #[test]
-fn of_too_many_cookies_the_longest_unused_goes() {
+fn of_too_many_cookies_the_longest_unused_goes_and_no_other_partition_loses_any() {
     let mut page = Page::under("https://a.test/", true);
-    page.top_level = None;
+    let mut under = |top_level: Option<&str>| {
+        page.top_level = top_level.map(|url| Origin::of(&url.parse().unwrap()));
+        page.set("https://other.test/", "c=1");
+        assert_eq!(page.get("https://other.test/"), "c=1");
+    };
+    under(Some("https://b.test/"));
+    under(None);
+    under(Some("https://a.test/"));
     let host = |n: usize| format!("https://h{n}.test/");
-    for n in 0..MAX_COOKIES {
-        page.set(&host(n), "c=1");
+    let value = "x".repeat(4000);
+    let most = MAX_OF_PARTITION / (4000 + OVERHEAD);
+    for n in 0..=most {
+        page.set(&host(n), &format!("c={value}"));
+        assert!(!page.get(&host(0)).is_empty());
     }
-    assert_eq!(page.get(&host(0)), "c=1");
-    page.set("https://one.more.test/", "c=1");
-    assert_eq!(page.get(&host(0)), "c=1");
-    assert_eq!(page.get(&host(1)), "");
-    assert_eq!(page.get(&host(2)), "c=1");
-    assert_eq!(page.jar.0.lock().buckets.len(), MAX_COOKIES);
+    assert!(page.size() <= MAX_OF_PARTITION);
+    assert_eq!(page.get("https://other.test/"), "", "it was unused for the longest time");
+    assert!(page.get(&host(1)).is_empty() && !page.get(&host(most)).is_empty());
+    for top_level in [Some("https://b.test/"), None] {
+        page.top_level = top_level.map(|url| Origin::of(&url.parse().unwrap()));
+        assert_eq!(page.get("https://other.test/"), "c=1");
+    }
 }
 
 proptest! {

@@ -3,16 +3,16 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use bgfetch_model::ids::StorageKey;
 use bgfetch_model::request::CredentialsMode;
 use url::Url;
 
 use super::preflight::{Permission, Preflight};
 use super::safelist;
+use crate::partition::{Partition, Partitioned};
 
-/// How many entries (methods and header names) are cached in total. The oldest are evicted first,
-/// and cost another preflight.
-const MAX_ENTRIES: usize = 1000;
+/// How many entries (methods and header names) are cached for a partition. The oldest are evicted
+/// first, and cost another preflight.
+const MAX_ENTRIES: usize = 500;
 
 /// How many methods and how many header names of one response are cached. A request has a handful
 /// of them. A server that lists thousands must not fill the cache.
@@ -20,14 +20,14 @@ const MAX_NAMES: usize = 100;
 
 /// What servers have allowed, for as long as they said.
 #[derive(Debug, Default)]
-pub struct PreflightCache(VecDeque<Entry>);
+pub struct PreflightCache(Partitioned<VecDeque<Entry>>);
 
 /// The key of a permission. It includes the partition, so a site cannot find out what was allowed
 /// to another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheKey {
     /// The network partition.
-    pub partition: StorageKey,
+    pub partition: Partition,
     /// The request's serialized origin.
     pub origin: String,
     /// The request's current URL.
@@ -85,15 +85,17 @@ impl PreflightCache {
     /// not be sent.
     #[must_use]
     pub fn covers(
-        &self,
+        &mut self,
         key: &CacheKey,
         credentials: CredentialsMode,
         preflight: &Preflight,
         now: Instant,
     ) -> bool {
+        let entries = self.0.get(&key.partition);
         let known = |wanted: &Allowed| {
-            self.0
+            entries
                 .iter()
+                .flat_map(|entries| entries.iter())
                 .any(|entry| entry.expires > now && entry.matches(key, credentials, wanted))
         };
         (safelist::is_safelisted_method(&preflight.method)
@@ -114,10 +116,11 @@ impl PreflightCache {
         let names = permission.header_names.iter().take(MAX_NAMES);
         let names = names.map(|name| Allowed::header(name));
         let expires = now + permission.max_age;
+        let entries = self.0.entry(&key.partition);
         for allowed in methods.chain(names) {
             // A response also renews older entries for the same value.
             let mut known = false;
-            for entry in &mut self.0 {
+            for entry in entries.iter_mut() {
                 if entry.matches(key, credentials, &allowed) {
                     entry.expires = expires;
                     known = true;
@@ -125,17 +128,19 @@ impl PreflightCache {
             }
             if !known {
                 let credentials = credentials == CredentialsMode::Include;
-                self.0.push_back(Entry { key: key.clone(), credentials, allowed, expires });
+                entries.push_back(Entry { key: key.clone(), credentials, allowed, expires });
             }
         }
-        self.0.retain(|entry| entry.expires > now);
-        self.0.drain(..self.0.len().saturating_sub(MAX_ENTRIES));
+        entries.retain(|entry| entry.expires > now);
+        entries.drain(..entries.len().saturating_sub(MAX_ENTRIES));
     }
 
     /// [Clears cache entries](https://fetch.spec.whatwg.org/#concept-cache-clear): after a failed
     /// fetch, the next one needs a new preflight.
     pub fn clear(&mut self, key: &CacheKey) {
-        self.0.retain(|entry| entry.key != *key);
+        if let Some(entries) = self.0.get(&key.partition) {
+            entries.retain(|entry| entry.key != *key);
+        }
     }
 }
 
@@ -144,13 +149,18 @@ mod tests {
     use super::*;
     use CredentialsMode::{Include, Omit, SameOrigin};
     use bgfetch_model::header_list::HeaderList;
+    use bgfetch_model::ids::StorageKey;
     use proptest::prelude::*;
     use proptest::sample::{select, subsequence};
     use std::time::Duration;
 
+    fn site(name: &str) -> Partition {
+        Partition::Site(StorageKey(name.into()))
+    }
+
     fn key(partition: &str, origin: &str, url: &str) -> CacheKey {
         let url = url.parse().unwrap();
-        CacheKey { partition: StorageKey(partition.into()), origin: origin.into(), url }
+        CacheKey { partition: site(partition), origin: origin.into(), url }
     }
 
     fn page() -> CacheKey {
@@ -239,25 +249,29 @@ mod tests {
     }
 
     #[test]
-    fn the_cache_is_bounded_and_the_oldest_go_first() {
+    fn a_partitions_cache_is_bounded_and_the_oldest_go_first() {
         let (mut cache, now) = (PreflightCache::default(), Instant::now());
+        let other = key("other", "https://page.test", "https://a.test/x");
+        cache.store(&other, Omit, &permission(&["PUT"], &[], 5), now);
+        let count = |cache: &mut PreflightCache| cache.0.entry(&site("site")).len();
         let at = |n: usize| key("site", "https://page.test", &format!("https://a.test/{n}"));
         for n in 0..=MAX_ENTRIES {
             cache.store(&at(n), Omit, &permission(&["PUT"], &[], 5), now);
         }
-        assert_eq!(cache.0.len(), MAX_ENTRIES);
+        assert_eq!(count(&mut cache), MAX_ENTRIES);
         let put = asks("PUT", &[]);
         assert!(!cache.covers(&at(0), Omit, &put, now) && cache.covers(&at(1), Omit, &put, now));
         // One response takes no more than its share.
         let many: Vec<_> = (0..5000).map(|n| format!("M{n}")).collect();
         let many: Vec<_> = many.iter().map(String::as_str).collect();
         cache.store(&page(), Omit, &permission(&many, &many, 5), now);
-        assert_eq!(cache.0.len(), MAX_ENTRIES);
+        assert_eq!(count(&mut cache), MAX_ENTRIES);
         assert!(cache.covers(&at(MAX_ENTRIES), Omit, &put, now));
         assert!(cache.covers(&page(), Omit, &asks("M99", &["m99"]), now));
+        assert!(cache.covers(&other, Omit, &put, now), "another site's entries stay");
         // Expired entries make room.
         cache.store(&page(), Omit, &permission(&[], &[], 5), now + Duration::from_secs(5));
-        assert!(cache.0.is_empty());
+        assert_eq!(count(&mut cache), 0);
     }
 
     proptest! {
