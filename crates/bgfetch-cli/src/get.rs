@@ -156,7 +156,7 @@ async fn find_or_register(
             && other.background_fetch().get(&plan.id).await?.is_some()
         {
             return Err(Failure(format!(
-                "{} is active already and goes to {}; choose another --id",
+                "{} is already active and is saved to {}; choose another --id",
                 plan.id,
                 out.display()
             )));
@@ -215,7 +215,7 @@ async fn left_behind(
         jobs.retain(|job| job.key == key);
         return match jobs.pop() {
             Some(job) if !same_urls(&job) => Err(Failure(format!(
-                "{} is active already with other URLs; choose another --id, or abort it",
+                "{} is already active with other URLs; choose another --id, or abort it",
                 plan.id
             ))),
             job => Ok(job),

@@ -32,7 +32,7 @@ pub enum CallError {
     #[error("the URL's port is blocked")]
     BlockedPort,
     /// The id is in use by an active fetch of the registration.
-    #[error("a background fetch with that id is active already")]
+    #[error("a background fetch with that id is already active")]
     IdInUse,
     /// A request's body could not be read.
     #[error("a request's body could not be read")]

@@ -80,6 +80,13 @@ impl Default for Builder {
     }
 }
 
+impl Engine {
+    /// A builder with every default.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+}
+
 impl Builder {
     /// Keeps everything in this directory, which is created if it is missing.
     #[cfg(feature = "sqlite")]

@@ -12,7 +12,6 @@ use url::Url;
 
 use crate::background_fetch_manager::BackgroundFetchManager;
 use crate::background_fetch_registration::BackgroundFetchRegistration;
-use crate::builder::Builder;
 use crate::clients::Client;
 use crate::error::Result;
 use crate::inbox::{Inbox, Message};
@@ -36,11 +35,6 @@ impl Engine {
     #[cfg(test)]
     pub(crate) fn inbox(&self) -> &Inbox {
         &self.inbox
-    }
-
-    /// A builder with every default.
-    pub fn builder() -> Builder {
-        Builder::default()
     }
 
     pub(crate) fn new(inbox: Inbox, thread: Option<JoinHandle<()>>) -> Self {

@@ -46,7 +46,7 @@ async fn try_execute(ui: &Ui, request: Request, live: bool) -> bgfetch::Result<R
         Command::Pause => ui.pause(key).await?,
         Command::Resume if active => ui.resume(key).await?,
         Command::Resume => {
-            let message = format!("{} has ended and cannot go on", job.id);
+            let message = format!("{} has ended and cannot be resumed", job.id);
             return Ok(Response::Failed(message));
         }
         Command::Abort => {

@@ -163,7 +163,7 @@ fn an_abort_of_a_stopped_fetch_lasts_and_the_same_command_begins_anew() {
     assert_eq!(midway.show()["state"], "aborted");
     assert_eq!(std::fs::read_dir(place.store().join("bodies")).unwrap().count(), 0);
     assert_eq!(place.run(&["abort", "x"]).refusal(1), "x has ended already");
-    assert_eq!(place.run(&["resume", "x"]).refusal(1), "x has ended and cannot go on");
+    assert_eq!(place.run(&["resume", "x"]).refusal(1), "x has ended and cannot be resumed");
 
     let ended = midway.get().end();
     ended.success();

@@ -122,13 +122,13 @@ fn an_id_means_one_fetch() {
 
     let ended = Running::spawn(place.get([&other, "--id", "x"])).end();
     let line = ended.refusal(1);
-    assert!(line.starts_with("x is active already with other URLs"), "{line}");
+    assert!(line.starts_with("x is already active with other URLs"), "{line}");
 
     let elsewhere = place.path("elsewhere");
     let arguments = ["get", &url, "--id", "x", "--out", elsewhere.to_str().unwrap()];
     let ended = place.run(&arguments);
     let line = ended.refusal(1);
-    assert!(line.starts_with("x is active already and goes to "), "{line}");
+    assert!(line.starts_with("x is already active and is saved to "), "{line}");
 
     let ended = Running::spawn(place.get([&url, "--id", ""])).end();
     assert_eq!(ended.refusal(1), "the id must not be empty");
