@@ -16,7 +16,7 @@ ALL := --workspace --features bgfetch-cli/js
 EXAMPLES := $(basename $(notdir $(wildcard crates/*/examples/*.rs)))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup fmt lint doc deny arrows examples unit fuzz fuzz-smoke test bench compare
+.PHONY: help demo setup fmt lint doc deny arrows examples unit fuzz fuzz-smoke package test bench compare
 # Parallel steps of `test` would only wait for the lock on the build folder.
 .NOTPARALLEL:
 
@@ -88,6 +88,12 @@ fuzz-smoke: ## Run the seeds of all fuzz targets, and fuzz each for some seconds
 	cd fuzz && RUSTC_WRAPPER="$$PWD/rustc" CARGO_TARGET_DIR="$(abspath $(TARGET))" \
 		cargo build --locked --bins
 	FUZZ_SEED=1 fuzz/run "$(TARGET)/debug" 42 2
+
+# Each crate is built from its package, with the other packages instead of the workspace. That shows what a
+# package lacks, and features that only another crate enables.
+package: ## Build every published crate from its package alone
+	cargo package --workspace --locked \
+		--exclude bgfetch-testkit --exclude bgfetch-spec-tests --exclude bgfetch-benches
 
 # Fast checks first; the tests last, so that their summary ends the output.
 test: setup deny lint doc examples fuzz-smoke unit ## Run everything that CI runs

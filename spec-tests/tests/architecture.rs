@@ -155,8 +155,16 @@ fn no_source_file_has_more_than_one_subject() {
 
 /// Crates whose modules can be read from the bottom up: the modules right below `src` use each
 /// other in one direction only.
-const LAYERED: [&str; 6] =
-    ["bgfetch-cli", "bgfetch-host", "bgfetch-net", "bgfetch-store", "bgfetch-sw", "bgfetch-wpt"];
+const LAYERED: [&str; 8] = [
+    "bgfetch",
+    "bgfetch-cli",
+    "bgfetch-host",
+    "bgfetch-net",
+    "bgfetch-store",
+    "bgfetch-sw",
+    "bgfetch-testkit",
+    "bgfetch-wpt",
+];
 
 /// The modules right below a crate's `src`, each with the names that it uses through `crate::`
 /// outside its tests.
