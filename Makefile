@@ -92,11 +92,11 @@ fuzz-smoke: ## Run the seeds of all fuzz targets, and fuzz each for some seconds
 # Each crate is built from its package, with the other packages instead of the workspace. That shows what a
 # package lacks, and features that only another crate enables.
 package: ## Build every published crate from its package alone
-	cargo package --workspace --locked \
+	cargo package --workspace --locked --allow-dirty \
 		--exclude bgfetch-testkit --exclude bgfetch-spec-tests --exclude bgfetch-benches
 
 # Fast checks first; the tests last, so that their summary ends the output.
-test: setup deny lint doc examples fuzz-smoke unit ## Run everything that CI runs
+test: setup deny lint doc examples fuzz-smoke package unit ## Run everything that CI runs
 
 bench: ## Run the benchmarks of the scheduler and the model
 	cargo bench -p bgfetch-benches --bench scheduler --bench model
