@@ -21,8 +21,10 @@ use bgfetch_net::attempt::{BodySink, Timeouts, run};
 use bgfetch_net::fetcher::{FetchError, FetchRequest, Fetcher};
 use bgfetch_net::hyper::{HyperFetcher, ServerLimits};
 use bytes::Bytes;
-use common::http2::{DATA, END_HEADERS, END_STREAM, HEADERS, Http2, frame};
-use common::requests::{body, error, fetcher, get};
+use common::http2::{
+    DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, Http2, SETTINGS, frame, read_all,
+};
+use common::requests::{Stored, body, error, fetcher, get, post};
 use common::{Ending, Origin, pattern, scripted};
 use http::{Response, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -34,6 +36,7 @@ const LIMITS: ServerLimits = ServerLimits {
     head_size: 256 << 10,
     headers: 256,
     informational: 64,
+    idle_frames: 10_000,
     codings: 2,
     decoder_memory: 96 << 20,
     decoded_ratio: 1000,
@@ -178,6 +181,97 @@ async fn a_flood_of_informational_responses_is_cut_off() {
     assert!(end.recv().await.unwrap(), "the whole connection ends");
 }
 
+const STATUS_200: u8 = 0x88;
+
+/// Frames that neither a head nor data has come with.
+fn idle_frames() -> [(&'static str, Vec<u8>); 6] {
+    [
+        ("WINDOW_UPDATE", frame(8, 0, 0, &1_u32.to_be_bytes())),
+        ("PRIORITY", frame(2, 0, 1, &[0, 0, 0, 0, 9])),
+        ("unknown", frame(0xFA, 0, 1, b"anything")),
+        ("PING", frame(6, 0, 0, &[7; 8])),
+        ("SETTINGS", frame(SETTINGS, 0, 0, &[])),
+        ("GOAWAY", frame(GOAWAY, 0, 0, &[0, 0, 0, 1, 0, 0, 0, 0])),
+    ]
+}
+
+#[tokio::test]
+async fn a_flood_of_frames_without_content_ends_the_connection() {
+    let head = frame(HEADERS, END_HEADERS, 1, &[STATUS_200]);
+    for (kind, idle) in idle_frames() {
+        let flood = idle.repeat(LIMITS.idle_frames + 2);
+        // Before the head, and in the middle of the body.
+        for start in [vec![], [&head[..], &frame(DATA, 0, 1, b"part")].concat()] {
+            let server = Http2::raw([start, flood.clone()].concat()).await;
+            let end = match server.fetcher().fetch(get(&server.url)).await {
+                Ok(response) => body(response).await.map(drop),
+                Err(error) => Err(error),
+            };
+            let failed = end.expect_err(kind);
+            assert_eq!(failed.kind(), FaultKind::Protocol, "{kind}: {failed}");
+            assert!(failed.to_string().contains("without content"), "{kind}: {failed}");
+        }
+    }
+    // The library has limits of its own for these.
+    let empty_data = [head, frame(DATA, 0, 1, &[]).repeat(LIMITS.idle_frames + 2)].concat();
+    let unfinished = frame(HEADERS, 0, 1, &[STATUS_200]);
+    let continuations = [unfinished, frame(9, 0, 1, &[]).repeat(LIMITS.idle_frames + 2)].concat();
+    for flood in [empty_data, continuations] {
+        let server = Http2::raw(flood).await;
+        let end = match server.fetcher().fetch(get(&server.url)).await {
+            Ok(response) => body(response).await.map(drop),
+            Err(error) => Err(error),
+        };
+        assert_eq!(kind(end), FaultKind::Protocol);
+    }
+}
+
+#[tokio::test]
+async fn frames_without_content_between_others_are_fine() {
+    let head = frame(HEADERS, END_HEADERS, 1, &[STATUS_200]);
+    for (kind, idle) in idle_frames() {
+        // The server's first settings, and the acknowledgement of the client's, count too.
+        let idle = idle.repeat(LIMITS.idle_frames - 2);
+        let data = frame(DATA, 0, 1, b"part");
+        let last = frame(DATA, END_STREAM, 1, b"end");
+        let answer = [&idle[..], &head, &idle, &data, &idle, &last].concat();
+        let server = Http2::raw(answer).await;
+        let fetcher = server.fetcher();
+        let response = fetcher.fetch(get(&server.url)).await.expect(kind);
+        assert_eq!(body(response).await.expect(kind), "partend", "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn an_upload_gets_any_number_of_window_updates() {
+    let server = Http2::start(|request, mut respond| async move {
+        let length = read_all(request.into_body()).await.to_string();
+        let mut send = respond.send_response(Response::new(()), false).unwrap();
+        send.send_data(length.into(), true).unwrap();
+    })
+    .await;
+    let limits = ServerLimits { idle_frames: 20, ..LIMITS };
+    let fetcher = server.builder().limits(limits).build().unwrap();
+    let length = 8 << 20;
+    let response = fetcher.fetch(post(&server.url, Stored::pattern(length))).await.unwrap();
+    assert_eq!(body(response).await.unwrap(), length.to_string());
+}
+
+#[tokio::test]
+async fn a_flood_of_empty_lines_before_a_head_ends_the_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let flooding = tokio::spawn(async move {
+        // The head is parsed once more, tolerantly.
+        for _ in 0..2 {
+            let mut socket = asked(&listener).await;
+            while socket.write_all(&b"\r\n".repeat(1000)).await.is_ok() {}
+        }
+    });
+    assert_eq!(error(&fetcher(), get(&url)).await.kind(), FaultKind::Protocol);
+    flooding.await.unwrap();
+}
+
 #[tokio::test]
 async fn nobody_switches_to_another_protocol() {
     let switched = answered("HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n");
@@ -290,7 +384,6 @@ fn field(name: &str, value: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn http2_heads_that_are_not_http_are_refused() {
-    const STATUS_200: u8 = 0x88;
     let ok = vec![STATUS_200];
     for fields in [
         [&ok[..], &field("x", b"a\0b")].concat(),

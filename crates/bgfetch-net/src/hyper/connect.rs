@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use tower_service::Service;
 
 use super::exchange::Exchange;
+use super::limits::ServerLimits;
 use super::lookups::{Lookups, NotResolved};
 use super::watched::Watched;
 use crate::partition::Partition;
@@ -49,7 +50,7 @@ pub(super) fn default_tls() -> Result<ClientConfig, rustls::Error> {
 pub(super) struct Connector {
     inner: HttpsConnector<HttpConnector<Resolver>>,
     limit: Duration,
-    informational: usize,
+    limits: ServerLimits,
     exchange: Exchange,
 }
 
@@ -59,7 +60,7 @@ impl Connector {
         lookups: Arc<Lookups>,
         partition: Partition,
         limit: Duration,
-        informational: usize,
+        limits: ServerLimits,
         exchange: Exchange,
     ) -> Self {
         let mut http = HttpConnector::new_with_resolver(Resolver { lookups, partition });
@@ -75,7 +76,7 @@ impl Connector {
             Exchange::Usual => builder.enable_all_versions().wrap_connector(http),
             Exchange::Http1 | Exchange::Tolerant => builder.enable_http1().wrap_connector(http),
         };
-        Self { inner, limit, informational, exchange }
+        Self { inner, limit, limits, exchange }
     }
 }
 
@@ -90,16 +91,14 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let connecting = self.inner.call(uri);
-        let (limit, informational, exchange) = (self.limit, self.informational, self.exchange);
+        let (limit, limits, exchange) = (self.limit, self.limits, self.exchange);
         Box::pin(async move {
             match tokio::time::timeout(limit, connecting).await {
                 Ok(connected) => {
                     let connection = TokioIo::new(connected?);
                     Ok(TokioIo::new(match exchange {
                         Exchange::Tolerant => Watched::for_tolerant_parser(connection),
-                        Exchange::Usual | Exchange::Http1 => {
-                            Watched::new(connection, informational)
-                        }
+                        Exchange::Usual | Exchange::Http1 => Watched::new(connection, &limits),
                     }))
                 }
                 Err(_) => Err(io::Error::new(

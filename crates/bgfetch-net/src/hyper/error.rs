@@ -106,6 +106,10 @@ fn kind_of(error: &(dyn Error + 'static)) -> Option<FaultKind> {
         return error.is_parse().then_some(FaultKind::Protocol);
     }
     if let Some(error) = error.downcast_ref::<h2::Error>() {
+        // An error of the connection, which is not its source.
+        if let Some(error) = error.get_io() {
+            return kind_of(error);
+        }
         // This side closed the connection because of what it received.
         return (error.is_go_away() && error.is_library()).then_some(FaultKind::Protocol);
     }

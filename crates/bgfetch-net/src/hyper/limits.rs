@@ -32,6 +32,12 @@ pub struct ServerLimits {
     /// the final response has no body. They do not reset
     /// [`Timeouts::head`](crate::attempt::Timeouts::head).
     pub informational: usize,
+    /// The maximum number of HTTP/2 frames from the server since the last frame in either direction
+    /// with a head or with data, 10 000 by default. Frames without them (`PING`, `SETTINGS`,
+    /// `WINDOW_UPDATE`, `PRIORITY`, `GOAWAY`, unknown types, empty `DATA`) cost time to process and
+    /// are no progress. Servers send a few with each message, and the connection's pings need
+    /// hours to add up to that many.
+    pub idle_frames: usize,
     /// The maximum number of content codings of a response, 2 by default. Servers rarely use more
     /// than one.
     pub codings: usize,
@@ -59,6 +65,7 @@ impl Default for ServerLimits {
             head_size: 256 << 10,
             headers: 256,
             informational: 64,
+            idle_frames: 10_000,
             codings: 2,
             decoder_memory: 96 << 20,
             decoded_ratio: 1000,

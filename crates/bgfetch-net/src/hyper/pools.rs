@@ -136,7 +136,7 @@ impl Pools {
             Arc::clone(&self.lookups),
             partition.clone(),
             self.connect_limit,
-            self.limits.informational,
+            self.limits,
             exchange,
         );
         client(connector, &self.limits, exchange == Exchange::Tolerant, idle)

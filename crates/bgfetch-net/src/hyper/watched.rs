@@ -7,10 +7,11 @@ use std::task::{Context, Poll, ready};
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::frames::Heads;
+use super::frames::Frames;
 use super::framing_lines::FramingLines;
+use super::limits::ServerLimits;
 
-/// A connection whose reads fail once a check has failed.
+/// A connection that fails once a check has failed.
 pub(super) struct Watched<S> {
     inner: S,
     watch: Watch,
@@ -18,15 +19,15 @@ pub(super) struct Watched<S> {
 
 enum Watch {
     Nothing,
-    Frames(Heads),
+    Frames(Frames),
     Lines(FramingLines),
 }
 
 impl<S: Connection> Watched<S> {
-    /// Allows `informational` heads on each HTTP/2 stream besides the final one.
-    pub(super) fn new(inner: S, informational: usize) -> Self {
+    /// Counts frames if the connection uses HTTP/2.
+    pub(super) fn new(inner: S, limits: &ServerLimits) -> Self {
         let watch = if inner.connected().is_negotiated_h2() {
-            Watch::Frames(Heads::new(informational))
+            Watch::Frames(Frames::new(limits))
         } else {
             Watch::Nothing
         };
@@ -40,12 +41,26 @@ impl<S: Connection> Watched<S> {
 }
 
 impl Watch {
-    fn see(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn receive(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
             Self::Nothing => Ok(()),
-            Self::Frames(heads) => heads.count(bytes),
+            Self::Frames(frames) => frames.receive(bytes),
             Self::Lines(lines) => lines.read(bytes),
         }
+    }
+
+    fn send<'a>(
+        &mut self,
+        slices: impl IntoIterator<Item = &'a [u8]>,
+        mut written: usize,
+    ) -> io::Result<()> {
+        let Self::Frames(frames) = self else { return Ok(()) };
+        for slice in slices {
+            let (sent, _) = slice.split_at(written.min(slice.len()));
+            frames.send(sent)?;
+            written -= sent.len();
+        }
+        Ok(())
     }
 }
 
@@ -64,7 +79,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         let this = self.get_mut();
         let before = buffer.filled().len();
         ready!(Pin::new(&mut this.inner).poll_read(context, buffer))?;
-        Poll::Ready(this.watch.see(buffer.filled().get(before..).unwrap_or_default()))
+        Poll::Ready(this.watch.receive(buffer.filled().get(before..).unwrap_or_default()))
     }
 }
 
@@ -74,7 +89,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().inner).poll_write(context, bytes)
+        let this = self.get_mut();
+        let written = ready!(Pin::new(&mut this.inner).poll_write(context, bytes))?;
+        this.watch.send([bytes], written)?;
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -90,7 +108,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().inner).poll_write_vectored(context, slices)
+        let this = self.get_mut();
+        let written = ready!(Pin::new(&mut this.inner).poll_write_vectored(context, slices))?;
+        this.watch.send(slices.iter().map(|slice| &**slice), written)?;
+        Poll::Ready(Ok(written))
     }
 
     fn is_write_vectored(&self) -> bool {

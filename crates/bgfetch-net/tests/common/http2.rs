@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bgfetch_net::hyper::HyperFetcher;
+use bgfetch_net::hyper::{HyperFetcher, HyperFetcherBuilder};
 use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::SendResponse;
@@ -152,7 +152,12 @@ impl Http2 {
 
     /// A fetcher that trusts this server.
     pub(crate) fn fetcher(&self) -> HyperFetcher {
-        HyperFetcher::builder().tls(self.client.clone()).build().unwrap()
+        self.builder().build().unwrap()
+    }
+
+    /// A builder of such a fetcher.
+    pub(crate) fn builder(&self) -> HyperFetcherBuilder {
+        HyperFetcher::builder().tls(self.client.clone())
     }
 }
 
