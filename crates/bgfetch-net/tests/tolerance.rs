@@ -17,7 +17,7 @@ use bgfetch_model::attempt::FaultKind;
 use bgfetch_model::policy::{PolicySnapshot, Principal};
 use bgfetch_net::fetcher::{FetchRequest, Fetcher};
 use bgfetch_net::hyper::HyperFetcher;
-use common::http2::{GOAWAY, Http2, RST_STREAM, frame};
+use common::http2::{DATA, END_HEADERS, GOAWAY, HEADERS, Http2, RST_STREAM, frame};
 use common::requests::{Stored, body, error, fetcher, get, post};
 use common::{Ending, scripted};
 use http::{Response, StatusCode};
@@ -131,6 +131,23 @@ async fn a_host_that_requires_http1_gets_it_and_is_remembered() {
         fetcher.network_changed();
         assert_eq!(text(&fetcher, get(&server.url)).await, "0");
         assert_eq!(server.requests.load(Ordering::Relaxed), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_requires_http1_in_the_middle_of_a_body_gets_it_for_the_rest() {
+    const STATUS_200: u8 = 0x88;
+    let part = [frame(HEADERS, END_HEADERS, 1, &[STATUS_200]), frame(DATA, 0, 1, b"part")].concat();
+    let reset = frame(RST_STREAM, 0, 1, &[0, 0, 0, 13]);
+    let goaway = frame(GOAWAY, 0, 0, &[0, 0, 0, 0, 0, 0, 0, 13]);
+    for refusal in [reset, goaway] {
+        let server = Http2::requiring_http1([&part[..], &refusal].concat()).await;
+        let fetcher = server.fetcher();
+        let response = fetcher.fetch(get(&server.url)).await.unwrap();
+        let end = body(response).await;
+        assert!(end.is_err_and(|error| error.kind() == FaultKind::Interrupted));
+        assert_eq!(text(&fetcher, get(&server.url)).await, "0");
+        assert_eq!(server.requests.load(Ordering::Relaxed), 1);
     }
 }
 

@@ -69,9 +69,18 @@ pub(super) fn remedy(error: &legacy::Error) -> Option<Exchange> {
         if let Some(error) = cause.downcast_ref::<::hyper::Error>() {
             return error.is_parse().then_some(Exchange::Tolerant);
         }
-        let error = cause.downcast_ref::<h2::Error>()?;
-        let required = error.is_remote() && error.reason() == Some(h2::Reason::HTTP_1_1_REQUIRED);
-        required.then_some(Exchange::Http1)
+        is_http1_required(cause).then_some(Exchange::Http1)
+    })
+}
+
+/// Whether a body ended because the server requires HTTP/1.1.
+pub(super) fn requires_http1(error: &::hyper::Error) -> bool {
+    causes(error).any(is_http1_required)
+}
+
+fn is_http1_required(error: &(dyn Error + 'static)) -> bool {
+    error.downcast_ref::<h2::Error>().is_some_and(|error| {
+        error.is_remote() && error.reason() == Some(h2::Reason::HTTP_1_1_REQUIRED)
     })
 }
 

@@ -19,14 +19,16 @@ use crate::fetcher::FetchError;
 /// server may send after a complete response. In the middle of a response, it is an interruption
 /// like any other reset. After a complete body, a reset or the end of the connection does not
 /// matter.
-pub(super) struct FramedBody {
+pub(super) struct FramedBody<F> {
     incoming: Incoming,
     version: Version,
+    http1_required: F,
 }
 
-impl FramedBody {
-    pub(super) fn new(incoming: Incoming, version: Version) -> Self {
-        Self { incoming, version }
+impl<F> FramedBody<F> {
+    /// Calls `http1_required` if the server ends the body because it requires HTTP/1.1.
+    pub(super) fn new(incoming: Incoming, version: Version, http1_required: F) -> Self {
+        Self { incoming, version, http1_required }
     }
 
     /// Whether all bytes were received, as far as the framing says.
@@ -40,7 +42,7 @@ impl FramedBody {
     }
 }
 
-impl Stream for FramedBody {
+impl<F: Fn() + Unpin> Stream for FramedBody<F> {
     type Item = Result<Bytes, FetchError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -54,6 +56,9 @@ impl Stream for FramedBody {
                 Some(Err(error)) => {
                     let known = self.incoming.size_hint().exact() == Some(0);
                     let whole = known && self.version == Version::HTTP_2;
+                    if !whole && error::requires_http1(&error) {
+                        (self.http1_required)();
+                    }
                     return Poll::Ready((!whole).then(|| Err(error::from_body(error))));
                 }
                 None => self.is_whole(),

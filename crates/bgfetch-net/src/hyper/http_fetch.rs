@@ -301,8 +301,11 @@ impl HttpFetch {
             body: if has_null_body {
                 stream::empty().boxed()
             } else {
+                let (network, fetch) = (Arc::clone(&self.network), self.request.clone());
+                let url = hop.url.clone();
+                let http1_required = move || network.pools.require_http1(&fetch, &url);
                 let claim = Claim::new(&self.network.decoder_memory, &self.request, memory);
-                decode::decode(received.into_body(), codings, limits, claim)
+                decode::decode(received.into_body(http1_required), codings, limits, claim)
             },
         })
     }

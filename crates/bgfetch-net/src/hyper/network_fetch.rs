@@ -139,10 +139,14 @@ impl Received {
         self.response.version() == Version::HTTP_2
     }
 
-    /// The body as received, with its content codings.
-    pub(super) fn into_body(self) -> BoxStream<'static, Result<Bytes, FetchError>> {
+    /// The body as received, with its content codings. Calls `http1_required` if the server ends it
+    /// because it requires HTTP/1.1.
+    pub(super) fn into_body(
+        self,
+        http1_required: impl Fn() + Send + Unpin + 'static,
+    ) -> BoxStream<'static, Result<Bytes, FetchError>> {
         let version = self.response.version();
-        FramedBody::new(self.response.into_body(), version).boxed()
+        FramedBody::new(self.response.into_body(), version, http1_required).boxed()
     }
 
     /// Notes that the page may have the response, so that its connection may be reused.
