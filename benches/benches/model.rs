@@ -75,6 +75,7 @@ impl World {
                 url_list: vec![url()],
                 response_type: ResponseType::Basic,
                 cors_exposed_header_names: Vec::new(),
+                selecting_headers: None,
             },
             sends: true,
             queued: VecDeque::new(),
@@ -144,8 +145,13 @@ impl World {
             }
             Action::StartAttempt { attempt, .. } => {
                 self.attempts.push(attempt);
-                let (head, retry_after, multiplexes) = (self.head.clone(), None, false);
-                Input::Attempt(attempt, AttemptEvent::Head { head, retry_after, multiplexes })
+                let event = AttemptEvent::Head {
+                    head: self.head.clone(),
+                    request_headers: None,
+                    retry_after: None,
+                    multiplexes: false,
+                };
+                Input::Attempt(attempt, event)
             }
             Action::Command(id, command) => return self.obey(id, command),
             Action::UpdateClients { fetch, settled: true, .. } => Input::ClientsApplied(fetch.key),

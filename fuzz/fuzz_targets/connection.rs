@@ -2,11 +2,16 @@
 //! the bytes to send on each connection, separated by lines of `====`.
 #![no_main]
 
+use std::sync::Arc;
+
 use bgfetch_fuzz::connection::{HOST, attempt, stay_here};
 use bgfetch_model::attempt::{AttemptEnd, AttemptSpec, Resume};
+use bgfetch_model::header_list::HeaderList;
 use bgfetch_model::policy::{PolicySnapshot, Principal};
 use bgfetch_model::request::{CredentialsMode, RedirectMode, Request};
-use bgfetch_model::response::ResponseType;
+use bgfetch_model::response::{ResponseHead, ResponseType};
+use bgfetch_model::source::Source;
+use bgfetch_model::vary::HashKey;
 use libfuzzer_sys::fuzz_target;
 
 /// The line between two answers.
@@ -22,15 +27,28 @@ fn answers(mut input: &[u8]) -> Vec<&[u8]> {
     answers
 }
 
+/// A resume of a body that came from the request's own URL.
+fn resume(request: &Request) -> Resume {
+    let head = ResponseHead {
+        status: 200,
+        status_text: String::new(),
+        headers: HeaderList::from_iter([("ETag", "\"v1\"")]),
+        url_list: vec![request.url.clone()],
+        response_type: ResponseType::Default,
+        cors_exposed_header_names: Vec::new(),
+        selecting_headers: None,
+    };
+    let source = Source::new(Arc::new(head), HashKey::default());
+    Resume { start: 7, if_range: "\"v1\"".into(), source }
+}
+
 fuzz_target!(|input: &[u8]| {
     let Some((&choice, rest)) = input.split_first() else {
         return;
     };
     let chosen = |bit: u8| choice & 1 << bit != 0;
     let answers = answers(rest);
-    let resume = chosen(2).then(|| Resume { start: 7, if_range: "\"v1\"".into() });
-    let spec = AttemptSpec { resume, identity: false };
-    let outcome = attempt(&answers, spec, |port| {
+    let outcome = attempt(&answers, |port| {
         let mut request = Request::get(format!("http://{HOST}:{port}/").parse().unwrap());
         if chosen(3) {
             request.method = "POST".into();
@@ -54,7 +72,8 @@ fuzz_target!(|input: &[u8]| {
         };
         let principal =
             page.map_or(Principal::User, |page| Principal::Page(PolicySnapshot::of(&page)));
-        (principal, request)
+        let resume = chosen(2).then(|| resume(&request));
+        (principal, request, AttemptSpec { resume, identity: false })
     });
 
     let Some(head) = outcome.head else {

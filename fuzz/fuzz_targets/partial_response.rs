@@ -17,6 +17,7 @@ fn head(status: u16, headers: HeaderList) -> ResponseHead {
         url_list: vec!["https://a.test/".parse().unwrap()],
         response_type: ResponseType::Cors,
         cors_exposed_header_names: Vec::new(),
+        selecting_headers: None,
     }
 }
 
@@ -42,6 +43,16 @@ fuzz_target!(|input: &[u8]| {
         assert_eq!(alone, joined, "what may be joined is valid by itself");
         let etag = before.headers.get("etag");
         assert!(etag.is_none() || etag == partial.headers.get("etag"), "two representations");
+        for name in ["content-language", "content-location", "content-type", "last-modified"] {
+            let now = partial.headers.get(name);
+            assert!(now.is_none() || now == before.headers.get(name), "another {name}");
+        }
+        for head in [&before, &partial] {
+            let vary = head.headers.get("vary").unwrap_or_default();
+            let by_user = |name: &str| ["*", "cookie", "authorization"].contains(&name.trim());
+            let unknown = vary.to_ascii_lowercase().split(',').any(by_user);
+            assert!(!unknown, "perhaps two users");
+        }
     }
     if let Ok(range) = alone {
         assert_eq!(range.first, start, "the part begins where it was asked to");

@@ -51,12 +51,11 @@ pub struct Outcome {
 /// If the attempt violates its protocol or its grant, or does not end.
 pub fn attempt(
     answers: &[&[u8]],
-    spec: AttemptSpec,
-    request: impl FnOnce(u16) -> (Principal, Request),
+    request: impl FnOnce(u16) -> (Principal, Request, AttemptSpec),
 ) -> Outcome {
     thread_local!(static BENCH: RefCell<Bench> = RefCell::new(Bench::new()));
     BENCH.with_borrow(|bench| {
-        let (principal, request) = request(bench.address.port());
+        let (principal, request, spec) = request(bench.address.port());
         assert!(request.redirect != RedirectMode::Follow || stay_here(answers));
         bench.runtime.block_on(async {
             tokio::select! {

@@ -144,8 +144,13 @@ fn answers(action: Action) -> Vec<Input> {
         Action::Enqueue { record, .. } => vec![Input::SlotGranted(record)],
         Action::LoadHead(record) => vec![Input::HeadLoaded(record, Some(Arc::new(head())))],
         Action::StartAttempt { attempt, .. } => {
-            let (head, retry_after, multiplexes) = (head(), None, false);
-            vec![Input::Attempt(attempt, AttemptEvent::Head { head, retry_after, multiplexes })]
+            let event = AttemptEvent::Head {
+                head: head(),
+                request_headers: None,
+                retry_after: None,
+                multiplexes: false,
+            };
+            vec![Input::Attempt(attempt, event)]
         }
         Action::Command(attempt, AttemptCommand::Receive { offset, .. }) => {
             let end = AttemptEnd::Complete;
@@ -244,6 +249,7 @@ fn head() -> ResponseHead {
         url_list: vec!["https://a.test/0".parse().unwrap()],
         response_type: ResponseType::Basic,
         cors_exposed_header_names: Vec::new(),
+        selecting_headers: None,
     }
 }
 

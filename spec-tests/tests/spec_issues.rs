@@ -155,8 +155,10 @@ impl World {
             url_list: vec![get(record).url],
             response_type: ResponseType::Basic,
             cors_exposed_header_names: Vec::new(),
+            selecting_headers: None,
         };
-        self.report(record, AttemptEvent::Head { head, retry_after: None, multiplexes: false });
+        let (request_headers, retry_after, multiplexes) = (None, None, false);
+        self.report(record, AttemptEvent::Head { head, request_headers, retry_after, multiplexes });
     }
 
     /// The record's attempt ends with `stored` bytes, if it was told to receive any.

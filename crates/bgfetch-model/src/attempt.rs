@@ -4,8 +4,10 @@
 use alloc::string::String;
 use core::time::Duration;
 
+use crate::header_list::HeaderList;
 use crate::ids::{BodyKey, HostKey};
 use crate::response::ResponseHead;
+use crate::source::Source;
 
 /// How an attempt makes its request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,6 +25,9 @@ pub struct Resume {
     pub start: u64,
     /// The strong validator that the stored bytes belong to.
     pub if_range: String,
+    /// Where the stored bytes came from. The range is sent only where this allows it, which each
+    /// URL of a redirect chain is asked for.
+    pub source: Source,
 }
 
 /// A command to a running attempt.
@@ -66,6 +71,9 @@ pub enum AttemptEvent {
     Head {
         /// The response without its body, with the whole URL list.
         head: ResponseHead,
+        /// The headers of the request to the last URL as it was sent, with cookies; none if
+        /// unknown.
+        request_headers: Option<HeaderList>,
         /// The delay that `Retry-After` asks for; the shell turns a date into a duration.
         retry_after: Option<Duration>,
         /// Whether the response's connection carries other requests at the same time. It leads to

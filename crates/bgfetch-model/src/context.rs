@@ -20,6 +20,7 @@ use crate::response::ResponseHead;
 use crate::store_op::{FetchResult, StoreOp, Sync, Transaction};
 use crate::time::Now;
 use crate::timers::Timers;
+use crate::vary::HashKey;
 use alloc::sync::Arc;
 
 /// Shared by all fetches of a model.
@@ -28,6 +29,8 @@ pub(crate) struct Context {
     pub(crate) config: Config,
     pub(crate) now: Now,
     pub(crate) rng: fastrand::Rng,
+    /// The store's key for hashes of request headers.
+    pub(crate) hash_key: HashKey,
     pub(crate) connectivity: Connectivity,
     pub(crate) timers: Timers,
     pub(crate) registrations: Registrations,
@@ -74,10 +77,11 @@ pub(crate) enum Effect {
 }
 
 impl Context {
-    pub(crate) fn new(config: Config, now: Now) -> Self {
+    pub(crate) fn new(config: Config, hash_key: HashKey, now: Now) -> Self {
         Self {
             rng: fastrand::Rng::with_seed(config.seed),
             config,
+            hash_key,
             now,
             connectivity: Connectivity::default(),
             timers: Timers::default(),

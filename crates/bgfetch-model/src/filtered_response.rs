@@ -50,6 +50,7 @@ impl ResponseHead {
             url_list: self.url_list.clone(),
             response_type: self.response_type,
             cors_exposed_header_names: Vec::new(),
+            selecting_headers: None,
         }
     }
 
@@ -89,6 +90,7 @@ mod tests {
             url_list: vec!["https://a.test/".parse().unwrap()],
             response_type,
             cors_exposed_header_names: exposed.iter().map(|name| (*name).into()).collect(),
+            selecting_headers: None,
         };
         let filtered = head.filtered();
         assert_eq!(filtered.response_type, response_type);

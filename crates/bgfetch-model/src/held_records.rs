@@ -135,14 +135,18 @@ impl BackgroundFetch {
     /// Whether another fetch could continue this record: it has every byte, or bytes with a
     /// validator.
     fn is_adoptable(&self, record: &Record) -> bool {
-        let succeeded = record.data.result == Some(RecordResult::Success);
-        let is_ok = record.data.response.is_some_and(|head| head.is_ok());
+        let Some(head) = record.data.response else { return false };
+        // No request will tell whether the same user asks.
+        let is_whole = record.data.result == Some(RecordResult::Success);
+        if (is_whole || record.has_everything()) && head.varies_by_user {
+            return false;
+        }
         // Bytes that fail the requested integrity would fail again.
         let may_go_on = record.request.integrity.is_empty() && record.is_resumable();
         *self.info.principal == Principal::User
             && record.request.is_get()
-            && is_ok
-            && (succeeded || may_go_on)
+            && head.is_ok()
+            && (is_whole || may_go_on)
     }
 
     pub(crate) fn has_adoptable_record(&self) -> bool {

@@ -42,7 +42,7 @@ impl Model {
     #[must_use]
     pub fn open(config: Config, snapshot: Snapshot, now: Now) -> Self {
         let mut model = Self {
-            ctx: Context::new(config, now),
+            ctx: Context::new(config, snapshot.hash_key, now),
             fetches: BTreeMap::new(),
             registering: BTreeMap::new(),
             pending: BTreeMap::new(),

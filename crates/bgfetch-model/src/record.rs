@@ -14,9 +14,11 @@ use crate::complete::retry::Retry;
 use crate::ids::AttemptId;
 use crate::request::Request;
 use crate::response::{RecordResult, ResponseData, ResponseHead};
+use crate::source::Source;
 use crate::store_op::StoredRecord;
 use crate::time::Instant;
 use crate::validator::strong_validator;
+use crate::vary::HashKey;
 
 /// A background fetch record.
 #[derive(Debug)]
@@ -79,6 +81,9 @@ pub(crate) enum RecordState {
 pub(crate) struct Attempt {
     pub(crate) id: AttemptId,
     pub(crate) resume: Option<Resume>,
+    /// Whether the response may be an answer to a range of ours. It is not if the request to its
+    /// URL was sent without one.
+    pub(crate) asked_for_part: bool,
     pub(crate) phase: Phase,
     /// The range of the response, if it is a part.
     pub(crate) part: Option<ContentRange>,
@@ -225,11 +230,12 @@ impl Record {
         self.attempt().map_or(0, |attempt| attempt.grant).max(self.data.stored)
     }
 
-    /// How to request only the missing bytes, or none if the whole must be requested (D4,
-    /// D6, D9).
-    pub(crate) fn resume(&self) -> Option<Resume> {
-        let head = self.held_response().filter(|_| self.is_resumable())?;
-        Some(Resume { start: self.data.stored, if_range: strong_validator(head)? })
+    /// How to request only the missing bytes, or none if the whole must be requested (D4, D6, D9).
+    /// `key` is that of the stored hashes.
+    pub(crate) fn resume(&self, key: HashKey) -> Option<Resume> {
+        let head = self.head.as_ref().filter(|_| self.is_resumable())?;
+        let source = Source::new(Arc::clone(head), key);
+        Some(Resume { start: self.data.stored, if_range: strong_validator(head)?, source })
     }
 
     /// Whether only the missing bytes can be requested.

@@ -11,6 +11,7 @@ use crate::header_list::HeaderList;
 use crate::ids::Generation;
 use crate::request::Request;
 use crate::validator::strong_validator;
+use crate::vary::{SelectingHeaders, varies_by_user};
 
 /// The spec's `BackgroundFetchFailureReason`, without its empty string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -120,6 +121,10 @@ pub struct ResponseHead {
     /// case; it may omit names of absent headers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cors_exposed_header_names: Vec<String>,
+    /// The headers of the request that may have selected the representation, or none if unknown.
+    /// The model sets them from what the attempt reports; others leave them empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selecting_headers: Option<SelectingHeaders>,
 }
 
 impl ResponseHead {
@@ -178,6 +183,8 @@ pub struct HeadSummary {
     pub resumable: bool,
     /// Whether there is a `Vary` header.
     pub varies: bool,
+    /// Whether that header names credentials or is `*`.
+    pub varies_by_user: bool,
 }
 
 impl HeadSummary {
@@ -196,6 +203,7 @@ impl HeadSummary {
             announced,
             resumable: !head.is_content_coded() && strong_validator(head).is_some(),
             varies: head.headers.contains("vary"),
+            varies_by_user: varies_by_user(head),
         }
     }
 

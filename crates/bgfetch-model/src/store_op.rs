@@ -14,6 +14,7 @@ use crate::policy::Principal;
 use crate::request::Request;
 use crate::response::{FailureReason, HeadSummary, RecordResult, ResponseHead};
 use crate::time::UnixTime;
+use crate::vary::HashKey;
 
 /// An [image resource](https://w3c.github.io/image-resource/) for the UI, as the page described it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,6 +127,8 @@ pub struct Snapshot {
     pub fetches: Vec<StoredFetch>,
     /// A key above every key that this store ever used.
     pub next_fetch: u64,
+    /// The store's own key for hashes of request headers, random and always the same.
+    pub hash_key: HashKey,
 }
 
 /// One durable step.

@@ -1,9 +1,11 @@
 //! Validators of a representation (RFC 9110, sections 8.8 and 13.1.5), and which of them allow the
-//! bytes of two responses to be joined.
+//! bytes of two responses to be joined. Where those responses must come from is in
+//! [`source`](crate::source).
 
 use alloc::string::String;
 
 use crate::response::ResponseHead;
+use crate::vary::varies_by_user;
 
 /// The strong validator to send in `If-Range`, or none if the representation cannot be resumed
 /// safely (D6).
@@ -16,9 +18,18 @@ pub fn strong_validator(head: &ResponseHead) -> Option<String> {
     }
 }
 
+/// Whether the representation has a strong `ETag`.
+pub(crate) fn has_strong_entity_tag(head: &ResponseHead) -> bool {
+    head.headers.get("etag").is_some_and(|etag| is_strong_entity_tag(&etag))
+}
+
 /// The value of `Last-Modified`, if it is at least 60 s older than `Date`. RFC 9110 requires one
-/// second and mentions 60 s for clocks that disagree.
+/// second and mentions 60 s for clocks that disagree. None if the representation depends on the
+/// user: files of two users often have the same date.
 fn strong_last_modified(head: &ResponseHead) -> Option<String> {
+    if varies_by_user(head) {
+        return None;
+    }
     let last_modified = head.headers.get("last-modified")?;
     let modified = imf_fixdate_seconds(&last_modified)?;
     let date = imf_fixdate_seconds(&head.headers.get("date")?)?;
@@ -87,6 +98,7 @@ mod tests {
             url_list: alloc::vec![],
             response_type: Default::default(),
             cors_exposed_header_names: alloc::vec::Vec::new(),
+            selecting_headers: None,
         })
     }
 

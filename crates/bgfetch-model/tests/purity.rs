@@ -5,7 +5,7 @@
 use std::process::Command;
 
 /// The allowed dependencies of the model. Each of them only computes.
-const ALLOWED: [&str; 30] = [
+const ALLOWED: [&str; 31] = [
     "bgfetch-model",
     "fastrand",
     "form_urlencoded",
@@ -24,6 +24,7 @@ const ALLOWED: [&str; 30] = [
     "potential_utf",
     "serde",
     "serde_core",
+    "siphasher",
     "smallvec",
     "stable_deref_trait",
     "thiserror",

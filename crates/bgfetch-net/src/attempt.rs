@@ -149,6 +149,7 @@ impl<R: FnMut(AttemptEvent) + Send> Attempt<R> {
         self.flush_uploaded();
         (self.report)(AttemptEvent::Head {
             head: response.head,
+            request_headers: response.request_headers,
             retry_after: response.retry_after,
             multiplexes: response.multiplexed,
         });

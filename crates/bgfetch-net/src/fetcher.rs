@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bgfetch_model::attempt::{AttemptSpec, Fault, FaultKind, Resume};
+use bgfetch_model::header_list::HeaderList;
 use bgfetch_model::ids::StorageKey;
 use bgfetch_model::policy::Principal;
 use bgfetch_model::request::Request;
@@ -65,8 +66,11 @@ pub struct FetchRequest {
     /// The request as the page made it.
     pub request: Arc<Request>,
     /// Requests only the missing bytes: the fetcher adds `Range`, `If-Range` and `Accept-Encoding:
-    /// identity` below CORS, so they cause no preflight (D6). Never set if the page has a `Range`
-    /// of its own.
+    /// identity` below CORS, so they cause no preflight (D6). The first two are left out at each URL
+    /// of the redirect chain that [`Source::may_continue`] does not allow. Never set if the page has
+    /// a `Range` of its own.
+    ///
+    /// [`Source::may_continue`]: bgfetch_model::source::Source::may_continue
     pub resume: Option<Resume>,
     /// Sends `Accept-Encoding: identity`. If the server applies a coding anyway, the response is
     /// decoded.
@@ -230,6 +234,11 @@ pub struct FetchResponse {
     /// filtered
     /// response](https://fetch.spec.whatwg.org/#concept-filtered-response-opaque-redirect).
     pub head: ResponseHead,
+    /// The headers of the request to the last URL as it was sent, with `Cookie` and
+    /// `Authorization`, or `None` if unknown. The engine stores keyed hashes of those that may have
+    /// selected the representation, so that it does not join bytes of two users. If they are
+    /// unknown, a download whose `Vary` names credentials is never resumed.
+    pub request_headers: Option<HeaderList>,
     /// How long the response asks to wait; see `fetch::retry_after::delay`. Separate from `head`,
     /// because CORS may hide the header.
     pub retry_after: Option<Duration>,

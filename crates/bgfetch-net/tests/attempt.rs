@@ -143,7 +143,9 @@ impl Fetcher for Script {
                     url_list: vec![url],
                     response_type: ResponseType::Default,
                     cors_exposed_header_names: Vec::new(),
+                    selecting_headers: None,
                 },
+                request_headers: None,
                 retry_after: Some(Duration::from_secs(7)),
                 multiplexed: true,
                 body: body.boxed(),
@@ -256,7 +258,7 @@ fn fault(end: AttemptEnd) -> Fault {
 #[tokio::test(start_paused = true)]
 async fn a_body_arrives_whole() {
     let mut run = start(Script::body(&[Send(10), Wait(Duration::from_millis(1)), Send(5)]));
-    let Head { head, retry_after, multiplexes } = run.hear().await else {
+    let Head { head, retry_after, multiplexes, .. } = run.hear().await else {
         panic!("no head");
     };
     assert_eq!((head.status, retry_after), (200, Some(Duration::from_secs(7))));

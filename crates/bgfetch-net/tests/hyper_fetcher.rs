@@ -14,14 +14,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bgfetch_model::attempt::{FaultKind, Resume};
+use bgfetch_model::attempt::FaultKind;
 use bgfetch_model::policy::{PolicySnapshot, Principal};
 use bgfetch_model::request::RedirectMode;
 use bgfetch_model::response::ResponseType;
 use bgfetch_net::fetcher::{BodySource, FetchError, FetchRequest, Fetcher};
 use bgfetch_net::hyper::{HyperFetcher, Resolve};
 use bytes::Bytes;
-use common::requests::{Stored, body, error, fetcher, get, post, with};
+use common::requests::{Stored, body, error, fetcher, get, post, resume, with};
 use common::{Ending, Origin, pattern, scripted};
 use futures_util::future::{BoxFuture, join_all, pending};
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
@@ -112,7 +112,7 @@ async fn a_resume_asks_for_a_range_of_the_identity() {
     let fetcher = fetcher();
     let url = origin.url("/headers");
     let mut request = get(&url);
-    request.resume = Some(Resume { start: 1000, if_range: "\"v\"".into() });
+    request.resume = Some(resume(&url, 1000, "\"v\""));
     let seen = text(&fetcher, request).await;
     for line in ["range: bytes=1000-\n", "if-range: \"v\"\n", "accept-encoding: identity\n"] {
         assert!(seen.contains(line), "{seen}");

@@ -6,8 +6,9 @@
 //! - Try once. The engine owns retries, resumes and their limits, and calls again.
 //! - Check everything that the web platform requires (CORS, CSP, mixed content, redirects) before
 //!   returning a head: no byte counts until then.
-//! - Send [`FetchRequest::resume`] as `Range` and `If-Range`, below CORS. The engine judges the
-//!   response.
+//! - Send [`FetchRequest::resume`] as `Range` and `If-Range`, below CORS, where its source allows it.
+//!   The engine judges the response.
+//! - Report the headers of the request to the last URL, with cookies. This one has none.
 //! - Decode content codings, and produce the body only as fast as it is polled.
 //! - Report with each error whether any byte of the request may have been sent. If none was, the
 //!   engine sends a `POST` again.
@@ -77,7 +78,9 @@ impl ByHeart {
                 url_list: vec![url.clone()],
                 response_type: ResponseType::Basic,
                 cors_exposed_header_names: Vec::new(),
+                selecting_headers: None,
             },
+            request_headers: None,
             retry_after: None,
             multiplexed: false,
             body: Box::pin(stream::iter(pieces)),

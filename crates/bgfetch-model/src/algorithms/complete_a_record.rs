@@ -26,6 +26,7 @@ use crate::record::{Attempt, Phase, Record, RecordState, Then};
 use crate::response::{FailureReason, HeadSummary, RecordResult, ResponseHead};
 use crate::store_op::{StoreOp, Sync};
 use crate::timers::Timer;
+use crate::vary::SelectingHeaders;
 
 impl BackgroundFetch {
     /// The start of the algorithm, also where it calls itself: the record waits for a slot.
@@ -280,17 +281,18 @@ impl BackgroundFetch {
         head: Option<Arc<ResponseHead>>,
     ) {
         let key = self.record_key(index);
-        let id = ctx.new_attempt(key);
+        let (id, hash_key) = (ctx.new_attempt(key), ctx.hash_key);
         let started = self.change(index, |record| {
             record.head = head;
             // D4: coded bytes can't be continued, so ask for the next ones uncoded.
             record.identity |= record.data.stored > 0
                 && record.head.as_deref().is_some_and(|head| head.is_content_coded());
             // Steps 8-9, ask only for the missing bytes where that is safe.
-            let spec = AttemptSpec { resume: record.resume(), identity: record.identity };
+            let spec = AttemptSpec { resume: record.resume(hash_key), identity: record.identity };
             record.state = RecordState::Attempting(Attempt {
                 id,
                 resume: spec.resume.clone(),
+                asked_for_part: spec.resume.is_some(),
                 phase: Phase::Head,
                 part: None,
                 grant: 0,
@@ -331,10 +333,15 @@ impl BackgroundFetch {
                     self.enqueue(ctx, index);
                 }
             }
-            AttemptEvent::Head { head, retry_after, multiplexes } => {
+            AttemptEvent::Head { mut head, request_headers, retry_after, multiplexes } => {
                 if let Some(url) = head.url() {
                     let (fetch, host) = (Arc::clone(&self.info), HostKey::of(url));
                     ctx.act(Action::HostAnswered { fetch, host, multiplexes });
+                }
+                if let Some(sent) = request_headers {
+                    let selecting = SelectingHeaders::of(&ctx.hash_key, &sent, &head.headers);
+                    head.selecting_headers = Some(selecting);
+                    self.with_attempt(index, |it| it.asked_for_part &= sent.contains("range"));
                 }
                 self.process_head(ctx, index, head, retry_after);
             }
@@ -426,7 +433,8 @@ impl BackgroundFetch {
     fn judge(&self, index: RecordIndex, head: &ResponseHead, may_retry: bool) -> Option<Verdict> {
         let record = self.record(index)?;
         let attempt = record.attempt().filter(|it| matches!(it.phase, Phase::Head))?;
-        let (resume, held) = (attempt.resume.as_ref(), record.held_response());
+        let resume = attempt.resume.as_ref().filter(|_| attempt.asked_for_part);
+        let held = record.held_response();
         Some(process_response(&record.request, self.principal(), resume, held, head, may_retry))
     }
 

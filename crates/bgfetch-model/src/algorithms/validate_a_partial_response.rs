@@ -2,6 +2,7 @@
 
 use super::extract_content_range_values::{ContentRange, extract_content_range_values};
 use crate::response::ResponseHead;
+use crate::source::is_same_source;
 
 /// Why a partial response does not continue what is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,9 +13,23 @@ pub enum InvalidPart {
     OtherRepresentation,
     /// It comes from another origin, or has another response type.
     OtherSource,
+    /// It comes from another URL of the origin.
+    OtherUrl,
+    /// Its request had other credentials, or other headers that select the representation.
+    OtherRequest,
     /// A content coding was applied, so its offsets are not those of the stored bytes.
     Coded,
 }
+
+/// The headers that describe a representation and not one of its parts.
+const METADATA: [&str; 6] = [
+    "content-language",
+    "content-location",
+    "content-type",
+    "etag",
+    "last-modified",
+    "repr-digest",
+];
 
 /// Checks that a 206 response is the part that was requested, and that it may be joined to
 /// `previous`. Returns its range.
@@ -34,22 +49,17 @@ pub fn validate_a_partial_response(
     }
     // Step 4, it must belong to the same representation as what is stored.
     if let Some(previous) = previous {
-        // DEVIATION(D4): the spec does not check where the parts came from; here bytes of two
-        // origins, or of a response that CORS approved and one that it did not, are never joined.
-        if partial.origin() != previous.origin() || previous.response_type != partial.response_type
-        {
-            return Err(InvalidPart::OtherSource);
-        }
-        for name in ["etag", "last-modified"] {
-            // Step 4.1, a validator that was present must not have changed.
-            // DEVIATION(D3): a 206 may leave Last-Modified out when it carries the matching ETag
-            // (RFC 9110, section 15.3.7), so a header that is merely absent is no change unless it
-            // is the validator that we resume with.
+        is_same_source(previous, partial, range.complete_length)?;
+        // Step 4.1, a validator that was present must not have changed.
+        // DEVIATION(D3): all metadata that the part names must be that of the whole. What it leaves
+        // out is unchanged (RFC 9110, section 15.3.7), except for the validator that we resume with.
+        let validator = if previous.headers.contains("etag") { "etag" } else { "last-modified" };
+        let agrees = |name: &str| {
             let (before, now) = (previous.headers.get(name), partial.headers.get(name));
-            let may_be_absent = name == "last-modified" && previous.headers.contains("etag");
-            if before.is_some() && before != now && !(now.is_none() && may_be_absent) {
-                return Err(InvalidPart::OtherRepresentation);
-            }
+            before == now || now.is_none() && name != validator
+        };
+        if !METADATA.into_iter().all(agrees) {
+            return Err(InvalidPart::OtherRepresentation);
         }
         // Step 4.2, the parts must agree on the length of the whole. SPEC-ISSUE(3): a `*` in the
         // second after a number in the first is no disagreement. DEVIATION(D6): the spec compares
@@ -78,6 +88,7 @@ mod tests {
             url_list: alloc::vec!["https://a.test/".parse().unwrap()],
             response_type: ResponseType::Cors,
             cors_exposed_header_names: alloc::vec::Vec::new(),
+            selecting_headers: None,
         }
     }
 
@@ -102,6 +113,22 @@ mod tests {
         assert!(!check(&[("ETag", "\"b\""), ("Last-Modified", "x")]));
         assert!(!check(&[("ETag", "\"a\""), ("Last-Modified", "y")]));
         assert!(!check(&[("Last-Modified", "x")]));
+    }
+
+    #[test]
+    fn metadata_that_a_part_names_must_agree() {
+        let tag = ("ETag", "\"a\"");
+        for name in METADATA.into_iter().filter(|name| *name != "etag") {
+            let check = |before: &[_], now: &[_]| {
+                let before = head(200, &[&[tag], before].concat());
+                let part = head(206, &[&[PART, tag], now].concat());
+                validate_a_partial_response(5, &part, Some(&before))
+            };
+            let (a, b) = ((name, "a/b"), (name, "c/d"));
+            assert!(check(&[a], &[a]).is_ok() && check(&[a], &[]).is_ok(), "{name}");
+            let other = Err(InvalidPart::OtherRepresentation);
+            assert_eq!((check(&[a], &[b]), check(&[], &[b])), (other, other), "{name}");
+        }
     }
 
     #[test]

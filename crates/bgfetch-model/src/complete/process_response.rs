@@ -12,6 +12,7 @@ use crate::attempt::Resume;
 use crate::policy::Principal;
 use crate::request::Request;
 use crate::response::ResponseHead;
+use crate::source::is_same_source;
 use crate::validator::strong_validator;
 
 /// What to do with a response.
@@ -41,6 +42,10 @@ pub(crate) enum RestartReason {
     OtherBytes,
     /// The response comes from another host than the stored bytes.
     OtherSource,
+    /// The response comes from another URL of the host.
+    OtherUrl,
+    /// The response depends on the user or on other headers of the request, and these changed.
+    OtherRequest,
     /// Parts are content-coded.
     Coded,
     /// Parts have no validator that identifies their representation.
@@ -55,6 +60,8 @@ impl From<InvalidPart> for RestartReason {
             InvalidPart::OtherBytes => Self::OtherBytes,
             InvalidPart::OtherRepresentation => Self::Changed,
             InvalidPart::OtherSource => Self::OtherSource,
+            InvalidPart::OtherUrl => Self::OtherUrl,
+            InvalidPart::OtherRequest => Self::OtherRequest,
             InvalidPart::Coded => Self::Coded,
         }
     }
@@ -67,6 +74,10 @@ impl RestartReason {
             Self::Changed => "the representation changed too often",
             Self::OtherBytes => "the server keeps sending other parts than those requested",
             Self::OtherSource => "too many hosts answered, and their parts cannot be joined",
+            Self::OtherUrl => "too many URLs answered, and their parts cannot be joined",
+            Self::OtherRequest => {
+                "the response depends on cookies or other headers, which changed too often"
+            }
             Self::Coded => "the server sends coded parts, which cannot be joined",
             Self::NoValidator => {
                 "the server sends only parts, without a strong validator to join them"
@@ -102,12 +113,7 @@ pub(crate) fn process_response(
         },
         // D8: there are no bytes after the stored ones, unless more were announced.
         (416, Some(resume)) => {
-            let announced = held.and_then(ResponseHead::complete_length);
-            match extract_unsatisfied_length(&head.headers) {
-                Some(length) if length != resume.start => Verdict::Restart(RestartReason::Changed),
-                Some(length) if announced.is_none_or(|it| it == length) => Verdict::Complete,
-                _ => Verdict::Restart(RestartReason::Refused),
-            }
+            is_complete(resume, held, head).map_or_else(Verdict::Restart, |()| Verdict::Complete)
         }
         // D25: these statuses are temporary, and only a GET may be sent again.
         (408 | 425 | 429 | 500..=599, _) if may_retry && request.is_get() => Verdict::ServerError,
@@ -121,6 +127,28 @@ pub(crate) fn process_response(
             None => Verdict::Replace(None),
         },
     }
+}
+
+/// D8: whether a 416 says that every byte is stored. As for a part, it must come from where the
+/// stored bytes came from.
+fn is_complete(
+    resume: &Resume,
+    held: Option<&ResponseHead>,
+    head: &ResponseHead,
+) -> Result<(), RestartReason> {
+    let length = extract_unsatisfied_length(&head.headers).ok_or(RestartReason::Refused)?;
+    if length != resume.start {
+        return Err(RestartReason::Changed);
+    }
+    let Some(held) = held else { return Ok(()) };
+    if held.complete_length().is_some_and(|announced| announced != length) {
+        return Err(RestartReason::Refused);
+    }
+    let tag = head.headers.get("etag");
+    if tag.is_some() && tag != held.headers.get("etag") {
+        return Err(RestartReason::Changed);
+    }
+    Ok(is_same_source(held, head, Some(length))?)
 }
 
 /// Why `head` must not replace the stored bytes.
@@ -163,11 +191,10 @@ pub(crate) fn reason_to_replace(
     held: Option<&ResponseHead>,
     head: &ResponseHead,
 ) -> Option<RestartReason> {
+    let moved = held.and_then(|held| is_same_source(held, head, head.complete_length()).err());
     match strong_validator(head) {
+        _ if moved.is_some() => moved.map(RestartReason::from),
         Some(validator) if validator == resume.if_range => None,
-        _ if held.is_some_and(|held| held.origin() != head.origin()) => {
-            Some(RestartReason::OtherSource)
-        }
         None => Some(RestartReason::NoValidator),
         Some(_) => Some(RestartReason::Changed),
     }
@@ -197,6 +224,9 @@ mod tests {
     use super::*;
     use crate::header_list::HeaderList;
     use crate::policy::PolicySnapshot;
+    use crate::source::Source;
+    use crate::vary::HashKey;
+    use alloc::sync::Arc;
 
     fn get() -> Request {
         Request::get("https://a.test/".parse().unwrap())
@@ -210,12 +240,18 @@ mod tests {
             url_list: alloc::vec!["https://a.test/".parse().unwrap()],
             response_type: Default::default(),
             cors_exposed_header_names: alloc::vec::Vec::new(),
+            selecting_headers: None,
         }
     }
 
+    fn resume_of(held: &ResponseHead) -> Resume {
+        let source = Source::new(Arc::new(held.clone()), HashKey::default());
+        Resume { start: 5, if_range: "\"a\"".into(), source }
+    }
+
     fn resumed(status: u16, headers: &[(&str, &str)]) -> Verdict {
-        let resume = Resume { start: 5, if_range: "\"a\"".into() };
         let stored = head(200, &[("ETag", "\"a\"")]);
+        let resume = resume_of(&stored);
         process_response(
             &get(),
             &page(),
@@ -284,8 +320,8 @@ mod tests {
 
     #[test]
     fn a_whole_answer_to_a_resume_says_why_it_replaces() {
-        let resume = Resume { start: 5, if_range: "\"a\"".into() };
         let held = head(200, &[("ETag", "\"a\"")]);
+        let resume = resume_of(&held);
         let reason = |head: &ResponseHead| reason_to_replace(&resume, Some(&held), head);
         assert_eq!(reason(&held), None);
         assert_eq!(reason(&head(200, &[])), Some(RestartReason::NoValidator));

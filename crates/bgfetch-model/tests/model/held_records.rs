@@ -151,6 +151,31 @@ fn bytes_without_a_validator_or_with_the_wrong_integrity_are_not_adopted() {
 }
 
 #[test]
+fn what_varies_by_user_is_adopted_only_if_a_request_can_tell_whose_it_is() {
+    for vary in ["Cookie", "*", "Accept"] {
+        let mut world = World::new();
+        let headers = |length: u64| {
+            let length = ("Content-Length", length.to_string());
+            vec![length, ("ETag", "\"1\"".into()), ("Vary", vary.into())]
+        };
+        let plan = |length| Plan::Raw(200, headers(100), 0, length);
+        let whole = world.serve_planned("/whole", [plan(100)]);
+        let part = world.serve_planned("/part", [plan(40), Plan::Permanent]);
+        world.hold(Hold::Events);
+        let fetch = world.fetch([whole.clone(), part.clone()]);
+        world.run();
+        world.hold_records(fetch, true);
+        world.let_go(Hold::Events);
+        world.run();
+        world.fetch([whole, part]);
+        world.run();
+        let requests = if vary == "Accept" { 1 } else { 2 };
+        assert_eq!(world.seen("/whole").len(), requests, "{vary}");
+        assert_eq!(world.starts("/part")[..3], [0, 40, 40], "{vary}");
+    }
+}
+
+#[test]
 fn held_bytes_count_to_the_quota_until_they_are_released_or_dismissed() {
     let promising = |total| FetchOptions { download_total: total, ..FetchOptions::default() };
     for dismisses in [false, true] {

@@ -37,4 +37,6 @@ mod site_account;
 #[cfg(test)]
 mod slots;
 #[cfg(test)]
+mod splices;
+#[cfg(test)]
 mod unregister;

@@ -281,8 +281,10 @@ fn the_last_generation_is_followed_by_none() {
         url_list: vec![get("/a").url],
         response_type: ResponseType::Basic,
         cors_exposed_header_names: Vec::new(),
+        selecting_headers: None,
     };
-    let event = AttemptEvent::Head { head, retry_after: None, multiplexes: false };
+    let (request_headers, retry_after, multiplexes) = (None, None, false);
+    let event = AttemptEvent::Head { head, request_headers, retry_after, multiplexes };
     model.handle(world.now, Input::Attempt(started.unwrap(), event));
     let mut actions = std::iter::from_fn(|| model.poll_action());
     let cancelled = |action| matches!(action, Action::Command(_, AttemptCommand::Cancel));

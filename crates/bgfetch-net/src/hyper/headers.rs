@@ -141,10 +141,6 @@ fn request_headers(
         headers.insert(ACCEPT_ENCODING, IDENTITY);
         return Ok(headers);
     }
-    if let Some(resume) = &fetch.resume {
-        headers.insert(RANGE, header_value("range", &format!("bytes={}-", resume.start))?);
-        headers.insert(IF_RANGE, header_value("if-range", &resume.if_range)?);
-    }
     let codings = match accepts_codings(fetch) {
         false => IDENTITY,
         true if has_memory => CODINGS,
@@ -187,6 +183,26 @@ pub(super) fn add_cookies(
         value.set_sensitive(true);
         headers.insert(COOKIE, value);
     }
+}
+
+/// Asks only for the missing bytes, if this request may: whether it does can depend on its URL and
+/// on all its other headers.
+pub(super) fn add_range(
+    headers: &mut HeaderMap,
+    fetch: &FetchRequest,
+    hop: &Hop,
+) -> Result<(), BadRequest> {
+    if let Some(resume) = &fetch.resume
+        && !headers.contains_key(RANGE)
+    {
+        headers.insert(RANGE, header_value("range", &format!("bytes={}-", resume.start))?);
+        headers.insert(IF_RANGE, header_value("if-range", &resume.if_range)?);
+        if !resume.source.may_continue(&hop.url, &to_list(headers)) {
+            headers.remove(RANGE);
+            headers.remove(IF_RANGE);
+        }
+    }
+    Ok(())
 }
 
 /// Stores the cookies that came with the response to `hop`.
@@ -268,6 +284,9 @@ mod tests {
     use bgfetch_model::attempt::{AttemptSpec, Resume};
     use bgfetch_model::ids::StorageKey;
     use bgfetch_model::policy::PolicySnapshot;
+    use bgfetch_model::response::ResponseHead;
+    use bgfetch_model::source::Source;
+    use bgfetch_model::vary::HashKey;
     use url::Url;
 
     fn headers_of(list: &[(&str, &str)], spec: AttemptSpec) -> Result<HeaderMap, BadRequest> {
@@ -286,17 +305,25 @@ mod tests {
         let key = StorageKey("a".into());
         let fetch = FetchRequest::new(key, Arc::new(principal), Arc::new(request), spec, None);
         let hop = Hop::first(&fetch.request);
-        super::request(&hop, &fetch, "agent", true).map(|(message, _)| {
-            assert_eq!(message.uri(), "http://a.test/x?y");
-            message.headers().clone()
-        })
+        let (mut message, _) = super::request(&hop, &fetch, "agent", true)?;
+        assert_eq!(message.uri(), "http://a.test/x?y");
+        super::add_range(message.headers_mut(), &fetch, &hop)?;
+        Ok(message.headers().clone())
     }
 
     fn resume() -> AttemptSpec {
-        AttemptSpec {
-            resume: Some(Resume { start: 7, if_range: "\"v1\"".into() }),
-            identity: false,
-        }
+        let head = ResponseHead {
+            status: 200,
+            status_text: String::new(),
+            headers: HeaderList::from_iter([("ETag", "\"v1\"")]),
+            url_list: vec![Url::parse("http://a.test/x?y").unwrap()],
+            response_type: Default::default(),
+            cors_exposed_header_names: Vec::new(),
+            selecting_headers: Some(Default::default()),
+        };
+        let source = Source::new(Arc::new(head), HashKey::default());
+        let resume = Resume { start: 7, if_range: "\"v1\"".into(), source };
+        AttemptSpec { resume: Some(resume), identity: false }
     }
 
     #[test]

@@ -154,6 +154,8 @@ impl HttpFetch {
             if let Some(store) = cookies {
                 headers::add_cookies(message.headers_mut(), store, fetch, hop);
             }
+            headers::add_range(message.headers_mut(), fetch, hop)
+                .map_err(|cause| error::blocked(sent, cause))?;
             let failed =
                 move |cause| upload.failure().unwrap_or_else(|| error::from_client(cause, sent));
             Ok::<_, FetchError>((message, failed))
@@ -290,6 +292,7 @@ impl HttpFetch {
         Ok(FetchResponse {
             retry_after: retry_after::delay(&headers, SystemTime::now()),
             multiplexed: received.is_multiplexed(),
+            request_headers: Some(received.request_headers()),
             head: ResponseHead {
                 status: received.status(),
                 status_text: received.status_text(),
@@ -297,6 +300,7 @@ impl HttpFetch {
                 url_list: hop.url_list().cloned().collect(),
                 response_type,
                 cors_exposed_header_names,
+                selecting_headers: None,
             },
             body: if has_null_body {
                 stream::empty().boxed()
@@ -354,7 +358,9 @@ fn opaque_redirect(received: &Received, hop: &Hop) -> FetchResponse {
             url_list: hop.url_list().cloned().collect(),
             response_type: ResponseType::OpaqueRedirect,
             cors_exposed_header_names: Vec::new(),
+            selecting_headers: None,
         },
+        request_headers: Some(received.request_headers()),
         retry_after: None,
         multiplexed: received.is_multiplexed(),
         body: stream::empty().boxed(),

@@ -28,6 +28,7 @@ pub(super) struct Received {
     /// Dropped before the response, whose end frees the connection.
     exchange: Exchanged,
     response: Response<Incoming>,
+    request_headers: HeaderMap,
 }
 
 /// The connection of a request. If it is dropped before the connection may be reused, it never will
@@ -79,6 +80,7 @@ pub(super) async fn network_fetch(
     let connection = capture_connection(&mut message);
     let exchange = Exchanged { connection, may_be_reused: !needs_approval };
     let flooded = count_informational(&mut message, limits.informational);
+    let request_headers = message.headers().clone();
     let response = tokio::select! {
         biased;
         () = flooded.notified() => {
@@ -90,7 +92,7 @@ pub(super) async fn network_fetch(
         })?,
     };
     limits.check_head(&response)?;
-    Ok(Received { exchange, response })
+    Ok(Received { exchange, response, request_headers })
 }
 
 /// Notifies if more than `most` informational responses are received over HTTP/1.1. hyper skips any
@@ -132,6 +134,11 @@ impl Received {
     /// The header list.
     pub(super) fn headers(&self) -> HeaderList {
         headers::to_list(self.response.headers())
+    }
+
+    /// The header list of the request.
+    pub(super) fn request_headers(&self) -> HeaderList {
+        headers::to_list(&self.request_headers)
     }
 
     /// Whether the connection can carry other requests at the same time.

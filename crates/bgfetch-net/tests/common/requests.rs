@@ -4,8 +4,12 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bgfetch_model::attempt::AttemptSpec;
+use bgfetch_model::attempt::{AttemptSpec, Resume};
+use bgfetch_model::header_list::HeaderList;
 use bgfetch_model::request::Request;
+use bgfetch_model::response::{ResponseHead, ResponseType};
+use bgfetch_model::source::Source;
+use bgfetch_model::vary::{HashKey, SelectingHeaders};
 use bgfetch_net::fetcher::{BodySource, FetchError, FetchRequest, FetchResponse, Fetcher};
 use bgfetch_net::hyper::HyperFetcher;
 use bytes::Bytes;
@@ -56,6 +60,21 @@ pub(crate) fn post(url: &str, body: Arc<dyn BodySource>) -> FetchRequest {
     });
     fetch.body = Some(body);
     fetch
+}
+
+/// A resume of a body that came from `url`.
+pub(crate) fn resume(url: &str, start: u64, entity_tag: &str) -> Resume {
+    let head = ResponseHead {
+        status: 200,
+        status_text: String::new(),
+        headers: HeaderList::from_iter([("ETag", entity_tag)]),
+        url_list: vec![Url::parse(url).unwrap()],
+        response_type: ResponseType::Default,
+        cors_exposed_header_names: Vec::new(),
+        selecting_headers: Some(SelectingHeaders::default()),
+    };
+    let source = Source::new(Arc::new(head), HashKey::default());
+    Resume { start, if_range: entity_tag.into(), source }
 }
 
 pub(crate) fn fetcher() -> HyperFetcher {

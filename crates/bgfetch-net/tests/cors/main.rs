@@ -17,6 +17,8 @@ use bgfetch_model::ids::StorageKey;
 use bgfetch_model::policy::{PolicySnapshot, Principal};
 use bgfetch_model::request::{CredentialsMode, RedirectMode, Request, RequestMode};
 use bgfetch_model::response::ResponseType;
+use bgfetch_model::source::Source;
+use bgfetch_model::vary::HashKey;
 use bgfetch_net::fetcher::{FetchError, FetchRequest, FetchResponse, Fetcher};
 use bgfetch_net::hyper::HyperFetcher;
 use futures_util::TryStreamExt;
@@ -314,7 +316,12 @@ async fn credentials_need_a_second_yes_and_a_407_nobody_can_answer(page: Page) {
 
 async fn our_own_range_causes_no_preflight(page: Page) {
     let mut request = page.request(page.foreign("/film", &[("h", ANY)]), |_| {});
-    request.resume = Some(Resume { start: 7, if_range: "\"v\"".into() });
+    let source = Source::new(
+        Arc::new(page.get(request.request.url.clone()).await.unwrap().head),
+        HashKey::default(),
+    );
+    page.server.take();
+    request.resume = Some(Resume { start: 7, if_range: "\"v\"".into(), source });
     page.fetcher.fetch(request).await.unwrap();
     let seen = page.server.seen();
     assert_eq!(page.server.take(), ["GET /film"]);

@@ -10,6 +10,7 @@ use bgfetch_model::request::Request;
 use bgfetch_model::response::{HeadSummary, RecordResult, ResponseHead};
 use bgfetch_model::store_op::{Snapshot, StoredFetch, StoredRecord, Totals};
 use bgfetch_model::time::UnixTime;
+use bgfetch_model::vary::HashKey;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::apply::key;
@@ -60,7 +61,14 @@ pub(super) fn snapshot(
     if last.is_some_and(|last| last >= next_fetch) || next_fetch == u64::MAX {
         return Err(StoreError::damaged("the next fetch would have the key of an older one"));
     }
-    Ok(Snapshot { registrations, fetches, next_fetch })
+    Ok(Snapshot { registrations, fetches, next_fetch, hash_key: hash_key(sql)? })
+}
+
+fn hash_key(sql: &Connection) -> Result<HashKey, StoreError> {
+    let key = sql
+        .query_row("SELECT value FROM meta WHERE key = 'hash_key'", [], |row| row.get(0))
+        .optional()?;
+    key.map(HashKey::new).ok_or_else(|| StoreError::damaged("it has no key for hashes"))
 }
 
 fn registration(row: &Row<'_>) -> rusqlite::Result<RegistrationKey> {

@@ -60,6 +60,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
     ",
     // JSON. In older versions, every fetch was made on behalf of the user.
     "ALTER TABLE fetch ADD COLUMN principal TEXT NOT NULL DEFAULT '\"user\"'",
+    // The key of the hashes of request headers in the responses.
+    "INSERT INTO meta VALUES ('hash_key', randomblob(16))",
 ];
 
 /// The format version of the database; 0 for one without tables.

@@ -52,6 +52,7 @@ pub(crate) fn head(status: u16) -> Arc<ResponseHead> {
         url_list: vec!["https://site-0.test/a?b#c".parse().unwrap()],
         response_type: ResponseType::Cors,
         cors_exposed_header_names: Vec::new(),
+        selecting_headers: None,
     })
 }
 

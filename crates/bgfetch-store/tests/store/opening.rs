@@ -43,6 +43,22 @@ fn check_set_aside(directory: &Path, error: &StoreError) {
 }
 
 #[test]
+fn a_store_keeps_a_hash_key_of_its_own() {
+    let keys = [(); 2].map(|()| {
+        let directory = tempfile::tempdir().unwrap();
+        let keys = [(); 2].map(|()| open(directory.path()).load().unwrap().hash_key);
+        assert_eq!(keys[0], keys[1]);
+        keys[0]
+    });
+    assert_ne!(keys[0], keys[1]);
+
+    let directory = tempfile::tempdir().unwrap();
+    filled(directory.path());
+    edit(directory.path(), "DELETE FROM meta WHERE key = 'hash_key'");
+    check_set_aside(directory.path(), &open_error(directory.path()));
+}
+
+#[test]
 fn a_store_has_one_owner_at_a_time() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
@@ -90,7 +106,7 @@ fn a_newer_store_is_refused_and_left_untouched() {
     let error = open_error(directory.path());
     assert!(error.is_newer_version());
     let text = error.to_string();
-    assert!(text.contains("77") && text.contains("up to version 2"), "{text}");
+    assert!(text.contains("77") && text.contains("up to version 3"), "{text}");
     assert_eq!(fs::read(&path).unwrap(), before);
     assert_eq!(body_files(directory.path()), ["0", "0/0.1"]);
 }

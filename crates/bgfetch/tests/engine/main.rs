@@ -21,4 +21,5 @@ mod order;
 mod pauses;
 mod power;
 mod resume;
+mod splices;
 mod uploads;

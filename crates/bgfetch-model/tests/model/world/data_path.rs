@@ -139,9 +139,11 @@ impl Attempt {
                     Ok(answer) => {
                         self.sent = true;
                         let (head, retry_after) = (answer.head.clone(), answer.retry_after);
+                        let request_headers = answer.request_headers.clone();
                         let multiplexes = false;
                         self.reports.push_back(AttemptEvent::Head {
                             head,
+                            request_headers,
                             retry_after,
                             multiplexes,
                         });

@@ -10,6 +10,7 @@ pub(crate) mod data_path;
 mod look;
 pub(crate) mod oracle;
 pub(crate) mod origin;
+pub(crate) mod site;
 pub(crate) mod store;
 pub(crate) mod uploads;
 

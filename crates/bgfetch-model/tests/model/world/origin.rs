@@ -9,6 +9,8 @@ use bgfetch_model::request::Request;
 use bgfetch_model::response::{ResponseHead, ResponseType};
 use url::Url;
 
+use super::site::Site;
+
 /// The resource at a URL.
 #[derive(Clone, Debug)]
 pub(crate) struct Resource {
@@ -87,6 +89,7 @@ pub(crate) enum Plan {
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) head: ResponseHead,
+    pub(crate) request_headers: Option<HeaderList>,
     pub(crate) retry_after: Option<Duration>,
     pub(crate) representation: u32,
     /// The offset in the representation at which the body starts, and its length.
@@ -126,9 +129,9 @@ pub(crate) fn fault(kind: FaultKind, sent: bool) -> Fault {
     Fault { kind, sent, message: format!("{kind:?}") }
 }
 
-/// All resources.
+/// All resources, and the site at [`Site::entry`].
 #[derive(Debug, Default)]
-pub(crate) struct Origin(pub(crate) BTreeMap<Url, Resource>);
+pub(crate) struct Origin(pub(crate) BTreeMap<Url, Resource>, pub(crate) Option<Site>);
 
 impl Origin {
     pub(crate) fn name(&self, request: &Request) -> Name {
@@ -141,6 +144,9 @@ impl Origin {
         spec: &AttemptSpec,
     ) -> Result<Answer, Fault> {
         let url = &request.url;
+        if let Some(site) = self.1.as_mut().filter(|_| *url == Site::entry()) {
+            return Ok(site.respond(request, spec));
+        }
         let Some(resource) = self.0.get_mut(url) else {
             return Err(fault(FaultKind::Unreachable, false));
         };
@@ -250,7 +256,9 @@ impl Resource {
                 url_list: vec![url.clone()],
                 response_type: ResponseType::Cors,
                 cors_exposed_header_names: Vec::new(),
+                selecting_headers: None,
             },
+            request_headers: None,
             retry_after: None,
             representation: self.representation,
             first,

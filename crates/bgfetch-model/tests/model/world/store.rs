@@ -8,6 +8,7 @@ use bgfetch_model::ids::{
 };
 use bgfetch_model::response::{FailureReason, HeadSummary, RecordResult, ResponseHead};
 use bgfetch_model::store_op::{Snapshot, StoreOp, StoredFetch, StoredRecord, Totals, Transaction};
+use bgfetch_model::vary::HashKey;
 
 /// The bytes of a body: a run of one representation. Anything else fails the test.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -209,6 +210,7 @@ impl Store {
             registrations: self.registrations.iter().cloned().collect(),
             fetches,
             next_fetch: self.next_fetch,
+            hash_key: HashKey::default(),
         }
     }
 

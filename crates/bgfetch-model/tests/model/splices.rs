@@ -1,0 +1,126 @@
+//! No body has bytes of two representations, also where their validators are the same: over users
+//! that a site tells apart by anything but the validator, redirects, `Vary`, crashes and adoptions.
+//! The store fails the test at the first byte that does not continue the body.
+
+use bgfetch_model::ids::{FetchKey, RecordIndex};
+use bgfetch_model::request::Request;
+use bgfetch_model::response::RecordResult;
+use proptest::prelude::*;
+
+use crate::world::site::{Apart, Fetcher, Site, VaryIn};
+use crate::world::{Hold, World, record};
+
+fn apart() -> impl Strategy<Value = Apart> {
+    let requests = vec!["Cookie", "Authorization", "Accept-Language"];
+    let varies = vec![VaryIn::Whole, VaryIn::Part, VaryIn::Both, VaryIn::Any];
+    let responses = vec![
+        "Content-Type",
+        "Content-Language",
+        "Content-Location",
+        "ETag",
+        "Last-Modified",
+        "Repr-Digest",
+    ];
+    prop_oneof![
+        Just(Apart::ByHost),
+        Just(Apart::ByPath),
+        (prop::sample::select(requests), prop::sample::select(varies))
+            .prop_map(|(name, vary)| Apart::ByRequest(name, vary)),
+        prop::sample::select(responses).prop_map(Apart::ByResponse),
+        Just(Apart::ByLength),
+    ]
+}
+
+prop_compose! {
+    fn site()(
+        apart in apart(),
+        fetcher in prop::sample::select(vec![Fetcher::Careful, Fetcher::Blind, Fetcher::Mute]),
+        flags: [bool; 6],
+        visits in prop::collection::vec((0..3u32, 0..60u64), 1..8),
+    ) -> Site {
+        let [tag, date, signed, length, complete, unconditional] = flags;
+        let told = apart == Apart::ByLength;
+        // A strong entity tag identifies what one user can get, so such a header selects another.
+        let untagged = matches!(apart, Apart::ByRequest("Accept-Language", _));
+        Site {
+            apart,
+            fetcher,
+            tag: tag && !untagged,
+            date: date || untagged,
+            signed,
+            length_is_known: length || told,
+            complete_is_known: complete || told,
+            unconditional,
+            visits: visits.into(),
+            user: 0,
+            starts: Vec::new(),
+        }
+    }
+}
+
+fn visit(world: &mut World) -> FetchKey {
+    let fetch = world.fetch([Request::get(Site::entry())]);
+    world.run();
+    fetch
+}
+
+/// Asserts that the fetch's body is whole if it succeeded.
+fn check(world: &World, fetch: FetchKey) {
+    let response = world.bgfetch(fetch).record(RecordIndex(0)).unwrap().response_data();
+    if world.record_result(fetch, 0) == Some(RecordResult::Success) {
+        let file = world.store.file(record(fetch, 0), response.generation);
+        let file = file.copied().unwrap_or_default();
+        let site = world.origin.1.as_ref().unwrap();
+        assert_eq!(file.length, site.length(file.representation), "it was cut short");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(5000))]
+
+    #[test]
+    fn no_body_mixes_what_a_site_has_for_two_users(
+        site in site(),
+        crashes: bool,
+        more in prop::collection::vec((0..3u32, 0..60u64), 0..4),
+    ) {
+        let mut world = World::new();
+        world.origin.1 = Some(site);
+        // Records are looked at before their event ends.
+        world.hold(Hold::Events);
+        let first = visit(&mut world);
+        check(&world, first);
+        world.hold_records(first, true);
+        world.let_go(Hold::Events);
+        world.run();
+        if crashes {
+            world.crash(0, |length| length);
+            world.run();
+        }
+        // Another user may adopt what is held.
+        world.hold(Hold::Events);
+        world.origin.1.as_mut().unwrap().visits = more.into();
+        let second = visit(&mut world);
+        check(&world, second);
+    }
+
+    /// The rules cost one user nothing who downloads what does not change.
+    #[test]
+    fn what_is_the_same_is_resumed_after_every_cut(
+        site in site(),
+        cuts in prop::collection::vec(1..10u64, 1..6),
+    ) {
+        let cannot_tell = site.fetcher == Fetcher::Mute
+            && matches!(site.apart, Apart::ByRequest("Cookie" | "Authorization", _) | Apart::ByRequest(_, VaryIn::Any));
+        prop_assume!(!cannot_tell);
+        let mut world = World::new();
+        let visits = cuts.iter().map(|cut| (0, *cut)).collect();
+        let site = Site { tag: true, length_is_known: true, complete_is_known: true, visits, ..site };
+        world.origin.1 = Some(site);
+        let fetch = visit(&mut world);
+        prop_assert_eq!(world.result(fetch), Some(Ok(())));
+        let offsets = (0..=cuts.len()).map(|count| cuts[..count].iter().sum::<u64>());
+        let starts = &world.origin.1.as_ref().unwrap().starts;
+        prop_assert_eq!(starts, &offsets.collect::<Vec<_>>());
+    }
+}
