@@ -150,11 +150,11 @@ mod tests {
         SelectingHeaders::of(&KEY, &sent, &response)
     }
 
-    /// Whether a response with these headers is continued by one with those.
-    fn is_alike(
-        before: (&[(&str, &str)], &[(&str, &str)]),
-        now: (&[(&str, &str)], &[(&str, &str)]),
-    ) -> bool {
+    type Headers<'a> = &'a [(&'a str, &'a str)];
+
+    /// Whether a response to a request may be joined with another; each is given by the headers of
+    /// the request and of the response.
+    fn is_alike(before: (Headers<'_>, Headers<'_>), now: (Headers<'_>, Headers<'_>)) -> bool {
         let held = ResponseHead {
             status: 200,
             status_text: String::new(),
