@@ -22,12 +22,12 @@ fn apart() -> impl Strategy<Value = Apart> {
         "Repr-Digest",
     ];
     prop_oneof![
-        Just(Apart::ByHost),
-        Just(Apart::ByPath),
+        Just(Apart::Host),
+        Just(Apart::Path),
         (prop::sample::select(requests), prop::sample::select(varies))
-            .prop_map(|(name, vary)| Apart::ByRequest(name, vary)),
-        prop::sample::select(responses).prop_map(Apart::ByResponse),
-        Just(Apart::ByLength),
+            .prop_map(|(name, vary)| Apart::RequestHeader(name, vary)),
+        prop::sample::select(responses).prop_map(Apart::ResponseHeader),
+        Just(Apart::Length),
     ]
 }
 
@@ -39,9 +39,9 @@ prop_compose! {
         visits in prop::collection::vec((0..3u32, 0..60u64), 1..8),
     ) -> Site {
         let [tag, date, signed, length, complete, unconditional] = flags;
-        let told = apart == Apart::ByLength;
+        let told = apart == Apart::Length;
         // A strong entity tag identifies what one user can get, so such a header selects another.
-        let untagged = matches!(apart, Apart::ByRequest("Accept-Language", _));
+        let untagged = matches!(apart, Apart::RequestHeader("Accept-Language", _));
         Site {
             apart,
             fetcher,
@@ -111,7 +111,7 @@ proptest! {
         cuts in prop::collection::vec(1..10u64, 1..6),
     ) {
         let cannot_tell = site.fetcher == Fetcher::Mute
-            && matches!(site.apart, Apart::ByRequest("Cookie" | "Authorization", _) | Apart::ByRequest(_, VaryIn::Any));
+            && matches!(site.apart, Apart::RequestHeader("Cookie" | "Authorization", _) | Apart::RequestHeader(_, VaryIn::Any));
         prop_assume!(!cannot_tell);
         let mut world = World::new();
         let visits = cuts.iter().map(|cut| (0, *cut)).collect();

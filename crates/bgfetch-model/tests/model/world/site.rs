@@ -18,16 +18,16 @@ const DATE: &str = "Tue, 25 Nov 2025 20:00:00 GMT";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Apart {
     /// Each is redirected to a host of its own.
-    ByHost,
+    Host,
     /// Each is redirected to a path of its own.
-    ByPath,
+    Path,
     /// They send different values of this header, by which the site selects. A part's `Vary` names
     /// it, or the whole's, or both.
-    ByRequest(&'static str, VaryIn),
+    RequestHeader(&'static str, VaryIn),
     /// This header of the whole, which parts repeat, has different values.
-    ByResponse(&'static str),
+    ResponseHeader(&'static str),
     /// The bodies have different lengths, which all responses tell.
-    ByLength,
+    Length,
 }
 
 /// Which responses have a `Vary`.
@@ -80,7 +80,7 @@ impl Site {
     }
 
     pub(crate) fn length(&self, user: u32) -> u64 {
-        if self.apart == Apart::ByLength { 60 + u64::from(user) } else { 60 }
+        if self.apart == Apart::Length { 60 + u64::from(user) } else { 60 }
     }
 
     pub(crate) fn respond(&mut self, request: &Request, spec: &AttemptSpec) -> Answer {
@@ -117,8 +117,8 @@ impl Site {
     fn redirect(&self) -> Option<Url> {
         let user = self.user;
         let (host, path) = match self.apart {
-            Apart::ByHost => (format!("cdn{user}.test"), "file".into()),
-            Apart::ByPath => ("cdn.test".into(), format!("file{user}")),
+            Apart::Host => (format!("cdn{user}.test"), "file".into()),
+            Apart::Path => ("cdn.test".into(), format!("file{user}")),
             _ if self.signed => ("cdn.test".into(), "file".into()),
             _ => return None,
         };
@@ -134,7 +134,7 @@ impl Site {
     ) -> (HeaderList, Option<&'a Resume>) {
         let mut headers =
             HeaderList::from_iter([("Accept", "*/*"), ("Accept-Encoding", "identity")]);
-        if let Apart::ByRequest(name, _) = self.apart {
+        if let Apart::RequestHeader(name, _) = self.apart {
             headers.append(name, format!("user{}", self.user));
         }
         let range = resume.filter(|resume| {
@@ -150,7 +150,7 @@ impl Site {
     fn response(&self, resume: Option<&Resume>) -> (u16, HeaderList, u64) {
         let length = self.length(self.user);
         let mut headers = HeaderList::from_iter([("Content-Type", "text/plain")]);
-        if let Apart::ByResponse(name) = self.apart {
+        if let Apart::ResponseHeader(name) = self.apart {
             headers.delete(name);
             headers.append(name, self.value_of(name));
         }
@@ -169,7 +169,7 @@ impl Site {
             self.unconditional || is_own("etag") || is_own("last-modified")
         };
         let range = resume.filter(matches);
-        if let Apart::ByRequest(name, vary) = self.apart {
+        if let Apart::RequestHeader(name, vary) = self.apart {
             match vary {
                 VaryIn::Any => headers.append("Vary", "*"),
                 VaryIn::Both => headers.append("Vary", format!("Accept-Encoding, {name}")),
