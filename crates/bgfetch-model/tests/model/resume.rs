@@ -143,7 +143,7 @@ fn a_server_error_on_resume_keeps_what_is_there() {
 }
 
 /// The message about the failure of this fetch's record.
-fn message(world: &World, fetch: FetchKey) -> String {
+pub(crate) fn message(world: &World, fetch: FetchKey) -> String {
     let settled = world.observations().into_iter().rev().find_map(|(_, it)| match it {
         What::RecordSettled { record, message, .. } if record.fetch == fetch => message,
         _ => None,

@@ -4,9 +4,10 @@
 
 use bgfetch_model::ids::{FetchKey, RecordIndex};
 use bgfetch_model::request::Request;
-use bgfetch_model::response::RecordResult;
+use bgfetch_model::response::{FailureReason, RecordResult};
 use proptest::prelude::*;
 
+use crate::resume::message;
 use crate::world::site::{Apart, Fetcher, Site, VaryIn};
 use crate::world::{Hold, World, record};
 
@@ -72,6 +73,44 @@ fn check(world: &World, fetch: FetchKey) {
         let file = file.copied().unwrap_or_default();
         let site = world.origin.1.as_ref().unwrap();
         assert_eq!(file.length, site.length(file.representation), "it was cut short");
+    }
+}
+
+#[test]
+fn what_differs_each_time_ends_with_a_true_reason() {
+    let cookie = Apart::RequestHeader("Cookie", VaryIn::Both);
+    for (apart, reason) in [
+        (Apart::Host, "too many hosts answered"),
+        (Apart::Path, "too many URLs answered"),
+        (cookie, "the response depends on cookies"),
+    ] {
+        for fetcher in [Fetcher::Careful, Fetcher::Blind] {
+            let mut world = World::new();
+            world.origin.1 = Some(Site {
+                apart,
+                fetcher,
+                tag: true,
+                date: false,
+                signed: false,
+                length_is_known: true,
+                complete_is_known: true,
+                unconditional: true,
+                // Each attempt gets further than the one before.
+                visits: (0..40).map(|user| (user, 10 + u64::from(user))).collect(),
+                user: 0,
+                starts: Vec::new(),
+            });
+            let fetch = visit(&mut world);
+            let failed = RecordResult::Failure(FailureReason::FetchError);
+            assert_eq!(world.record_result(fetch, 0), Some(failed), "{apart:?}");
+            assert!(message(&world, fetch).starts_with(reason), "{}", message(&world, fetch));
+            // One response, and eight restarts.
+            let starts = &world.origin.1.as_ref().unwrap().starts;
+            let wholes = starts.iter().filter(|start| **start == 0).count();
+            let asks_again = usize::from(fetcher == Fetcher::Careful);
+            assert_eq!(wholes, 1 + 8 + asks_again, "{apart:?} {fetcher:?}");
+            assert_eq!(starts.len() > wholes, fetcher == Fetcher::Blind);
+        }
     }
 }
 
