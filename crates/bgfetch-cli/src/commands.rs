@@ -113,7 +113,7 @@ fn print(
             let terminal = Term::stdout().size_checked().map(|(_, width)| width.into());
             stdout.text(&jobs::table(&jobs, terminal));
         }
-        Response::Job(job) if json => stdout.line(&serde_json::to_string(&job)?),
+        Response::Job(job) if json => stdout.json(&job),
         Response::Job(job) => stdout.text(&jobs::detail(&job)),
         Response::Done { id, pending } => stdout.line(&done(command, &id, pending)),
     }

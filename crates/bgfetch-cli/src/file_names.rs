@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use crate::text::is_printable;
+use crate::text::replaced;
 
 /// The name for a URL whose path has no last segment.
 const INDEX: &str = "index.html";
@@ -21,6 +21,9 @@ const MAX_EXTENSION: usize = 20;
 
 /// Characters that are path separators on some system or invalid on some file system.
 const UNSAFE: [char; 9] = ['/', '\\', ':', '*', '?', '"', '<', '>', '|'];
+
+/// Names of devices on Windows, besides those with a number.
+const DEVICES: [&str; 7] = ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "CLOCK$"];
 
 /// Chooses the names of one fetch's files, all of them different.
 #[derive(Debug, Default)]
@@ -67,25 +70,47 @@ fn folded(name: &str) -> String {
     if cfg!(any(windows, target_vendor = "apple")) { name.to_lowercase() } else { name.to_owned() }
 }
 
-/// The last segment of the URL's path as a file name. It is never hidden and never leads out of its
-/// directory.
+/// The last segment of the URL's path as a file name: visible, in its directory, and not taken for
+/// an option, a device or a hidden file on any system.
 pub(crate) fn file_name(url: &Url) -> String {
     let segment = url.path_segments().and_then(|mut segments| segments.next_back());
     let segment = segment.unwrap_or_default();
     // If it is not valid UTF-8, it stays percent-encoded.
     let decoded = percent_decode_str(segment).decode_utf8().unwrap_or(segment.into());
-    let safe = |c: char| {
-        if UNSAFE.contains(&c) || !is_printable(c) { '_' } else { c }
-    };
-    let mut name: String = decoded.chars().map(safe).collect();
-    if name.is_empty() {
+    if decoded.is_empty() {
         return INDEX.into();
     }
-    // It must not be a hidden file or one of the directories `.` and `..`.
-    if name.starts_with('.') {
-        name.replace_range(..1, "_");
+    let mut name = cut(replaced(&decoded, '_').replace(UNSAFE, "_"));
+    // A dot would hide it, and a dash would make it an option.
+    if name.starts_with(|c: char| matches!(c, '.' | '-') || c.is_whitespace()) {
+        replace_first(&mut name);
     }
-    cut(name)
+    // Windows drops these.
+    let kept = name.trim_end_matches(|c: char| c == '.' || c.is_whitespace()).len();
+    if kept < name.len() {
+        name.truncate(kept);
+        name.push('_');
+    }
+    if is_device(&name) { format!("_{name}") } else { name }
+}
+
+fn replace_first(name: &mut String) {
+    let first = name.chars().next().map_or(0, char::len_utf8);
+    name.replace_range(..first, "_");
+}
+
+/// Whether Windows opens a device by this name, in every directory and with any extension.
+fn is_device(name: &str) -> bool {
+    let stem = name.split('.').next().unwrap_or_default().trim_end().to_ascii_uppercase();
+    if DEVICES.contains(&stem.as_str()) {
+        return true;
+    }
+    let numbered = ["COM", "LPT"].iter().find_map(|device| stem.strip_prefix(device));
+    numbered.is_some_and(|number| {
+        let mut digits = number.chars();
+        let is_digit = |c| char::is_ascii_digit(&c) || matches!(c, '¹' | '²' | '³');
+        digits.next().is_some_and(is_digit) && digits.next().is_none()
+    })
 }
 
 /// Shortens a name that is too long but keeps its extension.
@@ -132,10 +157,45 @@ mod tests {
     }
 
     #[test]
+    fn no_name_is_an_option_or_a_device_or_changes_when_it_is_copied() {
+        for (path, expected) in [
+            ("-rf", "_rf"),
+            ("--help", "_-help"),
+            ("%20x", "_x"),
+            ("CON", "_CON"),
+            ("nul.tar.gz", "_nul.tar.gz"),
+            ("aux%20.txt", "_aux .txt"),
+            ("com7.log", "_com7.log"),
+            ("LPT%C2%B9", "_LPT¹"),
+            ("conout$", "_conout$"),
+            ("console.txt", "console.txt"),
+            ("com10", "com10"),
+            ("x.con", "x.con"),
+            ("x.", "x_"),
+            ("x.exe.%20.", "x.exe_"),
+            ("%20", "_"),
+            ("...", "__"),
+        ] {
+            assert_eq!(name(&format!("http://a.test/{path}")), expected);
+        }
+    }
+
+    #[test]
+    fn no_name_has_invisible_characters() {
+        assert_eq!(name("http://a.test/a%D8%9Cb"), "a_b");
+        assert_eq!(name("http://a.test/%E2%80%8Bx%EF%BB%BF"), "_x_");
+        assert_eq!(name("http://a.test/pay%C2%ADload"), "pay_load");
+        assert_eq!(name("http://a.test/%F0%9F%8E%AC%EF%B8%8F.mp4"), "🎬\u{fe0f}.mp4");
+    }
+
+    #[test]
     fn long_names_are_cut_and_keep_their_extension() {
         let long = format!("http://a.test/{}.tar", "ü".repeat(300));
         let cut = name(&long);
         assert!(cut.len() <= MAX_LENGTH && cut.ends_with("ü.tar"), "{cut}");
+        // A space where it is cut would be the last character.
+        let long = format!("http://a.test/{}%20{}", "x".repeat(MAX_LENGTH - 1), "y".repeat(30));
+        assert_eq!(name(&long), format!("{}_", "x".repeat(MAX_LENGTH - 1)));
     }
 
     #[test]

@@ -1,19 +1,65 @@
 //! Makes external text (titles, servers, URLs) safe and short enough for a terminal.
 
+use std::fmt::Write as _;
+
+use icu_properties::props::{DefaultIgnorableCodePoint, ExtendedPictographic};
+use icu_properties::{CodePointSetData, CodePointSetDataBorrowed};
 use unicode_width::UnicodeWidthChar as _;
 
-/// Replaces characters that would move the cursor, change colours, break the line or reverse its
-/// direction.
+/// Replaces characters that would move the cursor, change colours, break the line, reverse its
+/// direction or be invisible.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|c| if is_printable(c) { c } else { '\u{fffd}' }).collect()
+    replaced(text, '\u{fffd}')
 }
 
-/// Whether a character has no effect other than being shown.
-pub(crate) fn is_printable(c: char) -> bool {
-    let directs =
-        matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+/// Replaces each character that does anything other than being shown.
+pub(crate) fn replaced(text: &str, replacement: char) -> String {
+    judged(text).map(|(c, is_shown)| if is_shown { c } else { replacement }).collect()
+}
+
+/// The same text of JSON, with escapes for such characters: all of them are in strings.
+pub(crate) fn escaped(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for (c, is_shown) in judged(json) {
+        if is_shown {
+            escaped.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            // A String takes any text.
+            write!(escaped, "\\u{unit:04x}").unwrap_or_default();
+        }
+    }
+    escaped
+}
+
+/// Each character, and whether it may be shown. What a server or a page may show in a terminal or
+/// call a file is decided here alone.
+fn judged(text: &str) -> impl Iterator<Item = (char, bool)> {
+    text.chars().scan(None, |previous, c| {
+        let is_shown = is_shown(c) || is_emoji_style(c, *previous);
+        *previous = Some(c);
+        Some((c, is_shown))
+    })
+}
+
+/// Whether a character is visible, or is a space, and has no other effect.
+fn is_shown(c: char) -> bool {
+    const IGNORABLE: CodePointSetDataBorrowed<'static> =
+        CodePointSetData::new::<DefaultIgnorableCodePoint>();
     let breaks = matches!(c, '\u{2028}' | '\u{2029}');
-    !c.is_control() && !directs && !breaks
+    // Unicode does not call these ignorable, although few programs show them.
+    let annotates = matches!(c, '\u{fff9}'..='\u{fffb}');
+    !c.is_control() && !breaks && !annotates && !IGNORABLE.contains(c)
+}
+
+/// Whether a character only chooses between the styles of the emoji before it. Many titles contain
+/// one.
+fn is_emoji_style(c: char, previous: Option<char>) -> bool {
+    const EMOJI: CodePointSetDataBorrowed<'static> =
+        CodePointSetData::new::<ExtendedPictographic>();
+    matches!(c, '\u{fe0e}' | '\u{fe0f}')
+        && previous.is_some_and(|previous| EMOJI.contains(previous))
 }
 
 /// The maximum number of terminal cells that the text takes.
@@ -71,6 +117,51 @@ mod tests {
     #[test]
     fn nothing_that_commands_a_terminal_is_shown() {
         assert_eq!(printable("a\u{1b}[2Jb\r\n\u{202e}ü"), "a\u{fffd}[2Jb\u{fffd}\u{fffd}\u{fffd}ü");
+    }
+
+    #[test]
+    fn json_means_the_same_when_it_commands_nothing() {
+        let value = "\u{9b}2J\u{202e} \u{1b} \"ü\" \u{e0041}";
+        let json = escaped(&serde_json::to_string(value).unwrap());
+        assert_eq!(json, r#""\u009b2J\u202e \u001b \"ü\" \udb40\udc41""#);
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), value);
+    }
+
+    #[test]
+    fn what_is_invisible_is_replaced() {
+        for c in [
+            '\u{7f}',
+            '\u{85}',
+            '\u{9b}',
+            '\u{ad}',
+            '\u{34f}',
+            '\u{61c}',
+            '\u{115f}',
+            '\u{180e}',
+            '\u{200b}',
+            '\u{200d}',
+            '\u{200f}',
+            '\u{2028}',
+            '\u{202a}',
+            '\u{2060}',
+            '\u{2066}',
+            '\u{206f}',
+            '\u{3164}',
+            '\u{fe0f}',
+            '\u{feff}',
+            '\u{fffa}',
+            '\u{e0041}',
+            '\u{e0100}',
+        ] {
+            assert_eq!(replaced(&format!("a{c}b"), '_'), "a_b", "{c:?}");
+        }
+        // Right-to-left letters need no marks, and combining characters are visible.
+        for text in
+            ["שלום", "مرحبا", "gru\u{308}n", "日本 語", "🎬 ❤\u{fe0f} ☎\u{fe0e}", "a\u{a0}b"]
+        {
+            assert_eq!(printable(text), text);
+        }
+        assert_eq!(printable("1\u{fe0f} \u{fe0f}"), "1\u{fffd} \u{fffd}");
     }
 
     #[test]

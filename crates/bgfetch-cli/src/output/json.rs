@@ -144,10 +144,7 @@ impl Json {
     }
 
     pub(crate) fn print(&mut self, line: &impl Serialize) {
-        // Text and numbers always have a form in JSON.
-        if let Ok(line) = serde_json::to_string(line) {
-            self.stdout.text(&format!("{line}\n"));
-        }
+        self.stdout.json(line);
     }
 }
 

@@ -8,13 +8,14 @@ pub(crate) mod plain;
 use std::io::{IsTerminal as _, Write as _};
 
 use bgfetch::{Event, Job, PauseReason};
+use serde::Serialize;
 
 use self::bars::Bars;
 use self::json::Json;
 use self::plain::Plain;
 use crate::exit::complain;
 use crate::plan::Plan;
-use crate::text::printable;
+use crate::text::{escaped, printable};
 use crate::worker::Report;
 
 /// One of the three forms.
@@ -141,6 +142,14 @@ impl Stdout {
     /// Writes one line of text after making it printable.
     pub(crate) fn line(&mut self, line: &str) {
         self.text(&format!("{}\n", printable(line)));
+    }
+
+    /// Writes one line of JSON.
+    pub(crate) fn json(&mut self, value: &impl Serialize) {
+        // Text and numbers always have a form in JSON.
+        if let Ok(json) = serde_json::to_string(value) {
+            self.text(&format!("{}\n", escaped(&json)));
+        }
     }
 
     /// Writes lines as they are.
