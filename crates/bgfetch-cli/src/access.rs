@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use bgfetch::{Builder, Engine, StoreError};
+use bgfetch::{Builder, Engine, PrivateDirectory, StoreError};
 
 use crate::control::client;
 use crate::control::protocol::{Request, Response};
-use crate::exit::Failure;
+use crate::exit::{Failure, complain};
 
 /// How long to wait while another process opens or closes the store.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
@@ -63,22 +63,43 @@ pub(crate) fn builder(directory: &Path) -> Builder {
         })
 }
 
-/// Creates the store's directory if it is missing, with access for the user only.
+/// Creates the store's directory if it is missing, and keeps other users out of it.
+///
+/// # Errors
+///
+/// Another user may have made it or changed what is in it.
 #[cfg(feature = "js")]
 pub(crate) fn make_private(directory: &Path) -> Result<(), Failure> {
-    let mut builder = std::fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    let made = builder.recursive(true).create(directory);
-    made.map_err(|error| Failure(format!("cannot make {}: {error}", directory.display())))
+    tell_exposed(&PrivateDirectory::open(directory)?);
+    Ok(())
+}
+
+fn tell_exposed(directory: &PrivateDirectory) {
+    if directory.was_exposed() {
+        let path = directory.path().display();
+        complain(&format!("other users had access to {path}; it is private now"));
+    }
 }
 
 /// Opens the store, or sends a request to the process that has it open.
 ///
 /// # Errors
 ///
-/// The store cannot be opened, or another process has it open and accepts no requests.
+/// The store cannot be opened or is not this user's, or another process has it open and accepts no
+/// requests.
 pub(crate) async fn open_or_ask(
+    directory: &Path,
+    builder: impl FnMut() -> Builder,
+    request: &Request,
+) -> Result<Access, Failure> {
+    // The socket in it is used only then, too.
+    let private = PrivateDirectory::open(directory)?;
+    let access = try_open_or_ask(directory, builder, request).await?;
+    tell_exposed(&private);
+    Ok(access)
+}
+
+async fn try_open_or_ask(
     directory: &Path,
     mut builder: impl FnMut() -> Builder,
     request: &Request,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bgfetch::{Builder, Engine, Fetcher};
+use bgfetch::{Builder, Engine, Fetcher, PrivateDirectory};
 use parking_lot::Mutex;
 use tempfile::TempDir;
 use thiserror::Error;
@@ -107,7 +107,8 @@ impl UserAgent {
                 (temporary.path().to_owned(), Some(temporary))
             }
         };
-        std::fs::create_dir_all(&folder)?;
+        let private = PrivateDirectory::open(&folder).map_err(io::Error::from)?;
+        let folder = private.path();
         let network = Network::new(fetcher);
         let service_workers = ServiceWorkers::open(ServiceWorkersOptions {
             loader: Arc::new(HttpScriptLoader(network.clone())),

@@ -42,6 +42,15 @@ pub enum StoreError {
         /// The directory that the database and the bodies were moved to, if they were.
         set_aside: Option<PathBuf>,
     },
+    /// Other users of the machine own this path or could have changed it. Nothing of the store was
+    /// used.
+    #[error("{} {why}", path.display())]
+    Untrusted {
+        /// The store's directory, one of its parents, or something in it.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: Distrust,
+    },
     /// The disk, or the user's quota on it, is full.
     #[error("the disk is full: cannot write {}", path.display())]
     DiskFull {
@@ -99,6 +108,12 @@ impl StoreError {
         matches!(self, Self::Damaged { .. })
     }
 
+    /// Whether other users of the machine own something of the store, or could have changed it.
+    #[must_use]
+    pub fn is_untrusted(&self) -> bool {
+        matches!(self, Self::Untrusted { .. })
+    }
+
     /// Whether a newer version of this crate is needed.
     #[must_use]
     pub fn is_newer_version(&self) -> bool {
@@ -114,6 +129,7 @@ impl From<StoreError> for io::Error {
             StoreError::InUse { .. } => io::ErrorKind::ResourceBusy,
             StoreError::Damaged { .. } => io::ErrorKind::InvalidData,
             StoreError::Misuse(_) => io::ErrorKind::InvalidInput,
+            StoreError::Untrusted { .. } => io::ErrorKind::PermissionDenied,
             _ => io::ErrorKind::Other,
         };
         Self::new(kind, error)
@@ -125,6 +141,48 @@ impl StoreError {
     /// Damage of a store that was not moved aside yet.
     pub(crate) fn damaged(reason: impl ToString) -> Self {
         Self::Damaged { reason: reason.to_string(), set_aside: None }
+    }
+}
+
+/// Why a path is not used: what other users can do with it, or may have done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Distrust {
+    /// It belongs to the user with this id.
+    Owner(u32),
+    /// Other users can write to it, and so replace what is in it.
+    Writable,
+    /// Other users could write to it before its directory was made private.
+    Tampered,
+    /// It is a symbolic link.
+    SymbolicLink,
+    /// It is a file that has another name, maybe outside of the directory.
+    HardLink,
+    /// It is neither a file nor a directory, or not the one that was expected.
+    Kind,
+}
+
+impl fmt::Display for Distrust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Owner(id) => {
+                return write!(
+                    f,
+                    "belongs to another user (uid {id}), who could change it; use a directory of \
+                     your own"
+                );
+            }
+            Self::Writable => {
+                "can be changed by other users; take away their permission with chmod go-w, or use \
+                 another directory"
+            }
+            Self::Tampered => {
+                "could be changed by other users; delete it, or use another directory"
+            }
+            Self::SymbolicLink => "is a symbolic link, which is never followed here; delete it",
+            Self::HardLink => "has another name somewhere else; delete it",
+            Self::Kind => "is not a file of the store; delete it",
+        })
     }
 }
 
@@ -195,7 +253,7 @@ mod tests {
         assert_eq!(io::Error::from(error).kind(), io::ErrorKind::PermissionDenied);
     }
 
-    #[cfg(all(target_os = "linux", feature = "sqlite"))]
+    #[cfg(unix)]
     #[test]
     fn the_system_s_own_codes_for_a_full_disk_are_known() {
         use rustix::io::Errno;
@@ -229,6 +287,12 @@ mod tests {
             damaged.to_string(),
             "the store's database is damaged (file is not a database); nothing was deleted, the \
              store was moved to /s/damaged-1 and the next start begins with an empty one"
+        );
+        let untrusted = StoreError::Untrusted { path: "/tmp/s".into(), why: Distrust::Owner(7) };
+        assert_eq!(
+            untrusted.to_string(),
+            "/tmp/s belongs to another user (uid 7), who could change it; use a directory of your \
+             own"
         );
     }
 }

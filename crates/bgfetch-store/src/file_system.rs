@@ -19,12 +19,16 @@ pub enum Open {
     Create,
     /// It must not exist.
     New,
+    /// It must not exist, and gets the permissions that the user wants for new files, because it is
+    /// handed over to the user.
+    HandedOver,
 }
 
 /// The operations of the store on a file system. By default, each method performs the real
 /// operation.
 pub trait FileSystem: fmt::Debug + Send + Sync + 'static {
-    /// Opens a file for reading and writing.
+    /// Opens a file for reading and writing. A new file is private to its user, except one that is
+    /// handed over. A symbolic link is not followed.
     ///
     /// # Errors
     /// Those of the operating system, as for all methods of this trait.
@@ -36,11 +40,25 @@ pub trait FileSystem: fmt::Debug + Send + Sync + 'static {
             Open::Create => {
                 options.create(true).truncate(false);
             }
-            Open::New => {
+            Open::New | Open::HandedOver => {
                 options.create_new(true);
             }
         }
+        #[cfg(unix)]
+        return unix::open(options, path, how);
+        #[cfg(not(unix))]
         options.open(path)
+    }
+
+    /// Sets the permissions of a file. On Windows, where it has none of its own, this does nothing.
+    ///
+    /// # Errors
+    /// See [`open`](Self::open).
+    fn set_mode(&self, file: &File, mode: u32) -> io::Result<()> {
+        #[cfg(unix)]
+        return file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
+        #[cfg(not(unix))]
+        Ok(drop((file, mode)))
     }
 
     /// Writes some of the bytes at an offset and returns how many. Does not move a cursor that
@@ -86,10 +104,10 @@ pub trait FileSystem: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// See [`open`](Self::open).
     fn create_directory(&self, path: &Path) -> io::Result<()> {
-        let mut builder = fs::DirBuilder::new();
         #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(path)
+        return unix::create_directory(path);
+        #[cfg(not(unix))]
+        fs::create_dir(path)
     }
 
     /// Creates a hard link to a file. The new name must not exist.
@@ -159,6 +177,52 @@ pub trait FileSystem: fmt::Debug + Send + Sync + 'static {
 pub struct System;
 
 impl FileSystem for System {}
+
+#[cfg(unix)]
+mod unix {
+    use std::fs::{DirBuilder, File, OpenOptions, Permissions, set_permissions};
+    use std::io;
+    use std::os::unix::fs::{
+        DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+    };
+    use std::path::Path;
+
+    use rustix::fs::OFlags;
+
+    use super::Open;
+
+    /// Follows no symbolic link, and does not wait for the other end of a pipe.
+    const FLAGS: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK);
+
+    pub(super) fn open(mut options: OpenOptions, path: &Path, how: Open) -> io::Result<File> {
+        let handed_over = how == Open::HandedOver;
+        options.mode(if handed_over { 0o666 } else { 0o600 });
+        let file = options.custom_flags(FLAGS.bits().cast_signed()).open(path)?;
+        // The umask may take away what the store itself needs, but gives nothing to others.
+        let missing = |mode: u32| mode & 0o600 != 0o600;
+        if matches!(how, Open::Create | Open::New) && missing(file.metadata()?.mode()) {
+            file.set_permissions(Permissions::from_mode(0o600))?;
+        }
+        Ok(file)
+    }
+
+    pub(super) fn create_directory(path: &Path) -> io::Result<()> {
+        DirBuilder::new().mode(0o700).create(path)?;
+        if path.symlink_metadata()?.mode() & 0o700 != 0o700 {
+            set_permissions(path, Permissions::from_mode(0o700))?;
+        }
+        Ok(())
+    }
+}
+
+/// Creates a file that is private to its user, in a [`PrivateDirectory`](crate::PrivateDirectory).
+/// An existing file, or a symbolic link, is removed first.
+///
+/// # Errors
+/// Those of the operating system.
+pub fn create_private_file(path: &Path) -> io::Result<File> {
+    replace(&System, path)
+}
 
 /// Creates a directory and its missing parents, each private to its user.
 pub(crate) fn create_directories(files: &dyn FileSystem, path: &Path) -> io::Result<()> {

@@ -30,10 +30,14 @@
 //!
 //! - Files are deleted only after the commit that made them superfluous, so a crash can leave too
 //!   many files but never too few. The next start removes files that belong to no row.
+//! - Only its user and the superuser have access to a store, and no name in it leads out of it:
+//!   nothing in it is used before [`PrivateDirectory`] has checked that, and no symbolic link in it is
+//!   followed.
 //! - The bytes of two generations never share a file, so a restart cannot splice representations.
 //! - The store makes no decisions: retries, order and redelivery belong to the model.
 
 mod error;
+mod own_file;
 mod store;
 mod thread;
 
@@ -44,6 +48,8 @@ mod bodies;
 pub mod file_system;
 #[cfg(feature = "sqlite")]
 mod lock;
+#[cfg(feature = "sqlite")]
+mod private;
 #[cfg(all(feature = "recording", unix))]
 pub mod recording;
 #[cfg(feature = "sqlite")]
@@ -53,12 +59,17 @@ mod sqlite;
 #[cfg(feature = "sqlite")]
 mod sync;
 
-pub use error::StoreError;
+pub use error::{Distrust, StoreError};
+pub use own_file::open_own_file;
 pub use store::{Bodies, BodyReader, BodyWriter, Handover, Store, StoredHead};
 pub use thread::{Ack, StoreThread};
 
 #[cfg(feature = "sqlite")]
 pub use bodies::export::remove_interrupted_copies;
+#[cfg(feature = "sqlite")]
+pub use file_system::create_private_file;
+#[cfg(feature = "sqlite")]
+pub use private::PrivateDirectory;
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Durability, Options, SqliteStore};
 #[cfg(feature = "sqlite")]

@@ -1,10 +1,14 @@
 //! The lock that lets only one process at a time use a store.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{Read, Write};
 use std::path::Path;
 
 use crate::StoreError;
+use crate::file_system::{FileSystem as _, Open, System};
+
+/// The file in the store's directory.
+pub(crate) const NAME: &str = "lock";
 
 /// Holds `DIR/lock` until it is dropped or the process ends. The file itself stays.
 #[derive(Debug)]
@@ -18,15 +22,9 @@ impl StoreLock {
     /// # Errors
     /// [`StoreError::InUse`] if the lock is held, by this process or another.
     pub(crate) fn acquire(directory: &Path) -> Result<Self, StoreError> {
-        let path = directory.join("lock");
+        let path = directory.join(NAME);
         let failed = |error| StoreError::io(&path, error);
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(failed)?;
+        let mut file = System.open(&path, Open::Create).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {
                 let noted = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));

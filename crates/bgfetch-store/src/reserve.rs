@@ -1,12 +1,14 @@
 //! Disk space reserved for metadata, so that fetches can still be aborted when they have filled the
 //! disk.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
+use crate::file_system::{FileSystem as _, Open, System};
+
 /// The file in the store's directory. It is never synced, as it contains no data.
-const NAME: &str = "reserve";
+pub(crate) const NAME: &str = "reserve";
 
 /// Enough for the log entries of opening the store, aborting a few hundred records and closing it.
 const LENGTH: u64 = 256 * 1024;
@@ -31,8 +33,8 @@ impl Reserve {
     }
 
     fn try_take(&self) -> io::Result<()> {
-        let mut file: File = OpenOptions::new().append(true).create(true).open(&self.path)?;
-        let missing = LENGTH.saturating_sub(file.metadata()?.len());
+        let mut file = System.open(&self.path, Open::Create)?;
+        let missing = LENGTH.saturating_sub(file.seek(SeekFrom::End(0))?);
         // Not zeros, because some file systems do not store them.
         let room = vec![1; usize::try_from(missing).unwrap_or_default()];
         file.write_all(&room)
@@ -47,6 +49,8 @@ impl Reserve {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::OpenOptions;
+
     use super::*;
 
     #[test]

@@ -104,6 +104,7 @@ pub trait Bodies: Send + Sync {
 
     /// Exports a finished body of `length` bytes to the path `to` atomically: a reader of `to` sees
     /// nothing or the whole file. An existing file is never replaced. The store keeps the body.
+    /// The file has the permissions of a new file in its folder, as the umask says.
     /// When this returns, the bytes are on disk if the record's were. The name `to` is on disk once
     /// [`sync_exports`](Self::sync_exports) has returned.
     ///

@@ -1,9 +1,11 @@
 //! Brings files and their names to disk.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+
+use parking_lot::Mutex;
 
 use crate::StoreError;
 use crate::file_system::{FileSystem, Open, System};
@@ -11,34 +13,64 @@ use crate::file_system::{FileSystem, Open, System};
 /// The most files that are synced one by one.
 const FEW_FILES: usize = 16;
 
+/// The names that are known to be on disk, so that they are not synced again with each part of a
+/// long download.
+#[derive(Debug, Default)]
+pub(crate) struct SyncedNames(Mutex<HashSet<PathBuf>>);
+
+impl SyncedNames {
+    /// The folders of those of the names that may not be on disk.
+    fn folders<'a>(&self, names: impl Iterator<Item = &'a Path>) -> BTreeSet<&'a Path> {
+        let synced = self.0.lock();
+        names.filter(|name| !synced.contains(*name)).filter_map(Path::parent).collect()
+    }
+
+    fn add<'a>(&self, names: impl Iterator<Item = &'a Path>) {
+        self.0.lock().extend(names.map(Path::to_owned));
+    }
+
+    /// The name and all names below it may lead to something else from now on, or to nothing.
+    pub(crate) fn forget(&self, name: &Path) {
+        self.0.lock().retain(|synced| !synced.starts_with(name));
+    }
+}
+
 /// Brings the files at `paths`, which lie in `root` or in folders inside it, to disk with the
-/// directory entries that lead to them from `root` on. Returns the length of each when the sync
-/// began; 0 for one that does not exist.
+/// directory entries that lead to them from `root` on, except those in `names`, which it adds to.
+/// Returns the length of each file when the sync began; 0 for one that does not exist.
 pub(crate) fn sync_files(
     files: &dyn FileSystem,
     root: &Path,
     paths: &[PathBuf],
+    names: &SyncedNames,
 ) -> Result<Vec<u64>, StoreError> {
     if paths.is_empty() {
         return Ok(Vec::new());
     }
+    // Of a file that does not exist yet, the name is not on disk.
+    let found = paths.iter().map(PathBuf::as_path);
+    let found: Vec<&Path> = found.filter(|path| path.symlink_metadata().is_ok()).collect();
+    let folders = found.iter().filter_map(|path| path.parent()).filter(|folder| *folder != root);
+    let folders: BTreeSet<&Path> = folders.collect();
+    let all = || found.iter().chain(&folders).copied();
     // OPTIMIZATION: syncing the whole file system is one flush of the disk; syncing a thousand
     // files would be a thousand.
     if paths.len() > FEW_FILES && cfg!(target_os = "linux") {
         let lengths = paths.iter().map(|path| length_of(path)).collect();
         files.sync_all(root).map_err(|error| StoreError::io(root, error))?;
+        names.add(all());
         return lengths;
     }
     let lengths = paths.iter().map(|path| sync_file(files, path)).collect();
-    let folders: BTreeSet<&Path> = paths.iter().filter_map(|path| path.parent()).collect();
-    for folder in folders.into_iter().chain([root]).collect::<BTreeSet<_>>() {
+    for folder in names.folders(all()) {
         sync_directory(files, folder)?;
     }
+    names.add(all());
     lengths
 }
 
 fn length_of(path: &Path) -> Result<u64, StoreError> {
-    match fs::metadata(path) {
+    match fs::symlink_metadata(path) {
         Ok(metadata) => Ok(metadata.len()),
         Err(error) => absent(path, error),
     }
@@ -121,7 +153,8 @@ mod tests {
             paths.push(folder.join("absent"));
             let mut expected: Vec<u64> = (0..count as u64).collect();
             expected.push(0);
-            assert_eq!(sync_files(&System, root.path(), &paths).unwrap(), expected);
+            let names = SyncedNames::default();
+            assert_eq!(sync_files(&System, root.path(), &paths, &names).unwrap(), expected);
         }
     }
 

@@ -14,7 +14,7 @@ use bgfetch_model::ids::{BodyKey, RecordKey};
 use bgfetch_model::request::Request;
 use bgfetch_model::response::{FailureReason, RecordResult, ResponseData, ResponseHead};
 use bgfetch_net::fetcher::BodySource as _;
-use bgfetch_store::{Bodies, BodyReader, Handover, StoreError};
+use bgfetch_store::{Bodies, BodyReader, Handover, StoreError, open_own_file};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, Stream};
@@ -217,9 +217,8 @@ impl BackgroundFetchRecord {
         export(self.inbox.runtime(), &self.bodies, (key, stored), to, how).await
     }
 
-    /// Whether the file at `path` has exactly the bytes of the finished body. This finds the file
-    /// of an earlier [`export`](Self::export) whose completion was never recorded. Returns false if
-    /// there is no such file.
+    /// Whether there is a file of this user at `path` with exactly the bytes of the finished body.
+    /// This finds the file of an earlier [`export`](Self::export) whose completion was never recorded.
     ///
     /// # Errors
     ///
@@ -285,13 +284,16 @@ async fn export(
 /// Whether the file at `path` has exactly the first `length` bytes of `body`.
 fn same_bytes(body: &dyn BodyReader, length: u64, path: &Path) -> Result<bool, StoreError> {
     let failed = |error| StoreError::io(path, error);
-    match std::fs::metadata(path) {
-        Ok(found) if found.is_file() && found.len() == length => {}
-        Ok(_) => return Ok(false),
+    // Another user could have made a file with these bytes, and change it later.
+    let mut file = match open_own_file(path) {
+        Ok(Some(file)) => file,
+        Ok(None) => return Ok(false),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(failed(error)),
+    };
+    if file.metadata().map_err(failed)?.len() != length {
+        return Ok(false);
     }
-    let mut file = std::fs::File::open(path).map_err(failed)?;
     let mut stored = vec![0; CHUNK as usize];
     let mut found = stored.clone();
     let mut offset = 0;

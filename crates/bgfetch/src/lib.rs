@@ -106,11 +106,12 @@ pub use bgfetch_net::hyper::{
 };
 pub use bgfetch_net::scheduler::{Limits, Priority};
 pub use bgfetch_net::slot::Slot;
+pub use bgfetch_store::{Distrust, Handover, Store, StoreError, open_own_file};
 #[cfg(feature = "sqlite")]
 pub use bgfetch_store::{
-    Durability, Options as StoreOptions, SqliteStore, remove_interrupted_copies, sync_path_to,
+    Durability, Options as StoreOptions, PrivateDirectory, SqliteStore, create_private_file,
+    remove_interrupted_copies, sync_path_to,
 };
-pub use bgfetch_store::{Handover, Store, StoreError};
 pub use bgfetch_sw::{
     DispatchError, EventInterface, EventKind, FunctionalEvent, LifetimeExtension, NotActive,
     NotHandledReason, Outcome, Rejection, Timeouts as EventTimeouts, UiUpdate, UpdateUiError,

@@ -28,6 +28,9 @@ pub(crate) async fn ask(directory: &Path, request: &Request) -> Result<Option<Re
     let Ok(mut stream) = UnixStream::connect(path.as_path()).await else {
         return Ok(None);
     };
+    if !super::socket::is_own(&stream)? {
+        return Err(Failure("the process that has the store open belongs to another user".into()));
+    }
     let exchange = async {
         let mut line = serde_json::to_vec(request)?;
         line.push(b'\n');

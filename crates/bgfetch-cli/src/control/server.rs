@@ -22,12 +22,16 @@ impl Server {
     ///
     /// The socket cannot be bound.
     pub(crate) fn start(directory: &Path, ui: Ui) -> io::Result<Self> {
+        use std::fs::Permissions;
+        use std::os::unix::fs::PermissionsExt as _;
+
         let path = super::socket::SocketPath::new(directory)?;
         match std::fs::remove_file(path.as_path()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
         let listener = tokio::net::UnixListener::bind(path.as_path())?;
+        std::fs::set_permissions(path.as_path(), Permissions::from_mode(0o600))?;
         let accepting = tokio::spawn(connection::accept(listener, ui)).abort_handle();
         Ok(Self { path, accepting })
     }
@@ -65,6 +69,7 @@ mod connection {
 
     use crate::control::execute;
     use crate::control::protocol::Response;
+    use crate::control::socket::is_own;
 
     /// The longest request in bytes.
     const MAX_REQUEST: u64 = 64 << 10;
@@ -74,6 +79,10 @@ mod connection {
     pub(super) async fn accept(listener: UnixListener, ui: Ui) {
         // If the listener fails, only the live control ends, not the download.
         while let Ok((stream, _)) = listener.accept().await {
+            // Nobody else can reach the socket, unless the directory was made accessible since.
+            if !matches!(is_own(&stream), Ok(true)) {
+                continue;
+            }
             let ui = ui.clone();
             tokio::spawn(async move {
                 // A client that is gone or too slow gets no answer.

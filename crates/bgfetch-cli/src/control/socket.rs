@@ -4,11 +4,18 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use tokio::net::UnixStream;
+
 /// The socket's name in the store's directory, to which only the user has access.
 const NAME: &str = "control.sock";
 
 /// The longest path that fits a socket's address on every system.
 const MAX_PATH: usize = 100;
+
+/// Whether the process at the other end is of the same user.
+pub(crate) fn is_own(stream: &UnixStream) -> io::Result<bool> {
+    Ok(stream.peer_cred()?.uid() == rustix::process::geteuid().as_raw())
+}
 
 /// A path that is short enough to bind the socket or connect to it.
 pub(crate) struct SocketPath {

@@ -12,6 +12,7 @@ mod get;
 #[cfg(target_os = "linux")]
 mod look_ups;
 mod network;
+mod other_users;
 mod output;
 mod refusals;
 mod resume;

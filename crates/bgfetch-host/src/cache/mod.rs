@@ -16,6 +16,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bgfetch::{PrivateDirectory, StoreError};
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use thiserror::Error;
@@ -48,6 +49,9 @@ pub enum CacheError {
     /// The database failed, or is open elsewhere.
     #[error("the database of caches: {0}")]
     Database(#[from] rusqlite::Error),
+    /// Other users could have changed the folder, or it cannot be made private.
+    #[error(transparent)]
+    Folder(#[from] StoreError),
     /// A file could not be read or written.
     #[error("{path}: {error}")]
     File {
@@ -85,6 +89,7 @@ impl CacheError {
             Self::Database(error) => {
                 error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
             }
+            Self::Folder(error) => error.is_disk_full(),
             Self::File { error, .. } => {
                 matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
             }
@@ -94,20 +99,21 @@ impl CacheError {
 }
 
 impl CacheStore {
-    /// Opens the caches in a folder, which is created if it is missing.
+    /// Opens the caches in a folder, which is created if it is missing, and is private to its user.
     ///
     /// # Errors
     ///
-    /// When the folder cannot be used, or another store has it open.
+    /// When the folder cannot be used, other users could have changed it, or another store has it
+    /// open.
     pub fn open(folder: &Path) -> Result<Self, CacheError> {
-        let bodies = folder.join("bodies");
-        if !bodies.exists() {
-            let failed = |error| CacheError::file(&bodies, error);
-            std::fs::create_dir_all(&bodies).map_err(failed)?;
+        let is_new = !folder.join("bodies").exists();
+        let folder = PrivateDirectory::open(folder)?;
+        let bodies = PrivateDirectory::open(&folder.path().join("bodies"))?.path().to_owned();
+        if is_new {
             // Entries are synced, but would be lost with the name of their folder.
-            bgfetch::sync_path_to(&bodies).map_err(failed)?;
+            bgfetch::sync_path_to(&bodies).map_err(|error| CacheError::file(&bodies, error))?;
         }
-        let mut sql = schema::open(&folder.join(DATABASE))?;
+        let mut sql = schema::open(&folder.database(DATABASE)?)?;
         let next = database::recover(&mut sql, &bodies)?;
         let state = State {
             sql,

@@ -8,6 +8,7 @@ use deno_core::{Resource, ResourceId, ResourceTable};
 use deno_error::JsErrorBox;
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt as _;
+use tokio::task::spawn_blocking;
 
 use super::bodies::BodyFile;
 use super::exception::thrown;
@@ -55,7 +56,7 @@ impl Body {
             self.copy(&file).await?;
         }
         let synced = file.clone();
-        let length = tokio::task::spawn_blocking(move || synced.sync()).await;
+        let length = spawn_blocking(move || synced.sync()).await;
         let length = length.map_err(|error| JsErrorBox::generic(error.to_string()))?;
         let length = length.map_err(|error| thrown(CacheError::file(file.path(), error)))?;
         Ok((file, length))
@@ -63,7 +64,10 @@ impl Body {
 
     async fn copy(&self, file: &BodyFile) -> Result<(), JsErrorBox> {
         let failed = |error| thrown(CacheError::file(file.path(), error));
-        let mut file = File::create(file.path()).await.map_err(failed)?;
+        let path = file.path();
+        let created = spawn_blocking(move || bgfetch::create_private_file(&path)).await;
+        let created = created.map_err(|error| JsErrorBox::generic(error.to_string()))?;
+        let mut file = File::from_std(created.map_err(failed)?);
         loop {
             let chunk = Rc::clone(&self.resource).read(CHUNK).await?;
             if chunk.is_empty() {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 
 use super::CacheError;
 
@@ -31,9 +31,12 @@ const TABLES: &str = "
     CREATE INDEX entry_by_url ON entry (cache, url);
 ";
 
-/// Opens the database exclusively for this connection.
+/// Opens the database, which may be empty, exclusively for this connection.
 pub(super) fn open(path: &Path) -> Result<Connection, CacheError> {
-    let mut sql = Connection::open(path)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_NOFOLLOW
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut sql = Connection::open_with_flags(path, flags)?;
     sql.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     sql.pragma_update(None, "journal_mode", "WAL")?;
     // A put that was resolved survives a power loss.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
 use bgfetch::{PolicyContainer, RegistrationKey};
@@ -38,17 +38,24 @@ pub(crate) struct Scripts {
 
 /// Reads the file; a missing file has no registrations.
 pub(crate) fn read(path: &Path) -> io::Result<Vec<StoredRegistration>> {
-    match fs::read(path) {
-        Ok(text) => Ok(serde_json::from_slice(&text)?),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(error),
-    }
+    let mut text = Vec::new();
+    match bgfetch::open_own_file(path) {
+        Ok(Some(mut file)) => file.read_to_end(&mut text)?,
+        Ok(None) => {
+            // Its scripts would be run.
+            let message = format!("{} is not a regular file of this user", path.display());
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    Ok(serde_json::from_slice(&text)?)
 }
 
 /// Replaces the file atomically: after a crash it is the old one or the new one.
 pub(crate) fn write(path: &Path, registrations: &[StoredRegistration]) -> io::Result<()> {
     let new = path.with_extension("new");
-    let mut file = File::create(&new)?;
+    let mut file = bgfetch::create_private_file(&new)?;
     file.write_all(&serde_json::to_vec(registrations)?)?;
     file.sync_all()?;
     fs::rename(&new, path)?;
@@ -88,5 +95,22 @@ mod tests {
         }
         fs::write(&path, "[{").unwrap();
         assert!(read(&path).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_is_neither_read_nor_written_through() {
+        use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+        let folder = tempfile::tempdir().unwrap();
+        let (path, target) = (folder.path().join("sw.json"), folder.path().join("target"));
+        fs::write(&target, "[]").unwrap();
+        symlink(&target, &path).unwrap();
+        assert_eq!(read(&path).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        symlink(&target, path.with_extension("new")).unwrap();
+        write(&path, &[]).unwrap();
+        assert_eq!(read(&path).unwrap(), []);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(!path.is_symlink() && fs::read(&target).unwrap() == b"[]");
     }
 }

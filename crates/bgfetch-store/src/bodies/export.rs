@@ -8,10 +8,13 @@ use tempfile::{Builder, NamedTempFile, TempPath};
 
 use super::write_all_at;
 use crate::file_system::{FileSystem, Open};
-use crate::{BodyReader, Handover, StoreError};
+use crate::{BodyReader, Handover, StoreError, open_own_file};
 
 /// The buffer size if the operating system cannot copy files itself.
 const COPY_BUFFER: usize = 256 * 1024;
+
+/// The permissions that the store needs for its files.
+const PRIVATE: u32 = 0o600;
 
 /// The prefix of the temporary names of copies.
 const TEMPORARY: &str = ".bgfetch-";
@@ -31,12 +34,12 @@ pub fn remove_interrupted_copies(folder: &Path) {
 
 fn remove_interrupted_copy(entry: &DirEntry) -> io::Result<()> {
     let temporary = entry.file_name().as_encoded_bytes().starts_with(TEMPORARY.as_bytes());
-    // Opening anything but a regular file could block forever, or follow a link.
-    if !temporary || !entry.file_type()?.is_file() {
+    // In a shared folder, it may be another user's.
+    let Some(file) = temporary.then(|| open_own_file(&entry.path())).transpose()?.flatten() else {
         return Ok(());
-    }
+    };
     // A copy in progress holds the file's lock: see `copy`.
-    match File::open(entry.path())?.try_lock() {
+    match file.try_lock() {
         Ok(()) => fs::remove_file(entry.path()),
         Err(TryLockError::WouldBlock) => Ok(()),
         Err(TryLockError::Error(error)) => Err(error),
@@ -52,29 +55,37 @@ pub(super) enum Exported {
     Link,
 }
 
-/// Exports the first `length` bytes of `body` to the path `to`. `file` is the body's own file with
-/// its path, if it has one.
+/// The file of a body.
+pub(super) struct Stored<'a> {
+    pub(super) file: &'a File,
+    pub(super) path: &'a Path,
+    /// The permissions for a link to it.
+    pub(super) mode: Option<u32>,
+}
+
+/// Exports the first `length` bytes of `body` to the path `to`. `stored` is its own file, if it has
+/// one.
 pub(super) fn export(
     files: &dyn FileSystem,
     body: &dyn BodyReader,
-    file: Option<(&File, &Path)>,
+    stored: Option<Stored<'_>>,
     length: u64,
     to: &Path,
     how: Handover,
 ) -> Result<Exported, StoreError> {
-    let stored = body.length()?;
-    if stored < length {
-        let missing = format!("the stored body has {stored} bytes, not {length}");
+    let found = body.length()?;
+    if found < length {
+        let missing = format!("the stored body has {found} bytes, not {length}");
         let error = io::Error::new(io::ErrorKind::UnexpectedEof, missing);
         return Err(StoreError::io(to, error));
     }
-    if let (Handover::Link, Some((_, path))) = (how, file)
-        && stored == length
-        && link(files, path, to)?
+    if let (Handover::Link, Some(stored)) = (how, &stored)
+        && found == length
+        && link(files, stored, to)?
     {
         return Ok(Exported::Link);
     }
-    copy(files, body, file.map(|(file, _)| file), length, to)?;
+    copy(files, body, stored.map(|stored| stored.file), length, to)?;
     Ok(Exported::Copy)
 }
 
@@ -86,9 +97,15 @@ pub(super) fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// Links the file at `from` to `to`, or returns false if that is not possible.
-fn link(files: &dyn FileSystem, from: &Path, to: &Path) -> Result<bool, StoreError> {
-    match files.link(from, to) {
+/// Links the file of a body to `to`, or returns false if that is not possible.
+fn link(files: &dyn FileSystem, stored: &Stored<'_>, to: &Path) -> Result<bool, StoreError> {
+    // The permissions belong to the file, so its name in the store gets them too. Nobody else can
+    // reach it there. They must still allow the store to open it again.
+    let Some(mode) = stored.mode.filter(|mode| mode & PRIVATE == PRIVATE) else {
+        return Ok(false);
+    };
+    let linked = files.set_mode(stored.file, mode);
+    match linked.and_then(|()| files.link(stored.path, to)) {
         Ok(()) => Ok(true),
         Err(error)
             if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists) =>
@@ -115,10 +132,7 @@ fn copy(
     if is_there(to) {
         return Err(failed(io::ErrorKind::AlreadyExists.into()));
     }
-    let temporary: NamedTempFile = Builder::new()
-        .prefix(TEMPORARY)
-        .make_in(folder_of(to), |path| files.open(path, Open::New))
-        .map_err(failed)?;
+    let temporary = temporary_file(files, folder_of(to)).map_err(failed)?;
     // Tells `remove_interrupted_copies` that this copy is in progress. On systems without locks, it
     // removes nothing.
     if let Err(error) = temporary.as_file().try_lock() {
@@ -144,6 +158,27 @@ fn copy(
     // file.
     files.sync(temporary.as_file()).map_err(failed)?;
     rename(files, temporary.into_temp_path(), to).map_err(failed)
+}
+
+/// A new file with a random name.
+fn temporary_file(files: &dyn FileSystem, folder: &Path) -> io::Result<NamedTempFile> {
+    let open = |path: &Path| files.open(path, Open::HandedOver);
+    Builder::new().prefix(TEMPORARY).make_in(folder, open)
+}
+
+/// The permissions that the user wants for new files in a folder. Asking the system for the umask
+/// itself would change it for a moment; and a folder can have defaults of its own.
+pub(super) fn mode_of_new_files(files: &dyn FileSystem, folder: &Path) -> io::Result<u32> {
+    #[cfg(unix)]
+    {
+        let probe = temporary_file(files, folder)?;
+        let mode = std::os::unix::fs::MetadataExt::mode(&probe.as_file().metadata()?) & 0o777;
+        let path = probe.into_temp_path();
+        files.remove_file(&path)?;
+        path.keep().map(|_| mode).map_err(|error| error.error)
+    }
+    #[cfg(not(unix))]
+    Ok(drop((files, folder))).map(|()| PRIVATE)
 }
 
 /// Renames a file, unless the new name exists.

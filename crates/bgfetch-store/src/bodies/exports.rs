@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use bgfetch_model::ids::FetchKey;
 use parking_lot::Mutex;
 
-use super::export::{Exported, folder_of};
+use super::export::{Exported, folder_of, mode_of_new_files};
 use crate::StoreError;
 use crate::file_system::FileSystem;
-use crate::sync::{sync_directory, sync_files};
+use crate::sync::{SyncedNames, sync_directory, sync_files};
 
 #[derive(Default)]
 pub(super) struct Exports(Mutex<HashMap<FetchKey, OfFetch>>);
@@ -21,17 +21,24 @@ struct OfFetch {
     folders: Folders,
 }
 
-/// The folders that bodies were exported to, with the files in them whose bytes may not be on disk
-/// yet.
-type Folders = BTreeMap<PathBuf, BTreeSet<PathBuf>>;
+/// The folders that bodies were exported to.
+type Folders = BTreeMap<PathBuf, Folder>;
+
+#[derive(Clone, Default, PartialEq, Eq)]
+struct Folder {
+    /// The files in it whose bytes may not be on disk yet.
+    unsynced: BTreeSet<PathBuf>,
+    /// The permissions of new files in it, if they are known.
+    mode: Option<u32>,
+}
 
 impl Exports {
     pub(super) fn add(&self, fetch: FetchKey, to: &Path, exported: Exported) {
         let mut exports = self.0.lock();
         let of_fetch = exports.entry(fetch).or_default();
-        let unsynced = of_fetch.folders.entry(folder_of(to).to_owned()).or_default();
+        let folder = of_fetch.folders.entry(folder_of(to).to_owned()).or_default();
         if exported == Exported::Link && !of_fetch.bodies_synced {
-            unsynced.insert(to.to_owned());
+            folder.unsynced.insert(to.to_owned());
         }
     }
 
@@ -39,7 +46,27 @@ impl Exports {
     pub(super) fn add_found(&self, fetch: FetchKey, path: &Path) {
         let mut exports = self.0.lock();
         let folders = &mut exports.entry(fetch).or_default().folders;
-        folders.entry(folder_of(path).to_owned()).or_default().insert(path.to_owned());
+        let folder = folders.entry(folder_of(path).to_owned()).or_default();
+        folder.unsynced.insert(path.to_owned());
+    }
+
+    /// The permissions for what is exported from the fetch to `to`.
+    pub(super) fn mode(
+        &self,
+        files: &dyn FileSystem,
+        fetch: FetchKey,
+        to: &Path,
+    ) -> Result<u32, StoreError> {
+        let folder = folder_of(to);
+        let known = |exports: &OfFetch| exports.folders.get(folder)?.mode;
+        if let Some(mode) = self.0.lock().get(&fetch).and_then(known) {
+            return Ok(mode);
+        }
+        let mode = mode_of_new_files(files, folder).map_err(|error| StoreError::io(to, error))?;
+        let mut exports = self.0.lock();
+        let folders = &mut exports.entry(fetch).or_default().folders;
+        folders.entry(folder.to_owned()).or_default().mode = Some(mode);
+        Ok(mode)
     }
 
     /// The finished bodies of the fetch are on disk. Of links to them, only the names must still be
@@ -58,12 +85,12 @@ impl Exports {
         let Some(folders) = self.0.lock().get(&fetch).map(|exports| exports.folders.clone()) else {
             return Ok(());
         };
-        for (folder, unsynced) in &folders {
+        for (folder, Folder { unsynced, .. }) in &folders {
             let unsynced: Vec<PathBuf> = unsynced.iter().cloned().collect();
             if unsynced.is_empty() {
                 sync_directory(files, folder)?;
             } else {
-                sync_files(files, folder, &unsynced)?;
+                sync_files(files, folder, &unsynced, &SyncedNames::default())?;
             }
         }
         // What was exported in the meantime stays.

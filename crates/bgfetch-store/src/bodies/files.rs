@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use bgfetch_model::ids::{BodyKey, FetchKey, RecordKey};
 
-use super::export::export;
+use super::export::{Stored, export};
 use super::exports::Exports;
 use super::folder::BodyFolder;
 use super::syncer::{Growing, Growth};
 use super::{BodyStorage, gap, read_at, write_all_at};
-use crate::file_system::FileSystem;
+use crate::file_system::{FileSystem, Open};
 use crate::{Bodies, BodyReader, BodyWriter, Handover, StoreError};
 
 /// Bodies in the files of a [`BodyFolder`].
@@ -70,7 +70,8 @@ impl Bodies for FileBodies {
 
     fn open_request_body(&self, record: RecordKey) -> Result<Box<dyn BodyReader>, StoreError> {
         let path = self.folder.request(record);
-        let file = File::open(&path).map_err(|error| StoreError::io(&path, error))?;
+        let file = self.files.open(&path, Open::Existing);
+        let file = file.map_err(|error| StoreError::io(&path, error))?;
         Ok(Box::new(FileReader { file, path }))
     }
 
@@ -84,9 +85,14 @@ impl Bodies for FileBodies {
         let path = self.folder.response(body);
         let file = self.folder.open(&path)?;
         let reader = FileReader { file, path };
-        let stored = Some((&reader.file, &*reader.path));
-        let exported = export(&*self.files, &reader, stored, length, to, how)?;
-        self.exports.add(body.record.fetch, to, exported);
+        let fetch = body.record.fetch;
+        let mode = match how {
+            Handover::Link => Some(self.exports.mode(&*self.files, fetch, to)?),
+            Handover::Copy => None,
+        };
+        let stored = Stored { file: &reader.file, path: &reader.path, mode };
+        let exported = export(&*self.files, &reader, Some(stored), length, to, how)?;
+        self.exports.add(fetch, to, exported);
         Ok(())
     }
 

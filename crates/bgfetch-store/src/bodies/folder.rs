@@ -10,13 +10,15 @@ use bgfetch_model::ids::{BodyKey, FetchKey, Generation, RecordIndex, RecordKey};
 
 use crate::StoreError;
 use crate::file_system::{FileSystem, Open, create_directories};
-use crate::sync::sync_files;
+use crate::private::{check_inner, check_linked};
+use crate::sync::{SyncedNames, sync_files};
 
 /// The folder `bodies` of a store.
 #[derive(Clone, Debug)]
 pub(crate) struct BodyFolder {
     root: PathBuf,
     files: Arc<dyn FileSystem>,
+    synced_names: Arc<SyncedNames>,
 }
 
 /// What a file in a fetch's folder holds.
@@ -47,7 +49,7 @@ pub(crate) struct Found {
 impl BodyFolder {
     /// The folder inside the store's directory.
     pub(crate) fn of_store(directory: &Path, files: Arc<dyn FileSystem>) -> Self {
-        Self { root: directory.join("bodies"), files }
+        Self { root: directory.join("bodies"), files, synced_names: Arc::default() }
     }
 
     /// The file system that it is in.
@@ -86,6 +88,23 @@ impl BodyFolder {
             .map_err(|error| StoreError::io(path, error))
     }
 
+    /// Checks the folder and those of fetches, and makes them private.
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        match self.root.symlink_metadata() {
+            Ok(found) => check_inner(&self.root, &found)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(StoreError::io(&self.root, error)),
+        }
+        for (path, key) in self.fetches()? {
+            // What is not one of ours is deleted without being used.
+            if key.is_some() {
+                let found = path.symlink_metadata();
+                check_inner(&path, &found.map_err(|error| StoreError::io(&path, error))?)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The existing folders of fetches, by key; `None` if the name is not one of ours.
     pub(crate) fn fetches(&self) -> Result<Vec<(PathBuf, Option<FetchKey>)>, StoreError> {
         let entries = entries(&self.root)?;
@@ -99,27 +118,22 @@ impl BodyFolder {
             .collect())
     }
 
-    /// The files of a fetch.
+    /// The files of a fetch, after checking those that are ours and making them private.
     pub(crate) fn files_of(&self, fetch: FetchKey) -> Result<Vec<Found>, StoreError> {
-        entries(&self.fetch(fetch))?
-            .into_iter()
-            .map(|entry| {
-                let path = entry.path();
-                match entry.metadata() {
-                    Ok(metadata) => Ok(Found {
-                        kind: BodyFile::parse(&entry.file_name()),
-                        length: metadata.len(),
-                        path,
-                    }),
-                    Err(error) => Err(StoreError::io(path, error)),
-                }
-            })
-            .collect()
+        let found = |entry: fs::DirEntry| {
+            let (path, kind) = (entry.path(), BodyFile::parse(&entry.file_name()));
+            let metadata = entry.metadata().map_err(|error| StoreError::io(&path, error))?;
+            if kind.is_some() {
+                check_linked(&path, &metadata)?;
+            }
+            Ok(Found { kind, length: metadata.len(), path })
+        };
+        entries(&self.fetch(fetch))?.into_iter().map(found).collect()
     }
 
     pub(crate) fn length(&self, body: BodyKey) -> Result<u64, StoreError> {
         let path = self.response(body);
-        match fs::metadata(&path) {
+        match fs::symlink_metadata(&path) {
             Ok(metadata) => Ok(metadata.len()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
             Err(error) => Err(StoreError::io(path, error)),
@@ -150,10 +164,15 @@ impl BodyFolder {
 
     /// Deletes a file, or a folder with its contents. It may be gone already.
     pub(crate) fn remove(&self, path: &Path) -> Result<(), StoreError> {
+        self.synced_names.forget(path);
+        self.remove_names(path)
+    }
+
+    fn remove_names(&self, path: &Path) -> Result<(), StoreError> {
         let is_folder = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir());
         let removed = if is_folder {
             for entry in entries(path)? {
-                self.remove(&entry.path())?;
+                self.remove_names(&entry.path())?;
             }
             self.files.remove_directory(path)
         } else {
@@ -182,7 +201,7 @@ impl BodyFolder {
                     .map(|file| file.path),
             );
         }
-        let mut lengths = sync_files(&*self.files, &self.root, &paths)?;
+        let mut lengths = sync_files(&*self.files, &self.root, &paths, &self.synced_names)?;
         lengths.truncate(responses.len());
         Ok(lengths)
     }

@@ -21,6 +21,8 @@ use self::apply::{After, Removal, apply, key};
 use self::open::set_synchronous;
 use self::schema::DATABASE;
 use self::values::unsigned;
+#[cfg(doc)]
+use crate::PrivateDirectory;
 use crate::bodies::BodyStorage;
 use crate::bodies::arena::ArenaBodies;
 use crate::bodies::files::FileBodies;
@@ -142,12 +144,13 @@ impl SqliteStore {
         database.try_exists().map_err(|error| StoreError::io(database, error))
     }
 
-    /// Opens the store in `directory`, creating both if they are missing, and recovers it. A new
-    /// directory is private to its user.
+    /// Opens the store in `directory`, creating both if they are missing, and recovers it. The
+    /// directory is private to its user: see [`PrivateDirectory`].
     ///
     /// All writers of an earlier opening must have been dropped: they would continue to write.
     ///
     /// # Errors
+    /// - [`StoreError::Untrusted`]: another user may have made the store or changed it.
     /// - [`StoreError::InUse`]: this process or another one has it open.
     /// - [`StoreError::NewerVersion`]: nothing was changed.
     /// - [`StoreError::Damaged`]: the store was moved aside, and the next call starts with an empty
@@ -155,7 +158,9 @@ impl SqliteStore {
     /// - [`StoreError::DiskFull`], [`StoreError::Io`], [`StoreError::Database`].
     pub fn open(directory: &Path, options: Options) -> Result<Self, StoreError> {
         let files = options.files;
-        let lock = open::lock(&*files, directory)?;
+        let private = open::private_directory(&*files, directory)?;
+        let directory = private.path();
+        let lock = StoreLock::acquire(directory)?;
         let folder = BodyFolder::of_store(directory, Arc::clone(&files));
         let boot_id = options.boot_id.or_else(open::boot_id);
         let reserve = Reserve::of_store(directory);

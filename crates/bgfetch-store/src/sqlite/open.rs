@@ -11,19 +11,25 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::schema::{DATABASE, MIGRATIONS, migrate, version};
 use super::{load, recover};
-use crate::StoreError;
 use crate::bodies::folder::BodyFolder;
-use crate::file_system::{FileSystem, create_directories};
-use crate::lock::StoreLock;
+use crate::file_system::{FileSystem, Open, create_directories};
+use crate::private::PrivateDirectory;
 use crate::sync::{sync_directory, sync_path};
+use crate::{StoreError, lock, reserve};
 
 /// The size of the cache of prepared statements. There are fewer statements.
 const STATEMENTS: usize = 32;
 
-/// Creates the directory if needed and locks the store in it.
-pub(super) fn lock(files: &dyn FileSystem, directory: &Path) -> Result<StoreLock, StoreError> {
-    create_private(files, directory)?;
-    StoreLock::acquire(directory)
+/// Checks the directory and the store's files in it, or creates the directory.
+pub(super) fn private_directory(
+    files: &dyn FileSystem,
+    directory: &Path,
+) -> Result<PrivateDirectory, StoreError> {
+    let directory = PrivateDirectory::open_in(files, directory)?;
+    directory.check_file(lock::NAME)?;
+    directory.check_file(reserve::NAME)?;
+    directory.check_database(DATABASE)?;
+    Ok(directory)
 }
 
 /// Identifies the current boot of the operating system, and so the life of its page cache; `None`
@@ -63,9 +69,13 @@ pub(super) fn recovered(
 }
 
 fn connect(directory: &Path, bodies: &BodyFolder) -> Result<Connection, StoreError> {
+    bodies.check()?;
     let path = directory.join(DATABASE);
+    // SQLite gives the other files the permissions of this one, whatever the umask.
+    let created = bodies.files().open(&path, Open::Create);
+    created.map_err(|error| StoreError::io(&path, error))?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NOFOLLOW
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(&path, flags)?;
     // The log stays as it is until the store was read: a newer version's must not be changed, and a
@@ -90,7 +100,8 @@ fn connect(directory: &Path, bodies: &BodyFolder) -> Result<Connection, StoreErr
     // A new database must be on disk before the first body is: see the check above.
     set_synchronous(&connection, true)?;
     migrate(&mut connection, MIGRATIONS)?;
-    create_private(files, bodies.root())?;
+    create_directories(files, bodies.root())
+        .map_err(|error| StoreError::io(bodies.root(), error))?;
     sync_directory(files, directory)?;
     files.committed(directory, true);
     if !recover::was_closed(&connection)? {
@@ -165,8 +176,4 @@ fn new_folder(files: &dyn FileSystem, directory: &Path) -> Result<PathBuf, Store
         }
     }
     Err(StoreError::io(directory, io::ErrorKind::AlreadyExists.into()))
-}
-
-fn create_private(files: &dyn FileSystem, path: &Path) -> Result<(), StoreError> {
-    create_directories(files, path).map_err(|error| StoreError::io(path, error))
 }

@@ -13,6 +13,9 @@ mod operations;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]
+#[cfg(unix)]
+mod other_users;
+#[cfg(test)]
 #[cfg(all(feature = "recording", unix))]
 mod power;
 #[cfg(test)]

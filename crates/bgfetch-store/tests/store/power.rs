@@ -86,6 +86,36 @@ fn a_long_download_loses_no_more_than_waits_and_arrives_while_it_is_synced() {
 }
 
 #[test]
+fn the_names_of_a_long_download_are_synced_once() {
+    let (_base, recorder, mut store) = recorded();
+    commit(&mut store, insert(0, 2));
+    let wakeups = store.wakeups();
+    let mut steps = Vec::new();
+    for (index, generation) in [(0, 1), (0, 2), (1, 1)] {
+        let body = body(0, index, generation);
+        commit(&mut store, [StoreOp::OpenGeneration(body, head(200))]);
+        let mut writer = store.bodies().open_writer(body, 0).unwrap();
+        for chunk in contents(3 * EVERY).chunks(EVERY as usize) {
+            let before = recorder.now();
+            writer.write(chunk).unwrap();
+            await_wakeup(&wakeups);
+            store.commit(&[]).unwrap();
+            steps.push(recorder.now() - before);
+        }
+    }
+    // A write, the sync of the file and the commit; and for a new name, the sync of its folder. Only
+    // the first one's folder is new, too.
+    assert_eq!(steps, [5, 3, 3, 4, 3, 3, 4, 3, 3]);
+    after_power_loss(&recorder, recorder.now(), |fetch, store| {
+        for (index, record) in (0..).zip(&fetch.records) {
+            assert_eq!(record.stored, 3 * EVERY);
+            let left = read(&*store.bodies(), body(0, index, record.generation.0));
+            assert!(left == contents(3 * EVERY));
+        }
+    });
+}
+
+#[test]
 fn small_bodies_cost_no_sync_of_their_own() {
     let (_base, recorder, mut store) = recorded();
     commit(&mut store, insert(0, 10));

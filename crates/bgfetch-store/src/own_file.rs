@@ -1,0 +1,52 @@
+//! Opens files in folders to which other users have access.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+/// Opens a regular file of this user for reading; `None` if it is anything else. Follows no symbolic
+/// link, and does not wait for the other end of a pipe.
+///
+/// On Windows, it may belong to another user.
+///
+/// # Errors
+/// Those of the operating system.
+pub fn open_own_file(path: &Path) -> io::Result<Option<File>> {
+    #[cfg(unix)]
+    return unix::open(path);
+    #[cfg(not(unix))]
+    {
+        let file = File::open(path)?;
+        Ok(file.metadata()?.is_file().then_some(file))
+    }
+}
+
+#[cfg(unix)]
+mod unix {
+    use std::fs::{File, OpenOptions};
+    use std::io;
+    use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+    use std::path::Path;
+
+    use rustix::fs::OFlags;
+    use rustix::io::Errno;
+
+    const FLAGS: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK);
+
+    pub(super) fn open(path: &Path) -> io::Result<Option<File>> {
+        let opened =
+            OpenOptions::new().read(true).custom_flags(FLAGS.bits().cast_signed()).open(path);
+        let file = match opened {
+            // A symbolic link, or a socket.
+            Err(error)
+                if matches!(Errno::from_io_error(&error), Some(Errno::LOOP | Errno::NXIO)) =>
+            {
+                return Ok(None);
+            }
+            opened => opened?,
+        };
+        let found = file.metadata()?;
+        let is_own = found.uid() == rustix::process::geteuid().as_raw();
+        Ok((is_own && found.is_file()).then_some(file))
+    }
+}
