@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::connectivity::Connectivity;
 use crate::delivery::{NotHandledReason, Rejection};
 use crate::error::CallError;
+use crate::fetch_info::FetchInfo;
 use crate::ids::{
     AttemptId, BodyKey, CallId, CommitId, FetchKey, RecordKey, RegistrationKey, StorageKey,
 };
@@ -28,7 +29,6 @@ use alloc::sync::Arc;
 pub(crate) struct Context {
     pub(crate) config: Config,
     pub(crate) now: Now,
-    pub(crate) rng: fastrand::Rng,
     /// The store's key for hashes of request headers.
     pub(crate) hash_key: HashKey,
     pub(crate) connectivity: Connectivity,
@@ -79,7 +79,6 @@ pub(crate) enum Effect {
 impl Context {
     pub(crate) fn new(config: Config, hash_key: HashKey, now: Now) -> Self {
         Self {
-            rng: fastrand::Rng::with_seed(config.seed),
             config,
             hash_key,
             now,
@@ -96,6 +95,20 @@ impl Context {
             next_attempt: 0,
             next_commit: 0,
         }
+    }
+
+    /// Random numbers for a decision about a fetch and one of its parts.
+    ///
+    /// They depend on these, the time and the seed, and not on numbers that were drawn before. From
+    /// those a site could find out how many others have drawn.
+    pub(crate) fn rng(&self, fetch: &FetchInfo, part: u32) -> fastrand::Rng {
+        let RegistrationKey { storage_key, scope } = &fetch.registration;
+        let texts = [&storage_key.0, scope.as_str(), &*fetch.id];
+        let now = self.now.monotonic.0;
+        let numbers = [now.as_secs(), now.subsec_nanos().into(), part.into()];
+        let values = texts.into_iter().flat_map(str::bytes).map(u64::from).chain(numbers);
+        let mix = |seed: u64, value: u64| fastrand::Rng::with_seed(seed ^ value).u64(..);
+        fastrand::Rng::with_seed(values.fold(self.config.seed, mix))
     }
 
     pub(crate) fn act(&mut self, action: Action) {

@@ -418,8 +418,9 @@ impl BackgroundFetch {
         }
         let policy = &ctx.config.retry;
         let asked = retry_after.map(|asked| asked.min(policy.retry_after_cap));
-        let (backoff, now, rng) = (policy.server_error, ctx.now.monotonic, &mut ctx.rng);
-        let delay = self.change(index, |record| record.retry.next(&backoff, asked, now, rng));
+        let (backoff, now) = (policy.server_error, ctx.now.monotonic);
+        let mut rng = ctx.rng(&self.info, index.0);
+        let delay = self.change(index, |record| record.retry.next(&backoff, asked, now, &mut rng));
         if let Some(delay) = delay.flatten() {
             let message = format!("the server answered {}", head.status);
             self.stop_attempt(ctx, index, Then::Retry(delay, message));

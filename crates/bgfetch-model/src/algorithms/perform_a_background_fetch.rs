@@ -182,7 +182,7 @@ impl BackgroundFetch {
         }
         let (attempts, now) = (self.delivery_attempts, ctx.now);
         let settled_at = self.settled_at.unwrap_or(now.wall);
-        let entropy = ctx.rng.u64(..);
+        let entropy = ctx.rng(&self.info, attempts).u64(..);
         let next = ctx.config.delivery.next(&reason, attempts, settled_at, now, entropy);
         self.observe(ctx, What::EventNotHandled { reason, next });
         match next {

@@ -145,10 +145,10 @@ impl BackgroundFetch {
         } else {
             policy.interrupted
         };
-        let (now, rng) = (ctx.now.monotonic, &mut ctx.rng);
+        let (now, mut rng) = (ctx.now.monotonic, ctx.rng(&self.info, index.0));
         let delay = self.change(index, |record| {
             record.no_route = false;
-            record.retry.next(&backoff, None, now, rng)
+            record.retry.next(&backoff, None, now, &mut rng)
         });
         match delay.flatten() {
             Some(delay) => self.back_off(ctx, index, delay, fault.message),
