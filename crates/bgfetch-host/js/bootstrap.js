@@ -33,6 +33,7 @@ const { getterOf } = load("bgfetch_deno/primordials");
 const { fire } = load("bgfetch_deno/deno");
 const { install, installServiceWorker } = load("bgfetch_deno/mod");
 const { markingRequest } = load("bgfetch_deno/dangling_markup");
+const { installErrors, isMuted, writeMuted } = load("bgfetch_host/errors");
 const { defineGlobalScope } = load("bgfetch_host/global_scope");
 const { installCaches } = load("bgfetch_host/caches");
 const { installDocument } = load("bgfetch_host/document");
@@ -157,13 +158,17 @@ event.saveGlobalThisReference(globalThis);
 defineGlobalScope(kind, { event, globalInterfaces, location, webidl });
 patch(interfaces);
 
-core.setReportExceptionCallback(event.reportException);
+installErrors();
 const global = globalThis;
 /** The console level of uncaught errors. */
 const UNCAUGHT = 4;
 const { error: writeUncaught } = new Console((message) => op_host_console(message, UNCAUGHT));
 const defaultPrevented = getterOf(event.Event.prototype, "defaultPrevented");
 core.setUnhandledPromiseRejectionHandler((promise, reason) => {
+  if (isMuted(reason)) {
+    writeMuted();
+    return true;
+  }
   const init = { __proto__: null, cancelable: true, promise, reason };
   const rejection = new event.PromiseRejectionEvent("unhandledrejection", init);
   fire(global, rejection);
@@ -171,6 +176,7 @@ core.setUnhandledPromiseRejectionHandler((promise, reason) => {
   return true;
 });
 core.setHandledPromiseRejectionHandler((promise, reason) => {
+  if (isMuted(reason)) return;
   const init = { __proto__: null, promise, reason };
   fire(global, new event.PromiseRejectionEvent("rejectionhandled", init));
 });

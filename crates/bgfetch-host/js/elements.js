@@ -39,6 +39,7 @@ const {
   reportException,
   setBaseUrl,
 } = core.loadExtScript("ext:bgfetch_deno/deno.js");
+const { muteErrorsOf, reportMuted } = core.loadExtScript("ext:bgfetch_host/errors.js");
 const { defineEventHandler } = core.loadExtScript("ext:bgfetch_deno/event_handler.js");
 const { illegalInvocation } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
 const {
@@ -252,14 +253,14 @@ class HTMLScriptElement extends HTMLElement {
     if (type !== "" && !matches(JAVASCRIPT, type)) return undefined;
     this.#alreadyStarted = true;
     if (source === null) {
-      this.#run(text, locationHref());
+      this.#run(text, locationHref(), false);
       return undefined;
     }
     if (source === "") {
       this.#fireLater("error");
       return undefined;
     }
-    const loaded = awaitable(this.#load(urlIn(this, source)));
+    const loaded = awaitable(this.#load(urlIn(this, source), byParser));
     if (this.#forceAsync || attributeOf(this, "async") !== null) {
       delayLoad(awaitable(runAfter(undefined, loaded)));
     } else if (!byParser) {
@@ -274,22 +275,24 @@ class HTMLScriptElement extends HTMLElement {
   }
 
   /** Returns a function that, in its turn, runs the script or handles the failure. */
-  async #load(url) {
-    const { source, error } = await loadScript(url);
+  async #load(url, byParser) {
+    const script = await loadScript(url, attributeOf(this, "nonce") ?? "", byParser);
     const run = () => {
-      if (error) op_host_console("The script " + url + " was not loaded: " + error, ERROR);
-      else this.#run(source, url);
-      fire(this, new Event(error ? "error" : "load"));
+      if (script !== null) this.#run(script.source, url, script.hasMutedErrors);
+      fire(this, new Event(script === null ? "error" : "load"));
     };
     return { __proto__: null, run };
   }
 
-  #run(source, url) {
+  #run(source, url, hasMutedErrors) {
     const before = currentScript;
     currentScript = this;
+    if (hasMutedErrors) muteErrorsOf(url);
     try {
       const error = evaluate(source, url);
-      if (error !== null) {
+      if (error !== null && hasMutedErrors) {
+        reportMuted();
+      } else if (error !== null) {
         reportException(error.thrown);
         if (isSyntaxError(error.thrown)) op_host_explain_syntax_error(source);
       }

@@ -9,6 +9,7 @@ const { map } = core.loadExtScript("ext:bgfetch_deno/primordials.js");
 const { DOMException, evaluate, isSyntaxError, parseUrl } = core.loadExtScript(
   "ext:bgfetch_deno/deno.js",
 );
+const { muteErrorsOf } = core.loadExtScript("ext:bgfetch_host/errors.js");
 const { requiredArguments, usvString } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
 const { structuredClone } = core.loadExtScript("ext:bgfetch_host/structured_clone.js");
 
@@ -24,10 +25,15 @@ function importScripts(...urls) {
   });
   for (let i = 0; i < parsed.length; i++) {
     const url = parsed[i];
-    const { source, error: failure } = op_host_import_script(url);
-    if (failure) throw new DOMException(prefix + ": " + url + ": " + failure, "NetworkError");
+    const script = op_host_import_script(url);
+    // What is wrong could reveal something about another origin.
+    const failed = () => new DOMException(prefix + ": " + url + " failed", "NetworkError");
+    if (script === null) throw failed();
+    const { source, hasMutedErrors } = script;
+    if (hasMutedErrors) muteErrorsOf(url);
     const error = evaluate(source, url);
     if (error !== null) {
+      if (hasMutedErrors) throw failed();
       if (isSyntaxError(error.thrown)) op_host_explain_syntax_error(source);
       throw error.thrown;
     }

@@ -9,14 +9,14 @@ use std::sync::Arc;
 use bgfetch_deno::List;
 use deno_core::{OpState, Resource, ResourceId, op2};
 use deno_error::JsErrorBox;
-use serde::Serialize;
 use serde_json::Value;
 use url::Url;
 
-use crate::host_state::HostState;
+use crate::console::ConsoleLevel;
+use crate::host_state::{FetchClient, HostState, ScriptToRun};
 use crate::html::Part;
 use crate::page_state::{PageState, Stage, WantedClick};
-use crate::script_loader::load_script;
+use crate::script_loader::{LoadedScript, ScriptClient, load_script};
 
 fn page(state: &OpState) -> Result<Arc<PageState>, JsErrorBox> {
     let page = state.borrow::<HostState>().page.clone();
@@ -37,32 +37,34 @@ pub(crate) async fn op_page_document(
     Ok(parts.map(|list| List { list }))
 }
 
-/// A script of the document.
-#[derive(Default, Serialize)]
-pub(crate) struct PageScript {
-    source: String,
-    /// The error if there is none.
-    error: Option<String>,
-}
-
+/// A script of the document. `None` if it cannot be loaded: see `op_host_import_script`.
 #[op2]
 #[serde]
 pub(crate) async fn op_page_load_script(
     state: Rc<RefCell<OpState>>,
     #[string] url: String,
-) -> Result<PageScript, JsErrorBox> {
-    let page = page(&state.borrow())?;
-    let network = state.borrow().borrow::<HostState>().fetch.clone().map(|client| client.network);
-    let failed =
-        |error: &dyn ToString| PageScript { error: Some(error.to_string()), ..Default::default() };
-    let Some(network) = network else { return Ok(failed(&"there is no network")) };
-    let url = match Url::parse(&url) {
-        Ok(url) => url,
-        Err(error) => return Ok(failed(&error)),
+    #[string] nonce: String,
+    parser_inserted: bool,
+) -> Result<Option<ScriptToRun>, JsErrorBox> {
+    let client = state.borrow().borrow::<HostState>().fetch.clone();
+    let loaded = match (Url::parse(&url), client) {
+        (Ok(url), Some(FetchClient { network, storage_key, policies })) => {
+            let client = ScriptClient { storage_key, policies: policies() };
+            let loaded = load_script(&network, url, client, nonce, parser_inserted).await;
+            loaded.map_err(|error| error.to_string())
+        }
+        (Ok(_), None) => Err("there is no network".into()),
+        (Err(error), _) => Err(error.to_string()),
     };
-    Ok(match load_script(&network, url, Some(&page.policies())).await {
-        Ok(script) => PageScript { source: script.source, error: None },
-        Err(error) => failed(&error),
+    Ok(match loaded {
+        Ok(LoadedScript { source, has_muted_errors, .. }) => {
+            Some(ScriptToRun { source, has_muted_errors })
+        }
+        Err(error) => {
+            let message = format!("The script {url} was not loaded: {error}");
+            state.borrow().borrow::<HostState>().write(ConsoleLevel::Error, &message);
+            None
+        }
     })
 }
 

@@ -7,15 +7,14 @@ use bgfetch_deno::Web;
 use deno_core::error::JsError;
 use deno_core::{Extension, FastStaticString, OpDecl, OpState, op2, v8};
 use deno_error::JsErrorBox;
-use serde::Serialize;
 use url::Url;
 
 use crate::cache::ops::{self as cache, CacheRealm};
 use crate::console::ConsoleLevel;
 use crate::document;
 use crate::fetch;
-use crate::host_state::HostState;
-use crate::message::FromRealm;
+use crate::host_state::{HostState, ScriptToRun};
+use crate::message::{FromRealm, Imported};
 use crate::ops;
 
 /// This crate's own scripts.
@@ -122,24 +121,25 @@ async fn op_host_receive(state: Rc<RefCell<OpState>>) -> Result<Option<String>, 
         .map_err(|error| JsErrorBox::generic(error.to_string()))
 }
 
-/// A script that a worker imports.
-#[derive(Default, Serialize)]
-struct Imported {
-    source: String,
-    /// The error if there is none.
-    error: Option<String>,
-}
-
+/// The script that a worker imports. `None` if it cannot be loaded: scripts must not learn the
+/// reason, because it could reveal something about other origins.
 #[op2]
 #[serde]
-fn op_host_import_script(state: &mut OpState, #[string] url: &str) -> Result<Imported, JsErrorBox> {
-    let connection = state.borrow::<HostState>().connection.as_ref();
+fn op_host_import_script(
+    state: &mut OpState,
+    #[string] url: &str,
+) -> Result<Option<ScriptToRun>, JsErrorBox> {
+    let host = state.borrow::<HostState>();
+    let connection = host.connection.as_ref();
     let import = connection.and_then(|connection| connection.import.as_ref());
     let import = import.ok_or_else(no_owner)?;
     let url = Url::parse(url).map_err(|error| JsErrorBox::type_error(error.to_string()))?;
-    Ok(match import(url) {
-        Ok(source) => Imported { source, error: None },
-        Err(error) => Imported { error: Some(error), ..Imported::default() },
+    Ok(match import(url.clone()) {
+        Ok(Imported { source, has_muted_errors }) => Some(ScriptToRun { source, has_muted_errors }),
+        Err(error) => {
+            host.write(ConsoleLevel::Error, &format!("{url} was not imported: {error}"));
+            None
+        }
     })
 }
 
@@ -196,6 +196,7 @@ deno_core::extension!(
         "document.js",
         "dom.js",
         "elements.js",
+        "errors.js",
         "fetch.js",
         "global_scope.js",
         "navigator.js",

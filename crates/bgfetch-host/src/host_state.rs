@@ -65,3 +65,12 @@ pub(crate) struct FetchClient {
     pub(crate) storage_key: StorageKey,
     pub(crate) policies: Arc<dyn Fn() -> PolicySnapshot + Send + Sync>,
 }
+
+/// A script for a page or worker.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ScriptToRun {
+    pub(crate) source: String,
+    /// See [`LoadedScript::has_muted_errors`](crate::LoadedScript::has_muted_errors).
+    pub(crate) has_muted_errors: bool,
+}

@@ -42,7 +42,7 @@ pub use page::{Page, PageError, Prelude};
 pub use page_state::{Click, Hook};
 pub use realm::{Realm, RealmEnded, RealmOptions, ScriptError};
 pub use resources::{AgentResources, PermissionState, QueryPermission};
-pub use script_loader::{LoadedScript, ScriptKind, ScriptLoader, ScriptNotLoaded};
+pub use script_loader::{LoadedScript, ScriptClient, ScriptKind, ScriptLoader, ScriptNotLoaded};
 pub use service_worker::{OpenWindow, ServiceWorkers, ServiceWorkersOptions};
 pub use user_agent::{OpenError, UserAgent, UserAgentOptions};
 pub use worker::WorkerError;

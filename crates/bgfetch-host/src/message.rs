@@ -14,6 +14,8 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use url::Url;
 
+use crate::script_loader::LoadedScript;
+
 /// A realm's number, unique while the user agent runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct RealmId(pub(crate) u32);
@@ -280,7 +282,21 @@ pub(crate) struct Connection {
     pub(crate) import: Option<Import>,
 }
 
-pub(crate) type Import = Box<dyn Fn(Url) -> Result<String, String> + Send>;
+pub(crate) type Import = Box<dyn Fn(Url) -> Result<Imported, String> + Send>;
+
+/// A script that a worker imports.
+#[derive(Clone, Debug)]
+pub(crate) struct Imported {
+    pub(crate) source: String,
+    /// See [`LoadedScript::has_muted_errors`](crate::LoadedScript::has_muted_errors).
+    pub(crate) has_muted_errors: bool,
+}
+
+impl From<LoadedScript> for Imported {
+    fn from(LoadedScript { source, has_muted_errors, .. }: LoadedScript) -> Self {
+        Self { source, has_muted_errors }
+    }
+}
 
 impl Connection {
     /// A realm can ignore that the owner is gone, because it will end soon, too.

@@ -48,9 +48,6 @@ pub enum LoadError {
     /// The server answered with an error status.
     #[error("the server answered with status {0}")]
     Status(u16),
-    /// A secure page does not load it from an insecure URL.
-    #[error("it is mixed content: the page is secure, but the connection is not")]
-    MixedContent,
     /// A frame's page has another origin than the page. Such frames are not supported, because they
     /// would need partitioned storage.
     #[error("frames of other origins are not supported")]
@@ -78,13 +75,7 @@ impl Network {
     }
 
     /// Fetches a whole response with an ok status.
-    pub(crate) async fn load(
-        &self,
-        storage_key: StorageKey,
-        principal: Principal,
-        request: Request,
-    ) -> Result<Loaded, LoadError> {
-        let request = to_fetch(storage_key, principal, request);
+    pub(crate) async fn load(&self, request: FetchRequest) -> Result<Loaded, LoadError> {
         let load = async {
             let FetchResponse { head, mut body, .. } = self.fetch(request).await?;
             if !head.is_ok() {

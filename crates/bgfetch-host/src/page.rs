@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use url::Url;
 
 use crate::html::{self, Part};
-use crate::network::{LoadError, Loaded, Network};
+use crate::network::{LoadError, Loaded, Network, to_fetch};
 use crate::page_state::{Click, Hook, LoadedPage, PageState, Stage, start};
 use crate::policies;
 use crate::realm::{Realm, ScriptError};
@@ -199,7 +199,7 @@ async fn load(navigation: &Navigation, url: Url) -> Result<Document, LoadError> 
             Principal::Page(PolicySnapshot { referrer: None, ..PolicySnapshot::of(&url) })
         }
     };
-    let Loaded { head, body } = network.load(storage_key, principal, request).await?;
+    let Loaded { head, body } = network.load(to_fetch(storage_key, principal, request)).await?;
     let mime = mime_type(&head.headers);
     let is_html = mime.as_ref().is_some_and(|m| m.type_ == "text" && m.subtype == "html");
     if !is_html {

@@ -5,15 +5,15 @@ use std::str::FromStr as _;
 
 use bgfetch::embedder::BoxFuture;
 use bgfetch::{
-    HeaderList, PolicyContainer, PolicySnapshot, Principal, RedirectMode, Request, RequestMode,
-    StorageKey, is_potentially_trustworthy,
+    CredentialsMode, Destination, FetchRequest, HeaderList, PolicyContainer, PolicySnapshot,
+    Principal, RedirectMode, Request, RequestMode, ResponseHead, ResponseType, StorageKey,
 };
 use data_url::mime::Mime;
 use encoding_rs::{Encoding, UTF_8};
 use thiserror::Error;
 use url::Url;
 
-use crate::network::{LoadError, Loaded, Network};
+use crate::network::{LoadError, Loaded, Network, to_fetch};
 use crate::policies;
 
 /// Loads the scripts of service workers.
@@ -23,7 +23,8 @@ pub trait ScriptLoader: Send + Sync + 'static {
     ///
     /// The loader must check what the standards require of the response: an ok status, a JavaScript
     /// MIME type, and no redirect for the worker's own script. It should complete in bounded time,
-    /// because `importScripts()` blocks until then.
+    /// because `importScripts()` blocks until then. The request must be made within the policies of
+    /// the client.
     ///
     /// # Errors
     ///
@@ -32,7 +33,18 @@ pub trait ScriptLoader: Send + Sync + 'static {
         &self,
         kind: ScriptKind,
         url: Url,
+        client: ScriptClient,
     ) -> BoxFuture<'static, Result<LoadedScript, ScriptNotLoaded>>;
+}
+
+/// The client on whose behalf a script is loaded: the page that registers a service worker, or the
+/// worker that imports the script.
+#[derive(Clone, Debug)]
+pub struct ScriptClient {
+    /// Its storage key.
+    pub storage_key: StorageKey,
+    /// Its policies.
+    pub policies: PolicySnapshot,
 }
 
 /// The role of a script in a service worker.
@@ -55,6 +67,11 @@ pub struct LoadedScript {
     pub service_worker_allowed: Option<String>,
     /// The policies in the response of a worker's own script.
     pub policies: PolicyContainer,
+    /// Whether the response is [opaque](https://fetch.spec.whatwg.org/#concept-filtered-response-opaque),
+    /// as that of another origin: its [errors are
+    /// muted](https://html.spec.whatwg.org/multipage/webappapis.html#muted-errors) then, because they
+    /// would tell its contents.
+    pub has_muted_errors: bool,
 }
 
 impl From<String> for LoadedScript {
@@ -77,61 +94,96 @@ impl ScriptLoader for HttpScriptLoader {
         &self,
         kind: ScriptKind,
         url: Url,
+        client: ScriptClient,
     ) -> BoxFuture<'static, Result<LoadedScript, ScriptNotLoaded>> {
         let network = self.0.clone();
         Box::pin(async move {
             let loaded = match kind {
-                ScriptKind::ServiceWorker => load_worker(&network, url).await,
-                ScriptKind::Imported => load_script(&network, url, None).await,
+                ScriptKind::ServiceWorker => {
+                    let destination = Destination::ServiceWorker;
+                    load_worker(&network, url, client, destination).await
+                }
+                ScriptKind::Imported => import_script(&network, url, client).await,
             };
             loaded.map_err(|error| ScriptNotLoaded(error.to_string()))
         })
     }
 }
 
-async fn load_worker(network: &Network, url: Url) -> Result<LoadedScript, LoadError> {
-    let storage_key = StorageKey(url.origin().ascii_serialization());
-    let principal = Principal::Page(PolicySnapshot::of(&url));
+/// Loads a worker's own script, which must have the client's origin.
+pub(crate) async fn load_worker(
+    network: &Network,
+    url: Url,
+    ScriptClient { storage_key, policies }: ScriptClient,
+    destination: Destination,
+) -> Result<LoadedScript, LoadError> {
     let mut request = Request::get(url);
-    request.headers.append("Service-Worker", "script");
     request.mode = RequestMode::SameOrigin;
-    request.redirect = RedirectMode::Error;
-    let Loaded { head, body } = network.load(storage_key, principal, request).await?;
+    if destination == Destination::ServiceWorker {
+        request.headers.append("Service-Worker", "script");
+        request.redirect = RedirectMode::Error;
+    }
+    let request = to_fetch(storage_key, Principal::Page(policies), request);
+    let Loaded { head, body } = network.load(FetchRequest { destination, ..request }).await?;
     require_javascript(&head.headers)?;
     Ok(LoadedScript {
         // Always UTF-8, whatever the response says.
         source: UTF_8.decode(&body).0.into_owned(),
         service_worker_allowed: head.headers.get("service-worker-allowed"),
         policies: policies::of_response(&head.headers),
+        has_muted_errors: false,
     })
 }
 
-/// Loads a classic script for a page or worker. This is done without CORS: scripts of other origins
-/// may run, and their effects are visible.
-///
-/// `page` is the page that the script is for; `None` for a worker. A secure page must not load
-/// scripts over an insecure connection ([mixed
-/// content](https://www.w3.org/TR/mixed-content/#should-block-fetch)). Its scripts may have any
-/// MIME type except those that the standard blocks.
+/// [Fetch a classic worker-imported
+/// script](https://html.spec.whatwg.org/multipage/webappapis.html#fetch-a-classic-worker-imported-script)
+pub(crate) async fn import_script(
+    network: &Network,
+    url: Url,
+    client: ScriptClient,
+) -> Result<LoadedScript, LoadError> {
+    let destination = Destination::Script { nonce: String::new(), parser_inserted: None };
+    let Loaded { head, body } = load_classic(network, url, client, destination).await?;
+    require_javascript(&head.headers)?;
+    Ok(classic(&head, &body))
+}
+
+/// [Fetch a classic
+/// script](https://html.spec.whatwg.org/multipage/webappapis.html#fetch-a-classic-script) of an
+/// element. It may have any MIME type except those that the standard blocks.
 pub(crate) async fn load_script(
     network: &Network,
     url: Url,
-    page: Option<&PolicySnapshot>,
+    client: ScriptClient,
+    nonce: String,
+    parser_inserted: bool,
 ) -> Result<LoadedScript, LoadError> {
-    let storage_key = StorageKey(url.origin().ascii_serialization());
-    let loaded = network.load(storage_key, Principal::User, Request::get(url)).await?;
-    let Loaded { head, body } = loaded;
-    match page {
-        Some(page) => {
-            let secure = head.url_list.iter().all(is_potentially_trustworthy);
-            if page.secure_context && !secure {
-                return Err(LoadError::MixedContent);
-            }
-            refuse_other_types(&head.headers)?;
-        }
-        None => require_javascript(&head.headers)?,
+    let destination = Destination::Script { nonce, parser_inserted: Some(parser_inserted) };
+    let Loaded { head, body } = load_classic(network, url, client, destination).await?;
+    refuse_other_types(&head.headers)?;
+    Ok(classic(&head, &body))
+}
+
+/// Requests a script in mode `no-cors`: those of other origins may run, with their credentials.
+async fn load_classic(
+    network: &Network,
+    url: Url,
+    ScriptClient { storage_key, policies }: ScriptClient,
+    destination: Destination,
+) -> Result<Loaded, LoadError> {
+    let mut request = Request::get(url);
+    request.mode = RequestMode::NoCors;
+    request.credentials = CredentialsMode::Include;
+    let request = to_fetch(storage_key, Principal::Page(policies), request);
+    network.load(FetchRequest { destination, ..request }).await
+}
+
+fn classic(head: &ResponseHead, body: &[u8]) -> LoadedScript {
+    LoadedScript {
+        source: decode(&head.headers, body),
+        has_muted_errors: head.response_type == ResponseType::Opaque,
+        ..LoadedScript::default()
     }
-    Ok(decode(&head.headers, &body).into())
 }
 
 /// A hint for a script that failed, if it looks like a module.

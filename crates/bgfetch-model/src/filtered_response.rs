@@ -38,16 +38,21 @@ impl ResponseHead {
             ResponseType::Default => return self.clone(),
             ResponseType::Basic => |_, name| !is_forbidden(name),
             ResponseType::Cors => Self::is_cors_safelisted,
-            ResponseType::OpaqueRedirect => |_, _| false,
+            ResponseType::Opaque | ResponseType::OpaqueRedirect => |_, _| false,
         };
         let headers: HeaderList =
             self.headers.iter().filter(|(name, _)| exposed(self, name)).collect();
-        let opaque = self.response_type == ResponseType::OpaqueRedirect;
+        let opaque =
+            matches!(self.response_type, ResponseType::Opaque | ResponseType::OpaqueRedirect);
+        let url_list = match self.response_type {
+            ResponseType::Opaque => Vec::new(),
+            _ => self.url_list.clone(),
+        };
         Self {
             status: if opaque { 0 } else { self.status },
             status_text: if opaque { String::new() } else { self.status_text.clone() },
             headers,
-            url_list: self.url_list.clone(),
+            url_list,
             response_type: self.response_type,
             cors_exposed_header_names: Vec::new(),
             selecting_headers: None,
@@ -94,8 +99,9 @@ mod tests {
         };
         let filtered = head.filtered();
         assert_eq!(filtered.response_type, response_type);
-        assert_eq!(filtered.url_list, head.url_list);
-        let opaque = response_type == ResponseType::OpaqueRedirect;
+        let opaque = matches!(response_type, ResponseType::Opaque | ResponseType::OpaqueRedirect);
+        let urls = if response_type == ResponseType::Opaque { 0 } else { 1 };
+        assert_eq!(filtered.url_list, head.url_list[..urls]);
         assert_eq!(filtered.status, if opaque { 0 } else { 203 });
         assert_eq!(filtered.status_text, if opaque { "" } else { "Non-Authoritative" });
         filtered.headers.iter().map(|(name, _)| name.into()).collect()
@@ -107,6 +113,7 @@ mod tests {
         let basic = names(ResponseType::Basic, &[]);
         assert_eq!(basic.len(), 9);
         assert!(!basic.iter().any(|name| name.to_lowercase().contains("cookie")));
+        assert!(names(ResponseType::Opaque, &["etag"]).is_empty());
         assert!(names(ResponseType::OpaqueRedirect, &["etag"]).is_empty());
     }
 

@@ -16,8 +16,48 @@ pub enum RequestMode {
     Cors,
     /// `same-origin`.
     SameOrigin,
-    /// `no-cors`, which `fetch()` refuses.
+    /// `no-cors`, which `fetch()` refuses. Classic scripts of pages have it.
     NoCors,
+}
+
+/// A request's [destination](https://fetch.spec.whatwg.org/#concept-request-destination): what its
+/// response is for. It determines which directive of content security policies must allow the URL.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Destination {
+    /// The empty string: data for a script. Background fetches have it.
+    #[default]
+    Empty,
+    /// `script`: a classic script of a page or a worker.
+    Script {
+        /// The [cryptographic nonce
+        /// metadata](https://fetch.spec.whatwg.org/#concept-request-nonce-metadata), which some
+        /// policies require; may be empty.
+        nonce: String,
+        /// Whether the parser inserted its element: the [parser
+        /// metadata](https://fetch.spec.whatwg.org/#concept-request-parser-metadata). `None` without
+        /// an element.
+        parser_inserted: Option<bool>,
+    },
+    /// `serviceworker`: the script of a service worker.
+    ServiceWorker,
+    /// `sharedworker`: the script of a shared worker.
+    SharedWorker,
+    /// `worker`: the script of a dedicated worker.
+    Worker,
+}
+
+impl Destination {
+    /// The destination as Fetch writes it, with `empty` for the empty string.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::Script { .. } => "script",
+            Self::ServiceWorker => "serviceworker",
+            Self::SharedWorker => "sharedworker",
+            Self::Worker => "worker",
+        }
+    }
 }
 
 /// A request's [redirect mode](https://fetch.spec.whatwg.org/#concept-request-redirect-mode).

@@ -94,6 +94,8 @@ pub enum ResponseType {
     /// Not filtered: the fetch was made for the user, not for a page.
     #[default]
     Default,
+    /// Cross-origin, requested in mode `no-cors`: scripts see nothing of it.
+    Opaque,
     /// A redirect under redirect mode `manual`.
     OpaqueRedirect,
 }

@@ -14,7 +14,7 @@ use bgfetch_model::attempt::{AttemptSpec, Fault, FaultKind, Resume};
 use bgfetch_model::header_list::HeaderList;
 use bgfetch_model::ids::StorageKey;
 use bgfetch_model::policy::Principal;
-use bgfetch_model::request::Request;
+use bgfetch_model::request::{Destination, Request};
 use bgfetch_model::response::ResponseHead;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -65,6 +65,9 @@ pub struct FetchRequest {
     pub principal: Arc<Principal>,
     /// The request as the page made it.
     pub request: Arc<Request>,
+    /// What the response is for: data for scripts, unless an embedder uses the fetcher to load
+    /// scripts itself.
+    pub destination: Destination,
     /// Requests only the missing bytes: the fetcher adds `Range`, `If-Range` and `Accept-Encoding:
     /// identity` below CORS, so they cause no preflight (D6). The first two are left out at each URL
     /// of the redirect chain that [`Source::may_continue`] does not allow. Never set if the page has
@@ -105,6 +108,7 @@ impl FetchRequest {
             storage_key,
             principal,
             request,
+            destination: Destination::default(),
             resume: spec.resume,
             identity: spec.identity,
             body,

@@ -86,7 +86,8 @@ pub use bgfetch_model::input::{FetchOptions, Permission};
 pub use bgfetch_model::origin::Origin;
 pub use bgfetch_model::policy::{PolicyContainer, PolicySnapshot, Principal};
 pub use bgfetch_model::request::{
-    CacheMode, CredentialsMode, RedirectMode, Referrer, ReferrerPolicy, Request, RequestMode,
+    CacheMode, CredentialsMode, Destination, RedirectMode, Referrer, ReferrerPolicy, Request,
+    RequestMode,
 };
 pub use bgfetch_model::response::{FailureReason, RecordResult, ResponseHead, ResponseType};
 pub use bgfetch_model::store_op::{FetchResult, ImageResource};

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use url::Url;
 
+use super::registration::Window;
 use super::{ServiceWorkers, ServiceWorkersOptions, storage_key};
 use crate::cache::CacheStore;
 use crate::console::RealmKind;
@@ -26,7 +27,7 @@ use crate::message::{AtStart, Connection, RealmId};
 use crate::page_state::PageState;
 use crate::realm::Realm;
 use crate::resources::AgentResources;
-use crate::script_loader::{LoadedScript, ScriptKind, ScriptLoader, ScriptNotLoaded};
+use crate::script_loader::{LoadedScript, ScriptClient, ScriptKind, ScriptLoader, ScriptNotLoaded};
 
 /// An op, what scripts pass to it that could name something of another site, how that is
 /// authorised, and calls that try it. In a call, `x` is the handle: a number, or one of
@@ -365,6 +366,7 @@ impl ScriptLoader for Scripts {
         &self,
         _: ScriptKind,
         _: Url,
+        _: ScriptClient,
     ) -> BoxFuture<'static, Result<LoadedScript, ScriptNotLoaded>> {
         let source = "onmessage = ({ data }) => console.log(`got ${data}`);".to_owned();
         Box::pin(async { Ok(source.into()) })
@@ -479,8 +481,10 @@ impl Sites {
             match kind {
                 RealmKind::ServiceWorker => drop(state.add_worker(realm, &worker, inbox)),
                 _ => {
-                    let url = EVIL.parse().unwrap();
-                    drop(state.add_window(realm, evil.storage_key.clone(), url, false, inbox));
+                    let url: Url = EVIL.parse().unwrap();
+                    let page = Arc::new(PageState::empty(PolicySnapshot::of(&url)));
+                    let window = Window { url, page };
+                    drop(state.add_window(realm, evil.storage_key.clone(), window, inbox));
                 }
             }
             let own = [state.get(&evil).unwrap().id, worker.id, realm.0];

@@ -28,14 +28,15 @@ use url::Url;
 pub use windows::OpenWindow;
 
 use crate::console::{Console, ConsoleLevel, ConsoleSource, RealmKind};
-use crate::message::{AtStart, Connection, FromRealm, Import, RealmId, ToRealm, WorkerState};
+use crate::message::{
+    AtStart, Connection, FromRealm, Import, Imported, RealmId, ToRealm, WorkerState,
+};
 use crate::network::Network;
 use crate::page_state::PageState;
-use crate::policies::snapshot;
 use crate::realm::{Realm, RealmOptions};
 use crate::resources::AgentResources;
 use crate::script_loader::{ScriptKind, ScriptLoader};
-use registration::State;
+use registration::{State, Window};
 use worker::Worker;
 
 /// The options of a user agent's service workers.
@@ -212,7 +213,8 @@ impl ServiceWorkers {
         let (realm, at_start) = {
             let mut state = self.0.state.lock();
             let realm = RealmId(state.next_id());
-            (realm, state.add_window(realm, storage_key, url.clone(), page.loaded.is_frame, inbox))
+            let window = Window { url: url.clone(), page: Arc::clone(&page) };
+            (realm, state.add_window(realm, storage_key, window, inbox))
         };
         let connection = self.0.connection(realm, at_start, messages, None);
         let of_page = Arc::clone(&page);
@@ -323,7 +325,7 @@ impl Inner {
         let import = self.import(worker);
         let connection = self.connection(id, at_start, messages, Some(import));
         let url = worker.script_url.clone();
-        let policies = snapshot(&url, worker.scripts.lock().policies.clone());
+        let policies = worker.client().policies;
         let kind = RealmKind::ServiceWorker;
         let mut options = self.realm_options(kind, url, move || policies.clone(), Some(incoming));
         options.scope = Some(worker.key.scope.clone());
@@ -373,20 +375,20 @@ impl Inner {
         let (loader, runtime) = (Arc::clone(&self.options.loader), self.runtime.clone());
         Box::new(move |url: Url| {
             let worker = worker.upgrade().ok_or("the worker has ended")?;
-            if let Some(source) = worker.scripts.lock().by_url.get(&url) {
-                return Ok(source.clone());
+            if let Some(stored) = worker.scripts.lock().imported(&url) {
+                return Ok(stored);
             }
             if !matches!(worker.state(), WorkerState::Parsed | WorkerState::Installing) {
                 return Err("the script was not imported while the worker was installed".into());
             }
             let (sender, receiver) = sync_mpsc::channel();
-            let loading = loader.load(ScriptKind::Imported, url.clone());
+            let loading = loader.load(ScriptKind::Imported, url.clone(), worker.client());
             // The result is awaited right below.
             drop(runtime.spawn(async move { drop(sender.send(loading.await)) }));
             let loaded = receiver.recv().map_err(|_| "the user agent ends")?;
-            let source = loaded.map_err(|error| error.to_string())?.source;
-            worker.scripts.lock().by_url.insert(url, source.clone());
-            Ok(source)
+            let imported = Imported::from(loaded.map_err(|error| error.to_string())?);
+            worker.scripts.lock().store_imported(url, &imported);
+            Ok(imported)
         })
     }
 

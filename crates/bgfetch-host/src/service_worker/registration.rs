@@ -14,6 +14,8 @@ use crate::message::{
     Answer, AtStart, ClientInfo, Exception, Message, RealmId, RegistrationInfo, Source, ToRealm,
     UpdateViaCache, WorkerInfo, WorkerState,
 };
+use crate::page_state::PageState;
+use crate::script_loader::ScriptClient;
 
 /// A [service worker registration](https://w3c.github.io/ServiceWorker/#dfn-service-worker-registration).
 pub(crate) struct Registration {
@@ -28,9 +30,8 @@ pub(crate) struct Registration {
 /// A realm that is notified of changes to registrations.
 pub(crate) struct Client {
     pub(crate) storage_key: StorageKey,
-    /// The URL of its page. `None` for a service worker, which nothing controls.
-    page: Option<Url>,
-    is_frame: bool,
+    /// `None` for a service worker, which nothing controls.
+    window: Option<Window>,
     /// Its worker, if it is the realm of a service worker.
     pub(crate) worker: Option<Arc<Worker>>,
     controller: Option<Arc<Worker>>,
@@ -38,6 +39,12 @@ pub(crate) struct Client {
     /// opened.
     focused: u32,
     inbox: mpsc::UnboundedSender<ToRealm>,
+}
+
+/// A window as a client.
+pub(crate) struct Window {
+    pub(crate) url: Url,
+    pub(crate) page: Arc<PageState>,
 }
 
 /// All registrations of the user agent.
@@ -217,12 +224,11 @@ impl State {
         &mut self,
         realm: RealmId,
         storage_key: StorageKey,
-        page: Url,
-        is_frame: bool,
+        window: Window,
         inbox: mpsc::UnboundedSender<ToRealm>,
     ) -> AtStart {
         let registration =
-            self.matching(&storage_key, &page).filter(|found| found.active.is_some());
+            self.matching(&storage_key, &window.url).filter(|found| found.active.is_some());
         let controller = registration.and_then(|registration| registration.active.clone());
         let at_start = AtStart {
             registration: registration.map(Registration::info),
@@ -230,9 +236,9 @@ impl State {
             worker: None,
         };
         let focused = realm.0;
-        let page = Some(page);
+        let window = Some(window);
         let worker = None;
-        let client = Client { storage_key, page, is_frame, worker, controller, focused, inbox };
+        let client = Client { storage_key, window, worker, controller, focused, inbox };
         self.clients.insert(realm, client);
         at_start
     }
@@ -253,9 +259,8 @@ impl State {
             worker: Some(worker.info()),
         };
         let worker = Some(Arc::clone(worker));
-        let (page, controller, focused) = (None, None, 0);
-        let is_frame = false;
-        let client = Client { storage_key, page, is_frame, worker, controller, focused, inbox };
+        let (window, controller, focused) = (None, None, 0);
+        let client = Client { storage_key, window, worker, controller, focused, inbox };
         self.clients.insert(realm, client);
         at_start
     }
@@ -365,10 +370,11 @@ impl State {
     }
 
     fn info(&self, realm: RealmId, client: &Client) -> Option<ClientInfo> {
-        let url = client.page.clone()?;
+        let Window { url, page } = client.window.as_ref()?;
         let last = self.clients.values().map(|client| client.focused).max();
         let focused = last == Some(client.focused);
-        Some(ClientInfo { id: realm.0.to_string(), url, focused, is_frame: client.is_frame })
+        let (url, is_frame) = (url.clone(), page.loaded.is_frame);
+        Some(ClientInfo { id: realm.0.to_string(), url, focused, is_frame })
     }
 
     /// The worker with that number, if it is of the realm's site, and the realm as a source.
@@ -387,7 +393,7 @@ impl State {
     /// Posts a message from a worker to a window.
     pub(crate) fn post_to_client(&self, worker: &Worker, id: &str, message: Message) {
         let of_site = self.clients.iter().filter(|(_, client)| {
-            client.storage_key == worker.key.storage_key && client.page.is_some()
+            client.storage_key == worker.key.storage_key && client.window.is_some()
         });
         let mut windows = of_site.map(|(realm, client)| (realm.0.to_string(), client));
         // A closed window gets no message.
@@ -399,8 +405,8 @@ impl State {
     /// The windows that use the registration.
     fn windows_of(&self, key: &RegistrationKey) -> Vec<RealmId> {
         let is_of = |client: &Client| {
-            let page = client.page.as_ref().filter(|_| client.storage_key == key.storage_key);
-            let found = page.and_then(|page| self.matching(&client.storage_key, page));
+            let window = client.window.as_ref().filter(|_| client.storage_key == key.storage_key);
+            let found = window.and_then(|window| self.matching(&client.storage_key, &window.url));
             found.is_some_and(|found| found.key == *key)
         };
         let of_key = self.clients.iter().filter(|(_, client)| is_of(client));
@@ -421,6 +427,16 @@ impl State {
 }
 
 impl Client {
+    /// The realm as a client that loads scripts, with its policies of this moment.
+    pub(crate) fn script_client(&self) -> Option<ScriptClient> {
+        let of_window = |Window { page, .. }: &Window| ScriptClient {
+            storage_key: self.storage_key.clone(),
+            policies: page.policies(),
+        };
+        let worker = || Some(self.worker.as_ref()?.client());
+        self.window.as_ref().map(of_window).or_else(worker)
+    }
+
     fn control(&mut self, worker: &Arc<Worker>) {
         self.controller = Some(Arc::clone(worker));
         let worker: WorkerInfo = worker.info();

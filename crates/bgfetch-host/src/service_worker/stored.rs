@@ -1,6 +1,6 @@
 //! The registrations in a file, for the next start of the user agent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
@@ -9,7 +9,7 @@ use bgfetch::{PolicyContainer, RegistrationKey};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::message::UpdateViaCache;
+use crate::message::{Imported, UpdateViaCache};
 
 /// A registration with an installed worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +34,23 @@ pub(crate) struct Scripts {
     pub(crate) policies: PolicyContainer,
     /// Its own script and those that it imported.
     pub(crate) by_url: BTreeMap<Url, String>,
+    /// Those whose errors are muted, because they are of other origins.
+    #[serde(default)]
+    pub(crate) muted: BTreeSet<Url>,
+}
+
+impl Scripts {
+    pub(crate) fn imported(&self, url: &Url) -> Option<Imported> {
+        let source = self.by_url.get(url)?.clone();
+        Some(Imported { source, has_muted_errors: self.muted.contains(url) })
+    }
+
+    pub(crate) fn store_imported(&mut self, url: Url, imported: &Imported) {
+        if imported.has_muted_errors {
+            self.muted.insert(url.clone());
+        }
+        self.by_url.insert(url, imported.source.clone());
+    }
 }
 
 /// Reads the file; a missing file has no registrations.
@@ -85,7 +102,8 @@ mod tests {
                 script_url: url.clone(),
                 scripts: Scripts {
                     policies: PolicyContainer::default(),
-                    by_url: [(url, "'use strict';".to_owned())].into(),
+                    by_url: [(url.clone(), "'use strict';".to_owned())].into(),
+                    muted: [url].into(),
                 },
             }),
         };

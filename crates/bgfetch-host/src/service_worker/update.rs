@@ -1,18 +1,21 @@
 //! From a script's URL to an installing worker: Register and Update of
 //! <https://w3c.github.io/ServiceWorker/#algorithms>.
 
+use std::collections::BTreeSet;
 use std::mem;
 use std::sync::Arc;
 
-use bgfetch::{RegistrationKey, StorageKey};
+use bgfetch::{PolicyContainer, RegistrationKey, StorageKey};
 use tokio::sync::OwnedMutexGuard;
 use url::Url;
 
 use super::Inner;
+use super::registration::Client;
 use super::stored::Scripts;
 use super::worker::Worker;
 use crate::message::{Answer, Exception, RealmId, UpdateViaCache, WorkerState};
-use crate::script_loader::{LoadedScript, ScriptKind};
+use crate::policies::snapshot;
+use crate::script_loader::{LoadedScript, ScriptClient, ScriptKind};
 
 /// The call whose promise a job settles. Its realm may be gone before the job ends.
 #[derive(Clone, Copy)]
@@ -28,6 +31,8 @@ struct Job {
     key: RegistrationKey,
     script: Url,
     update_via_cache: UpdateViaCache,
+    /// The realm that asks for it. `None` if it has ended, or if the user agent started the job.
+    client: Option<ScriptClient>,
     /// Its turn in the job queue.
     turn: OwnedMutexGuard<()>,
 }
@@ -41,13 +46,14 @@ impl Inner {
         scope: Option<Url>,
         update_via_cache: UpdateViaCache,
     ) {
-        let client = self.state.lock().client(asker.realm).map(|client| client.storage_key.clone());
-        let Some(storage_key) = client else { return };
+        let client = self.state.lock().client(asker.realm).and_then(Client::script_client);
+        let Some(client) = client else { return };
+        let storage_key = client.storage_key.clone();
         match check(&storage_key.0, script, scope) {
             Ok((script, scope)) => {
                 let key = RegistrationKey { storage_key, scope };
                 let inner = Arc::clone(&self);
-                self.spawn(inner.register(asker, key, script, update_via_cache));
+                self.spawn(inner.register(asker, client, key, script, update_via_cache));
             }
             Err(exception) => self.reject(Some(asker), exception),
         }
@@ -57,6 +63,7 @@ impl Inner {
     async fn register(
         self: Arc<Self>,
         asker: Asker,
+        client: ScriptClient,
         key: RegistrationKey,
         script: Url,
         update_via_cache: UpdateViaCache,
@@ -77,7 +84,8 @@ impl Inner {
                 None => drop(state.create(key.clone())),
             }
         }
-        self.update(Job { asker: Some(asker), key, script, update_via_cache, turn }).await;
+        let (asker, client) = (Some(asker), Some(client));
+        self.update(Job { asker, key, script, update_via_cache, client, turn }).await;
     }
 
     /// [`update()`](https://w3c.github.io/ServiceWorker/#service-worker-registration-update)
@@ -89,9 +97,13 @@ impl Inner {
             let exception = Exception::invalid_state("The worker is being installed");
             return self.reject(Some(asker), exception);
         }
-        let key = self.state.lock().key_for(asker.realm, registration);
+        let (key, client) = {
+            let state = self.state.lock();
+            let client = state.client(asker.realm).and_then(Client::script_client);
+            (state.key_for(asker.realm, registration), client)
+        };
         match key {
-            Some(key) => Arc::clone(&self).spawn(self.update_newest(Some(asker), key)),
+            Some(key) => Arc::clone(&self).spawn(self.update_newest(Some(asker), client, key)),
             None => self.reject(Some(asker), gone()),
         }
     }
@@ -104,12 +116,17 @@ impl Inner {
         let key = found.map(|found| found.key.clone());
         drop(state);
         if let Some(key) = key {
-            self.spawn(Arc::clone(self).update_newest(None, key));
+            self.spawn(Arc::clone(self).update_newest(None, None, key));
         }
     }
 
     /// The job of an update: looks for a new version of the newest worker.
-    async fn update_newest(self: Arc<Self>, asker: Option<Asker>, key: RegistrationKey) {
+    async fn update_newest(
+        self: Arc<Self>,
+        asker: Option<Asker>,
+        client: Option<ScriptClient>,
+        key: RegistrationKey,
+    ) {
         let turn = self.job_queue(&key).lock_owned().await;
         let newest = {
             let state = self.state.lock();
@@ -119,7 +136,7 @@ impl Inner {
         };
         match newest {
             Some((script, update_via_cache)) => {
-                self.update(Job { asker, key, script, update_via_cache, turn }).await;
+                self.update(Job { asker, key, script, update_via_cache, client, turn }).await;
             }
             None => self.reject(asker, gone()),
         }
@@ -180,10 +197,14 @@ impl Inner {
     /// Fetches the script and runs it as a new worker. `None` if nothing changed.
     async fn evaluate(self: &Arc<Self>, job: &Job) -> Result<Option<Arc<Worker>>, Exception> {
         let failed = |error: &dyn ToString| Exception::type_error(error.to_string());
-        let Job { key, script, .. } = job;
-        let loaded = self.options.loader.load(ScriptKind::ServiceWorker, script.clone()).await;
-        let LoadedScript { source, service_worker_allowed, policies } =
-            loaded.map_err(|error| failed(&error))?;
+        let Job { key, script, client, .. } = job;
+        let client = client.clone().unwrap_or_else(|| ScriptClient {
+            storage_key: key.storage_key.clone(),
+            policies: snapshot(script, PolicyContainer::default()),
+        });
+        let loaded = self.options.loader.load(ScriptKind::ServiceWorker, script.clone(), client);
+        let LoadedScript { source, service_worker_allowed, policies, .. } =
+            loaded.await.map_err(|error| failed(&error))?;
         check_maximum_scope(script, service_worker_allowed.as_deref(), &key.scope)?;
         let (id, newest) = {
             let mut state = self.state.lock();
@@ -195,7 +216,8 @@ impl Inner {
         {
             return Ok(None);
         }
-        let scripts = Scripts { policies, by_url: [(script.clone(), source)].into() };
+        let scripts =
+            Scripts { policies, by_url: [(script.clone(), source)].into(), muted: BTreeSet::new() };
         let parsed = WorkerState::Parsed;
         let worker = Worker::new(id, key.clone(), script.clone(), parsed, scripts);
         worker.run(self).await.map_err(|error| failed(&error))?;
@@ -210,7 +232,7 @@ impl Inner {
             return true;
         }
         for (url, source) in stored {
-            let loaded = self.options.loader.load(ScriptKind::Imported, url).await;
+            let loaded = self.options.loader.load(ScriptKind::Imported, url, newest.client()).await;
             if loaded.is_ok_and(|loaded| loaded.source != source) {
                 return true;
             }

@@ -15,8 +15,9 @@ use url::Url;
 use super::Inner;
 use super::stored::Scripts;
 use crate::message::{LifecycleEvent, Message, RealmId, Source, ToRealm, WorkerInfo, WorkerState};
+use crate::policies::snapshot;
 use crate::realm::Realm;
-use crate::script_loader::module_hint;
+use crate::script_loader::{ScriptClient, module_hint};
 
 pub(crate) struct Worker {
     pub(crate) id: u32,
@@ -82,6 +83,15 @@ impl Worker {
 
     pub(crate) fn info(&self) -> WorkerInfo {
         WorkerInfo { id: self.id, script_url: self.script_url.clone(), state: self.state() }
+    }
+
+    /// The worker as a client that imports scripts.
+    pub(crate) fn client(&self) -> ScriptClient {
+        let policies = self.scripts.lock().policies.clone();
+        ScriptClient {
+            storage_key: self.key.storage_key.clone(),
+            policies: snapshot(&self.script_url, policies),
+        }
     }
 
     /// Keeps the worker running until the lease is dropped or the worker is told to stop.

@@ -9,8 +9,8 @@ use std::time::Duration;
 use bgfetch::embedder::BoxFuture;
 use bgfetch::{Engine, PolicySnapshot, RegistrationKey};
 use bgfetch_host::{
-    AgentResources, Console, LoadedScript, Realm, ScriptKind, ScriptLoader, ScriptNotLoaded,
-    ServiceWorkers, ServiceWorkersOptions,
+    AgentResources, Console, LoadedScript, Realm, ScriptClient, ScriptKind, ScriptLoader,
+    ScriptNotLoaded, ServiceWorkers, ServiceWorkersOptions,
 };
 use bgfetch_testkit::Origin;
 use parking_lot::Mutex;
@@ -54,6 +54,7 @@ impl ScriptLoader for Scripts {
         &self,
         _: ScriptKind,
         url: Url,
+        _: ScriptClient,
     ) -> BoxFuture<'static, Result<LoadedScript, ScriptNotLoaded>> {
         let found = self.0.lock().get(url.path()).cloned().map(LoadedScript::from);
         Box::pin(async move { found.ok_or_else(|| ScriptNotLoaded(format!("no {url}"))) })

@@ -168,7 +168,9 @@ async fn scripts_of_workers_are_javascript_at_their_url_within_their_scope() {
     let error = "TypeError";
     let expected = json!([error, error, error, error, "SecurityError", "/other/", "/"]);
     assert_eq!(seen.await, expected);
-    // The exception is written to the worker's console, too.
+    // The worker's console has the reason and the exception, which does not contain it.
+    let reason = agent.next_line().await;
+    assert!(reason.contains("/plain.js was not imported") && reason.contains("text/plain"));
     assert!(agent.next_line().await.starts_with("NetworkError: "));
     assert_eq!(agent.next_line().await, "imported");
     let loaded = agent.origin.requests_to("/sw.js");

@@ -9,3 +9,4 @@ mod cache;
 mod fetch;
 mod killed;
 mod page;
+mod scripts;

@@ -29,6 +29,9 @@ pub enum Blocked {
     /// The server does not allow the request, or does not allow its response to be read.
     #[error("{0}")]
     Cors(#[from] BadCors),
+    /// The header `Cross-Origin-Resource-Policy` does not let the page use the response.
+    #[error("the server does not let pages of this origin use the response")]
+    ResourcePolicy,
     /// Status 407: a proxy requires authentication, which pages cannot provide.
     #[error("a proxy asks for credentials")]
     ProxyAuthentication,

@@ -1,9 +1,10 @@
-//! [Content Security Policy](https://www.w3.org/TR/CSP/): the `connect-src` directive, or else
-//! `default-src`, of each policy of the page.
+//! [Content Security Policy](https://www.w3.org/TR/CSP/): in each policy of the page, the directive for
+//! the request's destination (`connect-src` for data) or the one that it falls back to.
 
 use bgfetch_model::policy::PolicySnapshot;
+use bgfetch_model::request::Destination;
 use content_security_policy::{
-    CspList, Destination, Initiator, ParserMetadata, PolicyDisposition, PolicySource, Request,
+    self as csp, CspList, Initiator, ParserMetadata, PolicyDisposition, PolicySource, Request,
     Violates,
 };
 
@@ -22,17 +23,18 @@ pub fn check(policies: &PolicySnapshot, hop: &Hop) -> Result<(), Blocked> {
     if csp_list.is_empty() {
         return Ok(());
     }
+    let (destination, nonce, parser_metadata) = metadata(&hop.destination);
     let request = Request {
         url: hop.url_list().next().unwrap_or(&hop.url).clone(),
         current_url: hop.url.clone(),
         origin: policies.origin.as_url_origin().clone(),
         // It only matters whether this is 0.
         redirect_count: u32::from(hop.redirect_count() > 0),
-        destination: Destination::None,
+        destination,
         initiator: Initiator::None,
-        nonce: String::new(),
+        nonce,
         integrity_metadata: String::new(),
-        parser_metadata: ParserMetadata::None,
+        parser_metadata,
     };
     // Each item should be one policy, but a header's value with several policies works too.
     for policy in csp_list.iter().flat_map(|text| parse(text).0) {
@@ -44,6 +46,24 @@ pub fn check(policies: &PolicySnapshot, hop: &Hop) -> Result<(), Blocked> {
 }
 
 /// Parses as CSP does: malformed parts are ignored.
+fn metadata(destination: &Destination) -> (csp::Destination, String, ParserMetadata) {
+    let of = |destination| (destination, String::new(), ParserMetadata::None);
+    match destination {
+        Destination::Empty => of(csp::Destination::None),
+        Destination::ServiceWorker => of(csp::Destination::ServiceWorker),
+        Destination::SharedWorker => of(csp::Destination::SharedWorker),
+        Destination::Worker => of(csp::Destination::Worker),
+        Destination::Script { nonce, parser_inserted } => {
+            let parser = match parser_inserted {
+                None => ParserMetadata::None,
+                Some(false) => ParserMetadata::NotParserInserted,
+                Some(true) => ParserMetadata::ParserInserted,
+            };
+            (csp::Destination::Script, nonce.clone(), parser)
+        }
+    }
+}
+
 fn parse(serialized: &str) -> CspList {
     let mut list = CspList::parse(serialized, PolicySource::Header, PolicyDisposition::Enforce);
     // A port out of range matches no URL. The crate would treat it as the default port.
@@ -96,6 +116,36 @@ mod tests {
             ("upgrade-insecure-requests", false),
         ] {
             assert_eq!(blocks(policy, "https://a.test/x"), blocked, "{policy}");
+        }
+    }
+
+    #[test]
+    fn the_directive_is_that_of_the_destination() {
+        let script = |nonce: &str, parser_inserted| Destination::Script {
+            nonce: nonce.into(),
+            parser_inserted,
+        };
+        for (policy, destination, blocked) in [
+            ("script-src 'none'", script("", Some(true)), true),
+            ("script-src 'none'; script-src-elem a.test", script("", None), false),
+            ("default-src 'none'", script("", None), true),
+            ("connect-src 'none'", script("", None), false),
+            ("script-src 'nonce-YQ=='", script("YQ==", Some(true)), false),
+            ("script-src 'nonce-YQ=='", script("Yg==", Some(true)), true),
+            ("script-src 'strict-dynamic' 'nonce-YQ=='", script("", Some(false)), false),
+            ("script-src 'strict-dynamic' 'nonce-YQ=='", script("", Some(true)), true),
+            ("worker-src 'none'", script("", None), false),
+            ("worker-src 'none'", Destination::ServiceWorker, true),
+            ("script-src 'none'", Destination::ServiceWorker, true),
+            ("child-src 'none'", Destination::SharedWorker, true),
+            ("worker-src a.test; script-src 'none'", Destination::Worker, false),
+        ] {
+            let mut policies = PolicySnapshot::of(&"https://page.test/".parse().unwrap());
+            policies.policy_container.csp_list = vec![policy.into()];
+            let url = "https://a.test/x.js".parse().unwrap();
+            let hop = Hop::first(&bgfetch_model::request::Request::get(url));
+            let hop = Hop { destination: destination.clone(), ..hop };
+            assert_eq!(check(&policies, &hop).is_err(), blocked, "{policy} {destination:?}");
         }
     }
 

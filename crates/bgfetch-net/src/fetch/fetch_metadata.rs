@@ -24,7 +24,7 @@ pub fn headers<'a>(
     is_potentially_trustworthy(&hop.url)
         .then(|| {
             [
-                ("sec-fetch-dest", "empty"),
+                ("sec-fetch-dest", hop.destination.name()),
                 ("sec-fetch-mode", mode),
                 ("sec-fetch-site", site(policies, hop)),
             ]

@@ -2,7 +2,7 @@
 
 use bgfetch_model::header_list::HeaderList;
 use bgfetch_model::origin::Origin;
-use bgfetch_model::request::{Referrer, ReferrerPolicy, Request};
+use bgfetch_model::request::{Destination, Referrer, ReferrerPolicy, Request};
 use url::Url;
 
 /// A request's [response tainting](https://fetch.spec.whatwg.org/#concept-request-response-tainting).
@@ -13,6 +13,8 @@ pub enum ResponseTainting {
     Basic,
     /// `cors`: the response requires the server's approval.
     Cors,
+    /// `opaque`: scripts do not see the response.
+    Opaque,
 }
 
 /// The request to one URL of a redirect chain: the parts that a redirect can change.
@@ -27,6 +29,8 @@ pub struct Hop {
     pub dangling_markup: bool,
     /// The URLs before it, beginning with that of the request.
     pub before: Vec<Url>,
+    /// What the response is for.
+    pub destination: Destination,
     /// The page's headers that are still sent.
     pub headers: HeaderList,
     /// Whether the request's body is still sent.
@@ -41,7 +45,7 @@ pub struct Hop {
 }
 
 impl Hop {
-    /// The first hop.
+    /// The first hop of a request for data.
     #[must_use]
     pub fn first(request: &Request) -> Self {
         Self {
@@ -49,6 +53,7 @@ impl Hop {
             url: request.url.clone(),
             dangling_markup: request.dangling_markup,
             before: Vec::new(),
+            destination: Destination::default(),
             headers: request.headers.clone(),
             sends_body: request.body_length.is_some(),
             tainting: ResponseTainting::default(),

@@ -33,10 +33,11 @@ pub fn check(request: &Request, principal: &Principal, hop: &mut Hop) -> Result<
     if policies.origin.is_same_origin(&hop.url) && hop.tainting == ResponseTainting::Basic {
         return Ok(());
     }
-    if request.mode == RequestMode::SameOrigin {
-        return Err(Blocked::CrossOrigin);
-    }
-    hop.tainting = ResponseTainting::Cors;
+    hop.tainting = match request.mode {
+        RequestMode::SameOrigin => return Err(Blocked::CrossOrigin),
+        RequestMode::Cors => ResponseTainting::Cors,
+        RequestMode::NoCors => ResponseTainting::Opaque,
+    };
     Ok(())
 }
 
@@ -86,6 +87,25 @@ mod tests {
         assert_eq!(checked(policies.clone(), &request), Err(Blocked::DanglingMarkup));
         request.dangling_markup = false;
         assert_eq!(checked(policies, &request), Err(Blocked::CrossOrigin));
+    }
+
+    #[test]
+    fn the_mode_determines_what_another_origin_must_approve() {
+        let (own, other) = ("https://page.test/y", "https://a.test/");
+        for (mode, url, tainting) in [
+            (RequestMode::Cors, own, ResponseTainting::Basic),
+            (RequestMode::NoCors, own, ResponseTainting::Basic),
+            (RequestMode::Cors, other, ResponseTainting::Cors),
+            (RequestMode::NoCors, other, ResponseTainting::Opaque),
+        ] {
+            let request = Request { mode, ..Request::get(url.parse().unwrap()) };
+            let mut hop = checked(page(), &request).unwrap();
+            assert_eq!(hop.tainting, tainting, "{mode:?} {url}");
+            // A redirect back to the page's own origin does not restore trust.
+            hop.url = own.parse().unwrap();
+            check(&request, &Principal::Page(page()), &mut hop).unwrap();
+            assert_eq!(hop.tainting, tainting, "{mode:?} {url}");
+        }
     }
 
     #[test]

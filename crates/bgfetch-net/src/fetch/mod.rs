@@ -13,6 +13,7 @@ pub mod cookie_jar;
 pub mod cookies;
 pub mod cors;
 pub mod credentials;
+pub mod cross_origin_resource_policy;
 pub mod csp;
 pub mod dangling_markup;
 pub mod fetch_metadata;

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use bgfetch_model::filtered_response::FORBIDDEN_RESPONSE_HEADER_NAMES;
 use bgfetch_model::header_list::HeaderList;
 use bgfetch_model::policy::{PolicySnapshot, Principal};
-use bgfetch_model::request::CredentialsMode;
+use bgfetch_model::request::{CredentialsMode, RequestMode};
 use bgfetch_model::response::{ResponseHead, ResponseType};
 use futures_util::stream::{self, StreamExt};
 use http::Request;
@@ -31,7 +31,8 @@ use crate::fetch::cors::preflight::Preflight;
 use crate::fetch::cors::{self, CacheKey, PreflightCache};
 use crate::fetch::redirect::{self, BadRedirect, Next};
 use crate::fetch::{
-    Blocked, Hop, ResponseTainting, credentials, main_fetch, own_format, referrer, retry_after,
+    Blocked, Hop, ResponseTainting, credentials, cross_origin_resource_policy, main_fetch,
+    own_format, referrer, retry_after,
 };
 use crate::fetcher::{FetchError, FetchRequest, FetchResponse};
 
@@ -51,7 +52,8 @@ pub(super) async fn http_fetch(
     network: Arc<Network>,
     request: FetchRequest,
 ) -> Result<FetchResponse, FetchError> {
-    let mut hop = Hop::first(&request.request);
+    let destination = request.destination.clone();
+    let mut hop = Hop { destination, ..Hop::first(&request.request) };
     let fetch = HttpFetch { network, request };
     let fetched = fetch.follow(&mut hop).await;
     if fetched.is_err()
@@ -92,7 +94,9 @@ impl HttpFetch {
             // yet.
             match hop.tainting {
                 ResponseTainting::Cors if approved => self.request.uploaded.approve(),
-                ResponseTainting::Cors => self.request.uploaded.withhold(),
+                ResponseTainting::Cors | ResponseTainting::Opaque => {
+                    self.request.uploaded.withhold();
+                }
                 ResponseTainting::Basic => {}
             }
             let mut received = self.network_or_cache_fetch(hop, sent, memory.is_some()).await?;
@@ -259,6 +263,12 @@ impl HttpFetch {
             let origin = hop.serialize_origin(&page.origin);
             cors::check(&origin, self.credentials(), &received.headers())?;
         }
+        // Step 4.5, a server can keep its responses from pages that do not ask for approval.
+        if let Some(page) = self.request.principal.policies()
+            && self.request.request.mode == RequestMode::NoCors
+        {
+            cross_origin_resource_policy::check(page, &hop.url, &received.headers())?;
+        }
         // Step 6.
         let location = headers::location(received.header_map());
         let mode = self.request.request.redirect;
@@ -283,6 +293,9 @@ impl HttpFetch {
             match (&*self.request.principal, hop.tainting) {
                 (Principal::User, _) => (ResponseType::Default, Vec::new()),
                 (Principal::Page(_), ResponseTainting::Basic) => (ResponseType::Basic, Vec::new()),
+                (Principal::Page(_), ResponseTainting::Opaque) => {
+                    (ResponseType::Opaque, Vec::new())
+                }
                 (Principal::Page(_), ResponseTainting::Cors) => {
                     (ResponseType::Cors, cors::exposed_header_names(&headers, self.credentials()))
                 }

@@ -22,7 +22,7 @@ use self::run::{Bench, Protocol};
 use self::table::Case;
 
 /// The tables: the name of the subject, and its rows.
-const TABLES: [(&str, &str); 10] = [
+const TABLES: [(&str, &str); 11] = [
     ("simple", include_str!("tables/simple.txt")),
     ("safelist", include_str!("tables/safelist.txt")),
     ("preflight", include_str!("tables/preflight.txt")),
@@ -32,6 +32,7 @@ const TABLES: [(&str, &str); 10] = [
     ("redirects", include_str!("tables/redirects.txt")),
     ("origin_header", include_str!("tables/origin_header.txt")),
     ("filtered", include_str!("tables/filtered.txt")),
+    ("no_cors", include_str!("tables/no_cors.txt")),
     ("policies", include_str!("tables/policies.txt")),
 ];
 

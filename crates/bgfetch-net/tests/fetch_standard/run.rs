@@ -293,6 +293,7 @@ async fn response_text(
     let kind = match head.response_type {
         ResponseType::Basic => "basic",
         ResponseType::Cors => "cors",
+        ResponseType::Opaque => "opaque",
         ResponseType::OpaqueRedirect => "opaqueredirect",
         ResponseType::Default => "default",
     };

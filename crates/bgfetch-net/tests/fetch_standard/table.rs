@@ -236,6 +236,7 @@ fn fetch(page: Page, wait: u64, text: &str) -> Fetch {
     for word in words {
         match word.split_once('=').unwrap() {
             ("mode", "same-origin") => fetch.mode = RequestMode::SameOrigin,
+            ("mode", "no-cors") => fetch.mode = RequestMode::NoCors,
             ("mode", "cors") => fetch.mode = RequestMode::Cors,
             ("credentials", "omit") => fetch.credentials = CredentialsMode::Omit,
             ("credentials", "same-origin") => fetch.credentials = CredentialsMode::SameOrigin,
