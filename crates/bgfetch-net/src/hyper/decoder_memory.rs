@@ -2,8 +2,10 @@
 //! responses at once cost no more than a few.
 //!
 //! A response gets all the memory that it may need before a byte of it is decoded, and keeps it to
-//! its end. So whoever waits holds nothing that another response needs, and gets its turn when
-//! those before it end. Turns come in the order in which responses asked.
+//! its end. A third of the memory is set aside for requests, each of which may accept a coding
+//! whose decoder needs no more. Responses that need more wait for the rest. Nobody waits while it
+//! has a part of the rest, and what is set aside is never waited for. So those who wait get their
+//! turn when those before them end, in the order in which they asked.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -21,22 +23,37 @@ const USUAL: u32 = Coding::brotli_memory(20);
 /// The memory of all storage keys, in KiB.
 pub(super) struct DecoderMemory {
     each: u32,
-    /// What each storage key has left, while responses of it have some.
-    left: Mutex<HashMap<StorageKey, Weak<Semaphore>>>,
+    /// The storage keys of which a response has memory.
+    sites: Mutex<HashMap<StorageKey, Weak<Site>>>,
+}
+
+/// What a storage key has left.
+struct Site {
+    to_set_aside: Arc<Semaphore>,
+    rest: Arc<Semaphore>,
 }
 
 /// Memory that a response may use until this is dropped.
-pub(super) struct Memory(OwnedSemaphorePermit);
+pub(super) struct Memory {
+    _permit: OwnedSemaphorePermit,
+    _site: Arc<Site>,
+}
 
 impl DecoderMemory {
     /// Each storage key has this many bytes.
     pub(super) fn new(each: u32) -> Self {
-        Self { each: each >> 10, left: Mutex::default() }
+        Self { each: each >> 10, sites: Mutex::default() }
     }
 
-    /// Sets the usual amount aside for a request, if nobody waits and there is enough.
+    /// Sets the usual amount aside for a request, if there is enough and half of the rest is left
+    /// for responses that need more.
     pub(super) fn set_aside(&self, key: &StorageKey) -> Option<Memory> {
-        self.left(key).try_acquire_many_owned(USUAL.min(self.each)).ok().map(Memory)
+        let site = self.site(key);
+        if site.rest.available_permits() < self.rest() as usize / 2 {
+            return None;
+        }
+        let permit = Arc::clone(&site.to_set_aside).try_acquire_many_owned(USUAL).ok()?;
+        Some(Memory { _permit: permit, _site: site })
     }
 
     /// Waits for `needed` KiB, or for all of the memory if that is less. What was set aside is used
@@ -47,25 +64,33 @@ impl DecoderMemory {
         set_aside: Option<Memory>,
         needed: u32,
     ) -> Option<Memory> {
-        let needed = needed.min(self.each);
-        if let Some(Memory(mut permit)) = set_aside
-            && let Some(exact) = permit.split(needed as usize)
-        {
-            return Some(Memory(exact));
+        if let Some(enough) = set_aside.filter(|_| needed <= USUAL) {
+            return Some(enough);
         }
+        let site = self.site(key);
+        let needed = needed.min(self.rest());
         // The semaphore is never closed.
-        self.left(key).acquire_many_owned(needed).await.ok().map(Memory)
+        let permit = Arc::clone(&site.rest).acquire_many_owned(needed).await.ok()?;
+        Some(Memory { _permit: permit, _site: site })
     }
 
-    fn left(&self, key: &StorageKey) -> Arc<Semaphore> {
-        let mut left = self.left.lock();
-        if let Some(known) = left.get(key).and_then(Weak::upgrade) {
+    /// What is not set aside.
+    fn rest(&self) -> u32 {
+        self.each - self.each / 3
+    }
+
+    fn site(&self, key: &StorageKey) -> Arc<Site> {
+        let mut sites = self.sites.lock();
+        if let Some(known) = sites.get(key).and_then(Weak::upgrade) {
             return known;
         }
-        left.retain(|_, left| left.strong_count() > 0);
-        let all = Arc::new(Semaphore::new(self.each as usize));
-        left.insert(key.clone(), Arc::downgrade(&all));
-        all
+        sites.retain(|_, site| site.strong_count() > 0);
+        let site = Arc::new(Site {
+            to_set_aside: Arc::new(Semaphore::new(self.each as usize / 3)),
+            rest: Arc::new(Semaphore::new(self.rest() as usize)),
+        });
+        sites.insert(key.clone(), Arc::downgrade(&site));
+        site
     }
 }
 
@@ -88,16 +113,14 @@ mod tests {
 
     #[tokio::test]
     async fn responses_wait_for_all_that_they_need_in_order_and_go_on_when_others_end() {
-        let memory = Arc::new(DecoderMemory::new(64 << 20));
+        let memory = DecoderMemory::new(96 << 20);
         let first = at_once(&memory, "a", 40 * MIB).unwrap();
-        let (a, b) = (key("a"), key("b"));
+        let a = key("a");
         let mut large = Box::pin(memory.take(&a, None, 30 * MIB));
         let mut small = Box::pin(memory.take(&a, None, MIB));
         assert!((&mut large).now_or_never().is_none());
         assert!((&mut small).now_or_never().is_none(), "it overtook");
-        assert!(memory.set_aside(&a).is_none(), "it overtook");
         assert!(at_once(&memory, "b", 64 * MIB).is_some(), "another storage key waits");
-        drop(b);
         drop(first);
         let large = large.await.unwrap();
         let small = small.await.unwrap();
@@ -108,7 +131,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_who_stops_waiting_delays_nobody() {
-        let memory = DecoderMemory::new(64 << 20);
+        let memory = DecoderMemory::new(96 << 20);
         let first = at_once(&memory, "a", 40 * MIB).unwrap();
         let a = key("a");
         let mut waiting = Box::pin(memory.take(&a, None, 64 * MIB));
@@ -118,28 +141,26 @@ mod tests {
         drop(first);
         // More than there is means all.
         assert!(at_once(&memory, "a", 65 * MIB).is_some());
-        assert!(memory.left.lock().len() <= 1);
+        assert!(memory.sites.lock().len() <= 1);
         assert!(at_once(&memory, "b", MIB).is_some());
-        assert!(memory.left.lock().len() <= 1, "what nobody uses is forgotten");
+        assert!(memory.sites.lock().len() <= 1, "what nobody uses is forgotten");
     }
 
     #[tokio::test]
-    async fn what_was_set_aside_is_used_or_returned_but_never_kept_while_waiting() {
-        let memory = DecoderMemory::new(USUAL << 10);
+    async fn what_is_set_aside_suffices_or_is_returned_and_nobody_waits_for_it() {
+        let memory = DecoderMemory::new(3 * 2 * (USUAL << 10));
         let a = key("a");
-        let aside = memory.set_aside(&a);
-        assert!(aside.is_some() && memory.set_aside(&a).is_none());
-        let little = memory.take(&a, aside, USUAL / 2).now_or_never().unwrap();
-        assert!(at_once(&memory, "a", USUAL / 2).is_some(), "the rest was returned");
-        drop(little);
-        // Two that need more than was set aside for both.
-        let memory = DecoderMemory::new(2 * (USUAL << 10));
         let (one, two) = (memory.set_aside(&a), memory.set_aside(&a));
-        let mut first = Box::pin(memory.take(&a, one, 2 * USUAL));
-        assert!((&mut first).now_or_never().is_none());
-        let mut second = Box::pin(memory.take(&a, two, 2 * USUAL));
-        assert!((&mut second).now_or_never().is_none(), "the first has it");
-        drop(first.await);
-        assert!(second.await.is_some());
+        assert!(one.is_some() && two.is_some() && memory.set_aside(&a).is_none());
+        // All of the rest is there, and then no request sets anything aside.
+        let rest = at_once(&memory, "a", memory.rest()).unwrap();
+        let enough = memory.take(&a, one, USUAL).now_or_never().flatten();
+        assert!(enough.is_some());
+        let mut more = Box::pin(memory.take(&a, two, USUAL + 1));
+        assert!((&mut more).now_or_never().is_none());
+        assert!(memory.set_aside(&a).is_none());
+        drop(rest);
+        assert!(more.await.is_some());
+        assert!(memory.set_aside(&a).is_some(), "it was not returned");
     }
 }

@@ -80,10 +80,6 @@ impl HttpFetch {
     /// The loop over redirects. On return, `hop` is the last request that was sent.
     async fn follow(&self, hop: &mut Hop) -> Result<FetchResponse, FetchError> {
         let mut lost_cookie = None;
-        let fetch = &self.request;
-        let memory = headers::accepts_codings(fetch)
-            .then(|| self.network.decoder_memory.set_aside(&fetch.storage_key))
-            .flatten();
         loop {
             let sent = hop.redirect_count() > 0;
             main_fetch::check(&self.request.request, &self.request.principal, hop)
@@ -99,8 +95,10 @@ impl HttpFetch {
                 }
                 ResponseTainting::Basic => {}
             }
+            let memory = self.set_memory_aside();
             let mut received = self.network_or_cache_fetch(hop, sent, memory.is_some()).await?;
             let next = self.next(hop, &received);
+            self.note_approval(hop, self.includes_credentials(hop), next.is_ok());
             if next.is_ok() {
                 received.approve();
             }
@@ -121,12 +119,17 @@ impl HttpFetch {
         }
     }
 
+    /// Memory to decode the response, if the request accepts codings.
+    fn set_memory_aside(&self) -> Option<Memory> {
+        let fetch = &self.request;
+        let memory = &self.network.decoder_memory;
+        headers::accepts_codings(fetch).then(|| memory.set_aside(&fetch.storage_key)).flatten()
+    }
+
     /// The name of a cookie that a redirect sets but that is not stored, because there is no store
     /// or the request has no credentials.
     fn lost_cookie(&self, hop: &Hop, received: &Received) -> Option<String> {
-        let fetch = &self.request;
-        let is_kept = self.network.cookies.is_some()
-            && credentials::included(&fetch.request, &fetch.principal, hop);
+        let is_kept = self.network.cookies.is_some() && self.includes_credentials(hop);
         headers::first_cookie_name(received.header_map()).filter(|_| !is_kept)
     }
 
@@ -149,7 +152,7 @@ impl HttpFetch {
         has_memory: bool,
     ) -> Result<Received, FetchError> {
         let fetch = &self.request;
-        let credentials = credentials::included(&fetch.request, &fetch.principal, hop);
+        let credentials = self.includes_credentials(hop);
         let cookies = self.network.cookies.as_deref().filter(|_| credentials);
         let prepare = || {
             let (mut message, upload) =
@@ -175,6 +178,10 @@ impl HttpFetch {
     /// response. An upload is only repeated if the server requires HTTP/1.1, because then it did
     /// not process any of it. If the page needs the server's approval, nothing else is repeated:
     /// the time that this takes would reveal something about a response that the page may not read.
+    ///
+    /// For the same reason, such a request has a connection for itself, unless the host has approved
+    /// all responses so far: the body of a response that is then refused would delay all others on
+    /// the connection.
     async fn exchange<F>(
         &self,
         hop: &Hop,
@@ -186,7 +193,15 @@ impl HttpFetch {
     {
         let (pools, fetch) = (&self.network.pools, &self.request);
         let mut exchange = pools.exchange(fetch, &hop.url);
-        let mut client = pools.client(fetch, credentials, exchange);
+        let is_alone = self.is_alone(hop, credentials);
+        let usual_client = |exchange| {
+            if is_alone {
+                pools.fresh_client(fetch, credentials, exchange)
+            } else {
+                pools.client(fetch, credentials, exchange)
+            }
+        };
+        let mut client = usual_client(exchange);
         let needs_approval = self.cors_page(hop).is_some();
         let may_repeat = hop.method == "GET" && !needs_approval;
         let mut is_fresh = false;
@@ -208,7 +223,7 @@ impl HttpFetch {
                     exchange = next;
                     client = if exchange == Exchange::Http1 {
                         pools.require_http1(fetch, &hop.url);
-                        pools.client(fetch, credentials, exchange)
+                        usual_client(exchange)
                     } else {
                         pools.fresh_client(fetch, credentials, exchange)
                     };
@@ -243,13 +258,35 @@ impl HttpFetch {
         let mut received = self.exchange(hop, false, prepare).await?;
         match preflight.judge(&key.origin, credentials, received.status(), &received.headers()) {
             Ok(permission) => {
+                self.note_approval(hop, false, true);
                 received.approve();
                 let now = Instant::now().into_std();
                 self.network.preflights.lock().store(&key, credentials, &permission, now);
                 Ok(true)
             }
-            Err(cause) => Err(received.refuse(cause)),
+            Err(cause) => {
+                self.note_approval(hop, false, false);
+                Err(received.refuse(cause))
+            }
         }
+    }
+
+    /// Notes whether the host of `hop` approved a response that needs it.
+    fn note_approval(&self, hop: &Hop, credentials: bool, approved: bool) {
+        if self.cors_page(hop).is_some() {
+            self.network.pools.note_approval(&self.request, &hop.url, credentials, approved);
+        }
+    }
+
+    /// Whether a request of `hop` must have a connection for itself.
+    fn is_alone(&self, hop: &Hop, credentials: bool) -> bool {
+        let (pools, fetch) = (&self.network.pools, &self.request);
+        self.cors_page(hop).is_some() && !pools.approves(fetch, &hop.url, credentials)
+    }
+
+    /// Whether requests of `hop` include credentials.
+    fn includes_credentials(&self, hop: &Hop) -> bool {
+        credentials::included(&self.request.request, &self.request.principal, hop)
     }
 
     /// Whether the page may see the response, and if so, what follows it.
@@ -302,9 +339,10 @@ impl HttpFetch {
             };
         FORBIDDEN_RESPONSE_HEADER_NAMES.iter().for_each(|name| headers.delete(name));
         let has_null_body = has_null_body(&hop.method, received.status());
+        let shares_connections = !self.is_alone(hop, self.includes_credentials(hop));
         Ok(FetchResponse {
             retry_after: retry_after::delay(&headers, SystemTime::now()),
-            multiplexed: received.is_multiplexed(),
+            multiplexed: received.is_multiplexed() && shares_connections,
             request_headers: Some(received.request_headers()),
             head: ResponseHead {
                 status: received.status(),

@@ -43,9 +43,9 @@ pub struct ServerLimits {
     pub codings: usize,
     /// How many bytes of memory the decoders of one storage key's responses may take together, 96
     /// MiB by default. A response whose decoders need more than is left waits for others to end,
-    /// without a time limit. Zstandard and brotli need about 9 MiB and, with their largest windows,
-    /// 28 MiB; larger windows than the standards allow are refused. Requests only offer these two
-    /// codings while there is memory for them.
+    /// without a time limit. Zstandard needs about 9 MiB, and brotli between 4 MiB and 28 MiB, which
+    /// its window determines; larger windows than the standards allow are refused. A third is set
+    /// aside for requests, which only offer these two codings while there is some left.
     pub decoder_memory: u32,
     /// The maximum number of decoded bytes per received byte, 1000 by default. It applies to
     /// responses that decode to more than [`decoded_floor`](Self::decoded_floor). Text has a ratio

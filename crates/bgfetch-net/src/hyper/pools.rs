@@ -44,6 +44,10 @@ const TLS_SESSIONS: usize = 32;
 /// The most origins of a partition that are remembered to require HTTP/1.1.
 const MAX_HTTP1: usize = 64;
 
+/// The most origins of a partition whose approvals are remembered. A forgotten one has to approve
+/// again.
+const MAX_APPROVALS: usize = 256;
+
 /// What two requests of a partition to the same host must have in common to share a connection or a
 /// TLS session: whether credentials are included, and the exchange.
 type PoolKey = (bool, Exchange);
@@ -54,6 +58,9 @@ struct Pool {
     clients: HashMap<PoolKey, HttpClient>,
     /// The origins that require HTTP/1.1; the most recent is last.
     http1: VecDeque<Origin>,
+    /// Whether the responses of origins that need approval, with or without credentials, were all
+    /// approved so far; the most recent origin is last.
+    approvals: VecDeque<((Origin, bool), bool)>,
 }
 
 /// The connections of all fetches.
@@ -115,6 +122,34 @@ impl Pools {
         }
         if http1.len() > MAX_HTTP1 {
             http1.pop_front();
+        }
+    }
+
+    /// Whether the host of `url` has approved a response, and every one so far.
+    pub(super) fn approves(&self, fetch: &FetchRequest, url: &Url, credentials: bool) -> bool {
+        let mut pools = self.pools.lock();
+        let Some(pool) = pools.get(&fetch.partition()) else { return false };
+        pool.approvals.contains(&((url.origin(), credentials), true))
+    }
+
+    /// Notes whether the host of `url` has approved a response.
+    pub(super) fn note_approval(
+        &self,
+        fetch: &FetchRequest,
+        url: &Url,
+        credentials: bool,
+        approved: bool,
+    ) {
+        let host = (url.origin(), credentials);
+        let mut pools = self.pools.lock();
+        let approvals = &mut pools.entry(&fetch.partition()).approvals;
+        if let Some((_, all)) = approvals.iter_mut().find(|(known, _)| *known == host) {
+            *all &= approved;
+            return;
+        }
+        approvals.push_back((host, approved));
+        if approvals.len() > MAX_APPROVALS {
+            approvals.pop_front();
         }
     }
 

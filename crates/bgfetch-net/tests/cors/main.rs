@@ -28,6 +28,10 @@ use url::Url;
 
 const ANY: &str = "Access-Control-Allow-Origin: *";
 
+fn fetcher(server: &Server) -> HyperFetcher {
+    HyperFetcher::builder().tls(Server::client(&[server])).build().unwrap()
+}
+
 /// A page at `localhost`, whose requests to `127.0.0.1` are cross-origin.
 struct Page {
     server: Server,
@@ -37,8 +41,14 @@ struct Page {
 impl Page {
     async fn open(alpn: &str) -> Self {
         let server = Server::start(alpn).await;
-        let fetcher = HyperFetcher::builder().tls(Server::client(&[&server])).build().unwrap();
+        let fetcher = fetcher(&server);
         Self { server, fetcher }
+    }
+
+    /// As if nothing had been fetched.
+    fn forget_all(&mut self) {
+        self.fetcher = fetcher(&self.server);
+        self.server.take();
     }
 
     fn own(&self, path: &str, answer: &[(&str, &str)]) -> Url {
@@ -81,6 +91,13 @@ impl Page {
     }
 }
 
+/// Connections return to the pool in separate tasks, which are ready to run.
+async fn settled() {
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// Runs each of these tests over HTTP/1.1 and over HTTP/2.
 macro_rules! over_both {
     ($($test:ident,)*) => {
@@ -104,6 +121,7 @@ over_both! {
     without_approval_every_answer_is_refused_alike,
     no_request_meets_the_connection_of_a_refused_response,
     no_request_meets_the_connection_of_a_response_that_the_page_never_had,
+    a_host_shares_connections_once_it_approves_and_until_it_refuses,
     a_preflight_is_sent_once_and_with_nothing_of_the_request,
     a_preflight_that_fails_stops_the_request,
     a_refused_response_forgets_what_the_preflight_allowed,
@@ -157,10 +175,7 @@ async fn without_approval_every_answer_is_refused_alike(page: Page) {
 async fn no_request_meets_the_connection_of_a_refused_response(page: Page) {
     for (number, body) in ["0", "1", "100000"].into_iter().enumerate() {
         page.refused(page.foreign("/refused", &[("body", body)]), |_| {}).await;
-        // Connections return to the pool in separate tasks, which are ready to run.
-        for _ in 0..10 {
-            tokio::task::yield_now().await;
-        }
+        settled().await;
         page.get(page.foreign("/next", &[("h", ANY)])).await.unwrap();
         let seen = page.server.seen();
         let (refused, next) = (&seen[2 * number], &seen[2 * number + 1]);
@@ -168,7 +183,7 @@ async fn no_request_meets_the_connection_of_a_refused_response(page: Page) {
     }
 }
 
-async fn no_request_meets_the_connection_of_a_response_that_the_page_never_had(page: Page) {
+async fn no_request_meets_the_connection_of_a_response_that_the_page_never_had(mut page: Page) {
     let headers = vec![("h", "X: 1"); 300];
     let elsewhere = page.own("/elsewhere", &[]).to_string();
     let elsewhere = format!("Location: {elsewhere}");
@@ -180,6 +195,11 @@ async fn no_request_meets_the_connection_of_a_response_that_the_page_never_had(p
         ("a refused preflight", "PUT", &[("pstatus", "404"), ("ph", ANY)]),
         ("no preflight", "PUT", &[("pwait", "")]),
     ] {
+        page.forget_all();
+        for _ in 0..2 {
+            page.get(page.foreign("/approved", &[("h", ANY)])).await.unwrap();
+        }
+        let shared = page.server.seen()[1].connection;
         page.server.take();
         let change = |request: &mut Request| request.method = method.into();
         let fetch = page.fetch(page.foreign("/secret", answer), change);
@@ -192,14 +212,30 @@ async fn no_request_meets_the_connection_of_a_response_that_the_page_never_had(p
         } else {
             fetch.await.expect_err(name);
         }
-        for _ in 0..10 {
-            tokio::task::yield_now().await;
-        }
+        settled().await;
         page.get(page.foreign("/next", &[("h", ANY)])).await.unwrap();
         let seen = page.server.seen();
         let [secret, next] = seen.as_slice() else { panic!("{name}: {seen:?}") };
+        assert_eq!(secret.connection, shared, "{name}");
         assert_ne!(secret.connection, next.connection, "{name}");
     }
+}
+
+async fn a_host_shares_connections_once_it_approves_and_until_it_refuses(page: Page) {
+    let approved = || page.get(page.foreign("/approved", &[("h", ANY)]));
+    let refused = || page.refused(page.foreign("/refused", &[]), |_| {});
+    let connections = || page.server.seen().iter().map(|seen| seen.connection).collect::<Vec<_>>();
+    for _ in 0..4 {
+        approved().await.unwrap();
+        settled().await;
+    }
+    assert_eq!(connections(), [0, 1, 1, 1]);
+    refused().await;
+    for _ in 0..2 {
+        settled().await;
+        approved().await.unwrap();
+    }
+    assert_eq!(connections(), [0, 1, 1, 1, 1, 2, 3]);
 }
 
 async fn a_preflight_is_sent_once_and_with_nothing_of_the_request(page: Page) {

@@ -75,6 +75,7 @@ async fn downloads_without_approval_are_alike() {
         let world = World::open(tls, u64::MAX).await;
         for download_total in [0, 1, 1 << 40] {
             for sibling in [false, true] {
+                let sibling = sibling.then(|| world.home.url("/sibling"));
                 let call = Call { download_total, sibling, ..world.get() };
                 compare(&world, FILM, &call, twins(&world)).await;
             }
@@ -124,6 +125,7 @@ async fn uploads_without_approval_are_alike() {
     for tls in PROTOCOLS {
         let world = World::open(tls, u64::MAX).await;
         for sibling in [false, true] {
+            let sibling = sibling.then(|| world.home.url("/sibling"));
             let call = Call { sibling, ..world.upload("POST", UPLOAD) };
             let trace = compare(&world, FILM, &call, upload_twins(&world)).await;
             assert!(!trace.iter().any(|line| line.contains("uploaded: 3")), "{trace:#?}");

@@ -1,4 +1,5 @@
-//! What follows a refused response depends on nothing of it, over HTTP/2 and a slow link.
+//! What follows or accompanies a refused response depends on nothing of it, over HTTP/2 and a slow
+//! link.
 
 use bgfetch::{CredentialsMode, Request};
 use bgfetch_testkit::{Reply, Resource, Serve};
@@ -65,4 +66,17 @@ async fn what_follows_a_refused_upload_is_alike() {
     let mut call = world.upload("POST", UPLOAD);
     call.request.url = link.url(&call.request.url);
     compare(&world, &link, FILM, &call, upload_twins(&world)).await;
+}
+
+#[tokio::test]
+async fn what_accompanies_a_refused_download_is_alike() {
+    let world = World::open(true, u64::MAX).await;
+    let link = Link::to(world.cross.address()).await;
+    for credentials in [CredentialsMode::SameOrigin, CredentialsMode::Include] {
+        let mut request = Request::get(link.url(&world.cross.url(FILM)));
+        request.credentials = credentials;
+        let sibling = Some(link.url(&world.cross.url("/sibling")));
+        let call = Call { request, sibling, ..world.get() };
+        compare(&world, &link, FILM, &call, twins(&world)).await;
+    }
 }

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 use tokio::task::JoinSet;
+use url::Url;
 
 /// The path of the resource that twins answer for.
 pub(crate) const FILM: &str = "/film";
@@ -48,8 +49,8 @@ pub(crate) struct Call {
     pub(crate) request: Request,
     pub(crate) body: Option<usize>,
     pub(crate) download_total: u64,
-    /// Whether the fetch also requests a small file of the page's own, which arrives later.
-    pub(crate) sibling: bool,
+    /// A small file that the fetch also requests, and that arrives later.
+    pub(crate) sibling: Option<Url>,
     /// Whether the page probes how much it may still be promised.
     pub(crate) probes_quota: bool,
 }
@@ -58,6 +59,7 @@ impl std::fmt::Debug for Call {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { request, download_total, sibling, .. } = self;
         let (method, url) = (&request.method, &request.url);
+        let sibling = sibling.as_ref().map_or("none", Url::as_str);
         write!(f, "{method} {url}, downloadTotal {download_total}, sibling {sibling}")
     }
 }
@@ -147,7 +149,7 @@ impl World {
             request: Request::get(self.cross.url(FILM)),
             body: None,
             download_total: 0,
-            sibling: false,
+            sibling: None,
             probes_quota: false,
         }
     }
@@ -185,13 +187,17 @@ impl World {
 
     async fn watch(&self, call: &Call, resume: Option<&Gate>) -> Vec<String> {
         let sibling = Gate::new();
-        self.home.serve("/sibling", Resource::new(3, SIBLING).hold_head(&sibling));
+        for origin in [&self.home, &self.cross] {
+            origin.serve("/sibling", Resource::new(3, SIBLING).hold_head(&sibling));
+        }
         let mut requests = vec![RequestInfo::from(call.request.clone())];
         if let Some(length) = call.body {
             requests = requests.into_iter().map(|info| info.body(vec![b'x'; length])).collect();
         }
-        if call.sibling {
-            requests.push(RequestInfo::from(self.home.url("/sibling")));
+        if let Some(url) = &call.sibling {
+            let mut sibling = Request::get(url.clone());
+            sibling.credentials = call.request.credentials;
+            requests.push(RequestInfo::from(sibling));
         }
         let options =
             FetchOptions { download_total: call.download_total, ..FetchOptions::default() };
