@@ -25,6 +25,7 @@ use common::requests::{Stored, body, error, fetcher, get, post, resume, with};
 use common::{Ending, Origin, pattern, scripted};
 use futures_util::future::{BoxFuture, join_all, pending};
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 fn trusting(origin: &Origin) -> HyperFetcher {
     HyperFetcher::builder().tls(origin.client()).build().unwrap()
@@ -362,6 +363,45 @@ async fn a_resolver_s_port_is_taken_where_the_url_names_none() {
     assert!(headers.contains("host: some.test\n"), "{headers}");
     let url = format!("http://other.test:{}/headers", origin.address.port());
     assert!(text(&fetcher, get(&url)).await.contains("host: other.test:"));
+}
+
+#[tokio::test]
+async fn a_resolver_s_preamble_comes_before_requests_to_the_port_that_it_names() {
+    struct Secret(u16);
+    impl Resolve for Secret {
+        fn resolve(&self, _host: &str) -> BoxFuture<'static, io::Result<Vec<std::net::IpAddr>>> {
+            Box::pin(async { Ok(vec![std::net::Ipv4Addr::LOCALHOST.into()]) })
+        }
+        fn port(&self, host: &str) -> Option<u16> {
+            (host == "some.test").then_some(self.0)
+        }
+        fn preamble(&self, host: &str) -> Option<Vec<u8>> {
+            (host == "some.test").then(|| b"secret ".to_vec())
+        }
+    }
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let fetcher = HyperFetcher::builder().resolver(Secret(port)).build().unwrap();
+    // A server on an explicit port must not learn it.
+    for (url, first) in [
+        ("http://some.test/x".to_owned(), "secret GET /x "),
+        (format!("http://some.test:{port}/x"), "GET /x "),
+        (format!("http://other.test:{port}/x"), "GET /x "),
+    ] {
+        let answer = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut received = vec![0; first.len()];
+            stream.read_exact(&mut received).await.unwrap();
+            stream
+                .write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+                .await
+                .unwrap();
+            String::from_utf8(received).unwrap()
+        };
+        let (received, fetched) = tokio::join!(answer, fetcher.fetch(get(&url)));
+        assert_eq!(received, first, "{url}");
+        assert_eq!(fetched.unwrap().head.status, 204);
+    }
 }
 
 #[tokio::test(start_paused = true)]

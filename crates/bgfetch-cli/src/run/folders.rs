@@ -15,6 +15,7 @@ use bgfetch::embedder::BoxFuture;
 use bgfetch::{Resolve, SystemResolver};
 use parking_lot::RwLock;
 
+use super::server::ServerAddress;
 use crate::exit::Failure;
 
 /// The file in the store's directory.
@@ -105,8 +106,8 @@ fn name_of(folder: &Path) -> String {
 /// Resolves the host names of folders to their server.
 pub(super) struct LocalNames {
     pub(super) folders: Arc<Folders>,
-    /// The port of the folder server.
-    pub(super) port: u16,
+    /// The folder server.
+    pub(super) server: ServerAddress,
 }
 
 impl Resolve for LocalNames {
@@ -115,7 +116,11 @@ impl Resolve for LocalNames {
     }
 
     fn port(&self, host: &str) -> Option<u16> {
-        self.folders.get(host).map(|_| self.port)
+        self.folders.get(host).map(|_| self.server.port)
+    }
+
+    fn preamble(&self, host: &str) -> Option<Vec<u8>> {
+        self.folders.get(host).map(|_| self.server.token.to_vec())
     }
 }
 

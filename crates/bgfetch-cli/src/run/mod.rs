@@ -1,10 +1,11 @@
 //! `bgfetch run`: a page, its service worker, and the user.
 //!
 //! [`app`] is the argument. A folder gets a host name of its own ([`folders`]) and is served on
-//! loopback ([`server`]). The [`session`] connects the page, the engine and the user; it reports to
+//! loopback to this process alone ([`server`], [`beneath`]). The [`session`] connects the page, the engine and the user; it reports to
 //! [`output`], which uses a [`screen`] if there is one, and [`history`] makes its summary.
 
 mod app;
+mod beneath;
 mod console;
 mod folders;
 mod history;
@@ -68,7 +69,7 @@ pub(crate) async fn run(args: Run) -> Result<Outcome, Failure> {
     access::make_private(&store)?;
     let folders = Arc::new(Folders::open(&store)?);
     let server = FolderServer::start(Arc::clone(&folders), args.slow).await?;
-    let names = LocalNames { folders: Arc::clone(&folders), port: server.port() };
+    let names = LocalNames { folders: Arc::clone(&folders), server: server.address() };
     let fetcher = Arc::new(HyperFetcher::builder().resolver(names).build()?);
     let (console, show_notification, said) = console();
     let (open_window, wanted) = windows();

@@ -1,9 +1,12 @@
 //! The folder server, on loopback.
+//!
+//! Other users of the machine can connect to it, too. So each connection must begin with a token
+//! that only this process knows, and gets no answer without it.
 
 use std::convert::Infallible;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,11 +19,14 @@ use hyper::header::{ALLOW, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 use tower_http::services::ServeDir;
 use tower_service::Service as _;
 
+use super::beneath::Beneath;
 use super::folders::Folders;
 
 type BoxBody = UnsyncBoxBody<Bytes, io::Error>;
@@ -31,9 +37,25 @@ const SENDS_PER_SECOND: u64 = 20;
 /// How many bytes are read from a file at once.
 const CHUNK: usize = 64 << 10;
 
+/// The length of the token, in bytes.
+const TOKEN: usize = 32;
+
+/// How long a connection may take to send the token.
+const TOKEN_TIME: Duration = Duration::from_secs(5);
+
+/// How many connections may be waiting for their token at the same time. Others are closed.
+const WITHOUT_TOKEN: usize = 64;
+
+/// Where the server is, and the token with which each connection must begin.
+#[derive(Clone, Copy)]
+pub(super) struct ServerAddress {
+    pub(super) port: u16,
+    pub(super) token: [u8; TOKEN],
+}
+
 /// Serves until it is dropped. Each request is answered from the folder that its host represents.
 pub(super) struct Server {
-    address: SocketAddr,
+    address: ServerAddress,
     accepting: AbortHandle,
 }
 
@@ -43,16 +65,18 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// The system assigned no port.
+    /// The system assigned no port, or has no random numbers.
     pub(super) async fn start(folders: Arc<Folders>, slow: Option<u64>) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let address = listener.local_addr()?;
-        let accepting = tokio::spawn(accept(listener, folders, slow)).abort_handle();
+        let mut token = [0; TOKEN];
+        getrandom::fill(&mut token).map_err(io::Error::other)?;
+        let address = ServerAddress { port: listener.local_addr()?.port(), token };
+        let accepting = tokio::spawn(accept(listener, token, folders, slow)).abort_handle();
         Ok(Self { address, accepting })
     }
 
-    pub(super) fn port(&self) -> u16 {
-        self.address.port()
+    pub(super) fn address(&self) -> ServerAddress {
+        self.address
     }
 }
 
@@ -62,16 +86,38 @@ impl Drop for Server {
     }
 }
 
-async fn accept(listener: TcpListener, folders: Arc<Folders>, slow: Option<u64>) {
+async fn accept(
+    listener: TcpListener,
+    token: [u8; TOKEN],
+    folders: Arc<Folders>,
+    slow: Option<u64>,
+) {
+    let strangers = Arc::new(Semaphore::new(WITHOUT_TOKEN));
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                tokio::spawn(serve(stream, Arc::clone(&folders), slow));
+                let Ok(stranger) = Arc::clone(&strangers).try_acquire_owned() else { continue };
+                let folders = Arc::clone(&folders);
+                tokio::spawn(async move {
+                    if let Some(stream) = with_token(stream, token).await {
+                        drop(stranger);
+                        serve(stream, folders, slow).await;
+                    }
+                });
             }
             // For example too many open files, which is temporary.
             Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
         }
     }
+}
+
+/// The connection after its token. `None` if it has none.
+async fn with_token(mut stream: TcpStream, token: [u8; TOKEN]) -> Option<TcpStream> {
+    let mut given = [0; TOKEN];
+    let read = tokio::time::timeout(TOKEN_TIME, stream.read_exact(&mut given)).await;
+    // The time of the comparison does not tell how many bytes are right.
+    let differs = given.iter().zip(token).fold(0, |differs, (a, b)| differs | (a ^ b));
+    (matches!(read, Ok(Ok(_))) && differs == 0).then_some(stream)
 }
 
 async fn serve(stream: TcpStream, folders: Arc<Folders>, slow: Option<u64>) {
@@ -96,7 +142,7 @@ async fn answer(
         return plain(StatusCode::MISDIRECTED_REQUEST, "no folder is served under this name\n");
     };
     match *request.method() {
-        Method::GET | Method::HEAD => file(&folder, slow, request).await,
+        Method::GET | Method::HEAD => file(folder, slow, request).await,
         Method::POST | Method::PUT => take(request.into_body()).await,
         _ => {
             let mut refusal = plain(StatusCode::METHOD_NOT_ALLOWED, "");
@@ -108,10 +154,11 @@ async fn answer(
 }
 
 /// A file of the folder, or the requested range, with a strong validator.
-async fn file(folder: &Path, slow: Option<u64>, request: Request<Incoming>) -> Response<BoxBody> {
+async fn file(folder: PathBuf, slow: Option<u64>, request: Request<Incoming>) -> Response<BoxBody> {
     let each = slow.map(|bytes| (bytes / SENDS_PER_SECOND).max(1));
     let chunk = each.and_then(|each| usize::try_from(each).ok()).unwrap_or(CHUNK).min(CHUNK);
-    let Ok(response) = ServeDir::new(folder).with_buf_chunk_size(chunk).call(request).await;
+    let files = ServeDir::with_backend("", Beneath::new(folder)).with_buf_chunk_size(chunk);
+    let Ok(response) = { files }.call(request).await;
     response.map(|body| match slow {
         Some(bytes_per_second) => slowed(body, bytes_per_second),
         None => body.boxed_unsync(),
@@ -158,7 +205,7 @@ fn plain(status: StatusCode, text: &str) -> Response<BoxBody> {
 #[cfg(test)]
 mod tests {
     use tempfile::TempDir;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::io::AsyncWriteExt as _;
 
     use super::*;
 
@@ -169,7 +216,10 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         std::fs::create_dir(place.path().join("app")).unwrap();
         std::fs::write(place.path().join("app/x.mp3"), CONTENT).unwrap();
+        std::fs::write(place.path().join("app/.hidden"), "hidden").unwrap();
         std::fs::write(place.path().join("secret"), "secret").unwrap();
+        #[cfg(unix)]
+        std::os::unix::fs::symlink("../secret", place.path().join("app/link")).unwrap();
         let folders = Folders::open(place.path()).unwrap();
         assert_eq!(folders.host_of(&place.path().join("app")).unwrap(), "app.localhost");
         let server = Server::start(Arc::new(folders), slow).await.unwrap();
@@ -178,7 +228,9 @@ mod tests {
 
     /// The head, in lower case, and the body of the response to a request.
     async fn ask(server: &Server, request: &str) -> (String, Vec<u8>) {
-        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        let ServerAddress { port, token } = server.address();
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
+        stream.write_all(&token).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await.unwrap();
@@ -211,6 +263,9 @@ mod tests {
             ("GET /y.mp3", "404"),
             ("GET /../secret", "404"),
             ("GET /%2e%2e/secret", "404"),
+            ("GET /.hidden", "404"),
+            ("GET /%2ehidden", "404"),
+            ("GET /link", "404"),
             ("DELETE /x.mp3", "405"),
         ] {
             let (head, _) = ask(&server, &request(line, "")).await;
@@ -219,6 +274,23 @@ mod tests {
         let other = request("GET /x.mp3", "").replace("app.localhost", "evil.test");
         let (head, _) = ask(&server, &other).await;
         assert!(head.starts_with("http/1.1 421"), "{head}");
+    }
+
+    #[tokio::test]
+    async fn who_does_not_know_the_token_gets_no_answer() {
+        let (_place, server) = start(None).await;
+        let ServerAddress { port, token } = server.address();
+        let mut wrong = token;
+        wrong[TOKEN - 1] ^= 1;
+        let request = request("GET /x.mp3", "");
+        for given in [&[][..], &wrong, &token[1..]] {
+            let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
+            stream.write_all(&[given, request.as_bytes()].concat()).await.unwrap();
+            let mut answer = Vec::new();
+            // The server closes the connection, which may reset it.
+            drop(stream.read_to_end(&mut answer).await);
+            assert_eq!(answer, b"", "{} bytes", given.len());
+        }
     }
 
     #[tokio::test]

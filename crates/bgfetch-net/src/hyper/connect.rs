@@ -13,6 +13,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
@@ -49,6 +50,7 @@ pub(super) fn default_tls() -> Result<ClientConfig, rustls::Error> {
 #[derive(Clone)]
 pub(super) struct Connector {
     inner: HttpsConnector<HttpConnector<Resolver>>,
+    lookups: Arc<Lookups>,
     limit: Duration,
     limits: ServerLimits,
     exchange: Exchange,
@@ -63,7 +65,8 @@ impl Connector {
         limits: ServerLimits,
         exchange: Exchange,
     ) -> Self {
-        let mut http = HttpConnector::new_with_resolver(Resolver { lookups, partition });
+        let mut http =
+            HttpConnector::new_with_resolver(Resolver { lookups: Arc::clone(&lookups), partition });
         http.enforce_http(false);
         http.set_nodelay(true);
         // Divided among a host's addresses, so that an address that does not answer leaves time for
@@ -76,7 +79,7 @@ impl Connector {
             Exchange::Usual => builder.enable_all_versions().wrap_connector(http),
             Exchange::Http1 | Exchange::Tolerant => builder.enable_http1().wrap_connector(http),
         };
-        Self { inner, limit, limits, exchange }
+        Self { inner, lookups, limit, limits, exchange }
     }
 }
 
@@ -90,12 +93,18 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
+        let host = uri.host().filter(|_| uri.port().is_none());
+        let preamble = host.and_then(|host| self.lookups.resolver.preamble(host));
         let connecting = self.inner.call(uri);
         let (limit, limits, exchange) = (self.limit, self.limits, self.exchange);
         Box::pin(async move {
             match tokio::time::timeout(limit, connecting).await {
                 Ok(connected) => {
-                    let connection = TokioIo::new(connected?);
+                    let mut connection = TokioIo::new(connected?);
+                    if let Some(preamble) = preamble {
+                        connection.write_all(&preamble).await?;
+                        connection.flush().await?;
+                    }
                     Ok(TokioIo::new(match exchange {
                         Exchange::Tolerant => Watched::for_tolerant_parser(connection),
                         Exchange::Usual | Exchange::Http1 => Watched::new(connection, &limits),

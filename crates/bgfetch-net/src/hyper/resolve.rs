@@ -21,6 +21,13 @@ pub trait Resolve: Send + Sync + 'static {
     fn port(&self, _host: &str) -> Option<u16> {
         None
     }
+
+    /// Bytes that are sent first on each connection for URLs of `host` that have no explicit port,
+    /// before any request; inside TLS for `https` URLs. With them, a server on this machine can tell
+    /// the embedder from other programs. None by default.
+    fn preamble(&self, _host: &str) -> Option<Vec<u8>> {
+        None
+    }
 }
 
 /// The system's resolver, except that
