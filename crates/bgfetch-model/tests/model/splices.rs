@@ -25,6 +25,7 @@ fn apart() -> impl Strategy<Value = Apart> {
     prop_oneof![
         Just(Apart::Host),
         Just(Apart::Path),
+        Just(Apart::Query),
         (prop::sample::select(requests), prop::sample::select(varies))
             .prop_map(|(name, vary)| Apart::RequestHeader(name, vary)),
         prop::sample::select(responses).prop_map(Apart::ResponseHeader),
@@ -36,19 +37,27 @@ prop_compose! {
     fn site()(
         apart in apart(),
         fetcher in prop::sample::select(vec![Fetcher::Careful, Fetcher::Blind, Fetcher::Mute]),
-        flags: [bool; 6],
+        flags: [bool; 7],
         visits in prop::collection::vec((0..3u32, 0..60u64), 1..8),
     ) -> Site {
-        let [tag, date, signed, length, complete, unconditional] = flags;
-        let told = apart == Apart::Length;
-        // A strong entity tag identifies what one user can get, so such a header selects another.
-        let untagged = matches!(apart, Apart::RequestHeader("Accept-Language", _));
+        let [tag, date, signed, length, complete, unconditional, lengths_differ] = flags;
+        let lengths_differ = match apart {
+            Apart::Length => true,
+            // A 416 has no such header.
+            Apart::ResponseHeader(_) => false,
+            _ => lengths_differ,
+        };
+        // Nothing else tells two bodies of one URL apart.
+        let told = apart == Apart::Length && !signed;
+        // A strong entity tag identifies what one user can get, so these would select another.
+        let untagged = matches!(apart, Apart::Query | Apart::RequestHeader("Accept-Language", _));
         Site {
             apart,
             fetcher,
             tag: tag && !untagged,
             date: date || untagged,
             signed,
+            lengths_differ,
             length_is_known: length || told,
             complete_is_known: complete || told,
             unconditional,
@@ -92,6 +101,7 @@ fn what_differs_each_time_ends_with_a_true_reason() {
                 tag: true,
                 date: false,
                 signed: false,
+                lengths_differ: false,
                 length_is_known: true,
                 complete_is_known: true,
                 unconditional: true,
@@ -154,7 +164,8 @@ proptest! {
         prop_assume!(!cannot_tell);
         let mut world = World::new();
         let visits = cuts.iter().map(|cut| (0, *cut)).collect();
-        let site = Site { tag: true, length_is_known: true, complete_is_known: true, visits, ..site };
+        let apart = if site.apart == Apart::Query { Apart::Path } else { site.apart };
+        let site = Site { apart, tag: true, length_is_known: true, complete_is_known: true, visits, ..site };
         world.origin.1 = Some(site);
         let fetch = visit(&mut world);
         prop_assert_eq!(world.result(fetch), Some(Ok(())));

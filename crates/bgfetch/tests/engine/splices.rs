@@ -2,7 +2,7 @@
 //! validators are the same; and a signed URL is the same although its query changes.
 
 use bgfetch::mock::{Behaviour, ScriptedHost};
-use bgfetch::{CookieJar, FetchOptions, HyperFetcher};
+use bgfetch::{CookieJar, FailureReason, FetchOptions, HyperFetcher};
 use bgfetch_testkit::{MIB, Origin, Reply, Resource, Script, Serve};
 
 use crate::common::{Agent, bodies_of};
@@ -71,6 +71,23 @@ async fn a_redirect_to_another_users_file_is_not_asked_for_the_rest() {
     origin.serve("/bob", bob.clone());
     assert!(body_of_me(&origin).await == bob.bytes());
     assert_eq!(starts(&origin, "/bob"), [None]);
+}
+
+#[tokio::test]
+async fn an_answer_to_a_request_without_range_is_not_asked_for_again() {
+    let (origin, agent) = (Origin::start(), Agent::start());
+    let [alice, _] = files();
+    origin.serve("/me", Reply::redirect(302, "/alice").then(Reply::redirect(302, "/gone")));
+    origin.serve("/alice", alice.cut_after(CUT));
+    origin.serve("/gone", Reply::status(404));
+    let engine = agent.open(ScriptedHost::new([Behaviour::NeverSettle]));
+    let manager = agent.manager(&engine).await;
+    let url = origin.url("/me");
+    let fetch = manager.fetch("me", [url], FetchOptions::default()).await.unwrap();
+    assert_eq!(fetch.settled().await.unwrap(), Err(FailureReason::FetchError));
+    assert_eq!(starts(&origin, "/gone"), [None]);
+    assert_eq!(fetch.downloaded(), CUT, "what is there is kept");
+    engine.shutdown().await.unwrap();
 }
 
 #[tokio::test]

@@ -21,12 +21,14 @@ pub(crate) enum Apart {
     Host,
     /// Each is redirected to a path of its own.
     Path,
+    /// Each is redirected to a query of its own, where only a date identifies the bytes.
+    Query,
     /// They send different values of this header, by which the site selects. A part's `Vary` names
     /// it, or the whole's, or both.
     RequestHeader(&'static str, VaryIn),
     /// This header of the whole, which parts repeat, has different values.
     ResponseHeader(&'static str),
-    /// The bodies have different lengths, which all responses tell.
+    /// The bodies have different lengths.
     Length,
 }
 
@@ -59,6 +61,8 @@ pub(crate) struct Site {
     pub(crate) date: bool,
     /// Whether the request is redirected to a URL whose query is another one each time.
     pub(crate) signed: bool,
+    /// Whether users also have bodies of different lengths.
+    pub(crate) lengths_differ: bool,
     /// Whether whole responses tell their length.
     pub(crate) length_is_known: bool,
     /// Whether parts tell the complete length.
@@ -80,7 +84,7 @@ impl Site {
     }
 
     pub(crate) fn length(&self, user: u32) -> u64 {
-        if self.apart == Apart::Length { 60 + u64::from(user) } else { 60 }
+        if self.lengths_differ { 60 - 7 * u64::from(user % 5) } else { 60 }
     }
 
     pub(crate) fn respond(&mut self, request: &Request, spec: &AttemptSpec) -> Answer {
@@ -119,10 +123,15 @@ impl Site {
         let (host, path) = match self.apart {
             Apart::Host => (format!("cdn{user}.test"), "file".into()),
             Apart::Path => ("cdn.test".into(), format!("file{user}")),
+            Apart::Query => ("cdn.test".into(), "file".into()),
             _ if self.signed => ("cdn.test".into(), "file".into()),
             _ => return None,
         };
-        let query = if self.signed { format!("?sig={}", self.starts.len()) } else { String::new() };
+        let query = match self.apart {
+            Apart::Query => format!("?user={user}"),
+            _ if self.signed => format!("?sig={}", self.starts.len()),
+            _ => String::new(),
+        };
         Some(format!("https://{host}/{path}{query}").parse().unwrap())
     }
 
