@@ -42,9 +42,12 @@ pub enum Action {
         call: CallId,
         /// The key under which the bodies are stored.
         fetch: FetchKey,
-        /// How many bytes the bodies may take in total.
-        limit: u64,
+        /// How many bytes of all bodies together may be stored. More are requested with
+        /// [`Input::BodiesNeedGrant`](crate::input::Input::BodiesNeedGrant).
+        grant: u64,
     },
+    /// Send a command to whatever stores the request bodies of a call, unless it has finished.
+    CommandBodies(FetchKey, BodiesCommand),
     /// A `fetch()` call failed or was dropped: stop reading its request bodies. The store deletes
     /// them.
     DiscardBodies(FetchKey),
@@ -133,6 +136,16 @@ pub enum Action {
     Forgotten(FetchKey),
     /// Report something to observers.
     Observe(Observation),
+}
+
+/// A command to whatever stores the request bodies of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodiesCommand {
+    /// All bodies together may take this many bytes.
+    Grant(u64),
+    /// Return the unused part of the grant; answered by
+    /// [`Input::BodiesGrantReturned`](crate::input::Input::BodiesGrantReturned), or by the end.
+    RecallGrant,
 }
 
 /// What the embedder has to decide on when a page calls `fetch()`.

@@ -7,7 +7,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::ids::{RecordKey, StorageKey};
+use crate::ids::{CallId, RecordKey, StorageKey};
 
 /// The most bytes that one grant adds: large enough that a fast download rarely asks, small enough
 /// that others rarely have to return grants.
@@ -91,10 +91,21 @@ pub(crate) struct Account {
     limit: Option<u64>,
     /// What is promised, granted or stored.
     taken: u64,
-    /// The records whose attempts wait for a grant, in order of arrival.
-    waiting: VecDeque<RecordKey>,
-    /// The records whose attempts have yet to return the unused part of their grants.
-    recalled: BTreeSet<RecordKey>,
+    /// Those that wait for bytes, in order of arrival.
+    waiting: VecDeque<Claimant>,
+    /// Those that have yet to return the unused part of their grants.
+    recalled: BTreeSet<Claimant>,
+    /// The part of what is taken that is free once it is deleted.
+    releasing: u64,
+}
+
+/// Whom an account grants bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Claimant {
+    /// The attempt of a record, which stores the body of its response.
+    Attempt(RecordKey),
+    /// A call of `fetch()`, which stores its request bodies.
+    Call(CallId),
 }
 
 impl Account {
@@ -130,19 +141,26 @@ impl Account {
         self.taken = self.taken.saturating_sub(bytes);
     }
 
-    /// Whether a grant may be given at once: the quota is known and no attempt waits.
+    /// Sets aside as many bytes as one grant may add. Returns their number.
+    pub(crate) fn grant(&mut self) -> u64 {
+        let more = STEP.min(self.available());
+        self.taken += more;
+        more
+    }
+
+    /// Whether a grant may be given at once: the quota is known and nobody waits.
     pub(crate) fn has_no_queue(&self) -> bool {
         self.limit.is_some() && self.waiting.is_empty()
     }
 
-    /// Puts a record's attempt at the end of the queue.
-    pub(crate) fn wait(&mut self, record: RecordKey) {
-        self.waiting.push_back(record);
+    /// Puts a claimant at the end of the queue.
+    pub(crate) fn wait(&mut self, claimant: Claimant) {
+        self.waiting.push_back(claimant);
     }
 
     /// Takes the whole queue if its turn has come: the quota is known, and every recalled grant was
     /// returned.
-    pub(crate) fn take_queue(&mut self) -> VecDeque<RecordKey> {
+    pub(crate) fn take_queue(&mut self) -> VecDeque<Claimant> {
         if self.limit.is_some() && self.recalled.is_empty() {
             core::mem::take(&mut self.waiting)
         } else {
@@ -150,25 +168,36 @@ impl Account {
         }
     }
 
-    /// Notes that a record's attempt must return the unused part of its grant. Returns false if
-    /// that was noted before.
-    pub(crate) fn recall(&mut self, record: RecordKey) -> bool {
-        self.recalled.insert(record)
+    /// Notes that a claimant must return the unused part of its grant. Returns false if that was
+    /// noted before.
+    pub(crate) fn recall(&mut self, claimant: Claimant) -> bool {
+        self.recalled.insert(claimant)
     }
 
+    /// Notes that bytes are about to be deleted.
+    pub(crate) fn release_later(&mut self, bytes: u64) {
+        self.releasing = self.releasing.saturating_add(bytes);
+    }
+
+    /// Those bytes are deleted.
+    pub(crate) fn released(&mut self, bytes: u64) {
+        self.releasing = self.releasing.saturating_sub(bytes);
+        self.release(bytes);
+    }
+
+    /// Whether more bytes will be available by themselves.
     pub(crate) fn awaits_returns(&self) -> bool {
-        !self.recalled.is_empty()
+        !self.recalled.is_empty() || self.releasing > 0
     }
 
-    /// A record's attempt returned the unused part of its grant. Returns whether it had been asked
-    /// to.
-    pub(crate) fn returned(&mut self, record: RecordKey) -> bool {
-        self.recalled.remove(&record)
+    /// A claimant returned the unused part of its grant. Returns whether it had been asked to.
+    pub(crate) fn returned(&mut self, claimant: Claimant) -> bool {
+        self.recalled.remove(&claimant)
     }
 
-    /// A record's attempt no longer wants a grant.
-    pub(crate) fn leave_queue(&mut self, record: RecordKey) {
-        self.waiting.retain(|waiting| *waiting != record);
+    /// A claimant no longer wants a grant.
+    pub(crate) fn leave_queue(&mut self, claimant: Claimant) {
+        self.waiting.retain(|waiting| *waiting != claimant);
     }
 }
 

@@ -148,6 +148,13 @@ impl Context {
         self.act(Action::Commit(id, transaction));
     }
 
+    /// Bytes of a site are free once the steps stored so far are durable: until then, a crash would
+    /// bring them back.
+    pub(crate) fn release_after_commit(&mut self, storage_key: StorageKey, bytes: u64) {
+        self.account(&storage_key).release_later(bytes);
+        self.after_commit(Effect::Released(storage_key, bytes));
+    }
+
     /// The effects that waited for this commit.
     pub(crate) fn committed(&mut self, id: CommitId) -> Vec<Effect> {
         // Acknowledgements arrive in order; ignore any other.

@@ -51,6 +51,21 @@ pub enum Input {
         /// The quota of the call's storage key, as in [`Input::Quota`]; none leaves it unchanged.
         quota: Option<u64>,
     },
+    /// The request bodies of this call have at least one byte more than may be stored.
+    BodiesNeedGrant {
+        /// The waiting call.
+        call: CallId,
+        /// How many bytes of all bodies are stored.
+        stored: u64,
+    },
+    /// Answers [`BodiesCommand::RecallGrant`](crate::action::BodiesCommand::RecallGrant): no byte
+    /// beyond the stored ones will be stored without another grant.
+    BodiesGrantReturned {
+        /// The waiting call.
+        call: CallId,
+        /// How many bytes of all bodies are stored.
+        stored: u64,
+    },
     /// Answers [`Action::StoreBodies`](crate::action::Action::StoreBodies): the lengths of all
     /// request bodies, in the order of the requests that have one.
     BodiesStored {
@@ -223,6 +238,6 @@ pub enum Verification {
 pub enum BodyError {
     /// A body's stream errored.
     Unreadable,
-    /// They are larger than quota or the disk allows.
+    /// The disk is full or failing, which to the page is an exceeded quota.
     QuotaExceeded,
 }

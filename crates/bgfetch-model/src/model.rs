@@ -122,6 +122,8 @@ impl Model {
             Input::Permission { call, permission, quota } => {
                 self.permission_answered(call, permission, quota);
             }
+            Input::BodiesNeedGrant { call, stored } => self.bodies_need_grant(call, stored),
+            Input::BodiesGrantReturned { call, stored } => self.bodies_grant_returned(call, stored),
             Input::BodiesStored { call, lengths } => self.bodies_stored(call, lengths),
             Input::BodiesFailed { call, error } => self.bodies_failed(call, error),
             Input::CallDropped(call) => self.call_dropped(call),
@@ -250,7 +252,8 @@ impl Model {
                 }
                 Effect::Forgotten(fetch) => self.ctx.act(Action::Forgotten(fetch)),
                 Effect::Released(storage_key, bytes) => {
-                    self.ctx.account(&storage_key).release(bytes);
+                    self.ctx.account(&storage_key).released(bytes);
+                    self.ctx.grants_to_review.insert(storage_key);
                 }
             }
         }

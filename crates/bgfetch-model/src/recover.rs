@@ -7,7 +7,7 @@ use alloc::sync::Arc;
 use crate::action::Action;
 use crate::background_fetch::{BackgroundFetch, Stage};
 use crate::budget::Budget;
-use crate::context::{Context, Effect};
+use crate::context::Context;
 use crate::fetch_info::FetchInfo;
 use crate::ids::StorageKey;
 use crate::model::Model;
@@ -162,8 +162,6 @@ impl BackgroundFetch {
         ] {
             ctx.timers.clear(timer);
         }
-        // Until the removal is durable, a crash would restore the fetch with all its bytes.
-        let site = self.info.registration.storage_key.clone();
-        ctx.after_commit(Effect::Released(site, self.records.taken()));
+        ctx.release_after_commit(self.info.registration.storage_key.clone(), self.records.taken());
     }
 }

@@ -278,6 +278,7 @@ impl Builder {
             attempts: HashMap::new(),
             answers: VecDeque::new(),
             fetch_tasks: HashMap::new(),
+            body_commands: HashMap::new(),
             verifications: Arc::new(Semaphore::new(AT_ONCE)),
             tasks: JoinSet::new(),
         };

@@ -7,6 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use bgfetch_model::action::BodiesCommand;
 use bgfetch_model::attempt::{AttemptCommand, AttemptEvent};
 use bgfetch_model::connectivity::Connectivity;
 use bgfetch_model::ids::{AttemptId, CallId, FetchKey, RegistrationKey};
@@ -63,6 +64,8 @@ pub(crate) struct EventLoop {
     pub(crate) answers: VecDeque<Input>,
     /// The tasks that store request bodies or fire events, by fetch.
     pub(crate) fetch_tasks: HashMap<FetchKey, AbortHandle>,
+    /// The command channels of the tasks that store request bodies.
+    pub(crate) body_commands: HashMap<FetchKey, mpsc::UnboundedSender<BodiesCommand>>,
     /// Permits for verifying a body.
     pub(crate) verifications: Arc<Semaphore>,
     pub(crate) tasks: JoinSet<()>,
@@ -131,6 +134,7 @@ impl EventLoop {
             }
             Message::FetchTaskEnded(fetch, input) => {
                 self.fetch_tasks.remove(&fetch);
+                self.body_commands.remove(&fetch);
                 self.handle(input);
             }
             Message::Call { call, input, reply } => {
@@ -159,7 +163,7 @@ impl EventLoop {
                     self.fetch_calls.len(),
                     self.call_bodies.len(),
                     self.attempts.len(),
-                    self.fetch_tasks.len(),
+                    self.fetch_tasks.len() + self.body_commands.len(),
                     self.tasks.len(),
                 ],
             }),

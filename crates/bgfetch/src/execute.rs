@@ -14,18 +14,25 @@ use bgfetch_net::partition::Partition;
 use bgfetch_net::scheduler::{Candidate, Priority};
 use bgfetch_sw::{EventKind, FunctionalEventInit};
 use futures_util::FutureExt;
+use tokio::sync::mpsc;
 
 use crate::clients::Applied;
 use crate::event_loop::EventLoop;
 use crate::inbox::{Message, Owed, StartHold};
-use crate::request_bodies::store_bodies;
+use crate::request_bodies::{Granted, store_bodies};
 
 impl EventLoop {
     pub(crate) fn execute(&mut self, action: Action) {
         match action {
             Action::QueryPermission { call, request } => self.query_permission(call, request),
             Action::QueryQuota(storage_key) => self.query_quota(storage_key),
-            Action::StoreBodies { call, fetch, limit } => self.store_bodies(call, fetch, limit),
+            Action::StoreBodies { call, fetch, grant } => self.store_bodies(call, fetch, grant),
+            Action::CommandBodies(fetch, command) => {
+                // Bodies that are stored or failed have reported it, or are about to.
+                if let Some(commands) = self.body_commands.get(&fetch) {
+                    commands.send(command).unwrap_or_default();
+                }
+            }
             Action::DiscardBodies(fetch) => self.end_task(fetch),
             Action::Commit(id, transaction) => {
                 // The thread ends only after a failure, which it has already reported in an answer.
@@ -124,15 +131,20 @@ impl EventLoop {
         self.tasks.spawn(async move { inbox.send(Message::Input(question.await)) });
     }
 
-    fn store_bodies(&mut self, call: CallId, fetch: FetchKey, limit: u64) {
+    fn store_bodies(&mut self, call: CallId, fetch: FetchKey, grant: u64) {
         let bodies = self.call_bodies.remove(&call).unwrap_or_default();
         let store = Arc::clone(&self.bodies);
         let ended = move |input| Message::FetchTaskEnded(fetch, input);
         // Sent if the caller's stream panics.
         let unreadable = Input::BodiesFailed { call, error: BodyError::Unreadable };
         let answer = Owed::new(&self.inbox, ended(unreadable));
+        let (sender, commands) = mpsc::unbounded_channel();
+        self.body_commands.insert(fetch, sender);
+        let inbox = self.inbox.clone();
+        let report = move |input| inbox.send(Message::Input(input));
+        let granted = Granted::new(call, grant, commands, report);
         let task = self.tasks.spawn(async move {
-            answer.pay(ended(match store_bodies(&*store, fetch, bodies, limit).await {
+            answer.pay(ended(match store_bodies(&*store, fetch, bodies, granted).await {
                 Ok(lengths) => Input::BodiesStored { call, lengths },
                 Err(error) => {
                     tracing::debug!(%error, "a request body could not be stored");
@@ -191,6 +203,7 @@ impl EventLoop {
 
     /// Stops the task of a fetch that is gone.
     fn end_task(&mut self, fetch: FetchKey) {
+        self.body_commands.remove(&fetch);
         if let Some(task) = self.fetch_tasks.remove(&fetch) {
             task.abort();
         }

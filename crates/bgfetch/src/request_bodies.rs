@@ -5,13 +5,15 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use bgfetch_model::ids::{FetchKey, RecordIndex, RecordKey};
-use bgfetch_model::input::BodyError;
+use bgfetch_model::action::BodiesCommand;
+use bgfetch_model::ids::{CallId, FetchKey, RecordIndex, RecordKey};
+use bgfetch_model::input::{BodyError, Input};
 use bgfetch_net::fetcher;
 use bgfetch_store::{Bodies, BodyReader, BodyWriter, StoreError};
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use tokio::runtime::Handle;
+use tokio::sync::mpsc;
 
 use crate::request_info::RequestBody;
 
@@ -22,7 +24,6 @@ const CHUNK: usize = 256 << 10;
 #[derive(Debug)]
 pub(crate) enum StoreBodiesError {
     Read(io::Error),
-    TooLarge,
     Store(StoreError),
 }
 
@@ -30,7 +31,6 @@ impl fmt::Display for StoreBodiesError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Read(error) => error.fmt(f),
-            Self::TooLarge => f.write_str("the request bodies are larger than the quota"),
             Self::Store(error) => error.fmt(f),
         }
     }
@@ -41,7 +41,7 @@ impl From<StoreBodiesError> for BodyError {
         match error {
             StoreBodiesError::Read(_) => Self::Unreadable,
             // To the page, a full disk is an exceeded quota.
-            StoreBodiesError::TooLarge | StoreBodiesError::Store(_) => Self::QuotaExceeded,
+            StoreBodiesError::Store(_) => Self::QuotaExceeded,
         }
     }
 }
@@ -52,45 +52,102 @@ impl From<StoreError> for StoreBodiesError {
     }
 }
 
-/// Stores the bodies of a call, at most `limit` bytes in all, and returns their lengths.
+/// How many bytes the bodies of a call may take, and how to get more.
+pub(crate) struct Granted<F> {
+    call: CallId,
+    grant: u64,
+    stored: u64,
+    commands: mpsc::UnboundedReceiver<BodiesCommand>,
+    report: F,
+}
+
+impl<F: Fn(Input)> Granted<F> {
+    pub(crate) fn new(
+        call: CallId,
+        grant: u64,
+        commands: mpsc::UnboundedReceiver<BodiesCommand>,
+        report: F,
+    ) -> Self {
+        Self { call, grant, stored: 0, commands, report }
+    }
+
+    /// Obeys the next command, once there is one.
+    async fn obey(&mut self) {
+        match self.commands.recv().await {
+            Some(BodiesCommand::Grant(grant)) => self.grant = grant,
+            Some(BodiesCommand::RecallGrant) => {
+                self.grant = self.stored;
+                let (call, stored) = (self.call, self.stored);
+                (self.report)(Input::BodiesGrantReturned { call, stored });
+            }
+            // The call is over, and this task is about to be aborted.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The next bytes of a stream. Grants that are recalled meanwhile are returned.
+    async fn next<T>(&mut self, stream: &mut BoxStream<'static, T>) -> Option<T> {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.obey() => {}
+                next = stream.next() => return next,
+            }
+        }
+    }
+
+    async fn write(
+        &mut self,
+        writer: &mut dyn BodyWriter,
+        mut bytes: &[u8],
+    ) -> Result<(), StoreBodiesError> {
+        while !bytes.is_empty() {
+            if self.grant == self.stored {
+                let (call, stored) = (self.call, self.stored);
+                (self.report)(Input::BodiesNeedGrant { call, stored });
+                while self.grant == self.stored {
+                    self.obey().await;
+                }
+            }
+            let granted = usize::try_from(self.grant - self.stored).unwrap_or(usize::MAX);
+            let (piece, rest) = bytes.split_at(bytes.len().min(granted).min(CHUNK));
+            writer.write(piece)?;
+            self.stored += piece.len() as u64;
+            bytes = rest;
+            // A body of several gigabytes must not delay the engine's other tasks.
+            tokio::task::yield_now().await;
+            while !self.commands.is_empty() {
+                self.obey().await;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Stores the bodies of a call and returns their lengths.
 pub(crate) async fn store_bodies(
     store: &dyn Bodies,
     fetch: FetchKey,
     bodies: Vec<Option<RequestBody>>,
-    limit: u64,
+    mut granted: Granted<impl Fn(Input)>,
 ) -> Result<Vec<u64>, StoreBodiesError> {
     let mut lengths = Vec::new();
-    let mut left = limit;
     for (index, body) in (0..).zip(bodies) {
         let Some(body) = body else { continue };
         let record = RecordKey { fetch, index: RecordIndex(index) };
         let mut writer = store.create_request_body(record)?;
         match body {
-            RequestBody::Bytes(bytes) => write(&mut *writer, &bytes, &mut left).await?,
+            RequestBody::Bytes(bytes) => granted.write(&mut *writer, &bytes).await?,
             RequestBody::Stream(mut stream) => {
-                while let Some(bytes) = stream.next().await {
+                while let Some(bytes) = granted.next(&mut stream).await {
                     let bytes = bytes.map_err(StoreBodiesError::Read)?;
-                    write(&mut *writer, &bytes, &mut left).await?;
+                    granted.write(&mut *writer, &bytes).await?;
                 }
             }
         }
         lengths.push(writer.length());
     }
     Ok(lengths)
-}
-
-async fn write(
-    writer: &mut dyn BodyWriter,
-    bytes: &[u8],
-    left: &mut u64,
-) -> Result<(), StoreBodiesError> {
-    *left = left.checked_sub(bytes.len() as u64).ok_or(StoreBodiesError::TooLarge)?;
-    for piece in bytes.chunks(CHUNK) {
-        writer.write(piece)?;
-        // A body of several gigabytes must not delay the engine's other tasks.
-        tokio::task::yield_now().await;
-    }
-    Ok(())
 }
 
 /// A stored body, which can be sent any number of times.

@@ -14,6 +14,7 @@ use core::time::Duration;
 use crate::action::{Action, PauseReason, What};
 use crate::attempt::{AttemptCommand, AttemptEvent, AttemptSpec};
 use crate::background_fetch::{BackgroundFetch, Stage};
+use crate::budget::Claimant;
 use crate::complete::attempt_ended::too_many_restarts;
 use crate::complete::process_response::{
     RestartReason, Verdict, process_response, reason_to_replace,
@@ -611,7 +612,7 @@ impl BackgroundFetch {
             first
         });
         let key = self.record_key(index);
-        self.account(ctx).leave_queue(key);
+        self.account(ctx).leave_queue(Claimant::Attempt(key));
         if first == Some(true) {
             self.command(ctx, index, AttemptCommand::Cancel);
         }

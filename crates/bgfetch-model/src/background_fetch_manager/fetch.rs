@@ -1,8 +1,8 @@
 //! [fetch()](https://wicg.github.io/background-fetch/#background-fetch-manager-fetch): from the call
 //! to a registered background fetch.
 //!
-//! A call waits for the permission, then for its request bodies, then for the store. A
-//! `PendingFetch` is in one of these states.
+//! A call waits for the permission, for the quota, then for its request bodies, then for the store.
+//! A `PendingFetch` is in one of these states.
 
 use alloc::boxed::Box;
 use alloc::string::ToString;
@@ -11,14 +11,15 @@ use alloc::vec::Vec;
 use core::mem;
 use url::Url;
 
-use crate::action::{Action, PermissionRequest, Reply, What};
+use crate::action::{Action, BodiesCommand, PermissionRequest, Reply, What};
 use crate::background_fetch::BackgroundFetch;
 use crate::bad_port::is_bad_port;
+use crate::budget::{Claimant, Exhausted};
 use crate::config::Config;
 use crate::context::Effect;
 use crate::error::CallError;
 use crate::forbidden_header::{is_forbidden_method, remove_forbidden};
-use crate::ids::{CallId, FetchKey, Generation, RegistrationKey};
+use crate::ids::{CallId, FetchKey, Generation, RegistrationKey, StorageKey};
 use crate::input::{BodyError, FetchCall, Permission};
 use crate::model::Model;
 use crate::request::{CacheMode, Request, RequestMode};
@@ -30,13 +31,31 @@ pub(crate) struct PendingFetch {
     call: Box<FetchCall>,
     /// The call's requests.
     requests: Vec<Arc<Request>>,
+    /// What the site's account counts for the call.
+    taken: u64,
     wait: Wait,
 }
 
 #[derive(Debug)]
 enum Wait {
+    /// For the permission.
     Permission,
-    Bodies { fetch: FetchKey, start_paused: bool },
+    /// For its turn to set aside what it promises.
+    Quota { fetch: FetchKey, start_paused: bool },
+    /// For its request bodies.
+    Bodies { fetch: FetchKey, start_paused: bool, stored: u64 },
+    /// For its request bodies, which wait for a grant.
+    Grant { fetch: FetchKey, start_paused: bool, stored: u64 },
+}
+
+impl Wait {
+    /// The key under which request bodies are being stored.
+    fn bodies(&self) -> Option<FetchKey> {
+        match self {
+            Self::Permission | Self::Quota { .. } => None,
+            Self::Bodies { fetch, .. } | Self::Grant { fetch, .. } => Some(*fetch),
+        }
+    }
 }
 
 impl FetchCall {
@@ -111,7 +130,8 @@ impl Model {
             requests: requests.clone(),
             download_total: call.options.download_total,
         };
-        self.pending.insert(id, PendingFetch { call, requests, wait: Wait::Permission });
+        let pending = PendingFetch { call, requests, taken: 0, wait: Wait::Permission };
+        self.pending.insert(id, pending);
         self.ctx.act(Action::QueryPermission { call: id, request: Box::new(request) });
     }
 
@@ -121,28 +141,121 @@ impl Model {
         permission: Permission,
         quota: Option<u64>,
     ) {
-        let Some(PendingFetch { call, requests, wait: Wait::Permission }) =
-            self.pending.remove(&id)
+        let Some(mut pending) =
+            self.pending.remove(&id).filter(|pending| matches!(pending.wait, Wait::Permission))
         else {
             return;
         };
+        let storage_key = pending.call.registration.storage_key.clone();
         if let Some(quota) = quota {
-            self.set_quota(&call.registration.storage_key, quota);
+            self.set_quota(&storage_key, quota);
         }
-        match self.admit(&call, permission) {
+        match self.admit(&pending.call, permission) {
             Err(error) => self.ctx.reply(id, Err(error)),
             Ok(fetch) => {
                 let start_paused = permission == Permission::StartPaused;
-                if requests.iter().any(|request| request.body_length.is_some()) {
+                pending.wait = Wait::Quota { fetch, start_paused };
+                self.pending.insert(id, pending);
+                self.ctx.account(&storage_key).wait(Claimant::Call(id));
+                self.ctx.grants_to_review.insert(storage_key);
+            }
+        }
+    }
+
+    /// It is the call's turn to set bytes aside: first what it promises (D12), later what its
+    /// request bodies need.
+    pub(crate) fn grant_call(&mut self, id: CallId) -> Result<(), Exhausted> {
+        let Some(pending) = self.pending.get_mut(&id) else {
+            return Ok(());
+        };
+        let account = self.ctx.account(&pending.call.registration.storage_key);
+        match pending.wait {
+            Wait::Quota { fetch, start_paused } => {
+                let promised = pending.call.options.download_total;
+                if !account.reserve(promised) {
+                    return Err(Exhausted::Quota);
+                }
+                pending.taken = promised;
+                if pending.requests.iter().any(|request| request.body_length.is_some()) {
                     // Steps 8.6 to 8.9, the bodies are read while other calls go on (D19).
-                    let limit = self.ctx.account(&call.registration.storage_key).available();
-                    self.ctx.act(Action::StoreBodies { call: id, fetch, limit });
-                    let wait = Wait::Bodies { fetch, start_paused };
-                    self.pending.insert(id, PendingFetch { call, requests, wait });
-                } else {
-                    self.register_fetch(call, requests, fetch, start_paused);
+                    let grant = account.grant();
+                    pending.taken += grant;
+                    pending.wait = Wait::Bodies { fetch, start_paused, stored: 0 };
+                    self.ctx.act(Action::StoreBodies { call: id, fetch, grant });
+                } else if let Some(pending) = self.pending.remove(&id) {
+                    self.register_fetch(pending, fetch, start_paused);
                 }
             }
+            Wait::Grant { fetch, start_paused, stored } => {
+                let more = account.grant();
+                if more == 0 {
+                    return Err(Exhausted::Quota);
+                }
+                pending.taken += more;
+                pending.wait = Wait::Bodies { fetch, start_paused, stored };
+                let grant = BodiesCommand::Grant(stored + more);
+                self.ctx.act(Action::CommandBodies(fetch, grant));
+            }
+            Wait::Permission | Wait::Bodies { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// The quota does not allow what a call needs.
+    pub(crate) fn refuse_call(&mut self, id: CallId) {
+        if let Some(pending) = self.pending.remove(&id) {
+            self.undo(id, pending);
+            self.ctx.reply(id, Err(CallError::QuotaExceeded));
+        }
+    }
+
+    /// Asks every call of a site to return the unused part of its grant.
+    pub(crate) fn recall_grants_of_calls(&mut self, storage_key: &StorageKey) {
+        for (id, pending) in &self.pending {
+            let promised = pending.call.options.download_total;
+            let Wait::Bodies { fetch, stored, .. } = pending.wait else { continue };
+            if pending.call.registration.storage_key == *storage_key
+                && pending.taken > promised.saturating_add(stored)
+                && self.ctx.account(storage_key).recall(Claimant::Call(*id))
+            {
+                let recall = BodiesCommand::RecallGrant;
+                self.ctx.act(Action::CommandBodies(fetch, recall));
+            }
+        }
+    }
+
+    /// Request bodies used up their grant.
+    pub(crate) fn bodies_need_grant(&mut self, id: CallId, bytes: u64) {
+        self.reduce_grant(id, bytes);
+        let Some(pending) = self.pending.get_mut(&id) else { return };
+        if let Wait::Bodies { fetch, start_paused, stored } = pending.wait {
+            pending.wait = Wait::Grant { fetch, start_paused, stored };
+            let storage_key = pending.call.registration.storage_key.clone();
+            self.ctx.account(&storage_key).wait(Claimant::Call(id));
+            self.ctx.grants_to_review.insert(storage_key);
+        }
+    }
+
+    /// Request bodies returned the unused part of their grant.
+    pub(crate) fn bodies_grant_returned(&mut self, id: CallId, bytes: u64) {
+        self.reduce_grant(id, bytes);
+        if let Some(pending) = self.pending.get(&id) {
+            let storage_key = pending.call.registration.storage_key.clone();
+            if self.ctx.account(&storage_key).returned(Claimant::Call(id)) {
+                self.ctx.grants_to_review.insert(storage_key);
+            }
+        }
+    }
+
+    /// The grant of a call is what it has stored.
+    fn reduce_grant(&mut self, id: CallId, bytes: u64) {
+        let Some(pending) = self.pending.get_mut(&id) else { return };
+        if let Wait::Bodies { stored, .. } | Wait::Grant { stored, .. } = &mut pending.wait {
+            *stored = bytes;
+            let needed = pending.call.options.download_total.saturating_add(bytes);
+            let unused = pending.taken.saturating_sub(needed);
+            pending.taken -= unused;
+            self.ctx.account(&pending.call.registration.storage_key).release(unused);
         }
     }
 
@@ -168,41 +281,31 @@ impl Model {
             return Err(CallError::TooManyFetches);
         }
         registration.reserved.insert(call.id.clone());
-        // D12: the promised bytes are set aside.
-        let account = self.ctx.account(&call.registration.storage_key);
-        if !account.reserve(call.options.download_total) {
-            self.free_id(call);
-            return Err(CallError::QuotaExceeded);
-        }
         let fetch = FetchKey(self.next_fetch);
         self.next_fetch += 1;
         Ok(fetch)
     }
 
     pub(crate) fn bodies_stored(&mut self, id: CallId, lengths: Vec<u64>) {
-        let Some(PendingFetch { call, mut requests, wait: Wait::Bodies { fetch, start_paused } }) =
-            self.pending.remove(&id)
-        else {
+        let Some(mut pending) = self.pending.remove(&id) else {
             return;
         };
-        let with_bodies = requests.iter_mut().filter(|request| request.body_length.is_some());
+        let Wait::Bodies { fetch, start_paused, .. } = pending.wait else {
+            self.pending.insert(id, pending);
+            return;
+        };
+        self.leave_queue(id, &pending);
+        let with_bodies =
+            pending.requests.iter_mut().filter(|request| request.body_length.is_some());
         for (request, length) in with_bodies.zip(&lengths) {
             Arc::make_mut(request).body_length = Some(*length);
         }
-        let upload_total = lengths.iter().sum();
-        if self.ctx.account(&call.registration.storage_key).reserve(upload_total) {
-            self.register_fetch(call, requests, fetch, start_paused);
-        } else {
-            self.undo(&call, Some(fetch));
-            self.ctx.reply(id, Err(CallError::QuotaExceeded));
-        }
+        self.register_fetch(pending, fetch, start_paused);
     }
 
     pub(crate) fn bodies_failed(&mut self, id: CallId, error: BodyError) {
-        if let Some(PendingFetch { call, wait: Wait::Bodies { fetch, .. }, .. }) =
-            self.pending.remove(&id)
-        {
-            self.undo(&call, Some(fetch));
+        if let Some(pending) = self.pending.remove(&id) {
+            self.undo(id, pending);
             // Steps 8.8 and 8.10.
             let error = match error {
                 BodyError::Unreadable => CallError::BodyUnreadable,
@@ -214,11 +317,8 @@ impl Model {
 
     /// The caller disappeared before the store was asked: remove every trace of the call.
     pub(crate) fn call_dropped(&mut self, id: CallId) {
-        match self.pending.remove(&id) {
-            Some(PendingFetch { call, wait: Wait::Bodies { fetch, .. }, .. }) => {
-                self.undo(&call, Some(fetch));
-            }
-            Some(PendingFetch { wait: Wait::Permission, .. }) | None => {}
+        if let Some(pending) = self.pending.remove(&id) {
+            self.undo(id, pending);
         }
     }
 
@@ -236,31 +336,37 @@ impl Model {
         }
     }
 
-    fn undo(&mut self, call: &FetchCall, bodies: Option<FetchKey>) {
-        self.free_id(call);
-        let account = self.ctx.account(&call.registration.storage_key);
-        account.release(call.options.download_total);
-        if let Some(fetch) = bodies {
-            // Stop the reader first, then delete what it read.
-            self.ctx.act(Action::DiscardBodies(fetch));
-            self.ctx.store(StoreOp::Forget(fetch));
+    fn undo(&mut self, id: CallId, pending: PendingFetch) {
+        self.leave_queue(id, &pending);
+        let PendingFetch { call, taken, wait, .. } = pending;
+        if !matches!(wait, Wait::Permission)
+            && let Some(registration) = self.ctx.registrations.get_mut(&call.registration)
+        {
+            registration.reserved.remove(&call.id);
         }
+        let storage_key = call.registration.storage_key;
+        let Some(fetch) = wait.bodies() else {
+            return self.ctx.account(&storage_key).release(taken);
+        };
+        // Stop the reader first, then delete what it read, which counts until it is gone.
+        self.ctx.act(Action::DiscardBodies(fetch));
+        self.ctx.store(StoreOp::Forget(fetch));
+        self.ctx.release_after_commit(storage_key, taken);
     }
 
-    fn free_id(&mut self, call: &FetchCall) {
-        if let Some(registration) = self.ctx.registrations.get_mut(&call.registration) {
-            registration.reserved.remove(&call.id);
+    /// A call wants no more bytes.
+    fn leave_queue(&mut self, id: CallId, pending: &PendingFetch) {
+        let storage_key = &pending.call.registration.storage_key;
+        let account = self.ctx.account(storage_key);
+        account.leave_queue(Claimant::Call(id));
+        if account.returned(Claimant::Call(id)) {
+            self.ctx.grants_to_review.insert(storage_key.clone());
         }
     }
 
     /// Step 8.11, the background fetch and its records are stored.
-    fn register_fetch(
-        &mut self,
-        call: Box<FetchCall>,
-        requests: Vec<Arc<Request>>,
-        key: FetchKey,
-        start_paused: bool,
-    ) {
+    fn register_fetch(&mut self, pending: PendingFetch, key: FetchKey, start_paused: bool) {
+        let PendingFetch { call, requests, taken, .. } = pending;
         let FetchCall { call, registration, principal, id, options, .. } = *call;
         let mut stored = StoredFetch {
             key,
@@ -288,8 +394,7 @@ impl Model {
             fetch.change(index, |record| record.whole = true);
         }
         // From now on the fetch owns what was set aside for the call.
-        let set_aside = fetch.info.download_total.saturating_add(fetch.info.upload_total);
-        fetch.account(&mut self.ctx).release(set_aside);
+        fetch.account(&mut self.ctx).release(taken);
         fetch.count(&mut self.ctx);
         self.registering.insert(key, fetch);
         self.ctx.after_commit(Effect::Registered(call, key));
@@ -330,7 +435,6 @@ fn new_record(request: Arc<Request>) -> StoredRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::StorageKey;
     use crate::input::FetchOptions;
     use crate::policy::Principal;
 

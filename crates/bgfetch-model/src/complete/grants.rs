@@ -3,14 +3,15 @@
 //!
 //! An attempt that used up its grant joins a queue. If no limit is in the way it gets more at once.
 //! Otherwise, every attempt under that limit first returns the unused part of its grant: those of
-//! the same fetch for `downloadTotal`, those of all the site's fetches for the quota.
+//! the same fetch for `downloadTotal`, those of all the site's fetches for the quota. Calls of
+//! `fetch()` use the same queue and also return what they do not use.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::attempt::AttemptCommand;
 use crate::background_fetch::BackgroundFetch;
-use crate::budget::Exhausted;
+use crate::budget::{Claimant, Exhausted};
 use crate::complete::process_response::RestartReason;
 use crate::context::Context;
 use crate::ids::{RecordIndex, RecordKey, StorageKey};
@@ -28,35 +29,51 @@ impl Model {
 
     fn serve_queue(&mut self, storage_key: &StorageKey) {
         let mut refused = Vec::new();
-        for record in self.ctx.account(storage_key).take_queue() {
-            self.with_fetch(record.fetch, |fetch, ctx| {
-                if let Err(exhausted) = fetch.grant(ctx, record.index) {
-                    refused.push((record, exhausted));
-                }
-            });
+        for claimant in self.ctx.account(storage_key).take_queue() {
+            if let Err(exhausted) = self.grant(claimant) {
+                refused.push((claimant, exhausted));
+            }
         }
-        // A limit counts as reached only when no attempt holds a grant that it does not need.
-        for (record, exhausted) in &refused {
+        // A limit counts as reached only when nobody holds a grant that it does not need.
+        for (claimant, exhausted) in &refused {
             for fetch in self.fetches.values_mut() {
-                let concerned = match exhausted {
-                    Exhausted::DownloadTotal => fetch.info.key == record.fetch,
-                    Exhausted::Quota => fetch.info.registration.storage_key == *storage_key,
+                let concerned = match (exhausted, claimant) {
+                    (Exhausted::DownloadTotal, Claimant::Attempt(record)) => {
+                        fetch.info.key == record.fetch
+                    }
+                    _ => fetch.info.registration.storage_key == *storage_key,
                 };
                 if concerned {
                     fetch.recall_grants(&mut self.ctx);
                 }
             }
-        }
-        let recalling = self.ctx.account(storage_key).awaits_returns();
-        for (record, exhausted) in refused {
-            if recalling {
-                self.ctx.account(storage_key).wait(record);
-            } else {
-                self.with_fetch(record.fetch, |fetch, ctx| {
-                    fetch.limit_reached(ctx, record.index, exhausted);
-                });
+            if *exhausted == Exhausted::Quota {
+                self.recall_grants_of_calls(storage_key);
             }
         }
+        for (claimant, exhausted) in refused {
+            let account = self.ctx.account(storage_key);
+            match claimant {
+                _ if account.awaits_returns() => account.wait(claimant),
+                Claimant::Attempt(record) => self.with_fetch(record.fetch, |fetch, ctx| {
+                    fetch.limit_reached(ctx, record.index, exhausted);
+                }),
+                // What it stored is free for the others once it is deleted.
+                Claimant::Call(call) => self.refuse_call(call),
+            }
+        }
+    }
+
+    /// Grants bytes to a claimant whose turn has come.
+    fn grant(&mut self, claimant: Claimant) -> Result<(), Exhausted> {
+        let mut granted = Ok(());
+        match claimant {
+            Claimant::Attempt(record) => self.with_fetch(record.fetch, |fetch, ctx| {
+                granted = fetch.grant(ctx, record.index);
+            }),
+            Claimant::Call(call) => granted = self.grant_call(call),
+        }
+        granted
     }
 }
 
@@ -104,7 +121,7 @@ impl BackgroundFetch {
         }
         let (key, account) = (self.record_key(index), self.account(ctx));
         let phase = if account.limit().is_some() { Phase::Grant } else { Phase::Quota };
-        account.wait(key);
+        account.wait(Claimant::Attempt(key));
         self.with_attempt(index, |attempt| {
             attempt.phase = phase;
             // The grant is used up, or was recalled.
@@ -147,7 +164,7 @@ impl BackgroundFetch {
         for index in self.records.attempting() {
             let key = self.record_key(index);
             let unused = self.record(index).is_some_and(|it| it.claim() > it.data.stored);
-            if unused && self.account(ctx).recall(key) {
+            if unused && self.account(ctx).recall(Claimant::Attempt(key)) {
                 let attempt = self.record(index).and_then(Record::attempt);
                 // An attempt that is being stopped returns its grant when it ends.
                 if attempt.is_some_and(|attempt| !matches!(attempt.phase, Phase::Stop(_))) {
@@ -172,7 +189,7 @@ impl BackgroundFetch {
     pub(crate) fn grant_returned(&mut self, ctx: &mut Context, index: RecordIndex) {
         let stored = self.record(index).map_or(0, |record| record.data.stored);
         let key = self.record_key(index);
-        if self.account(ctx).returned(key) {
+        if self.account(ctx).returned(Claimant::Attempt(key)) {
             self.with_attempt(index, |attempt| attempt.grant = stored);
             self.review_grants(ctx);
         }
@@ -181,8 +198,8 @@ impl BackgroundFetch {
     /// An attempt is over: the unused part of its grant is free again.
     pub(crate) fn leave_account(&mut self, ctx: &mut Context, record: RecordKey) {
         let account = self.account(ctx);
-        account.leave_queue(record);
-        if account.returned(record) {
+        account.leave_queue(Claimant::Attempt(record));
+        if account.returned(Claimant::Attempt(record)) {
             self.review_grants(ctx);
         }
     }

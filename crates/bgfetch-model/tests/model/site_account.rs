@@ -251,6 +251,93 @@ proptest! {
     }
 }
 
+proptest! {
+    /// Several calls of `fetch()` store their request bodies at the same time, while responses
+    /// arrive. The world checks at each step that no more bytes than the quota are on disk or
+    /// counted. Calls that fit together all succeed, and nothing is left in the end.
+    #[test]
+    fn request_bodies_of_many_calls_never_pass_the_quota(
+        calls in prop::collection::vec((prop::collection::vec(0..60_u64, 1..4), 0..30_u64), 1..6),
+        quota in 0..400_u64,
+        chunk in 1..20_u64,
+        order in prop::collection::vec(any::<usize>(), 0..300),
+        dropped in prop::option::of(0..6_usize),
+        crash_at in prop::option::of(0..300_usize),
+        unit in prop_oneof![Just(1), Just(MIB)],
+    ) {
+        let mut world = World::new();
+        world.chunk = chunk * unit;
+        world.set_quota(quota * unit);
+        world.hold(Hold::Events);
+        world.serve("/upload", Resource { length: unit, ..Resource::default() });
+        let needed: u64 = calls
+            .iter()
+            .map(|(bodies, total)| bodies.iter().sum::<u64>() + total.max(&(bodies.len() as u64)))
+            .sum();
+        let mut made = Vec::new();
+        for (number, (bodies, total)) in calls.iter().enumerate() {
+            let requests = bodies.iter().map(|length| post("/upload", length * unit)).collect();
+            // Either no promise, or one that the responses keep.
+            let total = if *total < bodies.len() as u64 { 0 } else { total * unit };
+            let options = FetchOptions { download_total: total, ..FetchOptions::default() };
+            made.push(world.call_fetch(&number.to_string(), requests, options));
+        }
+        let mut crashed = false;
+        for (number, choice) in order.into_iter().enumerate() {
+            if crash_at == Some(number) {
+                crashed = true;
+                world.crash(choice % 3, |length| length);
+            }
+            if !crashed && number == 40 && let Some(call) = dropped.and_then(|it| made.get(it)) {
+                world.drop_call(*call);
+            }
+            let steps = world.steps();
+            if let Some(step) = choice.checked_rem(steps.len()).map(|index| steps[index]) {
+                world.step(step);
+            }
+        }
+        world.run();
+        if needed <= quota && !crashed && dropped.is_none() {
+            for call in &made {
+                prop_assert!(matches!(world.reply(*call), Some(Ok(_))), "{call:?}");
+            }
+        }
+        world.let_go(Hold::Events);
+        world.run();
+        prop_assert_eq!(usage(&world).total, 0);
+        prop_assert!(world.store.uploads.is_empty());
+        world.assert_at_rest();
+    }
+}
+
+#[test]
+fn a_call_whose_bodies_do_not_fit_gives_its_bytes_to_the_one_that_waits() {
+    let mut world = World::new();
+    world.set_quota(100);
+    let calls =
+        ["1", "2"].map(|id| world.call_fetch(id, vec![post("/a", 80)], FetchOptions::default()));
+    world.serve_planned("/a", []);
+    world.hold(Hold::Events);
+    world.run_while(|world| calls.iter().all(|call| world.reply(*call).is_none()));
+    world.run_now();
+    let fits = |call: &&_| matches!(world.reply(**call), Some(Ok(_)));
+    assert_eq!(calls.iter().filter(fits).count(), 1);
+}
+
+#[test]
+fn a_call_of_fetch_is_not_refused_for_bytes_that_a_download_does_not_use() {
+    let mut world = World::new();
+    world.set_quota(100);
+    let slow = world.serve("/slow", unannounced(50));
+    world.resource("/slow").plans = [Plan::Stall(10)].into();
+    world.fetch([slow]);
+    assert_eq!(usage(&world).set_aside, 90);
+    let other = world.serve("/other", unannounced(60));
+    let second = world.fetch_total([other], 60);
+    world.run();
+    assert_eq!(world.result(second), Some(Ok(())));
+}
+
 #[test]
 fn a_call_that_comes_to_nothing_leaves_nothing_set_aside() {
     for hold in [Hold::Permission, Hold::Bodies, Hold::Commits] {

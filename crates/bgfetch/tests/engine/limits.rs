@@ -2,14 +2,14 @@
 
 use std::future::{Ready, ready};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bgfetch::embedder::{BoxFuture, Quota};
 use bgfetch::mock::{Behaviour, ScriptedHost};
 use bgfetch::{
-    EventKind, FailureReason, FetchOptions, FetchRequest, Limits, Priority, RecordResult,
-    StorageKey, What,
+    CallError, EventKind, FailureReason, FetchOptions, FetchRequest, Limits, Priority,
+    RecordResult, RequestInfo, StorageKey, What,
 };
 use bgfetch_testkit::{Gate, MIB, Origin, Resource, Serve};
 use bytes::Bytes;
@@ -277,4 +277,45 @@ async fn an_endless_body_ends_at_the_quota_after_a_restart_too() {
     }
     let usage = engine.usage(site()).await.unwrap();
     assert_eq!((usage.quota, usage.set_aside), (Some(MIB), 0));
+}
+
+#[tokio::test]
+async fn the_request_bodies_of_two_calls_never_pass_the_quota_together() {
+    const PIECE: u64 = 64 << 10;
+    let (origin, agent) = (Origin::start(), Agent::start());
+    origin.serve("/upload", Resource::new(1, 10));
+    let builder = agent.builder(ScriptedHost::new([Behaviour::Succeed])).quota(Limit(MIB));
+    let engine = agent.open_with(builder);
+    let manager = agent.manager(&engine).await;
+    let most = Arc::new(AtomicU64::new(0));
+    let call = |id: &'static str| {
+        let (agent, most) = (agent.clone(), Arc::clone(&most));
+        // Three quarters of the quota.
+        let body = stream::unfold(0, move |sent| {
+            let (agent, most) = (agent.clone(), Arc::clone(&most));
+            async move {
+                // The other call stores a piece too.
+                tokio::task::yield_now().await;
+                let files = agent.body_files().into_iter();
+                let stored =
+                    files.map(|file| std::fs::metadata(file).map_or(0, |it| it.len())).sum();
+                most.fetch_max(stored, Ordering::Relaxed);
+                (sent < 12 * PIECE).then(|| {
+                    (Ok::<_, std::io::Error>(Bytes::from(vec![0; PIECE as usize])), sent + PIECE)
+                })
+            }
+        });
+        let upload = RequestInfo::new("POST", origin.url("/upload")).body_stream(body);
+        manager.fetch(id, [upload], FetchOptions::default())
+    };
+    let (first, second) = tokio::join!(call("first"), call("second"));
+    let refused = [&first, &second].map(|call| {
+        call.as_ref().err().map(|error| error.call_error() == Some(CallError::QuotaExceeded))
+    });
+    assert!(refused.contains(&Some(true)) && refused.contains(&None), "{refused:?}");
+    let most = most.load(Ordering::Relaxed);
+    assert!(most > MIB / 2 && most <= MIB, "{most}");
+    for fetch in [first, second].into_iter().flatten() {
+        assert_eq!(fetch.settled().await.unwrap(), Ok(()));
+    }
 }

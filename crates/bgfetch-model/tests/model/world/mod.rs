@@ -12,6 +12,7 @@ pub(crate) mod oracle;
 pub(crate) mod origin;
 pub(crate) mod site;
 pub(crate) mod store;
+pub(crate) mod uploads;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -35,6 +36,7 @@ use data_path::Attempt;
 use oracle::Oracle;
 use origin::Origin;
 use store::Store;
+use uploads::Bodies;
 
 /// Something that can happen next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,6 +44,7 @@ pub(crate) enum Step {
     AnswerPermission(CallId),
     AnswerQuota,
     StoreBodies(CallId),
+    ReportBodies(CallId),
     Commit,
     CallerReady(FetchKey),
     LoadHead(RecordKey),
@@ -66,13 +69,6 @@ pub(crate) enum Hold {
     Verifications,
     Clients,
     Events,
-}
-
-/// The steps that a call or an event waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Waiting {
-    Permission,
-    Bodies { limit: u64 },
 }
 
 pub(crate) struct World {
@@ -108,7 +104,10 @@ pub(crate) struct World {
     running: BTreeSet<RecordKey>,
     /// The records that left their slots to look up a host.
     looking_up: BTreeSet<RecordKey>,
-    calls: BTreeMap<CallId, Waiting>,
+    /// The calls that wait for the permission.
+    permissions: BTreeSet<CallId>,
+    /// The request bodies that are being stored.
+    uploads: BTreeMap<CallId, Bodies>,
     /// The storage keys whose quota was requested.
     quotas: BTreeSet<StorageKey>,
     bodies: BTreeMap<CallId, Vec<u64>>,
@@ -189,7 +188,8 @@ impl World {
             queued: BTreeSet::new(),
             running: BTreeSet::new(),
             looking_up: BTreeSet::new(),
-            calls: BTreeMap::new(),
+            permissions: BTreeSet::new(),
+            uploads: BTreeMap::new(),
             quotas: BTreeSet::new(),
             bodies: BTreeMap::new(),
             heads: BTreeSet::new(),
@@ -241,15 +241,15 @@ impl World {
         if !self.store.queue.is_empty() && free(Hold::Commits) {
             steps.push(Step::Commit);
         }
-        for (call, waiting) in &self.calls {
-            match waiting {
-                Waiting::Permission if free(Hold::Permission) => {
-                    steps.push(Step::AnswerPermission(*call));
-                }
-                Waiting::Bodies { .. } if free(Hold::Bodies) => {
-                    steps.push(Step::StoreBodies(*call))
-                }
-                _ => {}
+        if free(Hold::Permission) {
+            steps.extend(self.permissions.iter().copied().map(Step::AnswerPermission));
+        }
+        for (call, bodies) in self.uploads.iter().filter(|_| free(Hold::Bodies)) {
+            if bodies.can_work() {
+                steps.push(Step::StoreBodies(*call));
+            }
+            if !bodies.reports.is_empty() {
+                steps.push(Step::ReportBodies(*call));
             }
         }
         if !self.quotas.is_empty() && free(Hold::Quota) {
@@ -284,7 +284,7 @@ impl World {
     pub(crate) fn step(&mut self, step: Step) {
         match step {
             Step::AnswerPermission(call) => {
-                self.calls.remove(&call);
+                self.permissions.remove(&call);
                 let (permission, quota) = (self.permission, Some(self.quota));
                 self.input(Input::Permission { call, permission, quota });
             }
@@ -293,16 +293,17 @@ impl World {
                 self.input(Input::Quota(storage_key, self.quota));
             }
             Step::StoreBodies(call) => {
-                let Some(Waiting::Bodies { limit }) = self.calls.remove(&call) else {
-                    return;
-                };
-                let lengths = self.bodies.remove(&call).unwrap_or_default();
-                let too_large = lengths.iter().sum::<u64>() > limit;
-                let quota = too_large.then_some(BodyError::QuotaExceeded);
-                self.input(match self.body_error.or(quota) {
-                    Some(error) => Input::BodiesFailed { call, error },
-                    None => Input::BodiesStored { call, lengths },
-                });
+                let bodies = self.uploads.get_mut(&call).unwrap();
+                bodies.work(self.chunk, self.body_error, &mut self.store);
+                self.oracle.check_files(&self.model, &self.store, self.quota);
+            }
+            Step::ReportBodies(call) => {
+                let bodies = self.uploads.get_mut(&call).unwrap();
+                let report = bodies.reports.pop_front().unwrap();
+                if bodies.is_over() && bodies.reports.is_empty() {
+                    self.uploads.remove(&call);
+                }
+                self.input(report);
             }
             Step::Commit => {
                 let commit = self.store.apply_next().unwrap();
@@ -462,7 +463,8 @@ impl World {
         self.queued.clear();
         self.running.clear();
         self.looking_up.clear();
-        self.calls.clear();
+        self.permissions.clear();
+        self.uploads.clear();
         self.quotas.clear();
         self.heads.clear();
         self.verifications.clear();
@@ -487,15 +489,22 @@ impl World {
         self.oracle.before(&action, &self.model, &mut self.store, now, &self.config);
         match &action {
             Action::QueryPermission { call, .. } => {
-                self.calls.insert(*call, Waiting::Permission);
+                self.permissions.insert(*call);
             }
             Action::QueryQuota(storage_key) => {
                 assert!(self.quotas.insert(storage_key.clone()), "asked twice");
             }
-            Action::StoreBodies { call, limit, .. } => {
-                self.calls.insert(*call, Waiting::Bodies { limit: *limit });
+            Action::StoreBodies { call, fetch, grant } => {
+                let lengths = self.bodies.remove(call).unwrap_or_default();
+                self.uploads.insert(*call, Bodies::new(*call, *fetch, lengths, *grant));
             }
-            Action::DiscardBodies(_) => {}
+            Action::CommandBodies(fetch, command) => {
+                let bodies = self.uploads.values_mut().find(|bodies| bodies.fetch == *fetch);
+                if let Some(bodies) = bodies.filter(|bodies| !bodies.is_over()) {
+                    bodies.commands.push_back(*command);
+                }
+            }
+            Action::DiscardBodies(fetch) => self.uploads.retain(|_, it| it.fetch != *fetch),
             Action::Commit(id, transaction) => {
                 self.store.queue.push_back((*id, transaction.clone()));
             }

@@ -229,6 +229,7 @@ impl Oracle {
             }
             total += bytes;
         }
+        total += store.uploads.values().sum::<u64>();
         assert!(total <= quota, "more bytes than the quota allows");
     }
 

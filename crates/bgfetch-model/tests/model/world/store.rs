@@ -26,6 +26,8 @@ pub(crate) struct Store {
     /// Handed over, but neither durable nor acknowledged.
     pub(crate) queue: VecDeque<(CommitId, Transaction)>,
     pub(crate) files: BTreeMap<BodyKey, File>,
+    /// How many bytes of the request bodies of each fetch are on disk.
+    pub(crate) uploads: BTreeMap<FetchKey, u64>,
     /// The heads of the current responses.
     heads: BTreeMap<RecordKey, Arc<ResponseHead>>,
     /// The reason of the first failure of each fetch, in the order in which records settled.
@@ -50,7 +52,10 @@ impl Store {
             }
             StoreOp::RemoveRegistration(key) => {
                 self.registrations.remove(&key);
-                self.fetches.retain(|_, fetch| fetch.registration != key);
+                let of_key = |_: &FetchKey, fetch: &mut StoredFetch| fetch.registration == key;
+                for fetch in self.fetches.extract_if(.., of_key) {
+                    self.uploads.remove(&fetch.0);
+                }
                 self.drop_files_without_fetch();
             }
             StoreOp::InsertFetch(fetch) => {
@@ -118,6 +123,7 @@ impl Store {
                 fetch.totals = Totals::of(&fetch.records);
                 fetch.records.clear();
                 self.files.retain(|body, _| body.record.fetch != key);
+                self.uploads.remove(&key);
             }
             StoreOp::HoldRecords(key) => {
                 let fetch = self.fetch(key);
@@ -145,6 +151,7 @@ impl Store {
                 // It may never have been registered.
                 let forgotten = self.fetches.remove(&key);
                 assert!(forgotten.is_none_or(|fetch| !fetch.records_available));
+                self.uploads.remove(&key);
             }
         }
     }
@@ -182,6 +189,8 @@ impl Store {
             self.apply_next();
         }
         self.queue.clear();
+        let fetches = &self.fetches;
+        self.uploads.retain(|fetch, _| fetches.contains_key(fetch));
         for (body, file) in &mut self.files {
             let fetch = &self.fetches[&body.record.fetch];
             if fetch.records[body.record.index.0 as usize].result.is_none() {
