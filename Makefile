@@ -16,7 +16,7 @@ ALL := --workspace --features bgfetch-cli/js
 EXAMPLES := $(basename $(notdir $(wildcard crates/*/examples/*.rs)))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup fmt lint doc deny arrows examples unit fuzz fuzz-smoke package test bench compare
+.PHONY: help demo setup fmt lint doc deny arrows examples unit heads fuzz fuzz-smoke package test bench compare
 # Parallel steps of `test` would only wait for the lock on the build folder.
 .NOTPARALLEL:
 
@@ -75,6 +75,9 @@ examples: ## Run every example
 unit: ## Run only the tests, including `arrows`
 	cargo test $(ALL) --no-run
 	timeout --kill-after=10 1200 cargo test $(ALL)
+
+heads: ## Test the limits on memory and disk with as many large heads as an attack has
+	BGFETCH_HEADS=4000 cargo test $(ALL) --test memory
 
 # Sanitizers are not stable, but work with a stable compiler if RUSTC_BOOTSTRAP is set.
 fuzz: setup ## Fuzz all targets: SECONDS=3600 in all, JOBS=2 at a time, SANITIZER=none

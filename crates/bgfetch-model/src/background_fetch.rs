@@ -11,6 +11,7 @@ use crate::budget::Account;
 use crate::context::Context;
 use crate::fetch_info::FetchInfo;
 use crate::ids::{BodyKey, FetchKey, RecordIndex, RecordKey, RegistrationKey};
+use crate::metadata;
 use crate::policy::Principal;
 use crate::record::Record;
 use crate::records::Records;
@@ -196,6 +197,11 @@ impl BackgroundFetch {
             result: self.result,
             records_available: self.records_available,
         }
+    }
+
+    /// The text of its row in the store.
+    pub(crate) fn text(&self) -> u64 {
+        metadata::of_fetch(&self.info.principal, &self.info.id, &self.title, &self.icons)
     }
 
     pub(crate) fn record_key(&self, index: RecordIndex) -> RecordKey {

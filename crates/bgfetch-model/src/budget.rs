@@ -24,6 +24,8 @@ pub(crate) struct Budget {
     claimed: u64,
     /// The request bodies.
     uploads: u64,
+    /// What the store keeps besides bodies.
+    metadata: u64,
     /// What the account counts for this fetch.
     counted: u64,
 }
@@ -40,12 +42,21 @@ impl Budget {
     /// The account does not count it yet.
     pub(crate) fn new(download_total: u64, uploads: u64) -> Self {
         let ceiling = if download_total == 0 { u64::MAX } else { download_total };
-        Self { ceiling, promised: download_total, claimed: 0, uploads, counted: 0 }
+        Self { ceiling, promised: download_total, claimed: 0, uploads, metadata: 0, counted: 0 }
     }
 
     /// Changes one record's claim.
     pub(crate) fn replace_claim(&mut self, old: u64, new: u64) {
         self.claimed = self.claimed.saturating_sub(old).saturating_add(new);
+    }
+
+    /// Changes what the store keeps besides bodies.
+    pub(crate) fn replace_metadata(&mut self, old: u64, new: u64) {
+        self.metadata = self.metadata.saturating_sub(old).saturating_add(new);
+    }
+
+    pub(crate) fn metadata(&self) -> u64 {
+        self.metadata
     }
 
     /// How many of the `wanted` bytes a record that used up its claim may claim in addition, or the
@@ -66,7 +77,7 @@ impl Budget {
         self.promised = 0;
     }
 
-    /// Nothing of the fetch is stored any more.
+    /// Nothing of the records is stored any more.
     pub(crate) fn close(&mut self) {
         (self.promised, self.claimed, self.uploads) = (0, 0, 0);
     }
@@ -78,7 +89,8 @@ impl Budget {
 
     /// Updates what the account counts for the fetch.
     pub(crate) fn count(&mut self, account: &mut Account) {
-        let takes = self.claimed.max(self.promised).saturating_add(self.uploads);
+        let bodies = self.claimed.max(self.promised).saturating_add(self.uploads);
+        let takes = bodies.saturating_add(self.metadata);
         account.taken = account.taken.saturating_sub(self.counted).saturating_add(takes);
         self.counted = takes;
     }
@@ -214,6 +226,9 @@ pub struct Usage {
     pub response_bodies: u64,
     /// The stored request bodies.
     pub request_bodies: u64,
+    /// What the store keeps of fetches, requests and responses besides bodies, if that
+    /// [counts](crate::config::Config::count_metadata). An upper bound.
+    pub metadata: u64,
     /// Bytes that are set aside and not stored: promised by `downloadTotal`, granted to a running
     /// download, or reserved by a `fetch()` call in progress.
     pub set_aside: u64,

@@ -36,6 +36,28 @@ pub struct Config {
     pub max_requests: usize,
     /// The most active fetches of one registration; no limit by default.
     pub max_active_fetches: usize,
+    /// The most fetches of one storage key that have not settled, calls of `fetch()` in progress
+    /// included; 1000 by default (D48).
+    pub max_site_fetches: usize,
+    /// What all fetches of one storage key may take in memory: their requests, ids, titles, icons
+    /// and policies, each of them with 1 KiB besides its text; 128 MiB by default (D48).
+    pub max_site_memory: u64,
+    /// The longest id of a fetch, in bytes of UTF-8; 4 KiB by default (D48).
+    pub max_id: usize,
+    /// The longest title of a fetch, in bytes of UTF-8; 16 KiB by default (D48).
+    pub max_title: usize,
+    /// The most icons of a fetch; 64 by default (D48).
+    pub max_icons: usize,
+    /// What all icons of a fetch may take in JSON, in bytes; 1 MiB by default, because their URLs
+    /// may be `data:` URLs (D48).
+    pub max_icons_size: u64,
+    /// What a request may take in JSON, in bytes: its URL, method, headers, referrer and integrity
+    /// metadata together, with some 300 bytes for their names; 256 KiB by default (D48).
+    pub max_request_size: u64,
+    /// Whether what the store keeps besides bodies counts to the quota: requests, heads of
+    /// responses, ids, titles, icons and policies; on by default (D12). Without it, only the limits
+    /// above bound them.
+    pub count_metadata: bool,
     /// The most finished fetches that a registration keeps for the UI; 20 by default (D17).
     pub max_finished: usize,
     /// How long a finished fetch is kept for the UI; 30 days by default.
@@ -64,6 +86,14 @@ impl Default for Config {
             resolve_retry: Duration::from_secs(60),
             max_requests: 100_000,
             max_active_fetches: usize::MAX,
+            max_site_fetches: 1000,
+            max_site_memory: 128 << 20,
+            max_id: 4 << 10,
+            max_title: 16 << 10,
+            max_icons: 64,
+            max_icons_size: 1 << 20,
+            max_request_size: 256 << 10,
+            count_metadata: true,
             max_finished: 20,
             finished_age: Duration::from_secs(30 * 24 * 3600),
             max_held: 10,

@@ -16,6 +16,9 @@ pub enum CallError {
     /// More active fetches than the embedder allows for one registration.
     #[error("too many background fetches are active")]
     TooManyFetches,
+    /// An id, a title, icons or a request longer than the embedder allows.
+    #[error("the id, the title, the icons or a request are too long")]
+    TooLong,
     /// A request in mode `no-cors`.
     #[error("requests in mode 'no-cors' cannot be fetched in the background")]
     NoCors,
@@ -53,9 +56,13 @@ pub enum CallError {
     /// The registration has no active worker, or is gone.
     #[error("the service worker registration has no active worker")]
     NoActiveWorker,
-    /// The request bodies or `downloadTotal` do not fit the quota.
+    /// The request bodies, `downloadTotal`, or what the store keeps besides bodies, do not fit the
+    /// quota.
     #[error("the quota does not allow for that many bytes")]
     QuotaExceeded,
+    /// The site has more fetches, or larger ones, than the embedder allows.
+    #[error("the site's background fetches are too many or too large")]
+    SiteLimit,
     /// The fetch is gone.
     #[error("there is no such background fetch")]
     NotFound,
@@ -82,7 +89,7 @@ impl CallError {
     pub const fn dom_exception(self) -> DomException {
         match self {
             Self::PermissionDenied => DomException::NotAllowedError,
-            Self::QuotaExceeded => DomException::QuotaExceededError,
+            Self::QuotaExceeded | Self::SiteLimit => DomException::QuotaExceededError,
             Self::RecordsUnavailable | Self::StillActive | Self::NotPausable | Self::NotFound => {
                 DomException::InvalidStateError
             }
@@ -90,6 +97,7 @@ impl CallError {
             | Self::NoRequests
             | Self::TooManyRequests
             | Self::TooManyFetches
+            | Self::TooLong
             | Self::NoCors
             | Self::ForbiddenMethod
             | Self::OnlyIfCached

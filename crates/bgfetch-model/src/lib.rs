@@ -59,6 +59,7 @@ pub mod header_list;
 mod held_records;
 pub mod ids;
 pub mod input;
+pub mod metadata;
 pub mod model;
 pub mod origin;
 pub mod policy;

@@ -94,18 +94,19 @@ impl Model {
     /// What the background fetches of a storage key take from its quota.
     #[must_use]
     pub fn usage(&self, storage_key: &StorageKey) -> Usage {
-        let (mut response_bodies, mut request_bodies) = (0_u64, 0_u64);
+        let (mut response_bodies, mut request_bodies, mut metadata) = (0_u64, 0_u64, 0_u64);
         let fetches = self.fetches.values().chain(self.registering.values());
         for fetch in fetches.filter(|fetch| fetch.info.registration.storage_key == *storage_key) {
+            metadata = metadata.saturating_add(fetch.records.metadata());
             if !fetch.records().is_empty() {
                 response_bodies = response_bodies.saturating_add(fetch.stored_body_bytes_total());
                 request_bodies = request_bodies.saturating_add(fetch.info.upload_total);
             }
         }
         let (total, quota) = self.ctx.taken_of(storage_key);
-        let stored = response_bodies.saturating_add(request_bodies);
+        let stored = response_bodies.saturating_add(request_bodies).saturating_add(metadata);
         let set_aside = total.saturating_sub(stored);
-        Usage { total, response_bodies, request_bodies, set_aside, quota }
+        Usage { total, response_bodies, request_bodies, metadata, set_aside, quota }
     }
 
     pub(crate) fn registration(&self, key: &RegistrationKey) -> Option<&Registration> {
@@ -360,7 +361,10 @@ impl Model {
     }
 
     fn forget(&mut self, key: FetchKey) {
-        self.fetches.remove(&key);
+        if let Some(fetch) = self.fetches.remove(&key) {
+            let storage_key = fetch.info.registration.storage_key.clone();
+            self.ctx.release_after_commit(storage_key, fetch.records.taken());
+        }
         self.ctx.store(StoreOp::Forget(key));
         self.ctx.after_commit(Effect::Forgotten(key));
     }

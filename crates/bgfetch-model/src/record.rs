@@ -2,6 +2,7 @@
 //! record](https://wicg.github.io/background-fetch/#background-fetch-record-concept) and its states
 //! while it is completed.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use core::time::Duration;
@@ -12,6 +13,7 @@ use crate::attempt::{AttemptEnd, Resume};
 use crate::complete::process_response::RestartReason;
 use crate::complete::retry::Retry;
 use crate::ids::AttemptId;
+use crate::metadata;
 use crate::request::Request;
 use crate::response::{RecordResult, ResponseData, ResponseHead};
 use crate::source::Source;
@@ -37,9 +39,11 @@ pub struct Record {
     pub(crate) high_water: u64,
     /// The stored bytes cannot be continued; they stay readable until another response arrives.
     pub(crate) from_scratch: bool,
-    /// The store is opening a representation; until that is done, the stored bytes are those of the
-    /// old one.
-    pub(crate) opening: bool,
+    /// The store is opening a representation whose head has this size; until that is done, the
+    /// stored bytes are those of the old one.
+    pub(crate) opening: Option<u64>,
+    /// The text of the request's row in the store.
+    request_size: u64,
     /// The last attempt found no route to the server, and there has been no default route since.
     /// Until the server answers, the record is reported as waiting for the network.
     pub(crate) no_route: bool,
@@ -100,6 +104,8 @@ pub(crate) enum Phase {
     LookUp,
     /// The scheduler, to give it a slot again, since this instant. Holds no slot.
     Slot(Instant),
+    /// Its turn to set aside what its head takes in the store.
+    HeadQuota(Box<ResponseHead>),
     /// The store, to open the representation.
     Generation,
     /// The body.
@@ -139,6 +145,7 @@ impl Record {
     pub(crate) fn new(request: Arc<Request>) -> Self {
         let has_integrity = !request.integrity.is_empty();
         Self {
+            request_size: metadata::of_request(&request),
             request,
             data: ResponseData { has_integrity, ..ResponseData::default() },
             head: None,
@@ -148,7 +155,7 @@ impl Record {
             restarts: 0,
             high_water: 0,
             from_scratch: false,
-            opening: false,
+            opening: None,
             no_route: false,
             whole: false,
             identity: false,
@@ -228,6 +235,22 @@ impl Record {
     /// The bytes that the fetch's budget counts for the record.
     pub(crate) fn claim(&self) -> u64 {
         self.attempt().map_or(0, |attempt| attempt.grant).max(self.data.stored)
+    }
+
+    /// What its row takes in the store. While a head is being stored, the larger one counts.
+    pub(crate) fn metadata(&self) -> u64 {
+        let stored = self.data.response.map_or(0, |head| head.size);
+        self.metadata_with(stored.max(self.opening.unwrap_or(0)))
+    }
+
+    /// What its row takes in the store with a head of this size.
+    pub(crate) fn metadata_with(&self, head: u64) -> u64 {
+        metadata::row(self.request_size) + head
+    }
+
+    /// What its request takes in memory.
+    pub(crate) fn memory(&self) -> u64 {
+        metadata::memory(self.request_size)
     }
 
     /// How to request only the missing bytes, or none if the whole must be requested (D4, D6, D9).

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use crate::budget::{Account, Budget, Exhausted};
 use crate::ids::RecordIndex;
+use crate::metadata;
 use crate::record::Record;
 use crate::store_op::Totals;
 
@@ -17,6 +18,12 @@ pub(crate) struct Records {
     // OPTIMIZATION: work on those few must not iterate over 100 000 others.
     attempting: BTreeSet<RecordIndex>,
     budget: Budget,
+    /// The text of the fetch's own row in the store.
+    text: u64,
+    /// Whether rows count to the quota.
+    counts_metadata: bool,
+    /// What the requests take in memory.
+    memory: u64,
 }
 
 /// Sums over the records.
@@ -51,18 +58,32 @@ impl Tallies {
 }
 
 impl Records {
-    pub(crate) fn new(list: Vec<Record>, mut budget: Budget) -> Self {
+    /// The records of a fetch whose own row has this much `text`.
+    pub(crate) fn new(
+        list: Vec<Record>,
+        mut budget: Budget,
+        text: u64,
+        counts_metadata: bool,
+    ) -> Self {
         let mut tallies = Tallies::default();
+        if counts_metadata {
+            budget.replace_metadata(0, metadata::row(text));
+        }
         for record in &list {
             tallies.replace(Tallies::default(), Tallies::of(record));
             budget.replace_claim(0, record.claim());
+            if counts_metadata {
+                budget.replace_metadata(0, record.metadata());
+            }
         }
-        Self { list, tallies, attempting: BTreeSet::new(), budget }
+        let memory = list.iter().map(Record::memory).sum();
+        let attempting = BTreeSet::new();
+        Self { list, tallies, attempting, budget, text, counts_metadata, memory }
     }
 
     /// The records of a finished fetch: none, and their totals.
-    pub(crate) fn gone(totals: Totals) -> Self {
-        let mut records = Self::new(Vec::new(), Budget::new(0, 0));
+    pub(crate) fn gone(totals: Totals, text: u64, counts_metadata: bool) -> Self {
+        let mut records = Self::new(Vec::new(), Budget::new(0, 0), text, counts_metadata);
         (records.tallies.stored, records.tallies.uploaded) = (totals.downloaded, totals.uploaded);
         records
     }
@@ -89,10 +110,13 @@ impl Records {
         change: impl FnOnce(&mut Record) -> T,
     ) -> Option<T> {
         let record = self.list.get_mut(index.0 as usize)?;
-        let (before, claim) = (Tallies::of(record), record.claim());
+        let (before, claim, metadata) = (Tallies::of(record), record.claim(), record.metadata());
         let result = change(record);
         self.tallies.replace(before, Tallies::of(record));
         self.budget.replace_claim(claim, record.claim());
+        if self.counts_metadata {
+            self.budget.replace_metadata(metadata, record.metadata());
+        }
         if record.is_in_flight() {
             self.attempting.insert(index);
         } else {
@@ -109,6 +133,46 @@ impl Records {
         self.budget.extend(wanted, account)
     }
 
+    /// Whether the account has the bytes that a record's row needs with a head of this size.
+    pub(crate) fn has_room_for_head(
+        &mut self,
+        index: RecordIndex,
+        head: u64,
+        account: &mut Account,
+    ) -> bool {
+        self.count(account);
+        let more = self
+            .get(index)
+            .map_or(0, |record| record.metadata_with(head).saturating_sub(record.metadata()));
+        more <= account.available()
+    }
+
+    /// The text of the fetch's own row changes. The largest one counts, so that nothing depends on
+    /// which is stored.
+    pub(crate) fn set_text(&mut self, text: u64) {
+        let text = text.max(self.text);
+        if self.counts_metadata {
+            self.budget.replace_metadata(metadata::row(self.text), metadata::row(text));
+        }
+        self.text = text;
+    }
+
+    /// How many more bytes the fetch's own row needs with this much text.
+    pub(crate) fn more_with_text(&self, text: u64) -> u64 {
+        let more = metadata::row(text).saturating_sub(metadata::row(self.text));
+        if self.counts_metadata { more } else { 0 }
+    }
+
+    /// What the fetch takes in memory.
+    pub(crate) fn memory(&self) -> u64 {
+        metadata::ROW.saturating_add(self.text).saturating_add(self.memory)
+    }
+
+    /// What the account counts of the fetch besides bodies.
+    pub(crate) fn metadata(&self) -> u64 {
+        self.budget.metadata()
+    }
+
     /// Nothing more will be fetched: promised bytes are no longer set aside.
     pub(crate) fn drop_promise(&mut self) {
         self.budget.drop_promise();
@@ -116,7 +180,12 @@ impl Records {
 
     /// The records are no longer available; the sums stay.
     pub(crate) fn clear(&mut self) {
+        if self.counts_metadata {
+            let rows = self.list.iter().map(Record::metadata).sum();
+            self.budget.replace_metadata(rows, 0);
+        }
         self.list.clear();
+        self.memory = 0;
         self.attempting.clear();
         self.budget.close();
     }

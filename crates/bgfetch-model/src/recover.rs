@@ -10,6 +10,7 @@ use crate::budget::Budget;
 use crate::context::Context;
 use crate::fetch_info::FetchInfo;
 use crate::ids::StorageKey;
+use crate::metadata;
 use crate::model::Model;
 use crate::record::{Record, RecordState};
 use crate::records::Records;
@@ -30,7 +31,8 @@ impl Model {
         for stored in snapshot.fetches {
             let interrupted_uploads: alloc::vec::Vec<bool> =
                 stored.records.iter().map(|record| record.upload_begun).collect();
-            let mut fetch = BackgroundFetch::from_stored(stored);
+            let counts_metadata = self.ctx.config.count_metadata;
+            let mut fetch = BackgroundFetch::from_stored(stored, counts_metadata);
             fetch.count(&mut self.ctx);
             fetch.resume_after_restart(&mut self.ctx, &interrupted_uploads);
             fetch.count(&mut self.ctx);
@@ -43,15 +45,16 @@ impl Model {
 
 impl BackgroundFetch {
     /// The running state of a fetch that is stored, or about to be.
-    pub(crate) fn from_stored(stored: StoredFetch) -> Self {
+    pub(crate) fn from_stored(stored: StoredFetch, counts_metadata: bool) -> Self {
+        let text = metadata::of_fetch(&stored.principal, &stored.id, &stored.title, &stored.icons);
         let totals =
             if stored.records.is_empty() { stored.totals } else { Totals::of(&stored.records) };
         let records = if stored.records.is_empty() {
-            Records::gone(totals)
+            Records::gone(totals, text, counts_metadata)
         } else {
             let budget = Budget::new(stored.download_total, totals.upload_total);
             let list = stored.records.into_iter().map(Record::restored).collect();
-            let mut records = Records::new(list, budget);
+            let mut records = Records::new(list, budget, text, counts_metadata);
             // A fetch that settled or was aborted needs no more than it has.
             if stored.result.is_some() || stored.abort_all {
                 records.drop_promise();

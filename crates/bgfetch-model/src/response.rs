@@ -9,6 +9,7 @@ use url::Url;
 use crate::algorithms::extract_content_range_values::extract_content_range_values;
 use crate::header_list::HeaderList;
 use crate::ids::Generation;
+use crate::metadata;
 use crate::request::Request;
 use crate::validator::strong_validator;
 use crate::vary::{SelectingHeaders, varies_by_user};
@@ -187,6 +188,8 @@ pub struct HeadSummary {
     pub varies: bool,
     /// Whether that header names credentials or is `*`.
     pub varies_by_user: bool,
+    /// What the head takes in the store, in bytes.
+    pub size: u64,
 }
 
 impl HeadSummary {
@@ -206,6 +209,7 @@ impl HeadSummary {
             resumable: !head.is_content_coded() && strong_validator(head).is_some(),
             varies: head.headers.contains("vary"),
             varies_by_user: varies_by_user(head),
+            size: metadata::of_head(head),
         }
     }
 

@@ -71,6 +71,11 @@ impl SelectingHeaders {
         }
         Self(hashes)
     }
+
+    /// The names of the headers.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
 }
 
 /// Whether the bytes of `held` may be joined with those of a response with the headers `response`

@@ -6,6 +6,7 @@
 //! (judging a response) are in `complete/process_response.rs`, the steps after the end of an
 //! attempt in `complete/attempt_ended.rs`, and the grants of bytes in `complete/grants.rs`.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -22,6 +23,7 @@ use crate::complete::process_response::{
 use crate::connectivity::{Connectivity, Reach};
 use crate::context::{Context, Effect};
 use crate::ids::{AttemptId, BodyKey, Generation, HostKey, RecordIndex};
+use crate::metadata;
 use crate::record::{Attempt, Phase, Record, RecordState, Then};
 use crate::response::{FailureReason, HeadSummary, RecordResult, ResponseHead};
 use crate::store_op::{StoreOp, Sync};
@@ -470,7 +472,7 @@ impl BackgroundFetch {
                     Some(reason) if restarts.unwrap_or_default() > ctx.config.max_restarts => {
                         self.stop_attempt(ctx, index, too_many_restarts(reason));
                     }
-                    _ => self.open_generation(ctx, index, head),
+                    _ => self.charge_head(ctx, index, head),
                 }
             }
             Verdict::Complete => self.stop_attempt(ctx, index, Then::Complete),
@@ -482,9 +484,41 @@ impl BackgroundFetch {
         }
     }
 
+    /// The head counts to the quota before it is stored (D12).
+    fn charge_head(&mut self, ctx: &mut Context, index: RecordIndex, head: ResponseHead) {
+        let size = metadata::of_head(&head);
+        let free = !ctx.config.count_metadata;
+        if free || self.account(ctx).has_no_queue() && self.has_room_for_head(ctx, index, size) {
+            self.open_generation(ctx, index, head);
+        } else {
+            self.with_attempt(index, |attempt| attempt.phase = Phase::HeadQuota(Box::new(head)));
+            let claimant = Claimant::Attempt(self.record_key(index));
+            self.account(ctx).wait(claimant);
+            self.review_grants(ctx);
+        }
+    }
+
+    pub(crate) fn has_room_for_head(
+        &mut self,
+        ctx: &mut Context,
+        index: RecordIndex,
+        size: u64,
+    ) -> bool {
+        self.records.has_room_for_head(
+            index,
+            size,
+            ctx.account(&self.info.registration.storage_key),
+        )
+    }
+
     /// Steps 14.2.3 and 14.2.4, the response stands for itself: its head is stored before its bytes
     /// are accepted.
-    fn open_generation(&mut self, ctx: &mut Context, index: RecordIndex, head: ResponseHead) {
+    pub(crate) fn open_generation(
+        &mut self,
+        ctx: &mut Context,
+        index: RecordIndex,
+        head: ResponseHead,
+    ) {
         let Some(record) = self.record(index) else {
             return;
         };
@@ -502,7 +536,9 @@ impl BackgroundFetch {
         let keeps_bad_status =
             ctx.config.keep_bad_status_bodies && record.request.integrity.is_empty();
         let (is_ok, head) = (head.is_ok(), Arc::new(head));
-        self.change(index, |record| record.opening = true);
+        let size = metadata::of_head(&head);
+        self.change(index, |record| record.opening = Some(size));
+        self.count(ctx);
         ctx.store(StoreOp::OpenGeneration(body, Arc::clone(&head)));
         ctx.after_commit(Effect::GenerationOpened(id, body, head));
         if is_ok || keeps_bad_status {
@@ -529,7 +565,7 @@ impl BackgroundFetch {
             record.data.response = Some(HeadSummary::of(&record.request, &head));
             record.head = Some(head);
             record.data.stored = 0;
-            record.opening = false;
+            record.opening = None;
             record.from_scratch = false;
             match &record.state {
                 RecordState::Attempting(attempt) => {

@@ -21,6 +21,7 @@ use crate::error::CallError;
 use crate::forbidden_header::{is_forbidden_method, remove_forbidden};
 use crate::ids::{CallId, FetchKey, Generation, RegistrationKey, StorageKey};
 use crate::input::{BodyError, FetchCall, Permission};
+use crate::metadata::{self, Size};
 use crate::model::Model;
 use crate::request::{CacheMode, Request, RequestMode};
 use crate::store_op::{StoreOp, StoredFetch, StoredRecord, Totals};
@@ -31,6 +32,8 @@ pub(crate) struct PendingFetch {
     call: Box<FetchCall>,
     /// The call's requests.
     requests: Vec<Arc<Request>>,
+    /// What the fetch and its requests take besides bodies.
+    size: Size,
     /// What the site's account counts for the call.
     taken: u64,
     wait: Wait,
@@ -46,6 +49,14 @@ enum Wait {
     Bodies { fetch: FetchKey, start_paused: bool, stored: u64 },
     /// For its request bodies, which wait for a grant.
     Grant { fetch: FetchKey, start_paused: bool, stored: u64 },
+}
+
+impl PendingFetch {
+    /// What is set aside for the call besides its request bodies.
+    fn promised(&self, config: &Config) -> u64 {
+        let metadata = if config.count_metadata { self.size.rows } else { 0 };
+        self.call.options.download_total.saturating_add(metadata)
+    }
 }
 
 impl Wait {
@@ -75,7 +86,11 @@ impl FetchCall {
         if self.requests.len() > config.max_requests {
             return Err(CallError::TooManyRequests);
         }
-        self.requests.iter().try_for_each(check_request)
+        self.requests.iter().try_for_each(check_request)?;
+        // DEVIATION(D48): the spec sets no limit. No honest page reaches these.
+        metadata::check_id(&self.id, config)?;
+        metadata::check_ui(&self.options.title, &self.options.icons, config)?;
+        self.requests.iter().try_for_each(|request| metadata::check_request(request, config))
     }
 }
 
@@ -119,6 +134,11 @@ impl Model {
         if call.principal.policies().is_some() {
             call.requests.iter_mut().for_each(|request| remove_forbidden(&mut request.headers));
         }
+        // Calls that wait for the permission take memory too.
+        let size = Size::of_call(&call);
+        if let Err(error) = self.check_site(&call.registration.storage_key, size.memory, 1) {
+            return self.ctx.reply(id, Err(error));
+        }
         // Step 8.1, ask for the permission state, together with the quota.
         let requests: Vec<_> = mem::take(&mut call.requests).into_iter().map(Arc::new).collect();
         let request = PermissionRequest {
@@ -130,7 +150,7 @@ impl Model {
             requests: requests.clone(),
             download_total: call.options.download_total,
         };
-        let pending = PendingFetch { call, requests, taken: 0, wait: Wait::Permission };
+        let pending = PendingFetch { call, requests, size, taken: 0, wait: Wait::Permission };
         self.pending.insert(id, pending);
         self.ctx.act(Action::QueryPermission { call: id, request: Box::new(request) });
     }
@@ -162,16 +182,24 @@ impl Model {
         }
     }
 
+    /// What each waiting call of a site takes in memory.
+    pub(crate) fn pending_of(&self, storage_key: &StorageKey) -> impl Iterator<Item = u64> {
+        let pending = self.pending.values();
+        pending
+            .filter(|pending| pending.call.registration.storage_key == *storage_key)
+            .map(|pending| pending.size.memory)
+    }
+
     /// It is the call's turn to set bytes aside: first what it promises (D12), later what its
     /// request bodies need.
     pub(crate) fn grant_call(&mut self, id: CallId) -> Result<(), Exhausted> {
         let Some(pending) = self.pending.get_mut(&id) else {
             return Ok(());
         };
-        let account = self.ctx.account(&pending.call.registration.storage_key);
         match pending.wait {
             Wait::Quota { fetch, start_paused } => {
-                let promised = pending.call.options.download_total;
+                let promised = pending.promised(&self.ctx.config);
+                let account = self.ctx.account(&pending.call.registration.storage_key);
                 if !account.reserve(promised) {
                     return Err(Exhausted::Quota);
                 }
@@ -187,6 +215,7 @@ impl Model {
                 }
             }
             Wait::Grant { fetch, start_paused, stored } => {
+                let account = self.ctx.account(&pending.call.registration.storage_key);
                 let more = account.grant();
                 if more == 0 {
                     return Err(Exhausted::Quota);
@@ -212,7 +241,7 @@ impl Model {
     /// Asks every call of a site to return the unused part of its grant.
     pub(crate) fn recall_grants_of_calls(&mut self, storage_key: &StorageKey) {
         for (id, pending) in &self.pending {
-            let promised = pending.call.options.download_total;
+            let promised = pending.promised(&self.ctx.config);
             let Wait::Bodies { fetch, stored, .. } = pending.wait else { continue };
             if pending.call.registration.storage_key == *storage_key
                 && pending.taken > promised.saturating_add(stored)
@@ -250,9 +279,10 @@ impl Model {
     /// The grant of a call is what it has stored.
     fn reduce_grant(&mut self, id: CallId, bytes: u64) {
         let Some(pending) = self.pending.get_mut(&id) else { return };
+        let promised = pending.promised(&self.ctx.config);
         if let Wait::Bodies { stored, .. } | Wait::Grant { stored, .. } = &mut pending.wait {
             *stored = bytes;
-            let needed = pending.call.options.download_total.saturating_add(bytes);
+            let needed = promised.saturating_add(bytes);
             let unused = pending.taken.saturating_sub(needed);
             pending.taken -= unused;
             self.ctx.account(&pending.call.registration.storage_key).release(unused);
@@ -389,7 +419,7 @@ impl Model {
         };
         self.ctx.store(StoreOp::InsertFetch(Box::new(stored.clone())));
         let whole = self.adopt_held_records(&mut stored);
-        let mut fetch = BackgroundFetch::from_stored(stored);
+        let mut fetch = BackgroundFetch::from_stored(stored, self.ctx.config.count_metadata);
         for index in whole {
             fetch.change(index, |record| record.whole = true);
         }

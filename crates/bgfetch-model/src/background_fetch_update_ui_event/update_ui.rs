@@ -6,9 +6,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::action::Reply;
+use crate::background_fetch::BackgroundFetch;
 use crate::context::Effect;
 use crate::error::CallError;
 use crate::ids::{CallId, FetchKey};
+use crate::metadata;
 use crate::model::Model;
 use crate::store_op::{ImageResource, StoreOp};
 
@@ -20,18 +22,41 @@ impl Model {
         title: Option<String>,
         icons: Option<Vec<ImageResource>>,
     ) {
-        let Some(fetch) = self.fetches.get_mut(&key) else {
+        let Some(fetch) = self.fetches.get(&key) else {
             return self.ctx.reply(call, Err(CallError::NotFound));
         };
+        let title = title.unwrap_or_else(|| fetch.title.clone());
+        let icons = icons.unwrap_or_else(|| fetch.icons.clone());
+        if let Err(error) = self.check_update(fetch, &title, &icons) {
+            return self.ctx.reply(call, Err(error));
+        }
+        let Some(fetch) = self.fetches.get_mut(&key) else { return };
         // Steps 5 and 6, new values replace the old ones (D23: and persist).
-        if let Some(icons) = icons {
-            fetch.icons = icons;
-        }
-        if let Some(title) = title {
-            fetch.title = title;
-        }
+        (fetch.title, fetch.icons) = (title, icons);
+        fetch.records.set_text(fetch.text());
+        fetch.count(&mut self.ctx);
         self.ctx.store(StoreOp::SetUi(key, fetch.title.clone(), fetch.icons.clone()));
         // Step 7, resolve the promise.
         self.ctx.after_commit(Effect::Reply(call, Ok(Reply::Done)));
+    }
+
+    /// DEVIATION(D48): the spec sets no limit. What the user is shown is stored and kept in memory,
+    /// so it is limited like the arguments of `fetch()`.
+    fn check_update(
+        &self,
+        fetch: &BackgroundFetch,
+        title: &str,
+        icons: &[ImageResource],
+    ) -> Result<(), CallError> {
+        metadata::check_ui(title, icons, &self.ctx.config)?;
+        let storage_key = &fetch.info.registration.storage_key;
+        let text = metadata::of_fetch(&fetch.info.principal, &fetch.info.id, title, icons);
+        self.check_site(storage_key, text.saturating_sub(fetch.text()), 0)?;
+        let (taken, quota) = self.ctx.taken_of(storage_key);
+        let more = fetch.records.more_with_text(text);
+        if more > quota.unwrap_or(0).saturating_sub(taken) {
+            return Err(CallError::QuotaExceeded);
+        }
+        Ok(())
     }
 }

@@ -40,7 +40,7 @@ impl BackgroundFetch {
     /// representation.
     pub(crate) fn resume_ended_attempt(&mut self, ctx: &mut Context, index: RecordIndex) {
         let ended = self.change(index, |record| {
-            if record.opening {
+            if record.opening.is_some() {
                 return None;
             }
             match mem::replace(&mut record.state, RecordState::Held) {

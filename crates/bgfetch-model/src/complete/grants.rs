@@ -15,6 +15,7 @@ use crate::budget::{Claimant, Exhausted};
 use crate::complete::process_response::RestartReason;
 use crate::context::Context;
 use crate::ids::{RecordIndex, RecordKey, StorageKey};
+use crate::metadata;
 use crate::model::Model;
 use crate::record::{Attempt, Phase, Record, Then};
 use crate::response::{FailureReason, RecordResult};
@@ -135,7 +136,20 @@ impl BackgroundFetch {
         let Some(record) = self.record(index) else {
             return Ok(());
         };
-        if record.attempt().is_some_and(Attempt::awaits_grant) {
+        let size = match record.attempt().map(|attempt| &attempt.phase) {
+            Some(Phase::HeadQuota(head)) => Some(metadata::of_head(head)),
+            _ => None,
+        };
+        if let Some(size) = size {
+            if !self.has_room_for_head(ctx, index, size) {
+                return Err(Exhausted::Quota);
+            }
+            let phase = self
+                .with_attempt(index, |attempt| core::mem::replace(&mut attempt.phase, Phase::Head));
+            if let Some(Phase::HeadQuota(head)) = phase {
+                self.open_generation(ctx, index, *head);
+            }
+        } else if record.attempt().is_some_and(Attempt::awaits_grant) {
             let wanted = remaining(record).unwrap_or(u64::MAX);
             let grant = self.extend_grant(ctx, index, wanted)?;
             self.with_attempt(index, |attempt| attempt.phase = Phase::Body);
@@ -205,7 +219,7 @@ impl BackgroundFetch {
     }
 
     /// Schedules a review of the queue for grants after this input.
-    fn review_grants(&self, ctx: &mut Context) {
+    pub(crate) fn review_grants(&self, ctx: &mut Context) {
         ctx.grants_to_review.insert(self.info.registration.storage_key.clone());
     }
 }

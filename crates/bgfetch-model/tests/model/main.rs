@@ -19,6 +19,8 @@ mod integrity;
 #[cfg(test)]
 mod interleavings;
 #[cfg(test)]
+mod metadata;
+#[cfg(test)]
 mod misbehaviour;
 #[cfg(test)]
 mod pauses;

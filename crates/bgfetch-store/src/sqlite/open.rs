@@ -118,6 +118,9 @@ pub(super) fn set_synchronous(connection: &Connection, synchronous: bool) -> rus
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // What is deleted no longer counts to a site's quota, so its pages must not stay in the file.
+    // It has an effect only on a new database.
+    connection.pragma_update(None, "auto_vacuum", "FULL")?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;

@@ -7,6 +7,8 @@ mod crashes;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod metadata;
+#[cfg(test)]
 mod opening;
 #[cfg(test)]
 mod operations;

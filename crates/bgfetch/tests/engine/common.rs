@@ -41,7 +41,8 @@ impl Agent {
         self.directory.path()
     }
 
-    /// An engine that retries without delay, so that tests need not wait either.
+    /// An engine that retries without delay, so that tests need not wait either. Quotas are about
+    /// bodies alone.
     pub(crate) fn builder(&self, host: impl WorkerHost) -> Builder {
         Engine::builder()
             .directory(self.directory.path())
@@ -52,6 +53,7 @@ impl Agent {
                 config.retry.server_error.base = Duration::ZERO;
                 config.retry.never_reached.base = Duration::ZERO;
                 config.delivery.base_delay = Duration::ZERO;
+                config.count_metadata = false;
             })
     }
 

@@ -133,6 +133,8 @@ impl World {
                 config.progress_interval = Duration::ZERO;
                 config.retry.interrupted.base = Duration::ZERO;
                 config.retry.server_error.base = Duration::ZERO;
+                // What the page itself makes the engine store is not what the probes are about.
+                config.count_metadata = quota == u64::MAX;
             })
             .open()
             .unwrap();
@@ -250,6 +252,8 @@ impl World {
             seen.push(format!("record {index}: {result:?} {status:?} {stored}, {response}"));
         }
         seen.push(format!("ids: {:?}", self.manager.get_ids().await.unwrap()));
+        let usage = self.engine.usage(site()).await.unwrap();
+        seen.push(format!("metadata: {}", usage.metadata));
         self.released.add_permits(1);
         self.until(&mut observer, key, &mut seen, |what| matches!(what, What::EventEnded { .. }))
             .await;

@@ -23,6 +23,8 @@ pub(crate) struct Resource {
     pub(crate) content_length: bool,
     /// Whether its full responses are content-coded, unless identity is requested.
     pub(crate) coded: bool,
+    /// The value of a header that its responses have, if it is not empty.
+    pub(crate) header: String,
     pub(crate) ranges: Ranges,
     pub(crate) name: Name,
     /// Each request gets another, slightly longer representation.
@@ -115,6 +117,7 @@ impl Default for Resource {
             etag: true,
             content_length: true,
             coded: false,
+            header: String::new(),
             ranges: Ranges::Honoured,
             name: Name::Known,
             restless: false,
@@ -187,6 +190,9 @@ impl Resource {
         let mut headers = HeaderList::default();
         if self.etag {
             headers.append("ETag", self.entity_tag());
+        }
+        if !self.header.is_empty() {
+            headers.append("X-Header", self.header.clone());
         }
         let own = request.headers.get("range").and_then(|range| {
             let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;

@@ -226,6 +226,11 @@ impl Store {
         self.heads.clear();
     }
 
+    /// What all rows of the database take, as the engine counts it.
+    pub(crate) fn metadata(&self) -> u64 {
+        self.fetches.values().map(StoredFetch::metadata).sum()
+    }
+
     /// The bytes of all current files of a fetch.
     pub(crate) fn bytes_of(&self, key: FetchKey) -> u64 {
         let files = self.files.iter().filter(|(body, _)| body.record.fetch == key);

@@ -1,0 +1,188 @@
+//! What a site makes the engine keep besides bodies: requests, ids, titles, icons, policies and the
+//! heads of responses. The store's rows of them count to the site's quota, and what stays in memory
+//! has a limit of its own.
+//!
+//! The sizes are upper bounds: the length of each text in JSON, and constants for everything else.
+
+use crate::config::Config;
+use crate::error::CallError;
+use crate::header_list::HeaderList;
+use crate::ids::StorageKey;
+use crate::input::FetchCall;
+use crate::model::Model;
+use crate::policy::Principal;
+use crate::request::{Referrer, Request};
+use crate::response::ResponseHead;
+use crate::store_op::{ImageResource, StoredFetch, StoredRecord};
+use crate::vary::SelectingHeaders;
+
+/// What a row takes besides its text, in the store or in memory, in bytes.
+pub const ROW: u64 = 1024;
+
+/// A row with more text than this takes whole pages of the database.
+const SMALL: u64 = 960;
+const PAGE: u64 = 4096;
+
+/// The names and the punctuation of a request, an icon, a response's head and a header in JSON.
+const REQUEST_NAMES: u64 = 320;
+const ICON_NAMES: u64 = 64;
+const HEAD_NAMES: u64 = 224;
+const HEADER_NAMES: u64 = 8;
+/// The hash of a header's value.
+const HASH: u64 = 40;
+
+/// What a row with this much text takes in the store.
+pub(crate) const fn row(text: u64) -> u64 {
+    if text <= SMALL { ROW + text } else { ROW + text.next_multiple_of(PAGE) }
+}
+
+/// The length of a text in JSON, without the quotes.
+fn text(text: &str) -> u64 {
+    let length = |byte: u8| match byte {
+        b'"' | b'\\' => 2,
+        0..=0x1F => 6,
+        _ => 1,
+    };
+    text.bytes().map(length).sum()
+}
+
+fn headers(headers: &HeaderList) -> u64 {
+    headers.iter().map(|(name, value)| text(name) + text(value) + HEADER_NAMES).sum()
+}
+
+/// The text of a request's row.
+pub(crate) fn of_request(request: &Request) -> u64 {
+    let referrer = match &request.referrer {
+        Referrer::Url(url) => url.as_str(),
+        Referrer::NoReferrer | Referrer::Client => "",
+    };
+    let texts = [&*request.method, request.url.as_str(), referrer, &*request.integrity];
+    texts.into_iter().map(text).sum::<u64>() + headers(&request.headers) + REQUEST_NAMES
+}
+
+/// What the head of a response adds to the row of its request, in whole pages: a page can find out
+/// how much of its quota is left, and must not learn from it how long the headers are that it may
+/// not see.
+pub(crate) fn of_head(head: &ResponseHead) -> u64 {
+    let urls: u64 = head.url_list.iter().map(|url| text(url.as_str()) + HEADER_NAMES).sum();
+    let names = head.cors_exposed_header_names.iter();
+    let names: u64 = names.map(|name| text(name) + HEADER_NAMES).sum();
+    let hashes = head.selecting_headers.iter().flat_map(SelectingHeaders::names);
+    let hashes: u64 = hashes.map(|name| text(name) + HEADER_NAMES + HASH).sum();
+    let text = text(&head.status_text) + headers(&head.headers) + urls + names + hashes;
+    (text + HEAD_NAMES + SMALL).next_multiple_of(PAGE)
+}
+
+fn of_icons(icons: &[ImageResource]) -> u64 {
+    let icon = |icon: &ImageResource| {
+        let texts = [&icon.src, &icon.sizes, &icon.mime_type, &icon.label];
+        texts.into_iter().map(|it| text(it)).sum::<u64>() + ICON_NAMES
+    };
+    icons.iter().map(icon).sum()
+}
+
+fn of_principal(principal: &Principal) -> u64 {
+    principal.policies().map_or(0, |policies| {
+        let referrer = policies.referrer.as_ref().map_or(0, |url| text(url.as_str()));
+        let list = policies.policy_container.csp_list.iter();
+        let list: u64 = list.map(|policy| text(policy) + HEADER_NAMES).sum();
+        let origins = [&policies.origin, &policies.top_level_origin];
+        let origins: u64 = origins.into_iter().map(|origin| text(&origin.serialize())).sum();
+        referrer + list + origins + REQUEST_NAMES
+    })
+}
+
+/// The text of a fetch's own row.
+pub(crate) fn of_fetch(
+    principal: &Principal,
+    id: &str,
+    title: &str,
+    icons: &[ImageResource],
+) -> u64 {
+    of_principal(principal) + text(id) + text(title) + of_icons(icons)
+}
+
+impl StoredFetch {
+    /// What the rows of the fetch and its records take in the store, in bytes.
+    #[must_use]
+    pub fn metadata(&self) -> u64 {
+        let head = |record: &StoredRecord| record.response.map_or(0, |head| head.size);
+        let records = self.records.iter();
+        row(of_fetch(&self.principal, &self.id, &self.title, &self.icons))
+            + records.map(|record| row(of_request(&record.request)) + head(record)).sum::<u64>()
+    }
+}
+
+/// The sizes of a fetch and its requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Size {
+    /// In the store, without responses.
+    pub(crate) rows: u64,
+    /// In memory.
+    pub(crate) memory: u64,
+}
+
+impl Size {
+    pub(crate) fn of_call(call: &FetchCall) -> Self {
+        let FetchCall { principal, id, options, requests, .. } = call;
+        let fetch = of_fetch(principal, id, &options.title, &options.icons);
+        let own = Self { rows: row(fetch), memory: ROW + fetch };
+        requests.iter().map(of_request).fold(own, |sum, request| Self {
+            rows: sum.rows + row(request),
+            memory: sum.memory + memory(request),
+        })
+    }
+}
+
+/// What a request with this much text takes in memory: its names are not text there.
+pub(crate) const fn memory(request: u64) -> u64 {
+    ROW + request - REQUEST_NAMES
+}
+
+/// Checks what the user is shown of a fetch.
+pub(crate) fn check_ui(
+    title: &str,
+    icons: &[ImageResource],
+    config: &Config,
+) -> Result<(), CallError> {
+    let fits = title.len() <= config.max_title
+        && icons.len() <= config.max_icons
+        && of_icons(icons) <= config.max_icons_size;
+    if fits { Ok(()) } else { Err(CallError::TooLong) }
+}
+
+/// Checks the length of an id.
+pub(crate) fn check_id(id: &str, config: &Config) -> Result<(), CallError> {
+    if id.len() <= config.max_id { Ok(()) } else { Err(CallError::TooLong) }
+}
+
+/// Checks the size of a request.
+pub(crate) fn check_request(request: &Request, config: &Config) -> Result<(), CallError> {
+    if of_request(request) <= config.max_request_size { Ok(()) } else { Err(CallError::TooLong) }
+}
+
+impl Model {
+    /// Checks that a site may keep this much more in memory, and have another fetch or not.
+    pub(crate) fn check_site(
+        &self,
+        storage_key: &StorageKey,
+        more: u64,
+        fetches: usize,
+    ) -> Result<(), CallError> {
+        let (mut memory, mut active) = (more, fetches);
+        for pending in self.pending_of(storage_key) {
+            memory = memory.saturating_add(pending);
+            active += 1;
+        }
+        let all = self.fetches.values().chain(self.registering.values());
+        for fetch in all.filter(|fetch| fetch.info.registration.storage_key == *storage_key) {
+            memory = memory.saturating_add(fetch.records.memory());
+            active += usize::from(fetch.result.is_none());
+        }
+        let config = &self.ctx.config;
+        if memory > config.max_site_memory || (fetches > 0 && active > config.max_site_fetches) {
+            return Err(CallError::SiteLimit);
+        }
+        Ok(())
+    }
+}
