@@ -8,10 +8,12 @@ const {
   awaitable,
   define,
   exec,
+  find,
   getterOf,
   hasOwn,
   isObject,
   map,
+  ownKeys,
   SafeWeakSet,
   String,
   toWellFormed,
@@ -29,15 +31,19 @@ const { InnerBody } = core.loadExtScript("ext:deno_fetch/22_body.js");
 const request = core.loadExtScript("ext:deno_fetch/23_request.js");
 const response = core.loadExtScript("ext:deno_fetch/23_response.js");
 
+const { fire } = core.loadExtScript("ext:bgfetch_deno/event_target.js");
 const { Event, EventTarget } = event;
 const { Request } = request;
 const { Response } = response;
 
+const createObject = Object.create;
 const isPrototypeOf = uncurryThis(Object.prototype.isPrototypeOf);
 const SyntaxErrorPrototype = SyntaxError.prototype;
 /** The scheme and the host of a serialized URL that has a host. */
 const ORIGIN = /^([a-z][a-z0-9+.-]*:\/\/)(?:[^/?#@]*@)?([^/?#]*)/;
-const headersOfRequest = getterOf(Request.prototype, "headers");
+/** Throws for other objects. */
+const redirectOf = getterOf(Request.prototype, "redirect");
+const headersOfRequest = internalGetterOf(Request.prototype, "headers");
 const headersOfResponse = getterOf(Response.prototype, "headers");
 
 /**
@@ -57,28 +63,6 @@ function asyncOp(stub) {
   define(Function.prototype, "call", call);
   define(op, "call", call);
   return (a, b, c, d, e) => awaitable(stub(a, b, c, d, e));
-}
-
-/**
- * Fires a trusted event. Exceptions of listeners are reported. Deno's dispatch uses attributes of
- * Event and EventTarget, which a page can break: its listeners are not called then, and the caller
- * continues.
- */
-function fire(target, toFire) {
-  event.setIsTrusted(toFire, true);
-  try {
-    event.dispatch(target, toFire);
-  } catch (error) {
-    report(error);
-  }
-}
-
-function report(error) {
-  try {
-    event.reportException(error);
-  } catch {
-    // The page broke error reporting, too, so nothing is reported.
-  }
 }
 
 /** A text for any value. */
@@ -118,6 +102,10 @@ function evaluate(source, url) {
   return error ? { __proto__: null, thrown: error[0] } : null;
 }
 
+function illegalConstructor() {
+  throw new TypeError("Illegal constructor");
+}
+
 /** Turns a class into an interface whose objects cannot be serialized. */
 function configureInterface(type) {
   webidl.configureInterface(type);
@@ -131,8 +119,15 @@ function forbidSerializing(prototype) {
   });
 }
 
-/** Returns the API base URL, if it differs from the realm's location. */
-let baseUrl = getLocationHref;
+/** The URL of the realm's location, which does not change. Deno's look-up uses URL.prototype. */
+let location = undefined;
+
+function locationHref() {
+  return location ??= getLocationHref();
+}
+
+/** Returns the API base URL. */
+let baseUrl = locationHref;
 
 function setBaseUrl(other) {
   baseUrl = other;
@@ -149,7 +144,7 @@ function parseUrl(text, base = baseUrl()) {
  * The members of a Request for Deno, which parses the referrer relative to the realm's location.
  */
 function withAbsoluteReferrer(init) {
-  if (!isObject(init) || baseUrl() === getLocationHref()) return init;
+  if (!isObject(init) || baseUrl() === locationHref()) return init;
   const { referrer } = init;
   if (referrer === undefined || referrer === "" || typeof referrer === "symbol") return init;
   return { __proto__: init, referrer: parseUrl(String(referrer)) };
@@ -157,7 +152,7 @@ function withAbsoluteReferrer(init) {
 
 /** The serialized origin of the realm's location. */
 function locationOrigin() {
-  return originOfUrl(getLocationHref());
+  return originOfUrl(locationHref());
 }
 
 /** The serialized origin of a serialized HTTP URL. The result for other URLs is not an origin. */
@@ -170,11 +165,22 @@ function isRequest(value) {
   if (typeof value !== "object" || value === null) return false;
   if (!isPrototypeOf(Request.prototype, value)) return false;
   try {
-    headersOfRequest(value);
+    redirectOf(value);
     return true;
   } catch {
     return false;
   }
+}
+
+/** The getter of an attribute that Deno has under a symbol, too, because its own uses that symbol. */
+function internalGetterOf(prototype, description) {
+  const isInternal = (key) => typeof key === "symbol" && key.description === description;
+  return getterOf(prototype, find(ownKeys(prototype), isInternal));
+}
+
+/** The URL of one of Deno's requests. */
+function urlOf({ urlList, urlListProcessed }) {
+  return hasOwn(urlListProcessed, 0) ? urlListProcessed[0] : urlList[0]();
 }
 
 /** An own member of one of Deno's records, which omit members with default values. */
@@ -192,7 +198,7 @@ function toStoredRequest(info) {
   return {
     __proto__: null,
     method: inner.method,
-    url: inner.url(),
+    url: urlOf(inner),
     headers: headerListFromHeaders(headersOfRequest(info)),
     mode: own(inner, "mode", "cors"),
     credentials: own(inner, "credentialsMode", "same-origin"),
@@ -224,8 +230,8 @@ function fromStoredRequest(stored, bodyResource) {
   define(inner, "cacheMode", stored.cache, true);
   define(inner, "integrity", integrity, true);
   define(inner, "keepalive", keepalive, true);
-  define(inner, "referrer", stored.referrer.url ?? stored.referrer, true);
-  const { referrer_policy: policy } = stored;
+  const { referrer, referrer_policy: policy } = stored;
+  define(inner, "referrer", typeof referrer === "string" ? referrer : referrer.url, true);
   define(inner, "referrerPolicy", policy === "empty" ? "" : policy, true);
   return request.fromInnerRequest(inner, "immutable");
 }
@@ -314,8 +320,13 @@ function bodyErrorer(object) {
   };
 }
 
+/** Deno's form of a body. Its constructor would call setters of Object.prototype. */
 function bodyOf(resource) {
-  return new InnerBody(streams.readableStreamForRid(resource));
+  const body = createObject(InnerBody.prototype);
+  define(body, "streamOrStatic", streams.readableStreamForRid(resource), true);
+  define(body, "source", null, true);
+  define(body, "length", null, true);
+  return body;
 }
 
 return {
@@ -334,11 +345,11 @@ return {
   fire,
   forbidSerializing,
   fromStoredRequest,
-  illegalConstructor: webidl.illegalConstructor,
+  illegalConstructor,
   isRequest,
   isSyntaxError,
   isUnusable,
-  locationHref: getLocationHref,
+  locationHref,
   locationOrigin,
   newResponse,
   onAbort,

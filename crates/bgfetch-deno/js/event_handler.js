@@ -7,10 +7,9 @@ const { core } = __bootstrap;
 const { apply, SafeMap, SafeWeakMap, uncurryThis } = core.loadExtScript(
   "ext:bgfetch_deno/primordials.js",
 );
-const { Event, EventTarget } = core.loadExtScript("ext:bgfetch_deno/deno.js");
+const { Event } = core.loadExtScript("ext:bgfetch_deno/deno.js");
+const { addListener, removeListener } = core.loadExtScript("ext:bgfetch_deno/event_target.js");
 
-const addEventListener = uncurryThis(EventTarget.prototype.addEventListener);
-const removeEventListener = uncurryThis(EventTarget.prototype.removeEventListener);
 const preventDefault = uncurryThis(Event.prototype.preventDefault);
 
 /** The handlers of each target: a Map from type to { value, listener }. */
@@ -40,7 +39,7 @@ function setEventHandler(target, type, value) {
   const current = ofTarget?.get(type);
   if (!isObject) {
     if (current !== undefined) {
-      removeEventListener(target, type, current.listener);
+      removeListener(target, type, current.listener);
       ofTarget.delete(type);
     }
     return;
@@ -57,7 +56,7 @@ function setEventHandler(target, type, value) {
   };
   if (ofTarget === undefined) handlers.set(target, ofTarget = new SafeMap());
   ofTarget.set(type, handler);
-  addEventListener(target, type, handler.listener);
+  addListener(target, type, handler.listener);
 }
 
 return { defineEventHandler };

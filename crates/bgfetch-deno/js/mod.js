@@ -17,6 +17,7 @@ const {
   applyUpdates,
   BackgroundFetchRegistration,
 } = core.loadExtScript("ext:bgfetch_deno/background_fetch_registration.js");
+const { locationHref } = core.loadExtScript("ext:bgfetch_deno/deno.js");
 const { ExtendableEvent, reportRejections, setLifetime } = core.loadExtScript("ext:bgfetch_deno/extendable_event.js");
 const { defineHandlers, fireEvents } = core.loadExtScript("ext:bgfetch_deno/service_worker.js");
 const { exposeInterface } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
@@ -33,6 +34,8 @@ function install(
   scopeOf,
   hasActiveWorker = () => true,
 ) {
+  // Looked up before a page can replace what Deno uses for it.
+  locationHref();
   exposeInterface(global, BackgroundFetchManager);
   exposeInterface(global, BackgroundFetchRecord);
   exposeInterface(global, BackgroundFetchRegistration);

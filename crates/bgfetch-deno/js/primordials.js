@@ -254,6 +254,26 @@ function awaitable(promise) {
   return promise;
 }
 
+/**
+ * Fixes what the language looks up when a promise is awaited or followed; the promises of Deno's ops
+ * depend on it. `constructor` is an accessor, because scripts could not assign it to their own promises
+ * if it were read-only.
+ */
+function fixPromises() {
+  const { prototype } = Promise;
+  defineProperty(prototype, "constructor", {
+    __proto__: null,
+    get: () => Promise,
+    set(value) {
+      if (this !== prototype) define(this, "constructor", value, true);
+    },
+    configurable: false,
+  });
+  defineProperty(Promise, Symbol.species, { __proto__: null, configurable: false });
+}
+
+fixPromises();
+
 /** A promise with its resolving functions. */
 function withResolvers() {
   let resolve;

@@ -115,6 +115,7 @@ deno_core::extension!(
         "deno.js",
         "dom_string.js",
         "event_handler.js",
+        "event_target.js",
         "exceptions.js",
         "extendable_event.js",
         "primordials.js",
@@ -123,7 +124,9 @@ deno_core::extension!(
     ],
     options = { options: Options },
     state = |state, options| {
-        state.put(realm::Realm::new(options.options));
+        let mut options = options.options;
+        state.put(events::RealmEvents::new(options.events.take()));
+        state.put(realm::Realm::new(options));
     },
 );
 

@@ -3,21 +3,28 @@
 "use strict";
 
 const { core } = __bootstrap;
-const { getPrototypeOf, getterOf, Uint8Array, uncurryThis } = core.loadExtScript(
+const { define, getPrototypeOf, getterOf, Uint8Array, uncurryThis } = core.loadExtScript(
   "ext:bgfetch_deno/primordials.js",
 );
 
 const { ArrayBuffer, DataView } = globalThis;
 const TypedArrayPrototype = getPrototypeOf(Uint8Array.prototype);
 
+const bufferOfTyped = getterOf(TypedArrayPrototype, "buffer");
+
 return {
   bufferOfDataView: getterOf(DataView.prototype, "buffer"),
-  bufferOfTyped: getterOf(TypedArrayPrototype, "buffer"),
+  bufferOfTyped,
   byteLengthOfBuffer: getterOf(ArrayBuffer.prototype, "byteLength"),
   byteLengthOfDataView: getterOf(DataView.prototype, "byteLength"),
   byteLengthOfTyped: getterOf(TypedArrayPrototype, "byteLength"),
   byteOffsetOfDataView: getterOf(DataView.prototype, "byteOffset"),
   byteOffsetOfTyped: getterOf(TypedArrayPrototype, "byteOffset"),
+  /** Prepares bytes of our own for an op. The backend looks `resizable` up on their buffer. */
+  forOp(bytes) {
+    define(bufferOfTyped(bytes), "resizable", false);
+    return bytes;
+  },
   isDetached: getterOf(ArrayBuffer.prototype, "detached"),
   isResizable: getterOf(ArrayBuffer.prototype, "resizable"),
   isView: ArrayBuffer.isView,

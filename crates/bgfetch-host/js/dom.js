@@ -21,7 +21,6 @@ const {
   stringToLowerCase,
   stringToUpperCase,
   TypeError,
-  uncurryThis,
 } = core.loadExtScript("ext:bgfetch_deno/primordials.js");
 const {
   configureInterface,
@@ -31,12 +30,11 @@ const {
   illegalConstructor,
 } = core.loadExtScript("ext:bgfetch_deno/deno.js");
 
+const { dispatch, setParentOf } = core.loadExtScript("ext:bgfetch_deno/event_target.js");
 const { HTMLCollection, liveList, NodeList } = core.loadExtScript(
   "ext:bgfetch_host/collections.js",
 );
 const { hasClasses, matcher, tokens } = core.loadExtScript("ext:bgfetch_host/selectors.js");
-
-const dispatchEvent = uncurryThis(EventTarget.prototype.dispatchEvent);
 
 /** The key of constructors that scripts cannot call. */
 const create = Symbol("create");
@@ -215,6 +213,8 @@ for (const [name, value] of [["ELEMENT_NODE", 1], ["TEXT_NODE", 3], ["COMMENT_NO
   }
 }
 configureInterface(Node);
+
+setParentOf((target) => isNode(target) ? parentOf(target) : null);
 
 /** Calls a reaction of a node, if its class has one. Pages cannot reach the symbols. */
 function call(node, reaction, argument = undefined) {
@@ -535,7 +535,7 @@ class HTMLElement extends Element {
     this.#isHtml;
     // Not trusted: a script fired it.
     const init = { __proto__: null, bubbles: true, cancelable: true, composed: true };
-    dispatchEvent(this, new Event("click", init));
+    dispatch(this, new Event("click", init));
   }
 
   static isHtmlElement(value) {

@@ -5,9 +5,11 @@
 const { core } = __bootstrap;
 const { define, getterOf } = core.loadExtScript("ext:bgfetch_deno/primordials.js");
 const { forbidSerializing, parseUrl } = core.loadExtScript("ext:bgfetch_deno/deno.js");
+const { installEventTarget } = core.loadExtScript("ext:bgfetch_deno/event_target.js");
 const { requiredArguments, usvString } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
 
 function patch(interfaces) {
+  installEventTarget();
   patchRequest(interfaces.Request.prototype);
   patchResponse(interfaces.Response);
   for (const { prototype } of Object.values(interfaces)) {

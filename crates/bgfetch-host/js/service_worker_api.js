@@ -7,15 +7,18 @@ const { core } = __bootstrap;
 const { op_host_receive, op_host_send } = core.ops;
 const {
   awaitable,
+  construct,
   define,
   forEach,
   freeze,
   fromJson,
+  isObject,
   iterable,
   map,
   Promise,
   rejected,
   SafeMap,
+  setPrototypeOf,
   split,
   toJson,
   TypeError,
@@ -33,6 +36,7 @@ const {
   locationOrigin,
   originOfUrl,
   parseUrl,
+  reportException,
 } = core.loadExtScript("ext:bgfetch_deno/deno.js");
 const { defineEventHandler } = core.loadExtScript("ext:bgfetch_deno/event_handler.js");
 const {
@@ -315,10 +319,24 @@ function messageEvent({ message, source }, sourceOf) {
   }
 }
 
+/** Assigned members are created on the event, where Object.prototype may have setters of their names. */
+function MembersOfMessageEvent() {}
+MembersOfMessageEvent.prototype = Object.create(MessageEvent.prototype);
+for (const name of ["data", "lastEventId", "origin", "ports"]) {
+  define(MembersOfMessageEvent.prototype, name, undefined);
+}
+
+/** A MessageEvent. Deno's constructor assigns its members. */
+function newMessageEvent(type, init) {
+  const event = construct(MessageEvent, [type, init], MembersOfMessageEvent);
+  return setPrototypeOf(event, MessageEvent.prototype);
+}
+
 function answered({ call, answer }) {
   const { resolve, reject } = calls.get(call);
   calls.delete(call);
-  const { error } = answer;
+  // An answer without contents is a string.
+  const error = isObject(answer) ? answer.error : undefined;
   if (error === undefined) return resolve(answer);
   const { name, message } = error;
   reject(name === "TypeError" ? new TypeError(message) : new DOMException(message, name));
@@ -349,7 +367,11 @@ async function receive() {
     const message = await next;
     if (message === null) return;
     const content = fromJson(message);
-    receivers[content.kind](content);
+    try {
+      receivers[content.kind](content);
+    } catch (error) {
+      reportException(error);
+    }
     // Each message is a task: reactions to it see the state at that time.
     await awaitable(new Promise(afterMicrotasks));
   }
@@ -377,7 +399,7 @@ function installServiceWorkerApi(kind, scope, atStart) {
     receivers.ready = ({ registration }) => resolveReady(container, registrationOf(registration));
     receivers.clientMessage = (message) => {
       const { type, init } = messageEvent(message, ({ worker }) => workerOf(worker));
-      fire(container, new MessageEvent(type, init));
+      fire(container, newMessageEvent(type, init));
     };
     receivers.controller = ({ worker }) => setController(container, workerOf(worker));
   } else if (kind === "ServiceWorker") {

@@ -11,7 +11,7 @@ const { core } = __bootstrap;
 const { forEach, hasOwn, map, parse, setPrototypeOf, stringify, Uint8Array } = core.loadExtScript(
   "ext:bgfetch_deno/primordials.js",
 );
-const { bufferOfTyped, byteLengthOfTyped, byteOffsetOfTyped, setTyped } = core.loadExtScript(
+const { bufferOfTyped, byteLengthOfTyped, byteOffsetOfTyped, forOp, setTyped } = core.loadExtScript(
   "ext:bgfetch_host/buffer_source.js",
 );
 const { Serializer } = core.loadExtScript("ext:bgfetch_host/structured_serialize.js");
@@ -49,7 +49,7 @@ function serialize(value, transferred = []) {
   };
   add(text);
   forEach(buffers, add);
-  return bytes;
+  return forOp(bytes);
 }
 
 /** The value of bytes. `transferred` are the objects in the place of the transferred ones. */
@@ -61,7 +61,7 @@ function deserialize(bytes, transferred = []) {
     offset += length;
     return part;
   };
-  const { 0: lengths, 1: list } = parse(core.decode(take(readLength(bytes))));
+  const { 0: lengths, 1: list } = parse(core.decode(forOp(new Uint8Array(take(readLength(bytes))))));
   const buffers = map(lengths, (length) => new Uint8Array(take(length)));
   return new Deserializer(list, buffers, transferred).read();
 }

@@ -5,7 +5,7 @@
 
 const { core } = __bootstrap;
 const { op_host_digest } = core.ops;
-const { isObject, stringToUpperCase, Uint8Array } = core.loadExtScript(
+const { isObject, stringToUpperCase, TypeError, Uint8Array } = core.loadExtScript(
   "ext:bgfetch_deno/primordials.js",
 );
 const { asyncOp, configureInterface, DOMException, illegalConstructor } = core.loadExtScript(
@@ -17,14 +17,15 @@ const { dictionary, domString, requiredArguments, requiredMember } = core.loadEx
 const {
   bufferOfDataView,
   bufferOfTyped,
+  byteLengthOfBuffer,
   byteLengthOfDataView,
   byteLengthOfTyped,
   byteOffsetOfDataView,
   byteOffsetOfTyped,
+  forOp,
   isView,
   nameOfTyped,
 } = core.loadExtScript("ext:bgfetch_host/buffer_source.js");
-const { converters } = core.loadExtScript("ext:deno_webidl/00_webidl.js");
 
 const digestOf = asyncOp(op_host_digest);
 const create = Symbol("create");
@@ -49,13 +50,26 @@ function hashName(algorithm, prefix, context) {
 }
 
 /** A copy of the bytes of a BufferSource. */
-function copyOf(source) {
-  if (!isView(source)) return new Uint8Array(new Uint8Array(source));
-  const isTyped = nameOfTyped(source) !== undefined;
-  const bytes = isTyped
-    ? new Uint8Array(bufferOfTyped(source), byteOffsetOfTyped(source), byteLengthOfTyped(source))
-    : new Uint8Array(bufferOfDataView(source), byteOffsetOfDataView(source), byteLengthOfDataView(source));
-  return new Uint8Array(bytes);
+function copyOf(source, prefix) {
+  return new Uint8Array(bytesOf(source, prefix));
+}
+
+function bytesOf(source, prefix) {
+  if (isView(source)) {
+    return nameOfTyped(source) === undefined
+      ? new Uint8Array(
+        bufferOfDataView(source),
+        byteOffsetOfDataView(source),
+        byteLengthOfDataView(source),
+      )
+      : new Uint8Array(bufferOfTyped(source), byteOffsetOfTyped(source), byteLengthOfTyped(source));
+  }
+  try {
+    byteLengthOfBuffer(source);
+  } catch {
+    throw new TypeError(prefix + ": Argument 2 is not an ArrayBuffer or a view of one");
+  }
+  return new Uint8Array(source);
 }
 
 class SubtleCrypto {
@@ -70,8 +84,7 @@ class SubtleCrypto {
     this.#checked;
     requiredArguments(arguments.length, 2, prefix);
     const name = hashName(algorithm, prefix, "Argument 1");
-    const source = converters.BufferSource(data, prefix, "Argument 2");
-    return bufferOfTyped(await digestOf(name, copyOf(source)));
+    return bufferOfTyped(await digestOf(name, forOp(copyOf(data, prefix))));
   }
 }
 configureInterface(SubtleCrypto);

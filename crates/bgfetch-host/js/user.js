@@ -9,7 +9,7 @@ const { append, exec, find, forEach, matches, stringTrim, toJson } = core.loadEx
   "ext:bgfetch_deno/primordials.js",
 );
 const { asyncOp, Event, fire } = core.loadExtScript("ext:bgfetch_deno/deno.js");
-const { listenerCount } = core.loadExtScript("ext:deno_web/02_event.js");
+const { hasListener } = core.loadExtScript("ext:bgfetch_deno/event_target.js");
 const { attributeOf, elementsIn, nameOf, parentOf } = core.loadExtScript(
   "ext:bgfetch_host/dom.js",
 );
@@ -53,7 +53,7 @@ function first(document, selector) {
 /** Whether a click on the element has a listener. */
 function isHeard(element) {
   for (let node = element; node !== null; node = parentOf(node)) {
-    if (listenerCount(node, "click") > 0) return true;
+    if (hasListener(node, "click")) return true;
   }
   return false;
 }
@@ -62,7 +62,7 @@ function isHeard(element) {
 function clickable(document) {
   const selectors = [];
   forEach(elementsIn(document), (element) => {
-    if (listenerCount(element, "click") === 0) return;
+    if (!hasListener(element, "click")) return;
     const selector = selectorOf(document, element);
     if (selector !== undefined) append(selectors, selector);
   });

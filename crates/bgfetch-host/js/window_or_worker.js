@@ -15,9 +15,8 @@ const {
   locationOrigin,
   QuotaExceededError,
 } = core.loadExtScript("ext:bgfetch_deno/deno.js");
-const { bufferOfTyped, byteLengthOfTyped, byteOffsetOfTyped, nameOfTyped } = core.loadExtScript(
-  "ext:bgfetch_host/buffer_source.js",
-);
+const { bufferOfTyped, byteLengthOfTyped, byteOffsetOfTyped, forOp, nameOfTyped, setTyped } = core
+  .loadExtScript("ext:bgfetch_host/buffer_source.js");
 const { fetch } = core.loadExtScript("ext:bgfetch_host/fetch.js");
 const { subtle } = core.loadExtScript("ext:bgfetch_host/subtle_crypto.js");
 
@@ -51,7 +50,9 @@ class Crypto {
     if (length > 65536) {
       throw new QuotaExceededError("More than 65536 bytes were requested");
     }
-    op_host_random(new Uint8Array(bufferOfTyped(array), byteOffsetOfTyped(array), length));
+    const random = new Uint8Array(length);
+    op_host_random(forOp(random));
+    setTyped(new Uint8Array(bufferOfTyped(array), byteOffsetOfTyped(array), length), random);
     return array;
   }
 

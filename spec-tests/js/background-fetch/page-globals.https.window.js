@@ -1,12 +1,9 @@
 // META: timeout=long
-// META: variant=?0
-// META: variant=?1
-// META: variant=?2
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
 // META: script=resources/globals.js
 // What a page does to its globals does not reach the interfaces: they look nothing up on built-ins that
-// scripts can change.
+// scripts can change, of which all are watched at once. The tests of built-ins/ patch them in turn.
 "use strict";
 
 const { own, take } = globalsWatch;
@@ -123,63 +120,3 @@ promise_test(async (t) => {
   assert_equals((await response.text()).length, 30);
   assert_array_equals(await ask(registration, "stop"), [], "in the worker");
 }, "The interfaces look nothing up on built-ins");
-
-/** Calls what a download needs. */
-async function use(manager, id, url) {
-  const registration = await own(manager.fetch(id, url, { title: "Title" }));
-  if ((await own(manager.get(id))) !== registration) throw new Error("another registration");
-  if ((await own(manager.getIds())).length !== 1) throw new Error("other ids");
-  if ((await own(registration.matchAll())).length !== 1) throw new Error("other records");
-  const record = await own(registration.match(url));
-  if (record.request.url !== url) throw new Error("another URL");
-  if ((await own(record.responseReady)).status !== 200) throw new Error("another status");
-  if (!(await own(registration.abort()))) throw new Error("not aborted");
-}
-
-/** The interfaces that `use` itself calls. */
-const USED = [
-  BackgroundFetchManager,
-  BackgroundFetchRecord,
-  BackgroundFetchRegistration,
-  Request,
-  Response,
-  URL,
-].map(({ prototype }) => prototype);
-
-/** What Deno's own promises look up, beneath the interfaces. */
-const OF_PROMISES = ["Promise.prototype.constructor", "Promise[Symbol.species]"];
-
-promise_test(async (t) => {
-  const { backgroundFetch: manager } = await start(t);
-  const { url } = new Server([{ size: 30, hold: 10 }]);
-  const holders = new Map();
-  for (const property of globalsWatch.properties()) {
-    const { holder, name, descriptor } = property;
-    if (holder === globalThis || USED.includes(holder)) continue;
-    if (descriptor === undefined || OF_PROMISES.includes(name)) continue;
-    if (!holders.has(holder)) holders.set(holder, []);
-    holders.get(holder).push(property);
-  }
-  assert_greater_than(holders.size, 100);
-  const failures = [];
-  let number = 0;
-  // A third of them in each variant of this page.
-  const part = Number(location.search.slice(1));
-  for (const properties of [...holders.values()].filter((_, index) => index % 3 === part)) {
-    const { start, stop } = globalsWatch.breaking(properties);
-    const id = `id-${number++}`;
-    let failure = null;
-    start();
-    try {
-      await own(use(manager, id, url));
-    } catch (error) {
-      failure = error;
-    }
-    stop();
-    if (failure !== null) {
-      failures.push(`${properties[0].name}: ${failure}`);
-      await (await manager.get(id))?.abort();
-    }
-  }
-  assert_array_equals(failures, []);
-}, "A page that breaks every built-in in turn breaks none of the calls");

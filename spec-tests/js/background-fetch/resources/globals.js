@@ -157,33 +157,11 @@ const globalsWatch = (() => {
   let watched = [];
 
   return {
-    properties,
     /** Watches everything from now on. */
     start() {
       watched = properties();
       for (const property of watched) watch(property);
       isOn = true;
-    },
-    /** Gives a function that lets each of the properties throw, and one that undoes it. */
-    breaking(broken) {
-      return {
-        start() {
-          for (let i = 0; i < broken.length; i++) {
-            const { holder, key, name, descriptor } = broken[i];
-            const fail = () => {
-              throw new Error(name);
-            };
-            const isData = "value" in descriptor;
-            const { enumerable } = descriptor;
-            defineProperty(holder, key, isData
-              ? { __proto__: null, value: fail, writable: true, enumerable, configurable: true }
-              : { __proto__: null, get: fail, set: fail, enumerable, configurable: true });
-          }
-        },
-        stop() {
-          for (let i = 0; i < broken.length; i++) restore(broken[i]);
-        },
-      };
     },
     /** A value that a script was given by the interfaces, as a promise of theirs resolves with it. */
     async take(promise) {
