@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::exceptions::{exception, misuse, update_ui_failed};
-use crate::realm::{Realm, look_up, with_realm};
+use crate::realm::{look_up, with_realm};
 
 /// Connects a worker host to the realm of one running service worker.
 #[must_use]
@@ -67,7 +67,7 @@ impl fmt::Debug for Events {
     }
 }
 
-/// The events that scripts hold.
+/// The events that scripts of the realm hold, in its `OpState`.
 pub(crate) struct RealmEvents {
     /// The events to be dispatched; `None` while something waits for the next one.
     incoming: Option<Events>,
@@ -118,7 +118,7 @@ pub(crate) struct JsEvent {
 pub(crate) async fn op_bgfetch_next_event(
     state: Rc<RefCell<OpState>>,
 ) -> Result<Option<JsEvent>, JsErrorBox> {
-    let taken = with_realm(&state, |realm| realm.events.incoming.take());
+    let taken = state.borrow_mut().borrow_mut::<RealmEvents>().incoming.take();
     let Some(mut incoming) = taken else {
         return Ok(None);
     };
@@ -129,13 +129,11 @@ pub(crate) async fn op_bgfetch_next_event(
         match registration_of(&state, &event).await {
             Ok(registration) => {
                 let kind = event.kind();
-                let id = with_realm(&state, |realm| {
-                    let events = &mut realm.events;
-                    events.incoming = Some(incoming);
-                    let id = events.next_id();
-                    events.active.insert(id, (event, Some(dispatched)));
-                    id
-                });
+                let mut state = state.borrow_mut();
+                let events = state.borrow_mut::<RealmEvents>();
+                events.incoming = Some(incoming);
+                let id = events.next_id();
+                events.active.insert(id, (event, Some(dispatched)));
                 return Ok(Some(JsEvent {
                     event: id,
                     kind: kind.name(),
@@ -167,7 +165,7 @@ async fn registration_of(
 #[op2(fast)]
 #[smi]
 pub(crate) fn op_bgfetch_extend(state: &mut OpState, #[smi] event: u32) -> Result<u32, JsErrorBox> {
-    let events = &mut state.borrow_mut::<Realm>().events;
+    let events = state.borrow_mut::<RealmEvents>();
     let extension = events.active(event)?.extend();
     let extension = extension.map_err(|error| exception(DomException::InvalidStateError, error))?;
     let id = events.next_id();
@@ -183,7 +181,7 @@ pub(crate) fn op_bgfetch_settle(
     #[smi] extension: u32,
     #[string] rejection: Option<String>,
 ) {
-    let events = &mut state.borrow_mut::<Realm>().events;
+    let events = state.borrow_mut::<RealmEvents>();
     if let Some(extension) = events.extensions.remove(&extension) {
         extension.settle(rejection.map_or(Ok(()), |rejection| Err(Rejection(rejection))));
     }
@@ -196,7 +194,7 @@ pub(crate) fn op_bgfetch_end_dispatch(
     state: &mut OpState,
     #[smi] event: u32,
 ) -> Result<(), JsErrorBox> {
-    let events = &mut state.borrow_mut::<Realm>().events;
+    let events = state.borrow_mut::<RealmEvents>();
     let (event, dispatched) =
         events.active.get_mut(&event).ok_or_else(|| misuse("an unknown event"))?;
     event.end_dispatch();
@@ -222,7 +220,7 @@ pub(crate) fn op_bgfetch_update_ui(
     #[smi] event: u32,
     #[serde] update: JsUiUpdate,
 ) -> Result<impl Future<Output = Result<(), JsErrorBox>> + use<>, JsErrorBox> {
-    let event = state.borrow::<Realm>().events.active(event)?;
+    let event = state.borrow::<RealmEvents>().active(event)?;
     let updated = event.update_ui(UiUpdate { title: update.title, icons: update.icons });
     Ok(async move { updated.await.map_err(update_ui_failed) })
 }

@@ -16,7 +16,6 @@ use serde::Serialize;
 use url::Url;
 
 use crate::Options;
-use crate::events::RealmEvents;
 use crate::exceptions::{call_failed, misuse, no_engine};
 
 /// A registration changed. Scripts then ask for its new attributes.
@@ -42,7 +41,6 @@ pub(crate) struct Realm {
     pub(crate) holds: HashMap<FetchKey, StartHold>,
     records: HashMap<u32, BackgroundFetchRecord>,
     next_record: u32,
-    pub(crate) events: RealmEvents,
 }
 
 /// The last updates of fetches that have no registration object yet. An update may overtake the
@@ -54,8 +52,7 @@ struct Lookups {
 }
 
 impl Realm {
-    pub(crate) fn new(mut options: Options) -> Self {
-        let events = RealmEvents::new(options.events.take());
+    pub(crate) fn new(options: Options) -> Self {
         Self {
             options,
             client: None,
@@ -65,7 +62,6 @@ impl Realm {
             holds: HashMap::new(),
             records: HashMap::new(),
             next_record: 0,
-            events,
         }
     }
 
