@@ -148,8 +148,10 @@ impl StoreError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Distrust {
-    /// It belongs to the user with this id.
+    /// It is the directory, or leads to it, and belongs to the user with this id.
     Owner(u32),
+    /// It is in the directory, and belongs to the user with this id.
+    Planted(u32),
     /// Other users can write to it, and so replace what is in it.
     Writable,
     /// Other users could write to it before its directory was made private.
@@ -172,6 +174,12 @@ impl fmt::Display for Distrust {
                      your own"
                 );
             }
+            Self::Planted(id) => {
+                return write!(
+                    f,
+                    "belongs to another user (uid {id}), who could have prepared it; delete it"
+                );
+            }
             Self::Writable => {
                 "can be changed by other users; take away their permission with chmod go-w, or use \
                  another directory"
@@ -180,7 +188,9 @@ impl fmt::Display for Distrust {
                 "could be changed by other users; delete it, or use another directory"
             }
             Self::SymbolicLink => "is a symbolic link, which is never followed here; delete it",
-            Self::HardLink => "has another name somewhere else; delete it",
+            Self::HardLink => {
+                "has another name somewhere else (a hard link); replace it by a copy of it"
+            }
             Self::Kind => "is not a file of the store; delete it",
         })
     }

@@ -88,7 +88,8 @@ impl Engine {
 }
 
 impl Builder {
-    /// Keeps everything in this directory, which is created if it is missing.
+    /// Keeps everything in this directory, which is created if it is missing. It is private to its
+    /// user: a directory that another user made, or could have changed, is refused.
     #[cfg(feature = "sqlite")]
     pub fn directory(self, path: impl Into<PathBuf>) -> Self {
         self.directory_with(path, bgfetch_store::Options::default())

@@ -72,8 +72,8 @@ impl Facts {
         self.mode & 0o002 != 0 || (self.mode & 0o020 != 0 && !user.is_alone_in(self.group))
     }
 
-    fn belongs_to(self, user: User) -> Result<(), Distrust> {
-        if self.owner == user.id { Ok(()) } else { Err(Distrust::Owner(self.owner)) }
+    fn was_made_by(self, user: User) -> Result<(), Distrust> {
+        if self.owner == user.id { Ok(()) } else { Err(Distrust::Planted(self.owner)) }
     }
 
     fn is(self, kind: Kind) -> Result<(), Distrust> {
@@ -100,7 +100,7 @@ pub(super) fn check_step(step: Facts, user: User) -> Result<(), Distrust> {
 
 /// Anything in a private directory: nobody else may have put it there.
 pub(super) fn check_entry(entry: Facts, user: User) -> Result<(), Distrust> {
-    if user.trusts(entry.owner) { Ok(()) } else { Err(Distrust::Owner(entry.owner)) }
+    if user.trusts(entry.owner) { Ok(()) } else { Err(Distrust::Planted(entry.owner)) }
 }
 
 /// Anything that others could reach until now: nobody else may have made or changed it.
@@ -113,13 +113,19 @@ pub(super) fn check_exposed(entry: Facts, user: User) -> Result<(), Distrust> {
 /// A directory that is to be used as a private one.
 pub(super) fn check_directory(directory: Facts, user: User) -> Result<(), Distrust> {
     directory.is(Kind::Directory)?;
-    directory.belongs_to(user)
+    if directory.owner == user.id { Ok(()) } else { Err(Distrust::Owner(directory.owner)) }
+}
+
+/// A directory of ours inside a private one.
+pub(super) fn check_inner(inner: Facts, user: User) -> Result<(), Distrust> {
+    inner.is(Kind::Directory)?;
+    inner.was_made_by(user)
 }
 
 /// A file of ours in a private directory. `linked` tells whether it may have names elsewhere.
 pub(super) fn check_file(file: Facts, user: User, linked: bool) -> Result<(), Distrust> {
     file.is(Kind::File)?;
-    file.belongs_to(user)?;
+    file.was_made_by(user)?;
     if file.names > 1 && !linked { Err(Distrust::HardLink) } else { Ok(()) }
 }
 
@@ -196,8 +202,8 @@ mod tests {
             (Kind::File, ME.id, 0o660, Err(Distrust::Tampered)),
             // Others could have changed it while they could write to it.
             (Kind::Directory, ME.id, 0o1777, Err(Distrust::Tampered)),
-            (Kind::File, STRANGER, 0o600, Err(Distrust::Owner(STRANGER))),
-            (Kind::Link, STRANGER, 0o777, Err(Distrust::Owner(STRANGER))),
+            (Kind::File, STRANGER, 0o600, Err(Distrust::Planted(STRANGER))),
+            (Kind::Link, STRANGER, 0o777, Err(Distrust::Planted(STRANGER))),
             // Their bits mean nothing.
             (Kind::Link, ME.id, 0o777, Ok(())),
             (Kind::Other, ME.id, 0o777, Ok(())),
@@ -216,7 +222,7 @@ mod tests {
     fn a_file_is_regular_and_of_the_user_and_only_a_handed_over_one_has_more_names() {
         for (kind, owner, names, expected) in [
             (Kind::File, ME.id, 1, Ok(())),
-            (Kind::File, ROOT, 1, Err(Distrust::Owner(ROOT))),
+            (Kind::File, ROOT, 1, Err(Distrust::Planted(ROOT))),
             (Kind::Link, ME.id, 1, Err(Distrust::SymbolicLink)),
             (Kind::Directory, ME.id, 1, Err(Distrust::Kind)),
             (Kind::Other, ME.id, 1, Err(Distrust::Kind)),
@@ -227,5 +233,13 @@ mod tests {
         let linked = Facts { names: 2, ..facts(Kind::File, ME.id, 0o644) };
         assert_eq!(check_file(linked, ME, false), Err(Distrust::HardLink));
         assert_eq!(check_file(linked, ME, true), Ok(()));
+        for (kind, owner, expected) in [
+            (Kind::Directory, ME.id, Ok(())),
+            (Kind::Directory, STRANGER, Err(Distrust::Planted(STRANGER))),
+            (Kind::File, ME.id, Err(Distrust::Kind)),
+            (Kind::Link, ME.id, Err(Distrust::SymbolicLink)),
+        ] {
+            assert_eq!(check_inner(facts(kind, owner, 0o755), ME), expected);
+        }
     }
 }

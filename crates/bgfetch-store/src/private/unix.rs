@@ -189,7 +189,7 @@ pub(super) fn check_linked(path: &Path, found: &Metadata) -> Result<(), StoreErr
 /// See [`check_inner`](super::check_inner).
 pub(super) fn check_inner(path: &Path, found: &Metadata) -> Result<(), StoreError> {
     let facts = Facts::new(found);
-    rules::check_directory(facts, User::this()).map_err(untrusted(path))?;
+    rules::check_inner(facts, User::this()).map_err(untrusted(path))?;
     repair(path, facts, rules::DIRECTORY)
 }
 

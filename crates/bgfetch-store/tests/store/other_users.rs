@@ -167,6 +167,22 @@ fn a_link_below_bodies_that_is_not_ours_is_deleted_and_not_followed() {
 }
 
 #[test]
+fn a_link_that_appears_while_the_store_is_open_is_not_followed() {
+    let (parent, directory) = filled();
+    let victim = parent.path().join("victim");
+    fs::write(&victim, "precious").unwrap();
+    let store = open(&directory);
+    for name in ["0/0.2", "0/1.request"] {
+        symlink(&victim, directory.join("bodies").join(name)).unwrap();
+    }
+    assert!(store.bodies().open_writer(body(0, 0, 2), 0).is_err());
+    assert!(store.bodies().open_reader(body(0, 0, 2)).is_err());
+    assert!(store.bodies().create_request_body(record(0, 1)).is_err());
+    assert!(store.bodies().open_request_body(record(0, 1)).is_err());
+    assert_eq!(fs::read(&victim).unwrap(), b"precious");
+}
+
+#[test]
 fn another_name_of_someones_file_is_refused() {
     for name in ["lock", "store.sqlite3"] {
         let (parent, directory) = filled();
@@ -198,7 +214,7 @@ fn what_another_user_put_into_a_store_is_refused() {
         }
         chown(&planted, Some(STRANGER), None).unwrap();
         for _ in 0..2 {
-            assert_eq!(refusal(&directory), (planted.clone(), Distrust::Owner(STRANGER)));
+            assert_eq!(refusal(&directory), (planted.clone(), Distrust::Planted(STRANGER)));
         }
     }
 }
