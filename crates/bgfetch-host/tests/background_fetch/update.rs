@@ -1,11 +1,11 @@
 //! New versions of service workers.
 
-use std::fs::File;
-use std::io::Read as _;
-use std::process::Command;
+use std::fs;
+use std::sync::mpsc;
 
 use bgfetch_testkit::Origin;
 use serde_json::json;
+use tokio::runtime::Builder;
 
 use crate::user_agent::{NEVER_IDLE, Scripts, UserAgent, registration, run};
 
@@ -128,41 +128,39 @@ async fn the_update_via_cache_mode_is_kept_and_changed_by_register() {
     assert_eq!(kept, json!("none"));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-#[cfg(unix)]
-async fn a_page_is_told_of_an_installed_worker_when_it_is_kept() {
-    let folder = tempfile::tempdir().unwrap();
-    let origin = Origin::start();
-    let scripts = Scripts::of(&[("/sw.js", "onactivate = (e) => e.waitUntil(clients.claim());")]);
-    let agent = UserAgent::with(&scripts, Some(folder.path()), NEVER_IDLE).await;
-    let page = agent.window(&origin.url("/"));
-    run(&page, format!("{REGISTER} return null;")).await;
-    // Writing more to a pipe than it holds blocks until the pipe is read.
-    let pipe = folder.path().join("service-workers.new");
-    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    scripts.set("/sw.js", &format!("/* the second {} */", "x".repeat(1 << 20)));
-    run(&page, "await registration.update(); return null;").await;
-    let begun = tokio::task::spawn_blocking(move || {
-        let reader = File::open(&pipe).unwrap();
-        // Later writes go to a file.
-        std::fs::remove_file(&pipe).unwrap();
-        reader
+#[test]
+fn a_page_is_told_of_an_installed_worker_when_it_is_kept() {
+    // Files are written on its only thread for what blocks, which the test can keep busy.
+    let runtime = Builder::new_multi_thread().enable_all().max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let origin = Origin::start();
+        let scripts =
+            Scripts::of(&[("/sw.js", "onactivate = (e) => e.waitUntil(clients.claim());")]);
+        let agent = UserAgent::with(&scripts, Some(folder.path()), NEVER_IDLE).await;
+        let page = agent.window(&origin.url("/"));
+        run(&page, format!("{REGISTER} return null;")).await;
+        let (release, released) = mpsc::channel::<()>();
+        let busy = tokio::task::spawn_blocking(move || released.recv());
+        scripts.set("/sw.js", "onmessage = ({ source }) => source.postMessage('the second');");
+        // A worker gets messages after its install event, so that is over when it answers.
+        let told = "await registration.update();
+                    const worker = registration.installing ?? registration.waiting;
+                    const answered = new Promise((resolve) => container.onmessage = resolve);
+                    worker.postMessage(null);
+                    const { data } = await answered;
+                    return [data, worker.state];";
+        assert_eq!(run(&page, told).await, json!(["the second", "installing"]));
+        let kept = || fs::read_to_string(folder.path().join("service-workers.json")).unwrap();
+        assert!(!kept().contains("the second"));
+        drop(release);
+        busy.await.unwrap().unwrap_err();
+        let installed = "const { installing, waiting } = registration;
+                         await until(installing ?? waiting, 'installed');
+                         return registration.waiting.state;";
+        assert_eq!(run(&page, installed).await, json!("installed"));
+        assert!(kept().contains("the second"));
     });
-    let mut being_kept = begun.await.unwrap();
-    // The answer follows everything that the page was sent before.
-    let state = "const { installing, waiting } = await container.getRegistration();
-                 return (installing ?? waiting).state;";
-    assert_eq!(run(&page, state).await, json!("installing"));
-    let read = tokio::task::spawn_blocking(move || {
-        let mut kept = String::new();
-        being_kept.read_to_string(&mut kept).unwrap();
-        kept
-    });
-    assert!(read.await.unwrap().contains("the second"));
-    let installed = "const { installing, waiting } = registration;
-                     await until(installing ?? waiting, 'installed');
-                     return registration.waiting.state;";
-    assert_eq!(run(&page, installed).await, json!("installed"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
