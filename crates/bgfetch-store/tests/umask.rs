@@ -50,6 +50,10 @@ fn a_store_is_private_under_every_umask_and_what_is_handed_over_follows_it() {
                 bodies.export(body(number), 4, &out, how).unwrap();
                 bodies.sync_exports(record.fetch).unwrap();
                 assert_eq!(mode(&out), 0o666 & !mask, "{how:?} under {mask:o}");
+                // If the store could not open its own body any more, the file is a copy.
+                let is_link = how == Handover::Link && mask & 0o600 == 0;
+                let names = out.symlink_metadata().unwrap().nlink();
+                assert_eq!(names, if is_link { 2 } else { 1 }, "{how:?} under {mask:o}");
             }
             opened.close().unwrap();
         }

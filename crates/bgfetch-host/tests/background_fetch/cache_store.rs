@@ -1,7 +1,7 @@
 //! The caches on disk, and the bodies that they take over from background fetches.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use bgfetch::What;
@@ -38,6 +38,38 @@ fn inode(path: &Path) -> u64 {
 }
 
 const COUNT: &str = "return (await (await caches.open('c')).keys()).length;";
+
+#[tokio::test]
+async fn caches_are_private_and_no_name_in_them_leads_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let caches = folder.path().join("caches");
+    fs::create_dir(&caches).unwrap();
+    fs::set_permissions(&caches, fs::Permissions::from_mode(0o755)).unwrap();
+    let agent = in_folder(&folder).await;
+    run(
+        &agent.window(),
+        "await (await caches.open('c')).put('/a', new Response('x')); return null;",
+    )
+    .await;
+    let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+    assert_eq!((mode(&caches), mode(&caches.join("bodies"))), (0o700, 0o700));
+    for file in [body(&folder), caches.join("caches.sqlite"), caches.join("caches.sqlite-wal")] {
+        assert_eq!(mode(&file), 0o600, "{}", file.display());
+    }
+    drop(agent);
+
+    let victim = folder.path().join("victim");
+    fs::write(&victim, "precious").unwrap();
+    for name in ["caches.sqlite", "caches.sqlite-wal"] {
+        let planted = caches.join(name);
+        fs::remove_file(&planted).ok();
+        symlink(&victim, &planted).unwrap();
+        let refused = CacheStore::open(&caches).unwrap_err().to_string();
+        assert!(refused.contains(&format!("{name} is a symbolic link")), "{refused}");
+        fs::remove_file(&planted).unwrap();
+    }
+    assert_eq!(fs::read(&victim).unwrap(), b"precious");
+}
 
 #[tokio::test]
 async fn caches_are_there_after_a_restart() {
