@@ -58,9 +58,30 @@ struct Pool {
     clients: HashMap<PoolKey, HttpClient>,
     /// The origins that require HTTP/1.1; the most recent is last.
     http1: VecDeque<Origin>,
-    /// Whether the responses of origins that need approval, with or without credentials, were all
-    /// approved so far; the most recent origin is last.
-    approvals: VecDeque<((Origin, bool), bool)>,
+    approvals: Approvals,
+}
+
+/// Whether the responses of origins that need approval, with or without credentials, were all
+/// approved so far; the most recent origin is last.
+#[derive(Default)]
+struct Approvals(VecDeque<((Origin, bool), bool)>);
+
+impl Approvals {
+    fn note(&mut self, host: (Origin, bool), approved: bool) {
+        if let Some((_, all)) = self.0.iter_mut().find(|(known, _)| *known == host) {
+            *all &= approved;
+            return;
+        }
+        self.0.push_back((host, approved));
+        if self.0.len() > MAX_APPROVALS {
+            self.0.pop_front();
+        }
+    }
+
+    /// Whether there was one, and no refusal.
+    fn are_all(&self, host: (Origin, bool)) -> bool {
+        self.0.contains(&(host, true))
+    }
 }
 
 /// The connections of all fetches.
@@ -128,8 +149,8 @@ impl Pools {
     /// Whether the host of `url` has approved a response, and every one so far.
     pub(super) fn approves(&self, fetch: &FetchRequest, url: &Url, credentials: bool) -> bool {
         let mut pools = self.pools.lock();
-        let Some(pool) = pools.get(&fetch.partition()) else { return false };
-        pool.approvals.contains(&((url.origin(), credentials), true))
+        let pool = pools.get(&fetch.partition());
+        pool.is_some_and(|pool| pool.approvals.are_all((url.origin(), credentials)))
     }
 
     /// Notes whether the host of `url` has approved a response.
@@ -140,17 +161,9 @@ impl Pools {
         credentials: bool,
         approved: bool,
     ) {
-        let host = (url.origin(), credentials);
         let mut pools = self.pools.lock();
         let approvals = &mut pools.entry(&fetch.partition()).approvals;
-        if let Some((_, all)) = approvals.iter_mut().find(|(known, _)| *known == host) {
-            *all &= approved;
-            return;
-        }
-        approvals.push_back((host, approved));
-        if approvals.len() > MAX_APPROVALS {
-            approvals.pop_front();
-        }
+        approvals.note((url.origin(), credentials), approved);
     }
 
     fn get(&self, partition: &Partition, key: PoolKey) -> HttpClient {
@@ -240,5 +253,31 @@ impl ResolvesClientCert for NoCertificate {
 
     fn has_certs(&self) -> bool {
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(number: usize) -> (Origin, bool) {
+        (Url::parse(&format!("https://{number}.test/")).unwrap().origin(), false)
+    }
+
+    #[test]
+    fn a_refusal_outweighs_approvals_and_a_forgotten_host_has_to_approve_again() {
+        let mut approvals = Approvals::default();
+        assert!(!approvals.are_all(host(0)));
+        for (approved, all) in [(true, true), (false, false), (true, false)] {
+            approvals.note(host(0), approved);
+            assert_eq!(approvals.are_all(host(0)), all);
+        }
+        approvals.note(host(1), true);
+        assert!(!approvals.are_all((host(1).0, true)), "with credentials it is another matter");
+        for number in 2..2 + MAX_APPROVALS {
+            approvals.note(host(number), true);
+        }
+        assert!(!approvals.are_all(host(1)) && approvals.are_all(host(2)));
+        assert_eq!(approvals.0.len(), MAX_APPROVALS);
     }
 }
