@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bgfetch::embedder::BodySource;
 use bgfetch::{
     FetchRequest, FetchResponse, Fetcher as _, Principal, Request, RequestMode, ResponseHead,
-    ResponseType,
+    ResponseType, remove_forbidden_request_headers,
 };
 use bgfetch_deno::BodyResource;
 use bytes::Bytes;
@@ -99,6 +99,8 @@ async fn run(
 ) -> Result<FetchResponse, String> {
     let FetchClient { network, storage_key, policies } = client;
     let policies = policies();
+    // The header guard of the Request interface.
+    remove_forbidden_request_headers(&mut request.headers);
     if !request.integrity.is_empty() {
         return Err("fetch() does not verify integrity metadata".into());
     }

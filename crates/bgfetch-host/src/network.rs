@@ -52,6 +52,9 @@ pub enum LoadError {
     /// would need partitioned storage.
     #[error("frames of other origins are not supported")]
     OtherOrigin,
+    /// It would have to run in a sandbox.
+    #[error("its content security policy has the directive sandbox, which is not supported")]
+    Sandboxed,
     /// It has the wrong MIME type.
     #[error("its MIME type is {0:?}")]
     MimeType(String),

@@ -209,9 +209,9 @@ async fn load(navigation: &Navigation, url: Url) -> Result<Document, LoadError> 
     if last.fragment().is_none() {
         last.set_fragment(url.fragment());
     }
-    Ok(Document {
-        url: last,
-        policies: policies::of_response(&head.headers),
-        parts: html::parse(&decode(&head.headers, &body)),
-    })
+    let policies = policies::of_response(&head.headers);
+    if policies::is_sandboxed(&policies) {
+        return Err(LoadError::Sandboxed);
+    }
+    Ok(Document { url: last, policies, parts: html::parse(&decode(&head.headers, &body)) })
 }

@@ -24,6 +24,12 @@ pub(crate) fn of_response(headers: &HeaderList) -> PolicyContainer {
     PolicyContainer { csp_list, referrer_policy: referrer_policy.unwrap_or_default() }
 }
 
+/// Whether a policy puts its page or worker into a
+/// [sandbox](https://w3c.github.io/webappsec-csp/#directive-sandbox).
+pub(crate) fn is_sandboxed(policies: &PolicyContainer) -> bool {
+    policies.csp_list.iter().any(|policies| has_directive(policies, "sandbox"))
+}
+
 /// The last known policy in a list: unknown ones are for newer user agents.
 pub(crate) fn parse_referrer_policy(value: &str) -> Option<ReferrerPolicy> {
     let tokens = value.split(',').map(|token| token.trim().to_ascii_lowercase());
@@ -33,13 +39,31 @@ pub(crate) fn parse_referrer_policy(value: &str) -> Option<ReferrerPolicy> {
 /// Whether serialized policies contain the directive
 /// [`upgrade-insecure-requests`](https://www.w3.org/TR/upgrade-insecure-requests/#delivery).
 pub(crate) fn upgrades_insecure_requests(csp: &str) -> bool {
+    has_directive(csp, "upgrade-insecure-requests")
+}
+
+fn has_directive(csp: &str, directive: &str) -> bool {
     let mut directives = csp.split([',', ';']).filter_map(|text| text.split_whitespace().next());
-    directives.any(|name| name.eq_ignore_ascii_case("upgrade-insecure-requests"))
+    directives.any(|name| name.eq_ignore_ascii_case(directive))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_directive_makes_a_sandbox_whatever_it_allows() {
+        for (csp, sandboxed) in [
+            ("sandbox", true),
+            ("default-src 'self';\tSandBox allow-scripts allow-same-origin", true),
+            ("default-src *, sandbox;", true),
+            ("script-src sandbox", false),
+            ("sandboxed", false),
+        ] {
+            let headers = HeaderList::from_iter([("Content-Security-Policy", csp)]);
+            assert_eq!(is_sandboxed(&of_response(&headers)), sandboxed, "{csp}");
+        }
+    }
 
     #[test]
     fn a_response_sets_the_policies_of_its_realm() {

@@ -126,11 +126,15 @@ pub(crate) async fn load_worker(
     let request = to_fetch(storage_key, Principal::Page(policies), request);
     let Loaded { head, body } = network.load(FetchRequest { destination, ..request }).await?;
     require_javascript(&head.headers)?;
+    let policies = policies::of_response(&head.headers);
+    if policies::is_sandboxed(&policies) {
+        return Err(LoadError::Sandboxed);
+    }
     Ok(LoadedScript {
         // Always UTF-8, whatever the response says.
         source: UTF_8.decode(&body).0.into_owned(),
         service_worker_allowed: head.headers.get("service-worker-allowed"),
-        policies: policies::of_response(&head.headers),
+        policies,
         has_muted_errors: false,
     })
 }

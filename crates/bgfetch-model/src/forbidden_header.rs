@@ -5,11 +5,12 @@
 use crate::header_list::HeaderList;
 
 /// Names that only the user agent may set, sorted.
-const NAMES: [&str; 21] = [
+const NAMES: [&str; 22] = [
     "accept-charset",
     "accept-encoding",
     "access-control-request-headers",
     "access-control-request-method",
+    "access-control-request-private-network",
     "connection",
     "content-length",
     "cookie",
@@ -52,8 +53,9 @@ pub fn is_forbidden_request_header(name: &str, value: &str) -> bool {
         || (METHOD_OVERRIDES.iter().any(is) && split(value).any(is_forbidden_method))
 }
 
-/// Removes the headers that the header guard `request` rejects.
-pub(crate) fn remove_forbidden(headers: &mut HeaderList) {
+/// Removes the headers that the header guard `request` rejects. The model does this for the
+/// background fetches of pages; an embedder that makes other fetches for them calls it itself.
+pub fn remove_forbidden_request_headers(headers: &mut HeaderList) {
     if headers.iter().any(|(name, value)| is_forbidden_request_header(name, value)) {
         *headers = headers
             .iter()
@@ -142,7 +144,7 @@ mod tests {
     #[test]
     fn the_rest_of_a_list_stays_in_order() {
         let mut list = HeaderList::from_iter([("A", "1"), ("Cookie", "x"), ("a", "2")]);
-        remove_forbidden(&mut list);
+        remove_forbidden_request_headers(&mut list);
         assert_eq!(list, HeaderList::from_iter([("A", "1"), ("a", "2")]));
     }
 

@@ -179,7 +179,8 @@ impl BackgroundFetchRecord {
             return true;
         }
         let vary = match self.inbox.read_head(self.key).await {
-            Ok(Some((_, head))) => head.headers.get("vary"),
+            // A `Vary` that scripts may not see must not influence what they find.
+            Ok(Some((_, head))) => head.filtered().headers.get("vary"),
             Ok(None) => None,
             Err(error) => {
                 tracing::warn!(%error, "the head of a response could not be read");

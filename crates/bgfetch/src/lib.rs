@@ -80,6 +80,7 @@ pub use bgfetch_model::config::Config;
 pub use bgfetch_model::connectivity::{Connectivity, Reachable};
 pub use bgfetch_model::delivery::{DeliveryPolicy, Redelivery};
 pub use bgfetch_model::error::{CallError, DomException};
+pub use bgfetch_model::forbidden_header::remove_forbidden_request_headers;
 pub use bgfetch_model::header_list::HeaderList;
 pub use bgfetch_model::ids::{FetchKey, RecordIndex, RecordKey, RegistrationKey, StorageKey};
 pub use bgfetch_model::input::{FetchOptions, Permission};

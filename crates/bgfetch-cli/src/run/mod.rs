@@ -21,7 +21,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bgfetch::{HyperFetcher, StoreError};
+use bgfetch::{HyperFetcher, SqliteStore, StoreError};
 use bgfetch_host::{
     Console, OpenError, OpenWindow, PermissionState, ShowNotification, UserAgent, UserAgentOptions,
 };
@@ -66,6 +66,10 @@ struct Told {
 pub(crate) async fn run(args: Run) -> Result<Outcome, Failure> {
     let app = args.app.as_deref().map(App::new).transpose()?.filter(|_| !args.no_page);
     let store = access::directory(args.store.directory)?;
+    // Without a page, nothing would be done in a new store.
+    if app.is_none() && !SqliteStore::exists(&store)? {
+        return Err(Failure(format!("there is no store in {}", store.display())));
+    }
     access::make_private(&store)?;
     let folders = Arc::new(Folders::open(&store)?);
     let server = FolderServer::start(Arc::clone(&folders), args.slow).await?;

@@ -147,6 +147,14 @@ fn what_a_kill_interrupts_is_finished_without_the_page_and_told_once() {
 }
 
 #[test]
+fn without_a_page_no_store_is_made() {
+    let place = Place::new();
+    let ended = place.run(&["run", "--no-page"]);
+    assert!(ended.refusal(1).starts_with("there is no store in "), "{ended:#?}");
+    assert!(!place.store().exists());
+}
+
+#[test]
 fn ctrl_c_leaves_what_the_same_command_goes_on_with() {
     let place = Place::new();
     let arguments = ["--json", SLOW[0], SLOW[1]];

@@ -148,3 +148,53 @@ async fn policies_of_headers_and_of_meta_elements_bind_a_page() {
     let requests = agent.origin.requests_to("/text");
     assert_eq!(requests.last().unwrap().header("referer"), None);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_that_only_the_user_agent_may_set_are_not_sent() {
+    let agent = Agent::start().await;
+    agent.origin.serve("/x", Reply::text("text/plain", ""));
+    let page = agent.page("").await;
+    let forbidden = [
+        "Accept-Charset",
+        "Access-Control-Request-Headers",
+        "Access-Control-Request-Private-Network",
+        "Cookie",
+        "Cookie2",
+        "DNT",
+        "Date",
+        "Expect",
+        "Keep-Alive",
+        "Proxy-Authorization",
+        "Sec-Own",
+        "Set-Cookie",
+        "TE",
+        "Trailer",
+        "Upgrade",
+        "Via",
+    ];
+    let overrides = ["X-HTTP-Method", "X-HTTP-Method-Override", "X-Method-Override"];
+    let sent = run(
+        &page,
+        format!(
+            "const headers = {{ 'X-Own': 'mine', Origin: 'http://mine', Referer: 'http://mine/' }};
+             for (const name of {forbidden:?}) headers[name] = 'mine';
+             for (const name of {overrides:?}) headers[name] = 'get, TRACE';
+             await fetch('x', {{ headers }});
+             await fetch(new Request('x', {{ headers }}), {{ method: 'POST', body: '' }});
+             await fetch('x', {{ headers: {{ 'X-HTTP-Method': 'PUT' }} }});
+             return await fetch('x', {{ method: 'TRACE' }}).catch(({{ name }}) => name);"
+        ),
+    );
+    assert_eq!(sent.await, json!("TypeError"));
+    let requests = agent.origin.requests_to("/x");
+    assert_eq!(requests.len(), 3);
+    for request in &requests[..2] {
+        assert_eq!(request.header("x-own"), Some("mine"));
+        for name in forbidden.iter().chain(&overrides) {
+            assert_eq!(request.header(name), None, "{name}");
+        }
+        assert_ne!(request.header("origin"), Some("http://mine"));
+        assert_eq!(request.header("referer"), Some(page.url().as_str()));
+    }
+    assert_eq!(requests[2].header("x-http-method"), Some("PUT"));
+}

@@ -102,7 +102,11 @@ async fn pages_that_are_no_pages_are_not_opened() {
     agent.origin.serve("/plain", Reply::text("text/plain", "<script>"));
     agent.origin.serve("/moved", Reply::redirect(301, "/page.html"));
     agent.serve_html("/page.html", "<title>here</title>");
-    for (path, reason) in [("/missing", "404"), ("/plain", "text/plain")] {
+    let sandboxed = html_reply("").header("Content-Security-Policy", "sandbox allow-scripts");
+    agent.origin.serve("/sandboxed", sandboxed);
+    for (path, reason) in
+        [("/missing", "404"), ("/plain", "text/plain"), ("/sandboxed", "directive sandbox")]
+    {
         let error = agent.user_agent.open_page(agent.origin.url(path)).await.unwrap_err();
         assert!(matches!(error, PageError::NotLoaded { .. }));
         assert!(error.to_string().contains(reason), "{error}");

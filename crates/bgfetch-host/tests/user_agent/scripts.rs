@@ -80,6 +80,8 @@ async fn policies_of_pages_workers_and_servers_decide_which_scripts_run() {
     // A worker's own policies bind its imports, and those of its page bind the worker's script.
     let import = |path: &str| format!("importScripts('{}');", other.url(path));
     agent.serve_script("/sw.js", &import("/refused.js"));
+    let sandboxed = script_reply("").header("Content-Security-Policy", "sandbox");
+    agent.origin.serve("/sandboxed.js", sandboxed);
     let strict = script_reply(&import("/refused.js"));
     agent.origin.serve("/strict.js", strict.header("Content-Security-Policy", "script-src 'self'"));
     agent.origin.serve(
@@ -95,6 +97,7 @@ async fn policies_of_pages_workers_and_servers_decide_which_scripts_run() {
     let page = agent.page("").await;
     assert_eq!(run(&page, register("sw.js")).await, json!(true));
     assert_eq!(run(&page, register("strict.js")).await, json!("TypeError"));
+    assert_eq!(run(&page, register("sandboxed.js")).await, json!("TypeError"));
     let page = agent.open("/workers.html").await;
     assert_eq!(run(&page, register("other.js")).await, json!("TypeError"));
     assert_eq!(other.requests_to("/refused.js").len(), 1);

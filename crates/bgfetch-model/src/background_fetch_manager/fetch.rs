@@ -18,7 +18,7 @@ use crate::budget::{Claimant, Exhausted};
 use crate::config::Config;
 use crate::context::Effect;
 use crate::error::CallError;
-use crate::forbidden_header::{is_forbidden_method, remove_forbidden};
+use crate::forbidden_header::{is_forbidden_method, remove_forbidden_request_headers};
 use crate::ids::{CallId, FetchKey, Generation, RegistrationKey, StorageKey};
 use crate::input::{BodyError, FetchCall, Permission};
 use crate::metadata::{self, Size};
@@ -132,7 +132,9 @@ impl Model {
         // The Request constructor's header guard, for pages. All requests of pages pass here, so no
         // forbidden header of a page is ever stored or sent.
         if call.principal.policies().is_some() {
-            call.requests.iter_mut().for_each(|request| remove_forbidden(&mut request.headers));
+            for request in &mut call.requests {
+                remove_forbidden_request_headers(&mut request.headers);
+            }
         }
         // Calls that wait for the permission take memory too.
         let size = Size::of_call(&call);

@@ -2,7 +2,7 @@
 //! no more of the server.
 
 use bgfetch::mock::{Behaviour, ScriptedHost};
-use bgfetch::{FailureReason, FetchOptions, RecordError, ResponseType};
+use bgfetch::{FailureReason, FetchOptions, MatchOptions, RecordError, RequestInfo, ResponseType};
 use bgfetch_testkit::{MIB, Origin, Reply, Resource, Serve};
 
 use crate::common::{Agent, bodies_of, records_of};
@@ -70,6 +70,35 @@ async fn an_unapproved_response_is_a_fetch_error_whatever_it_is() {
         assert_eq!((record.status(), record.stored()), (None, 0), "{path}");
         assert!(matches!(record.response_ready().await, Err(RecordError::Failed)), "{path}");
         assert_eq!(origin.requests_to(path).len(), 1, "{path} is not tried again");
+    }
+    engine.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_vary_that_is_not_exposed_does_not_show_in_what_matches() {
+    let origin = Origin::start();
+    let varying = || Reply::text("text/plain", "x").header("vary", "accept-language");
+    let approved = || varying().header(APPROVAL.0, APPROVAL.1);
+    origin.serve("/hidden", approved());
+    origin.serve("/exposed", approved().header("access-control-expose-headers", "vary"));
+    let agent = Agent::start();
+    let engine = agent.open(ScriptedHost::new([Behaviour::NeverSettle]));
+    let manager = agent.register(&engine).await.background_fetch();
+    let request = |path: &str, language: &str| {
+        RequestInfo::new("GET", origin.url(path)).header("accept-language", language).unwrap()
+    };
+    let paths = ["/hidden", "/exposed"];
+    let requests = paths.map(|path| request(path, "de"));
+    let fetch = manager.fetch("film", requests, FetchOptions::default()).await.unwrap();
+    assert_eq!(fetch.settled().await.unwrap(), Ok(()));
+    for (path, language, found) in [
+        ("/hidden", "de", true),
+        ("/hidden", "en", true),
+        ("/exposed", "de", true),
+        ("/exposed", "en", false),
+    ] {
+        let matched = fetch.match_first(request(path, language), MatchOptions::default()).await;
+        assert_eq!(matched.unwrap().is_some(), found, "{path} {language}");
     }
     engine.shutdown().await.unwrap();
 }
