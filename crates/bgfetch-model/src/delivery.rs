@@ -16,6 +16,9 @@ const GROWTH: u32 = 4;
 /// embedder's workers time to become available.
 const RUNS_FIRST: Duration = Duration::from_secs(60 * 60);
 
+/// How much of a reason that a worker gave is kept, in bytes of UTF-8.
+const LONGEST_REASON: usize = 4 << 10;
+
 /// How an event ended: exactly once, and for good.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -35,6 +38,28 @@ impl Outcome {
     #[must_use]
     pub const fn is_handled(&self) -> bool {
         matches!(self, Self::Handled { .. })
+    }
+
+    /// The same outcome with a reason of limited length: it may be a text of the site's.
+    pub(crate) fn shortened(mut self) -> Self {
+        let reason = match &mut self {
+            Self::Handled { rejection: Some(Rejection(reason)) }
+            | Self::NotHandled(
+                NotHandledReason::StartFailed(reason) | NotHandledReason::Crashed(reason),
+            ) => reason,
+            Self::Handled { rejection: None }
+            | Self::NotHandled(
+                NotHandledReason::NoActiveWorker
+                | NotHandledReason::NotYet
+                | NotHandledReason::TimedOut,
+            ) => return self,
+        };
+        if reason.len() > LONGEST_REASON {
+            reason.truncate(reason.floor_char_boundary(LONGEST_REASON));
+            reason.push('…');
+            reason.shrink_to_fit();
+        }
+        self
     }
 
     /// A short name for logs and metrics, which reveals nothing about the site.
@@ -91,8 +116,9 @@ impl NotHandledReason {
     }
 }
 
-/// Why a promise was rejected: a sentence for people, such as the reason converted to a string. It
-/// may contain the site's data, so it is not logged by default.
+/// Why a promise was rejected: a sentence for people, such as the reason converted to a string.
+/// Observers get at most 4 KiB of it. It may contain the site's data, so it is not logged by
+/// default.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Rejection(pub String);
@@ -199,6 +225,22 @@ mod tests {
     /// An engine that has run for long, at this age of the fetch.
     fn at(age: Duration) -> Now {
         Now { monotonic: Instant(RUNS_FIRST), wall: SETTLED.after(age) }
+    }
+
+    #[test]
+    fn a_reason_is_as_long_as_people_read() {
+        let long = "é".repeat(1 << 20);
+        let rejection = |reason: &str| Some(Rejection(reason.to_string()));
+        for outcome in [
+            Outcome::Handled { rejection: rejection(&long) },
+            Outcome::NotHandled(NotHandledReason::StartFailed(long.clone())),
+            Outcome::NotHandled(NotHandledReason::Crashed(long.clone())),
+        ] {
+            let length = alloc::format!("{:?}", outcome.shortened()).len();
+            assert!(length > 4000 && length < 4200, "{length}");
+        }
+        let short = Outcome::Handled { rejection: rejection("it failed") };
+        assert_eq!(short.clone().shortened(), short);
     }
 
     #[test]

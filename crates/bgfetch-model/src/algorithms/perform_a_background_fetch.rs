@@ -167,7 +167,7 @@ impl BackgroundFetch {
         if self.stage != Stage::Delivering {
             return;
         }
-        let reason = match outcome {
+        let reason = match outcome.shortened() {
             Outcome::Handled { rejection } => {
                 let effect = Effect::DeliveryEnded(self.info.key, true, rejection);
                 return self.end_delivery(ctx, effect);
