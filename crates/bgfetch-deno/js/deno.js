@@ -5,7 +5,6 @@
 const { core } = __bootstrap;
 const { op_bgfetch_parse_url, op_eval_context } = core.ops;
 const {
-  awaitable,
   define,
   exec,
   find,
@@ -47,9 +46,9 @@ const headersOfRequest = internalGetterOf(Request.prototype, "headers");
 const headersOfResponse = getterOf(Response.prototype, "headers");
 
 /**
- * An asynchronous op as a function whose promise can be awaited safely. Deno calls the actual op
- * through its property `call`, which a page can replace on Function.prototype, so the op gets a
- * `call` of its own. To find the op, `call` is replaced here for a moment.
+ * An asynchronous op that can be called safely. Deno calls the actual op through its property `call`,
+ * which a page can replace on Function.prototype, so the op gets a `call` of its own. To find the op,
+ * `call` is replaced here for a moment.
  */
 function asyncOp(stub) {
   const { call } = Function.prototype;
@@ -62,7 +61,7 @@ function asyncOp(stub) {
   stub();
   define(Function.prototype, "call", call);
   define(op, "call", call);
-  return (a, b, c, d, e) => awaitable(stub(a, b, c, d, e));
+  return stub;
 }
 
 /** A text for any value. */

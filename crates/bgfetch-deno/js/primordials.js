@@ -3,8 +3,8 @@
 //
 // The language itself looks built-ins up, too. So after startup these scripts avoid array patterns,
 // spread arguments and `for...of` (which use Array.prototype's iterator) and template literals
-// (QuickJS calls String.prototype.concat). They `await` promises only through `awaitable`, and
-// object literals have a null prototype if members that may be missing are read from them.
+// (QuickJS calls String.prototype.concat), and object literals have a null prototype if members that
+// may be missing are read from them. What `await` looks up cannot be changed: see `fixPromises()`.
 (function () {
 "use strict";
 
@@ -246,15 +246,6 @@ function matches(regexp, text) {
 }
 
 /**
- * Prepares one of our promises for `await`, which then uses it directly. `await` looks up
- * `constructor` to decide that.
- */
-function awaitable(promise) {
-  define(promise, "constructor", Promise);
-  return promise;
-}
-
-/**
  * Fixes what the language looks up when a promise is awaited or followed; the promises of Deno's ops
  * depend on it. `constructor` is an accessor, because scripts could not assign it to their own promises
  * if it were read-only.
@@ -278,12 +269,10 @@ fixPromises();
 function withResolvers() {
   let resolve;
   let reject;
-  const promise = awaitable(
-    new Promise((resolving, rejecting) => {
-      resolve = resolving;
-      reject = rejecting;
-    }),
-  );
+  const promise = new Promise((resolving, rejecting) => {
+    resolve = resolving;
+    reject = rejecting;
+  });
   return { __proto__: null, promise, resolve, reject };
 }
 
@@ -322,7 +311,6 @@ return {
   allInto,
   append,
   apply,
-  awaitable,
   concat,
   construct,
   define,

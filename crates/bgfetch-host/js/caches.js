@@ -17,7 +17,6 @@ const {
 } = core.ops;
 const {
   allInto,
-  awaitable,
   freeze,
   getterOf,
   map,
@@ -108,14 +107,14 @@ class Cache {
     const cache = this.#cache;
     const prefix = "Failed to execute 'add' on 'Cache'";
     requiredArguments(arguments.length, 1, prefix);
-    await awaitable(addAll(cache, [requestInfo(request, prefix, "Argument 1")], prefix));
+    await addAll(cache, [requestInfo(request, prefix, "Argument 1")], prefix);
   }
 
   async addAll(requests) {
     const cache = this.#cache;
     const prefix = "Failed to execute 'addAll' on 'Cache'";
     requiredArguments(arguments.length, 1, prefix);
-    await awaitable(addAll(cache, requestInfos(requests, prefix, "Argument 1"), prefix));
+    await addAll(cache, requestInfos(requests, prefix, "Argument 1"), prefix);
   }
 
   async put(request, response) {
@@ -127,7 +126,7 @@ class Cache {
     const stored = toStoredRequest(request);
     checkRequest(stored, prefix);
     response = checkResponse(response, prefix);
-    await awaitable(putAll(cache, [{ __proto__: null, request: stored, response }]));
+    await putAll(cache, [{ __proto__: null, request: stored, response }]);
   }
 
   async delete(request, options = undefined) {
@@ -276,10 +275,9 @@ async function addAll(cache, infos, prefix) {
   });
   try {
     const entries = [];
-    const fetched = map(requests, (request, index) =>
-      awaitable(entryOf(request, stored[index], prefix)));
+    const fetched = map(requests, (request, index) => entryOf(request, stored[index], prefix));
     await allInto(entries, fetched);
-    await awaitable(putAll(cache, entries));
+    await putAll(cache, entries);
   } catch (error) {
     abort(controller);
     throw error;
@@ -287,7 +285,7 @@ async function addAll(cache, infos, prefix) {
 }
 
 async function entryOf(request, stored, prefix) {
-  const { response } = await awaitable(fetchResponse(request, undefined));
+  const { response } = await fetchResponse(request, undefined);
   const { status, response_type } = toStoredResponse(response);
   if (response_type === "error" || status < 200 || status > 299) {
     throw new TypeError(prefix + ": the status is " + status);

@@ -5,7 +5,7 @@
 
 const { core } = __bootstrap;
 const { op_page_document, op_page_loaded } = core.ops;
-const { append, awaitable, forEach, Promise, String } = core.loadExtScript("ext:bgfetch_deno/primordials.js");
+const { append, forEach, Promise, String } = core.loadExtScript("ext:bgfetch_deno/primordials.js");
 const {
   afterMicrotasks,
   asyncOp,
@@ -153,7 +153,7 @@ function installDocument(global) {
 
 /** Continues after the microtasks that are queued now have run. */
 function microtasks() {
-  return awaitable(new Promise(afterMicrotasks));
+  return new Promise(afterMicrotasks);
 }
 
 async function parse(global, document) {
@@ -177,7 +177,7 @@ async function parse(global, document) {
       parent[parserAppend](new Interface(create, document, text));
     }
   }
-  await awaitable(end(global, document));
+  await end(global, document);
 }
 
 /** https://html.spec.whatwg.org/multipage/parsing.html#the-end */
@@ -192,7 +192,7 @@ async function end(global, document) {
   forEach([document, global], (target) => {
     fire(target, new Event("DOMContentLoaded", { __proto__: null, bubbles: true }));
   });
-  await awaitable(nothingDelays());
+  await nothingDelays();
   setReadyState(document, "complete");
   fire(global, new Event("load"));
   // Observers outside are notified once the work that its listeners started is under way.

@@ -14,7 +14,6 @@ const {
 const {
   allInto,
   append,
-  awaitable,
   exec,
   find,
   forEach,
@@ -159,7 +158,7 @@ function reflect(Interface, { strings = {}, booleans = [], urls = [] }) {
 const delays = new SafeSet();
 /** Scripts that run at the end of parsing, and scripts that run in insertion order. */
 const deferred = [];
-let inOrder = awaitable((async () => {})());
+let inOrder = (async () => {})();
 let currentScript = null;
 
 /** Delays the `load` event until one of our promises, which never rejects, settles. */
@@ -260,16 +259,16 @@ class HTMLScriptElement extends HTMLElement {
       this.#fireLater("error");
       return undefined;
     }
-    const loaded = awaitable(this.#load(urlIn(this, source), byParser));
+    const loaded = this.#load(urlIn(this, source), byParser);
     if (this.#forceAsync || attributeOf(this, "async") !== null) {
-      delayLoad(awaitable(runAfter(undefined, loaded)));
+      delayLoad(runAfter(undefined, loaded));
     } else if (!byParser) {
-      inOrder = awaitable(runAfter(inOrder, loaded));
+      inOrder = runAfter(inOrder, loaded);
       delayLoad(inOrder);
     } else if (attributeOf(this, "defer") !== null) {
       append(deferred, loaded);
     } else {
-      return awaitable(runAfter(undefined, loaded));
+      return runAfter(undefined, loaded);
     }
     return undefined;
   }
@@ -306,7 +305,7 @@ class HTMLScriptElement extends HTMLElement {
       await undefined;
       fire(this, new Event(type));
     };
-    delayLoad(awaitable(later()));
+    delayLoad(later());
   }
 }
 const { isScript, parsed } = HTMLScriptElement;
@@ -396,7 +395,7 @@ class HTMLIFrameElement extends HTMLElement {
   #navigate() {
     if (documentOf(this) !== shown) return;
     this.#close();
-    delayLoad(awaitable(this.#open(this.#navigation)));
+    delayLoad(this.#open(this.#navigation));
   }
 
   async #open(navigation) {

@@ -4,7 +4,7 @@
 
 const { core } = __bootstrap;
 const { op_host_fetch, op_host_fetch_handle } = core.ops;
-const { awaitable, getterOf, uncurryThis } = core.loadExtScript("ext:bgfetch_deno/primordials.js");
+const { getterOf, uncurryThis } = core.loadExtScript("ext:bgfetch_deno/primordials.js");
 const {
   AbortSignal,
   asyncOp,
@@ -27,7 +27,7 @@ const throwIfAborted = uncurryThis(AbortSignal.prototype.throwIfAborted);
 
 async function fetch(input, init = undefined) {
   requiredArguments(arguments.length, 1, "Failed to execute 'fetch'");
-  const { response } = await awaitable(fetchResponse(input, init));
+  const { response } = await fetchResponse(input, init);
   return response;
 }
 

@@ -6,7 +6,6 @@
 const { core } = __bootstrap;
 const { op_host_receive, op_host_send } = core.ops;
 const {
-  awaitable,
   construct,
   define,
   forEach,
@@ -288,7 +287,7 @@ const registrationOptions = dictionary("RegistrationOptions", [
   member("updateViaCache", updateViaCache, "imports"),
 ]);
 
-/** Asks the owner of the service workers. Returns an awaitable promise for its answer. */
+/** Asks the owner of the service workers. Returns a promise for its answer. */
 function call(kind, options = undefined) {
   const { promise, resolve, reject } = withResolvers();
   const number = ++lastCall;
@@ -373,7 +372,7 @@ async function receive() {
       reportException(error);
     }
     // Each message is a task: reactions to it see the state at that time.
-    await awaitable(new Promise(afterMicrotasks));
+    await new Promise(afterMicrotasks);
   }
 }
 

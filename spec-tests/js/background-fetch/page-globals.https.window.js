@@ -120,3 +120,16 @@ promise_test(async (t) => {
   assert_equals((await response.text()).length, 30);
   assert_array_equals(await ask(registration, "stop"), [], "in the worker");
 }, "The interfaces look nothing up on built-ins");
+
+test(() => {
+  class Own extends Promise {}
+  assert_true(Own.resolve().then(() => {}) instanceof Own);
+  const promise = Promise.resolve();
+  promise.constructor = Own;
+  assert_equals(promise.constructor, Own);
+  assert_true(promise.then(() => {}) instanceof Promise);
+  assert_equals(Promise.prototype.constructor, Promise);
+  for (const [object, key] of [[Promise.prototype, "constructor"], [Promise, Symbol.species]]) {
+    assert_throws_js(TypeError, () => Object.defineProperty(object, key, { value: Own }));
+  }
+}, "What awaiting looks up cannot be redefined, but a script's own promises can have it");
