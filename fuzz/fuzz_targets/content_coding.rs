@@ -3,7 +3,7 @@
 #![no_main]
 
 use bgfetch_fuzz::connection::{HOST, LIMIT, attempt};
-use bgfetch_model::attempt::AttemptEnd;
+use bgfetch_model::attempt::{AttemptEnd, AttemptSpec};
 use bgfetch_model::policy::Principal;
 use bgfetch_model::request::{RedirectMode, Request};
 use libfuzzer_sys::fuzz_target;
@@ -21,10 +21,10 @@ fuzz_target!(|input: &[u8]| {
     answer.extend_from_slice(b"\r\n");
     answer.extend_from_slice(body);
 
-    let outcome = attempt(&[&answer], Default::default(), |port| {
+    let outcome = attempt(&[&answer], |port| {
         let mut request = Request::get(format!("http://{HOST}:{port}/").parse().unwrap());
         request.redirect = RedirectMode::Error;
-        (Principal::User, request)
+        (Principal::User, request, AttemptSpec::default())
     });
     assert!(outcome.stored.len() as u64 <= LIMIT);
     if outcome.end == AttemptEnd::Complete

@@ -10,6 +10,7 @@ use bgfetch_model::request::{CredentialsMode, Request};
 use bgfetch_net::fetch::Hop;
 use bgfetch_net::fetch::cors::preflight::Preflight;
 use bgfetch_net::fetch::cors::{CacheKey, PreflightCache, check, exposed_header_names};
+use bgfetch_net::partition::Partition;
 use libfuzzer_sys::fuzz_target;
 
 const PAGE: &str = "https://page.test";
@@ -65,11 +66,12 @@ fuzz_target!(|input: &[u8]| {
     assert!(permission.max_age <= Duration::from_secs(7200));
 
     let key = CacheKey {
-        partition: StorageKey("https://page.test".into()),
+        partition: Partition::Site(StorageKey("https://page.test".into())),
         origin: PAGE.into(),
         url: "https://a.test/".parse().unwrap(),
     };
-    let other = CacheKey { partition: StorageKey("https://b.test".into()), ..key.clone() };
+    let elsewhere = Partition::Site(StorageKey("https://b.test".into()));
+    let other = CacheKey { partition: elsewhere, ..key.clone() };
     let now = Instant::now();
     let mut cache = PreflightCache::default();
     cache.store(&key, credentials, &permission, now);

@@ -2,7 +2,7 @@
 //! validators are the same; and a signed URL is the same although its query changes.
 
 use bgfetch::mock::{Behaviour, ScriptedHost};
-use bgfetch::{CookieJar, FailureReason, FetchOptions, HyperFetcher};
+use bgfetch::{CookieJar, FailureReason, FetchOptions, HyperFetcher, RequestInfo};
 use bgfetch_testkit::{MIB, Origin, Reply, Resource, Script, Serve};
 
 use crate::common::{Agent, bodies_of};
@@ -11,14 +11,17 @@ const CUT: u64 = 100_000;
 
 /// Fetches `/me` for the user with a cookie jar, and returns the body.
 async fn body_of_me(origin: &Origin) -> Vec<u8> {
+    body_of(RequestInfo::new("GET", origin.url("/me"))).await
+}
+
+async fn body_of(request: RequestInfo) -> Vec<u8> {
     let agent = Agent::start();
     let fetcher = HyperFetcher::builder().cookies(CookieJar::new()).build().unwrap();
     // The event stays open, so that the records stay readable.
     let host = ScriptedHost::new([Behaviour::NeverSettle]);
     let engine = agent.open_with(agent.builder(host).fetcher(fetcher));
     let manager = agent.manager(&engine).await;
-    let url = origin.url("/me");
-    let fetch = manager.fetch("me", [url], FetchOptions::default()).await.unwrap();
+    let fetch = manager.fetch("me", [request], FetchOptions::default()).await.unwrap();
     assert_eq!(fetch.settled().await.unwrap(), Ok(()));
     let body = bodies_of(&fetch).await.remove(0);
     engine.shutdown().await.unwrap();
@@ -102,6 +105,25 @@ async fn a_download_restarts_when_another_user_asks() {
         assert!(body_of_me(&origin).await == bob.bytes());
         assert_eq!(starts(&origin, "/me"), [None, None, Some(2 * CUT)], "{vary}");
     }
+}
+
+#[tokio::test]
+async fn the_credentials_that_count_are_those_of_the_last_request() {
+    let (origin, elsewhere) = (Origin::start(), Origin::start());
+    let [alice, nobody] = files();
+    let vary = |file: &Resource| file.clone().header("Vary", "Authorization");
+    // A redirect to another origin takes the header away, also on the way back.
+    let away = Reply::redirect(302, elsewhere.url("/back"));
+    origin.serve("/me", vary(&alice).cut_after(CUT).then(away).then(vary(&nobody)));
+    elsewhere.serve("/back", Reply::redirect(302, origin.url("/me")));
+    let request = RequestInfo::new("GET", origin.url("/me"));
+    let body = body_of(request.header("Authorization", "alice").unwrap()).await;
+    assert!(body == nobody.bytes());
+    let requests = origin.requests_to("/me");
+    let sent: Vec<_> =
+        requests.iter().map(|it| (it.header("authorization"), it.range_start())).collect();
+    // The first request of the second attempt could have been answered with the rest.
+    assert_eq!(sent, [(Some("alice"), None), (Some("alice"), Some(CUT)), (None, None)]);
 }
 
 #[tokio::test]
