@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bgfetch_model::action::{Action, Reply};
 use bgfetch_model::attempt::{AttemptCommand, AttemptEnd, AttemptEvent};
@@ -278,6 +279,7 @@ fn fetch(key: u64) -> StoredFetch {
         created_at: UnixTime(1_700_000_000_000),
         settled_at: None,
         delivery_attempts: 0,
+        running_time: Duration::ZERO,
         records_available: true,
         totals: Totals::default(),
         records: records.collect(),

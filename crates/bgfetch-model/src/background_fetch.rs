@@ -16,6 +16,7 @@ use crate::policy::Principal;
 use crate::record::Record;
 use crate::records::Records;
 use crate::response::FailureReason;
+use crate::running_time::RunningTime;
 use crate::store_op::{FetchResult, ImageResource};
 use crate::time::{Instant, UnixTime};
 
@@ -40,6 +41,7 @@ pub struct BackgroundFetch {
     pub(crate) hold_records: bool,
     /// The pending events were asked for while this one was being delivered.
     pub(crate) asked_again: bool,
+    pub(crate) running_time: RunningTime,
     pub(crate) last_update: Option<(Instant, Update)>,
     pub(crate) pause_reason: Option<PauseReason>,
 }

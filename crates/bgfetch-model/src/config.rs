@@ -27,6 +27,11 @@ pub struct Config {
     pub keep_bad_status_bodies: bool,
     /// Whether fetches pause on a metered connection; off by default.
     pub pause_on_metered: bool,
+    /// How long attempts of a fetch may run in total; no limit by default. Then all its records
+    /// that have not ended fail as `fetch-error` (D49). Only time in which at least one attempt is
+    /// running and holds a slot or looks up a name counts, not time in pauses, back-offs and queues.
+    /// It is counted across restarts; a crash loses up to a minute of it.
+    pub max_running_time: Option<Duration>,
     /// How long to wait before retrying a record after the disk was full; 30 s by default.
     pub storage_retry: Duration,
     /// How long to wait before looking up a host name again that was out of reach while there was
@@ -82,6 +87,7 @@ impl Default for Config {
             max_restarts: 8,
             keep_bad_status_bodies: false,
             pause_on_metered: false,
+            max_running_time: None,
             storage_retry: Duration::from_secs(30),
             resolve_retry: Duration::from_secs(60),
             max_requests: 100_000,

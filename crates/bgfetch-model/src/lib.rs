@@ -69,6 +69,7 @@ mod recover;
 mod registration;
 pub mod request;
 pub mod response;
+mod running_time;
 pub mod source;
 pub mod store_op;
 pub mod time;

@@ -189,6 +189,7 @@ impl Model {
                 fetch.complete_a_record(ctx, record.index);
             }),
             Timer::Progress(fetch) => self.with_fetch(fetch, BackgroundFetch::progress_due),
+            Timer::RunningTime(fetch) => self.with_fetch(fetch, BackgroundFetch::running_time_due),
             Timer::ClientsApplied(fetch) => {
                 self.with_fetch(fetch, BackgroundFetch::fire_settled_event);
             }
@@ -393,6 +394,7 @@ impl Model {
         if let Some(fetch) = self.fetches.get_mut(&key) {
             run(fetch, &mut self.ctx);
             fetch.count(&mut self.ctx);
+            fetch.count_running_time(&mut self.ctx);
             fetch.observe_pause(&mut self.ctx);
         }
     }

@@ -205,6 +205,16 @@ impl Record {
         self.attempt().is_some()
     }
 
+    /// Whether an attempt is running that neither waits for a slot nor was told to stop.
+    pub(crate) fn is_running(&self) -> bool {
+        match &self.state {
+            RecordState::Attempting(attempt) => {
+                !matches!(attempt.phase, Phase::Slot(_) | Phase::Stop(_))
+            }
+            _ => false,
+        }
+    }
+
     /// Why the record makes no progress, as reported to users and observers.
     pub(crate) fn pause_reason(&self) -> Option<PauseReason> {
         match self.state {

@@ -35,6 +35,7 @@ pub(crate) struct Tallies {
     pub(crate) uploaded: u64,
     pub(crate) settled: usize,
     pub(crate) waiting: usize,
+    pub(crate) running: usize,
 }
 
 impl Tallies {
@@ -44,6 +45,7 @@ impl Tallies {
             uploaded: record.uploaded,
             settled: usize::from(record.is_settled()),
             waiting: usize::from(record.pause_reason().is_some()),
+            running: usize::from(record.is_running()),
         }
     }
 
@@ -54,6 +56,7 @@ impl Tallies {
         self.uploaded = exchange(self.uploaded, old.uploaded, new.uploaded);
         self.settled = self.settled - old.settled + new.settled;
         self.waiting = self.waiting - old.waiting + new.waiting;
+        self.running = self.running - old.running + new.running;
     }
 }
 

@@ -15,6 +15,7 @@ use crate::model::Model;
 use crate::record::{Record, RecordState};
 use crate::records::Records;
 use crate::response::{FailureReason, RecordResult};
+use crate::running_time::RunningTime;
 use crate::store_op::{Snapshot, StoredFetch, Totals};
 
 impl Model {
@@ -84,6 +85,7 @@ impl BackgroundFetch {
             delivery_attempts: stored.delivery_attempts,
             hold_records: false,
             asked_again: false,
+            running_time: RunningTime::restored(stored.running_time),
             last_update: None,
             pause_reason: None,
         }
@@ -160,6 +162,7 @@ impl BackgroundFetch {
         }
         for timer in [
             Timer::Progress(self.info.key),
+            Timer::RunningTime(self.info.key),
             Timer::ClientsApplied(self.info.key),
             Timer::Redeliver(self.info.key),
         ] {

@@ -7,6 +7,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{BodyKey, FetchKey, Generation, RecordKey, RegistrationKey};
@@ -66,6 +67,8 @@ pub struct StoredFetch {
     pub settled_at: Option<UnixTime>,
     /// How many times delivery of the settling event was attempted without success.
     pub delivery_attempts: u32,
+    /// How long its attempts were running, if that is limited.
+    pub running_time: Duration,
     /// Cleared once the settling event has ended: the records are gone then, unless they are held.
     pub records_available: bool,
     /// The records, in request order; empty once they are gone.
@@ -170,6 +173,8 @@ pub enum StoreOp {
     /// Delivery of the settling event was attempted this many times, and the event is still
     /// pending.
     SetDeliveryAttempts(FetchKey, u32),
+    /// The fetch's attempts were running for this long in total.
+    SetRunningTime(FetchKey, Duration),
     /// The settling event ended: records are no longer available and their bytes are deleted. Only
     /// their [`Totals`] stay.
     EndDelivery(FetchKey),
@@ -240,7 +245,8 @@ impl StoreOp {
             | Self::OpenGeneration(..)
             | Self::SettleRecord { .. }
             | Self::SetCause(..)
-            | Self::SetDeliveryAttempts(..) => None,
+            | Self::SetDeliveryAttempts(..)
+            | Self::SetRunningTime(..) => None,
         }
     }
 }

@@ -161,16 +161,21 @@ impl BackgroundFetch {
         });
     }
 
-    /// Step 17.2, the abort all flag is set: the record ends as aborted, whatever it was waiting
-    /// for.
-    pub(crate) fn abort_record(&mut self, ctx: &mut Context, index: RecordIndex) {
-        const ABORTED: RecordResult = RecordResult::Failure(FailureReason::Aborted);
-        let key = self.record_key(index);
+    /// Step 17.2, the record ends with this result, whatever it was waiting for. Does nothing if it
+    /// has ended.
+    pub(crate) fn end_record(
+        &mut self,
+        ctx: &mut Context,
+        index: RecordIndex,
+        result: RecordResult,
+        message: Option<&str>,
+    ) {
+        let (key, message) = (self.record_key(index), message.map(String::from));
         match self.record(index).map(|record| &record.state) {
             None | Some(RecordState::Settled(_)) => return,
             // Step 17.4, terminate the ongoing fetch; its end settles the record.
             Some(RecordState::Attempting(_) | RecordState::Ended(..)) => {
-                self.stop_attempt(ctx, index, Then::Settle(ABORTED, None));
+                self.stop_attempt(ctx, index, Then::Settle(result, message));
                 return;
             }
             Some(RecordState::Queued(_)) => ctx.act(Action::Withdraw(key)),
@@ -185,7 +190,7 @@ impl BackgroundFetch {
             ) => {}
         }
         ctx.timers.clear(Timer::Retry(key));
-        self.settle_record(ctx, index, ABORTED, None);
+        self.settle_record(ctx, index, result, message);
     }
 
     /// The scheduler grants the record a slot: it starts, or its attempt continues.

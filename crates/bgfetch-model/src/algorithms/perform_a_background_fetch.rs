@@ -52,9 +52,10 @@ impl BackgroundFetch {
 
     /// Sets the abort all flag and aborts every record.
     pub(crate) fn abort_every_record(&mut self, ctx: &mut Context) {
+        const ABORTED: RecordResult = RecordResult::Failure(FailureReason::Aborted);
         self.abort_all = true;
         for index in self.indices() {
-            self.abort_record(ctx, index);
+            self.end_record(ctx, index, ABORTED, None);
         }
     }
 

@@ -9,6 +9,7 @@ use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
+use core::time::Duration;
 use url::Url;
 
 use crate::action::{Action, BodiesCommand, PermissionRequest, Reply, What};
@@ -415,6 +416,7 @@ impl Model {
             created_at: self.ctx.now.wall,
             settled_at: None,
             delivery_attempts: 0,
+            running_time: Duration::ZERO,
             records_available: true,
             records: requests.into_iter().map(new_record).collect(),
             totals: Totals::default(),

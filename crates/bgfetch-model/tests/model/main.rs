@@ -32,6 +32,7 @@ mod recovery;
 mod resume;
 #[cfg(test)]
 mod retry;
+mod running_time;
 #[cfg(test)]
 mod settling;
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Operations of the model as SQL statements.
 
+use std::time::Duration;
+
 use bgfetch_model::ids::{BodyKey, FetchKey, Generation, RecordKey, RegistrationKey};
 use bgfetch_model::request::Request;
 use bgfetch_model::store_op::{StoreOp, StoredFetch, Totals};
@@ -111,6 +113,10 @@ pub(super) fn apply(sql: &Connection, op: &StoreOp, after: &mut After) -> Result
             sql.prepare_cached("UPDATE fetch SET delivery_attempts = ? WHERE key = ?")?
                 .execute(params![attempts, key(*fetch)])?;
         }
+        StoreOp::SetRunningTime(fetch, time) => {
+            sql.prepare_cached("UPDATE fetch SET running_time = ? WHERE key = ?")?
+                .execute(params![milliseconds(*time), key(*fetch)])?;
+        }
         StoreOp::EndDelivery(fetch) => {
             end_delivery(sql, *fetch)?;
             sql.prepare_cached("DELETE FROM record WHERE fetch = ?")?.execute([key(*fetch)])?;
@@ -127,6 +133,11 @@ pub(super) fn apply(sql: &Connection, op: &StoreOp, after: &mut After) -> Result
         }
     }
     Ok(())
+}
+
+/// A duration as it is stored in a column, in whole milliseconds.
+fn milliseconds(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// A fetch's key as it is stored in a column.
@@ -224,7 +235,7 @@ fn insert_fetch(sql: &Connection, fetch: &StoredFetch) -> Result<(), StoreError>
         .optional()?
         .ok_or_else(|| StoreError::Misuse("a fetch of an unknown registration".into()))?;
     sql.prepare_cached(
-        "INSERT INTO fetch VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, ?)",
+        "INSERT INTO fetch VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, ?, ?)",
     )?
     .execute(params![
         key(fetch.key),
@@ -242,6 +253,7 @@ fn insert_fetch(sql: &Connection, fetch: &StoredFetch) -> Result<(), StoreError>
         fetch.delivery_attempts,
         fetch.records_available,
         to_json(&*fetch.principal)?,
+        milliseconds(fetch.running_time),
     ])?;
     sql.prepare_cached(
         "INSERT INTO meta VALUES ('next_fetch', ?) \

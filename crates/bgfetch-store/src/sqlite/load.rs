@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bgfetch_model::ids::{
     BodyKey, FetchKey, Generation, RecordIndex, RecordKey, RegistrationKey, StorageKey,
@@ -40,7 +41,7 @@ pub(super) fn snapshot(
     let mut statement = sql.prepare(
         "SELECT key, registration, id, title, icons, download_total, paused, abort_all, cause, \
          result, created_at, settled_at, delivery_attempts, records_available, downloaded, \
-         uploaded, upload_total, principal \
+         uploaded, upload_total, principal, running_time \
          FROM fetch ORDER BY key",
     )?;
     let mut rows = statement.query([])?;
@@ -98,6 +99,7 @@ fn fetch(row: &Row<'_>, registration: RegistrationKey) -> rusqlite::Result<Store
         created_at: UnixTime(unsigned(row, 10)?),
         settled_at: row.get::<_, Option<i64>>(11)?.map(|at| UnixTime(at.cast_unsigned())),
         delivery_attempts: row.get(12)?,
+        running_time: Duration::from_millis(unsigned(row, 18)?),
         records_available: row.get(13)?,
         records: Vec::new(),
         totals: Totals {

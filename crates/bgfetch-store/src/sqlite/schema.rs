@@ -60,8 +60,12 @@ pub(super) const MIGRATIONS: &[&str] = &[
     ",
     // JSON. In older versions, every fetch was made on behalf of the user.
     "ALTER TABLE fetch ADD COLUMN principal TEXT NOT NULL DEFAULT '\"user\"'",
-    // The key of the hashes of request headers in the responses.
-    "INSERT INTO meta VALUES ('hash_key', randomblob(16))",
+    // The key of the hashes of request headers in the responses; and how long the attempts of a
+    // fetch were running, in milliseconds.
+    "
+    INSERT INTO meta VALUES ('hash_key', randomblob(16));
+    ALTER TABLE fetch ADD COLUMN running_time INTEGER NOT NULL DEFAULT 0;
+    ",
 ];
 
 /// The format version of the database; 0 for one without tables.

@@ -96,6 +96,7 @@ pub(crate) fn new_fetch(key: u64, of: u8, records: u32) -> StoredFetch {
         created_at: UnixTime(1_700_000_000_000 + key),
         settled_at: None,
         delivery_attempts: 0,
+        running_time: Duration::ZERO,
         records_available: true,
         totals: Totals::default(),
         records: (0..records).map(new_record).collect(),

@@ -1,5 +1,7 @@
 //! The result of each operation is there after the store was opened again.
 
+use std::time::Duration;
+
 use bgfetch_model::ids::FetchKey;
 use bgfetch_model::response::{FailureReason, RecordResult};
 use bgfetch_model::store_op::{FetchResult, ImageResource, StoreOp, StoredFetch};
@@ -73,6 +75,7 @@ fn flags_causes_and_the_user_interface_are_kept() {
         StoreOp::SetUi(key, "new".into(), icons.clone()),
         StoreOp::SetCause(key, FailureReason::DownloadTotalExceeded),
         StoreOp::SetDeliveryAttempts(key, 4),
+        StoreOp::SetRunningTime(key, Duration::from_millis(90_500)),
     ]);
     let fetches = check(ops);
     let fetch = &fetches[0];

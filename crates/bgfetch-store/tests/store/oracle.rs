@@ -142,6 +142,9 @@ impl Oracle {
             StoreOp::SetDeliveryAttempts(key, attempts) => {
                 self.with(*key, |fetch| fetch.delivery_attempts = *attempts);
             }
+            StoreOp::SetRunningTime(key, time) => {
+                self.with(*key, |fetch| fetch.running_time = *time);
+            }
             StoreOp::EndDelivery(key) => self.with(*key, |fetch| {
                 if !fetch.records.is_empty() {
                     fetch.totals = Totals::of(&fetch.records);

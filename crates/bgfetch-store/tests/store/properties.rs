@@ -1,6 +1,7 @@
 //! Random histories, with every kind of end in between, compared with the oracle.
 
 use std::path::Path;
+use std::time::Duration;
 
 use bgfetch_model::ids::{BodyKey, FetchKey, Generation, RecordIndex, RecordKey};
 use bgfetch_model::response::{FailureReason, RecordResult};
@@ -38,6 +39,7 @@ enum FetchStep {
     Cause,
     Settle(bool),
     Attempts(u32),
+    RunningTime(u32),
     EndDelivery,
     Forget,
 }
@@ -67,6 +69,7 @@ fn step() -> impl Strategy<Value = Step> {
         Just(FetchStep::Cause),
         any::<bool>().prop_map(FetchStep::Settle),
         any::<u32>().prop_map(FetchStep::Attempts),
+        any::<u32>().prop_map(FetchStep::RunningTime),
         Just(FetchStep::EndDelivery),
         Just(FetchStep::Forget),
     ];
@@ -184,6 +187,9 @@ impl World<'_> {
             FetchStep::Settle(true) => StoreOp::Settle(key, Ok(()), UnixTime(1)),
             FetchStep::Settle(false) => StoreOp::Settle(key, Err(aborted), UnixTime(2)),
             FetchStep::Attempts(attempts) => StoreOp::SetDeliveryAttempts(key, attempts),
+            FetchStep::RunningTime(time) => {
+                StoreOp::SetRunningTime(key, Duration::from_millis(time.into()))
+            }
             FetchStep::EndDelivery => StoreOp::EndDelivery(key),
             FetchStep::Forget => StoreOp::Forget(key),
         });

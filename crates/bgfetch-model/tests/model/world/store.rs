@@ -116,6 +116,10 @@ impl Store {
                 assert_eq!(attempts, self.fetch(key).delivery_attempts.saturating_add(1));
                 self.fetch(key).delivery_attempts = attempts;
             }
+            StoreOp::SetRunningTime(key, time) => {
+                assert!(time >= self.fetch(key).running_time);
+                self.fetch(key).running_time = time;
+            }
             StoreOp::EndDelivery(key) => {
                 let fetch = self.fetch(key);
                 assert!(fetch.result.is_some() && !fetch.records.is_empty());
