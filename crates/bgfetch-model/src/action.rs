@@ -105,6 +105,8 @@ pub enum Action {
     /// [`Input::IntegrityVerified`](crate::input::Input::IntegrityVerified). The answer is no
     /// longer needed once the record has ended or is gone.
     VerifyIntegrity {
+        /// The record's fetch.
+        fetch: Arc<FetchInfo>,
         /// The body.
         body: BodyKey,
         /// Its length in bytes.

@@ -15,7 +15,7 @@ use bgfetch_net::scheduler::{Limits, Priority, Scheduler};
 use bgfetch_store::{Ack, Store, StoreError, StoreThread};
 use bgfetch_sw::{Dispatcher, UiSink, UiSinkError, UiUpdate, WorkerHost};
 use tokio::runtime::{Handle, Runtime};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use crate::clients::Clients;
@@ -25,7 +25,7 @@ use crate::error::{Error, Kind, Result};
 use crate::event_loop::{EventLoop, Prioritize};
 use crate::inbox::{Inbox, Message, Owed};
 use crate::observer::Observers;
-use crate::verify::AT_ONCE;
+use crate::verify::Turns;
 use crate::watchers::Watchers;
 use bgfetch_model::ids::{FetchKey, RegistrationKey};
 use bgfetch_model::input::Input;
@@ -280,7 +280,7 @@ impl Builder {
             answers: VecDeque::new(),
             fetch_tasks: HashMap::new(),
             body_commands: HashMap::new(),
-            verifications: Arc::new(Semaphore::new(AT_ONCE)),
+            verifications: Turns::default(),
             tasks: JoinSet::new(),
         };
         drop(entered);

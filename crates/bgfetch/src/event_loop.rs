@@ -17,7 +17,7 @@ use bgfetch_model::time::{Instant, Now};
 use bgfetch_net::connectivity::{ConnectivitySource, SystemConnectivity};
 use bgfetch_net::scheduler::{Priority, Scheduler};
 use bgfetch_store::{Ack, Bodies, StoreThread};
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::clients::Clients;
@@ -25,6 +25,7 @@ use crate::embedder::{Permissions, Quota, WallClock};
 use crate::inbox::{Answer, FetchAnswer, Inbox, Message, View};
 use crate::observer::Observers;
 use crate::request_info::RequestBody;
+use crate::verify::Turns;
 use crate::watchers::Watchers;
 use bgfetch_net::attempt::Timeouts;
 use bgfetch_net::fetcher::Fetcher;
@@ -66,8 +67,7 @@ pub(crate) struct EventLoop {
     pub(crate) fetch_tasks: HashMap<FetchKey, AbortHandle>,
     /// The command channels of the tasks that store request bodies.
     pub(crate) body_commands: HashMap<FetchKey, mpsc::UnboundedSender<BodiesCommand>>,
-    /// Permits for verifying a body.
-    pub(crate) verifications: Arc<Semaphore>,
+    pub(crate) verifications: Turns,
     pub(crate) tasks: JoinSet<()>,
 }
 

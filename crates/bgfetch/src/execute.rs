@@ -59,8 +59,9 @@ impl EventLoop {
                 self.scheduler.host_answered(&partition_of(&fetch), &host, multiplexes);
             }
             Action::Command(attempt, command) => self.command(attempt, command),
-            Action::VerifyIntegrity { body, length, request, data } => {
-                self.verify_integrity(body, length, &request, data);
+            Action::VerifyIntegrity { fetch, body, length, request, data } => {
+                let turns = self.verifications.of(&partition_of(&fetch));
+                self.verify_integrity(turns, body, length, &request, data);
             }
             Action::RecordChanged(record, data) => self.watchers.changed(record, data),
             Action::UpdateClients { fetch, update, settled } => {

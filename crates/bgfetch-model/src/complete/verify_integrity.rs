@@ -37,7 +37,8 @@ impl BackgroundFetch {
             record.whole = true;
             record.state = RecordState::Verifying;
         });
-        ctx.act(Action::VerifyIntegrity { body, length: data.stored, request, data });
+        let (fetch, length) = (Arc::clone(&self.info), data.stored);
+        ctx.act(Action::VerifyIntegrity { fetch, body, length, request, data });
     }
 
     /// The stored body was compared with the integrity metadata.
