@@ -195,7 +195,7 @@ impl Protocol {
                 self.grant(stored - self.start + GRANT);
             }
             AttemptEvent::LookUp(_) => {}
-            AttemptEvent::NeedSlot => {
+            AttemptEvent::NeedSlot | AttemptEvent::NeedPermission { .. } => {
                 let _ended = self.commands.send(AttemptCommand::TakeSlot);
             }
             AttemptEvent::Ended { stored, end } => {

@@ -15,6 +15,7 @@ use crate::fetch_info::FetchInfo;
 use crate::ids::{
     AttemptId, BodyKey, CallId, CommitId, FetchKey, HostKey, RecordKey, RegistrationKey, StorageKey,
 };
+use crate::ip_address_space::IpAddressSpace;
 use crate::policy::Principal;
 use crate::request::Request;
 use crate::response::{RecordResult, ResponseData};
@@ -34,6 +35,10 @@ pub enum Action {
     /// Ask the embedder for the quota of a storage key that has stored fetches; answered by
     /// [`Input::Quota`](crate::input::Input::Quota).
     QueryQuota(StorageKey),
+    /// Ask the embedder whether a page may access the local network; answered by
+    /// [`Input::LocalNetwork`](crate::input::Input::LocalNetwork). The answer is no longer needed
+    /// once the attempt has ended.
+    QueryLocalNetwork(AttemptId, Box<LocalNetworkRequest>),
     /// Read the request bodies of this call into the store; answered by
     /// [`Input::BodiesStored`](crate::input::Input::BodiesStored) or
     /// [`Input::BodiesFailed`](crate::input::Input::BodiesFailed).
@@ -168,6 +173,19 @@ pub struct PermissionRequest {
     pub requests: Vec<Arc<Request>>,
     /// The promised sum of the response bodies in bytes; 0 means that nothing is promised.
     pub download_total: u64,
+}
+
+/// What the embedder has to decide on when a page needs an address that is less public than its own.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct LocalNetworkRequest {
+    /// The fetch, with its registration and principal.
+    pub fetch: Arc<FetchInfo>,
+    /// The URL to be fetched, which may be that of a redirect.
+    pub url: Url,
+    /// The space of the address: [`IpAddressSpace::Local`] for the permission `local-network`,
+    /// [`IpAddressSpace::Loopback`] for `loopback-network`.
+    pub space: IpAddressSpace,
 }
 
 /// A successful answer to a call.

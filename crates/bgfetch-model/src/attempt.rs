@@ -4,8 +4,11 @@
 use alloc::string::String;
 use core::time::Duration;
 
+use url::Url;
+
 use crate::header_list::HeaderList;
 use crate::ids::{BodyKey, HostKey};
+use crate::ip_address_space::IpAddressSpace;
 use crate::response::ResponseHead;
 use crate::source::Source;
 
@@ -49,7 +52,8 @@ pub enum AttemptCommand {
     /// grant arrives, before a later recall is answered; otherwise two siblings could pass the last
     /// bytes back and forth for ever.
     RecallGrant,
-    /// The attempt holds a slot again and continues; answers [`AttemptEvent::NeedSlot`].
+    /// The attempt holds a slot again and continues; answers [`AttemptEvent::NeedSlot`], and
+    /// [`AttemptEvent::NeedPermission`] if it is granted.
     TakeSlot,
     /// Stop now.
     Cancel,
@@ -66,6 +70,15 @@ pub enum AttemptEvent {
     LookUp(HostKey),
     /// The look-up is over. The attempt waits for [`AttemptCommand::TakeSlot`].
     NeedSlot,
+    /// The page needs the user's permission to reach this URL, because the address to connect to is
+    /// in a less public space. The attempt gives back its slot and waits for
+    /// [`AttemptCommand::TakeSlot`] or [`AttemptCommand::Cancel`]. Nothing was sent to that address.
+    NeedPermission {
+        /// The URL, that of the request or of a redirect.
+        url: Url,
+        /// The space of the address.
+        space: IpAddressSpace,
+    },
     /// The response's head arrived. The attempt waits for [`AttemptCommand::Receive`] or
     /// [`AttemptCommand::Cancel`] and reads no body before that.
     Head {

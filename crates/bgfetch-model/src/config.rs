@@ -37,6 +37,9 @@ pub struct Config {
     /// How long to wait before looking up a host name again that was out of reach while there was
     /// no default route; 1 minute by default. A change of the network ends the wait early.
     pub resolve_retry: Duration,
+    /// How long an attempt waits for the answer whether its page may access the local network; 5
+    /// minutes by default. Then the answer is no.
+    pub local_network_limit: Duration,
     /// The most requests in one fetch; 100 000 by default.
     pub max_requests: usize,
     /// The most active fetches of one registration; no limit by default.
@@ -90,6 +93,7 @@ impl Default for Config {
             max_running_time: None,
             storage_retry: Duration::from_secs(30),
             resolve_retry: Duration::from_secs(60),
+            local_network_limit: Duration::from_secs(300),
             max_requests: 100_000,
             max_active_fetches: usize::MAX,
             max_site_fetches: 1000,

@@ -6,6 +6,8 @@ use core::net::IpAddr;
 use ipnet::IpNet;
 use url::{Host, Url};
 
+use crate::ip_address_space::is_localhost;
+
 /// The state of the network as the embedder or the system's watcher reports it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Connectivity {
@@ -89,11 +91,6 @@ impl Reachable {
         }
         self.networks.iter().any(|network| network.contains(&address))
     }
-}
-
-fn is_localhost(name: &str) -> bool {
-    let name = name.strip_suffix('.').unwrap_or(name);
-    name == "localhost" || name.ends_with(".localhost")
 }
 
 #[cfg(test)]

@@ -154,6 +154,9 @@ pub enum Input {
     HeadLoaded(RecordKey, Option<Arc<ResponseHead>>),
     /// A report of an attempt.
     Attempt(AttemptId, AttemptEvent),
+    /// Answers [`Action::QueryLocalNetwork`](crate::action::Action::QueryLocalNetwork): whether the
+    /// page may reach the address that the attempt waits for.
+    LocalNetwork(AttemptId, bool),
     /// Answers [`Action::VerifyIntegrity`](crate::action::Action::VerifyIntegrity).
     IntegrityVerified(BodyKey, Verification),
     /// The network changed.

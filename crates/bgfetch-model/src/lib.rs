@@ -59,6 +59,7 @@ pub mod header_list;
 mod held_records;
 pub mod ids;
 pub mod input;
+pub mod ip_address_space;
 pub mod metadata;
 pub mod model;
 pub mod origin;

@@ -151,6 +151,13 @@ impl Model {
                     });
                 }
             }
+            Input::LocalNetwork(attempt, granted) => {
+                if let Some(record) = self.ctx.attempts.get(&attempt).copied() {
+                    self.with_fetch(record.fetch, |fetch, ctx| {
+                        fetch.local_network_answered(ctx, record.index, granted);
+                    });
+                }
+            }
             Input::IntegrityVerified(body, verification) => {
                 self.with_fetch(body.record.fetch, |fetch, ctx| {
                     fetch.integrity_verified(ctx, body, verification);
@@ -187,6 +194,9 @@ impl Model {
         match timer {
             Timer::Retry(record) => self.with_fetch(record.fetch, |fetch, ctx| {
                 fetch.complete_a_record(ctx, record.index);
+            }),
+            Timer::LocalNetwork(record) => self.with_fetch(record.fetch, |fetch, ctx| {
+                fetch.local_network_answered(ctx, record.index, false);
             }),
             Timer::Progress(fetch) => self.with_fetch(fetch, BackgroundFetch::progress_due),
             Timer::RunningTime(fetch) => self.with_fetch(fetch, BackgroundFetch::running_time_due),

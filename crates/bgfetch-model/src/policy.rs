@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::ip_address_space::IpAddressSpace;
 use crate::origin::Origin;
 use crate::request::ReferrerPolicy;
 
@@ -69,6 +70,17 @@ impl PolicySnapshot {
             upgrade_insecure_requests: false,
         }
     }
+
+    /// The IP address space of the page: the one in its policy container, or else the one that the
+    /// host of its origin tells.
+    #[must_use]
+    pub fn ip_address_space(&self) -> IpAddressSpace {
+        let of_host = || match self.origin.as_url_origin() {
+            url::Origin::Tuple(_, host, _) => IpAddressSpace::of_host(host),
+            url::Origin::Opaque(_) => IpAddressSpace::Public,
+        };
+        self.policy_container.ip_address_space.unwrap_or_else(of_host)
+    }
 }
 
 /// HTML's [policy
@@ -83,4 +95,34 @@ pub struct PolicyContainer {
     /// The referrer policy.
     #[serde(default)]
     pub referrer_policy: ReferrerPolicy,
+    /// The [IP address space](https://wicg.github.io/local-network-access/#policy-container-ip-address-space)
+    /// of the address that the page was loaded from. If `None`, the default, the page's URL tells
+    /// it: an IP literal has its own, `localhost` is loopback, and other names are public.
+    #[serde(default)]
+    pub ip_address_space: Option<IpAddressSpace>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_has_the_space_of_its_address_or_else_of_its_url() {
+        use IpAddressSpace::{Local, Loopback, Public};
+        for (url, of_url) in [
+            ("https://app.test/x", Public),
+            ("http://localhost:8000/", Loopback),
+            ("http://192.168.0.1/", Local),
+        ] {
+            let mut page = PolicySnapshot::of(&url.parse().unwrap());
+            assert_eq!(page.ip_address_space(), of_url, "{url}");
+            for space in [Loopback, Local, Public] {
+                page.policy_container.ip_address_space = Some(space);
+                assert_eq!(page.ip_address_space(), space, "{url}");
+            }
+            page.policy_container.ip_address_space = None;
+            page.origin = Origin::opaque();
+            assert_eq!(page.ip_address_space(), Public, "{url}");
+        }
+    }
 }

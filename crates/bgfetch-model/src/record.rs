@@ -13,6 +13,7 @@ use crate::attempt::{AttemptEnd, Resume};
 use crate::complete::process_response::RestartReason;
 use crate::complete::retry::Retry;
 use crate::ids::AttemptId;
+use crate::ip_address_space::IpAddressSpace;
 use crate::metadata;
 use crate::request::Request;
 use crate::response::{RecordResult, ResponseData, ResponseHead};
@@ -102,6 +103,9 @@ pub(crate) enum Phase {
     Head,
     /// The name of a host, which is being looked up. Holds no slot.
     LookUp,
+    /// The embedder, to say whether the page may access a network of this space, since this instant.
+    /// Holds no slot.
+    Permission(IpAddressSpace, Instant),
     /// The scheduler, to give it a slot again, since this instant. Holds no slot.
     Slot(Instant),
     /// Its turn to set aside what its head takes in the store.

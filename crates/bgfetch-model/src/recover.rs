@@ -143,6 +143,7 @@ impl BackgroundFetch {
         for index in self.indices() {
             let key = self.record_key(index);
             ctx.timers.clear(Timer::Retry(key));
+            ctx.timers.clear(Timer::LocalNetwork(key));
             match self.record(index).map(|record| &record.state) {
                 Some(RecordState::Queued(_)) => ctx.act(Action::Withdraw(key)),
                 Some(

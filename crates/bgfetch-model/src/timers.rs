@@ -10,6 +10,8 @@ use crate::time::Instant;
 pub(crate) enum Timer {
     /// A record's back-off ends, or it is time to retry after a full disk.
     Retry(RecordKey),
+    /// The embedder's time to answer whether the record's page may access the local network is over.
+    LocalNetwork(RecordKey),
     /// Coalesced progress is due.
     Progress(FetchKey),
     /// The time for clients to apply that the fetch settled is over (D18).

@@ -50,7 +50,7 @@ pub trait BodySink: Send {
 pub struct Timeouts {
     /// The longest wait for a response's head, since the start, since the attempt took its slot
     /// again or since the network last took bytes of the request's body; 60 s by default. Name
-    /// look-ups, and the wait for the slot after them, do not count.
+    /// look-ups, the wait for a permission, and the wait for the slot after them do not count.
     pub head: Duration,
     /// The longest wait for the next byte of the response's body; 30 s by default. Time spent
     /// waiting for a grant, for memory to decode the body or for the disk does not count.
@@ -191,6 +191,10 @@ impl<R: FnMut(AttemptEvent) + Send> Attempt<R> {
                     }
                     // There is no body yet.
                     slot::State::NeedMemory => {}
+                    slot::State::NeedPermission(url, space) => {
+                        holds_slot = false;
+                        (self.report)(AttemptEvent::NeedPermission { url, space });
+                    }
                     slot::State::Wanted if holds_slot => {
                         // The look-up ended before it was reported.
                         self.slot.send_replace(slot::State::Held);

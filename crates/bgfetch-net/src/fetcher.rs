@@ -7,6 +7,7 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -84,7 +85,8 @@ pub struct FetchRequest {
     /// start if the request goes to its own origin or is made for the user; otherwise it is
     /// withheld.
     pub uploaded: UploadProgress,
-    /// The slot that the fetch holds while it uses the network; set by the attempt driver.
+    /// The slot that the fetch holds while it uses the network; set by the attempt driver. Without a
+    /// driver, a page has no permission to access the local network.
     pub slot: Slot,
 }
 
@@ -249,6 +251,9 @@ pub struct FetchResponse {
     /// Whether the connection can carry other requests at the same time (HTTP/2), so that more
     /// requests need no more connections.
     pub multiplexed: bool,
+    /// The address that the response came from, if it is known: the address space of a page that is
+    /// loaded with this fetcher.
+    pub address: Option<IpAddr>,
     /// The body with its content codings decoded; but see [`FetchRequest::principal`]. It must not
     /// read ahead without bound: if the stream is not polled, the sender has to wait.
     pub body: BoxStream<'static, Result<Bytes, FetchError>>,
@@ -260,6 +265,7 @@ impl fmt::Debug for FetchResponse {
             .field("head", &self.head)
             .field("retry_after", &self.retry_after)
             .field("multiplexed", &self.multiplexed)
+            .field("address", &self.address)
             .finish_non_exhaustive()
     }
 }

@@ -1,10 +1,12 @@
-//! The slot of an attempt, which a fetcher gives back while it looks up a host name.
+//! The slot of an attempt, which a fetcher gives back while it looks up a host name or waits for
+//! the user's permission.
 
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 
 use bgfetch_model::ids::HostKey;
+use bgfetch_model::ip_address_space::{IpAddressSpace, LocalNetworkDenied};
 use tokio::sync::watch;
 use url::Url;
 
@@ -27,6 +29,8 @@ pub(crate) enum State {
     Wanted,
     /// The attempt holds it and waits for memory to decode the response's body.
     NeedMemory,
+    /// The attempt gave it back until its page may reach this URL, whose address is in this space.
+    NeedPermission(Url, IpAddressSpace),
 }
 
 impl Slot {
@@ -56,9 +60,7 @@ impl Slot {
         state.send_replace(State::Left(HostKey::of(url)));
         let found = look_up.await?;
         state.send_replace(State::Wanted);
-        let mut changes = state.subscribe();
-        // The channel cannot be closed, because this slot is its sender.
-        drop(changes.wait_for(|state| *state == State::Held).await);
+        held(state).await;
         Ok(found)
     }
 
@@ -77,4 +79,29 @@ impl Slot {
         state.send_replace(State::Held);
         memory
     }
+
+    /// Asks the embedder whether the fetch's page may reach `url`, whose address is in this less
+    /// public space, and waits without the slot for the permission and then for the slot. If it is
+    /// denied, the fetch is cancelled. The time spent here does not count towards the attempt's
+    /// [time limits](crate::attempt::Timeouts).
+    ///
+    /// # Errors
+    /// There is nobody to ask.
+    pub async fn permission(
+        &self,
+        url: &Url,
+        space: IpAddressSpace,
+    ) -> Result<(), LocalNetworkDenied> {
+        let Some(state) = &self.0 else { return Err(LocalNetworkDenied(space)) };
+        state.send_replace(State::NeedPermission(url.clone(), space));
+        held(state).await;
+        Ok(())
+    }
+}
+
+/// Waits until the attempt holds its slot again.
+async fn held(state: &watch::Sender<State>) {
+    let mut changes = state.subscribe();
+    // The channel cannot be closed, because the slot is its sender.
+    drop(changes.wait_for(|state| *state == State::Held).await);
 }

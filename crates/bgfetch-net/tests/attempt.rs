@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bgfetch_model::attempt::AttemptCommand::{Cancel, Grant, RecallGrant, Receive, TakeSlot};
 use bgfetch_model::attempt::AttemptEvent::{
-    Ended, GrantReturned, Head, LookUp, NeedGrant, NeedSlot, Progress, Uploaded,
+    Ended, GrantReturned, Head, LookUp, NeedGrant, NeedPermission, NeedSlot, Progress, Uploaded,
 };
 use bgfetch_model::attempt::{
     AttemptCommand, AttemptEnd, AttemptEvent, AttemptSpec, Fault, FaultKind,
@@ -22,11 +22,13 @@ use bgfetch_model::attempt::{
 use bgfetch_model::ids::{
     BodyKey, FetchKey, Generation, HostKey, RecordIndex, RecordKey, StorageKey,
 };
+use bgfetch_model::ip_address_space::IpAddressSpace;
 use bgfetch_model::policy::{PolicySnapshot, Principal};
 use bgfetch_model::request::Request;
 use bgfetch_model::response::{ResponseHead, ResponseType};
 use bgfetch_net::attempt::{BodySink, Timeouts, run};
 use bgfetch_net::fetcher::{FetchError, FetchRequest, FetchResponse, Fetcher};
+use bgfetch_net::slot::Slot;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt};
@@ -59,6 +61,8 @@ struct Script {
     uploads: Vec<(Duration, u64)>,
     /// How long the look-up of the host's name takes.
     look_up: Duration,
+    /// Whether the page needs a permission.
+    needs_permission: bool,
     head_after: Duration,
     /// How long the body waits for memory.
     memory_after: Duration,
@@ -102,6 +106,11 @@ impl Fetcher for Script {
                 }
             };
             request.slot.look_up(&request.request.url, look_up).await?;
+            if script.needs_permission {
+                let (url, space) = (&request.request.url, IpAddressSpace::Local);
+                let granted = request.slot.permission(url, space).await;
+                granted.map_err(|denied| FetchError::new(FaultKind::Blocked, false, denied))?;
+            }
             for (after, offset) in script.uploads {
                 sleep(after).await;
                 request.uploaded.advance_to(offset);
@@ -148,6 +157,7 @@ impl Fetcher for Script {
                 request_headers: None,
                 retry_after: Some(Duration::from_secs(7)),
                 multiplexed: true,
+                address: None,
                 body: body.boxed(),
             })
         })
@@ -482,6 +492,43 @@ async fn a_look_up_leaves_the_slot_and_neither_it_nor_the_wait_for_the_slot_is_t
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_permission_is_awaited_without_a_slot_and_without_a_time_limit() {
+    let hour = Duration::from_secs(3600);
+    let script =
+        Script { needs_permission: true, head_after: Duration::from_secs(59), ..Script::default() };
+    let asks = || NeedPermission {
+        url: Url::parse("http://a.test/").unwrap(),
+        space: IpAddressSpace::Local,
+    };
+    let mut run = start(script.clone());
+    assert_eq!(run.hear().await, asks());
+    sleep(hour).await;
+    run.tell(TakeSlot);
+    run.receive(0, 0).await;
+    assert_eq!(run.ended().await, (Some(0), AttemptEnd::Complete));
+    // After a look-up, it is asked for before the slot.
+    let mut run = start(Script { look_up: hour, ..script.clone() });
+    assert!(matches!(run.hear().await, LookUp(_)));
+    assert_eq!(run.hear().await, NeedSlot);
+    run.tell(TakeSlot);
+    assert_eq!(run.hear().await, asks());
+    run.tell(TakeSlot);
+    run.receive(0, 0).await;
+    assert_eq!(run.ended().await, (Some(0), AttemptEnd::Complete));
+    let mut run = start(script);
+    assert_eq!(run.hear().await, asks());
+    run.tell(Cancel);
+    assert_eq!(run.ended().await, (None, AttemptEnd::Cancelled));
+}
+
+#[tokio::test]
+async fn without_an_engine_there_is_no_permission() {
+    let url = Url::parse("http://a.test/").unwrap();
+    let denied = Slot::default().permission(&url, IpAddressSpace::Loopback).await.unwrap_err();
+    assert_eq!(denied.to_string(), "the page has no permission to access this machine");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_fetch_that_fails_ends_with_its_fault() {
     let mut run = start(Script { fails: Some(FaultKind::Unreachable), ..Script::default() });
     let (stored, end) = run.ended().await;
@@ -561,6 +608,7 @@ proptest! {
         uploads in prop::collection::vec((0u64..20, 0u64..1000), 0..4),
         head_after in 0u64..40,
         look_up in 0u64..20,
+        needs_permission: bool,
         verdict_after in 0u64..40,
         first_grant in 0u64..4000,
         more in 1u64..4000,
@@ -573,6 +621,7 @@ proptest! {
             uploads: uploads.into_iter().map(|(ms, n)| (Duration::from_millis(ms), n)).collect(),
             head_after: Duration::from_millis(head_after),
             body,
+            needs_permission,
             ..Script::default()
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -617,7 +666,7 @@ proptest! {
                 let wait = |ms, command| Some((Instant::now() + Duration::from_millis(ms), command));
                 match event {
                     Uploaded(_) | LookUp(_) => {}
-                    NeedSlot => answer = wait(grant_after, TakeSlot),
+                    NeedSlot | NeedPermission { .. } => answer = wait(grant_after, TakeSlot),
                     Head { .. } => {
                         let receive = Receive { body: BODY, offset: 0, grant: first_grant };
                         answer = wait(verdict_after, receive);

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_compression::tokio::write::GzipEncoder;
 use bgfetch_model::attempt::FaultKind;
+use bgfetch_model::ip_address_space::IpAddressSpace;
 use bgfetch_model::policy::{PolicySnapshot, Principal};
 use bgfetch_net::fetcher::{FetchRequest, Fetcher};
 use bgfetch_net::hyper::HyperFetcher;
@@ -174,7 +175,8 @@ async fn a_misdirected_request_is_sent_once_more_by_a_fresh_connection() {
 
 #[tokio::test]
 async fn what_needs_approval_is_asked_for_once() {
-    let page = PolicySnapshot::of(&"http://page.test/".parse().unwrap());
+    let mut page = PolicySnapshot::of(&"http://page.test/".parse().unwrap());
+    page.policy_container.ip_address_space = Some(IpAddressSpace::Loopback);
     let page = Arc::new(Principal::Page(page));
     let heads: [(&'static [u8], FaultKind); 2] = [
         (b"HTTP/1.1 200 OK\r\ngarbage line here\r\n\r\n", FaultKind::Protocol),

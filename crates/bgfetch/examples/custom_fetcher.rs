@@ -83,6 +83,7 @@ impl ByHeart {
             request_headers: None,
             retry_after: None,
             multiplexed: false,
+            address: None,
             body: Box::pin(stream::iter(pieces)),
         })
     }

@@ -10,7 +10,7 @@
 use std::future::ready;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bgfetch_model::action::PermissionRequest;
+use bgfetch_model::action::{LocalNetworkRequest, PermissionRequest};
 use bgfetch_model::ids::StorageKey;
 use bgfetch_model::input::Permission;
 use bgfetch_model::time::UnixTime;
@@ -25,7 +25,7 @@ pub use bgfetch_net::fetcher::BodySource;
 pub use bgfetch_store::{Bodies, BodyReader, BodyWriter, StoredHead};
 pub use bgfetch_sw::BoxFuture;
 
-/// Knows the state of the permission `background-fetch`.
+/// Knows the state of the permissions of pages.
 pub trait Permissions: Send + Sync + 'static {
     /// The state for a call to `fetch()`. May ask the user first; the call waits for the answer.
     /// The default grants everything.
@@ -33,6 +33,22 @@ pub trait Permissions: Send + Sync + 'static {
     /// The future is polled on the engine's loop, and spawned only if it is not ready at once.
     fn query(&self, _request: &PermissionRequest) -> BoxFuture<'static, Permission> {
         Box::pin(ready(Permission::Granted))
+    }
+
+    /// Whether a page may reach an address that is less public than its own: the permissions
+    /// `local-network` and `loopback-network` of [Local Network
+    /// Access](https://wicg.github.io/local-network-access/#permissions) (D46). The default denies
+    /// everything.
+    ///
+    /// It is called for each attempt of a page that needs the permission, also after a restart, so
+    /// an implementation that asks the user should remember the answer, and show one prompt for
+    /// concurrent calls. Meanwhile the attempt holds no slot. If there is no answer within
+    /// [`Config::local_network_limit`](crate::Config::local_network_limit), it is no. Then the record
+    /// fails with `fetch-error`, and nothing was sent to the address, not even a connection.
+    ///
+    /// The future is polled on the engine's loop, and spawned only if it is not ready at once.
+    fn local_network(&self, _request: &LocalNetworkRequest) -> BoxFuture<'static, bool> {
+        Box::pin(ready(false))
     }
 }
 
@@ -59,7 +75,7 @@ pub trait WallClock: Send + Sync + 'static {
     }
 }
 
-/// All defaults of this module: grants everything, limits nothing, uses the system's clock, and has
+/// All defaults of this module: grants every background fetch but no access to the local network, limits nothing, uses the system's clock, and has
 /// no workers, so that events wait for an engine with a host.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Defaults;

@@ -3,12 +3,11 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use bgfetch_model::action::PermissionRequest;
-use bgfetch_model::action::{Action, Reply};
+use bgfetch_model::action::{Action, LocalNetworkRequest, PermissionRequest, Reply};
 use bgfetch_model::delivery::{NotHandledReason, Outcome};
 use bgfetch_model::error::CallError;
 use bgfetch_model::fetch_info::FetchInfo;
-use bgfetch_model::ids::{CallId, FetchKey, RecordKey, StorageKey};
+use bgfetch_model::ids::{AttemptId, CallId, FetchKey, RecordKey, StorageKey};
 use bgfetch_model::input::{BodyError, Input, Permission};
 use bgfetch_net::partition::Partition;
 use bgfetch_net::scheduler::{Candidate, Priority};
@@ -26,6 +25,9 @@ impl EventLoop {
         match action {
             Action::QueryPermission { call, request } => self.query_permission(call, request),
             Action::QueryQuota(storage_key) => self.query_quota(storage_key),
+            Action::QueryLocalNetwork(attempt, request) => {
+                self.query_local_network(attempt, request);
+            }
             Action::StoreBodies { call, fetch, grant } => self.store_bodies(call, fetch, grant),
             Action::CommandBodies(fetch, command) => {
                 // Bodies that are stored or failed have reported it, or are about to.
@@ -120,6 +122,14 @@ impl EventLoop {
         if let Err(error) = read {
             tracing::debug!(%error, "a head was needed after the store had stopped");
         }
+    }
+
+    fn query_local_network(&mut self, attempt: AttemptId, request: Box<LocalNetworkRequest>) {
+        let permissions = Arc::clone(&self.permissions);
+        let answer = AssertUnwindSafe(async move { permissions.local_network(&request).await });
+        // As above, a panic is a refusal.
+        let granted = answer.catch_unwind().map(|answer| answer.unwrap_or(false));
+        self.ask(granted.map(move |granted| Input::LocalNetwork(attempt, granted)));
     }
 
     /// Asks a part of the embedder, without a task if the answer is ready at once.

@@ -66,7 +66,7 @@ pub use observer::{Event, Observer, What};
 pub use request_info::{RequestBody, RequestInfo};
 pub use ui::{Job, JobRecord, Ui};
 
-pub use bgfetch_model::action::{PauseReason, PermissionRequest, Update};
+pub use bgfetch_model::action::{LocalNetworkRequest, PauseReason, PermissionRequest, Update};
 pub use bgfetch_model::attempt::{FaultKind, Resume};
 pub use bgfetch_model::background_fetch::display::Display;
 pub use bgfetch_model::background_fetch_manager::fetch::check_request;
@@ -84,6 +84,7 @@ pub use bgfetch_model::forbidden_header::remove_forbidden_request_headers;
 pub use bgfetch_model::header_list::HeaderList;
 pub use bgfetch_model::ids::{FetchKey, RecordIndex, RecordKey, RegistrationKey, StorageKey};
 pub use bgfetch_model::input::{FetchOptions, Permission};
+pub use bgfetch_model::ip_address_space::IpAddressSpace;
 pub use bgfetch_model::origin::Origin;
 pub use bgfetch_model::policy::{PolicyContainer, PolicySnapshot, Principal};
 pub use bgfetch_model::request::{

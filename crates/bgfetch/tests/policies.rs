@@ -9,8 +9,9 @@ use std::sync::Arc;
 use bgfetch::mock::{Behaviour, ScriptedHost};
 use bgfetch::{
     BackgroundFetchManager, BackgroundFetchRegistration, CacheMode, Connectivity, Engine,
-    FailureReason, FetchOptions, ManualConnectivity, MatchOptions, Observer, PolicySnapshot,
-    Principal, Reachable, RecordError, ReferrerPolicy, RequestInfo, RequestMode, StorageKey, What,
+    FailureReason, FetchOptions, IpAddressSpace, ManualConnectivity, MatchOptions, Observer,
+    PolicySnapshot, Principal, Reachable, RecordError, ReferrerPolicy, RequestInfo, RequestMode,
+    StorageKey, What,
 };
 use bgfetch_testkit::{Origin, Reply, Resource, Serve};
 use tempfile::TempDir;
@@ -50,7 +51,9 @@ fn page(url: &Url, csp: &str) -> PolicySnapshot {
 }
 
 fn secure_page() -> PolicySnapshot {
-    PolicySnapshot::of(&"https://app.test/".parse().unwrap())
+    let mut page = PolicySnapshot::of(&"https://app.test/".parse().unwrap());
+    page.policy_container.ip_address_space = Some(IpAddressSpace::Loopback);
+    page
 }
 
 async fn fetch(

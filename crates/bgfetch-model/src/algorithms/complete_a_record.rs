@@ -51,7 +51,7 @@ impl BackgroundFetch {
     }
 
     /// Asks the scheduler for a slot.
-    fn enqueue(&self, ctx: &mut Context, index: RecordIndex) {
+    pub(crate) fn enqueue(&self, ctx: &mut Context, index: RecordIndex) {
         let Some(host) = self.record(index).map(|record| HostKey::of(&record.request.url)) else {
             return;
         };
@@ -340,6 +340,9 @@ impl BackgroundFetch {
                     self.enqueue(ctx, index);
                 }
             }
+            AttemptEvent::NeedPermission { url, space } => {
+                self.need_permission(ctx, index, id, url, space);
+            }
             AttemptEvent::Head { mut head, request_headers, retry_after, multiplexes } => {
                 if let Some(url) = head.url() {
                     let (fetch, host) = (Arc::clone(&self.info), HostKey::of(url));
@@ -373,7 +376,7 @@ impl BackgroundFetch {
 
     /// Moves the record's attempt to the next phase. Returns false if the attempt is in another
     /// phase, because it was told to stop.
-    fn leave_phase(
+    pub(crate) fn leave_phase(
         &mut self,
         index: RecordIndex,
         is_in: impl FnOnce(&Phase) -> bool,
@@ -653,6 +656,7 @@ impl BackgroundFetch {
             first
         });
         let key = self.record_key(index);
+        ctx.timers.clear(Timer::LocalNetwork(key));
         self.account(ctx).leave_queue(Claimant::Attempt(key));
         if first == Some(true) {
             self.command(ctx, index, AttemptCommand::Cancel);

@@ -23,6 +23,7 @@ impl BackgroundFetch {
     /// An attempt ended and holds no resources any more, except for its slot.
     pub(crate) fn attempt_ended(&mut self, ctx: &mut Context, index: RecordIndex, end: AttemptEnd) {
         let key = self.record_key(index);
+        ctx.timers.clear(Timer::LocalNetwork(key));
         self.leave_account(ctx, key);
         if let Some(id) = self.record(index).and_then(Record::attempt).map(|attempt| attempt.id) {
             ctx.attempts.remove(&id);

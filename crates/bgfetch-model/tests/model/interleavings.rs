@@ -31,6 +31,7 @@ enum Happening {
     /// The resource changes, and so does its behaviour.
     Change(usize, Plan),
     Permission(Permission),
+    LocalNetwork(bool),
     BodyError(Option<BodyError>),
     UnhandledEvents(u32),
     UnreadableBodies(u32),
@@ -113,6 +114,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         2 => prop::bool::ANY.prop_map(Happening::Network),
         2 => (any(), plan()).prop_map(|(resource, plan)| Happening::Change(resource, plan)),
         1 => prop::sample::select(permission).prop_map(Happening::Permission),
+        1 => prop::bool::ANY.prop_map(Happening::LocalNetwork),
         1 => prop::sample::select(body_error).prop_map(Happening::BodyError),
         1 => (0..4u32).prop_map(Happening::UnhandledEvents),
         1 => (0..4u32).prop_map(Happening::UnreadableBodies),
@@ -206,6 +208,7 @@ fn happen(world: &mut World, happening: Happening) {
             resource.plans.push_back(plan);
         }
         Happening::Permission(permission) => world.permission = permission,
+        Happening::LocalNetwork(granted) => world.local_network = granted,
         Happening::BodyError(error) => world.body_error = error,
         Happening::UnhandledEvents(count) => world.unhandled_events = count,
         Happening::UnreadableBodies(count) => world.unreadable_bodies = count,

@@ -19,6 +19,8 @@ mod integrity;
 #[cfg(test)]
 mod interleavings;
 #[cfg(test)]
+mod local_network;
+#[cfg(test)]
 mod metadata;
 #[cfg(test)]
 mod misbehaviour;

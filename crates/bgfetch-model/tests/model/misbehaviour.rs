@@ -38,7 +38,7 @@ prop_compose! {
         length in 0..60u64,
         flags: [bool; 3],
         restless in prop::bool::weighted(0.1),
-        slow_name in prop::bool::weighted(0.3),
+        name in prop_oneof![5 => Just(Name::Known), 2 => Just(Name::Slow), 1 => Just(Name::Nearby)],
         ranges in ranges(),
         plans in prop::collection::vec(plan(), 0..5),
         always in plan(),
@@ -51,7 +51,7 @@ prop_compose! {
             coded,
             ranges,
             restless,
-            name: if slow_name { Name::Slow } else { Name::Known },
+            name,
             plans: plans.into(),
             always,
             ..Resource::default()

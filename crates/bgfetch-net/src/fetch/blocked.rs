@@ -2,6 +2,7 @@
 //! [network error](https://fetch.spec.whatwg.org/#concept-network-error), with a human-readable
 //! reason.
 
+use bgfetch_model::ip_address_space::LocalNetworkDenied;
 use thiserror::Error;
 
 use super::cors::BadCors;
@@ -44,6 +45,9 @@ pub enum Blocked {
     /// The URL may be dangling markup.
     #[error("the URL may contain text of the page (dangling markup)")]
     DanglingMarkup,
+    /// The address is less public than the page, which has no permission to reach it.
+    #[error("{0}")]
+    LocalNetworkAccess(#[from] LocalNetworkDenied),
     /// The cache mode is `only-if-cached`, and nothing is cached.
     #[error("the cache mode is only-if-cached, and nothing is cached")]
     OnlyIfCached,

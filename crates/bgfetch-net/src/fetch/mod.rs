@@ -19,6 +19,7 @@ pub mod dangling_markup;
 pub mod fetch_metadata;
 pub mod header_values;
 mod hop;
+pub mod local_network_access;
 pub mod main_fetch;
 pub mod mixed_content;
 pub mod origin_header;

@@ -1,11 +1,13 @@
 //! Opens connections: TCP and TLS within one time limit.
 
+use std::future::ready;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bgfetch_model::ip_address_space::LocalNetworkDenied;
 use futures_util::future::BoxFuture;
 use http::Uri;
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
@@ -21,6 +23,7 @@ use super::exchange::Exchange;
 use super::limits::ServerLimits;
 use super::lookups::{Lookups, NotResolved};
 use super::watched::Watched;
+use crate::fetch::local_network_access::Reach;
 use crate::partition::Partition;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -51,6 +54,7 @@ pub(super) fn default_tls() -> Result<ClientConfig, rustls::Error> {
 pub(super) struct Connector {
     inner: HttpsConnector<HttpConnector<Resolver>>,
     lookups: Arc<Lookups>,
+    reach: Reach,
     limit: Duration,
     limits: ServerLimits,
     exchange: Exchange,
@@ -61,12 +65,16 @@ impl Connector {
         mut tls: ClientConfig,
         lookups: Arc<Lookups>,
         partition: Partition,
+        reach: Reach,
         limit: Duration,
         limits: ServerLimits,
         exchange: Exchange,
     ) -> Self {
-        let mut http =
-            HttpConnector::new_with_resolver(Resolver { lookups: Arc::clone(&lookups), partition });
+        let mut http = HttpConnector::new_with_resolver(Resolver {
+            lookups: Arc::clone(&lookups),
+            partition,
+            reach,
+        });
         http.enforce_http(false);
         http.set_nodelay(true);
         // Divided among a host's addresses, so that an address that does not answer leaves time for
@@ -79,7 +87,7 @@ impl Connector {
             Exchange::Usual => builder.enable_all_versions().wrap_connector(http),
             Exchange::Http1 | Exchange::Tolerant => builder.enable_http1().wrap_connector(http),
         };
-        Self { inner, lookups, limit, limits, exchange }
+        Self { inner, lookups, reach, limit, limits, exchange }
     }
 }
 
@@ -93,6 +101,10 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
+        // The inner connector does not resolve IP literals.
+        if let Some(Err(denied)) = literal(&uri).map(|address| self.reach.check(address)) {
+            return Box::pin(ready(Err(denied.into())));
+        }
         let host = uri.host().filter(|_| uri.port().is_none());
         let preamble = host.and_then(|host| self.lookups.resolver.preamble(host));
         let connecting = self.inner.call(uri);
@@ -120,19 +132,44 @@ impl Service<Uri> for Connector {
     }
 }
 
-/// Adapts [`Lookups`] to the connector, for one partition.
+/// The address of a URL whose host is an IP literal.
+fn literal(uri: &Uri) -> Option<IpAddr> {
+    let host = uri.host()?;
+    let v6 = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    v6.unwrap_or(host).parse().ok()
+}
+
+/// Adapts [`Lookups`] to the connector, for one partition. Only addresses that may be reached are
+/// answered, so that no other one learns of the request, not even by a connection.
 #[derive(Clone)]
 struct Resolver {
     lookups: Arc<Lookups>,
     partition: Partition,
+    reach: Reach,
+}
+
+impl Resolver {
+    fn reachable(reach: Reach, addresses: &[IpAddr]) -> Result<Vec<IpAddr>, LocalNetworkDenied> {
+        let (mut reachable, mut denied) = (Vec::new(), None);
+        for address in addresses {
+            match reach.check(*address) {
+                Ok(()) => reachable.push(*address),
+                Err(error) => denied = denied.or(Some(error)),
+            }
+        }
+        match denied {
+            Some(denied) if reachable.is_empty() => Err(denied),
+            _ => Ok(reachable),
+        }
+    }
 }
 
 impl Service<Name> for Resolver {
     type Response = std::vec::IntoIter<SocketAddr>;
-    type Error = NotResolved;
-    type Future = BoxFuture<'static, Result<Self::Response, NotResolved>>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
 
-    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), NotResolved>> {
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))
     }
 
@@ -140,11 +177,14 @@ impl Service<Name> for Resolver {
         // The fetch has just looked it up. If the answer was forgotten since, it is looked up
         // again.
         let known = self.lookups.known(&self.partition, name.as_str());
-        let resolver = Arc::clone(&self.lookups.resolver);
+        let (resolver, reach) = (Arc::clone(&self.lookups.resolver), self.reach);
         Box::pin(async move {
             let addresses = match known {
-                Some(known) => known.to_vec(),
-                None => resolver.resolve(name.as_str()).await?,
+                Some(known) => Self::reachable(reach, &known)?,
+                None => {
+                    let found = resolver.resolve(name.as_str()).await.map_err(NotResolved::from)?;
+                    Self::reachable(reach, &found)?
+                }
             };
             // The connector replaces 0 with the URL's port, and any port if the URL has an explicit
             // one.

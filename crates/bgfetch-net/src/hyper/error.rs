@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io;
 
 use bgfetch_model::attempt::FaultKind;
+use bgfetch_model::ip_address_space::LocalNetworkDenied;
 use hyper_util::client::legacy;
 
 use super::causes::causes;
@@ -61,6 +62,11 @@ fn is_unprocessed(error: &h2::Error) -> bool {
     let refused =
         matches!(error.reason(), Some(h2::Reason::REFUSED_STREAM | h2::Reason::HTTP_1_1_REQUIRED));
     error.is_remote() && (refused || error.is_go_away())
+}
+
+/// The space of the address that the request may not be sent to, if that is why it failed.
+pub(super) fn local_network_denied(error: &legacy::Error) -> Option<LocalNetworkDenied> {
+    causes(error).find_map(|cause| cause.downcast_ref().copied())
 }
 
 /// Another exchange by which the request may get a response, if there is one.

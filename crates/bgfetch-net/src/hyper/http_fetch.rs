@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use bgfetch_model::filtered_response::FORBIDDEN_RESPONSE_HEADER_NAMES;
 use bgfetch_model::header_list::HeaderList;
+use bgfetch_model::ip_address_space::LocalNetworkDenied;
 use bgfetch_model::policy::{PolicySnapshot, Principal};
 use bgfetch_model::request::{CredentialsMode, RequestMode};
 use bgfetch_model::response::{ResponseHead, ResponseType};
@@ -29,6 +30,7 @@ use super::{decode, error, headers};
 use crate::fetch::cookies::CookieStore;
 use crate::fetch::cors::preflight::Preflight;
 use crate::fetch::cors::{self, CacheKey, PreflightCache};
+use crate::fetch::local_network_access::{self, Reach};
 use crate::fetch::redirect::{self, BadRedirect, Next};
 use crate::fetch::{
     Blocked, Hop, ResponseTainting, credentials, cross_origin_resource_policy, main_fetch,
@@ -80,12 +82,13 @@ impl HttpFetch {
     /// The loop over redirects. On return, `hop` is the last request that was sent.
     async fn follow(&self, hop: &mut Hop) -> Result<FetchResponse, FetchError> {
         let mut lost_cookie = None;
+        let mut reach = self.request.principal.policies().map_or(Reach::ALL, Reach::of);
         loop {
             let sent = hop.redirect_count() > 0;
             main_fetch::check(&self.request.request, &self.request.principal, hop)
                 .map_err(|cause| error::blocked(sent, cause))?;
             self.look_up(hop, sent).await?;
-            let approved = self.preflight(hop).await?;
+            let approved = self.preflight(hop, &mut reach).await?;
             // The progress of an upload would reveal something about a server that has not approved
             // yet.
             match hop.tainting {
@@ -96,7 +99,8 @@ impl HttpFetch {
                 ResponseTainting::Basic => {}
             }
             let memory = self.set_memory_aside();
-            let mut received = self.network_or_cache_fetch(hop, sent, memory.is_some()).await?;
+            let mut received =
+                self.network_or_cache_fetch(hop, &mut reach, sent, memory.is_some()).await?;
             let next = self.next(hop, &received);
             self.note_approval(hop, self.includes_credentials(hop), next.is_ok());
             if next.is_ok() {
@@ -148,6 +152,7 @@ impl HttpFetch {
     async fn network_or_cache_fetch(
         &self,
         hop: &Hop,
+        reach: &mut Reach,
         sent: bool,
         has_memory: bool,
     ) -> Result<Received, FetchError> {
@@ -167,7 +172,7 @@ impl HttpFetch {
                 move |cause| upload.failure().unwrap_or_else(|| error::from_client(cause, sent));
             Ok::<_, FetchError>((message, failed))
         };
-        let received = self.exchange(hop, credentials, prepare).await?;
+        let received = self.exchange(hop, credentials, reach, prepare).await?;
         if let Some(store) = cookies {
             headers::store_cookies(received.header_map(), store, fetch, hop);
         }
@@ -186,22 +191,25 @@ impl HttpFetch {
         &self,
         hop: &Hop,
         credentials: bool,
+        reach: &mut Reach,
         prepare: impl Fn() -> Result<(Request<UploadBody>, F), FetchError>,
     ) -> Result<Received, FetchError>
     where
         F: FnOnce(legacy::Error) -> FetchError,
     {
         let (pools, fetch) = (&self.network.pools, &self.request);
+        let is_exempt = local_network_access::is_exempt(&fetch.principal, &hop.url);
+        let may_reach = |reach: &Reach| if is_exempt { Reach::ALL } else { *reach };
         let mut exchange = pools.exchange(fetch, &hop.url);
         let is_alone = self.is_alone(hop, credentials);
-        let usual_client = |exchange| {
+        let usual_client = |reach: &Reach, exchange| {
             if is_alone {
-                pools.fresh_client(fetch, credentials, exchange)
+                pools.fresh_client(fetch, credentials, may_reach(reach), exchange)
             } else {
-                pools.client(fetch, credentials, exchange)
+                pools.client(fetch, credentials, may_reach(reach), exchange)
             }
         };
-        let mut client = usual_client(exchange);
+        let mut client = usual_client(reach, exchange);
         let needs_approval = self.cors_page(hop).is_some();
         let may_repeat = hop.method == "GET" && !needs_approval;
         let mut is_fresh = false;
@@ -214,18 +222,27 @@ impl HttpFetch {
                 Ok(received) if received.status() == 421 && may_repeat && !is_fresh => {
                     received.give_up();
                     is_fresh = true;
-                    client = pools.fresh_client(fetch, credentials, exchange);
+                    client = pools.fresh_client(fetch, credentials, may_reach(reach), exchange);
                 }
                 Ok(received) => return Ok(received),
+                Err(NoResponse { denied: Some(denied), .. }) => {
+                    self.permission(hop, denied).await?;
+                    *reach = reach.and(denied.0);
+                    client = if is_fresh || exchange == Exchange::Tolerant {
+                        pools.fresh_client(fetch, credentials, may_reach(reach), exchange)
+                    } else {
+                        usual_client(reach, exchange)
+                    };
+                }
                 Err(NoResponse { remedy: Some(next), .. })
                     if next > exchange && (next == Exchange::Http1 || may_repeat) =>
                 {
                     exchange = next;
                     client = if exchange == Exchange::Http1 {
                         pools.require_http1(fetch, &hop.url);
-                        usual_client(exchange)
+                        usual_client(reach, exchange)
                     } else {
-                        pools.fresh_client(fetch, credentials, exchange)
+                        pools.fresh_client(fetch, credentials, may_reach(reach), exchange)
                     };
                 }
                 Err(NoResponse { error, .. }) => return Err(error),
@@ -233,9 +250,19 @@ impl HttpFetch {
         }
     }
 
+    /// Asks for the permission to send `hop` to an address that is less public than the page.
+    async fn permission(&self, hop: &Hop, denied: LocalNetworkDenied) -> Result<(), FetchError> {
+        let may_ask = self.request.principal.policies().is_some_and(local_network_access::may_ask);
+        let answer = match may_ask {
+            true => self.request.slot.permission(&hop.url, denied.0).await,
+            false => Err(denied),
+        };
+        answer.map_err(|denied| error::blocked(hop.redirect_count() > 0, Blocked::from(denied)))
+    }
+
     /// Step 4.1, a preflight before a request that a form could not send. Returns whether the
     /// request needed one and was approved, now or earlier.
-    async fn preflight(&self, hop: &Hop) -> Result<bool, FetchError> {
+    async fn preflight(&self, hop: &Hop, reach: &mut Reach) -> Result<bool, FetchError> {
         let Some(page) = self.cors_page(hop) else {
             return Ok(false);
         };
@@ -255,7 +282,7 @@ impl HttpFetch {
                 .map_err(|cause| error::blocked(sent, cause))?;
             Ok::<_, FetchError>((message, move |cause| error::from_preflight(cause, sent)))
         };
-        let mut received = self.exchange(hop, false, prepare).await?;
+        let mut received = self.exchange(hop, false, reach, prepare).await?;
         match preflight.judge(&key.origin, credentials, received.status(), &received.headers()) {
             Ok(permission) => {
                 self.note_approval(hop, false, true);
@@ -344,6 +371,7 @@ impl HttpFetch {
             retry_after: retry_after::delay(&headers, SystemTime::now()),
             multiplexed: received.is_multiplexed() && shares_connections,
             request_headers: Some(received.request_headers()),
+            address: received.address(),
             head: ResponseHead {
                 status: received.status(),
                 status_text: received.status_text(),
@@ -414,6 +442,7 @@ fn opaque_redirect(received: &Received, hop: &Hop) -> FetchResponse {
         request_headers: Some(received.request_headers()),
         retry_after: None,
         multiplexed: received.is_multiplexed(),
+        address: received.address(),
         body: stream::empty().boxed(),
     }
 }

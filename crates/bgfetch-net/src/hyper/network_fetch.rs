@@ -1,17 +1,19 @@
 //! [HTTP-network fetch](https://fetch.spec.whatwg.org/#concept-http-network-fetch): sends one
 //! message to a server and receives the head of its response, within [`ServerLimits`].
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ::hyper::body::Incoming;
 use ::hyper::ext::ReasonPhrase;
 use bgfetch_model::header_list::HeaderList;
+use bgfetch_model::ip_address_space::LocalNetworkDenied;
 use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt};
 use http::{HeaderMap, Request, Response, Version};
 use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
+use hyper_util::client::legacy::connect::{CaptureConnection, HttpInfo, capture_connection};
 use tokio::sync::Notify;
 
 use super::exchange::Exchange;
@@ -59,11 +61,13 @@ pub(super) struct NoResponse {
     pub(super) error: FetchError,
     /// Another exchange may get one.
     pub(super) remedy: Option<Exchange>,
+    /// The page may not reach the server's address.
+    pub(super) denied: Option<LocalNetworkDenied>,
 }
 
 impl From<FetchError> for NoResponse {
     fn from(error: FetchError) -> Self {
-        Self { error, remedy: None }
+        Self { error, remedy: None, denied: None }
     }
 }
 
@@ -88,7 +92,8 @@ pub(super) async fn network_fetch(
         }
         response = client.request(message) => response.map_err(|cause| {
             let remedy = error::remedy(&cause);
-            NoResponse { error: failed(cause), remedy }
+            let denied = error::local_network_denied(&cause);
+            NoResponse { error: failed(cause), remedy, denied }
         })?,
     };
     limits.check_head(&response)?;
@@ -144,6 +149,11 @@ impl Received {
     /// Whether the connection can carry other requests at the same time.
     pub(super) fn is_multiplexed(&self) -> bool {
         self.response.version() == Version::HTTP_2
+    }
+
+    /// The address that the connection leads to.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        self.response.extensions().get().map(|info: &HttpInfo| info.remote_addr().ip())
     }
 
     /// The body as received, with its content codings. Calls `http1_required` if the server ends it

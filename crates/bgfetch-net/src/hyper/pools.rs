@@ -18,6 +18,7 @@ use super::exchange::Exchange;
 use super::limits::ServerLimits;
 use super::lookups::Lookups;
 use super::upload::UploadBody;
+use crate::fetch::local_network_access::Reach;
 use crate::fetcher::FetchRequest;
 use crate::partition::{Partition, Partitioned};
 
@@ -49,8 +50,9 @@ const MAX_HTTP1: usize = 64;
 const MAX_APPROVALS: usize = 256;
 
 /// What two requests of a partition to the same host must have in common to share a connection or a
-/// TLS session: whether credentials are included, and the exchange.
-type PoolKey = (bool, Exchange);
+/// TLS session: whether credentials are included, which addresses they may reach, and the exchange.
+/// So no request uses a connection to an address that its page may not reach.
+type PoolKey = (bool, Reach, Exchange);
 
 /// The connections of one partition, and what is known about its hosts.
 #[derive(Default)]
@@ -111,9 +113,10 @@ impl Pools {
         &self,
         fetch: &FetchRequest,
         credentials: bool,
+        reach: Reach,
         exchange: Exchange,
     ) -> HttpClient {
-        self.get(&fetch.partition(), (credentials, exchange))
+        self.get(&fetch.partition(), (credentials, reach, exchange))
     }
 
     /// Like [`client`](Self::client), but it starts without connections and keeps none.
@@ -121,9 +124,10 @@ impl Pools {
         &self,
         fetch: &FetchRequest,
         credentials: bool,
+        reach: Reach,
         exchange: Exchange,
     ) -> HttpClient {
-        self.make(&fetch.partition(), (credentials, exchange), 0)
+        self.make(&fetch.partition(), (credentials, reach, exchange), 0)
     }
 
     /// The exchange to try first with the host of `url`.
@@ -176,13 +180,14 @@ impl Pools {
     fn make(
         &self,
         partition: &Partition,
-        (credentials, exchange): PoolKey,
+        (credentials, reach, exchange): PoolKey,
         idle: usize,
     ) -> HttpClient {
         let connector = Connector::new(
             self.tls_for(credentials),
             Arc::clone(&self.lookups),
             partition.clone(),
+            reach,
             self.connect_limit,
             self.limits,
             exchange,

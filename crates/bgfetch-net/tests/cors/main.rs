@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use bgfetch_model::attempt::{AttemptSpec, FaultKind, Resume};
 use bgfetch_model::ids::StorageKey;
+use bgfetch_model::ip_address_space::IpAddressSpace;
 use bgfetch_model::policy::{PolicySnapshot, Principal};
 use bgfetch_model::request::{CredentialsMode, RedirectMode, Request, RequestMode};
 use bgfetch_model::response::ResponseType;
@@ -66,7 +67,9 @@ impl Page {
     fn request(&self, url: Url, change: impl FnOnce(&mut Request)) -> FetchRequest {
         let mut request = Request::get(url);
         change(&mut request);
-        let principal = Principal::Page(PolicySnapshot::of(&self.own("/page", &[])));
+        let mut page = PolicySnapshot::of(&self.own("/page", &[]));
+        page.policy_container.ip_address_space = Some(IpAddressSpace::Loopback);
+        let principal = Principal::Page(page);
         let key = StorageKey("site".into());
         FetchRequest::new(key, Arc::new(principal), Arc::new(request), AttemptSpec::default(), None)
     }

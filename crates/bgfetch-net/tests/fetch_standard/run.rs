@@ -9,6 +9,7 @@ use std::time::Duration;
 use bgfetch_model::attempt::{AttemptSpec, FaultKind};
 use bgfetch_model::header_list::HeaderList;
 use bgfetch_model::ids::StorageKey;
+use bgfetch_model::ip_address_space::IpAddressSpace;
 use bgfetch_model::origin::Origin;
 use bgfetch_model::policy::{PolicySnapshot, Principal};
 use bgfetch_model::request::Request;
@@ -223,6 +224,7 @@ fn policies(page: &Page, places: &Places) -> PolicySnapshot {
         policies.top_level_origin = Origin::of(&url(top));
     }
     policies.policy_container.referrer_policy = page.policy;
+    policies.policy_container.ip_address_space = Some(IpAddressSpace::Loopback);
     policies.secure_context = places.protocol != Protocol::Http1;
     policies
 }

@@ -8,6 +8,7 @@ use bgfetch_model::header_list::HeaderList;
 use bgfetch_model::ids::{
     BodyKey, FetchKey, Generation, RecordIndex, RecordKey, RegistrationKey, StorageKey,
 };
+use bgfetch_model::ip_address_space::IpAddressSpace;
 use bgfetch_model::policy::{PolicySnapshot, Principal};
 use bgfetch_model::request::Request;
 use bgfetch_model::response::{FailureReason, RecordResult, ResponseHead, ResponseType};
@@ -72,6 +73,7 @@ pub(crate) fn new_record(n: u32) -> StoredRecord {
 fn policies(of: u8) -> PolicySnapshot {
     let mut policies = PolicySnapshot::of(&registration(of).scope);
     policies.policy_container.csp_list.push("connect-src 'self' \"é\"".into());
+    policies.policy_container.ip_address_space = Some(IpAddressSpace::Loopback);
     policies
 }
 

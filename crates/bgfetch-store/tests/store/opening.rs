@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use bgfetch_model::ip_address_space::IpAddressSpace;
 use bgfetch_model::store_op::StoreOp;
 use bgfetch_store::{Options, SqliteStore, Store, StoreError};
 use rusqlite::Connection;
@@ -56,6 +57,27 @@ fn a_store_keeps_a_hash_key_of_its_own() {
     filled(directory.path());
     edit(directory.path(), "DELETE FROM meta WHERE key = 'hash_key'");
     check_set_aside(directory.path(), &open_error(directory.path()));
+}
+
+#[test]
+fn a_page_that_was_stored_without_its_address_space_has_that_of_its_url() {
+    let directory = tempfile::tempdir().unwrap();
+    filled(directory.path());
+    let space = || {
+        let snapshot = open(directory.path()).load().unwrap();
+        let page = snapshot.fetches[0].principal.policies().unwrap();
+        (page.policy_container.ip_address_space, page.ip_address_space())
+    };
+    assert_eq!(space(), (Some(IpAddressSpace::Loopback), IpAddressSpace::Loopback));
+    let path = "$.page.policy_container.ip_address_space";
+    edit(
+        directory.path(),
+        &format!(
+            "UPDATE fetch SET principal = json_set(json_remove(principal, '{path}'), \
+             '$.page.origin', 'http://10.0.0.1')"
+        ),
+    );
+    assert_eq!(space(), (None, IpAddressSpace::Local));
 }
 
 #[test]

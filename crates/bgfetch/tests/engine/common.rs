@@ -241,6 +241,7 @@ pub(crate) fn ok(request: &FetchRequest, body: &'static str) -> FetchResponse {
         request_headers: None,
         retry_after: None,
         multiplexed: false,
+        address: None,
         body: Box::pin(stream::iter([Ok(Bytes::from_static(body.as_bytes()))])),
     }
 }

@@ -2,12 +2,23 @@
 //! no more of the server.
 
 use bgfetch::mock::{Behaviour, ScriptedHost};
-use bgfetch::{FailureReason, FetchOptions, MatchOptions, RecordError, RequestInfo, ResponseType};
+use bgfetch::{
+    BackgroundFetchManager, Engine, FailureReason, FetchOptions, IpAddressSpace, MatchOptions,
+    PolicySnapshot, Principal, RecordError, RequestInfo, ResponseType,
+};
 use bgfetch_testkit::{MIB, Origin, Reply, Resource, Serve};
 
 use crate::common::{Agent, bodies_of, records_of};
 
 const APPROVAL: (&str, &str) = ("access-control-allow-origin", "https://app.test");
+
+/// The manager of a page that was loaded from this machine, as the servers here are.
+async fn page(agent: &Agent, engine: &Engine) -> BackgroundFetchManager {
+    let registration = agent.register(engine).await;
+    let mut page = PolicySnapshot::of(&registration.key().scope);
+    page.policy_container.ip_address_space = Some(IpAddressSpace::Loopback);
+    registration.background_fetch().acting_for(Principal::Page(page))
+}
 
 #[tokio::test]
 async fn a_download_resumes_by_range_although_nothing_is_exposed() {
@@ -18,7 +29,7 @@ async fn a_download_resumes_by_range_although_nothing_is_exposed() {
     origin.serve("/film", approved().cut_after(CUT).then(approved()));
     let agent = Agent::start();
     let engine = agent.open(ScriptedHost::new([Behaviour::NeverSettle]));
-    let manager = agent.register(&engine).await.background_fetch();
+    let manager = page(&agent, &engine).await;
     let fetch = manager.fetch("film", [origin.url("/film")], FetchOptions::default()).await;
     let fetch = fetch.unwrap();
     assert_eq!(fetch.settled().await.unwrap(), Ok(()));
@@ -43,7 +54,7 @@ async fn a_download_does_not_go_on_without_the_approval_it_began_with() {
     origin.serve("/film", approved.cut_after(300_000).then(film));
     let agent = Agent::start();
     let engine = agent.open(ScriptedHost::new([Behaviour::NeverSettle]));
-    let manager = agent.register(&engine).await.background_fetch();
+    let manager = page(&agent, &engine).await;
     let fetch = manager.fetch("film", [origin.url("/film")], FetchOptions::default()).await;
     let fetch = fetch.unwrap();
     assert_eq!(fetch.settled().await.unwrap(), Err(FailureReason::FetchError));
@@ -60,7 +71,7 @@ async fn an_unapproved_response_is_a_fetch_error_whatever_it_is() {
     origin.serve("/busy", Reply::status(503).header("retry-after", "100"));
     let agent = Agent::start();
     let engine = agent.open(ScriptedHost::new([Behaviour::NeverSettle]));
-    let manager = agent.register(&engine).await.background_fetch();
+    let manager = page(&agent, &engine).await;
     for path in ["/film", "/gone", "/busy", "/unknown"] {
         let fetch = manager.fetch(path, [origin.url(path)], FetchOptions::default()).await;
         let fetch = fetch.unwrap();
@@ -83,7 +94,7 @@ async fn a_vary_that_is_not_exposed_does_not_show_in_what_matches() {
     origin.serve("/exposed", approved().header("access-control-expose-headers", "vary"));
     let agent = Agent::start();
     let engine = agent.open(ScriptedHost::new([Behaviour::NeverSettle]));
-    let manager = agent.register(&engine).await.background_fetch();
+    let manager = page(&agent, &engine).await;
     let request = |path: &str, language: &str| {
         RequestInfo::new("GET", origin.url(path)).header("accept-language", language).unwrap()
     };

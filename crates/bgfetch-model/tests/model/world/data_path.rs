@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bgfetch_model::attempt::{AttemptCommand, AttemptEnd, AttemptEvent, AttemptSpec, FaultKind};
 use bgfetch_model::ids::{BodyKey, HostKey, RecordKey};
+use bgfetch_model::ip_address_space::IpAddressSpace;
 use bgfetch_model::request::Request;
 
 use super::origin::{Answer, BodyEnd, Name, Origin, fault};
@@ -117,6 +118,11 @@ impl Attempt {
                     _ => FaultKind::Interrupted,
                 };
                 self.end(AttemptEnd::Failed(fault(kind, self.sent)));
+            }
+            Phase::LookingUp(None) if origin.name(&self.request) == Name::Nearby => {
+                let (url, space) = (self.request.url.clone(), IpAddressSpace::Local);
+                self.reports.push_back(AttemptEvent::NeedPermission { url, space });
+                self.phase = Phase::AwaitingSlot;
             }
             Phase::LookingUp(looked_up @ None) => {
                 *looked_up = Some(origin.name(&self.request));

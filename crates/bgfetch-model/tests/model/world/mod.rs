@@ -43,6 +43,7 @@ use uploads::Bodies;
 pub(crate) enum Step {
     AnswerPermission(CallId),
     AnswerQuota,
+    AnswerLocalNetwork(AttemptId),
     StoreBodies(CallId),
     ReportBodies(CallId),
     Commit,
@@ -60,6 +61,7 @@ pub(crate) enum Step {
 pub(crate) enum Hold {
     Permission,
     Quota,
+    LocalNetwork,
     Bodies,
     Commits,
     Caller,
@@ -82,6 +84,8 @@ pub(crate) struct World {
     connectivity: Connectivity,
     pub(crate) quota: u64,
     pub(crate) permission: Permission,
+    /// Whether pages may access the local network.
+    pub(crate) local_network: bool,
     /// Whether callers of `fetch()` saw an active worker.
     pub(crate) sees_active_worker: bool,
     /// On whose behalf `fetch()` is called.
@@ -102,7 +106,7 @@ pub(crate) struct World {
     pub(crate) slots: usize,
     queued: BTreeSet<RecordKey>,
     running: BTreeSet<RecordKey>,
-    /// The records that left their slots to look up a host.
+    /// The records that left their slots to look up a host or for a permission.
     looking_up: BTreeSet<RecordKey>,
     /// The calls that wait for the permission.
     permissions: BTreeSet<CallId>,
@@ -110,6 +114,8 @@ pub(crate) struct World {
     uploads: BTreeMap<CallId, Bodies>,
     /// The storage keys whose quota was requested.
     quotas: BTreeSet<StorageKey>,
+    /// The attempts, possibly over, for which permission was asked.
+    local_networks: BTreeSet<AttemptId>,
     bodies: BTreeMap<CallId, Vec<u64>>,
     /// The records that wait for the head of their response.
     heads: BTreeSet<RecordKey>,
@@ -175,6 +181,7 @@ impl World {
             connectivity: Connectivity::Online,
             quota: u64::MAX,
             permission: Permission::Granted,
+            local_network: true,
             sees_active_worker: true,
             principal: Principal::User,
             body_error: None,
@@ -192,6 +199,7 @@ impl World {
             permissions: BTreeSet::new(),
             uploads: BTreeMap::new(),
             quotas: BTreeSet::new(),
+            local_networks: BTreeSet::new(),
             bodies: BTreeMap::new(),
             heads: BTreeSet::new(),
             verifications: BTreeSet::new(),
@@ -256,6 +264,9 @@ impl World {
         if !self.quotas.is_empty() && free(Hold::Quota) {
             steps.push(Step::AnswerQuota);
         }
+        if free(Hold::LocalNetwork) {
+            steps.extend(self.local_networks.iter().copied().map(Step::AnswerLocalNetwork));
+        }
         if free(Hold::Caller) {
             steps.extend(self.callers.iter().copied().map(Step::CallerReady));
         }
@@ -292,6 +303,10 @@ impl World {
             Step::AnswerQuota => {
                 let storage_key = self.quotas.pop_first().unwrap();
                 self.input(Input::Quota(storage_key, self.quota));
+            }
+            Step::AnswerLocalNetwork(attempt) => {
+                self.local_networks.remove(&attempt);
+                self.input(Input::LocalNetwork(attempt, self.local_network));
             }
             Step::StoreBodies(call) => {
                 let bodies = self.uploads.get_mut(&call).unwrap();
@@ -468,6 +483,7 @@ impl World {
         self.uploads.clear();
         self.quotas.clear();
         self.heads.clear();
+        self.local_networks.clear();
         self.verifications.clear();
         self.callers.clear();
         self.clients.clear();
@@ -494,6 +510,11 @@ impl World {
             }
             Action::QueryQuota(storage_key) => {
                 assert!(self.quotas.insert(storage_key.clone()), "asked twice");
+            }
+            Action::QueryLocalNetwork(attempt, request) => {
+                let record = self.attempts[attempt].record;
+                assert_eq!(request.url, self.store.record(record).request.url);
+                assert!(self.local_networks.insert(*attempt), "asked twice");
             }
             Action::StoreBodies { call, fetch, grant } => {
                 let lengths = self.bodies.remove(call).unwrap_or_default();

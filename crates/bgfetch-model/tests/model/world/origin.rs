@@ -45,6 +45,8 @@ pub(crate) enum Name {
     Slow,
     /// The look-up never ends.
     Dead,
+    /// It leads to the local network, which the page may not access without permission.
+    Nearby,
 }
 
 /// How a resource answers a range.
