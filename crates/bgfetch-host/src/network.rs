@@ -2,6 +2,7 @@
 //! background fetches, with its DNS, root certificates and limits.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,6 +65,8 @@ pub enum LoadError {
 pub(crate) struct Loaded {
     pub(crate) head: ResponseHead,
     pub(crate) body: Vec<u8>,
+    /// The address that it came from, if it came from the network.
+    pub(crate) address: Option<IpAddr>,
 }
 
 impl Network {
@@ -80,7 +83,7 @@ impl Network {
     /// Fetches a whole response with an ok status.
     pub(crate) async fn load(&self, request: FetchRequest) -> Result<Loaded, LoadError> {
         let load = async {
-            let FetchResponse { head, mut body, .. } = self.fetch(request).await?;
+            let FetchResponse { head, mut body, address, .. } = self.fetch(request).await?;
             if !head.is_ok() {
                 return Err(LoadError::Status(head.status));
             }
@@ -91,7 +94,7 @@ impl Network {
                 }
                 bytes.extend_from_slice(&chunk);
             }
-            Ok(Loaded { head, body: bytes })
+            Ok(Loaded { head, body: bytes, address })
         };
         tokio::time::timeout(TIME_LIMIT, load).await.map_err(|_| LoadError::TimedOut)?
     }

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use bgfetch::embedder::BoxFuture;
-use bgfetch::{Origin, PolicySnapshot, Principal, Request, RequestMode};
+use bgfetch::{PolicySnapshot, Principal, Request, RequestMode};
 use thiserror::Error;
 use tokio::sync::watch;
 use url::Url;
@@ -76,8 +76,8 @@ pub(crate) struct Navigation {
     pub(crate) service_workers: WeakServiceWorkers,
     pub(crate) online: watch::Receiver<bool>,
     pub(crate) prelude: Option<Prelude>,
-    /// The origin of the parent page, if this is a frame.
-    pub(crate) parent: Option<Origin>,
+    /// The policies of the parent page, if this is a frame.
+    pub(crate) parent: Option<PolicySnapshot>,
 }
 
 impl Page {
@@ -94,7 +94,7 @@ impl Page {
             hook: prelude.as_ref().map(|prelude| Arc::clone(&prelude.hook)),
             is_frame: navigation.parent.is_some(),
             open_frame: Some({
-                let parent = Some(snapshot.origin.clone());
+                let parent = Some(snapshot.clone());
                 let navigation = Navigation { parent, ..navigation };
                 Arc::new(move |url| open_frame(navigation.clone(), url))
             }),
@@ -192,14 +192,17 @@ async fn load(navigation: &Navigation, url: Url) -> Result<Document, LoadError> 
     let storage_key = ServiceWorkers::storage_key(&url);
     let principal = match parent {
         None => Principal::User,
-        Some(parent) if !parent.is_same_origin(&url) => return Err(LoadError::OtherOrigin),
+        Some(parent) if !parent.origin.is_same_origin(&url) => return Err(LoadError::OtherOrigin),
         // Redirects must not lead to another origin either.
-        Some(_) => {
+        Some(parent) => {
             request.mode = RequestMode::SameOrigin;
-            Principal::Page(PolicySnapshot { referrer: None, ..PolicySnapshot::of(&url) })
+            let mut policies = PolicySnapshot { referrer: None, ..PolicySnapshot::of(&url) };
+            policies.policy_container.ip_address_space = Some(parent.ip_address_space());
+            Principal::Page(policies)
         }
     };
-    let Loaded { head, body } = network.load(to_fetch(storage_key, principal, request)).await?;
+    let loaded = network.load(to_fetch(storage_key, principal, request)).await?;
+    let Loaded { head, body, .. } = &loaded;
     let mime = mime_type(&head.headers);
     let is_html = mime.as_ref().is_some_and(|m| m.type_ == "text" && m.subtype == "html");
     if !is_html {
@@ -209,9 +212,9 @@ async fn load(navigation: &Navigation, url: Url) -> Result<Document, LoadError> 
     if last.fragment().is_none() {
         last.set_fragment(url.fragment());
     }
-    let policies = policies::of_response(&head.headers);
+    let policies = policies::of_response(&loaded);
     if policies::is_sandboxed(&policies) {
         return Err(LoadError::Sandboxed);
     }
-    Ok(Document { url: last, policies, parts: html::parse(&decode(&head.headers, &body)) })
+    Ok(Document { url: last, policies, parts: html::parse(&decode(&head.headers, body)) })
 }

@@ -12,7 +12,7 @@ use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot, watch};
 use url::Url;
 
 use crate::html::{self, Part};
-use crate::policies::{parse_referrer_policy, upgrades_insecure_requests};
+use crate::policies::{add_csp, parse_referrer_policy};
 
 /// See [`Prelude::hook`](crate::Prelude::hook).
 pub type Hook = Arc<dyn Fn(Value) -> Result<Value, String> + Send + Sync>;
@@ -134,9 +134,7 @@ impl PageState {
 
     /// Adds a policy from a `meta` element.
     pub(crate) fn add_csp(&self, policy: String) {
-        let mut policies = self.policies.lock();
-        policies.upgrade_insecure_requests |= upgrades_insecure_requests(&policy);
-        policies.policy_container.csp_list.push(policy);
+        add_csp(&mut self.policies.lock(), policy);
     }
 
     /// Sets the referrer policy from a `meta` element, if it is a known one.

@@ -124,16 +124,16 @@ pub(crate) async fn load_worker(
         request.redirect = RedirectMode::Error;
     }
     let request = to_fetch(storage_key, Principal::Page(policies), request);
-    let Loaded { head, body } = network.load(FetchRequest { destination, ..request }).await?;
-    require_javascript(&head.headers)?;
-    let policies = policies::of_response(&head.headers);
+    let loaded = network.load(FetchRequest { destination, ..request }).await?;
+    require_javascript(&loaded.head.headers)?;
+    let policies = policies::of_response(&loaded);
     if policies::is_sandboxed(&policies) {
         return Err(LoadError::Sandboxed);
     }
     Ok(LoadedScript {
         // Always UTF-8, whatever the response says.
-        source: UTF_8.decode(&body).0.into_owned(),
-        service_worker_allowed: head.headers.get("service-worker-allowed"),
+        source: UTF_8.decode(&loaded.body).0.into_owned(),
+        service_worker_allowed: loaded.head.headers.get("service-worker-allowed"),
         policies,
         has_muted_errors: false,
     })
@@ -147,7 +147,7 @@ pub(crate) async fn import_script(
     client: ScriptClient,
 ) -> Result<LoadedScript, LoadError> {
     let destination = Destination::Script { nonce: String::new(), parser_inserted: None };
-    let Loaded { head, body } = load_classic(network, url, client, destination).await?;
+    let Loaded { head, body, .. } = load_classic(network, url, client, destination).await?;
     require_javascript(&head.headers)?;
     Ok(classic(&head, &body))
 }
@@ -163,7 +163,7 @@ pub(crate) async fn load_script(
     parser_inserted: bool,
 ) -> Result<LoadedScript, LoadError> {
     let destination = Destination::Script { nonce, parser_inserted: Some(parser_inserted) };
-    let Loaded { head, body } = load_classic(network, url, client, destination).await?;
+    let Loaded { head, body, .. } = load_classic(network, url, client, destination).await?;
     refuse_other_types(&head.headers)?;
     Ok(classic(&head, &body))
 }

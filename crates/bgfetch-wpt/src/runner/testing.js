@@ -13,7 +13,8 @@
     abort: (id) => command("abort", String(id)),
     click: (id) => command("click", String(id)),
     setOffline: (offline) => command("setOffline", Boolean(offline)),
-    setPermission: (state) => command("setPermission", String(state)),
+    setPermission: (state, name = "background-fetch") =>
+      command("setPermission", [String(name), String(state)]),
     restartEngine: () => command("restartEngine"),
     openPage: (url) => command("openPage", new URL(url, location.href).href),
     closePage: (page) => command("closePage", page),

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use bgfetch::embedder::{BoxFuture, Permissions, Quota};
 use bgfetch::{
-    Builder, Connectivity, ConnectivitySource, Display, FetchKey, Job, ManualConnectivity,
-    Observer, Permission, PermissionRequest, Reachable, StorageKey, Ui,
+    Builder, Connectivity, ConnectivitySource, Display, FetchKey, IpAddressSpace, Job,
+    LocalNetworkRequest, ManualConnectivity, Observer, Permission, PermissionRequest, Reachable,
+    StorageKey, Ui,
 };
 use bgfetch_host::{Page, PermissionState, Prelude, UserAgent};
 use parking_lot::Mutex;
@@ -33,8 +34,8 @@ struct Inner {
     /// Set once the user agent is open.
     agent: OnceLock<Weak<UserAgent>>,
     connectivity: ManualConnectivity,
-    /// The state of the permission for background fetches.
-    permission: Mutex<PermissionState>,
+    /// The states of the permissions that were set, by name.
+    permissions: Mutex<BTreeMap<String, PermissionState>>,
     /// The pages that scripts opened besides the test's own, by number.
     pages: Mutex<BTreeMap<usize, Page>>,
 }
@@ -49,7 +50,7 @@ enum Command {
     Abort(String),
     Click(String),
     SetOffline(bool),
-    SetPermission(PermissionState),
+    SetPermission(String, PermissionState),
     RestartEngine,
     OpenPage(Url),
     ClosePage(usize),
@@ -61,7 +62,7 @@ impl Testing {
             runtime: Handle::current(),
             agent: OnceLock::new(),
             connectivity: ManualConnectivity::default(),
-            permission: Mutex::new(PermissionState::Granted),
+            permissions: Mutex::default(),
             pages: Mutex::default(),
         }))
     }
@@ -79,10 +80,11 @@ impl Testing {
 
     /// The state of a permission, for scripts.
     pub(super) fn query_permission(&self, name: &str) -> PermissionState {
-        match name {
-            "background-fetch" => *self.0.permission.lock(),
+        let by_default = match name {
+            "local-network" | "loopback-network" => PermissionState::Denied,
             _ => PermissionState::Granted,
-        }
+        };
+        self.0.permissions.lock().get(name).copied().unwrap_or(by_default)
     }
 
     /// Connects the user agent's engine to these settings.
@@ -164,8 +166,8 @@ impl Testing {
                     ui.jobs().await.map_err(text)?;
                 }
             }
-            Command::SetPermission(state) => {
-                *self.0.permission.lock() = state;
+            Command::SetPermission(name, state) => {
+                self.0.permissions.lock().insert(name, state);
             }
             Command::OpenPage(url) => {
                 let page = agent.open_page(url).await.map_err(text)?;
@@ -243,11 +245,19 @@ impl ConnectivitySource for Testing {
 
 impl Permissions for Testing {
     fn query(&self, _: &PermissionRequest) -> BoxFuture<'static, Permission> {
-        Box::pin(ready(match *self.0.permission.lock() {
+        Box::pin(ready(match self.query_permission("background-fetch") {
             PermissionState::Granted => Permission::Granted,
             PermissionState::Denied => Permission::Denied,
             PermissionState::Prompt => Permission::StartPaused,
         }))
+    }
+
+    fn local_network(&self, request: &LocalNetworkRequest) -> BoxFuture<'static, bool> {
+        let name = match request.space {
+            IpAddressSpace::Loopback => "loopback-network",
+            IpAddressSpace::Local | IpAddressSpace::Public => "local-network",
+        };
+        Box::pin(ready(self.query_permission(name) == PermissionState::Granted))
     }
 }
 

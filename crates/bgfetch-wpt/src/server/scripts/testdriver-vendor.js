@@ -4,8 +4,9 @@
 window.test_driver_internal.in_automation = true;
 
 window.test_driver_internal.set_permission = async ({ descriptor, state }) => {
-  if (descriptor.name !== "background-fetch") {
-    throw new Error(`There is no permission "${descriptor.name}"`);
+  const { name } = descriptor;
+  if (!["background-fetch", "local-network", "loopback-network"].includes(name)) {
+    throw new Error(`There is no permission "${name}"`);
   }
-  bgfetchTesting.setPermission(state);
+  bgfetchTesting.setPermission(state, name);
 };
