@@ -173,6 +173,8 @@ impl<R: FnMut(AttemptEvent) + Send> Attempt<R> {
                 biased;
                 command = self.commands.recv() => match command {
                     Some(AttemptCommand::TakeSlot) => {
+                        // Not when the state is seen, because the fetch may have left it again by then.
+                        holds_slot = true;
                         self.slot.send_replace(slot::State::Held);
                     }
                     Some(AttemptCommand::Cancel) | None => return Err(Stop::Cancelled),
@@ -180,27 +182,28 @@ impl<R: FnMut(AttemptEvent) + Send> Attempt<R> {
                     Some(_) => {}
                 },
                 response = &mut fetch => return Ok(response?),
-                Ok(()) = slot.changed() => match slot.borrow_and_update().clone() {
-                    slot::State::Held => {
-                        holds_slot = true;
-                        silence.feed();
+                Ok(()) = slot.changed() => {
+                    // Not in the `match`, because it would hold the lock of the state.
+                    let state = slot.borrow_and_update().clone();
+                    match state {
+                        slot::State::Held => silence.feed(),
+                        // There is no body yet.
+                        slot::State::NeedMemory => {}
+                        slot::State::Left(host) => {
+                            holds_slot = false;
+                            (self.report)(AttemptEvent::LookUp(host));
+                        }
+                        slot::State::NeedPermission(url, space) => {
+                            holds_slot = false;
+                            (self.report)(AttemptEvent::NeedPermission { url, space });
+                        }
+                        slot::State::Wanted if holds_slot => {
+                            // The look-up ended before it was reported.
+                            self.slot.send_replace(slot::State::Held);
+                        }
+                        slot::State::Wanted => (self.report)(AttemptEvent::NeedSlot),
                     }
-                    slot::State::Left(host) => {
-                        holds_slot = false;
-                        (self.report)(AttemptEvent::LookUp(host));
-                    }
-                    // There is no body yet.
-                    slot::State::NeedMemory => {}
-                    slot::State::NeedPermission(url, space) => {
-                        holds_slot = false;
-                        (self.report)(AttemptEvent::NeedPermission { url, space });
-                    }
-                    slot::State::Wanted if holds_slot => {
-                        // The look-up ended before it was reported.
-                        self.slot.send_replace(slot::State::Held);
-                    }
-                    slot::State::Wanted => (self.report)(AttemptEvent::NeedSlot),
-                },
+                }
                 Ok(()) = taken.changed() => {
                     silence.feed();
                     let shown = taken.borrow_and_update().shown;

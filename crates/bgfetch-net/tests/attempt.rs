@@ -61,6 +61,8 @@ struct Script {
     uploads: Vec<(Duration, u64)>,
     /// How long the look-up of the host's name takes.
     look_up: Duration,
+    /// Whether the look-up ends when it is polled for the second time.
+    quick_look_up: bool,
     /// Whether the page needs a permission.
     needs_permission: bool,
     head_after: Duration,
@@ -95,6 +97,9 @@ impl Fetcher for Script {
         let script = self.clone();
         Box::pin(async move {
             let look_up = async {
+                if script.quick_look_up {
+                    tokio::task::yield_now().await;
+                }
                 if script.look_up > Duration::ZERO {
                     sleep(script.look_up).await;
                 }
@@ -489,6 +494,20 @@ async fn a_look_up_leaves_the_slot_and_neither_it_nor_the_wait_for_the_slot_is_t
         run.tell(Cancel);
         assert_eq!(run.ended().await, (None, AttemptEnd::Cancelled));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_up_may_end_before_it_is_reported() {
+    let mut run = start(Script { quick_look_up: true, ..Script::default() });
+    run.receive(0, 0).await;
+    assert_eq!(run.ended().await, (Some(0), AttemptEnd::Complete));
+    // The slot may be left again at the moment when it was taken.
+    let script = Script { quick_look_up: true, needs_permission: true, ..Script::default() };
+    let mut run = start(script);
+    assert!(matches!(run.hear().await, NeedPermission { .. }));
+    run.tell(TakeSlot);
+    run.receive(0, 0).await;
+    assert_eq!(run.ended().await, (Some(0), AttemptEnd::Complete));
 }
 
 #[tokio::test(start_paused = true)]
