@@ -15,7 +15,6 @@ use bgfetch_model::attempt::{AttemptCommand, AttemptEnd, AttemptEvent, Fault, Fa
 use bgfetch_model::ids::BodyKey;
 use bytes::Bytes;
 use futures_util::StreamExt;
-use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -143,7 +142,7 @@ impl<R: FnMut(AttemptEvent) + Send> Attempt<R> {
         O: FnOnce(BodyKey, u64) -> io::Result<Box<dyn BodySink>>,
     {
         request.slot = Slot::new(self.slot.clone());
-        let response = self.head(fetcher.fetch(request)).await?;
+        let response = self.head(fetcher, request).await?;
         // A response implies the server's consent; without it, the fetch would have failed.
         self.uploads.approve();
         self.flush_uploaded();
@@ -162,10 +161,13 @@ impl<R: FnMut(AttemptEvent) + Send> Attempt<R> {
     /// Waits for the response's head while the request's body is sent.
     async fn head(
         &mut self,
-        mut fetch: BoxFuture<'static, Result<FetchResponse, FetchError>>,
+        fetcher: &dyn Fetcher,
+        request: FetchRequest,
     ) -> Result<FetchResponse, Stop> {
+        // Before the fetch begins: it may run on another thread, and no change must be missed.
         let mut taken = self.uploads.subscribe();
         let mut slot = self.slot.subscribe();
+        let mut fetch = fetcher.fetch(request);
         let mut holds_slot = true;
         let mut silence = Watchdog::new(self.timeouts.head);
         loop {

@@ -30,7 +30,7 @@ use bgfetch_net::attempt::{BodySink, Timeouts, run};
 use bgfetch_net::fetcher::{FetchError, FetchRequest, FetchResponse, Fetcher};
 use bgfetch_net::slot::Slot;
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{self, StreamExt};
 use parking_lot::Mutex;
 use proptest::prelude::*;
@@ -61,6 +61,8 @@ struct Script {
     uploads: Vec<(Duration, u64)>,
     /// How long the look-up of the host's name takes.
     look_up: Duration,
+    /// Whether the fetch begins before its future is returned, as on another thread.
+    is_eager: bool,
     /// Whether the look-up ends when it is polled for the second time.
     quick_look_up: bool,
     /// Whether the page needs a permission.
@@ -95,7 +97,8 @@ impl Fetcher for Script {
         request: FetchRequest,
     ) -> BoxFuture<'static, Result<FetchResponse, FetchError>> {
         let script = self.clone();
-        Box::pin(async move {
+        let is_eager = script.is_eager;
+        let mut fetch: BoxFuture<'static, _> = Box::pin(async move {
             let look_up = async {
                 if script.quick_look_up {
                     tokio::task::yield_now().await;
@@ -165,7 +168,11 @@ impl Fetcher for Script {
                 address: None,
                 body: body.boxed(),
             })
-        })
+        });
+        match is_eager.then(|| (&mut fetch).now_or_never()).flatten() {
+            Some(done) => Box::pin(std::future::ready(done)),
+            None => fetch,
+        }
     }
 }
 
@@ -501,13 +508,17 @@ async fn a_look_up_may_end_before_it_is_reported() {
     let mut run = start(Script { quick_look_up: true, ..Script::default() });
     run.receive(0, 0).await;
     assert_eq!(run.ended().await, (Some(0), AttemptEnd::Complete));
-    // The slot may be left again at the moment when it was taken.
-    let script = Script { quick_look_up: true, needs_permission: true, ..Script::default() };
-    let mut run = start(script);
-    assert!(matches!(run.hear().await, NeedPermission { .. }));
-    run.tell(TakeSlot);
-    run.receive(0, 0).await;
-    assert_eq!(run.ended().await, (Some(0), AttemptEnd::Complete));
+    // The slot may be left again at the moment when it was taken, and at the very beginning.
+    for is_eager in [false, true] {
+        let quick_look_up = !is_eager;
+        let script =
+            Script { is_eager, quick_look_up, needs_permission: true, ..Script::default() };
+        let mut run = start(script);
+        assert!(matches!(run.hear().await, NeedPermission { .. }));
+        run.tell(TakeSlot);
+        run.receive(0, 0).await;
+        assert_eq!(run.ended().await, (Some(0), AttemptEnd::Complete));
+    }
 }
 
 #[tokio::test(start_paused = true)]
