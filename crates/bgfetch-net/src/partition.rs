@@ -7,9 +7,9 @@ use std::hash::Hash;
 use bgfetch_model::ids::StorageKey;
 use bgfetch_model::policy::Principal;
 
-/// How many sites have state in a [`Partitioned`]. Reaching it costs the site that has used its
-/// state for the longest time ago what was cached for it, which is the only thing that one site can
-/// find out about others from a cache.
+/// The most sites that have state in a [`Partitioned`]. For one more, the site that has not used its
+/// state for the longest time loses it. That loss is all that a site can learn about others from a
+/// cache.
 pub const MAX_SITES: usize = 256;
 
 /// A network partition: that of a site, by default a storage key, or that of the user.
@@ -34,7 +34,7 @@ impl Partition {
 
 /// State that is kept for each partition separately, for at most [`MAX_SITES`] sites and the user.
 ///
-/// Each `T` limits itself, so no partition evicts another one's entries, as long as there are no
+/// Each `T` limits its own size. So no partition evicts another one's entries, unless there are
 /// more sites than that. The user's state is never dropped.
 #[derive(Clone, Debug)]
 pub struct Partitioned<T, K = StorageKey> {

@@ -33,9 +33,9 @@ pub enum Priority {
 
 /// How much may run at once. A site is a network [partition](Partition): a storage key, or the user.
 ///
-/// At most `sites + total` connections are in use at a time, 144 by default. One that carried many
-/// streams until its host stopped multiplexing counts as many until they end; then no others than
-/// the first ones of sites start.
+/// At most `sites + total` connections are in use at a time, 144 by default. If a host with many
+/// streams on one connection turns out not to multiplex, each stream counts as a connection until it
+/// ends, so the sum can be larger for a while. Then only first connections of sites are opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Sites with a connection; 128 by default. Below this bound, the first connection of a site
