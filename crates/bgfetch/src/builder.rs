@@ -25,7 +25,7 @@ use crate::error::{Error, Kind, Result};
 use crate::event_loop::{EventLoop, Prioritize};
 use crate::inbox::{Inbox, Message, Owed};
 use crate::observer::Observers;
-use crate::verify::Turns;
+use crate::turns::Turns;
 use crate::watchers::Watchers;
 use bgfetch_model::ids::{FetchKey, RegistrationKey};
 use bgfetch_model::input::Input;

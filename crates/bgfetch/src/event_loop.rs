@@ -25,7 +25,7 @@ use crate::embedder::{Permissions, Quota, WallClock};
 use crate::inbox::{Answer, FetchAnswer, Inbox, Message, View};
 use crate::observer::Observers;
 use crate::request_info::RequestBody;
-use crate::verify::Turns;
+use crate::turns::Turns;
 use crate::watchers::Watchers;
 use bgfetch_net::attempt::Timeouts;
 use bgfetch_net::fetcher::Fetcher;

@@ -50,6 +50,7 @@ mod observer;
 mod request_bodies;
 mod request_info;
 mod running;
+mod turns;
 mod ui;
 mod verify;
 mod watchers;
