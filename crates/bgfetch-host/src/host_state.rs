@@ -35,6 +35,9 @@ pub(crate) struct Description {
     pub(crate) is_frame: bool,
 }
 
+/// How much of a message on the console is shown, in bytes.
+const MESSAGE: usize = 64 << 10;
+
 pub(crate) struct HostState {
     pub(crate) description: Description,
     pub(crate) console: Console,
@@ -53,8 +56,17 @@ impl HostState {
         ConsoleSource { kind: *kind, url: href.clone() }
     }
 
+    /// Writes to the console, at most [`MESSAGE`] bytes of the message.
     pub(crate) fn write(&self, level: ConsoleLevel, message: &str) {
-        (self.console)(&self.source(), level, message);
+        let end = message.floor_char_boundary(MESSAGE);
+        let (shown, rest) = message.split_at(end);
+        match rest.len() {
+            0 => (self.console)(&self.source(), level, shown),
+            more => {
+                let shown = format!("{shown}... ({more} bytes more)");
+                (self.console)(&self.source(), level, &shown);
+            }
+        }
     }
 }
 

@@ -107,6 +107,12 @@ background_fetch_test(async (id) => {
 }, "Being offline is seen at once, and told to the page");
 
 background_fetch_test(async (id) => {
+  bgfetchTesting.click(id);
+  const shown = await (await ready).getNotifications({ tag: "clicked" });
+  assert_array_equals(shown.map(({ title }) => title), [id]);
+}, "A click is seen at once");
+
+background_fetch_test(async (id) => {
   bgfetchTesting.restartEngine();
   assert_equals(bgfetchTesting.state(id).result, "", "it goes on");
   const { backgroundFetch } = await ready;

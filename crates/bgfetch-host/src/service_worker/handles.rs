@@ -23,7 +23,7 @@ use crate::cache::CacheStore;
 use crate::console::RealmKind;
 use crate::extension::{bgfetch_host, extensions};
 use crate::host_state::{Description, HostState};
-use crate::message::{AtStart, Connection, RealmId};
+use crate::message::{AtStart, Connection, FromRealm, RealmId};
 use crate::page_state::PageState;
 use crate::realm::Realm;
 use crate::resources::AgentResources;
@@ -639,4 +639,24 @@ async fn channels_of_one_name_connect_the_realms_of_one_site_alone() {
         tokio::task::yield_now().await;
     }
     assert_eq!(line().unwrap(), format!("{VICTIM}: heard own"));
+}
+
+/// Nothing that was spawned runs until the test waits.
+#[tokio::test]
+async fn few_messages_wait_for_a_worker_whatever_a_page_sends() {
+    let sites = Sites::start().await;
+    let inner = &sites.workers.0;
+    let scope: Url = EVIL.parse().unwrap();
+    let evil = RegistrationKey { storage_key: storage_key(&scope), scope };
+    sites.workers.stop(&evil).await;
+    let worker = inner.active(&evil).unwrap();
+    let realm = sites.evil.client_id().unwrap().0;
+    for _ in 0..1500 {
+        let message = json!({ "data": "", "transferables": [] });
+        let message = serde_json::from_value(message).unwrap();
+        Arc::clone(inner).receive(realm, FromRealm::PostToWorker { worker: worker.id, message });
+    }
+    assert_eq!(worker.messages.lock().len(), 1000);
+    let dropped = sites.lines.lock().iter().filter(|line| line.contains("was dropped")).count();
+    assert_eq!(dropped, 500);
 }

@@ -9,6 +9,9 @@ use super::update::Asker;
 use super::worker::Worker;
 use crate::message::{Answer, Exception, FromRealm, LifecycleEvent, RealmId, WorkerState};
 
+/// How many messages may wait for a worker that has not started yet. Further ones are dropped.
+const MAX_MESSAGES: usize = 1000;
+
 impl Inner {
     pub(super) fn receive(self: Arc<Self>, realm: RealmId, message: FromRealm) {
         match message {
@@ -72,7 +75,14 @@ impl Inner {
                 let found = self.state.lock().worker_for(realm, worker);
                 // A redundant worker gets no messages.
                 let Some((worker, source)) = found else { return };
-                worker.messages.lock().push_back((message, source));
+                {
+                    let mut waiting = worker.messages.lock();
+                    if waiting.len() >= MAX_MESSAGES {
+                        drop(waiting);
+                        return self.tell(&worker, "A message was dropped: too many are waiting.");
+                    }
+                    waiting.push_back((message, source));
+                }
                 Arc::clone(&self).spawn(async move { self.post(&worker).await });
             }
             FromRealm::PostToClient { client, message } => {

@@ -316,3 +316,13 @@ async fn a_frame_is_a_window_of_its_own_and_a_client_until_it_is_removed() {
         assert!(agent.next_line().await.contains("The frame has no page"));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_message_on_the_console_is_cut() {
+    let agent = Agent::start().await;
+    let page = agent.page("").await;
+    run(&page, "console.log('\u{e4}'.repeat(100000)); return null;").await;
+    let line = agent.next_line().await;
+    let shown = "\u{e4}".repeat(32 << 10);
+    assert_eq!(line, format!("{shown}... ({} bytes more)", 200_000 - (64 << 10)));
+}

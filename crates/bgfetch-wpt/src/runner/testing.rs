@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use bgfetch::embedder::{BoxFuture, Permissions, Quota};
 use bgfetch::{
-    Builder, Connectivity, ConnectivitySource, Display, FetchKey, IpAddressSpace, Job,
-    LocalNetworkRequest, ManualConnectivity, Observer, Permission, PermissionRequest, Reachable,
-    StorageKey, Ui,
+    Builder, Connectivity, ConnectivitySource, DispatchError, Display, EventKind, FetchKey,
+    FunctionalEvent, IpAddressSpace, Job, LocalNetworkRequest, ManualConnectivity, Observer,
+    Permission, PermissionRequest, Reachable, StorageKey, Ui, WorkerHost,
 };
 use bgfetch_host::{Page, PermissionState, Prelude, UserAgent};
 use parking_lot::Mutex;
@@ -34,6 +34,10 @@ struct Inner {
     /// Set once the user agent is open.
     agent: OnceLock<Weak<UserAgent>>,
     connectivity: ManualConnectivity,
+    /// The user agent's worker host, once it is open.
+    host: OnceLock<Box<dyn WorkerHost>>,
+    /// How often clicks of each fetch have reached its worker, or could not.
+    clicks: watch::Sender<BTreeMap<FetchKey, u32>>,
     /// The states of the permissions that were set, by name.
     permissions: Mutex<BTreeMap<String, PermissionState>>,
     /// The pages that scripts opened besides the test's own, by number.
@@ -62,6 +66,8 @@ impl Testing {
             runtime: Handle::current(),
             agent: OnceLock::new(),
             connectivity: ManualConnectivity::default(),
+            host: OnceLock::new(),
+            clicks: watch::Sender::default(),
             permissions: Mutex::default(),
             pages: Mutex::default(),
         }))
@@ -70,6 +76,7 @@ impl Testing {
     /// Sets the user agent that commands apply to.
     pub(super) fn attach(&self, agent: &Arc<UserAgent>) {
         self.0.agent.get_or_init(|| Arc::downgrade(agent));
+        self.0.host.get_or_init(|| Box::new(agent.service_workers().worker_host()));
     }
 
     /// Closes the pages that scripts opened.
@@ -89,7 +96,8 @@ impl Testing {
 
     /// Connects the user agent's engine to these settings.
     pub(super) fn configure(&self, builder: Builder) -> Builder {
-        builder.connectivity(self.clone()).permissions(self.clone()).quota(self.clone())
+        let builder = builder.connectivity(self.clone()).permissions(self.clone());
+        builder.quota(self.clone()).worker_host(self.clone())
     }
 
     /// Creates `bgfetchTesting`, and runs the user's own prelude after it.
@@ -148,7 +156,14 @@ impl Testing {
                 let paused = Some(bgfetch::PauseReason::User);
                 shown(&ui, observer, fetch, |fetch| fetch.pause_reason != paused).await?;
             }
-            Command::Click(id) => ui.click(newest(&ui, &id).await?.key).await.map_err(text)?,
+            Command::Click(id) => {
+                let fetch = newest(&ui, &id).await?.key;
+                let count = move |clicks: &BTreeMap<_, _>| clicks.get(&fetch).copied();
+                let mut clicks = self.0.clicks.subscribe();
+                let before = count(&clicks.borrow());
+                ui.click(fetch).await.map_err(text)?;
+                clicks.wait_for(|clicks| count(clicks) != before).await.map_err(text)?;
+            }
             Command::Abort(id) => {
                 let fetch = newest(&ui, &id).await?.key;
                 let aborted = ui.abort(fetch).await.map_err(text)?;
@@ -235,6 +250,34 @@ fn state(job: &Job) -> Value {
         "result": result,
         "failureReason": failure_reason,
     })
+}
+
+/// The user agent's worker host, which notes clicks.
+impl WorkerHost for Testing {
+    fn dispatch(&self, event: FunctionalEvent) -> BoxFuture<'static, Result<(), DispatchError>> {
+        let Some(host) = self.0.host.get() else {
+            return Box::pin(ready(Err(DispatchError::NotYet)));
+        };
+        let click = (event.kind() == EventKind::Click)
+            .then(|| Clicked { fetch: event.fetch(), clicks: self.0.clicks.clone() });
+        let dispatched = host.dispatch(event);
+        Box::pin(async move {
+            let _noted = click;
+            dispatched.await
+        })
+    }
+}
+
+/// Counts a click when it is dropped: when its listeners have run, or will not run.
+struct Clicked {
+    fetch: FetchKey,
+    clicks: watch::Sender<BTreeMap<FetchKey, u32>>,
+}
+
+impl Drop for Clicked {
+    fn drop(&mut self) {
+        self.clicks.send_modify(|clicks| *clicks.entry(self.fetch).or_default() += 1);
+    }
 }
 
 impl ConnectivitySource for Testing {

@@ -1,1 +1,6 @@
-// A service worker that has nothing to say.
+// A service worker that shows which fetches were clicked.
+"use strict";
+
+addEventListener("backgroundfetchclick", ({ registration: { id } }) => {
+  registration.showNotification(id, { tag: "clicked" });
+});
