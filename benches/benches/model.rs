@@ -148,6 +148,7 @@ impl World {
                 let event = AttemptEvent::Head {
                     head: self.head.clone(),
                     request_headers: None,
+                    address: None,
                     retry_after: None,
                     multiplexes: false,
                 };

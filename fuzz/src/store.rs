@@ -148,6 +148,7 @@ fn answers(action: Action) -> Vec<Input> {
             let event = AttemptEvent::Head {
                 head: head(),
                 request_headers: None,
+                address: None,
                 retry_after: None,
                 multiplexes: false,
             };

@@ -157,8 +157,11 @@ impl World {
             cors_exposed_header_names: Vec::new(),
             selecting_headers: None,
         };
-        let (request_headers, retry_after, multiplexes) = (None, None, false);
-        self.report(record, AttemptEvent::Head { head, request_headers, retry_after, multiplexes });
+        let (request_headers, address, retry_after, multiplexes) = (None, None, None, false);
+        self.report(
+            record,
+            AttemptEvent::Head { head, request_headers, address, retry_after, multiplexes },
+        );
     }
 
     /// The record's attempt ends with `stored` bytes, if it was told to receive any.

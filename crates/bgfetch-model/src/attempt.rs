@@ -2,6 +2,7 @@
 //! reports. Each attempt ends with exactly one [`AttemptEvent::Ended`].
 
 use alloc::string::String;
+use core::net::IpAddr;
 use core::time::Duration;
 
 use url::Url;
@@ -87,6 +88,8 @@ pub enum AttemptEvent {
         /// The headers of the request to the last URL as it was sent, with cookies; none if
         /// unknown.
         request_headers: Option<HeaderList>,
+        /// The address that the response came from; none if unknown.
+        address: Option<IpAddr>,
         /// The delay that `Retry-After` asks for; the shell turns a date into a duration.
         retry_after: Option<Duration>,
         /// Whether the response's connection carries other requests at the same time. It leads to

@@ -5,6 +5,7 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
+use core::net::IpAddr;
 use core::time::Duration;
 
 use crate::action::PauseReason;
@@ -89,6 +90,8 @@ pub(crate) struct Attempt {
     /// Whether the response may be an answer to a range of ours. It is not if the request to its
     /// URL was sent without one.
     pub(crate) asked_for_part: bool,
+    /// The address that its response comes from, if that is known.
+    pub(crate) address: Option<IpAddr>,
     pub(crate) phase: Phase,
     /// The range of the response, if it is a part.
     pub(crate) part: Option<ContentRange>,

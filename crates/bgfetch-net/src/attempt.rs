@@ -149,6 +149,7 @@ impl<R: FnMut(AttemptEvent) + Send> Attempt<R> {
         (self.report)(AttemptEvent::Head {
             head: response.head,
             request_headers: response.request_headers,
+            address: response.address,
             retry_after: response.retry_after,
             multiplexes: response.multiplexed,
         });

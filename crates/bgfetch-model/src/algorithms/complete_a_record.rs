@@ -104,17 +104,21 @@ impl BackgroundFetch {
         }
     }
 
-    /// Networks went away, and it is unknown whether they led to the hosts that were looked up by
-    /// name. Their attempts start again instead of waiting for bytes until they time out.
+    /// Networks went away. Attempts whose address is not in one that is left start again, instead of
+    /// waiting for bytes until they time out. So do those that look up a name, or whose address is
+    /// unknown.
     pub(crate) fn ask_again(&mut self, ctx: &mut Context) {
         let Connectivity::Offline(reachable) = ctx.connectivity.clone() else {
             return;
         };
         for index in self.indices() {
-            let unknown = self.record(index).is_some_and(|record| {
-                record.is_in_flight() && reachable.host(&record.request.url) == Reach::Unresolved
+            let is_cut_off = self.record(index).is_some_and(|record| {
+                let address = record.attempt().and_then(|attempt| attempt.address);
+                record.is_in_flight()
+                    && reachable.host(&record.request.url) == Reach::Unresolved
+                    && address.is_none_or(|address| !reachable.address(address))
             });
-            if unknown {
+            if is_cut_off {
                 self.interrupt(ctx, index, PauseReason::Offline);
             }
         }
@@ -300,6 +304,7 @@ impl BackgroundFetch {
                 id,
                 resume: spec.resume.clone(),
                 asked_for_part: spec.resume.is_some(),
+                address: None,
                 phase: Phase::Head,
                 part: None,
                 grant: 0,
@@ -343,7 +348,8 @@ impl BackgroundFetch {
             AttemptEvent::NeedPermission { url, space } => {
                 self.need_permission(ctx, index, id, url, space);
             }
-            AttemptEvent::Head { mut head, request_headers, retry_after, multiplexes } => {
+            AttemptEvent::Head { mut head, request_headers, address, retry_after, multiplexes } => {
+                self.with_attempt(index, |it| it.address = address);
                 if let Some(url) = head.url() {
                     let (fetch, host) = (Arc::clone(&self.info), HostKey::of(url));
                     ctx.act(Action::HostAnswered { fetch, host, multiplexes });

@@ -165,6 +165,22 @@ fn a_network_that_goes_away_makes_a_named_host_be_asked_again_from_where_it_stoo
 }
 
 #[test]
+fn a_network_that_goes_away_interrupts_only_what_it_led_to() {
+    for (address, starts) in [("10.7.0.9", &[0][..]), ("10.8.0.9", &[0, 40])] {
+        let mut world = World::new();
+        let request = world.serve_planned("/a", [Plan::Stall(40)]);
+        world.resource("/a").address = Some(address.parse().unwrap());
+        world.set_connectivity(connected(&["10.7.0.0/24", "10.8.0.0/24"]));
+        let fetch = world.fetch([request]);
+        world.run_now();
+        world.set_connectivity(connected(&["10.7.0.0/24"]));
+        world.run_now();
+        assert_eq!(world.starts("/a"), starts, "{address}");
+        assert_eq!(world.result(fetch).is_some(), starts.len() == 2, "{address}");
+    }
+}
+
+#[test]
 fn an_upload_in_flight_is_not_interrupted_by_the_network() {
     for connectivity in [Connectivity::Offline(Reachable::default()), Connectivity::CaptivePortal] {
         let mut world = World::new();

@@ -283,8 +283,8 @@ fn the_last_generation_is_followed_by_none() {
         cors_exposed_header_names: Vec::new(),
         selecting_headers: None,
     };
-    let (request_headers, retry_after, multiplexes) = (None, None, false);
-    let event = AttemptEvent::Head { head, request_headers, retry_after, multiplexes };
+    let (request_headers, address, retry_after, multiplexes) = (None, None, None, false);
+    let event = AttemptEvent::Head { head, request_headers, address, retry_after, multiplexes };
     model.handle(world.now, Input::Attempt(started.unwrap(), event));
     let mut actions = std::iter::from_fn(|| model.poll_action());
     let cancelled = |action| matches!(action, Action::Command(_, AttemptCommand::Cancel));

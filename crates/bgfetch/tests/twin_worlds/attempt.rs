@@ -128,7 +128,7 @@ impl Attempt {
             cors_exposed_header_names: Vec::new(),
             selecting_headers: None,
         };
-        AttemptEvent::Head { head, request_headers: None, retry_after, multiplexes }
+        AttemptEvent::Head { head, request_headers: None, address: None, retry_after, multiplexes }
     }
 
     fn fail(&mut self, kind: FaultKind) -> (Vec<AttemptEvent>, Option<Duration>) {

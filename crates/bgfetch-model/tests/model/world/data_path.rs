@@ -150,6 +150,7 @@ impl Attempt {
                         self.reports.push_back(AttemptEvent::Head {
                             head,
                             request_headers,
+                            address: answer.address,
                             retry_after,
                             multiplexes,
                         });

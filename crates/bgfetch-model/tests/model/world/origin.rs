@@ -1,6 +1,7 @@
 //! A simulated origin: one resource per URL, well-behaved or not. Its bytes identify their origin.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bgfetch_model::attempt::{AttemptSpec, Fault, FaultKind, Resume};
@@ -27,6 +28,8 @@ pub(crate) struct Resource {
     pub(crate) header: String,
     pub(crate) ranges: Ranges,
     pub(crate) name: Name,
+    /// The address that its responses come from, if it is reported.
+    pub(crate) address: Option<IpAddr>,
     /// Each request gets another, slightly longer representation.
     pub(crate) restless: bool,
     /// What happens to the next attempts, one plan each. The last plan repeats.
@@ -94,6 +97,7 @@ pub(crate) enum Plan {
 pub(crate) struct Answer {
     pub(crate) head: ResponseHead,
     pub(crate) request_headers: Option<HeaderList>,
+    pub(crate) address: Option<IpAddr>,
     pub(crate) retry_after: Option<Duration>,
     pub(crate) representation: u32,
     /// The offset in the representation at which the body starts, and its length.
@@ -122,6 +126,7 @@ impl Default for Resource {
             header: String::new(),
             ranges: Ranges::Honoured,
             name: Name::Known,
+            address: None,
             restless: false,
             plans: VecDeque::new(),
             always: Plan::Serve,
@@ -267,6 +272,7 @@ impl Resource {
                 selecting_headers: None,
             },
             request_headers: None,
+            address: self.address,
             retry_after: None,
             representation: self.representation,
             first,

@@ -110,6 +110,7 @@ impl Site {
                 selecting_headers: None,
             },
             request_headers: (self.fetcher != Fetcher::Mute).then_some(sent),
+            address: None,
             retry_after: None,
             representation: self.user,
             first,
