@@ -11,6 +11,7 @@ use http::Version;
 use http_body::Body as _;
 
 use super::error;
+use super::pools::Alone;
 use crate::fetcher::FetchError;
 
 /// The data of a response's body as received, with its content codings.
@@ -23,12 +24,18 @@ pub(super) struct FramedBody<F> {
     incoming: Incoming,
     version: Version,
     http1_required: F,
+    _alone: Option<Alone>,
 }
 
 impl<F> FramedBody<F> {
     /// Calls `http1_required` if the server ends the body because it requires HTTP/1.1.
-    pub(super) fn new(incoming: Incoming, version: Version, http1_required: F) -> Self {
-        Self { incoming, version, http1_required }
+    pub(super) fn new(
+        incoming: Incoming,
+        version: Version,
+        http1_required: F,
+        alone: Option<Alone>,
+    ) -> Self {
+        Self { incoming, version, http1_required, _alone: alone }
     }
 
     /// Whether all bytes were received, as far as the framing says.

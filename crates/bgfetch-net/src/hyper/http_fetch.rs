@@ -185,7 +185,7 @@ impl HttpFetch {
     /// the time that this takes would reveal something about a response that the page may not read.
     ///
     /// For the same reason, such a request has a connection for itself, unless the host has approved
-    /// all responses so far: the body of a response that is then refused would delay all others on
+    /// all responses so far or there are many at once: the body of a response that is then refused would delay all others on
     /// the connection.
     async fn exchange<F>(
         &self,
@@ -201,16 +201,16 @@ impl HttpFetch {
         let is_exempt = local_network_access::is_exempt(&fetch.principal, &hop.url);
         let may_reach = |reach: &Reach| if is_exempt { Reach::ALL } else { *reach };
         let mut exchange = pools.exchange(fetch, &hop.url);
-        let is_alone = self.is_alone(hop, credentials);
+        let needs_approval = self.cors_page(hop).is_some();
+        let alone = needs_approval.then(|| pools.alone(fetch, &hop.url, credentials)).flatten();
         let usual_client = |reach: &Reach, exchange| {
-            if is_alone {
+            if alone.is_some() {
                 pools.fresh_client(fetch, credentials, may_reach(reach), exchange)
             } else {
                 pools.client(fetch, credentials, may_reach(reach), exchange)
             }
         };
         let mut client = usual_client(reach, exchange);
-        let needs_approval = self.cors_page(hop).is_some();
         let may_repeat = hop.method == "GET" && !needs_approval;
         let mut is_fresh = false;
         loop {
@@ -224,7 +224,10 @@ impl HttpFetch {
                     is_fresh = true;
                     client = pools.fresh_client(fetch, credentials, may_reach(reach), exchange);
                 }
-                Ok(received) => return Ok(received),
+                Ok(mut received) => {
+                    received.is_alone(alone);
+                    return Ok(received);
+                }
                 Err(NoResponse { denied: Some(denied), .. }) => {
                     self.permission(hop, denied).await?;
                     *reach = reach.and(denied.0);
@@ -305,12 +308,6 @@ impl HttpFetch {
         }
     }
 
-    /// Whether a request of `hop` must have a connection for itself.
-    fn is_alone(&self, hop: &Hop, credentials: bool) -> bool {
-        let (pools, fetch) = (&self.network.pools, &self.request);
-        self.cors_page(hop).is_some() && !pools.approves(fetch, &hop.url, credentials)
-    }
-
     /// Whether requests of `hop` include credentials.
     fn includes_credentials(&self, hop: &Hop) -> bool {
         credentials::included(&self.request.request, &self.request.principal, hop)
@@ -366,10 +363,9 @@ impl HttpFetch {
             };
         FORBIDDEN_RESPONSE_HEADER_NAMES.iter().for_each(|name| headers.delete(name));
         let has_null_body = has_null_body(&hop.method, received.status());
-        let shares_connections = !self.is_alone(hop, self.includes_credentials(hop));
         Ok(FetchResponse {
             retry_after: retry_after::delay(&headers, SystemTime::now()),
-            multiplexed: received.is_multiplexed() && shares_connections,
+            multiplexed: received.is_multiplexed(),
             request_headers: Some(received.request_headers()),
             address: received.address(),
             head: ResponseHead {

@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use super::exchange::Exchange;
 use super::framed_body::FramedBody;
 use super::limits::ServerLimits;
-use super::pools::HttpClient;
+use super::pools::{Alone, HttpClient};
 use super::upload::UploadBody;
 use super::{error, headers};
 use crate::fetch::Blocked;
@@ -30,6 +30,7 @@ pub(super) struct Received {
     /// Dropped before the response, whose end frees the connection.
     exchange: Exchanged,
     response: Response<Incoming>,
+    alone: Option<Alone>,
     request_headers: HeaderMap,
 }
 
@@ -97,7 +98,7 @@ pub(super) async fn network_fetch(
         })?,
     };
     limits.check_head(&response)?;
-    Ok(Received { exchange, response, request_headers })
+    Ok(Received { exchange, response, alone: None, request_headers })
 }
 
 /// Notifies if more than `most` informational responses are received over HTTP/1.1. hyper skips any
@@ -163,12 +164,17 @@ impl Received {
         http1_required: impl Fn() + Send + Unpin + 'static,
     ) -> BoxStream<'static, Result<Bytes, FetchError>> {
         let version = self.response.version();
-        FramedBody::new(self.response.into_body(), version, http1_required).boxed()
+        FramedBody::new(self.response.into_body(), version, http1_required, self.alone).boxed()
     }
 
     /// Notes that the page may have the response, so that its connection may be reused.
     pub(super) fn approve(&mut self) {
         self.exchange.may_be_reused = true;
+    }
+
+    /// Notes that the connection is the request's own, until the end of the body.
+    pub(super) fn is_alone(&mut self, alone: Option<Alone>) {
+        self.alone = alone;
     }
 
     /// Drops the response unread, because the page may not have it.

@@ -2,7 +2,7 @@
 //! parts that share no connections.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use hyper_util::client::legacy::Client;
@@ -45,6 +45,10 @@ const TLS_SESSIONS: usize = 32;
 /// The most origins of a partition that are remembered to require HTTP/1.1.
 const MAX_HTTP1: usize = 64;
 
+/// The most requests of a partition to one host with connections for themselves. Further ones share
+/// a connection, so that no page opens many to one host.
+const MAX_ALONE: usize = 6;
+
 /// The most origins of a partition whose approvals are remembered. A forgotten one has to approve
 /// again.
 const MAX_APPROVALS: usize = 256;
@@ -61,7 +65,13 @@ struct Pool {
     /// The origins that require HTTP/1.1; the most recent is last.
     http1: VecDeque<Origin>,
     approvals: Approvals,
+    /// The hosts with requests that have connections for themselves.
+    alone: HashMap<Origin, Weak<Origin>>,
 }
+
+/// A request that has a connection for itself, until this is dropped.
+#[derive(Clone)]
+pub(super) struct Alone(#[expect(dead_code, reason = "its owners are counted")] Arc<Origin>);
 
 /// Whether the responses of origins that need approval, with or without credentials, were all
 /// approved so far; the most recent origin is last.
@@ -150,11 +160,27 @@ impl Pools {
         }
     }
 
-    /// Whether the host of `url` has approved a response, and every one so far.
-    pub(super) fn approves(&self, fetch: &FetchRequest, url: &Url, credentials: bool) -> bool {
+    /// Decides whether a request to `url` that needs approval has a connection for itself. It does
+    /// not if the host has approved a response, and every one so far.
+    pub(super) fn alone(
+        &self,
+        fetch: &FetchRequest,
+        url: &Url,
+        credentials: bool,
+    ) -> Option<Alone> {
         let mut pools = self.pools.lock();
-        let pool = pools.get(&fetch.partition());
-        pool.is_some_and(|pool| pool.approvals.are_all((url.origin(), credentials)))
+        let Pool { approvals, alone, .. } = pools.entry(&fetch.partition());
+        if approvals.are_all((url.origin(), credentials)) {
+            return None;
+        }
+        let known = alone.get(&url.origin()).and_then(Weak::upgrade);
+        let host = known.unwrap_or_else(|| {
+            alone.retain(|_, host| host.strong_count() > 0);
+            let host = Arc::new(url.origin());
+            alone.insert(url.origin(), Arc::downgrade(&host));
+            host
+        });
+        (Arc::strong_count(&host) <= MAX_ALONE).then_some(Alone(host))
     }
 
     /// Notes whether the host of `url` has approved a response.

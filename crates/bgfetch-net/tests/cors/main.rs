@@ -10,6 +10,7 @@
 
 mod server;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bgfetch_model::attempt::{AttemptSpec, FaultKind, Resume};
@@ -239,6 +240,23 @@ async fn a_host_shares_connections_once_it_approves_and_until_it_refuses(page: P
         approved().await.unwrap();
     }
     assert_eq!(connections(), [0, 1, 1, 1, 1, 2, 3]);
+}
+
+#[tokio::test]
+async fn a_page_gets_few_connections_to_a_host_that_has_not_approved() {
+    let page = Page::open("h2").await;
+    let waiting = (0..20).map(|_| page.get(page.foreign("/slow", &[("wait", "")])));
+    let all_came = async {
+        while page.server.seen().len() < 20 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        _ = futures_util::future::join_all(waiting) => panic!("there was a response"),
+        () = all_came => {}
+    }
+    let connections: HashSet<_> = page.server.seen().iter().map(|seen| seen.connection).collect();
+    assert_eq!(connections.len(), 7);
 }
 
 async fn a_preflight_is_sent_once_and_with_nothing_of_the_request(page: Page) {
