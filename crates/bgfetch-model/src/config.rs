@@ -28,7 +28,7 @@ pub struct Config {
     /// Whether fetches pause on a metered connection; off by default.
     pub pause_on_metered: bool,
     /// How long attempts of a fetch may run in total; no limit by default. Then all its records
-    /// that have not ended fail as `fetch-error` (D49). Only time in which at least one attempt is
+    /// that have not ended fail as `fetch-error` (D48). Only time in which at least one attempt is
     /// running and holds a slot or looks up a name counts, not time in pauses, back-offs and queues.
     /// It is counted across restarts; a crash loses up to a minute of it.
     pub max_running_time: Option<Duration>,
@@ -45,22 +45,22 @@ pub struct Config {
     /// The most active fetches of one registration; no limit by default.
     pub max_active_fetches: usize,
     /// The most fetches of one storage key that have not settled, calls of `fetch()` in progress
-    /// included; 1000 by default (D48).
+    /// included; 1000 by default (D47).
     pub max_site_fetches: usize,
     /// What all fetches of one storage key may take in memory: their requests, ids, titles, icons
-    /// and policies, each of them with 1 KiB besides its text; 128 MiB by default (D48).
+    /// and policies, each of them with 1 KiB besides its text; 128 MiB by default (D47).
     pub max_site_memory: u64,
-    /// The longest id of a fetch, in bytes of UTF-8; 4 KiB by default (D48).
+    /// The longest id of a fetch, in bytes of UTF-8; 4 KiB by default (D47).
     pub max_id: usize,
-    /// The longest title of a fetch, in bytes of UTF-8; 16 KiB by default (D48).
+    /// The longest title of a fetch, in bytes of UTF-8; 16 KiB by default (D47).
     pub max_title: usize,
-    /// The most icons of a fetch; 64 by default (D48).
+    /// The most icons of a fetch; 64 by default (D47).
     pub max_icons: usize,
     /// What all icons of a fetch may take in JSON, in bytes; 1 MiB by default, because their URLs
-    /// may be `data:` URLs (D48).
+    /// may be `data:` URLs (D47).
     pub max_icons_size: u64,
     /// What a request may take in JSON, in bytes: its URL, method, headers, referrer and integrity
-    /// metadata together, with some 300 bytes for their names; 256 KiB by default (D48).
+    /// metadata together, with some 300 bytes for their names; 256 KiB by default (D47).
     pub max_request_size: u64,
     /// Whether what the store keeps besides bodies counts to the quota: requests, heads of
     /// responses, ids, titles, icons and policies; on by default (D12). Without it, only the limits

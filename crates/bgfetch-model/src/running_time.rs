@@ -57,7 +57,7 @@ impl BackgroundFetch {
         ctx.store(StoreOp::SetRunningTime(self.info.key, self.running_time.before));
     }
 
-    /// It is time to store the running time, or it has reached the limit. DEVIATION(D49): the spec
+    /// It is time to store the running time, or it has reached the limit. DEVIATION(D48): the spec
     /// knows no such limit; with one, every record that is not settled fails.
     pub(crate) fn running_time_due(&mut self, ctx: &mut Context) {
         self.store_running_time(ctx);

@@ -16,7 +16,7 @@ pub(crate) enum Timer {
     Progress(FetchKey),
     /// The time for clients to apply that the fetch settled is over (D18).
     ClientsApplied(FetchKey),
-    /// The running time of the fetch is stored, or has reached its limit (D49).
+    /// The running time of the fetch is stored, or has reached its limit (D48).
     RunningTime(FetchKey),
     /// The settling event is delivered again, or its time to live ends while it waits for a worker.
     Redeliver(FetchKey),

@@ -88,7 +88,7 @@ impl FetchCall {
             return Err(CallError::TooManyRequests);
         }
         self.requests.iter().try_for_each(check_request)?;
-        // DEVIATION(D48): the spec sets no limit. No honest page reaches these.
+        // DEVIATION(D47): the spec sets no limit. No honest page reaches these.
         metadata::check_id(&self.id, config)?;
         metadata::check_ui(&self.options.title, &self.options.icons, config)?;
         self.requests.iter().try_for_each(|request| metadata::check_request(request, config))

@@ -40,7 +40,7 @@ impl Model {
         self.ctx.after_commit(Effect::Reply(call, Ok(Reply::Done)));
     }
 
-    /// DEVIATION(D48): the spec sets no limit. What the user is shown is stored and kept in memory,
+    /// DEVIATION(D47): the spec sets no limit. What the user is shown is stored and kept in memory,
     /// so it is limited like the arguments of `fetch()`.
     fn check_update(
         &self,

@@ -1,4 +1,4 @@
-//! D49: the longest time that the attempts of a fetch may run.
+//! D48: the longest time that the attempts of a fetch may run.
 
 use std::time::Duration;
 
