@@ -262,9 +262,12 @@ fn happen(world: &mut World, bytes: &mut Bytes<'_>, raw_heads: bool) {
     }
 }
 
-/// From here on, everything works, and nothing is paused.
+/// From here on, everything works, both registrations have an active worker, and nothing is paused.
 fn heal(world: &mut World) {
     world.unhandled_events = 0;
+    for number in 0..2 {
+        world.register(registration_of(number), true);
+    }
     for resource in world.origin.0.values_mut() {
         resource.plans.clear();
         resource.restless = false;
