@@ -1,4 +1,4 @@
-# The entry point for developers. `make test` runs everything that CI runs.
+# The entry point for developers. `make test` runs everything that CI runs, except `make package`.
 
 # Cargo's target folder; examples are run from there.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -93,13 +93,15 @@ fuzz-smoke: ## Run the seeds of all fuzz targets, and fuzz each for some seconds
 	FUZZ_SEED=1 fuzz/run "$(TARGET)/debug" 42 2
 
 # Each crate is built from its package, with the other packages instead of the workspace. That shows what a
-# package lacks, and features that only another crate enables.
+# package lacks, and features that only another crate enables. Cargo would reuse earlier packages of the same
+# version from the same build folder, so there is a new one each time.
 package: ## Build every published crate from its package alone
-	cargo package --workspace --locked --allow-dirty \
+	@build=$$(mktemp -d) && trap 'rm -rf "$$build"' EXIT && \
+		CARGO_TARGET_DIR="$$build" cargo package --workspace --locked --allow-dirty \
 		--exclude bgfetch-testkit --exclude bgfetch-spec-tests --exclude bgfetch-benches
 
 # Fast checks first; the tests last, so that their summary ends the output.
-test: setup deny lint doc examples fuzz-smoke package unit ## Run everything that CI runs
+test: setup deny lint doc examples fuzz-smoke unit ## Run everything that CI runs, except `package`
 
 bench: ## Run the benchmarks of the scheduler and the model
 	cargo bench -p bgfetch-benches --bench scheduler --bench model
