@@ -96,7 +96,8 @@ fuzz-smoke: ## Run the seeds of all fuzz targets, and fuzz each for some seconds
 # package lacks, and features that only another crate enables. Cargo would reuse earlier packages of the same
 # version from the same build folder, so there is a new one each time.
 package: ## Build every published crate from its package alone
-	@build=$$(mktemp -d) && trap 'rm -rf "$$build"' EXIT && \
+	@mkdir -p "$(TARGET)" && build=$$(mktemp -d "$(abspath $(TARGET))/package.XXXXXX") && \
+		trap 'rm -rf "$$build"' EXIT && \
 		CARGO_TARGET_DIR="$$build" cargo package --workspace --locked --allow-dirty \
 		--exclude bgfetch-testkit --exclude bgfetch-spec-tests --exclude bgfetch-benches
 
