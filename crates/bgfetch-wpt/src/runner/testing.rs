@@ -171,15 +171,26 @@ impl Testing {
                 shown(&ui, observer, fetch, |fetch| fetch.result.is_some()).await?;
                 return Ok(aborted.into());
             }
-            Command::SetOffline(offline) => {
-                let offline = offline.then(|| Connectivity::Offline(Reachable::default()));
-                agent.set_online(offline.is_none());
+            Command::SetOffline(is_offline) => {
+                let offline = is_offline.then(|| Connectivity::Offline(Reachable::default()));
+                agent.set_online(!is_offline);
                 self.0.connectivity.set(offline.unwrap_or(Connectivity::Online));
                 // The engine may be about to answer the first of these calls; it sees the change
                 // before it answers the second.
                 for _ in 0..2 {
                     ui.jobs().await.map_err(text)?;
                 }
+                if !is_offline {
+                    return Ok(Value::Null);
+                }
+                // A download is shown as paused once its attempt has stopped; an upload goes on.
+                let is_seen = |job: &Job| {
+                    let mut running = job.records.iter().filter(|record| record.in_flight);
+                    job.display.pause_reason.is_some()
+                        || job.display.result.is_some()
+                        || running.all(|record| record.method != "GET")
+                };
+                wait_until(&ui, observer, |jobs| jobs.iter().all(is_seen)).await?;
             }
             Command::SetPermission(name, state) => {
                 self.0.permissions.lock().insert(name, state);
@@ -215,18 +226,27 @@ async fn newest(ui: &Ui, id: &str) -> Result<Job, String> {
 /// Waits until a fetch is shown in the wanted state, or is no longer shown.
 async fn shown(
     ui: &Ui,
-    mut observer: Observer,
+    observer: Observer,
     fetch: FetchKey,
     as_wanted: impl Fn(&Display) -> bool,
 ) -> Result<(), String> {
-    loop {
-        let jobs = ui.jobs().await.map_err(text)?;
+    wait_until(ui, observer, |jobs| {
         let found = jobs.iter().find(|job| job.key == fetch);
-        if found.is_none_or(|job| as_wanted(&job.display)) {
-            return Ok(());
-        }
+        found.is_none_or(|job| as_wanted(&job.display))
+    })
+    .await
+}
+
+/// Waits until the UI shows all fetches as wanted.
+async fn wait_until(
+    ui: &Ui,
+    mut observer: Observer,
+    as_wanted: impl Fn(&[Job]) -> bool,
+) -> Result<(), String> {
+    while !as_wanted(&ui.jobs().await.map_err(text)?) {
         observer.next().await.ok_or("the engine has ended")?;
     }
+    Ok(())
 }
 
 /// The state of a fetch, for scripts.
