@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::exceptions::{call_failed, exception};
 use crate::list::List;
-use crate::realm::{Realm, look_up, with_realm};
+use crate::realm::{Realm, caught_up, look_up, with_realm};
 use crate::request::{FetchRequest, into_request_infos};
 
 /// The spec's `BackgroundFetchOptions`, as the binding converted them.
@@ -35,6 +35,7 @@ pub(crate) async fn op_bgfetch_fetch(
     sees_active_worker: bool,
 ) -> Result<Option<u64>, JsErrorBox> {
     let (requests, pump) = into_request_infos(&mut state.borrow_mut(), requests)?;
+    caught_up(&state).await;
     // The realm may end right after the call, for example when a script closes its window.
     let manager = with_realm(&state, |realm| realm.manager(&scope))?
         .with_calls_that_go_on()
@@ -76,6 +77,7 @@ pub(crate) async fn op_bgfetch_get(
     #[string] scope: String,
     #[string] id: String,
 ) -> Result<Option<u64>, JsErrorBox> {
+    caught_up(&state).await;
     let manager = with_realm(&state, |realm| realm.manager(&scope))?;
     let key = look_up(&state, manager.get(id), |_, registration| registration).await?;
     Ok(key.map(|key| key.0))
@@ -88,6 +90,7 @@ pub(crate) async fn op_bgfetch_get_ids(
     state: Rc<RefCell<OpState>>,
     #[string] scope: String,
 ) -> Result<List<String>, JsErrorBox> {
+    caught_up(&state).await;
     let manager = with_realm(&state, |realm| realm.manager(&scope))?;
     Ok(List { list: manager.get_ids().await.map_err(call_failed)? })
 }

@@ -13,6 +13,7 @@ use bgfetch::{
 use deno_core::OpState;
 use deno_error::JsErrorBox;
 use serde::Serialize;
+use tokio::sync::watch;
 use url::Url;
 
 use crate::Options;
@@ -34,6 +35,8 @@ pub(crate) struct Realm {
     /// The fetches for which the realm has, or had, a registration object.
     registrations: HashMap<FetchKey, BackgroundFetchRegistration>,
     lookups: Lookups,
+    /// Notified whenever the inbox was connected to another engine.
+    connections: watch::Sender<()>,
     /// Changes that did not come through the inbox, such as the state of fetches after the engine
     /// was replaced.
     pub(crate) changed: VecDeque<Changed>,
@@ -56,6 +59,7 @@ impl Realm {
         Self {
             options,
             client: None,
+            connections: watch::Sender::default(),
             registrations: HashMap::new(),
             lookups: Lookups::default(),
             changed: VecDeque::new(),
@@ -114,6 +118,13 @@ impl Realm {
     /// Ends what scripts can no longer reach.
     pub(crate) fn forget(&mut self, key: FetchKey) {
         self.registrations.remove(&key);
+    }
+
+    /// Whether the engine was replaced and the inbox is not connected to the new one yet.
+    fn is_behind(&self) -> bool {
+        let engine = &self.options.engine;
+        engine.has_changed().unwrap_or(false)
+            && engine.borrow().as_ref().is_some_and(|engine| !engine.is_closed())
     }
 
     pub(crate) fn known(&self) -> Vec<BackgroundFetchRegistration> {
@@ -181,12 +192,20 @@ impl Realm {
     }
 }
 
-/// The registration with that key in the current engine. The realm's inbox may not be connected to
-/// that engine yet.
+/// Waits until the realm's inbox is connected to the current engine. Every call does so, because a
+/// worker must not be told of its effects before the realm is.
+pub(crate) async fn caught_up(state: &Rc<RefCell<OpState>>) {
+    let mut connections = with_realm(state, |realm| realm.connections.subscribe());
+    // The realm has the sender.
+    while with_realm(state, |realm| realm.is_behind()) && connections.changed().await.is_ok() {}
+}
+
+/// The registration with that key in the current engine.
 pub(crate) async fn registration(
     state: &Rc<RefCell<OpState>>,
     key: FetchKey,
 ) -> Result<BackgroundFetchRegistration, JsErrorBox> {
+    caught_up(state).await;
     let known = with_realm(state, |realm| realm.registration(key).cloned())?;
     if !known.is_closed() {
         return Ok(known);
@@ -220,8 +239,51 @@ pub(crate) async fn connect(state: &Rc<RefCell<OpState>>) -> Option<Client> {
                     with_realm(state, |realm| realm.replace(known.key(), by));
                 }
             }
+            with_realm(state, |realm| {
+                realm.options.engine = engines;
+                realm.connections.send_replace(());
+            });
             return Some(client);
         }
         engines.changed().await.ok()?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bgfetch::{PolicySnapshot, StorageKey};
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    fn engine() -> Option<Engine> {
+        Some(Engine::builder().ephemeral().open().unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_call_waits_until_the_inbox_is_connected_to_the_engine_that_follows() {
+        let (engines, engine_of_realm) = watch::channel(engine());
+        let policies = PolicySnapshot::of(&"https://app.test/".parse().unwrap());
+        let mut op_state = OpState::new(None);
+        op_state.put(Realm::new(Options {
+            engine: engine_of_realm,
+            storage_key: StorageKey("app".into()),
+            policies: Arc::new(move || policies.clone()),
+            events: None,
+        }));
+        let state = Rc::new(RefCell::new(op_state));
+        let first = connect(&state).await.unwrap();
+        assert!(caught_up(&state).now_or_never().is_some());
+
+        drop(first);
+        engines.send_replace(None);
+        assert!(caught_up(&state).now_or_never().is_some(), "a call fails without an engine");
+        engines.send_replace(engine());
+        let mut call = Box::pin(caught_up(&state));
+        assert!((&mut call).now_or_never().is_none(), "the worker could be told before the realm");
+        let _second = connect(&state).await.unwrap();
+        call.await;
     }
 }

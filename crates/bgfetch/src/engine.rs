@@ -96,6 +96,12 @@ impl Engine {
         self.inbox.read(move |view| view.clients.connect(storage_key, None)).await
     }
 
+    /// Whether the engine has ended. All calls then fail.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.inbox.is_closed()
+    }
+
     /// How much of its quota the background fetches of a storage key use.
     ///
     /// # Errors
