@@ -249,33 +249,12 @@ mod tests {
     use bgfetch::{PolicySnapshot, StorageKey};
 
     use crate::console::RealmKind;
-    use crate::host_state::Description;
-    use crate::resources::AgentResources;
 
     #[test]
     fn every_script_is_inside_the_program() {
         let href: Url = "https://app.test/".parse().unwrap();
         let policies = PolicySnapshot::of(&href);
-        let host = HostState {
-            description: Description {
-                kind: RealmKind::Window,
-                href,
-                scope: None,
-                service_workers: None,
-                is_secure_context: true,
-                has_network: false,
-                has_page: false,
-                has_hook: false,
-                is_frame: false,
-            },
-            console: Arc::new(|_, _, _| ()),
-            connection: None,
-            fetch: None,
-            page: None,
-            engine: tokio::sync::watch::channel(None).1,
-            storage_key: StorageKey(String::new()),
-            resources: AgentResources::default(),
-        };
+        let host = HostState::alone(RealmKind::Window, href);
         let background_fetch = bgfetch_deno::Options {
             engine: tokio::sync::watch::channel(None).1,
             storage_key: StorageKey(String::new()),

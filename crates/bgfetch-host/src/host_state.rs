@@ -50,6 +50,34 @@ pub(crate) struct HostState {
     pub(crate) resources: AgentResources,
 }
 
+#[cfg(test)]
+impl HostState {
+    /// The state of a realm in tests: without an engine, a network, a page and an owner of its
+    /// service workers.
+    pub(crate) fn alone(kind: RealmKind, href: Url) -> Self {
+        Self {
+            engine: watch::channel(None).1,
+            storage_key: StorageKey(href.origin().ascii_serialization()),
+            page: None,
+            description: Description {
+                kind,
+                href,
+                scope: None,
+                service_workers: None,
+                is_secure_context: true,
+                has_network: false,
+                has_page: false,
+                has_hook: false,
+                is_frame: false,
+            },
+            console: Arc::new(|_, _, _| ()),
+            connection: None,
+            fetch: None,
+            resources: AgentResources::default(),
+        }
+    }
+}
+
 impl HostState {
     pub(crate) fn source(&self) -> ConsoleSource {
         let Description { kind, href, .. } = &self.description;

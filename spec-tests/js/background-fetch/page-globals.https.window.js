@@ -9,20 +9,6 @@
 const { own, take } = globalsWatch;
 const NONE = { __proto__: null };
 
-/** An iterable that nothing is looked up for but its own members. */
-function iterable(values) {
-  return {
-    __proto__: null,
-    [Symbol.iterator]() {
-      let next = 0;
-      return {
-        __proto__: null,
-        next: () => ({ __proto__: null, done: next >= values.length, value: values[next++] }),
-      };
-    },
-  };
-}
-
 async function rejects(promise) {
   try {
     await own(promise);

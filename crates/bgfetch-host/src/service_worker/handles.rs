@@ -22,7 +22,7 @@ use super::{ServiceWorkers, ServiceWorkersOptions, storage_key};
 use crate::cache::CacheStore;
 use crate::console::RealmKind;
 use crate::extension::{bgfetch_host, extensions};
-use crate::host_state::{Description, HostState};
+use crate::host_state::HostState;
 use crate::message::{AtStart, Connection, FromRealm, RealmId};
 use crate::page_state::PageState;
 use crate::realm::Realm;
@@ -337,24 +337,9 @@ fn page_of(url: &str) -> bgfetch_deno::Options {
 fn host(url: &str, kind: RealmKind) -> HostState {
     let href: Url = url.parse().unwrap();
     HostState {
-        engine: tokio::sync::watch::channel(None).1,
         storage_key: storage_key(&href),
         page: Some(Arc::new(PageState::empty(PolicySnapshot::of(&href)))),
-        description: Description {
-            kind,
-            href,
-            scope: None,
-            service_workers: None,
-            is_secure_context: true,
-            has_network: false,
-            has_page: false,
-            has_hook: false,
-            is_frame: false,
-        },
-        console: Arc::new(|_, _, _| ()),
-        connection: None,
-        fetch: None,
-        resources: AgentResources::default(),
+        ..HostState::alone(kind, href)
     }
 }
 

@@ -95,6 +95,20 @@ function background_fetch_test(run, description, { behaviour = "report" } = {}) 
   }, description);
 }
 
+/** An iterable that nothing is looked up for but its own members. */
+function iterable(values) {
+  return {
+    __proto__: null,
+    [Symbol.iterator]() {
+      let next = 0;
+      return {
+        __proto__: null,
+        next: () => ({ __proto__: null, done: next >= values.length, value: values[next++] }),
+      };
+    },
+  };
+}
+
 /** Resolves at the next event of that type. */
 function once(target, type) {
   return new Promise((resolve) => target.addEventListener(type, resolve, { once: true }));

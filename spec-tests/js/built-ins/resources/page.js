@@ -55,20 +55,6 @@ const areas = (() => {
   /** A call of a method, an attribute's getter or its setter, found now. */
   const bound = (call, object, argument) => () => call(object, argument);
 
-  /** An iterable that nothing is looked up for but its own members. */
-  function iterable(values) {
-    return {
-      __proto__: null,
-      [Symbol.iterator]() {
-        let next = 0;
-        return {
-          __proto__: null,
-          next: () => ({ __proto__: null, done: next >= values.length, value: values[next++] }),
-        };
-      },
-    };
-  }
-
   async function start(t) {
     const registration = await navigator.serviceWorker.register("resources/worker.js", {
       scope: `resources/${token}`,
