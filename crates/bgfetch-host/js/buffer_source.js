@@ -10,6 +10,20 @@ const { define, getPrototypeOf, getterOf, Uint8Array, uncurryThis } = core.loadE
 const { ArrayBuffer, DataView } = globalThis;
 const TypedArrayPrototype = getPrototypeOf(Uint8Array.prototype);
 
+/** The names of the classes of typed arrays. */
+const INTEGER_ARRAYS = [
+  "Int8Array",
+  "Uint8Array",
+  "Uint8ClampedArray",
+  "Int16Array",
+  "Uint16Array",
+  "Int32Array",
+  "Uint32Array",
+  "BigInt64Array",
+  "BigUint64Array",
+];
+const FLOAT_ARRAYS = ["Float16Array", "Float32Array", "Float64Array"];
+
 const bufferOfTyped = getterOf(TypedArrayPrototype, "buffer");
 
 return {
@@ -20,11 +34,13 @@ return {
   byteLengthOfTyped: getterOf(TypedArrayPrototype, "byteLength"),
   byteOffsetOfDataView: getterOf(DataView.prototype, "byteOffset"),
   byteOffsetOfTyped: getterOf(TypedArrayPrototype, "byteOffset"),
+  FLOAT_ARRAYS,
   /** Prepares bytes of our own for an op. The backend looks `resizable` up on their buffer. */
   forOp(bytes) {
     define(bufferOfTyped(bytes), "resizable", false);
     return bytes;
   },
+  INTEGER_ARRAYS,
   isDetached: getterOf(ArrayBuffer.prototype, "detached"),
   isResizable: getterOf(ArrayBuffer.prototype, "resizable"),
   isView: ArrayBuffer.isView,

@@ -6,9 +6,8 @@ const { core } = __bootstrap;
 const { append, define, Error, Number, Uint8Array, uncurryThis } = core.loadExtScript(
   "ext:bgfetch_deno/primordials.js",
 );
-const { bufferOfTyped, byteLengthOfTyped, setTyped } = core.loadExtScript(
-  "ext:bgfetch_host/buffer_source.js",
-);
+const { bufferOfTyped, byteLengthOfTyped, FLOAT_ARRAYS, INTEGER_ARRAYS, setTyped } = core
+  .loadExtScript("ext:bgfetch_host/buffer_source.js");
 const { ERRORS, INTERFACES, refuse, TAGS, withStack } = core.loadExtScript(
   "ext:bgfetch_host/serializable.js",
 );
@@ -37,23 +36,8 @@ const { ArrayBuffer, BigInt, Date, Map, Object, RegExp, Set } = globalThis;
 const mapSet = uncurryThis(Map.prototype.set);
 const setAdd = uncurryThis(Set.prototype.add);
 const VIEWS = { __proto__: null, DataView };
-for (
-  const name of [
-    "Int8Array",
-    "Uint8Array",
-    "Uint8ClampedArray",
-    "Int16Array",
-    "Uint16Array",
-    "Int32Array",
-    "Uint32Array",
-    "BigInt64Array",
-    "BigUint64Array",
-    "Float16Array",
-    "Float32Array",
-    "Float64Array",
-  ]
-) {
-  VIEWS[name] = globalThis[name];
+for (const names of [INTEGER_ARRAYS, FLOAT_ARRAYS]) {
+  for (const name of names) VIEWS[name] = globalThis[name];
 }
 
 /** https://html.spec.whatwg.org/multipage/structured-data.html#structureddeserialize */

@@ -15,23 +15,19 @@ const {
   locationOrigin,
   QuotaExceededError,
 } = core.loadExtScript("ext:bgfetch_deno/deno.js");
-const { bufferOfTyped, byteLengthOfTyped, byteOffsetOfTyped, forOp, nameOfTyped, setTyped } = core
-  .loadExtScript("ext:bgfetch_host/buffer_source.js");
+const {
+  bufferOfTyped,
+  byteLengthOfTyped,
+  byteOffsetOfTyped,
+  forOp,
+  INTEGER_ARRAYS,
+  nameOfTyped,
+  setTyped,
+} = core.loadExtScript("ext:bgfetch_host/buffer_source.js");
 const { fetch } = core.loadExtScript("ext:bgfetch_host/fetch.js");
 const { subtle } = core.loadExtScript("ext:bgfetch_host/subtle_crypto.js");
 
 const create = Symbol("create");
-const INTEGER_ARRAYS = [
-  "Int8Array",
-  "Uint8Array",
-  "Uint8ClampedArray",
-  "Int16Array",
-  "Uint16Array",
-  "Int32Array",
-  "Uint32Array",
-  "BigInt64Array",
-  "BigUint64Array",
-];
 
 /** https://w3c.github.io/webcrypto/#Crypto-interface */
 class Crypto {

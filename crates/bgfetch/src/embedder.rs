@@ -75,8 +75,9 @@ pub trait WallClock: Send + Sync + 'static {
     }
 }
 
-/// All defaults of this module: grants every background fetch but no access to the local network, limits nothing, uses the system's clock, and has
-/// no workers, so that events wait for an engine with a host.
+/// All defaults of this module: grants every background fetch but no access to the local network,
+/// limits nothing, uses the system's clock, and has no workers, so that events wait for an engine
+/// with a host.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Defaults;
 

@@ -108,3 +108,15 @@ background_fetch_test(async ({ manager, id, settled }) => {
   const requests = await server.requests(2);
   assert_array_equals(requests.map(({ headers }) => headers["x-own"] ?? "no").sort(), ["no", "yes"]);
 }, "fetch() takes Requests, strings and lists of both");
+
+background_fetch_test(async ({ t, manager, id }) => {
+  const { url } = new Server([{ holdHead: true }]);
+  const icons = (count) => Array(count).fill({ src: "/icon.png" });
+  const refused = (...args) => promise_rejects_js(t, TypeError, manager.fetch(...args));
+  await refused("i".repeat(4097), url);
+  await refused(id, url, { title: "t".repeat(16_385) });
+  await refused(id, url, { icons: icons(65) });
+  await refused(id, new Request(url, { headers: { "X-Own": "h".repeat(2 ** 18) } }));
+  assert_equals(await manager.get(id), undefined);
+  await manager.fetch(id, url, { title: "t".repeat(16_384), icons: icons(64) });
+}, "D47: what no page needs is refused");

@@ -1,8 +1,9 @@
 //! `bgfetch run`: a page, its service worker, and the user.
 //!
 //! [`app`] is the argument. A folder gets a host name of its own ([`folders`]) and is served on
-//! loopback to this process alone ([`server`], [`beneath`]). The [`session`] connects the page, the engine and the user; it reports to
-//! [`output`], which uses a [`screen`] if there is one, and [`history`] makes its summary.
+//! loopback to this process alone ([`server`], [`beneath`]). The [`session`] connects the page, the
+//! engine and the user; it reports to [`output`], which uses a [`screen`] if there is one, and
+//! [`history`] makes its summary.
 
 mod app;
 mod beneath;
