@@ -3,6 +3,7 @@
 pub(crate) mod attempt_ended;
 pub(crate) mod grants;
 pub(crate) mod local_network;
+pub(crate) mod pauses;
 pub(crate) mod process_response;
 pub mod retry;
 pub(crate) mod verify_integrity;
