@@ -80,8 +80,10 @@ async fn the_worker_is_told_of_a_fetch_whose_page_is_gone() {
     let page = agent.window(&origin.url("/"));
     run(
         &page,
-        "await container.register('sw.js');
-         await (await container.ready).backgroundFetch.fetch('film', '/film');
+        // An activating worker would start again for its activate event.
+        "const registration = await container.register('sw.js');
+         await until(registration.installing, 'activated');
+         await registration.backgroundFetch.fetch('film', '/film');
          return null;",
     )
     .await;
