@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use async_compression::tokio::bufread::{BrotliEncoder, GzipEncoder, ZstdEncoder};
 use bytes::{Bytes, BytesMut};
@@ -25,13 +26,24 @@ pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
 /// The most that is handed to hyper at once.
 const CHUNK: u64 = 64 * 1024;
 
+/// How many times a second a paced body sends data.
+const SENDS_PER_SECOND: u64 = 20;
+
+/// What happens to a body in transit.
+pub(super) struct Faults {
+    /// Gates by the offset at which they hold.
+    pub(super) holds: VecDeque<(u64, Gate)>,
+    pub(super) cut: Option<Cut>,
+    /// The most bytes per second.
+    pub(super) pace: Option<u64>,
+}
+
 /// A body in transit.
 pub(super) struct Sending {
     source: Pin<Box<dyn AsyncRead + Send>>,
     /// The length, unless a coding makes it unknown.
     length: Option<u64>,
-    holds: VecDeque<(u64, Gate)>,
-    cut: Option<Cut>,
+    faults: Faults,
     at: u64,
     serving: Serving,
     plug: Plug,
@@ -41,7 +53,7 @@ impl Sending {
     pub(super) fn new(
         content: Content,
         coding: Option<Coding>,
-        (holds, cut): (Vec<(u64, Gate)>, Option<Cut>),
+        faults: Faults,
         (serving, plug): (Serving, Plug),
     ) -> Self {
         let length = coding.is_none().then_some(content.end - content.at);
@@ -51,11 +63,11 @@ impl Sending {
             Some(Coding::Brotli) => Box::pin(BrotliEncoder::new(BufReader::new(content))),
             Some(Coding::Zstd) => Box::pin(ZstdEncoder::new(BufReader::new(content))),
         };
-        Self { source, length, holds: holds.into(), cut, at: 0, serving, plug }
+        Self { source, length, faults, at: 0, serving, plug }
     }
 
     pub(super) fn into_body(self) -> Body {
-        let faultless = self.holds.is_empty() && self.cut.is_none();
+        let faultless = self.faults.holds.is_empty() && self.faults.cut.is_none();
         if self.length == Some(0) && faultless {
             // hyper does not poll a body that it knows to be empty.
             self.serving.0.ended(Ending::Complete);
@@ -65,18 +77,22 @@ impl Sending {
     }
 
     async fn next(mut self) -> Option<(Result<Frame<Bytes>, Infallible>, Self)> {
-        while let Some((_, gate)) = self.holds.pop_front_if(|(at, _)| *at == self.at) {
+        while let Some((_, gate)) = self.faults.holds.pop_front_if(|(at, _)| *at == self.at) {
             gate.pass().await;
         }
-        if let Some(cut) = self.cut.filter(|cut| cut.after == self.at) {
+        if let Some(cut) = self.faults.cut.filter(|cut| cut.after == self.at) {
             self.serving.0.ended(Ending::Cut);
             self.plug.pull(cut.how);
             std::future::pending::<()>().await;
         }
-        let stops =
-            [self.length, self.cut.map(|cut| cut.after), self.holds.front().map(|(at, _)| *at)];
+        let Faults { holds, cut, pace } = &self.faults;
+        let stops = [self.length, cut.map(|cut| cut.after), holds.front().map(|(at, _)| *at)];
         let stop = stops.into_iter().flatten().min().unwrap_or(u64::MAX);
-        let most = CHUNK.min(stop - self.at);
+        let mut most = CHUNK.min(stop - self.at);
+        if let Some(pace) = *pace {
+            most = most.min(pace.div_ceil(SENDS_PER_SECOND));
+            tokio::time::sleep(Duration::from_secs_f64(most as f64 / pace as f64)).await;
+        }
         let mut chunk = BytesMut::with_capacity(CHUNK as usize);
         let read = (&mut self.source)
             .take(most)

@@ -36,7 +36,7 @@ use crate::watched::Watched;
 pub struct Origin {
     shared: Arc<Shared>,
     port: ReservedPort,
-    certificates: Option<Certificates>,
+    certificates: Option<Arc<Certificates>>,
     commands: Option<mpsc::UnboundedSender<Command>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -73,10 +73,22 @@ impl Origin {
     #[must_use]
     pub fn start_tls() -> Self {
         let ip = Ipv4Addr::LOCALHOST.into();
-        Self::launch(ip, Some(Certificates::for_server(ip)))
+        Self::launch(ip, Some(Arc::new(Certificates::for_server(ip))))
     }
 
-    fn launch(ip: IpAddr, certificates: Option<Certificates>) -> Self {
+    /// Starts like another origin with TLS, on a port of its own but with the same certificate, so
+    /// that whoever trusts the other trusts this one.
+    ///
+    /// # Panics
+    ///
+    /// If the other was started without TLS.
+    #[must_use]
+    pub fn start_tls_like(other: &Self) -> Self {
+        let certificates = other.certificates.clone().expect("the other was started with TLS");
+        Self::launch(other.address().ip(), Some(certificates))
+    }
+
+    fn launch(ip: IpAddr, certificates: Option<Arc<Certificates>>) -> Self {
         let shared = Arc::<Shared>::default();
         let port = ReservedPort::new(ip);
         let (commands, inbox) = mpsc::unbounded_channel();
@@ -121,7 +133,7 @@ impl Origin {
     /// If it was started without TLS.
     #[must_use]
     pub fn certificates(&self) -> &Certificates {
-        self.certificates.as_ref().expect("this origin was started without TLS")
+        self.certificates.as_deref().expect("this origin was started without TLS")
     }
 
     /// Ends every connection and refuses new ones, until [`Self::start_again`]. Both have happened
@@ -148,6 +160,12 @@ impl Origin {
     #[must_use]
     pub fn requests(&self) -> Vec<Logged> {
         self.shared.log.read(|log| log.requests.clone())
+    }
+
+    /// The requests so far without the first `count`.
+    #[must_use]
+    pub fn requests_after(&self, count: usize) -> Vec<Logged> {
+        self.shared.log.read(|log| log.requests.get(count..).unwrap_or_default().to_vec())
     }
 
     /// The requests to one path, with or without a query.

@@ -27,6 +27,7 @@ pub struct Reply {
     pub(super) head_gate: Option<Gate>,
     pub(super) holds: Vec<(u64, Gate)>,
     pub(super) cut: Option<Cut>,
+    pub(super) pace: Option<u64>,
     pub(super) hang_up: bool,
     pub(super) upload: Upload,
 }
@@ -301,6 +302,19 @@ pub trait Serve: Into<Reply> {
     #[must_use]
     fn stall_after(self, bytes: u64) -> Reply {
         self.hold_at(bytes, &Gate::new())
+    }
+
+    /// Sends at most this many body bytes per second, in many small pieces.
+    ///
+    /// # Panics
+    ///
+    /// If it is zero; see [`stall_after`](Self::stall_after).
+    #[must_use]
+    fn paced(self, bytes_per_second: u64) -> Reply {
+        assert!(bytes_per_second > 0, "a body that is never sent");
+        let mut reply = self.into();
+        reply.pace = Some(bytes_per_second);
+        reply
     }
 
     // --- ranges --------------------------------------------------------------------------------

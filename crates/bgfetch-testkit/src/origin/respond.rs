@@ -12,7 +12,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
 use super::Shared;
-use super::body::{Body, Content, Sending};
+use super::body::{Body, Content, Faults, Sending};
 use super::log::{Ending, Line, Logged, Received, Serving};
 use super::range::{Part, part};
 use super::reply::{Coding, CutKind, RangePolicy, Reply, Upload};
@@ -146,7 +146,7 @@ fn response(
     if method == Method::HEAD {
         content = Content::default();
     }
-    let faults = (reply.holds, reply.cut);
+    let faults = Faults { holds: reply.holds.into(), cut: reply.cut, pace: reply.pace };
     let body = Sending::new(content, coding, faults, (serving, plug)).into_body();
     let mut response = Response::new(body);
     *response.status_mut() = status;

@@ -40,7 +40,7 @@ impl Server {
 
     pub(super) fn run(self, inbox: mpsc::UnboundedReceiver<Command>) {
         tokio::runtime::Builder::new_current_thread()
-            .enable_io()
+            .enable_all()
             .build()
             .expect("a runtime can be built")
             .block_on(self.obey(inbox));

@@ -174,6 +174,18 @@ fn a_stall_shows_in_the_log_as_abandoned_once_the_client_is_gone() {
 }
 
 #[test]
+fn a_paced_body_arrives_in_small_pieces() {
+    let resource = Resource::new(10, 3000);
+    let origin = serving(resource.clone().paced(20).then(resource.clone().paced(100_000)));
+    let mut socket = send(origin.address(), "GET /a.bin", &[]);
+    assert!(socket.read(&mut [0; 1000]).unwrap() > 0);
+    origin.blocking_wait_until(|log| log[0].sent > 0);
+    assert!(origin.requests()[0].sent < 3000, "the whole would have taken minutes");
+    drop(socket);
+    assert_eq!(get(origin.address(), "/a.bin", &[]).body, resource.bytes());
+}
+
+#[test]
 fn a_head_is_held_too() {
     let gate = Gate::new();
     let origin = serving(Reply::status(204).hold_head(&gate));

@@ -142,6 +142,18 @@ async fn http2_is_spoken_over_tls_with_the_given_root() {
 }
 
 #[tokio::test]
+async fn whoever_trusts_an_origin_trusts_one_that_is_like_it() {
+    let first = Origin::start_tls();
+    let second = Origin::start_tls_like(&first);
+    second.serve("/a", Resource::new(1, 10));
+    assert_ne!(first.address(), second.address());
+    let tcp = tokio::net::TcpStream::connect(second.address()).await.unwrap();
+    let stream = tls(Some(&first), "h2").connect("127.0.0.1".try_into().unwrap(), tcp).await;
+    let response = ask(&mut http2(stream.unwrap()).await, &second, "/a").await;
+    assert_eq!(response.status(), 200);
+}
+
+#[tokio::test]
 async fn a_client_without_the_root_gets_no_further_than_the_handshake() {
     let origin = Origin::start_tls();
     let tcp = tokio::net::TcpStream::connect(origin.address()).await.unwrap();
