@@ -140,6 +140,7 @@ impl Json {
     }
 
     pub(crate) fn settled(&mut self, event: &Event, result: FetchResult) {
+        self.paused.remove(&event.fetch);
         self.print(&with_result(line_of_event("settled", event), result));
     }
 

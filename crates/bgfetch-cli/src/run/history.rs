@@ -1,6 +1,6 @@
 //! The outcomes of the fetches that were active while the program ran: its summary.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use bgfetch::{Event, FailureReason, FetchKey, FetchResult, Job, What};
 use indicatif::HumanBytes;
@@ -9,10 +9,18 @@ use url::Url;
 
 use crate::output::plain::failure;
 
+/// How many fetches that are over the summary has at most: those that ended last. A page may make
+/// any number while the program runs.
+const MOST_OVER: usize = 1000;
+
 /// The fetches, in order of registration.
 #[derive(Debug, Default)]
 pub(super) struct History {
     fetches: BTreeMap<FetchKey, Fetch>,
+    /// Those that are over, in the order in which they ended.
+    over: VecDeque<FetchKey>,
+    /// How many that ended before them are left out.
+    left_out: usize,
 }
 
 #[derive(Debug, Default)]
@@ -87,7 +95,16 @@ impl History {
                 fetch.records.insert(record.index.0, record_of_it);
             }
             What::Settled(result) => fetch.result = Some(*result),
-            What::EventEnded { handled, .. } => fetch.told = *handled,
+            What::EventEnded { handled, .. } => {
+                fetch.told = *handled;
+                self.over.push_back(event.fetch);
+                if self.over.len() > MOST_OVER
+                    && let Some(oldest) = self.over.pop_front()
+                {
+                    self.fetches.remove(&oldest);
+                    self.left_out += 1;
+                }
+            }
             _ => {}
         }
     }
@@ -138,6 +155,9 @@ impl History {
             return vec!["there were no background fetches".into()];
         }
         let mut lines = Vec::new();
+        if self.left_out > 0 {
+            lines.push(format!("{} earlier background fetches are not listed", self.left_out));
+        }
         for fetch in self.fetches.values() {
             let Fetch { id, title, origin, .. } = fetch;
             let result = match fetch.result {
@@ -186,5 +206,30 @@ pub(super) fn event_of(result: FetchResult) -> &'static str {
         Ok(()) => "backgroundfetchsuccess",
         Err(FailureReason::Aborted) => "backgroundfetchabort",
         Err(_) => "backgroundfetchfail",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(key: u64, what: What) -> Event {
+        let id = format!("id-{key}").into();
+        let fetch = FetchKey(key);
+        Event { fetch, id, downloaded: 0, uploaded: 0, download_total: 0, what }
+    }
+
+    #[test]
+    fn the_summary_of_a_long_run_has_the_newest_fetches_and_those_that_are_not_over() {
+        let mut history = History::default();
+        history.event(&event(0, What::Registered));
+        for key in 1..=1500 {
+            history.event(&event(key, What::Registered));
+            history.event(&event(key, What::Settled(Ok(()))));
+            history.event(&event(key, What::EventEnded { handled: true, rejection: None }));
+        }
+        let ids: Vec<&str> = history.summaries().map(|summary| summary.id).collect();
+        assert_eq!((ids.len(), ids[0], ids[1], ids[1000]), (1001, "id-0", "id-501", "id-1500"));
+        assert_eq!(history.lines()[0], "500 earlier background fetches are not listed");
     }
 }

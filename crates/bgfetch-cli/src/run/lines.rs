@@ -17,6 +17,9 @@ pub(super) struct Lines {
 
 impl Lines {
     pub(super) fn line_of(&mut self, event: &Event, handled: Option<&str>) -> Option<String> {
+        if matches!(event.what, What::Settled(_)) {
+            self.paces.remove(&event.fetch);
+        }
         let line = match &event.what {
             What::Registered => "registered".into(),
             What::Settled(Ok(())) => format!("success, {}", HumanBytes(event.downloaded)),
@@ -52,4 +55,23 @@ pub(super) fn lines_of(said: &Said) -> Vec<String> {
         }
     };
     text.lines().map(|line| format!("{}: {kind}{line}", said.by)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_kept_of_fetches_that_have_settled() {
+        let mut lines = Lines::default();
+        for key in 0..100 {
+            for what in [What::Registered, What::Progress, What::Settled(Ok(()))] {
+                let (fetch, id) = (FetchKey(key), "film".into());
+                let event =
+                    Event { fetch, id, downloaded: 5, uploaded: 0, download_total: 0, what };
+                lines.line_of(&event, None);
+            }
+        }
+        assert!(lines.paces.is_empty());
+    }
 }

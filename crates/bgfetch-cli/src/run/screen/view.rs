@@ -78,6 +78,9 @@ impl View {
         self.jobs = jobs.to_vec();
         let place = self.jobs.iter().position(|job| Some(job.key) == selected);
         self.list.select(place.or_else(|| self.jobs.len().checked_sub(1)));
+        let is_shown = |key| self.jobs.iter().any(|job| job.key == key);
+        self.rates.retain(|key, _| is_shown(*key));
+        self.reasons.retain(|(key, _), _| is_shown(*key));
         let now = Instant::now();
         for job in &self.jobs {
             let bytes = moved(job);
@@ -376,6 +379,16 @@ mod tests {
         view.update(&[failed]);
         let rows = drawn(&mut view, 100, 24);
         assert!(rows.iter().any(|row| row.contains("/x  fetch-error, 200: CORS: no")), "{rows:#?}");
+    }
+
+    #[test]
+    fn nothing_is_kept_of_fetches_that_are_no_longer_shown() {
+        let mut view = View::default();
+        for key in 0..100 {
+            view.reasons.insert((FetchKey(key), 0), "CORS: no".into());
+            view.update(&[job(key, "a")]);
+        }
+        assert_eq!((view.rates.len(), view.reasons.len()), (1, 1));
     }
 
     #[test]
