@@ -10,21 +10,21 @@ HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 SECONDS ?= 3600
 JOBS ?= 2
 SANITIZER ?= none
-# The time limit of `make mutants`.
-MINUTES ?= 110
+# How often `make kills` kills, and how long `make soak` runs.
+KILLS ?= 300
+MINUTES ?= 60
 # The whole workspace. All steps use one set of features, because others would build dependencies
 # again.
 ALL := --workspace --features bgfetch-cli/js
 EXAMPLES := $(basename $(notdir $(wildcard crates/*/examples/*.rs)))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup tools fmt lint doc deny arrows examples unit heads fuzz fuzz-smoke mutants mutants-changed
-.PHONY: package test bench compare
+.PHONY: help demo setup fmt lint doc deny arrows examples unit heads kills soak fuzz fuzz-smoke package test bench compare
 # Parallel steps of `test` would only wait for the lock on the build folder.
 .NOTPARALLEL:
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # Needs less than the tests, so it has its own features.
 demo: ## Run examples/podcast: a page, its service worker and their background fetch
@@ -33,11 +33,7 @@ demo: ## Run examples/podcast: a page, its service worker and their background f
 	@store=$$(mktemp -d) && trap 'rm -rf "$$store"' EXIT && \
 		"$(TARGET)/debug/bgfetch" run examples/podcast --store "$$store" --slow 40000
 
-setup: ## Install what the checks need and is missing (Debian packages, cargo-deny, -fuzz and -mutants)
-	@.ci/setup $(TOOLS) cargo-mutants
-
-# What `test` always needs. It builds cargo-mutants only if there is something to do for it.
-tools:
+setup: ## Install what the checks need and is missing (Debian packages, cargo-deny, cargo-fuzz)
 	@.ci/setup $(TOOLS)
 
 fmt: ## Format the code
@@ -58,7 +54,7 @@ doc: ## Build the API documentation; fails on broken links
 
 # The crates with a JavaScript engine have a separate configuration, and are excluded from the first
 # check.
-deny: tools ## Check the dependencies' licences, sources and bans
+deny: setup ## Check the dependencies' licences, sources and bans
 	$(TOOLS)/bin/cargo-deny --locked --exclude bgfetch-deno --exclude bgfetch-host \
 		--exclude bgfetch-wpt \
 		check --hide-inclusion-graph bans licenses sources
@@ -86,8 +82,17 @@ unit: ## Run only the tests, including `arrows`
 heads: ## Test the limits on memory and disk with as many large heads as an attack has
 	BGFETCH_HEADS=4000 cargo test $(ALL) --test memory
 
+# With the program that the tests use.
+kills: ## Kill the program KILLS=300 times while a page and its worker run
+	BGFETCH_KILLS=$(KILLS) cargo test $(ALL) --test program kills:: -- --nocapture
+
+# With a build of its own: memory is measured as users have it.
+soak: ## Run the program for MINUTES=60 against servers that misbehave; fails if something adds up
+	BGFETCH_SOAK_MINUTES=$(MINUTES) cargo test --release -p bgfetch-cli --features js \
+		--test program soak:: -- --nocapture
+
 # Sanitizers are not stable, but work with a stable compiler if RUSTC_BOOTSTRAP is set.
-fuzz: tools ## Fuzz all targets: SECONDS=3600 in all, JOBS=2 at a time, SANITIZER=none
+fuzz: setup ## Fuzz all targets: SECONDS=3600 in all, JOBS=2 at a time, SANITIZER=none
 	PATH="$(abspath $(TOOLS))/bin:$$PATH" CARGO_TARGET_DIR="$(FUZZ_TARGET)" \
 		$(if $(filter none,$(SANITIZER)),,RUSTC_BOOTSTRAP=1) cargo fuzz build -s $(SANITIZER)
 	fuzz/run "$(FUZZ_TARGET)/$(HOST)/release" $(SECONDS) $(JOBS)
@@ -99,12 +104,6 @@ fuzz-smoke: ## Run the seeds of all fuzz targets, and fuzz each for some seconds
 		cargo build --locked --bins
 	FUZZ_SEED=1 fuzz/run "$(TARGET)/debug" 42 2
 
-mutants: setup ## Change the code in small ways to see whether tests notice: for MINUTES=110, then again to continue
-	mutants/run "$(TARGET)" --minutes $(MINUTES)
-
-mutants-changed: ## The same for the lines that have changed, for three minutes at most
-	mutants/run "$(TARGET)" --changed 180
-
 # Each crate is built from its package, with the other packages instead of the workspace. That shows what a
 # package lacks, and features that only another crate enables. Cargo would reuse earlier packages of the same
 # version from the same build folder, so there is a new one each time.
@@ -115,11 +114,11 @@ package: ## Build every published crate from its package alone
 		--exclude bgfetch-testkit --exclude bgfetch-spec-tests --exclude bgfetch-benches
 
 # Fast checks first; the tests last, so that their summary ends the output.
-test: tools deny lint doc examples fuzz-smoke unit ## Run everything that CI runs, except `package`
+test: setup deny lint doc examples fuzz-smoke unit ## Run everything that CI runs, except `package`
 
 bench: ## Run the benchmarks of the scheduler and the model
 	cargo bench -p bgfetch-benches --bench scheduler --bench model
 
-compare: tools ## Compare the program with curl; fails if a limit on time or memory is exceeded
+compare: setup ## Compare the program with curl; fails if a limit on time or memory is exceeded
 	cargo build --release -p bgfetch-cli
 	BGFETCH="$(abspath $(TARGET))/release/bgfetch" cargo bench -p bgfetch-benches --bench compare

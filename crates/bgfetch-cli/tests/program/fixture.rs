@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bgfetch_testkit::{DEADLINE, Gate, MIB, Resource};
 use serde_json::Value;
@@ -198,10 +198,31 @@ impl Running {
         assert!(status.success());
     }
 
+    /// Takes the lines on standard output that have come so far.
+    #[cfg(all(feature = "js", target_os = "linux"))]
+    pub(crate) fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.lines.state.lock().unwrap().stdout)
+    }
+
+    /// Waits until it has ended, but not longer than this. Returns whether it has.
+    #[cfg(all(feature = "js", target_os = "linux"))]
+    pub(crate) fn ends_within(&self, time: Duration) -> bool {
+        let until = Instant::now() + time;
+        let mut state = self.lines.state.lock().unwrap();
+        while state.ended < 2 {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            state = self.lines.changed.wait_timeout(state, left).unwrap().0;
+        }
+        true
+    }
+
     /// Kills it without warning.
-    pub(crate) fn kill(mut self) {
+    pub(crate) fn kill(mut self) -> Ended {
         self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.end()
     }
 
     /// Waits for its end.

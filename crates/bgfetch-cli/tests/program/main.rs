@@ -5,10 +5,14 @@
 // A panic in a helper is a failed test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[cfg(all(feature = "js", target_os = "linux"))]
+mod app;
 mod control;
 mod disk;
 mod fixture;
 mod get;
+#[cfg(all(feature = "js", target_os = "linux"))]
+mod kills;
 #[cfg(target_os = "linux")]
 mod look_ups;
 mod network;
@@ -20,3 +24,5 @@ mod resume;
 mod run;
 #[cfg(feature = "js")]
 mod run_scripts;
+#[cfg(all(feature = "js", target_os = "linux"))]
+mod soak;
