@@ -45,7 +45,7 @@ pub fn check(policies: &PolicySnapshot, hop: &Hop) -> Result<(), Blocked> {
     Ok(())
 }
 
-/// Parses as CSP does: malformed parts are ignored.
+/// The destination, the nonce and the parser metadata of a request.
 fn metadata(destination: &Destination) -> (csp::Destination, String, ParserMetadata) {
     let of = |destination| (destination, String::new(), ParserMetadata::None);
     match destination {
@@ -64,6 +64,7 @@ fn metadata(destination: &Destination) -> (csp::Destination, String, ParserMetad
     }
 }
 
+/// Parses as CSP does: malformed parts are ignored.
 fn parse(serialized: &str) -> CspList {
     let mut list = CspList::parse(serialized, PolicySource::Header, PolicyDisposition::Enforce);
     // A port out of range matches no URL. The crate would treat it as the default port.
