@@ -19,12 +19,12 @@ ALL := --workspace --features bgfetch-cli/js
 EXAMPLES := $(basename $(notdir $(wildcard crates/*/examples/*.rs)))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup fmt lint doc deny arrows examples unit heads kills soak fuzz fuzz-smoke package test bench compare
+.PHONY: help demo setup fmt lint doc deny arrows examples unit heads crash-points kills soak fuzz fuzz-smoke package test bench compare
 # Parallel steps of `test` would only wait for the lock on the build folder.
 .NOTPARALLEL:
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # Needs less than the tests, so it has its own features.
 demo: ## Run examples/podcast: a page, its service worker and their background fetch
@@ -81,6 +81,9 @@ unit: ## Run only the tests, including `arrows`
 
 heads: ## Test the limits on memory and disk with as many large heads as an attack has
 	BGFETCH_HEADS=4000 cargo test $(ALL) --test memory
+
+crash-points: ## Crash at every operation of every scenario, and print how many images were checked
+	CRASH_POINTS=all cargo test $(ALL) --test engine --test store crash_points -- --nocapture
 
 # With the program that the tests use.
 kills: ## Kill the program KILLS=300 times while a page and its worker run

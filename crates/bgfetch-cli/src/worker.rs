@@ -203,7 +203,7 @@ fn failed(record: &BackgroundFetchRecord, reason: FailureReason) -> FailedRecord
 mod tests {
     use bgfetch::mock::{Behaviour, ScriptedHost};
     use bgfetch::{FetchOptions, Principal, StorageKey, StoreOptions};
-    use bgfetch_store::recording::Recorder;
+    use bgfetch_store::recording::{Loss, Recorder};
     use bgfetch_testkit::{Origin, Resource};
 
     use super::*;
@@ -246,7 +246,8 @@ mod tests {
         let delivery = told.recv().await.unwrap();
         assert!(matches!(delivery.what, Delivered::Written(_)), "{:?}", delivery.what);
         let image = tempfile::tempdir().unwrap();
-        recorder.image(ended.recv().await.unwrap(), image.path(), || false);
+        let moment = ended.recv().await.unwrap();
+        recorder.image(moment, image.path(), Loss::UnsyncedAndNames);
         for (name, resource) in files {
             resource.matches_file(image.path().join("out").join(name)).unwrap();
         }

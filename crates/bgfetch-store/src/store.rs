@@ -70,11 +70,12 @@ pub type StoredHead = (Generation, ResponseHead);
 /// them. A writer or a reader that is opened later leaves an orphan behind, which the next start
 /// removes.
 pub trait Bodies: Send + Sync {
-    /// Opens a body for writing at `offset`, and truncates it there. There may be only one writer
-    /// per body at a time. The body is created if it does not exist.
+    /// Opens a body for writing at `offset`. There may be only one writer per body at a time. The
+    /// body is created if it does not exist.
     ///
-    /// All bytes of a generation belong to one representation, so bytes that are rewritten below
-    /// the old length must be the same as before. Another representation needs another generation.
+    /// All bytes of a generation belong to one representation, so bytes that are written again must
+    /// be the same as before. Another representation needs another generation. The bytes beyond
+    /// `offset` stay meanwhile, because some of them may be known to be synced.
     ///
     /// # Errors
     /// [`StoreError::Misuse`] if `offset` is beyond the body's end; [`StoreError::DiskFull`] or
@@ -151,9 +152,9 @@ pub enum Handover {
     Link,
 }
 
-/// Appends to a body.
+/// Writes a body from an offset on.
 pub trait BodyWriter: Send {
-    /// Writes all bytes at the end of the body. When this returns, they survive the death of the
+    /// Writes all bytes after those that it wrote before. When this returns, they survive the death of the
     /// process.
     ///
     /// # Errors
@@ -161,7 +162,7 @@ pub trait BodyWriter: Send {
     /// [`length`](Self::length) is exact in any case.
     fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError>;
 
-    /// The length of the body in bytes.
+    /// How many bytes the body has up to what was written last.
     fn length(&self) -> u64;
 }
 

@@ -152,7 +152,6 @@ impl Bodies for ArenaBodies {
         if offset > length {
             return Err(gap(offset, length));
         }
-        body.truncate(offset);
         Ok(Box::new(ArenaWriter { body, length: offset }))
     }
 
@@ -246,7 +245,9 @@ impl BodyWriter for ArenaWriter {
             let mut position = start;
             let result = write_all_at(&System, &self.body.arena.file, now, &mut position);
             self.length += position - start;
-            self.body.extent.write().length = self.length;
+            let mut extent = self.body.extent.write();
+            extent.length = extent.length.max(self.length);
+            drop(extent);
             result.map_err(|error| StoreError::io(NAME, error))?;
             bytes = later;
         }
@@ -341,7 +342,7 @@ mod tests {
             let mut writer = bodies.open_writer(key(index), 0).unwrap();
             writer.write(&[7; CHUNK as usize]).unwrap();
             drop(writer);
-            bodies.open_writer(key(index), 0).unwrap();
+            bodies.remove(key(index)).unwrap();
         }
         assert!(length() <= CHUNK);
         bodies.open_writer(key(9), 0).unwrap().write(&[1]).unwrap();

@@ -45,10 +45,6 @@ impl Bodies for FileBodies {
         if offset > length {
             return Err(gap(offset, length));
         }
-        if offset < length {
-            let cut = self.files.set_length(&file, offset);
-            cut.map_err(|error| StoreError::io(&path, error))?;
-        }
         let growth = self.growing.as_ref().map(|growing| growing.body(body, offset));
         Ok(Box::new(self.writer(file, path, offset, growth)))
     }

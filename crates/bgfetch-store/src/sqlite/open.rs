@@ -141,6 +141,8 @@ fn quick_check(connection: &Connection) -> Result<(), StoreError> {
 fn set_aside(directory: &Path, bodies: &BodyFolder) -> Result<PathBuf, StoreError> {
     let files = bodies.files();
     let aside = new_folder(files, directory)?;
+    // Some file systems may keep the removal of the old names below, but not this one.
+    sync_directory(files, directory)?;
     let database = directory.join(DATABASE);
     let with_suffix = |suffix: &str| {
         let mut path = database.clone().into_os_string();

@@ -17,15 +17,15 @@ fn with_both(test: impl Fn(&dyn Bodies)) {
 }
 
 #[test]
-fn a_writer_goes_on_at_its_offset_and_cuts_off_what_is_beyond() {
+fn a_writer_goes_on_at_its_offset_and_keeps_what_is_beyond() {
     with_both(|bodies| {
         let key = body(1, 0, 1);
         write(bodies, key, 0, b"0123456789");
         write(bodies, key, 10, b"ab");
         assert_eq!(read(bodies, key), b"0123456789ab");
-        write(bodies, key, 4, b"4");
-        assert_eq!(read(bodies, key), b"01234");
-        assert!(matches!(bodies.open_writer(key, 6), Err(StoreError::Misuse(_))));
+        write(bodies, key, 4, b"45");
+        assert_eq!(read(bodies, key), b"0123456789ab");
+        assert!(matches!(bodies.open_writer(key, 13), Err(StoreError::Misuse(_))));
     });
 }
 

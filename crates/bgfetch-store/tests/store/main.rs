@@ -3,6 +3,9 @@
 #[cfg(test)]
 mod bodies;
 #[cfg(test)]
+#[cfg(all(feature = "recording", unix))]
+mod crash_points;
+#[cfg(test)]
 mod crashes;
 #[cfg(test)]
 mod fixture;

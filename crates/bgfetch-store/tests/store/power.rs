@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bgfetch_model::ids::FetchKey;
 use bgfetch_model::store_op::{StoreOp, StoredFetch};
-use bgfetch_store::recording::Recorder;
+use bgfetch_store::recording::{Loss, Recorder};
 use bgfetch_store::{Handover, Options, SqliteStore, Store};
 use tempfile::TempDir;
 
@@ -28,23 +28,16 @@ fn open_recorded(base: &Path, recorder: &Recorder, boot: &str) -> SqliteStore {
     SqliteStore::open(&base.join(STORE), options.sync_every(EVERY)).unwrap()
 }
 
-/// Calls `check` with what the next start finds if none, all or some of the unsynced operations
-/// reached the disk.
+/// Calls `check` with what the next start finds if the power fails.
 fn after_power_loss(
     recorder: &Recorder,
     moment: usize,
     check: impl Fn(&StoredFetch, &SqliteStore),
 ) {
-    let mut seed = moment;
-    let mut sometimes = || {
-        seed = seed.wrapping_mul(25_214_903_917).wrapping_add(11);
-        seed >> 16 & 1 == 1
-    };
-    let losses: [&mut dyn FnMut() -> bool; 3] = [&mut || false, &mut || true, &mut sometimes];
-    for (number, keep) in losses.into_iter().enumerate() {
-        println!("moment {moment}, loss {number}");
+    for loss in Loss::each(moment as u64) {
+        println!("moment {moment}, {loss:?}");
         let image = tempfile::tempdir().unwrap();
-        recorder.image(moment, image.path(), keep);
+        recorder.image(moment, image.path(), loss);
         let mut store = open_after_boot(&image.path().join(STORE), "after the loss");
         let fetches = store.load().unwrap().fetches;
         check(&fetches[0], &store);
@@ -183,7 +176,7 @@ fn files_that_are_handed_over_cost_one_sync_of_their_folder_once_their_fetch_has
     let syncs = recorder.sync_boundaries().into_iter().filter(|moment| *moment > before);
     assert_eq!(syncs.collect::<Vec<_>>(), [last - 1, last]);
     let image = tempfile::tempdir().unwrap();
-    recorder.image(last, image.path(), || false);
+    recorder.image(last, image.path(), Loss::UnsyncedAndNames);
     for n in 0..20 {
         assert_eq!(std::fs::read(image.path().join(n.to_string())).unwrap(), b"bytes");
     }
