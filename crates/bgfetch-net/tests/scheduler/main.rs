@@ -9,6 +9,8 @@ use bgfetch_net::scheduler::{Candidate, Limits, Priority, Scheduler};
 use proptest::prelude::*;
 use url::Url;
 
+mod turns;
+
 fn record(fetch: u64, index: u32) -> RecordKey {
     RecordKey { fetch: FetchKey(fetch), index: RecordIndex(index) }
 }

@@ -1,0 +1,78 @@
+//! Whose turn it is within a site, where several may start: nobody waits for ever.
+
+use super::{Pair, one_at_a_time, record};
+use bgfetch_net::scheduler::Limits;
+
+/// Fetches of one site, one priority and one registration.
+const EQUALS: [u64; 3] = [0, 18, 36];
+
+/// Starts and ends records one after the other; returns the fetches in that order.
+fn turns(pair: &mut Pair) -> Vec<u64> {
+    let mut turns = Vec::new();
+    while let Some(started) = pair.next() {
+        turns.push(started.fetch.0);
+        pair.release(started);
+    }
+    turns
+}
+
+#[test]
+fn fetches_take_turns_at_one_host_and_at_hosts_of_their_own() {
+    for host in [|_| 0, |fetch| fetch as usize] as [fn(u64) -> usize; 2] {
+        let mut pair = Pair::new(one_at_a_time());
+        for fetch in EQUALS {
+            (0..3).for_each(|index| pair.enqueue(record(fetch, index), host(fetch)));
+        }
+        assert_eq!(turns(&mut pair), [0, 18, 36, 0, 18, 36, 0, 18, 36]);
+    }
+}
+
+#[test]
+fn registrations_take_turns_however_many_fetches_they_have() {
+    for host in [|_| 0, |fetch| fetch as usize] as [fn(u64) -> usize; 2] {
+        let mut pair = Pair::new(one_at_a_time());
+        for fetch in EQUALS {
+            pair.enqueue(record(fetch, 0), host(fetch));
+        }
+        // Of another registration.
+        (0..3).for_each(|index| pair.enqueue(record(9, index), host(9)));
+        assert_eq!(turns(&mut pair), [0, 9, 18, 9, 36, 9]);
+    }
+}
+
+#[test]
+fn a_fetch_does_not_get_ahead_of_others_by_leaving_and_coming_back() {
+    let mut pair = Pair::new(one_at_a_time());
+    pair.enqueue(record(0, 0), 0);
+    pair.enqueue(record(18, 0), 0);
+    assert_eq!(pair.next(), Some(record(0, 0)));
+    pair.release(record(0, 0));
+    pair.enqueue(record(0, 0), 0);
+    assert_eq!(turns(&mut pair), [18, 0]);
+}
+
+#[test]
+fn a_fetch_that_comes_later_is_later_even_if_an_earlier_one_was_withdrawn() {
+    let mut pair = Pair::new(one_at_a_time());
+    pair.enqueue(record(0, 0), 0);
+    pair.enqueue(record(18, 0), 0);
+    pair.withdraw(record(0, 0));
+    pair.enqueue(record(36, 0), 0);
+    assert_eq!(turns(&mut pair), [18, 36]);
+}
+
+/// The connections that a fetch holds at a host that it shares with another are its own.
+#[test]
+fn the_fetch_that_ends_a_connection_holds_one_less() {
+    for ends in [0, 18] {
+        let mut pair = Pair::new(Limits { sites: 1, total: 1, ..Limits::default() });
+        pair.enqueue(record(0, 0), 0);
+        pair.enqueue(record(18, 0), 0);
+        assert_eq!(std::iter::from_fn(|| pair.next()).count(), 2);
+        pair.enqueue(record(0, 1), 1);
+        pair.enqueue(record(18, 1), 2);
+        assert_eq!(pair.next(), None);
+        pair.release(record(ends, 0));
+        assert_eq!(pair.next(), Some(record(ends, 1)));
+    }
+}
