@@ -266,6 +266,32 @@ fn of_too_many_cookies_the_longest_unused_goes_and_no_other_partition_loses_any(
     }
 }
 
+/// A cookie takes 4096 bytes here: its texts, and what keeping it costs.
+#[test]
+fn a_partition_keeps_exactly_as_many_cookies_as_fit() {
+    let page = Page::new();
+    let host = |n: usize| format!("https://h{n}.test/");
+    let value = "x".repeat(4096 - OVERHEAD - "name".len() - "/".len() - "h10.test".len());
+    for n in 10..10 + MAX_OF_PARTITION / 4096 {
+        page.set(&host(n), &format!("name={value}"));
+    }
+    assert_eq!(page.size(), MAX_OF_PARTITION);
+    assert!(!page.get(&host(10)).is_empty());
+    page.set("https://h9.test/", "name=");
+    assert!(page.get(&host(11)).is_empty() && !page.get(&host(12)).is_empty());
+}
+
+#[test]
+fn a_cookie_that_was_just_sent_is_more_recently_used_than_one_that_was_just_set() {
+    let page = Page::new();
+    page.set(A, "sent=1; Path=/sent");
+    page.set(A, "set=1; Path=/set");
+    assert_eq!(page.get("https://www.a.test/sent"), "sent=1");
+    (2..=MAX_OF_DOMAIN).for_each(|n| page.set(A, &format!("c{n}=1; Path=/")));
+    assert_eq!(page.get("https://www.a.test/set").matches("set=1").count(), 0);
+    assert!(page.get("https://www.a.test/sent").starts_with("sent=1; "));
+}
+
 proptest! {
     #[test]
     fn whatever_servers_send_is_kept_out_of_other_sites(
