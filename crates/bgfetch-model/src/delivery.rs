@@ -221,10 +221,11 @@ mod tests {
 
     const SETTLED: UnixTime = UnixTime(1_700_000_000_000);
     const STARTED: NotHandledReason = NotHandledReason::TimedOut;
+    const HOUR: Duration = Duration::from_secs(3600);
 
     /// An engine that has run for long, at this age of the fetch.
     fn at(age: Duration) -> Now {
-        Now { monotonic: Instant(RUNS_FIRST), wall: SETTLED.after(age) }
+        Now { monotonic: Instant(HOUR), wall: SETTLED.after(age) }
     }
 
     #[test]
@@ -281,9 +282,9 @@ mod tests {
     fn the_time_to_live_ends_nothing_in_an_engine_s_first_hour() {
         let policy = DeliveryPolicy::default();
         let now = |ran| Now { monotonic: Instant(ran), ..at(policy.time_to_live * 5) };
-        let before = now(RUNS_FIRST - Duration::from_millis(1));
+        let before = now(HOUR - Duration::from_millis(1));
         assert_ne!(policy.next(&STARTED, 1, SETTLED, before, 0), Redelivery::GiveUp);
-        assert_eq!(policy.next(&STARTED, 1, SETTLED, now(RUNS_FIRST), 0), Redelivery::GiveUp);
+        assert_eq!(policy.next(&STARTED, 1, SETTLED, now(HOUR), 0), Redelivery::GiveUp);
     }
 
     #[test]
@@ -294,6 +295,24 @@ mod tests {
             assert_eq!(policy.next(&reason, 0, SETTLED, later, 7), Redelivery::WhenAsked);
             // Once an attempt was made, the time to live counts.
             assert_eq!(policy.next(&reason, 1, SETTLED, later, 7), Redelivery::GiveUp);
+        }
+    }
+
+    #[test]
+    fn outcomes_have_short_names() {
+        let rejected = Outcome::Handled { rejection: Some(Rejection("it failed".to_string())) };
+        let (failed, crashed) = ("it threw".to_string(), "no memory".to_string());
+        for (outcome, name) in [
+            (Outcome::Handled { rejection: None }, "handled"),
+            (rejected, "rejected"),
+            (Outcome::NotHandled(NotHandledReason::NoActiveWorker), "no-active-worker"),
+            (Outcome::NotHandled(NotHandledReason::NotYet), "not-yet"),
+            (Outcome::NotHandled(NotHandledReason::StartFailed(failed)), "start-failed"),
+            (Outcome::NotHandled(NotHandledReason::Crashed(crashed)), "crashed"),
+            (Outcome::NotHandled(NotHandledReason::TimedOut), "timed-out"),
+        ] {
+            assert_eq!(outcome.as_str(), name);
+            assert_eq!(outcome.is_handled(), matches!(name, "handled" | "rejected"));
         }
     }
 
@@ -324,7 +343,7 @@ mod tests {
             let policy = DeliveryPolicy { max_attempts, time_to_live, base_delay, max_delay };
             let age = Duration::from_millis(wall.saturating_sub(settled_at));
             let now = Now { monotonic: Instant(monotonic), wall: UnixTime(wall) };
-            let expired = attempts > 0 && age >= time_to_live && monotonic >= RUNS_FIRST;
+            let expired = attempts > 0 && age >= time_to_live && monotonic >= HOUR;
             match policy.next(&reason, attempts, UnixTime(settled_at), now, entropy) {
                 Redelivery::WhenAsked => {
                     prop_assert!(!reason.worker_was_started() && !expired);

@@ -76,4 +76,17 @@ mod tests {
         assert_eq!(list.get("VARY").as_deref(), Some("a, b"));
         assert_eq!(list.get("y"), None);
     }
+
+    #[test]
+    fn a_name_in_any_case_is_found_and_deleted_with_all_its_values() {
+        let mut list = HeaderList::from_iter([("Vary", "a"), ("X", "1"), ("vary", "b")]);
+        assert!(list.contains("VARY") && !list.contains("y"));
+        assert_eq!(list.len(), 3);
+        list.delete("y");
+        list.delete("vArY");
+        assert_eq!(list, HeaderList::from_iter([("X", "1")]));
+        assert!(!list.is_empty());
+        list.delete("x");
+        assert!(list.is_empty());
+    }
 }

@@ -238,4 +238,14 @@ mod tests {
     fn spaces_are_ordered_by_how_public_they_are() {
         assert!(Loopback < Local && Local < Public);
     }
+
+    #[test]
+    fn a_refusal_names_what_the_page_has_no_access_to() {
+        for (space, name) in
+            [(Loopback, "this machine"), (Local, "the local network"), (Public, "the internet")]
+        {
+            let told = alloc::format!("{}", LocalNetworkDenied(space));
+            assert_eq!(told, alloc::format!("the page has no permission to access {name}"));
+        }
+    }
 }

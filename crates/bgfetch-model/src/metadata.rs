@@ -186,3 +186,114 @@ impl Model {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::PolicySnapshot;
+    use crate::response::ResponseType;
+    use crate::vary::HashKey;
+    use alloc::string::String;
+    use alloc::vec::Vec;
+    use proptest::prelude::*;
+    use serde::Serialize;
+    use url::Url;
+
+    /// The text of a column in the store.
+    fn json(value: &(impl Serialize + ?Sized)) -> u64 {
+        serde_json::to_string(value).unwrap().len() as u64
+    }
+
+    fn url(path: &str) -> Url {
+        Url::parse("https://a.test/").unwrap().join(path).unwrap()
+    }
+
+    /// A text of some size, some of whose characters are longer in JSON.
+    fn texts() -> impl Strategy<Value = String> {
+        ("[a-z\"\\\\\u{1}\u{e9}]{0,9}", 0..60_usize).prop_map(|(text, times)| text.repeat(times))
+    }
+
+    fn headers_of_some_size() -> impl Strategy<Value = HeaderList> {
+        let header = ("[a-z]{1,60}", texts());
+        prop::collection::vec(header, 0..40).prop_map(|list| list.into_iter().collect())
+    }
+
+    #[test]
+    fn a_text_is_as_long_as_in_json() {
+        for of_json in ["", "a b/c", "\"", "\\", "\u{0}\u{1}\u{1f}", "\u{7f}", "caf\u{e9}"] {
+            assert_eq!(text(of_json) + 2, json(of_json), "{of_json:?}");
+        }
+    }
+
+    #[test]
+    fn a_small_row_takes_its_text_and_a_large_one_whole_pages() {
+        for (text, takes) in [(0, 0), (960, 960), (961, 4096), (4096, 4096), (4097, 8192)] {
+            assert_eq!(row(text), ROW + takes);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn a_request_counts_as_what_is_stored_of_it_and_little_more(
+            path in "[a-z]{0,300}",
+            headers in headers_of_some_size(),
+            integrity in texts(),
+            referrer in prop::option::of("[a-z]{0,300}"),
+            method in "[A-Z]{1,300}",
+        ) {
+            let referrer = referrer.map_or(Referrer::Client, |path| Referrer::Url(url(&path)));
+            let request = Request { headers, integrity, referrer, method, ..Request::get(url(&path)) };
+            let (counted, stored) = (of_request(&request), json(&request));
+            prop_assert!(stored <= counted && counted <= stored + REQUEST_NAMES, "{counted} {stored}");
+        }
+
+        #[test]
+        fn a_head_counts_as_the_pages_that_its_text_takes(
+            status_text in texts(),
+            headers in headers_of_some_size(),
+            paths in prop::collection::vec("[a-z]{0,300}", 1..20),
+            exposed in prop::collection::vec("[a-z]{1,60}", 0..100),
+            sent in headers_of_some_size(),
+        ) {
+            let vary = HeaderList::from_iter([("Vary", "*")]);
+            let head = ResponseHead {
+                status: 200,
+                status_text,
+                headers,
+                url_list: paths.iter().map(|path| url(path)).collect(),
+                response_type: ResponseType::Cors,
+                cors_exposed_header_names: exposed,
+                selecting_headers: Some(SelectingHeaders::of(&HashKey::default(), &sent, &vary)),
+            };
+            let (counted, stored) = (of_head(&head), json(&head));
+            prop_assert_eq!(counted % PAGE, 0);
+            prop_assert!(stored <= counted, "{} {}", counted, stored);
+            let listed = (head.url_list.len() + head.cors_exposed_header_names.len()) as u64;
+            let more = HEADER_NAMES * listed + HASH * sent.len() as u64;
+            prop_assert!(counted <= stored + HEAD_NAMES + SMALL + PAGE + more, "{} {}", counted, stored);
+        }
+
+        #[test]
+        fn a_fetch_counts_as_what_is_stored_of_it_and_little_more(
+            id in texts(),
+            title in texts(),
+            icons in prop::collection::vec([texts(), texts(), texts(), texts()], 0..6),
+            policies in prop::collection::vec(texts(), 0..6),
+            referrer in prop::option::of("[a-z]{0,300}"),
+        ) {
+            let icon = |[src, sizes, mime_type, label]: [String; 4]| ImageResource { src, sizes, mime_type, label };
+            let icons: Vec<_> = icons.into_iter().map(icon).collect();
+            let more = ICON_NAMES * icons.len() as u64 + HEADER_NAMES * policies.len() as u64;
+            let mut page = PolicySnapshot::of(&url("page"));
+            page.referrer = referrer.map(|path| url(&path));
+            page.policy_container.csp_list = policies;
+            let page = Principal::Page(page);
+            let counted = of_fetch(&page, &id, &title, &icons);
+            let stored = json(&page) + json(&icons) + text(&id) + text(&title);
+            prop_assert!(stored <= counted, "{} {}", counted, stored);
+            prop_assert!(counted <= stored + REQUEST_NAMES + more, "{} {}", counted, stored);
+            prop_assert!(of_fetch(&Principal::User, &id, &title, &icons) < counted);
+        }
+    }
+}

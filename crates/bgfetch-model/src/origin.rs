@@ -56,3 +56,37 @@ impl<'de> Deserialize<'de> for Origin {
         Ok(Url::parse(&text).map_or_else(|_| Self::opaque(), |url| Self::of(&url)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origin(url: &str) -> Origin {
+        Origin::of(&url.parse().unwrap())
+    }
+
+    fn read_back(origin: &Origin) -> Origin {
+        serde_json::from_str(&serde_json::to_string(origin).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn scheme_host_and_port_make_an_origin() {
+        let page = origin("https://a.test/x");
+        assert!(page.is_same_origin(&"https://a.test:443/y?z".parse().unwrap()));
+        for other in ["http://a.test/", "https://b.test/", "https://a.test:8443/", "data:,x"] {
+            assert!(!page.is_same_origin(&other.parse().unwrap()), "{other}");
+        }
+        assert_eq!(page.serialize(), "https://a.test");
+    }
+
+    #[test]
+    fn an_origin_is_the_same_after_it_was_stored_unless_it_is_opaque() {
+        let page = origin("http://a.test:8080/x");
+        assert_eq!(read_back(&page), page);
+        let opaque = Origin::opaque();
+        assert_eq!(opaque.serialize(), "null");
+        assert_eq!(opaque, opaque.clone());
+        assert_ne!(read_back(&opaque), opaque);
+        assert_ne!(read_back(&opaque), read_back(&opaque));
+    }
+}

@@ -245,3 +245,42 @@ impl Request {
         self.headers.contains("range")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_s_token_is_the_name_under_which_it_is_stored() {
+        for token in [
+            "no-referrer",
+            "no-referrer-when-downgrade",
+            "same-origin",
+            "origin",
+            "strict-origin",
+            "origin-when-cross-origin",
+            "strict-origin-when-cross-origin",
+            "unsafe-url",
+        ] {
+            let stored = serde_json::from_value(token.into()).unwrap();
+            assert_eq!(ReferrerPolicy::from_token(token), Some(stored), "{token}");
+        }
+        for token in ["", "empty", "Origin", "origin "] {
+            assert_eq!(ReferrerPolicy::from_token(token), None, "{token}");
+        }
+    }
+
+    #[test]
+    fn destinations_have_the_names_of_fetch() {
+        let script = Destination::Script { nonce: String::new(), parser_inserted: None };
+        for (destination, name) in [
+            (Destination::Empty, "empty"),
+            (script, "script"),
+            (Destination::ServiceWorker, "serviceworker"),
+            (Destination::SharedWorker, "sharedworker"),
+            (Destination::Worker, "worker"),
+        ] {
+            assert_eq!(destination.name(), name);
+        }
+    }
+}

@@ -262,3 +262,148 @@ impl ResponseData {
         self.result.is_some() || self.exposed_response().is_some()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    fn head(status: u16, headers: &[(&str, &str)]) -> ResponseHead {
+        ResponseHead {
+            status,
+            status_text: String::new(),
+            headers: headers.iter().copied().collect(),
+            url_list: vec![
+                "https://a.test/1".parse().unwrap(),
+                "https://b.test/2".parse().unwrap(),
+            ],
+            response_type: ResponseType::Basic,
+            cors_exposed_header_names: Vec::new(),
+            selecting_headers: None,
+        }
+    }
+
+    fn summary(request: &Request, status: u16, headers: &[(&str, &str)]) -> HeadSummary {
+        HeadSummary::of(request, &head(status, headers))
+    }
+
+    fn request(method: &str) -> Request {
+        Request { method: method.into(), ..Request::get("https://a.test/1".parse().unwrap()) }
+    }
+
+    #[test]
+    fn a_status_is_ok_from_200_to_299() {
+        for (status, ok) in [(100, false), (199, false), (200, true), (299, true), (300, false)] {
+            assert_eq!(head(status, &[]).is_ok(), ok, "{status}");
+            assert_eq!(summary(&request("GET"), status, &[]).is_ok(), ok, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_response_comes_from_the_last_url_of_its_list() {
+        let mut head = head(200, &[]);
+        assert_eq!(head.url().unwrap().path(), "/2");
+        assert_eq!(head.origin().unwrap().ascii_serialization(), "https://b.test");
+        head.url_list.clear();
+        assert!(head.url().is_none() && head.origin().is_none());
+    }
+
+    #[test]
+    fn the_length_is_announced_where_it_is_that_of_the_stored_bytes() {
+        let length = ("Content-Length", "9");
+        let part = ("Content-Range", "bytes 2-4/9");
+        for (method, status, headers, announced) in [
+            ("GET", 200, &[length][..], Some(9)),
+            ("POST", 404, &[length], Some(9)),
+            ("GET", 200, &[], None),
+            ("GET", 200, &[("Content-Length", "9, 9")], None),
+            ("HEAD", 200, &[length], None),
+            ("GET", 204, &[length], None),
+            ("GET", 205, &[length], None),
+            ("GET", 304, &[length], None),
+            ("GET", 200, &[length, ("Transfer-Encoding", "chunked")], None),
+            ("GET", 200, &[length, ("Content-Encoding", "gzip")], None),
+            ("GET", 200, &[length, ("Content-Encoding", " Identity ")], Some(9)),
+            ("GET", 200, &[length, ("Content-Encoding", " ")], Some(9)),
+            ("GET", 206, &[("Content-Length", "3"), part], Some(9)),
+            ("GET", 206, &[length, ("Content-Range", "bytes 2-4/*")], None),
+            ("GET", 200, &[("Content-Length", "3"), part], Some(3)),
+        ] {
+            let summary = summary(&request(method), status, headers);
+            assert_eq!(summary.announced, announced, "{method} {status} {headers:?}");
+        }
+        let mut own_range = request("GET");
+        own_range.headers.append("Range", "bytes=2-4");
+        assert_eq!(summary(&own_range, 206, &[part]).announced, Some(3));
+        assert_eq!(summary(&own_range, 200, &[length]).announced, Some(9));
+    }
+
+    #[test]
+    fn what_may_be_resumed_is_uncoded_and_has_a_strong_validator() {
+        let tag = ("ETag", "\"1\"");
+        for (headers, resumable) in [
+            (&[tag][..], true),
+            (&[("ETag", "W/\"1\"")], false),
+            (&[], false),
+            (&[tag, ("Content-Encoding", "br")], false),
+            (&[tag, ("Content-Encoding", "identity")], true),
+        ] {
+            assert_eq!(summary(&request("GET"), 200, headers).resumable, resumable, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_vary_counts_and_more_so_if_it_names_credentials() {
+        for (headers, varies, by_user) in [
+            (&[][..], false, false),
+            (&[("Vary", "Accept")], true, false),
+            (&[("Vary", "Accept, Cookie")], true, true),
+        ] {
+            let summary = summary(&request("GET"), 200, headers);
+            assert_eq!((summary.varies, summary.varies_by_user), (varies, by_user), "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn scripts_see_a_response_while_it_may_still_be_good_and_if_it_ended_so() {
+        use FailureReason::{Aborted, BadStatus, DownloadTotalExceeded, FetchError, QuotaExceeded};
+        let response = Some(summary(&request("GET"), 200, &[]));
+        let data = |result, has_integrity| ResponseData {
+            response,
+            result,
+            has_integrity,
+            ..ResponseData::default()
+        };
+        for (result, has_integrity, exposed, ready) in [
+            (None, false, true, true),
+            (None, true, false, false),
+            (Some(RecordResult::Success), true, true, true),
+            (Some(RecordResult::Failure(BadStatus)), false, true, true),
+            (Some(RecordResult::Failure(FetchError)), false, false, true),
+            (Some(RecordResult::Failure(Aborted)), false, false, true),
+            (Some(RecordResult::Failure(QuotaExceeded)), false, false, true),
+            (Some(RecordResult::Failure(DownloadTotalExceeded)), false, false, true),
+        ] {
+            let data = data(result, has_integrity);
+            assert_eq!(data.exposed_response(), response.filter(|_| exposed), "{result:?}");
+            assert_eq!((data.is_exposed(), data.is_ready()), (exposed, ready), "{result:?}");
+        }
+        assert!(!ResponseData::default().is_ready(), "there is no response yet");
+    }
+
+    #[test]
+    fn failures_have_the_names_that_scripts_see_and_the_store_keeps() {
+        for (reason, name) in [
+            (FailureReason::Aborted, "aborted"),
+            (FailureReason::BadStatus, "bad-status"),
+            (FailureReason::FetchError, "fetch-error"),
+            (FailureReason::QuotaExceeded, "quota-exceeded"),
+            (FailureReason::DownloadTotalExceeded, "download-total-exceeded"),
+        ] {
+            assert_eq!(reason.as_str(), name);
+            assert_eq!(serde_json::to_value(reason).unwrap(), name);
+            assert_eq!(RecordResult::Failure(reason).failure(), Some(reason));
+        }
+        assert_eq!(RecordResult::Success.failure(), None);
+    }
+}

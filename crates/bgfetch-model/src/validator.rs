@@ -135,4 +135,30 @@ mod tests {
         assert_eq!(imf_fixdate_seconds("Sun, 06 Nov 1994 08:49:37 +0100"), None);
         assert_eq!(imf_fixdate_seconds("S\0\n, 06 Nov 1994 08:49:37 GMT"), None);
     }
+
+    #[test]
+    fn every_part_of_a_date_must_be_sound() {
+        for date in ["Thu, 01 Jan 1970 00:00:00 GMT", " Sat, 31 Dec 2016 23:59:60 GMT\t"] {
+            assert!(imf_fixdate_seconds(date).is_some(), "{date}");
+        }
+        for date in [
+            "Xxx, 06 Nov 1994 08:49:37 GMT",
+            "Sun, 00 Nov 1994 08:49:37 GMT",
+            "Sun, 32 Nov 1994 08:49:37 GMT",
+            "Sun, 6 Nov 1994 08:49:37 GMT",
+            "Sun, 06 nov 1994 08:49:37 GMT",
+            "Wed, 31 Dec 1969 23:59:59 GMT",
+            "Sun, 06 Nov 1994 24:49:37 GMT",
+            "Sun, 06 Nov 1994 08:60:37 GMT",
+            "Sun, 06 Nov 1994 08:49:61 GMT",
+            "Sun, 06 Nov 1994 08:49 GMT",
+            "Sun, 06 Nov 1994 08:49:37:00 GMT",
+            "Sun, 06 Nov 1994 08:49:37 UTC",
+            "Sun, 06 Nov 1994 08:49:37",
+            "Sun, 06 Nov 1994 08:49:37 GMT GMT",
+            "Sun, 06 Nov 1994 +8:49:37 GMT",
+        ] {
+            assert_eq!(imf_fixdate_seconds(date), None, "{date}");
+        }
+    }
 }

@@ -6,6 +6,8 @@ mod world;
 #[cfg(test)]
 mod delivery;
 #[cfg(test)]
+mod display;
+#[cfg(test)]
 mod fetch_call;
 #[cfg(test)]
 mod framing;

@@ -1,8 +1,10 @@
 //! Which faults are retried, and for how long (D7).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bgfetch_model::action::What;
+use bgfetch_model::config::Config;
 use bgfetch_model::response::{FailureReason, RecordResult};
 
 use crate::world::origin::{Plan, Resource};
@@ -35,6 +37,33 @@ fn a_lost_connection_is_tried_again() {
         })
         .collect();
     assert_eq!(retries, [1, 2, 1], "bytes start a new row of failures");
+}
+
+/// The delays of the first retries of fifty records that fail at the same time.
+fn delays(seed: u64) -> Vec<Duration> {
+    let mut world = World::with(Config { seed, count_metadata: false, ..Config::default() });
+    world.slots = 50;
+    let requests: Vec<_> =
+        (0..50).map(|n| world.serve_planned(&format!("/{n}"), [Plan::Reset])).collect();
+    world.fetch(requests);
+    let delay = |(_, observation)| match observation {
+        What::Retry { delay, .. } => Some(delay),
+        _ => None,
+    };
+    world.observations().into_iter().filter_map(delay).collect()
+}
+
+#[test]
+fn records_that_fail_together_are_not_tried_again_together() {
+    for seed in [0, 1] {
+        let delays = delays(seed);
+        assert_eq!(delays.len(), 50);
+        let different: BTreeSet<Duration> = delays.into_iter().collect();
+        assert!(different.len() > 30, "{different:?}");
+        assert!(*different.first().unwrap() < Duration::from_millis(100), "{different:?}");
+        assert!(*different.last().unwrap() > Duration::from_millis(400), "{different:?}");
+    }
+    assert_ne!(delays(0), delays(1));
 }
 
 #[test]
