@@ -286,6 +286,70 @@ mod tests {
     }
 
     #[test]
+    fn each_error_is_of_one_kind_for_the_caller_and_for_the_system() {
+        let io = |kind: io::ErrorKind| StoreError::io("/s", kind.into());
+        let damaged = StoreError::Damaged { reason: "x".into(), set_aside: None };
+        let untrusted = StoreError::Untrusted { path: "/s".into(), why: Distrust::Kind };
+        let newer = StoreError::NewerVersion { path: "/s".into(), found: 7, supported: 3 };
+        let none = [false; 5];
+        for (error, number, kind) in [
+            (io(io::ErrorKind::StorageFull), Some(0), io::ErrorKind::StorageFull),
+            (
+                StoreError::InUse { path: "/s".into(), pid: None },
+                Some(1),
+                io::ErrorKind::ResourceBusy,
+            ),
+            (damaged, Some(2), io::ErrorKind::InvalidData),
+            (untrusted, Some(3), io::ErrorKind::PermissionDenied),
+            (newer, Some(4), io::ErrorKind::Other),
+            (io(io::ErrorKind::NotFound), None, io::ErrorKind::NotFound),
+            (StoreError::Misuse("x".into()), None, io::ErrorKind::InvalidInput),
+            (StoreError::Stopped, None, io::ErrorKind::Other),
+        ] {
+            let mut expected = none;
+            if let Some(number) = number {
+                expected[number] = true;
+            }
+            let is = [
+                error.is_disk_full(),
+                error.is_in_use(),
+                error.is_damaged(),
+                error.is_untrusted(),
+                error.is_newer_version(),
+            ];
+            assert_eq!(is, expected, "{error}");
+            assert_eq!(io::Error::from(error).kind(), kind);
+        }
+    }
+
+    #[test]
+    fn a_reason_is_told_in_words_and_otherwise_as_the_system_has_it() {
+        let told = |kind: io::ErrorKind| StoreError::io("/s/x", kind.into()).to_string();
+        for (kind, words) in [
+            (io::ErrorKind::NotFound, "there is no such file or directory"),
+            (io::ErrorKind::PermissionDenied, "permission denied"),
+            (io::ErrorKind::AlreadyExists, "there is something of that name already"),
+            (io::ErrorKind::NotADirectory, "that is not a directory"),
+            (io::ErrorKind::IsADirectory, "that is a directory"),
+            (io::ErrorKind::ReadOnlyFilesystem, "the file system is read-only"),
+            (io::ErrorKind::InvalidFilename, "the name is too long or not valid"),
+            (io::ErrorKind::UnexpectedEof, "the file is too short"),
+        ] {
+            assert_eq!(told(kind), format!("/s/x: {words}"));
+        }
+        let own = io::Error::new(io::ErrorKind::UnexpectedEof, "it has 3 bytes, not 5");
+        assert_eq!(StoreError::io("/s/x", own).to_string(), "/s/x: it has 3 bytes, not 5");
+    }
+
+    #[test]
+    fn an_owner_is_named_as_far_as_it_is_known() {
+        let told = |pid| StoreError::InUse { path: "/s".into(), pid }.to_string();
+        let own = told(Some(std::process::id()));
+        assert_eq!(own, "the store /s is in use by this process already");
+        assert_eq!(told(None), "the store /s is in use by another process");
+    }
+
+    #[test]
     fn each_error_is_one_clear_line() {
         let in_use = StoreError::InUse { path: "/s".into(), pid: Some(7) };
         assert_eq!(in_use.to_string(), "the store /s is in use by another process (process id 7)");
@@ -298,6 +362,8 @@ mod tests {
             "the store's database is damaged (file is not a database); nothing was deleted, the \
              store was moved to /s/damaged-1 and the next start begins with an empty one"
         );
+        let kept = StoreError::Damaged { reason: "x".into(), set_aside: None };
+        assert_eq!(kept.to_string(), "the store's database is damaged (x); nothing was deleted");
         let untrusted = StoreError::Untrusted { path: "/tmp/s".into(), why: Distrust::Owner(7) };
         assert_eq!(
             untrusted.to_string(),

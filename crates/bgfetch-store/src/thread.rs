@@ -175,7 +175,7 @@ fn run(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::sync::{Arc, Mutex};
 
     use bgfetch_model::ids::{FetchKey, RecordIndex};
     use bgfetch_model::store_op::Snapshot;
@@ -313,6 +313,104 @@ mod tests {
         drop(thread);
         assert_eq!(committed(&acks), [7]);
         assert_eq!(groups.try_iter().collect::<Vec<_>>(), [1]);
+    }
+
+    #[test]
+    fn a_group_is_bounded_so_that_what_comes_later_is_not_delayed_for_long() {
+        let Harness { thread, gate, groups, acks } = start(usize::MAX);
+        let record = RecordKey { fetch: FetchKey(1), index: RecordIndex(0) };
+        for id in 0..3000 {
+            thread.commit(CommitId(id), Transaction::default()).unwrap();
+            thread.read_head(record, |head| assert!(head.is_ok())).unwrap();
+        }
+        // As many as are needed at most.
+        (0..3001).for_each(|_| gate.send(()).unwrap());
+        drop(thread);
+        assert_eq!(committed(&acks), (0..3000).collect::<Vec<_>>());
+        let sizes: Vec<usize> = groups.try_iter().collect();
+        assert_eq!(sizes.iter().sum::<usize>(), 3000);
+        // A read counts, too. Only the first group may have been taken before all were queued.
+        assert!(sizes.iter().all(|size| *size <= MAX_GROUP / 2), "{sizes:?}");
+        assert!(sizes.len() <= 8, "{sizes:?}");
+    }
+
+    #[test]
+    fn a_head_is_read_without_a_commit_unless_one_waits_with_it() {
+        let Harness { thread, gate, groups, acks } = start(usize::MAX);
+        let record = RecordKey { fetch: FetchKey(1), index: RecordIndex(0) };
+        let (answers, heads) = unbounded();
+        let read = || {
+            let answers = answers.clone();
+            thread.read_head(record, move |head| answers.send(head.is_ok()).unwrap()).unwrap();
+        };
+        read();
+        assert!(heads.recv().unwrap());
+        assert!(groups.is_empty());
+        // The first commit is blocked until the others are queued.
+        for id in 0..2 {
+            thread.commit(CommitId(id), Transaction::default()).unwrap();
+            read();
+        }
+        (0..4).for_each(|_| gate.send(()).unwrap());
+        assert!(heads.recv().unwrap() && heads.recv().unwrap());
+        drop(thread);
+        assert_eq!(committed(&acks), [0, 1]);
+        assert_eq!(groups.try_iter().sum::<usize>(), 2);
+    }
+
+    /// A store that tells when it is dropped, some time after the thread was asked to end.
+    struct Ends(Sender<()>);
+
+    impl Store for Ends {
+        fn load(&mut self) -> Result<Snapshot, StoreError> {
+            Ok(Snapshot::default())
+        }
+
+        fn commit(&mut self, _: &[Transaction]) -> Result<(), StoreError> {
+            Ok(())
+        }
+
+        fn head(&mut self, _: RecordKey) -> Result<Option<StoredHead>, StoreError> {
+            Ok(None)
+        }
+
+        fn bodies(&self) -> Arc<dyn Bodies> {
+            unreachable!("no test here writes bodies")
+        }
+    }
+
+    impl Drop for Ends {
+        fn drop(&mut self) {
+            self.0.send(()).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_drop_waits_for_the_end_of_the_store() {
+        let (ended, ends) = unbounded();
+        let thread = StoreThread::start(Box::new(Ends(ended)), |_| ()).unwrap();
+        for id in 0..1000 {
+            thread.commit(CommitId(id), Transaction::default()).unwrap();
+        }
+        drop(thread);
+        assert_eq!(ends.len(), 1);
+    }
+
+    #[test]
+    fn the_callback_may_drop_the_thread_s_own_handle() {
+        let (ended, ends) = unbounded();
+        let handle = Arc::new(Mutex::new(None));
+        let own = Arc::clone(&handle);
+        let (acks_of_thread, acks) = unbounded();
+        let thread = StoreThread::start(Box::new(Ends(ended)), move |_| {
+            drop::<Option<StoreThread>>(own.lock().unwrap().take());
+            acks_of_thread.send(()).unwrap();
+        });
+        let mut handle = handle.lock().unwrap();
+        handle.insert(thread.unwrap()).commit(CommitId(0), Transaction::default()).unwrap();
+        drop(handle);
+        assert!(acks.recv().is_ok());
+        assert!(ends.recv().is_ok());
     }
 
     #[test]

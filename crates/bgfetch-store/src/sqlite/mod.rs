@@ -468,3 +468,40 @@ fn remove(bodies: &dyn BodyStorage, removal: Removal) {
         tracing::warn!(%error, "bytes that are no longer needed were not deleted");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The results of attempts to write, of which the first fails with this error, and whether the
+    /// reserve was there in each.
+    fn attempts(store: &mut SqliteStore, error: impl FnOnce() -> StoreError) -> (bool, Vec<bool>) {
+        let (mut error, mut reserves) = (Some(error()), Vec::new());
+        let written = store.write(|store| {
+            let place = store.place.as_ref().map(|(directory, _)| directory.join("reserve"));
+            reserves.push(place.is_some_and(|reserve| reserve.exists()));
+            error.take().map_or(Ok(()), Err)
+        });
+        (written.is_ok(), reserves)
+    }
+
+    fn full(path: &str) -> StoreError {
+        StoreError::io(path, std::io::ErrorKind::StorageFull.into())
+    }
+
+    #[test]
+    fn what_the_database_has_no_room_for_is_written_again_with_the_reserve() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut store = SqliteStore::open(directory.path(), Options::default()).unwrap();
+        assert_eq!(attempts(&mut store, || full(DATABASE)), (true, vec![true, false]));
+        let reserve = directory.path().join("reserve");
+        assert!(reserve.exists(), "it is taken again");
+        assert_eq!(attempts(&mut store, || full("bodies/0/0.1")), (false, vec![true]));
+        assert_eq!(attempts(&mut store, || StoreError::Stopped), (false, vec![true]));
+        std::fs::remove_file(&reserve).unwrap();
+        assert_eq!(attempts(&mut store, || full(DATABASE)), (false, vec![false]));
+        assert!(!reserve.exists());
+        let mut ephemeral = SqliteStore::ephemeral().unwrap();
+        assert_eq!(attempts(&mut ephemeral, || full(DATABASE)), (false, vec![false]));
+    }
+}

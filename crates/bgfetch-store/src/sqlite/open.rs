@@ -182,3 +182,25 @@ fn new_folder(files: &dyn FileSystem, directory: &Path) -> Result<PathBuf, Store
     }
     Err(StoreError::io(directory, io::ErrorKind::AlreadyExists.into()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_syncs_the_log_only_if_it_is_asked_to() {
+        let connection = in_memory().unwrap();
+        for (synchronous, level) in [(true, 2), (false, 1), (true, 2)] {
+            set_synchronous(&connection, synchronous).unwrap();
+            let found = connection.pragma_query_value(None, "synchronous", |row| row.get(0));
+            assert_eq!(found, Ok::<i32, _>(level));
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_boot_has_the_id_that_the_system_gave_it() {
+        let id = boot_id().unwrap();
+        assert_eq!((id.len(), id.trim()), (36, &*id), "a UUID");
+    }
+}

@@ -4,7 +4,9 @@ use std::fs;
 use std::io;
 
 use bgfetch_model::ids::FetchKey;
-use bgfetch_model::store_op::StoreOp;
+use bgfetch_model::store_op::{StoreOp, Sync, Transaction};
+#[cfg(all(feature = "recording", unix))]
+use bgfetch_store::Options;
 use bgfetch_store::{Bodies, Handover, SqliteStore, Store, StoreError, remove_interrupted_copies};
 
 use crate::fixture::*;
@@ -100,6 +102,89 @@ fn files_go_with_the_commit_that_ends_them_and_open_readers_keep_theirs() {
         let read = reader.read_at(0, &mut buffer).unwrap();
         assert_eq!(&buffer[..read], bytes);
     }
+}
+
+#[test]
+fn a_generation_that_is_opened_again_keeps_its_bytes() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = open(directory.path());
+    commit(&mut store, insert(0, 1));
+    commit(&mut store, [StoreOp::OpenGeneration(body(0, 0, 1), head(200))]);
+    write(&*store.bodies(), body(0, 0, 1), 0, b"bytes");
+    commit(&mut store, [StoreOp::OpenGeneration(body(0, 0, 1), head(206))]);
+    assert_eq!(read(&*store.bodies(), body(0, 0, 1)), b"bytes");
+}
+
+/// What is not there is empty, but an error is no absence.
+#[test]
+fn an_error_of_the_file_system_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = open(directory.path());
+    commit(&mut store, insert(0, 1));
+    commit(&mut store, [StoreOp::OpenGeneration(body(0, 0, 1), head(200))]);
+    assert_eq!(store.load().unwrap().fetches[0].records[0].stored, 0);
+    // A file where there should be the folder of the fetch.
+    fs::write(directory.path().join("bodies/0"), b"").unwrap();
+    let is_told = |result: Result<(), StoreError>| match result {
+        Err(StoreError::Io { source, .. }) => source.kind() == io::ErrorKind::NotADirectory,
+        _ => false,
+    };
+    let bodies = store.bodies();
+    assert!(is_told(store.load().map(drop)));
+    assert!(is_told(bodies.open_writer(body(0, 0, 1), 0).map(drop)));
+    assert!(is_told(bodies.open_reader(body(0, 0, 1)).map(drop)));
+    assert!(is_told(bodies.create_request_body(record(0, 0)).map(drop)));
+    assert!(is_told(bodies.open_request_body(record(0, 0)).map(drop)));
+    let requests = Transaction { ops: vec![], syncs: vec![Sync::RequestBodies(FetchKey(0))] };
+    assert!(is_told(store.commit(&[requests])));
+}
+
+#[cfg(unix)]
+#[test]
+fn an_export_that_cannot_be_synced_is_told() {
+    with_both(|bodies| {
+        for found in [false, true] {
+            let parent = tempfile::tempdir().unwrap();
+            let out = parent.path().join("out");
+            fs::create_dir(&out).unwrap();
+            write(bodies, body(1, 0, 1), 0, b"bytes");
+            if found {
+                bodies.found_exported(FetchKey(2), &out.join("a"));
+            } else {
+                bodies.export(body(1, 0, 1), 5, &out.join("a"), Handover::Copy).unwrap();
+            }
+            fs::remove_dir_all(&out).unwrap();
+            std::os::unix::fs::symlink(&out, &out).unwrap();
+            let fetch = FetchKey(if found { 2 } else { 1 });
+            assert!(bodies.sync_exports(fetch).is_err());
+            fs::remove_file(&out).unwrap();
+            assert!(bodies.sync_exports(fetch).is_ok(), "nothing is there that could be lost");
+        }
+    });
+}
+
+#[cfg(all(feature = "recording", unix))]
+#[test]
+fn without_links_bodies_are_copied() {
+    let directory = tempfile::tempdir().unwrap();
+    let recorder = bgfetch_store::recording::Recorder::without_links(directory.path());
+    let options = Options::default().boot_id(BOOT).file_system(recorder);
+    let mut store = SqliteStore::open(&directory.path().join("store"), options).unwrap();
+    let bodies = store.bodies();
+    commit(&mut store, insert(0, 1));
+    commit(&mut store, [StoreOp::OpenGeneration(body(0, 0, 1), head(200))]);
+    write(&*bodies, body(0, 0, 1), 0, b"film");
+    let out = directory.path().join("out");
+    bodies.export(body(0, 0, 1), 4, &out, Handover::Link).unwrap();
+    assert_eq!(fs::read(&out).unwrap(), b"film");
+    let again = bodies.export(body(0, 0, 1), 4, &out, Handover::Link).unwrap_err();
+    assert_eq!(io::Error::from(again).kind(), io::ErrorKind::AlreadyExists);
+    commit_synced(&mut store, 0, [fail_record(record(0, 0), 4), settle(0, Ok(()))]);
+    commit(&mut store, [StoreOp::HoldRecords(FetchKey(0))]);
+    let adopted = StoreOp::Adopt { from: record(0, 0), to: record(1, 0) };
+    let inserted = StoreOp::InsertFetch(Box::new(new_fetch(1, 0, 1)));
+    commit(&mut store, [inserted, adopted, StoreOp::EndDelivery(FetchKey(0))]);
+    assert_eq!(read(&*bodies, body(1, 0, 1)), b"film");
 }
 
 #[test]

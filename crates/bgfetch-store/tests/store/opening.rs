@@ -81,6 +81,31 @@ fn a_page_that_was_stored_without_its_address_space_has_that_of_its_url() {
 }
 
 #[test]
+fn a_store_exists_once_it_was_opened() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    assert!(!SqliteStore::exists(&path).unwrap());
+    fs::create_dir(&path).unwrap();
+    assert!(!SqliteStore::exists(&path).unwrap());
+    drop(open(&path));
+    assert!(SqliteStore::exists(&path).unwrap());
+}
+
+/// The system tells whether it was booted since the store was last open.
+#[cfg(target_os = "linux")]
+#[test]
+fn without_a_reboot_all_bytes_count() {
+    let directory = tempfile::tempdir().unwrap();
+    let opened = || SqliteStore::open(directory.path(), Options::default()).unwrap();
+    let mut store = opened();
+    commit(&mut store, insert(0, 1));
+    commit(&mut store, [StoreOp::OpenGeneration(body(0, 0, 1), head(200))]);
+    write(&*store.bodies(), body(0, 0, 1), 0, b"kept");
+    drop(store);
+    assert_eq!(opened().load().unwrap().fetches[0].records[0].stored, 4);
+}
+
+#[test]
 fn a_store_has_one_owner_at_a_time() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());

@@ -252,8 +252,11 @@ fn an_ephemeral_store_does_the_same() {
     oracle.write(body(0, 0, 1), b"private");
     oracle.check(&store.load().unwrap());
     assert_eq!(read(&*bodies, body(0, 0, 1)), b"private");
+    commit(&mut store, [StoreOp::OpenGeneration(body(0, 0, 2), head(200))]);
+    assert_eq!(read(&*bodies, body(0, 0, 1)), b"");
+    write(&*bodies, body(0, 0, 2), 0, b"private");
     commit_synced(&mut store, 0, [settle_record(record(0, 0), 7)]);
     commit(&mut store, [StoreOp::EndDelivery(FetchKey(0))]);
-    assert_eq!(read(&*bodies, body(0, 0, 1)), b"");
+    assert_eq!(read(&*bodies, body(0, 0, 2)), b"");
     store.close().unwrap();
 }
