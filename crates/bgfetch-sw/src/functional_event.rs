@@ -215,15 +215,9 @@ impl FunctionalEvent {
     }
 
     fn change(&self, change: impl FnOnce(&mut ExtendableEvent)) {
-        let ended = {
-            let mut lifetime = self.0.lifetime.lock();
-            let was_active = lifetime.is_active();
-            change(&mut lifetime);
-            was_active && !lifetime.is_active()
-        };
-        if ended {
-            self.0.ended.notify_waiters();
-        }
+        change(&mut self.0.lifetime.lock());
+        // Those who wait for the end look whether it has come.
+        self.0.ended.notify_waiters();
     }
 }
 
