@@ -10,7 +10,7 @@ HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 SECONDS ?= 3600
 JOBS ?= 2
 SANITIZER ?= none
-# How often `make kills` kills, and how long `make soak` runs.
+# How often `make kills` kills, how long `make soak` runs, and the time limit of `make mutants`.
 KILLS ?= 300
 MINUTES ?= 60
 # The whole workspace. All steps use one set of features, because others would build dependencies
@@ -19,12 +19,13 @@ ALL := --workspace --features bgfetch-cli/js
 EXAMPLES := $(basename $(notdir $(wildcard crates/*/examples/*.rs)))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup fmt lint doc deny arrows examples unit heads crash-points kills soak fuzz fuzz-smoke package test bench compare
+.PHONY: help demo setup tools fmt lint doc deny arrows examples unit heads crash-points kills soak fuzz fuzz-smoke
+.PHONY: mutants mutants-changed package test bench compare
 # Parallel steps of `test` would only wait for the lock on the build folder.
 .NOTPARALLEL:
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # Needs less than the tests, so it has its own features.
 demo: ## Run examples/podcast: a page, its service worker and their background fetch
@@ -33,7 +34,11 @@ demo: ## Run examples/podcast: a page, its service worker and their background f
 	@store=$$(mktemp -d) && trap 'rm -rf "$$store"' EXIT && \
 		"$(TARGET)/debug/bgfetch" run examples/podcast --store "$$store" --slow 40000
 
-setup: ## Install what the checks need and is missing (Debian packages, cargo-deny, cargo-fuzz)
+setup: ## Install what the checks need and is missing (Debian packages, cargo-deny, -fuzz and -mutants)
+	@.ci/setup $(TOOLS) cargo-mutants
+
+# What `test` always needs. It builds cargo-mutants only if there is something to do for it.
+tools:
 	@.ci/setup $(TOOLS)
 
 fmt: ## Format the code
@@ -54,7 +59,7 @@ doc: ## Build the API documentation; fails on broken links
 
 # The crates with a JavaScript engine have a separate configuration, and are excluded from the first
 # check.
-deny: setup ## Check the dependencies' licences, sources and bans
+deny: tools ## Check the dependencies' licences, sources and bans
 	$(TOOLS)/bin/cargo-deny --locked --exclude bgfetch-deno --exclude bgfetch-host \
 		--exclude bgfetch-wpt \
 		check --hide-inclusion-graph bans licenses sources
@@ -95,7 +100,7 @@ soak: ## Run the program for MINUTES=60 against servers that misbehave; fails if
 		--test program soak:: -- --nocapture
 
 # Sanitizers are not stable, but work with a stable compiler if RUSTC_BOOTSTRAP is set.
-fuzz: setup ## Fuzz all targets: SECONDS=3600 in all, JOBS=2 at a time, SANITIZER=none
+fuzz: tools ## Fuzz all targets: SECONDS=3600 in all, JOBS=2 at a time, SANITIZER=none
 	PATH="$(abspath $(TOOLS))/bin:$$PATH" CARGO_TARGET_DIR="$(FUZZ_TARGET)" \
 		$(if $(filter none,$(SANITIZER)),,RUSTC_BOOTSTRAP=1) cargo fuzz build -s $(SANITIZER)
 	fuzz/run "$(FUZZ_TARGET)/$(HOST)/release" $(SECONDS) $(JOBS)
@@ -107,6 +112,12 @@ fuzz-smoke: ## Run the seeds of all fuzz targets, and fuzz each for some seconds
 		cargo build --locked --bins
 	FUZZ_SEED=1 fuzz/run "$(TARGET)/debug" 42 2
 
+mutants: setup ## Change the code in small ways to see whether tests notice: for MINUTES=60, then again to continue
+	mutants/run "$(TARGET)" --minutes $(MINUTES)
+
+mutants-changed: ## The same for the lines that have changed, for three minutes at most
+	mutants/run "$(TARGET)" --changed 180
+
 # Each crate is built from its package, with the other packages instead of the workspace. That shows what a
 # package lacks, and features that only another crate enables. Cargo would reuse earlier packages of the same
 # version from the same build folder, so there is a new one each time.
@@ -117,11 +128,11 @@ package: ## Build every published crate from its package alone
 		--exclude bgfetch-testkit --exclude bgfetch-spec-tests --exclude bgfetch-benches
 
 # Fast checks first; the tests last, so that their summary ends the output.
-test: setup deny lint doc examples fuzz-smoke unit ## Run everything that CI runs, except `package`
+test: tools deny lint doc examples fuzz-smoke unit ## Run everything that CI runs, except `package`
 
 bench: ## Run the benchmarks of the scheduler and the model
 	cargo bench -p bgfetch-benches --bench scheduler --bench model
 
-compare: setup ## Compare the program with curl; fails if a limit on time or memory is exceeded
+compare: tools ## Compare the program with curl; fails if a limit on time or memory is exceeded
 	cargo build --release -p bgfetch-cli
 	BGFETCH="$(abspath $(TARGET))/release/bgfetch" cargo bench -p bgfetch-benches --bench compare
