@@ -128,7 +128,7 @@ package: ## Build every published crate from its package alone
 		--exclude bgfetch-testkit --exclude bgfetch-spec-tests --exclude bgfetch-benches
 
 # Fast checks first; the tests last, so that their summary ends the output.
-test: tools deny lint doc examples fuzz-smoke unit ## Run everything that CI runs, except `package`
+test: tools deny lint doc examples fuzz-smoke mutants-changed unit ## Run everything that CI runs, except `package`
 
 bench: ## Run the benchmarks of the scheduler and the model
 	cargo bench -p bgfetch-benches --bench scheduler --bench model

@@ -1,4 +1,4 @@
-//! Whose turn it is within a site, where several may start: nobody waits for ever.
+//! Whose turn it is where several may start: nobody waits for ever.
 
 use super::{Pair, one_at_a_time, record};
 use bgfetch_net::scheduler::Limits;
@@ -59,6 +59,17 @@ fn a_fetch_that_comes_later_is_later_even_if_an_earlier_one_was_withdrawn() {
     pair.withdraw(record(0, 0));
     pair.enqueue(record(36, 0), 0);
     assert_eq!(turns(&mut pair), [18, 36]);
+}
+
+#[test]
+fn a_site_that_comes_later_is_later_even_if_an_earlier_one_was_withdrawn() {
+    let mut pair = Pair::new(one_at_a_time());
+    // Each of these is of another site.
+    pair.enqueue(record(0, 0), 0);
+    pair.enqueue(record(1, 0), 0);
+    pair.withdraw(record(0, 0));
+    pair.enqueue(record(2, 0), 0);
+    assert_eq!(turns(&mut pair), [1, 2]);
 }
 
 /// The connections that a fetch holds at a host that it shares with another are its own.
