@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use tokio_rustls::rustls::ServerConfig;
@@ -25,7 +26,10 @@ impl Certificates {
         let mut root = CertificateParams::default();
         root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         root.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        root.distinguished_name.push(DnType::CommonName, "bgfetch test root");
+        // Clients look for a root by its name.
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("bgfetch test root {}", MADE.fetch_add(1, Ordering::Relaxed));
+        root.distinguished_name.push(DnType::CommonName, name);
         let root_key = KeyPair::generate().unwrap();
         let root_certificate = root.self_signed(&root_key).unwrap();
 
@@ -56,15 +60,15 @@ impl Certificates {
         self.root_der.clone()
     }
 
-    /// A configuration that offers HTTP/2 and HTTP/1.1.
-    pub(crate) fn server_config(&self) -> ServerConfig {
+    /// A configuration that offers these protocols.
+    pub(crate) fn server_config(&self, protocols: &[&str]) -> ServerConfig {
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
             .with_single_cert(vec![self.server_der.clone()], self.server_key_der.clone_key())
             .unwrap();
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         config
     }
 }

@@ -58,7 +58,7 @@ pub use gate::Gate;
 pub use memory::{MemoryWatch, peak_memory};
 pub use netns::Netns;
 pub use nginx::{Nginx, NginxConfig, NginxRequest};
-pub use origin::{Coding, Ending, Logged, Origin, Received, Reply, Script, Serve};
+pub use origin::{Coding, Ending, Frames, Logged, Origin, Received, Reply, Script, Serve};
 pub use resource::{Mismatch, Resource};
 pub use watched::DEADLINE;
 

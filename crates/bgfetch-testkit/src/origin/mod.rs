@@ -3,6 +3,7 @@
 mod body;
 mod log;
 mod range;
+mod raw;
 mod reply;
 mod respond;
 mod server;
@@ -10,6 +11,7 @@ mod wire;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc as blocking};
 use std::thread::JoinHandle;
 
@@ -21,6 +23,7 @@ use url::Url;
 
 use self::log::Log;
 pub use self::log::{Ending, Logged, Received};
+pub use self::raw::Frames;
 pub use self::reply::{Coding, Reply, Script, Serve};
 use self::server::{Command, Server};
 use crate::certificates::Certificates;
@@ -45,6 +48,8 @@ pub struct Origin {
 struct Shared {
     scripts: Mutex<HashMap<String, Script>>,
     log: Arc<Watched<Log>>,
+    /// How many bytes were written to connections.
+    written: AtomicU64,
 }
 
 impl Shared {
@@ -72,12 +77,18 @@ impl Origin {
     /// Starts on 127.0.0.1 with TLS and ALPN for HTTP/2 and HTTP/1.1; see [`Self::certificates`].
     #[must_use]
     pub fn start_tls() -> Self {
-        let ip = Ipv4Addr::LOCALHOST.into();
-        Self::launch(ip, Some(Arc::new(Certificates::for_server(ip))))
+        Self::start_tls_with(&["h2", "http/1.1"])
     }
 
-    /// Starts like another origin with TLS, on a port of its own but with the same certificate, so
-    /// that whoever trusts the other trusts this one.
+    /// Like [`Self::start_tls`], with other protocols for ALPN.
+    #[must_use]
+    pub fn start_tls_with(protocols: &[&str]) -> Self {
+        let ip = Ipv4Addr::LOCALHOST.into();
+        Self::launch(ip, Some((Arc::new(Certificates::for_server(ip)), protocols)))
+    }
+
+    /// Starts like another origin with TLS and both protocols, on a port of its own but with the same
+    /// certificate, so that whoever trusts the other trusts this one.
     ///
     /// # Panics
     ///
@@ -85,23 +96,28 @@ impl Origin {
     #[must_use]
     pub fn start_tls_like(other: &Self) -> Self {
         let certificates = other.certificates.clone().expect("the other was started with TLS");
-        Self::launch(other.address().ip(), Some(certificates))
+        Self::launch(other.address().ip(), Some((certificates, &["h2", "http/1.1"])))
     }
 
-    fn launch(ip: IpAddr, certificates: Option<Arc<Certificates>>) -> Self {
+    fn launch(ip: IpAddr, tls: Option<(Arc<Certificates>, &[&str])>) -> Self {
         let shared = Arc::<Shared>::default();
         let port = ReservedPort::new(ip);
         let (commands, inbox) = mpsc::unbounded_channel();
-        let tls = certificates
-            .as_ref()
-            .map(|certificates| TlsAcceptor::from(Arc::new(certificates.server_config())));
-        let server = Server::new(Arc::clone(&shared), port.address(), tls);
+        let acceptor = tls.as_ref().map(|(certificates, protocols)| {
+            TlsAcceptor::from(Arc::new(certificates.server_config(protocols)))
+        });
+        let server = Server::new(Arc::clone(&shared), port.address(), acceptor);
         let thread = std::thread::Builder::new()
             .name(String::from("origin"))
             .spawn(move || server.run(inbox))
             .expect("a thread can be started");
-        let origin =
-            Self { shared, port, certificates, commands: Some(commands), thread: Some(thread) };
+        let origin = Self {
+            shared,
+            port,
+            certificates: tls.map(|(it, _)| it),
+            commands: Some(commands),
+            thread: Some(thread),
+        };
         origin.start_again();
         origin
     }
@@ -174,6 +190,13 @@ impl Origin {
         let mut requests = self.requests();
         requests.retain(|request| request.path.split('?').next() == Some(path));
         requests
+    }
+
+    /// How many bytes it has written to its connections, heads and frames included. What TLS adds
+    /// is not counted.
+    #[must_use]
+    pub fn bytes_written(&self) -> u64 {
+        self.shared.written.load(Ordering::Relaxed)
     }
 
     /// How many connections are open at the server's end.

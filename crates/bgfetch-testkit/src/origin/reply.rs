@@ -3,10 +3,14 @@
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
 
+use async_compression::tokio::bufread::{BrotliEncoder, GzipEncoder, ZstdEncoder};
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use tokio::io::AsyncReadExt as _;
 
+use super::raw::{Frames, Raw};
 use crate::gate::Gate;
 use crate::resource::Resource;
 
@@ -29,6 +33,8 @@ pub struct Reply {
     pub(super) cut: Option<Cut>,
     pub(super) pace: Option<u64>,
     pub(super) hang_up: bool,
+    pub(super) for_ranges: Option<Box<Reply>>,
+    pub(super) raw: Option<Raw>,
     pub(super) upload: Upload,
 }
 
@@ -75,6 +81,23 @@ impl Coding {
             Self::Brotli => "br",
             Self::Zstd => "zstd",
         }
+    }
+
+    /// The coded form of `bytes`.
+    ///
+    /// # Panics
+    ///
+    /// Never: the encoders accept everything.
+    #[must_use]
+    pub fn encode(self, bytes: &[u8]) -> Vec<u8> {
+        let mut coded = Vec::new();
+        let read = match self {
+            Self::Gzip => GzipEncoder::new(bytes).read_to_end(&mut coded).now_or_never(),
+            Self::Brotli => BrotliEncoder::new(bytes).read_to_end(&mut coded).now_or_never(),
+            Self::Zstd => ZstdEncoder::new(bytes).read_to_end(&mut coded).now_or_never(),
+        };
+        read.expect("memory is always ready").expect("and can always be read");
+        coded
     }
 }
 
@@ -132,6 +155,21 @@ impl Reply {
     #[must_use]
     pub fn hang_up() -> Self {
         Self { hang_up: true, ..Self::default() }
+    }
+
+    /// Exactly these bytes over HTTP/1.1, head and body. The connection then stays open without
+    /// another response, unless it is [cut](Serve::cut_after) after some or all of them. Other
+    /// faults have no effect.
+    #[must_use]
+    pub fn raw(bytes: impl Into<Bytes>) -> Self {
+        Self { raw: Some(Raw::Bytes(bytes.into())), ..Self::default() }
+    }
+
+    /// Exactly these frames over HTTP/2. The connection then serves further requests, unless it is
+    /// [cut](Serve::cut_after) after some or all of their bytes. Other faults have no effect.
+    #[must_use]
+    pub fn frames(frames: Frames) -> Self {
+        Self { raw: Some(Raw::Frames(frames)), ..Self::default() }
     }
 }
 
@@ -386,6 +424,14 @@ pub trait Serve: Into<Reply> {
         let mut reply = self.into();
         reply.ranges.content_range =
             Some(ContentRange::Raw(HeaderValue::from_str(value).expect("a header value")));
+        reply
+    }
+
+    /// Answers every request with a `Range` with this reply instead, without regard to the range.
+    #[must_use]
+    fn answering_ranges_with(self, other: impl Into<Reply>) -> Reply {
+        let mut reply = self.into();
+        reply.for_ranges = Some(Box::new(other.into()));
         reply
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{
     ACCEPT_ENCODING, ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
-    ETAG, HeaderMap, HeaderValue, LAST_MODIFIED, VARY,
+    ETAG, HeaderMap, HeaderValue, LAST_MODIFIED, RANGE, VARY,
 };
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
@@ -19,16 +19,20 @@ use super::reply::{Coding, CutKind, RangePolicy, Reply, Upload};
 use super::wire::Plug;
 use crate::resource::Resource;
 
-/// Serves one request according to its script.
+/// Serves one request according to its script. Over HTTP/2, it is on that `stream`.
 pub(super) async fn respond(
     shared: Arc<Shared>,
     connection: usize,
+    stream: u32,
     plug: Plug,
     request: Request<Incoming>,
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
     let path = head.uri.path();
-    let reply = shared.next_reply(&head.method, path);
+    let mut reply = shared.next_reply(&head.method, path);
+    if let Some(other) = reply.for_ranges.take_if(|_| head.headers.contains_key(RANGE)) {
+        reply = *other;
+    }
     let serving = Serving(Line::new(
         &shared.log,
         Logged {
@@ -62,6 +66,16 @@ pub(super) async fn respond(
     }
     if let Some(gate) = &reply.head_gate {
         gate.pass().await;
+    }
+    if let Some(raw) = reply.raw {
+        let mut bytes = raw.on_stream(stream);
+        if let Some(cut) = reply.cut {
+            bytes.truncate(usize::try_from(cut.after).unwrap_or(usize::MAX));
+        }
+        serving.0.sent(bytes.len());
+        serving.0.ended(if reply.cut.is_some() { Ending::Cut } else { Ending::Complete });
+        plug.send(bytes, reply.cut.map(|cut| cut.how));
+        return std::future::pending().await;
     }
     response(&head.method, &head.headers, reply, serving, plug)
 }

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, mpsc as blocking};
 
 use hyper::service::service_fn;
@@ -97,9 +98,12 @@ impl Server {
                 },
             };
             let plug = Plug::default();
-            let wire = Wire::new(socket, plug.clone());
+            let wire = Wire::new(socket, plug.clone(), Arc::clone(&shared));
+            // Clients number the streams of HTTP/2 with odd numbers.
+            let streams = AtomicU32::new(1);
             let service = service_fn(move |request| {
-                let reply = respond(Arc::clone(&shared), number, plug.clone(), request);
+                let stream = streams.fetch_add(2, Ordering::Relaxed);
+                let reply = respond(Arc::clone(&shared), number, stream, plug.clone(), request);
                 async { Ok::<_, Infallible>(reply.await) }
             });
             // The log of its requests records how a connection ended.

@@ -59,6 +59,7 @@ fn range_faults_reach_the_wire() {
             .then(resource.clone().at_most_per_range(5))
             .then(resource.clone().ignoring_range())
             .then(resource.clone().hiding_complete_length())
+            .then(resource.clone().answering_ranges_with(Reply::status(403)))
             .then(Resource::new(4, 100).etag("\"v2\"")),
     );
     let ask = || get(origin.address(), "/a.bin", &["Range: bytes=50-", "If-Range: \"v1\""]);
@@ -71,6 +72,7 @@ fn range_faults_reach_the_wire() {
     assert_eq!((ignored.status(), ignored.body.len()), (200, 100));
     assert_eq!(ignored.header("accept-ranges"), None);
     assert_eq!(ask().header("content-range"), Some("bytes 50-99/*"));
+    assert_eq!(ask().status(), 403);
     let changed = ask();
     assert_eq!((changed.status(), changed.header("etag")), (200, Some("\"v2\"")));
     assert_eq!(changed.body, Resource::new(4, 100).bytes());
@@ -119,6 +121,38 @@ fn a_hang_up_sends_nothing() {
     let log = origin.requests();
     assert_eq!((log[1].body.length, log[1].body.complete), (2 * MIB, false));
     assert_eq!((log[1].status, log[1].ended), (None, Some(Ending::Cut)));
+}
+
+#[test]
+fn raw_bytes_are_all_that_is_sent() {
+    let bytes = Resource::new(1, 2 * MIB).bytes();
+    let length = bytes.len() as u64;
+    let origin = serving(
+        Reply::raw(bytes.clone())
+            .cut_after(length)
+            .then(Reply::raw(bytes.clone()).cut_after(1000))
+            .then(Reply::raw(bytes.clone()).reset_after(0)),
+    );
+    for expected in [&bytes[..], &bytes[..1000]] {
+        let mut socket = send(origin.address(), "GET /a.bin", &[]);
+        let mut received = Vec::new();
+        socket.read_to_end(&mut received).unwrap();
+        assert!(received == expected);
+    }
+    assert!(read_to_end(send(origin.address(), "GET /a.bin", &[])).reset);
+    assert_eq!(origin.bytes_written(), length + 1000);
+    let log = origin.requests();
+    assert_eq!((log[0].sent, log[0].ended), (length, Some(Ending::Cut)));
+}
+
+#[test]
+fn a_connection_stays_open_after_raw_bytes() {
+    let origin = serving(Reply::raw("hello"));
+    let mut socket = send(origin.address(), "GET /a.bin", &[]);
+    let mut received = [0; 5];
+    socket.read_exact(&mut received).unwrap();
+    assert_eq!(&received, b"hello");
+    assert_eq!(origin.open_connections(), 1);
 }
 
 #[test]

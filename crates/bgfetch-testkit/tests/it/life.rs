@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::raw::{get, read_to_end, send};
-use bgfetch_testkit::{Ending, Gate, MIB, Origin, Reply, Resource, Serve};
+use bgfetch_testkit::{Ending, Frames, Gate, MIB, Origin, Reply, Resource, Serve};
 use bytes::Bytes;
 use http::{Request, Response, Version};
 use http_body_util::{BodyExt as _, Empty};
@@ -233,4 +233,38 @@ async fn an_http2_connection_can_be_cut_while_it_is_idle() {
     origin.wait_for_connections(0).await;
     assert!(body.frame().await.unwrap().is_err());
     assert_eq!(received, resource.slice(0..1000));
+}
+
+#[tokio::test]
+async fn raw_frames_answer_each_stream_of_a_connection() {
+    let origin = Origin::start();
+    let resource = Resource::new(1, 40_000);
+    let head = || Frames::new().head(206, &[("x", "1")]).data(&resource.bytes());
+    let cancelled = Frames::new().reset(8);
+    origin.serve(
+        "/a",
+        Reply::frames(head().end()).then(Reply::frames(head().reset(2))).then(resource.clone()),
+    );
+    origin.serve("/cancelled", Reply::frames(cancelled));
+    let tcp = tokio::net::TcpStream::connect(origin.address()).await.unwrap();
+    let mut sender = http2(tcp).await;
+    for ends in [true, false] {
+        let response = ask(&mut sender, &origin, "/a").await;
+        assert_eq!(response.status(), 206);
+        assert_eq!(response.headers()["x"], "1");
+        let mut body = response.into_body();
+        let mut received = Vec::new();
+        let end = loop {
+            match body.frame().await {
+                Some(Ok(frame)) => received.extend_from_slice(frame.data_ref().unwrap()),
+                end => break end.is_none(),
+            }
+        };
+        assert_eq!((received, end), (resource.bytes(), ends));
+    }
+    let request = Request::get(origin.url("/cancelled").as_str()).body(Empty::new()).unwrap();
+    assert!(sender.send_request(request).await.is_err());
+    let whole = ask(&mut sender, &origin, "/a").await.into_body().collect().await.unwrap();
+    assert_eq!(whole.to_bytes(), resource.bytes());
+    assert!(origin.requests().iter().all(|request| request.connection == 0));
 }
