@@ -166,6 +166,20 @@ async fn a_body_that_the_end_of_the_connection_ends_needs_an_orderly_end_over_tl
 }
 
 #[tokio::test]
+async fn a_malformed_chunk_is_an_interruption() {
+    for chunks in ["zz\r\nabc\r\n", "\r\n", "3\r\nabcd\r\n0\r\n\r\n", "0\r\nX Y: 1\r\n\r\n"] {
+        let answer = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}");
+        let (address, _) = scripted(answer.into_bytes().leak(), Ending::Close).await;
+        let end = whole(&fetcher(), get(&format!("http://{address}/"))).await;
+        assert!(
+            end.as_ref().is_err_and(|error| error.to_string().contains("malformed")),
+            "{end:?}"
+        );
+        assert_end(end, 0, false);
+    }
+}
+
+#[tokio::test]
 async fn a_complete_response_to_an_unfinished_upload_stays_a_success() {
     for code in [Reason::NO_ERROR, Reason::CANCEL, Reason::INTERNAL_ERROR] {
         for announced in [None, Some(3000)] {

@@ -103,7 +103,20 @@ pub(super) fn from_body(error: ::hyper::Error) -> FetchError {
     if let Some(told) = causes(&error).find_map(tls_error::message) {
         return FetchError::new(FaultKind::Interrupted, true, told);
     }
+    // What follows is no part of the body. Often the server failed in the middle, and something else
+    // appended a message; the bytes before are sound.
+    if causes(&error).any(is_malformed_chunk) {
+        let told = "the response's chunks are malformed";
+        return FetchError::new(FaultKind::Interrupted, true, told);
+    }
     FetchError::new(classify(&error, FaultKind::Interrupted), true, words::of(&error))
+}
+
+/// Whether hyper could not parse a chunk or a trailer. If a limit on them is exceeded, it uses
+/// another kind.
+fn is_malformed_chunk(error: &(dyn Error + 'static)) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::InvalidInput)
 }
 
 /// The class of the first known cause of `error`; otherwise `otherwise`.
@@ -133,8 +146,8 @@ fn kind_of(error: &(dyn Error + 'static)) -> Option<FaultKind> {
     }
     let error = error.downcast_ref::<io::Error>()?;
     match error.kind() {
-        // hyper's kind for a malformed chunk.
-        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => Some(FaultKind::Protocol),
+        // Our kind for a malformed head, and hyper's for a limit on chunks.
+        io::ErrorKind::InvalidData => Some(FaultKind::Protocol),
         io::ErrorKind::NetworkUnreachable | io::ErrorKind::AddrNotAvailable => {
             Some(FaultKind::NoRoute)
         }

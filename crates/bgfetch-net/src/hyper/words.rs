@@ -23,8 +23,12 @@ fn of_cause(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<h2::Error>() {
         return of_h2(error);
     }
-    // An error that wraps another only adds its kind.
-    let error = error.downcast_ref::<io::Error>().filter(|error| error.get_ref().is_none())?;
+    let error = error.downcast_ref::<io::Error>()?;
+    // An error that wraps another only adds its kind, except that hyper and rustls put words of their
+    // own into the end of a connection.
+    if error.get_ref().is_some() && error.kind() != io::ErrorKind::UnexpectedEof {
+        return None;
+    }
     Some(String::from(match error.kind() {
         io::ErrorKind::ConnectionRefused => "the server refused the connection",
         io::ErrorKind::ConnectionReset => "the connection was reset",
@@ -96,6 +100,15 @@ mod tests {
         // Our own texts are unchanged.
         let own = io::Error::new(io::ErrorKind::TimedOut, "no connection within 30 s");
         assert_eq!(of(&io::Error::other(own)), "no connection within 30 s");
+    }
+
+    #[test]
+    fn an_early_end_is_told_in_our_words() {
+        let expected = "the connection was closed too early";
+        let early = |cause| io::Error::new(io::ErrorKind::UnexpectedEof, cause);
+        assert_eq!(of(&early("no close_notify")), expected);
+        assert_eq!(of(&io::Error::other(early("no close_notify"))), expected);
+        assert_eq!(of(&io::Error::from(io::ErrorKind::UnexpectedEof)), expected);
     }
 
     #[test]
