@@ -163,21 +163,21 @@ fn unusable(
     if !head.is_ok() {
         return Some(format!("the server answered {} to what is missing", head.status));
     }
-    is_portal(held, head).then(|| {
+    is_web_page_instead(held, head).then(|| {
         let host = head.url().and_then(url::Url::host_str).unwrap_or_default();
         format!("{host} answered with a web page instead of what is missing, perhaps to log in")
     })
 }
 
-/// Whether `head` is a web page from another origin than the stored bytes, which are not a web page
-/// themselves. Captive portals and log-in forms answer this way.
-fn is_portal(held: &ResponseHead, head: &ResponseHead) -> bool {
+/// Whether `head` is a web page and the stored bytes are not. Captive portals and log-in forms answer
+/// this way, after a redirect or in the server's name.
+fn is_web_page_instead(held: &ResponseHead, head: &ResponseHead) -> bool {
     let is_html = |head: &ResponseHead| {
         let content_type = head.headers.get("content-type").unwrap_or_default();
         let essence = content_type.split(';').next().unwrap_or_default();
         essence.trim().eq_ignore_ascii_case("text/html")
     };
-    is_html(head) && !is_html(held) && head.origin() != held.origin()
+    is_html(head) && !is_html(held)
 }
 
 fn not_the_part() -> Verdict {
@@ -307,15 +307,15 @@ mod tests {
         let unusable = |verdict| matches!(verdict, Verdict::Unusable(_));
         let (user, page) = (Principal::User, page());
         let html = elsewhere("Text/HTML; charset=utf-8");
-        for answer in [&html, &head(403, &[]), &head(404, &[])] {
+        let own_html = head(200, &[("Content-Type", "text/html")]);
+        for answer in [&html, &own_html, &head(403, &[]), &head(404, &[])] {
             assert!(unusable(judged(&user, Some(&held), answer)), "{answer:?}");
             assert_eq!(judged(&user, None, answer), Verdict::Replace(None));
             assert_eq!(judged(&page, Some(&held), answer), Verdict::Replace(None));
         }
         assert_eq!(judged(&user, Some(&page_held), &html), Verdict::Replace(None));
-        for other in [elsewhere("application/zip"), head(200, &[("Content-Type", "text/html")])] {
-            assert_eq!(judged(&user, Some(&held), &other), Verdict::Replace(None));
-        }
+        let other = elsewhere("application/zip");
+        assert_eq!(judged(&user, Some(&held), &other), Verdict::Replace(None));
     }
 
     #[test]
