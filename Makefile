@@ -20,7 +20,7 @@ EXAMPLES := $(basename $(notdir $(wildcard crates/*/examples/*.rs)))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo setup tools fmt lint doc deny arrows examples unit heads crash-points kills soak fuzz fuzz-smoke
-.PHONY: mutants mutants-changed package test bench compare
+.PHONY: mutants mutants-changed package test bench compare matrix
 # Parallel steps of `test` would only wait for the lock on the build folder.
 .NOTPARALLEL:
 
@@ -136,3 +136,9 @@ bench: ## Run the benchmarks of the scheduler and the model
 compare: tools ## Compare the program with curl; fails if a limit on time or memory is exceeded
 	cargo build --release -p bgfetch-cli
 	BGFETCH="$(abspath $(TARGET))/release/bgfetch" cargo bench -p bgfetch-benches --bench compare
+
+# Runs for some minutes, because the clients wait before they try again. Without --beside, it is a
+# test, and a part of `make unit`.
+matrix: ## Print how bgfetch, curl, wget2 and aria2 get on with the faults of servers
+	@.ci/setup $(TOOLS) downloaders
+	cargo test $(ALL) --test matrix -- --beside
