@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use bgfetch::mock::{Behaviour, ScriptedHost};
 use bgfetch::{
-    BackgroundFetchRegistration, Engine, FailureReason, FaultKind, FetchError, FetchOptions,
-    FetchRequest, FetchResponse, RecordIndex, RecordKey, RequestInfo, What,
+    BackgroundFetchRegistration, Engine, FailureReason, FaultKind, FetchError, FetchKey,
+    FetchOptions, FetchRequest, FetchResponse, RecordIndex, RecordKey, RequestInfo, What,
 };
+use bgfetch_store::recording::Loss;
 use bgfetch_testkit::{Gate, KIB, Reply, Resource, Serve};
 use tokio::sync::Notify;
 use url::Url;
@@ -43,7 +44,7 @@ fn serve_files(lab: &Lab) -> [Url; 3] {
 
 /// Serves a film that stops after 100 000 bytes.
 pub(super) fn serve_held_film(lab: &Lab) -> Url {
-    lab.serve("/film", &film(), film().hold_at(100_000, &lab.gate))
+    lab.serve("/film", &film(), film().hold_at(100_000, &lab.net.gate))
 }
 
 /// Fetches the [`files`], and reports the registration and the result.
@@ -144,7 +145,7 @@ async fn unregistering_is_left() {
 #[tokio::test]
 async fn held_bytes_are_left_before_while_and_after_another_fetch_adopts_them() {
     let lab = Lab::new();
-    lab.origin.serve("/art", Reply::status(404));
+    lab.net.origin.serve("/art", Reply::status(404));
     let holder = lab.clone();
     let host = ScriptedHost::new([Behaviour::run(move |event| {
         let lab = holder.clone();
@@ -156,7 +157,7 @@ async fn held_bytes_are_left_before_while_and_after_another_fetch_adopts_them() 
     let engine = lab.open(host);
     let mut observer = engine.observe().await.unwrap();
     let manager = lab.agent.manager(&engine).await;
-    let urls = [lab.serve("/film", &film(), film()), lab.origin.url("/art")];
+    let urls = [lab.serve("/film", &film(), film()), lab.net.origin.url("/art")];
     for fetches in [1, 2] {
         let fetch = manager.fetch("two", urls.clone(), FetchOptions::default()).await.unwrap();
         assert!(fetch.settled().await.unwrap().is_err());
@@ -170,7 +171,7 @@ async fn held_bytes_are_left_before_while_and_after_another_fetch_adopts_them() 
         lab.agent.register(&engine).await;
         lab.promises.take_back("held");
     }
-    assert_eq!(lab.origin.requests_to("/film").len(), 1);
+    assert_eq!(lab.net.origin.requests_to("/film").len(), 1);
     lab.agent.close(engine).await;
     lab.check("held records", &[]).await;
 }
@@ -195,22 +196,39 @@ async fn progress_is_left_after_an_orderly_end() {
     lab.check("an orderly end", &[]).await;
 }
 
+/// The next process ends what is there, and reports it.
+async fn end(lab: &Lab, fetch: FetchKey) {
+    lab.net.gate.open();
+    let engine = lab.open(lab.worker());
+    let mut observer = engine.observe().await.unwrap();
+    let fetch = lab.agent.register(&engine).await.fetch(fetch).await.unwrap().unwrap();
+    report_success(lab, &fetch, vec![film()]).await;
+    until(&mut observer, delivered).await;
+    lab.tell("delivered", |left| left.is_delivered());
+    lab.agent.close(engine).await;
+}
+
 #[tokio::test]
 async fn what_a_second_process_ended_is_left() {
     let lab = Lab::new();
     let engine = lab.open(ScriptedHost::new([]));
-    let key = held(&lab, &engine).await.key();
+    let fetch = held(&lab, &engine).await.key();
     lab.agent.take_back();
     engine.kill().await;
-    lab.gate.open();
-    let engine = lab.open(lab.worker());
-    let mut observer = engine.observe().await.unwrap();
-    let fetch = lab.agent.register(&engine).await.fetch(key).await.unwrap().unwrap();
-    report_success(&lab, &fetch, vec![film()]).await;
-    until(&mut observer, delivered).await;
-    lab.tell("delivered", |left| left.is_delivered());
-    lab.agent.close(engine).await;
+    end(&lab, fetch).await;
     lab.check("two processes", &["new/folder/store"]).await;
+}
+
+#[tokio::test]
+async fn what_was_ended_after_a_loss_of_power_is_left() {
+    let before = Lab { boot: "an earlier boot", ..Lab::new() };
+    let engine = before.open(ScriptedHost::new([]));
+    let fetch = held(&before, &engine).await.key();
+    before.agent.take_back();
+    engine.kill().await;
+    let lab = before.after(Loss::Torn { sector: 4096, seed: 1 });
+    end(&lab, fetch).await;
+    lab.check("a loss of power before", &["new/folder/store"]).await;
 }
 
 #[tokio::test]

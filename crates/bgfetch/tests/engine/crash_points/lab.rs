@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use bgfetch::mock::{Behaviour, ScriptedHost};
 use bgfetch::{Builder, Engine, StoreOptions, WorkerHost};
-use bgfetch_store::recording::{BOOT, Promises, Recorder};
+use bgfetch_store::recording::{BOOT, Loss, Promises, Recorder};
 use bgfetch_testkit::{Gate, Origin, Resource, Script};
 use tokio::sync::Notify;
 use url::Url;
@@ -25,10 +25,18 @@ pub(super) struct Lab {
     pub(super) agent: Agent,
     pub(super) recorder: Recorder,
     pub(super) promises: Promises<Left>,
-    pub(super) origin: Arc<Origin>,
+    /// The boot of the system that it runs on.
+    pub(super) boot: &'static str,
     /// Notified once the result of a fetch was reported. Workers wait for it, so that the files are
     /// not deleted before.
     pub(super) reported: Arc<Notify>,
+    pub(super) net: Net,
+}
+
+/// The server, which outlives crashes.
+#[derive(Clone)]
+pub(super) struct Net {
+    pub(super) origin: Arc<Origin>,
     /// Holds back the rest of a film, until the crashes are checked.
     pub(super) gate: Gate,
     served: Arc<Mutex<BTreeMap<String, Resource>>>,
@@ -39,18 +47,28 @@ impl Lab {
         Self::with(Recorder::new)
     }
 
-    pub(super) fn with(recorder: impl Fn(&Path) -> Recorder) -> Self {
+    pub(super) fn with(recorder: impl FnOnce(&Path) -> Recorder) -> Self {
+        let (origin, gate) = (Arc::new(Origin::start()), Gate::new());
         let agent = Agent::start();
         std::fs::create_dir(agent.path().join(OUT)).unwrap();
         let recorder = recorder(agent.path());
+        Self::over(agent, recorder, Net { origin, gate, served: Arc::default() })
+    }
+
+    /// What a crash now leaves.
+    pub(super) fn after(&self, loss: Loss) -> Self {
+        let agent = Agent::start();
+        self.recorder.image(self.recorder.now(), agent.path(), loss);
+        let recorder = Recorder::new(agent.path());
+        Self::over(agent, recorder, self.net.clone())
+    }
+
+    fn over(agent: Agent, recorder: Recorder, net: Net) -> Self {
         let promises = Promises::<Left>::new(&recorder);
-        let served: Arc<Mutex<BTreeMap<_, _>>> = Arc::default();
-        let resources = Arc::clone(&served);
-        promises.always("no bytes are spliced", move |left| {
-            left.is_unspliced(&resources.lock().unwrap())
-        });
-        let (origin, reported) = (Arc::new(Origin::start()), Arc::default());
-        Self { agent, recorder, promises, origin, reported, gate: Gate::new(), served }
+        let served = Arc::clone(&net.served);
+        promises
+            .always("no bytes are spliced", move |left| left.is_unspliced(&served.lock().unwrap()));
+        Self { agent, recorder, promises, boot: BOOT, reported: Arc::default(), net }
     }
 
     /// A worker that handles the event once the result was reported.
@@ -66,7 +84,7 @@ impl Lab {
     }
 
     pub(super) fn builder(&self, host: impl WorkerHost) -> Builder {
-        let options = StoreOptions::default().boot_id(BOOT).file_system(self.recorder.clone());
+        let options = StoreOptions::default().boot_id(self.boot).file_system(self.recorder.clone());
         self.agent.builder(host).directory_with(self.agent.path().join(STORE), options)
     }
 
@@ -76,9 +94,9 @@ impl Lab {
 
     /// Serves a resource with faults, and returns its URL.
     pub(super) fn serve(&self, path: &str, resource: &Resource, script: impl Into<Script>) -> Url {
-        self.served.lock().unwrap().insert(path.to_owned(), resource.clone());
-        self.origin.serve(path, script);
-        self.origin.url(path)
+        self.net.served.lock().unwrap().insert(path.to_owned(), resource.clone());
+        self.net.origin.serve(path, script);
+        self.net.origin.url(path)
     }
 
     /// Notes that something is reported now.
@@ -93,7 +111,7 @@ impl Lab {
     /// Checks every crash, that each sync but those in `unneeded` is needed, and that some of the
     /// crashes let the engine end what it began.
     pub(super) async fn check(&self, scenario: &str, unneeded: &[&str]) {
-        self.gate.open();
+        self.net.gate.open();
         self.promises.check(scenario);
         self.promises.check_syncs(scenario, unneeded);
         for (moment, loss) in self.promises.some_crashes(3) {
@@ -107,7 +125,8 @@ impl Lab {
     /// Runs the engine on what is left until all events are over.
     async fn go_on(&self, agent: &Agent) {
         let wrong = Arc::new(Mutex::new(Vec::new()));
-        let (reader, served, found) = (agent.clone(), Arc::clone(&self.served), Arc::clone(&wrong));
+        let (reader, served, found) =
+            (agent.clone(), Arc::clone(&self.net.served), Arc::clone(&wrong));
         let host = ScriptedHost::new([Behaviour::run(move |event| {
             let (reader, served, found) = (reader.clone(), Arc::clone(&served), Arc::clone(&found));
             async move {
