@@ -2,7 +2,8 @@
 //! moment may leave behind: a [`Loss`] says how much of them is lost. [`Promises`] checks at every
 //! moment that what was reported by then is left.
 //!
-//! Bytes, lengths and names are recorded, but no permissions.
+//! Bytes, lengths and names are recorded, but no permissions. What exists when a recording begins counts
+//! as being on disk.
 //!
 //! SQLite writes its files itself, and replacing its file layer would need unsafe code. This module
 //! relies on its contract: a commit is atomic, and with `synchronous = FULL` it is durable together

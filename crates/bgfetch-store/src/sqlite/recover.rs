@@ -15,6 +15,7 @@ use super::values::{result_text, unsigned};
 use crate::StoreError;
 use crate::bodies::folder::{BodyFile, BodyFolder};
 use crate::file_system::{FileSystem, Open, replace};
+use crate::sync::sync_directory;
 
 /// Makes the rows, the files and the snapshot that was read from the rows agree. After a reboot
 /// (the `boot` id differs from the last one, or is unknown), only synced bytes are trusted;
@@ -221,8 +222,11 @@ fn truncate(files: &dyn FileSystem, path: &Path, length: u64) -> Result<(), Stor
         let copy = replace(files, &own)?;
         files.copy(&file, length, &copy)?;
         // The row says that these bytes are synced, so they must be on disk before they get the
-        // name.
+        // name. So must the copy's own name: an earlier process may have left another copy.
         files.sync(&copy)?;
+        if let Some(folder) = own.parent() {
+            sync_directory(files, folder)?;
+        }
         files.rename(&own, path)
     };
     cut().map_err(|error: io::Error| StoreError::io(path, error))

@@ -153,6 +153,8 @@ fn a_body_that_was_handed_over_as_a_link_is_cut_after_a_reboot() {
     let length = bytes.len() as u64;
     store.bodies().export(body(0, 0, 1), length, &out, Handover::Link).unwrap();
     drop(store);
+    // A process that died while it cut the body left this.
+    fs::write(base.path().join(STORE).join("bodies/0/0.copy"), b"a part").unwrap();
     let recorder = Recorder::new(base.path());
     let promises = Promises::<Left>::new(&recorder);
     let all = bytes.clone();
