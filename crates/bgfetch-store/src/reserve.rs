@@ -11,7 +11,7 @@ use crate::file_system::{FileSystem as _, Open, System};
 pub(crate) const NAME: &str = "reserve";
 
 /// Enough for the log entries of opening the store, aborting a few hundred records and closing it.
-const LENGTH: u64 = 256 * 1024;
+const LENGTH: u64 = 256 << 10;
 
 /// A file that is deleted when the disk is too full for the database.
 #[derive(Debug)]

@@ -18,7 +18,7 @@ use crate::{Bodies, BodyReader, BodyWriter, Handover, StoreError};
 
 /// The size of the chunks that are allocated to bodies. The file is sparse, so a small body uses no
 /// more disk space than it needs.
-const CHUNK: u64 = 64 * 1024;
+const CHUNK: u64 = 64 << 10;
 
 /// The path that errors name, as the file has none.
 const NAME: &str = "ephemeral store";
@@ -104,9 +104,8 @@ impl Body {
     fn truncate(&self, length: u64) {
         let mut extent = self.extent.write();
         let kept = usize::try_from(length.div_ceil(CHUNK)).unwrap_or(usize::MAX);
-        if kept < extent.chunks.len() {
-            self.arena.give_back(extent.chunks.drain(kept..));
-        }
+        let kept = kept.min(extent.chunks.len());
+        self.arena.give_back(extent.chunks.drain(kept..));
         extent.length = length;
     }
 

@@ -11,7 +11,7 @@ use crate::file_system::{FileSystem, Open};
 use crate::{BodyReader, Handover, StoreError, open_own_file};
 
 /// The buffer size if the operating system cannot copy files itself.
-const COPY_BUFFER: usize = 256 * 1024;
+const COPY_BUFFER: usize = 256 << 10;
 
 /// The permissions that the store needs for its files.
 const PRIVATE: u32 = 0o600;
@@ -195,4 +195,58 @@ fn rename(files: &dyn FileSystem, file: TempPath, to: &Path) -> io::Result<()> {
 /// Whether anything has this name, including a broken link.
 fn is_there(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use bgfetch_model::ids::{BodyKey, FetchKey, Generation, RecordIndex, RecordKey};
+
+    use super::*;
+    use crate::Bodies as _;
+    use crate::bodies::arena::ArenaBodies;
+    use crate::file_system::System;
+
+    /// Somebody makes a file of the same name while the bytes are being synced.
+    #[derive(Debug)]
+    struct Race {
+        to: PathBuf,
+        links: bool,
+    }
+
+    impl FileSystem for Race {
+        fn sync(&self, _: &File) -> io::Result<()> {
+            fs::write(&self.to, b"theirs")
+        }
+
+        fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+            if self.links { System.link(from, to) } else { Err(io::ErrorKind::Unsupported.into()) }
+        }
+    }
+
+    #[test]
+    fn a_file_that_appears_during_the_copy_is_not_replaced() {
+        let record = RecordKey { fetch: FetchKey(1), index: RecordIndex(0) };
+        let body = BodyKey { record, generation: Generation(1) };
+        let bodies = ArenaBodies::new().unwrap();
+        bodies.open_writer(body, 0).unwrap().write(b"bytes").unwrap();
+        let reader = bodies.open_reader(body).unwrap();
+        for links in [true, false] {
+            let folder = tempfile::tempdir().unwrap();
+            let to = folder.path().join("file");
+            let race = Race { to: to.clone(), links };
+            let error = export(&race, &*reader, None, 5, &to, Handover::Copy).unwrap_err();
+            assert_eq!(io::Error::from(error).kind(), io::ErrorKind::AlreadyExists);
+            assert_eq!(fs::read(&to).unwrap(), b"theirs");
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no copy is left");
+        }
+    }
+
+    #[test]
+    fn a_path_without_a_folder_is_in_the_current_one() {
+        for (path, folder) in [("/x/file", "/x"), ("x/file", "x"), ("file", ".")] {
+            assert_eq!(folder_of(Path::new(path)), Path::new(folder));
+        }
+    }
 }

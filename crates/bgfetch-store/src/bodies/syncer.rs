@@ -11,7 +11,7 @@ use crate::StoreError;
 
 /// How many bytes, of all bodies together, may be written before they are synced in the background.
 /// A power loss can cost twice as much, because the same amount can arrive during a sync.
-pub(crate) const SYNC_EVERY: u64 = 32 * 1024 * 1024;
+pub(crate) const SYNC_EVERY: u64 = 32 << 20;
 
 /// How many times a body reports its growth while [`SYNC_EVERY`] bytes of it are written.
 const REPORTS: u64 = 64;
@@ -121,5 +121,16 @@ fn run(
         if wake.try_send(()).is_err_and(|error| error.is_disconnected()) {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Documents promise it.
+    #[test]
+    fn no_more_than_32_mib_wait_for_a_sync() {
+        assert_eq!(SYNC_EVERY / 1024 / 1024, 32);
     }
 }

@@ -125,7 +125,7 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     // The size in bytes to which the log is truncated after a large transaction.
-    connection.pragma_update(None, "journal_size_limit", 4 * 1024 * 1024)
+    connection.pragma_update(None, "journal_size_limit", 4 << 20)
 }
 
 /// Checks the database for damage after a crash, before it is used.
