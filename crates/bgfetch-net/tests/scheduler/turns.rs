@@ -87,3 +87,25 @@ fn the_fetch_that_ends_a_connection_holds_one_less() {
         assert_eq!(pair.next(), Some(record(ends, 1)));
     }
 }
+
+/// Everything that a scheduler keeps, whatever the numbers in it.
+fn kept(pair: &Pair) -> usize {
+    format!("{:#?}", pair.scheduler).lines().count()
+}
+
+#[test]
+fn a_fetch_that_has_ended_leaves_nothing_behind_while_others_of_its_site_go_on() {
+    let mut pair = Pair::new(Limits::default());
+    pair.enqueue(record(0, 0), 0);
+    assert_eq!(pair.next(), Some(record(0, 0)));
+    let before = kept(&pair);
+    // Of other registrations and priorities, too.
+    for fetch in (3..60).step_by(3) {
+        (0..4).for_each(|index| pair.enqueue(record(fetch, index), index as usize));
+        pair.withdraw(record(fetch, 3));
+        while pair.next().is_some() {}
+        pair.leave(record(fetch, 0), true);
+        (0..3).for_each(|index| pair.release(record(fetch, index)));
+        assert_eq!(kept(&pair), before, "after fetch {fetch}");
+    }
+}
