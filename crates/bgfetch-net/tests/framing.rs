@@ -180,6 +180,26 @@ async fn a_malformed_chunk_is_an_interruption() {
 }
 
 #[tokio::test]
+async fn a_transfer_coding_that_nobody_undoes_is_refused() {
+    for (coding, fine) in [
+        ("chunked", true),
+        ("identity, Chunked", true),
+        ("gzip, chunked", false),
+        ("x-own\r\nTransfer-Encoding: chunked", false),
+    ] {
+        let answer =
+            format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: {coding}\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
+        let (address, _) = scripted(answer.into_bytes().leak(), Ending::Close).await;
+        match fetcher().fetch(get(&format!("http://{address}/"))).await {
+            Ok(response) => assert!(fine && body(response).await.unwrap() == "abc", "{coding}"),
+            Err(error) => {
+                assert!(!fine && error.kind() == FaultKind::Protocol, "{coding}: {error}")
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_complete_response_to_an_unfinished_upload_stays_a_success() {
     for code in [Reason::NO_ERROR, Reason::CANCEL, Reason::INTERNAL_ERROR] {
         for announced in [None, Some(3000)] {

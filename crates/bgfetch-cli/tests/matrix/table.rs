@@ -44,7 +44,7 @@ const UNTRUSTED: &[&str] = &["certificate", "not trusted", "known authorities"];
 const TOO_SHORT: &[&str] = &["closed", "ended", "got eof", "range"];
 const CONTRADICTION: &[&str] = &["not valid HTTP", "malformed", "content-length", "invalid"];
 const BAD_CHUNK: &[&str] = &["chunk", "malformed", "hexadecimal"];
-const BAD_HEADER: &[&str] = &["header without colon", "bad HTTP header", "not valid HTTP"];
+const BAD_HEADER: &[&str] = &["header without colon", "bad HTTP header", "not valid HTTP", "NUL"];
 const TOO_LARGE: &[&str] = &["too large", "too long", "exceed"];
 const SWITCHED: &[&str] = &["another protocol", "101", "upgrade"];
 const NOT_HTTP: &[&str] = &["not valid HTTP", "HTTP/0.9", "bad status-line", "weird server reply"];
@@ -169,6 +169,9 @@ fn connections() -> Vec<Fault> {
         fault("closes in the head, then serves", |_| {
             Reply::raw("HTTP/1.1 200 OK\r\nContent-Le").cut_after(27).then(film())
         }),
+        fault("closes after 100 Continue, then serves", |_| {
+            raw("HTTP/1.1 100 Continue", "").then(film())
+        }),
         fault("closes after the head, then serves", |_| film().cut_after(0).then(film())),
         fault("closes in the middle, then serves", |_| cut().then(film())),
         fault("closes one byte before the end, then serves", |_| {
@@ -207,6 +210,10 @@ fn lengths() -> Vec<Fault> {
         fault("announces the same length twice", |_| {
             with_lines(&format!("Content-Length: {LENGTH}"))
         }),
+        fault("announces the same length twice in one line", |_| {
+            raw(&format!("{OK}\r\nContent-Length: {LENGTH}, {LENGTH}"), film().bytes())
+        })
+        .or_fails(CONTRADICTION),
         fault("announces two lengths", |_| with_lines("Content-Length: 1000")).fails(CONTRADICTION),
         fault("announces a length that is not a number", |_| {
             raw("HTTP/1.1 200 OK\r\nContent-Length: many", film().bytes())
@@ -216,6 +223,10 @@ fn lengths() -> Vec<Fault> {
             raw("HTTP/1.1 200 OK\r\nContent-Length: -1", film().bytes())
         })
         .or_fails(CONTRADICTION),
+        fault("announces no bytes and sends some", |_| {
+            raw(&format!("{OK}\r\nContent-Length: 0"), film().bytes())
+        })
+        .right([""]),
         fault("has an empty file", |_| Resource::new(1, 0)).right([""]),
         fault("announces a length and sends chunks, and stays open", |_| {
             let body = [chunk(&film().bytes()), b"0\r\n\r\n".to_vec()].concat();
@@ -243,6 +254,25 @@ fn chunks() -> Vec<Fault> {
             chunked("ffffffffffffffffff\r\n").then(film())
         })
         .or_fails(BAD_CHUNK),
+        fault("closes in the trailers, then serves", {
+            let body = [&last[..], b"X-A"].concat();
+            move |_| chunked(&body).then(film())
+        }),
+        fault("sends a trailer without a colon, then serves", {
+            let body = [&last[..], b"this is no trailer\r\n\r\n"].concat();
+            move |_| chunked(&body).then(film())
+        })
+        .blamed_on(BAD_CHUNK),
+        fault("HTTP/1.0: sends chunks", {
+            let body = [&chunk(&film().bytes())[..], b"0\r\n\r\n"].concat();
+            move |_| raw("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked", &body)
+        })
+        .or_fails(NOT_HTTP),
+        fault("applies gzip as a transfer coding, although nothing was asked", |_| {
+            let body = [&chunk(&gzip())[..], b"0\r\n\r\n"].concat();
+            raw(&format!("{OK}\r\nTransfer-Encoding: gzip, chunked"), body)
+        })
+        .or_fails(NOT_CODED),
         fault("sends trailers", {
             let body = [&last[..], b"X-Checksum: 1\r\nETag: \"b\"\r\n\r\n"].concat();
             move |_| chunked(&body)
@@ -260,6 +290,8 @@ fn heads() -> Vec<Fault> {
     vec![
         fault("sends a header line without a colon", |_| with_lines("this is no header"))
             .blamed_on(BAD_HEADER),
+        fault("sends a header without a name", |_| with_lines(": 1")).blamed_on(BAD_HEADER),
+        fault("sends a NUL in a header", |_| with_lines("X-A: a\0b")).or_fails(BAD_HEADER),
         fault("sends a header with a space before the colon", |_| with_lines("X-A : 1"))
             .blamed_on(BAD_HEADER),
         fault("folds a header line", |_| with_lines("X-A: 1\r\n  2")).blamed_on(BAD_HEADER),
@@ -310,6 +342,10 @@ fn statuses() -> Vec<Fault> {
             Reply::text("text/html", "Bad Gateway").with_status(502).then(film())
         })
         .blamed_on(&["502"]),
+        fault("answers 503 and stalls, then serves", |_| {
+            Reply::text("text/html", "busy").with_status(503).stall_after(2).then(film())
+        })
+        .blamed_on(&["503"]),
         fault("answers 503, always", |_| Reply::status(503)).lasts(&["503"]),
         fault("answers 429 with Retry-After, then serves", move |_| {
             Reply::status(429).retry_after(second).then(film())
@@ -337,6 +373,9 @@ fn statuses() -> Vec<Fault> {
             .or_fails(&["204"]),
         fault("answers 205", |_| Reply::status(205)).right([""]).or_fails(&["205"]),
         fault("answers 304, although nothing was asked", |_| Reply::status(304)).fails(&["304"]),
+        fault("answers 304 with a body", |_| raw("HTTP/1.1 304 Not Modified", film().bytes()))
+            .fails(&["304"]),
+        fault("answers 600", |_| Reply::status(600)).fails(&["600"]),
         fault("answers 416 in the middle, then serves", |_| {
             cut().then(film().refusing_range()).then(film())
         })
@@ -375,6 +414,13 @@ fn parts() -> Vec<Fault> {
         fault("sends more bytes than Content-Range says, then serves", move |_| {
             cut_then(film().content_range("bytes 100000-199999/400000"))
         }),
+        fault("sends fewer bytes than Content-Range says, then serves", move |_| {
+            let part = film().at_most_per_range(CUT / 2);
+            cut_then(part.content_range("bytes 100000-399999/400000"))
+        }),
+        fault("sends Content-Range with another unit, then serves", move |_| {
+            cut_then(film().content_range("items 100000-399999/400000"))
+        }),
         fault("sends the parts as multipart/byteranges, then serves", move |_| {
             let part = "\r\n--x\r\nContent-Range: bytes 0-4/400000\r\n\r\nhello\r\n--x--\r\n";
             let parts = Reply::text("multipart/byteranges; boundary=x", part).with_status(206);
@@ -382,6 +428,12 @@ fn parts() -> Vec<Fault> {
         }),
         fault("sends a coded part, then serves", move |_| {
             cut_then(film().answering_ranges_with(film().header("Content-Encoding", "gzip")))
+        }),
+        fault("sends a part without its ETag, then serves", move |_| {
+            cut_then(bare().ignoring_if_range())
+        }),
+        fault("sends a part with the ETag made weak, then serves", move |_| {
+            cut_then(bare().etag("W/\"a\"").ignoring_if_range())
         }),
         fault("sends the whole as a part, although nothing was asked", |_| {
             film().with_status(206).header("Content-Range", "bytes 0-399999/400000")
@@ -471,6 +523,11 @@ fn redirects() -> Vec<Fault> {
             site.origin.serve("/10", film());
             Reply::redirect(302, "/1")
         }),
+        fault("redirects and stalls in the body of the redirect", |site| {
+            site.origin.serve("/1", film());
+            let redirect = Reply::text("text/html", "elsewhere").with_status(302);
+            redirect.header("Location", "/1").stall_after(2)
+        }),
         fault("redirects to itself", |_| Reply::redirect(302, FILM)).fails(LOOP),
         fault("redirects to and fro", |site| {
             site.elsewhere.serve("/back", Reply::redirect(302, site.origin.url(FILM)));
@@ -556,6 +613,10 @@ fn codings() -> Vec<Fault> {
         .blamed_on(WRONG_PART),
         fault("says gzip and applies none", |_| film().header("Content-Encoding", "gzip"))
             .or_fails(NOT_CODED),
+        fault("applies identity and closes in the middle, then serves", |_| {
+            let reply = || film().header("Content-Encoding", "identity");
+            reply().cut_after(CUT).then(reply())
+        }),
         fault("applies an unknown coding", |_| film().header("Content-Encoding", "x-own")),
     ]
 }
@@ -583,6 +644,10 @@ fn frames() -> Vec<Fault> {
         then_serves("HTTP/2: GOAWAY in the middle, then serves", || framed().go_away(0)),
         then_serves("HTTP/2: ENHANCE_YOUR_CALM, then serves", || Frames::new().go_away(11)),
         then_serves("HTTP/2: HTTP_1_1_REQUIRED, then serves", || Frames::new().reset(13)),
+        fault("HTTP/2: 421, then serves", |_| Reply::status(421).then(film())),
+        fault("HTTP/2: stalls in the middle, then serves", |_| {
+            film().stall_after(CUT).then(film())
+        }),
         fault("HTTP/2: closes in the middle, then serves", |_| cut().then(film())),
         fault("HTTP/2: CANCEL, always", |_| Reply::frames(Frames::new().reset(8))).lasts(&[
             "too early",

@@ -8,11 +8,33 @@ use bgfetch_model::attempt::FaultKind;
 use bytes::Bytes;
 use futures_util::Stream;
 use http::Version;
+use http::header::{HeaderMap, TRANSFER_ENCODING};
 use http_body::Body as _;
 
 use super::error;
 use super::pools::Alone;
 use crate::fetcher::FetchError;
+
+/// Refuses transfer codings that the HTTP library does not undo: their data is not the content. No request
+/// asks for them.
+///
+/// # Errors
+/// If there is a coding other than `chunked`.
+pub(super) fn check_transfer_codings(headers: &HeaderMap) -> Result<(), FetchError> {
+    let values = headers.get_all(TRANSFER_ENCODING).iter();
+    let mut names = values.flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
+    let is_known = |name: &[u8]| {
+        let name = name.trim_ascii();
+        // Old servers send `identity`, which changes nothing.
+        [&b""[..], b"chunked", b"identity"].iter().any(|known| name.eq_ignore_ascii_case(known))
+    };
+    match names.all(is_known) {
+        true => Ok(()),
+        false => {
+            Err(error::protocol("the server applied a transfer coding that was not asked for"))
+        }
+    }
+}
 
 /// The data of a response's body as received, with its content codings.
 ///

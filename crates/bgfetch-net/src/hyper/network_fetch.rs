@@ -17,7 +17,7 @@ use hyper_util::client::legacy::connect::{CaptureConnection, HttpInfo, capture_c
 use tokio::sync::Notify;
 
 use super::exchange::Exchange;
-use super::framed_body::FramedBody;
+use super::framed_body::{FramedBody, check_transfer_codings};
 use super::limits::ServerLimits;
 use super::pools::{Alone, HttpClient};
 use super::upload::UploadBody;
@@ -98,6 +98,7 @@ pub(super) async fn network_fetch(
         })?,
     };
     limits.check_head(&response)?;
+    check_transfer_codings(response.headers())?;
     Ok(Received { exchange, response, alone: None, request_headers })
 }
 
