@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::fs;
 use std::path::Path;
 
-use bgfetch_wpt::{Expectations, RunOptions, ServerOptions, UserPrelude};
+use bgfetch_wpt::{Agent, Expectations, RunOptions, ServerOptions, UserPrelude};
 
 use crate::args::Wpt;
 use crate::exit::{Failure, Outcome};
@@ -23,14 +23,18 @@ pub(crate) async fn run(args: Wpt) -> Result<Outcome, Failure> {
         Some(path) => Expectations::parse(&read(path)?).map_err(|error| about(path, error))?,
         None => Expectations::default(),
     };
+    let agent = match args.webdriver {
+        Some(webdriver) => Agent::Browser(webdriver),
+        None => Agent::Headless { prelude: prelude.transpose()? },
+    };
     let options = RunOptions {
         server: ServerOptions {
             root: args.wpt_root,
             pipe_any_method: args.pipe_any_method,
             timeout_multiplier: args.timeout_multiplier,
         },
+        agent,
         paths: args.paths,
-        prelude: prelude.transpose()?,
         expectations,
     };
     let mut stdout = Stdout::default();

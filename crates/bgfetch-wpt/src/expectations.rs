@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::report::{PageResult, Status};
+use crate::report::{Cause, PageResult, Status};
 
 /// The expected results of pages and sub-tests that do not pass; all others are expected to pass.
 ///
 /// A JSON object: the ids of pages, each with `subtests` by name, and for each of those `expected`
-/// (its status) and `reason`. A page whose harness fails has `expected` and `reason` itself.
+/// (its status), `cause` and `reason`. A page whose harness fails has these three itself.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(transparent)]
 pub struct Expectations(BTreeMap<String, Page>);
@@ -19,6 +19,7 @@ pub struct Expectations(BTreeMap<String, Page>);
 #[serde(deny_unknown_fields)]
 struct Page {
     expected: Option<Status>,
+    cause: Option<Cause>,
     reason: Option<String>,
     #[serde(default)]
     subtests: BTreeMap<String, Subtest>,
@@ -28,6 +29,7 @@ struct Page {
 #[serde(deny_unknown_fields)]
 struct Subtest {
     expected: Status,
+    cause: Cause,
     reason: String,
 }
 
@@ -37,8 +39,8 @@ pub enum ExpectationsError {
     /// It has the wrong format.
     #[error("the expectations cannot be read: {0}")]
     Form(#[from] serde_json::Error),
-    /// An entry has no reason.
-    #[error("the expectation for {0} has no reason")]
+    /// An entry has no cause or no reason.
+    #[error("the expectation for {0} has no cause or no reason")]
     NoReason(String),
 }
 
@@ -47,13 +49,14 @@ impl Expectations {
     ///
     /// # Errors
     ///
-    /// When it has the wrong format, or an entry has no reason.
+    /// When it has the wrong format, or an entry has no cause or no reason.
     pub fn parse(text: &str) -> Result<Self, ExpectationsError> {
         let expectations: Self = serde_json::from_str(text)?;
         for (test, page) in &expectations.0 {
             let unreasoned =
                 |reason: Option<&str>| reason.is_none_or(|text| text.trim().is_empty());
-            if page.expected.is_some() && unreasoned(page.reason.as_deref()) {
+            let is_named = page.cause.is_some() && !unreasoned(page.reason.as_deref());
+            if page.expected.is_some() && !is_named {
                 return Err(ExpectationsError::NoReason(test.clone()));
             }
             for (name, subtest) in &page.subtests {
@@ -82,6 +85,21 @@ impl Expectations {
             }
         }
         surprises
+    }
+
+    /// How many sub-tests failed as listed, by cause.
+    pub(crate) fn known(&self, results: &[PageResult]) -> BTreeMap<Cause, usize> {
+        let mut known = BTreeMap::new();
+        for result in results {
+            let listed = self.0.get(&result.test).map(|page| &page.subtests);
+            for subtest in &result.subtests {
+                let expectation = listed.and_then(|listed| listed.get(&subtest.name));
+                if let Some(expectation) = expectation.filter(|it| it.expected == subtest.status) {
+                    *known.entry(expectation.cause).or_default() += 1;
+                }
+            }
+        }
+        known
     }
 
     fn compare(&self, result: &PageResult, surprises: &mut Vec<String>) {
@@ -119,7 +137,7 @@ mod tests {
 
     const KNOWN: &str = r#"{
         "/a.window.html": {
-            "subtests": { "fails": { "expected": "FAIL", "reason": "It cannot pass." } }
+            "subtests": { "fails": { "expected": "FAIL", "cause": "bug", "reason": "It cannot pass." } }
         }
     }"#;
 
@@ -151,6 +169,14 @@ mod tests {
     }
 
     #[test]
+    fn known_failures_are_counted_by_their_cause() {
+        let known = Expectations::parse(KNOWN).unwrap();
+        let of = |status| known.known(&[page("/a.window.html", &[("fails", status)])]);
+        assert_eq!(of(Status::Fail), BTreeMap::from([(Cause::Bug, 1)]));
+        assert_eq!(of(Status::Timeout), BTreeMap::new());
+    }
+
+    #[test]
     fn what_is_not_as_listed_is_a_surprise() {
         for (subtests, expected) in [
             (&[("fails", Status::Pass)][..], "\"fails\" is PASS, not FAIL"),
@@ -172,7 +198,7 @@ mod tests {
         failed.status = Status::Error;
         let found = Expectations::default().surprises(&[failed.clone()], |_| true);
         assert_eq!(found, ["/b.html is ERROR, not OK"]);
-        let known = r#"{"/b.html": {"expected": "ERROR", "reason": "It has no scripts."}}"#;
+        let known = r#"{"/b.html": {"expected": "ERROR", "cause": "policy", "reason": "It has no scripts."}}"#;
         let known = Expectations::parse(known).unwrap();
         assert_eq!(known.surprises(&[failed], |_| true), [] as [String; 0]);
     }
@@ -191,11 +217,16 @@ mod tests {
     }
 
     #[test]
-    fn each_expectation_has_a_reason() {
-        let subtest = r#"{"/a": {"subtests": {"b": {"expected": "FAIL", "reason": " "}}}}"#;
-        let failed = Expectations::parse(subtest).unwrap_err().to_string();
-        assert_eq!(failed, "the expectation for /a: b has no reason");
+    fn each_expectation_has_a_cause_and_a_reason() {
+        let known = |subtest| format!(r#"{{"/a": {{"subtests": {{"b": {subtest}}}}}}}"#);
+        let blank = known(r#"{"expected": "FAIL", "cause": "bug", "reason": " "}"#);
+        let failed = Expectations::parse(&blank).unwrap_err().to_string();
+        assert_eq!(failed, "the expectation for /a: b has no cause or no reason");
+        let uncaused = known(r#"{"expected": "FAIL", "reason": "It fails."}"#);
+        assert!(Expectations::parse(&uncaused).is_err());
         assert!(Expectations::parse(r#"{"/a": {"expected": "ERROR"}}"#).is_err());
+        let uncaused = r#"{"/a": {"expected": "ERROR", "reason": "It has no scripts."}}"#;
+        assert!(Expectations::parse(uncaused).is_err());
         assert!(Expectations::parse(r#"{"/a": {"unknown": 1}}"#).is_err());
     }
 }

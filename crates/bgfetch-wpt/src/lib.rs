@@ -2,7 +2,8 @@
 //! user agent: those of an upstream checkout, unmodified, and this project's own.
 //!
 //! The test server and the user agent are one program, so nothing has to be set up: no hosts file,
-//! no certificates, no browser. [`run`] is the entry point.
+//! no certificates, no browser. The same tests can be run in a browser, over WebDriver. [`run`] is
+//! the entry point.
 
 mod expectations;
 mod metadata;
@@ -12,7 +13,7 @@ mod server;
 mod suite;
 
 pub use expectations::{Expectations, ExpectationsError};
-pub use report::{PageResult, Report, Status, Subtest};
-pub use runner::{RunError, RunOptions, UserPrelude, run};
+pub use report::{Cause, PageResult, Product, Report, Status, Subtest};
+pub use runner::{Agent, RunError, RunOptions, UserPrelude, run};
 pub use server::{Server, ServerOptions};
 pub use suite::SuiteError;

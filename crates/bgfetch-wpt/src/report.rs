@@ -1,5 +1,6 @@
 //! Test results: lines for the user, and wptreport's JSON.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -60,6 +61,32 @@ impl fmt::Display for Status {
             Self::Timeout => "TIMEOUT",
             Self::NotRun => "NOTRUN",
             Self::PreconditionFailed => "PRECONDITION_FAILED",
+        })
+    }
+}
+
+/// Why a sub-test is known to fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// The user agent does something else than the standard says.
+    Bug,
+    /// The user agent lacks a feature.
+    NotImplemented,
+    /// The test expects what the standard leaves open, or what docs/spec-issues.md says instead of
+    /// the standard.
+    Policy,
+    /// The test server cannot do what the test needs.
+    Server,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bug => "a bug",
+            Self::NotImplemented => "a feature that is not implemented",
+            Self::Policy => "another policy",
+            Self::Server => "the test server",
         })
     }
 }
@@ -130,15 +157,28 @@ fn write_message(f: &mut fmt::Formatter<'_>, message: Option<&str>) -> fmt::Resu
     message.into_iter().flat_map(str::lines).try_for_each(|line| writeln!(f, "          {line}"))
 }
 
+/// A user agent that ran tests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Product {
+    /// Its name.
+    pub name: String,
+    /// Its version; empty if it is unknown.
+    pub version: String,
+}
+
 /// The results of a run.
 #[derive(Clone, Debug)]
 pub struct Report {
+    /// What ran the tests.
+    pub product: Product,
     pub(crate) started: SystemTime,
     pub(crate) ended: SystemTime,
     /// The pages, in the order in which they ran.
     pub pages: Vec<PageResult>,
     /// Requested tests that are not run, with the reason.
     pub not_run: Vec<String>,
+    /// How many sub-tests failed as expected, by the cause that their expectations give.
+    pub known: BTreeMap<Cause, usize>,
     /// Descriptions of unexpected results. If there are none, the run is a success.
     pub surprises: Vec<String>,
 }
@@ -148,9 +188,9 @@ impl Report {
     /// [wptreport](https://github.com/web-platform-tests/wpt/tree/master/tools/wptrunner).
     #[must_use]
     pub fn to_json(&self) -> Value {
-        let version = env!("CARGO_PKG_VERSION");
+        let Product { name, version } = &self.product;
         json!({
-            "run_info": { "product": "bgfetch", "browser_version": version, "os": std::env::consts::OS },
+            "run_info": { "product": name, "browser_version": version, "os": std::env::consts::OS },
             "time_start": milliseconds(self.started),
             "time_end": milliseconds(self.ended),
             "results": self.pages.iter().map(page_json).collect::<Vec<_>>(),
@@ -170,6 +210,9 @@ impl fmt::Display for Report {
         let all: usize = self.pages.iter().map(|page| page.subtests.len()).sum();
         let passed: usize = self.pages.iter().map(PageResult::passed).sum();
         let pages = self.pages.len();
+        for (cause, count) in &self.known {
+            writeln!(f, "failed as expected: {count} because of {cause}")?;
+        }
         let surprises = self.surprises.len();
         writeln!(f, "{passed} of {all} sub-tests passed in {pages} pages; {surprises} unexpected")
     }
@@ -234,10 +277,12 @@ mod tests {
     #[test]
     fn the_report_is_wptreports() {
         let report = Report {
+            product: Product { name: "chrome".into(), version: "1.2".into() },
             started: UNIX_EPOCH + Duration::from_secs(1),
             ended: UNIX_EPOCH + Duration::from_secs(3),
             pages: vec![page()],
             not_run: Vec::new(),
+            known: BTreeMap::from([(Cause::Bug, 1)]),
             surprises: vec!["one".into()],
         };
         let json = report.to_json();
@@ -250,6 +295,9 @@ mod tests {
         assert_eq!((&result["status"], &result["duration"]), (&json!("OK"), &json!(1500)));
         let names: Vec<_> = (0..3).map(|i| &result["subtests"][i]["status"]).collect();
         assert_eq!(names, ["PASS", "FAIL", "NOTRUN"]);
-        assert!(report.to_string().contains("1 of 3 sub-tests passed in 1 pages; 1 unexpected"));
+        assert_eq!(json["run_info"]["browser_version"], "1.2");
+        let text = report.to_string();
+        assert!(text.contains("failed as expected: 1 because of a bug\n"), "{text}");
+        assert!(text.contains("1 of 3 sub-tests passed in 1 pages; 1 unexpected"));
     }
 }

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use bgfetch_wpt::{Expectations, RunOptions, ServerOptions};
+use bgfetch_wpt::{Agent, Expectations, RunOptions, ServerOptions};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_projects_own_tests_end_as_expected() {
@@ -16,7 +16,7 @@ async fn the_projects_own_tests_end_as_expected() {
         // Only a hang fails the test, not a busy machine.
         server: ServerOptions { root, pipe_any_method: false, timeout_multiplier: 6 },
         paths: vec![".".into()],
-        prelude: None,
+        agent: Agent::Headless { prelude: None },
         expectations: Expectations::parse(&expectations).unwrap(),
     };
     let report = bgfetch_wpt::run(options, |page| println!("{page}")).await.unwrap();

@@ -82,7 +82,7 @@ impl Testing {
     /// Closes the pages that scripts opened.
     pub(super) async fn close_pages(&self) {
         let pages = std::mem::take(&mut *self.0.pages.lock());
-        super::drop_realm(pages).await;
+        super::headless::drop_realm(pages).await;
     }
 
     /// The state of a permission, for scripts.
@@ -204,7 +204,7 @@ impl Testing {
             }
             Command::ClosePage(number) => {
                 let page = self.0.pages.lock().remove(&number);
-                super::drop_realm(page.ok_or("there is no such page")?).await;
+                super::headless::drop_realm(page.ok_or("there is no such page")?).await;
             }
             Command::RestartEngine => agent.restart_engine().await.map_err(text)?,
         }

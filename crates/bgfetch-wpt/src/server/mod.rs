@@ -1,7 +1,7 @@
 //! The test server: the counterpart of upstream's `wptserve`, inside this program.
 //!
-//! It listens on loopback, on ports that the system chooses. Only the fetcher that it creates knows
-//! its host names and its certificate.
+//! It listens on loopback, on ports that the system chooses. Only the fetcher that it creates, and
+//! browsers that are told, know its host names and its certificate.
 
 mod content_type;
 mod faults;
@@ -19,6 +19,8 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bgfetch::HyperFetcher;
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -27,10 +29,13 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData as _,
+};
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -61,6 +66,7 @@ pub struct ServerOptions {
 pub struct Server {
     site: Site,
     root_certificate: CertificateDer<'static>,
+    key_hash: String,
     _listeners: JoinSet<()>,
 }
 
@@ -72,7 +78,7 @@ impl Server {
     /// When the system assigns no ports, or a certificate cannot be created.
     pub async fn start(options: ServerOptions) -> io::Result<Self> {
         let ServerOptions { root, pipe_any_method, timeout_multiplier } = options;
-        let Certificates { root: root_certificate, server } =
+        let Certificates { root: root_certificate, server, key_hash } =
             Certificates::make().map_err(io::Error::other)?;
         let tls = TlsAcceptor::from(Arc::new(server));
         let sockets = [listen().await?, listen().await?, listen().await?, listen().await?];
@@ -88,7 +94,7 @@ impl Server {
         for (socket, tls) in sockets.into_iter().zip([None, None, Some(&tls), Some(&tls)]) {
             listeners.spawn(accept(Arc::clone(&content), socket, tls.cloned()));
         }
-        Ok(Self { site, root_certificate, _listeners: listeners })
+        Ok(Self { site, root_certificate, key_hash, _listeners: listeners })
     }
 
     /// The URL for a path, a query and a fragment, from which tests are loaded.
@@ -98,6 +104,17 @@ impl Server {
     /// When it cannot be part of a URL.
     pub fn url(&self, path: &str) -> Result<Url, url::ParseError> {
         self.site.url(path)
+    }
+
+    /// Rules for Chromium that resolve the server's names, and no other names.
+    pub(crate) fn host_rules(&self) -> String {
+        site::host_rules()
+    }
+
+    /// The hash of the server's public key by which Chromium trusts its certificate: SHA-256 of the
+    /// SubjectPublicKeyInfo, in base64.
+    pub(crate) fn key_hash(&self) -> &str {
+        &self.key_hash
     }
 
     /// A network stack that resolves the server's names and trusts its certificate.
@@ -130,6 +147,7 @@ struct Content {
 struct Certificates {
     root: CertificateDer<'static>,
     server: ServerConfig,
+    key_hash: String,
 }
 
 impl Certificates {
@@ -144,12 +162,13 @@ impl Certificates {
             site::names().into_iter().chain(["localhost".into(), "127.0.0.1".into()]).collect();
         let issuer = Issuer::new(authority, authority_key);
         let certificate = CertificateParams::new(names)?.signed_by(&key, &issuer)?;
+        let key_hash = STANDARD.encode(Sha256::digest(key.subject_public_key_info()));
         let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
         let server = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_single_cert(vec![certificate.der().clone()], key)?;
-        Ok(Self { root, server })
+        Ok(Self { root, server, key_hash })
     }
 }
 

@@ -74,6 +74,15 @@ pub(super) fn names() -> HashSet<String> {
     names
 }
 
+/// The same as [`Resolver`], as rules for Chromium. A name matches the first rule that fits;
+/// exclusions have precedence.
+pub(super) fn host_rules() -> String {
+    let own = names().into_iter().map(|name| format!("MAP {name} 127.0.0.1"));
+    let others =
+        ["MAP * ^NOTFOUND", "EXCLUDE localhost", "EXCLUDE *.localhost", "EXCLUDE 127.0.0.1"];
+    own.chain(others.map(str::to_owned)).collect::<Vec<_>>().join(", ")
+}
+
 /// Resolves the names of the server and `localhost`; all other look-ups fail at once.
 pub(super) struct Resolver(HashSet<String>);
 
@@ -111,6 +120,15 @@ mod tests {
         assert_eq!(of("élève.www").unwrap(), "xn--lve-6lad.www.web-platform.test");
         assert_eq!(of("other"), None);
         assert_eq!(of("www.www.www"), None);
+    }
+
+    #[test]
+    fn rules_for_a_browser_name_each_host() {
+        let rules = host_rules();
+        assert!(rules.contains("MAP www.www2.not-web-platform.test 127.0.0.1, "), "{rules}");
+        let (own, others) = rules.split_once("MAP * ^NOTFOUND").unwrap();
+        assert_eq!(own.matches("MAP ").count(), names().len());
+        assert!(!others.contains("MAP "), "{rules}");
     }
 
     #[tokio::test]

@@ -15,15 +15,21 @@ pub(super) enum Wrapper {
     Any,
     /// The page that registers a service worker with an `.any.js` script.
     ServiceWorker,
+    /// The page that starts a dedicated worker with an `.any.js` script.
+    DedicatedWorker,
+    /// The page that starts a shared worker with an `.any.js` script.
+    SharedWorker,
     /// The script of a worker with an `.any.js` script.
     Worker,
 }
 
 /// The suffixes of URLs, the wrappers for them, and the suffixes of the scripts' URLs.
-const WRAPPERS: [(&str, Wrapper, &str); 4] = [
+const WRAPPERS: [(&str, Wrapper, &str); 6] = [
     (".window.html", Wrapper::Window, ".window.js"),
     (".any.html", Wrapper::Any, ".any.js"),
     (".any.serviceworker.html", Wrapper::ServiceWorker, ".any.js"),
+    (".any.worker.html", Wrapper::DedicatedWorker, ".any.js"),
+    (".any.sharedworker.html", Wrapper::SharedWorker, ".any.js"),
     (".any.worker.js", Wrapper::Worker, ".any.js"),
 ];
 
@@ -56,25 +62,34 @@ fn page(wrapper: Wrapper, script: &str, metadata: &Metadata) -> String {
         page += "<meta name=\"timeout\" content=\"long\">\n";
     }
     page += "</head>\n<body>\n";
-    let mut scripts = vec!["/resources/testharness.js", "/resources/testharnessreport.js"];
-    if wrapper == Wrapper::ServiceWorker {
-        page += &tags(&scripts);
-        let worker = literal(&script.replace(".any.js", ".any.worker.js"));
-        page += &format!("<script>\n{}</script>\n", service_worker(&worker));
-    } else {
-        scripts.extend(metadata.scripts.iter().map(String::as_str));
-        scripts.push(script);
-        if wrapper == Wrapper::Any {
-            page += &format!("<script>\n{}</script>\n", global(true));
-        }
-        page += &tags(&scripts);
+    let harness = ["/resources/testharness.js", "/resources/testharnessreport.js"];
+    let worker = literal(&script.replace(".any.js", ".any.worker.js"));
+    let start = match wrapper {
+        Wrapper::ServiceWorker => Some(service_worker(&worker)),
+        Wrapper::DedicatedWorker => Some(started_worker("Worker", &worker)),
+        Wrapper::SharedWorker => Some(started_worker("SharedWorker", &worker)),
+        Wrapper::Window | Wrapper::Any | Wrapper::Worker => None,
+    };
+    if wrapper == Wrapper::Any {
+        page += &format!("<script>\n{}</script>\n", global(true));
     }
+    page += &tags(harness);
+    page += &match start {
+        Some(start) => format!("<script>\n{start}</script>\n"),
+        None => tags(metadata.scripts.iter().map(String::as_str).chain([script])),
+    };
     page += "</body>\n</html>\n";
     page
 }
 
-fn tags(scripts: &[&str]) -> String {
-    scripts.iter().map(|url| format!("<script src=\"{}\"></script>\n", escape_html(url))).collect()
+fn tags<'a>(scripts: impl IntoIterator<Item = &'a str>) -> String {
+    let tag = |url| format!("<script src=\"{}\"></script>\n", escape_html(url));
+    scripts.into_iter().map(tag).collect()
+}
+
+/// Starts a worker with that constructor, and collects its results.
+fn started_worker(constructor: &str, worker: &str) -> String {
+    format!("fetch_tests_from_worker(new {constructor}({worker} + location.search));\n")
 }
 
 /// Registers the worker with a scope that contains no page, and collects its results. A page has a
@@ -131,6 +146,10 @@ mod tests {
         assert_eq!(of("/a.https.window.html"), Some((Wrapper::Window, "/a.https.window.js")));
         assert_eq!(of("/a.any.html"), Some((Wrapper::Any, "/a.any.js")));
         assert_eq!(of("/a.any.serviceworker.html"), Some((Wrapper::ServiceWorker, "/a.any.js")));
+        let worker = Some((Wrapper::DedicatedWorker, "/a.any.js"));
+        assert_eq!(of("/a.any.worker.html"), worker);
+        let worker = Some((Wrapper::SharedWorker, "/a.any.js"));
+        assert_eq!(of("/a.any.sharedworker.html"), worker);
         assert_eq!(of("/a.any.worker.js"), Some((Wrapper::Worker, "/a.any.js")));
         assert_eq!(of("/a.html"), None);
     }
@@ -148,6 +167,18 @@ mod tests {
         let harness = ["/resources/testharness.js", "/resources/testharnessreport.js"];
         assert_eq!(sources[..2], harness);
         assert_eq!(sources[2..], ["b.js?a&amp;b", "/a.window.js"]);
+    }
+
+    #[test]
+    fn a_page_starts_its_worker() {
+        for (wrapper, constructor) in
+            [(Wrapper::DedicatedWorker, "Worker"), (Wrapper::SharedWorker, "SharedWorker")]
+        {
+            let page = page(wrapper, "/a.any.js", &Metadata::default());
+            let start = format!("new {constructor}(\"/a.any.worker.js\" + location.search)");
+            assert!(page.contains(&start), "{page}");
+            assert!(!page.contains("src=\"/a.any.js"), "{page}");
+        }
     }
 
     #[test]
