@@ -13,6 +13,9 @@ SANITIZER ?= none
 # How often `make kills` kills, how long `make soak` runs, and the time limit of `make mutants`.
 KILLS ?= 300
 MINUTES ?= 60
+# How often `make chromium` runs the tests.
+ROUNDS ?= 3
+export WPT_ROOT
 # The whole workspace. All steps use one set of features, because others would build dependencies
 # again.
 ALL := --workspace --features bgfetch-cli/js
@@ -20,7 +23,7 @@ EXAMPLES := $(basename $(notdir $(wildcard crates/*/examples/*.rs)))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo setup tools fmt lint doc deny arrows examples unit heads crash-points kills soak fuzz fuzz-smoke
-.PHONY: mutants mutants-changed package test bench compare matrix
+.PHONY: chromium chromium-smoke mutants mutants-changed package test bench compare matrix
 # Parallel steps of `test` would only wait for the lock on the build folder.
 .NOTPARALLEL:
 
@@ -84,6 +87,19 @@ unit: ## Run only the tests, including `arrows`
 	cargo test $(ALL) --no-run
 	timeout --kill-after=10 1200 cargo test $(ALL)
 
+# Both need Debian's package chromium-driver, or another chromedriver with its browser.
+chromium: tools ## Run the conformance tests in Chromium: ROUNDS=3, and upstream's from WPT_ROOT=DIR
+	cargo build $(ALL) --bins
+	spec-tests/chromium "$(abspath $(TARGET))/debug/bgfetch" $(ROUNDS)
+
+chromium-smoke: tools ## Run a small part of the conformance tests in Chromium, if it is installed
+	@if command -v chromedriver >/dev/null; then \
+		cargo build $(ALL) --bins && \
+		spec-tests/chromium "$(abspath $(TARGET))/debug/bgfetch" smoke; \
+	else \
+		echo "chromium-smoke: skipped, because there is no chromedriver"; \
+	fi
+
 heads: ## Test the limits on memory and disk with as many large heads as an attack has
 	BGFETCH_HEADS=4000 cargo test $(ALL) --test memory
 
@@ -128,7 +144,7 @@ package: ## Build every published crate from its package alone
 		--exclude bgfetch-testkit --exclude bgfetch-spec-tests --exclude bgfetch-benches
 
 # Fast checks first; the tests last, so that their summary ends the output.
-test: tools deny lint doc examples fuzz-smoke mutants-changed unit ## Run everything that CI runs, except `package`
+test: tools deny lint doc examples fuzz-smoke chromium-smoke mutants-changed unit ## Run everything that CI runs, except `package`
 
 bench: ## Run the benchmarks of the scheduler and the model
 	cargo bench -p bgfetch-benches --bench scheduler --bench model

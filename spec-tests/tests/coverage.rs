@@ -7,7 +7,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const FOLDER: &str = "spec-tests/js/background-fetch";
+const FOLDERS: [&str; 2] =
+    ["spec-tests/js/background-fetch", "spec-tests/js/testing/background-fetch"];
 /// The number of statements on the overview page.
 const STATEMENTS: usize = 11;
 
@@ -135,18 +136,73 @@ fn every_statement_of_the_overview_page_has_a_test() {
 #[test]
 fn every_test_file_is_named_and_says_what_it_shows() {
     let document = read("docs/conformance-coverage.md");
-    let entries = fs::read_dir(root().join(FOLDER)).unwrap();
-    let files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
-    let tests: Vec<&PathBuf> = files
-        .iter()
-        .filter(|path| path.extension().is_some_and(|extension| extension == "js"))
-        .collect();
-    assert!(!tests.is_empty());
-    for test in tests {
-        let name = test.file_name().unwrap().to_str().unwrap();
-        assert!(document.contains(&format!("{FOLDER}/{name})")), "{name} is not in the document");
-        let text = fs::read_to_string(test).unwrap();
-        let first = text.lines().find(|line| !line.starts_with("// META: ")).unwrap();
-        assert!(first.starts_with("// "), "{name} does not begin with what it shows");
+    for folder in FOLDERS {
+        let entries = fs::read_dir(root().join(folder)).unwrap();
+        let files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+        let tests: Vec<&PathBuf> = files
+            .iter()
+            .filter(|path| path.extension().is_some_and(|extension| extension == "js"))
+            .collect();
+        assert!(!tests.is_empty());
+        for test in tests {
+            let name = test.file_name().unwrap().to_str().unwrap();
+            let link = format!("{folder}/{name})");
+            assert!(document.contains(&link), "{folder}/{name} is not in the document");
+            let text = fs::read_to_string(test).unwrap();
+            let first = text.lines().find(|line| !line.starts_with("// META: ")).unwrap();
+            assert!(first.starts_with("// "), "{name} does not begin with what it shows");
+        }
+    }
+}
+
+/// Tests that need what only this project's runner has are in a folder of their own, so that the
+/// others can be run in any browser.
+#[test]
+fn only_tests_in_their_folder_use_bgfetch_testing() {
+    let mut folders = vec![root().join("spec-tests/js")];
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            if path.is_dir() {
+                if !["node_modules", "testing"].contains(&name) {
+                    folders.push(path);
+                }
+            } else if name.ends_with(".js") || name.ends_with(".html") {
+                files += 1;
+                assert!(!read(&path).contains("bgfetchTesting"), "{}", path.display());
+            }
+        }
+    }
+    assert!(files > 0);
+}
+
+/// The entries of an expectations file: their names, causes and reasons.
+fn expectations(file: &str) -> Vec<(String, String, String)> {
+    let json: serde_json::Value = serde_json::from_str(&read(file)).unwrap();
+    let mut found = Vec::new();
+    for (page, entry) in json.as_object().unwrap() {
+        let subtests = entry["subtests"].as_object().into_iter().flatten();
+        let own = entry.get("expected").map(|_| (page, entry));
+        for (name, entry) in subtests.chain(own) {
+            let text = |member: &str| entry[member].as_str().unwrap().to_owned();
+            found.push((format!("{page}: {name}"), text("cause"), text("reason")));
+        }
+    }
+    found
+}
+
+#[test]
+fn each_bug_of_chromium_names_a_step() {
+    for file in ["chromium-expectations.json", "chromium-upstream-expectations.json"] {
+        let entries = expectations(&format!("spec-tests/{file}"));
+        assert!(!entries.is_empty());
+        for (test, cause, reason) in entries {
+            let names_step = reason.split("step ").nth(1).is_some_and(|after| {
+                after.starts_with(|character: char| character.is_ascii_digit())
+            });
+            assert!(cause != "bug" || names_step, "{file}: {test} names no step: {reason}");
+        }
     }
 }

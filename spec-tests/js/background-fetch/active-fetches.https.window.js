@@ -1,3 +1,4 @@
+// META: timeout=long
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
 // BackgroundFetchManager get(), BackgroundFetchManager getIds(), and get a

@@ -1,3 +1,4 @@
+// META: timeout=long
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
 // META: script=resources/bytes.js
@@ -23,15 +24,3 @@ background_fetch_test(async ({ t, manager, id, settled }) => {
   const other = await (await cache.match(artwork.url)).arrayBuffer();
   assert_equals(other.byteLength, 300);
 }, "Records that a worker put into a cache outlive the fetch", { behaviour: "cache" });
-
-background_fetch_test(async ({ t, manager, id, settled }) => {
-  t.add_cleanup(() => caches.delete(id));
-  const half = { size: WHOLE, ranges: true, cut: HALF, headers: [["ETag", '"a"']] };
-  const server = new Server([half, { ...half, cut: null }]);
-  const registration = await manager.fetch(id, server.url);
-  await settled();
-  await over(registration);
-  bgfetchTesting.restartEngine();
-  const found = await (await caches.open(id)).match(server.url);
-  assert_equals(seedOf(new Uint8Array(await found.arrayBuffer())), 0);
-}, "A record that was resumed is cached whole", { behaviour: "cache" });

@@ -1,3 +1,4 @@
+// META: timeout=long
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
 // Complete a record: offsets count decoded bytes, so a coded response is not resumed (D4).

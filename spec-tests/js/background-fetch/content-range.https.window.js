@@ -1,3 +1,4 @@
+// META: timeout=long
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
 // Extract content-range values: which 206 is taken as the beginning of a body (spec issue 1).

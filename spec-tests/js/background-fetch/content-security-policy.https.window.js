@@ -1,3 +1,4 @@
+// META: timeout=long
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
 // A page's policies are those at the call, for each record (D36, D37). The policy of this page
@@ -25,16 +26,6 @@ background_fetch_test(async ({ manager, id, settled }) => {
   assert_equals((await settled()).failureReason, "fetch-error");
   assert_equals((await target.requests()).length, 0);
 }, "D36: connect-src is checked on every redirect");
-
-background_fetch_test(async ({ manager, id, settled }) => {
-  const forbidden = new Server([{ size: 10, headers }], { origin: OTHER_ORIGIN });
-  bgfetchTesting.setOffline(true);
-  await manager.fetch(id, forbidden.url);
-  bgfetchTesting.restartEngine();
-  bgfetchTesting.setOffline(false);
-  assert_equals((await settled()).failureReason, "fetch-error");
-  assert_equals((await forbidden.requests()).length, 0);
-}, "D37: the policy is that of the call, also after a crash");
 
 background_fetch_test(async ({ manager, reporter, id, settled }) => {
   const server = new Server([{ size: 10, headers }], { origin: OTHER_ORIGIN });

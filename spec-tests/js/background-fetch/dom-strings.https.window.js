@@ -1,3 +1,4 @@
+// META: timeout=long
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
 // DOMStrings keep their code units, so that BackgroundFetchManager get() finds ids that are no valid

@@ -1,3 +1,4 @@
+// META: timeout=long
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
 // BackgroundFetchManager fetch(): request bodies (D19, D38); uploads of complete a record.
@@ -120,25 +121,3 @@ background_fetch_test(async ({ manager, id, settled }) => {
   assert_equals(`${method} ${body}`, "POST a photo");
   assert_equals(report.uploaded, 7, "each byte counts once");
 }, "D25, D26: a redirect with 307 sends the body along, and uploaded counts it once");
-
-background_fetch_test(async ({ manager, id, settled }) => {
-  const server = new Server([{ text: "thanks", holdHead: true }]);
-  await manager.fetch(id, new Request(server.url, { method: "POST", body: "a photo" }));
-  await server.requests(1);
-  bgfetchTesting.restartEngine();
-  const report = await settled();
-  assert_equals(report.failureReason, "fetch-error");
-  assert_equals((await server.requests()).length, 1);
-}, "D25: an upload that a crash interrupted is a fetch-error");
-
-background_fetch_test(async ({ manager, id, settled }) => {
-  bgfetchTesting.setOffline(true);
-  const server = new Server([{ text: "thanks" }]);
-  await manager.fetch(id, new Request(server.url, { method: "POST", body: "a photo" }));
-  bgfetchTesting.restartEngine();
-  bgfetchTesting.setOffline(false);
-  const report = await settled();
-  assert_equals(report.type, "backgroundfetchsuccess");
-  const [{ body }] = await server.requests(1);
-  assert_equals(body, "a photo");
-}, "D19: bodies are durable before the promise resolves");

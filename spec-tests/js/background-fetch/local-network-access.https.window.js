@@ -1,3 +1,4 @@
+// META: timeout=long
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
 // Local Network Access (D46). The policy in its .headers file makes this page a public one; all
@@ -7,9 +8,9 @@
 const headers = [["Access-Control-Allow-Origin", "*"]];
 const other = () => new Server([{ size: 10, headers }], { origin: OTHER_ORIGIN });
 
-function grant(t) {
-  bgfetchTesting.setPermission("granted", "loopback-network");
-  t.add_cleanup(() => bgfetchTesting.setPermission("denied", "loopback-network"));
+async function grant(t, name) {
+  t.add_cleanup(() => setPermission(name, "denied"));
+  await setPermission(name, "granted");
 }
 
 background_fetch_test(async ({ t, manager, id, settled }) => {
@@ -41,7 +42,7 @@ background_fetch_test(async ({ manager, id, settled }) => {
 
 background_fetch_test(async ({ t, manager, id, settled }) => {
   const server = other();
-  grant(t);
+  await grant(t, "loopback-network");
   await manager.fetch(id, server.url);
   const report = await settled();
   assert_equals(report.type, "backgroundfetchsuccess");
@@ -50,21 +51,10 @@ background_fetch_test(async ({ t, manager, id, settled }) => {
 
 background_fetch_test(async ({ t, manager, id, settled }) => {
   const server = other();
-  bgfetchTesting.setPermission("granted", "local-network");
-  t.add_cleanup(() => bgfetchTesting.setPermission("denied", "local-network"));
+  await grant(t, "local-network");
   await manager.fetch(id, server.url);
   assert_equals((await settled()).failureReason, "fetch-error");
 }, "The permission local-network is another one");
-
-background_fetch_test(async ({ manager, id, settled }) => {
-  const server = other();
-  bgfetchTesting.setOffline(true);
-  await manager.fetch(id, server.url);
-  bgfetchTesting.restartEngine();
-  bgfetchTesting.setOffline(false);
-  assert_equals((await settled()).failureReason, "fetch-error");
-  assert_equals((await server.requests()).length, 0);
-}, "After a crash, the page is still public");
 
 background_fetch_test(async ({ reporter, id, settled }) => {
   const server = other();

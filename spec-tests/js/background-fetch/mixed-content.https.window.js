@@ -1,3 +1,4 @@
+// META: timeout=long
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
 // Schemes, mixed content and malformed URLs are matters of the record (D36).

@@ -3,7 +3,7 @@
 // META: script=resources/helper.js
 // META: script=resources/globals.js
 // What a page does to its globals does not reach the interfaces: they look nothing up on built-ins that
-// scripts can change, of which all are watched at once. The tests of built-ins/ patch them in turn.
+// scripts can change, of which all are watched at once. The tests of testing/built-ins/ patch them in turn.
 "use strict";
 
 const { own, take } = globalsWatch;
@@ -72,6 +72,7 @@ async function useEverything(manager, id, server, late) {
 
 /** A registration whose worker watches its globals. */
 async function start(t) {
+  await granted;
   const scope = `service_workers/watching-${newToken()}`;
   const registration = await navigator.serviceWorker.register("service_workers/watching.js", { scope });
   t.add_cleanup(() => registration.unregister());

@@ -1,3 +1,4 @@
+// META: timeout=long
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
 // What is kept of the page that called (D37): referrer and origin.
@@ -17,30 +18,6 @@ background_fetch_test(async ({ manager, id, settled }) => {
   assert_equals(toOther.referer, `${location.origin}/`);
   assert_equals(toOther.origin, location.origin);
 }, "The page is the referrer, as the default policy says");
-
-background_fetch_test(async ({ manager, id, settled }) => {
-  const server = new Server([{ size: 10 }]);
-  await manager.fetch(id, [
-    new Request(server.url, { referrerPolicy: "no-referrer" }),
-    new Request(server.url, { referrer: "" }),
-    new Request(server.url, { referrer: "/elsewhere" }),
-  ]);
-  await settled();
-  const referrers = (await server.requests()).map(({ headers }) => headers.referer ?? "none");
-  assert_array_equals(referrers.sort(), [`${location.origin}/elsewhere`, "none", "none"]);
-}, "A request's own referrer and policy are kept");
-
-background_fetch_test(async ({ manager, id, settled }) => {
-  const server = new Server([{ size: 10, headers: [CORS] }], { origin: OTHER_ORIGIN });
-  bgfetchTesting.setOffline(true);
-  await manager.fetch(id, server.url);
-  bgfetchTesting.restartEngine();
-  bgfetchTesting.setOffline(false);
-  assert_equals((await settled()).type, "backgroundfetchsuccess");
-  const [{ headers }] = await server.requests();
-  assert_equals(headers.origin, location.origin);
-  assert_equals(headers.referer, `${location.origin}/`);
-}, "Origin and referrer are the same after a crash");
 
 background_fetch_test(async ({ manager, reporter, id, settled }) => {
   const server = new Server([{ size: 10 }]);

@@ -1,3 +1,4 @@
+// META: timeout=long
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
 // Create record objects: what a record shows of its response, and when (D20, D21, D6).

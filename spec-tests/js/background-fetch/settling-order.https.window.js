@@ -1,12 +1,14 @@
+// META: timeout=long
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
 // Perform a background fetch, in which order it is told (D18); queue a bgfetch task.
 "use strict";
 
 background_fetch_test(async ({ manager, id, settled }) => {
-  // Fails without I/O.
-  const registration = await manager.fetch(id, "ftp://example.test/");
-  const record = await registration.match("ftp://example.test/");
+  // Fails without I/O, as mixed content.
+  const { url } = new Server([{ size: 10 }], { origin: INSECURE_ORIGIN });
+  const registration = await manager.fetch(id, url);
+  const record = await registration.match(url);
   assert_not_equals(record, undefined);
   assert_equals(registration.recordsAvailable, true);
   const report = await settled();

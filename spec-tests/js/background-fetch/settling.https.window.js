@@ -1,3 +1,4 @@
+// META: timeout=long
 // META: script=resources/server.sub.js
 // META: script=resources/helper.js
 // Perform a background fetch: what a fetch waits for, and what its result is (spec issues 5 and 6, D45, D10).

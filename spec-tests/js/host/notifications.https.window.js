@@ -1,7 +1,10 @@
+// META: script=/resources/testdriver.js
+// META: script=/resources/testdriver-vendor.js
 // Notifications: https://notifications.spec.whatwg.org/
 "use strict";
 
 const active = (async () => {
+  await test_driver.set_permission({ name: "notifications" }, "granted");
   const made = await navigator.serviceWorker.register("resources/worker.js", { scope: "resources/" });
   const worker = made.installing ?? made.active;
   while (worker.state !== "activated") {
@@ -12,7 +15,15 @@ const active = (async () => {
   return made;
 })();
 
+/** Closes what a test shows. */
+function closing(t, registration) {
+  t.add_cleanup(async () => {
+    for (const notification of await registration.getNotifications()) notification.close();
+  });
+}
+
 promise_test(async () => {
+  await active;
   assert_equals(Notification.permission, "granted");
   assert_equals(await Notification.requestPermission(), "granted");
   const told = new Promise((resolve) => Notification.requestPermission(resolve));
@@ -57,8 +68,9 @@ promise_test(async () => {
   assert_true(Object.isFrozen(shown.actions) && Object.isFrozen(shown.vibrate));
 }, "What a registration shows can be got again");
 
-promise_test(async () => {
+promise_test(async (t) => {
   const registration = await active;
+  closing(t, registration);
   await registration.showNotification("Another", { tag: "done" });
   await registration.showNotification("No tag");
   const titles = async (filter) =>

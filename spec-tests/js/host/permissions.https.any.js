@@ -20,14 +20,3 @@ promise_test(async (t) => {
   const { query } = permissions;
   await promise_rejects_js(t, TypeError, query({ name: "notifications" }));
 }, "What is no descriptor of a known permission is refused");
-
-if (GLOBAL.isWindow()) {
-  promise_test(async (t) => {
-    t.add_cleanup(() => bgfetchTesting.setPermission("granted"));
-    for (const state of ["denied", "prompt", "granted"]) {
-      bgfetchTesting.setPermission(state);
-      const status = await navigator.permissions.query({ name: "background-fetch" });
-      assert_equals(status.state, state);
-    }
-  }, "A query follows the permission that fetch() asks for");
-}

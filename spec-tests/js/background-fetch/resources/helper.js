@@ -2,6 +2,34 @@
 // of service_workers/reporter.js; the worker tells the page of its events.
 "use strict";
 
+const SERVICE_WORKERS = "/background-fetch/service_workers/";
+
+/** Milliseconds after which a test fails, so that one that hangs does not keep others from running. */
+const LIMIT = 5000;
+
+function limit(t) {
+  t.step_timeout(() => assert_unreached("the test does not end"), LIMIT);
+}
+
+const testDriver = (async () => {
+  for (const name of ["testdriver.js", "testdriver-vendor.js"]) {
+    const script = document.createElement("script");
+    const loaded = once(script, "load");
+    script.src = `/resources/${name}`;
+    document.head.append(script);
+    await loaded;
+  }
+})();
+
+/** Sets a permission, as the user does. */
+async function setPermission(name, state) {
+  await testDriver;
+  await test_driver.set_permission({ name }, state);
+}
+
+/** Browsers may ask for the permission by themselves otherwise. */
+const granted = setPermission("background-fetch", "granted");
+
 /** Resolves with the registration once its worker is activated. */
 async function activated(registration) {
   const worker = registration.installing ?? registration.waiting ?? registration.active;
@@ -31,8 +59,8 @@ class Reporter {
 
   static async start(behaviour, scope = behaviour) {
     const registration = await navigator.serviceWorker.register(
-      `service_workers/reporter.js?behaviour=${behaviour}`,
-      { scope: `service_workers/${scope}` },
+      `${SERVICE_WORKERS}reporter.js?behaviour=${behaviour}`,
+      { scope: SERVICE_WORKERS + scope },
     );
     return new Reporter(await activated(registration));
   }
@@ -75,13 +103,15 @@ function reporterOf(behaviour) {
  */
 function background_fetch_test(run, description, { behaviour = "report" } = {}) {
   promise_test(async (t) => {
+    limit(t);
+    await granted;
     const reporter = await reporterOf(behaviour);
     const { backgroundFetch: manager } = reporter.registration;
     const id = newToken();
     t.add_cleanup(async () => {
-      bgfetchTesting.setOffline(false);
       for (const active of await manager.getIds()) {
-        const registration = await manager.get(active);
+        // A browser may list an id that it does not find.
+        const registration = await manager.get(active).catch(() => undefined);
         await registration?.abort();
       }
     });

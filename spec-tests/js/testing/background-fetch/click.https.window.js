@@ -1,5 +1,5 @@
-// META: script=resources/server.sub.js
-// META: script=resources/helper.js
+// META: script=/background-fetch/resources/server.sub.js
+// META: script=/background-fetch/resources/helper.js
 // Fire a background fetch click event, by background fetch click (WebDriver) (D17); display.
 "use strict";
 

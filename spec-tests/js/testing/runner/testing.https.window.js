@@ -2,8 +2,8 @@
 "use strict";
 
 async function registration() {
-  const made = await navigator.serviceWorker.register("resources/worker.js", {
-    scope: "resources/",
+  const made = await navigator.serviceWorker.register("/runner/resources/worker.js", {
+    scope: "/runner/resources/",
   });
   const worker = made.installing ?? made.active;
   while (worker.state !== "activated") {
@@ -41,7 +41,7 @@ test(() => {
 background_fetch_test((id) => {
   const expected = {
     id,
-    scope: new URL("resources/", location).href,
+    scope: new URL("/runner/resources/", location).href,
     title: "A title",
     downloaded: 0,
     downloadTotal: 0,

@@ -1,5 +1,6 @@
-// META: script=resources/server.sub.js
-// META: script=resources/helper.js
+// META: script=/background-fetch/resources/server.sub.js
+// META: script=/background-fetch/resources/helper.js
+// META: script=resources/user.js
 // Complete a record: waiting while the fetch is paused, or the user offline (D15, D16, D44);
 // display: what the user may do.
 "use strict";
@@ -46,19 +47,19 @@ background_fetch_test(async ({ manager, id, settled }) => {
   assert_equals((await settled()).type, "backgroundfetchsuccess");
 }, "D16: the user cannot pause a fetch whose requests are not all GET");
 
-background_fetch_test(async ({ manager, id, settled }) => {
+background_fetch_test(async ({ t, manager, id, settled }) => {
   const server = new Server([{ text: "thanks", holdHead: true }]);
   await manager.fetch(id, new Request(server.url, { method: "POST", body: "a photo" }));
   await server.requests(1);
-  bgfetchTesting.setOffline(true);
+  goOffline(t);
   await server.release();
   const report = await settled();
   assert_equals(report.type, "backgroundfetchsuccess");
   assert_equals((await server.requests()).length, 1);
 }, "D16: going offline interrupts no upload");
 
-background_fetch_test(async ({ manager, id, settled }) => {
-  bgfetchTesting.setOffline(true);
+background_fetch_test(async ({ t, manager, id, settled }) => {
+  goOffline(t);
   const server = new Server([{ text: "thanks" }]);
   await manager.fetch(id, new Request(server.url, { method: "POST", body: "a photo" }));
   assert_equals((await server.requests()).length, 0);
@@ -66,8 +67,8 @@ background_fetch_test(async ({ manager, id, settled }) => {
   assert_equals((await settled()).type, "backgroundfetchsuccess");
 }, "D16: offline holds back the start of an upload");
 
-background_fetch_test(async ({ manager, id, settled }) => {
-  bgfetchTesting.setOffline(true);
+background_fetch_test(async ({ t, manager, id, settled }) => {
+  goOffline(t);
   const server = new Server([whole]);
   const registration = await manager.fetch(id, server.url);
   // The user sees that it waits.
@@ -78,13 +79,13 @@ background_fetch_test(async ({ manager, id, settled }) => {
   await settled();
 }, "D44: what the embedder calls offline holds back every request");
 
-background_fetch_test(async ({ manager, id, settled }) => {
+background_fetch_test(async ({ t, manager, id, settled }) => {
   const server = new Server([{ ...whole, hold: HALF }, whole]);
   const registration = await manager.fetch(id, server.url);
   await until(registration, ({ downloaded }) => downloaded === HALF);
   bgfetchTesting.pause(id);
   await server.requests(1, 1);
-  bgfetchTesting.setOffline(true);
+  goOffline(t);
   bgfetchTesting.setOffline(false);
   assert_true(bgfetchTesting.state(id).paused, "being online again is not the user's word");
   bgfetchTesting.restartEngine();

@@ -7,8 +7,8 @@
 // META: variant=?elements
 // META: variant=?navigator
 // META: variant=?structuredClone
-// META: script=../background-fetch/resources/server.sub.js
-// META: script=../background-fetch/resources/helper.js
+// META: script=/background-fetch/resources/server.sub.js
+// META: script=/background-fetch/resources/helper.js
 // META: script=resources/built-ins.js
 // META: script=resources/page.js
 // Nothing that a page does to its globals reaches the interfaces: each built-in is patched in turn, and
@@ -21,6 +21,7 @@ const area = location.search.slice(1);
 const TOGETHER = "fetching";
 
 promise_test(async (t) => {
+  await granted;
   const calls = await areas[area](t);
   const { count, failures } = await builtIns.inTurn(calls, area === TOGETHER);
   assert_greater_than(count, 2500);

@@ -1,6 +1,6 @@
 // META: timeout=long
-// META: script=../background-fetch/resources/server.sub.js
-// META: script=../background-fetch/resources/helper.js
+// META: script=/background-fetch/resources/server.sub.js
+// META: script=/background-fetch/resources/helper.js
 // Nothing that a service worker does to its globals reaches the interfaces: see page.https.window.js.
 "use strict";
 

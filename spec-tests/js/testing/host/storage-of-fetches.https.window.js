@@ -2,8 +2,8 @@
 "use strict";
 
 promise_test(async (t) => {
-  const registration = await navigator.serviceWorker.register("resources/worker.js", {
-    scope: "resources/",
+  const registration = await navigator.serviceWorker.register("/host/resources/worker.js", {
+    scope: "/host/resources/",
   });
   const worker = registration.installing ?? registration.active;
   while (worker.state !== "activated") {
@@ -13,11 +13,11 @@ promise_test(async (t) => {
   }
   assert_equals((await navigator.storage.estimate()).usage, 0);
   const forever = "/common/slow.py?delay=600000";
-  const fetch = await registration.backgroundFetch.fetch("held", ["resources/worker.js", forever]);
+  const fetch = await registration.backgroundFetch.fetch("held", ["/host/resources/worker.js", forever]);
   t.add_cleanup(() => {
     bgfetchTesting.abort("held");
   });
-  const record = await fetch.match("resources/worker.js");
+  const record = await fetch.match("/host/resources/worker.js");
   const { byteLength } = await (await record.responseReady).arrayBuffer();
   assert_greater_than(byteLength, 0);
   const { usage, quota } = await navigator.storage.estimate();
