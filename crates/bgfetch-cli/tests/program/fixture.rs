@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bgfetch_testkit::{DEADLINE, Gate, MIB, Resource};
 use serde_json::Value;
@@ -206,7 +206,7 @@ impl Running {
 
     /// Waits until it has ended, but not longer than this. Returns whether it has.
     #[cfg(all(feature = "js", target_os = "linux"))]
-    pub(crate) fn ends_within(&self, time: Duration) -> bool {
+    pub(crate) fn ends_within(&self, time: std::time::Duration) -> bool {
         let until = Instant::now() + time;
         let mut state = self.lines.state.lock().unwrap();
         while state.ended < 2 {

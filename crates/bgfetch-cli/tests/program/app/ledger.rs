@@ -50,6 +50,8 @@ pub(crate) struct Ledger {
     fetches: BTreeMap<String, Fetch>,
     /// The URL and the resource that begin with these bytes.
     representations: HashMap<[u8; KEY], (String, Resource)>,
+    /// How often the worker was started.
+    pub(crate) starts: usize,
     /// Whatever must not have happened, for people.
     pub(crate) wrong: Vec<String>,
 }
@@ -108,6 +110,7 @@ impl Ledger {
             ("console", "page") if message.starts_with("promised ") => {
                 self.promised(message.trim_start_matches("promised "));
             }
+            ("console", "worker") if message == "started" => self.starts += 1,
             ("console" | "not-handled", _) => self.wrong.push(line.to_string()),
             _ => {}
         }

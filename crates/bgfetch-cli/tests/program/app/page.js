@@ -25,7 +25,9 @@ function request({ url, upload }) {
 
 (async () => {
   await navigator.serviceWorker.register("/worker.js");
-  const { backgroundFetch } = await navigator.serviceWorker.ready;
+  const { active, backgroundFetch } = await navigator.serviceWorker.ready;
+  // An idle worker would end after a second, and each one leaks memory in the JavaScript engine.
+  setInterval(() => active.postMessage("stay"), 300);
   let planned = [];
   for (;;) {
     const going = await backgroundFetch.getIds();

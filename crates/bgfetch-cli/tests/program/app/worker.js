@@ -1,7 +1,9 @@
 // Tells the server how each background fetch ended, with the digest of each file.
 "use strict";
 
+console.log("started");
 addEventListener("install", () => skipWaiting());
+addEventListener("message", () => {});
 
 const hexByte = (byte) => byte.toString(16).padStart(2, "0");
 const hex = (digest) => Array.from(new Uint8Array(digest), hexByte).join("");

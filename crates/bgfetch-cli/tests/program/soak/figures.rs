@@ -12,20 +12,31 @@ pub(super) struct Figure {
     scale: f64,
     /// The growth that counts as noise, in the unit that is shown.
     noise: f64,
+    /// Whether it is one of the store, and not of the process.
+    pub(super) is_of_store: bool,
 }
 
 const MIB: f64 = 1024.0 * 1024.0;
 
 /// The figures, in the order of [`Sample::values`].
 pub(super) const FIGURES: [Figure; 7] = [
-    Figure { name: "memory, MiB", scale: MIB, noise: 2.0 },
-    Figure { name: "file descriptors", scale: 1.0, noise: 5.0 },
-    Figure { name: "of them sockets", scale: 1.0, noise: 5.0 },
-    Figure { name: "threads", scale: 1.0, noise: 2.0 },
-    Figure { name: "store without bodies, MiB", scale: MIB, noise: 0.5 },
-    Figure { name: "bodies, MiB", scale: MIB, noise: 2.0 },
-    Figure { name: "files of the store", scale: 1.0, noise: 10.0 },
+    // Without the pages of files, such as those of the program itself.
+    of_process("memory, MiB", MIB, 2.0),
+    of_process("file descriptors", 1.0, 5.0),
+    of_process("of them sockets", 1.0, 5.0),
+    of_process("threads", 1.0, 2.0),
+    of_store("store without bodies, MiB", MIB, 0.5),
+    of_store("bodies, MiB", MIB, 2.0),
+    of_store("files of the store", 1.0, 10.0),
 ];
+
+const fn of_process(name: &'static str, scale: f64, noise: f64) -> Figure {
+    Figure { name, scale, noise, is_of_store: false }
+}
+
+const fn of_store(name: &'static str, scale: f64, noise: f64) -> Figure {
+    Figure { name, scale, noise, is_of_store: true }
+}
 
 /// The growth of a figure that counts as noise, as a share of the figure.
 const NOISE: f64 = 0.1;
@@ -61,7 +72,7 @@ impl Sample {
             files.iter().map(|(_, length)| length).sum::<u64>()
         };
         let values = [
-            number("VmRSS:")? * 1024.0,
+            number("RssAnon:")? * 1024.0,
             descriptors.len() as f64,
             descriptors.iter().filter(is_socket).count() as f64,
             number("Threads:")?,
@@ -83,12 +94,13 @@ pub(super) struct Trend {
     pub(super) last: f64,
     /// The slope of the line with the least squares, per hour.
     pub(super) slope: f64,
-    noise: f64,
+    /// The growth that is still flat, or none if the figure is not judged.
+    allowed: Option<f64>,
 }
 
 impl Trend {
     /// The trend of the figure with that index, after the warm-up.
-    pub(super) fn of(samples: &[Sample], figure: usize) -> Self {
+    pub(super) fn of(samples: &[Sample], figure: usize, is_judged: bool) -> Self {
         let end = samples.last().map_or(Duration::ZERO, |sample| sample.at);
         let start = end.mul_f64(WARM_UP);
         let quarter = (end - start) / 4;
@@ -104,17 +116,14 @@ impl Trend {
             values.sort_by(f64::total_cmp);
             values.get(values.len() / 2).copied().unwrap_or_default()
         };
-        Self {
-            first: median_of(start),
-            last: median_of(end - quarter),
-            slope: slope(&points),
-            noise: FIGURES[figure].noise,
-        }
+        let (first, last) = (median_of(start), median_of(end - quarter));
+        let allowed = is_judged.then_some(FIGURES[figure].noise.max(first * NOISE));
+        Self { first, last, slope: slope(&points), allowed }
     }
 
     /// Whether it has grown by no more than a tenth, or than noise.
-    pub(super) fn is_flat(&self) -> bool {
-        self.last - self.first <= self.noise.max(self.first * NOISE)
+    pub(super) fn is_flat(&self) -> Option<bool> {
+        Some(self.last - self.first <= self.allowed?)
     }
 }
 
@@ -137,10 +146,11 @@ fn noise_is_flat_and_growth_is_not() {
         };
         (0..3600).map(sample).collect()
     };
-    let flat = Trend::of(&samples(0.0), 0);
-    assert!(flat.is_flat() && flat.slope.abs() < 4.0, "{flat:?}");
-    let growing = Trend::of(&samples(30.0), 0);
-    assert!(!growing.is_flat() && (growing.slope - 30.0).abs() < 4.0, "{growing:?}");
-    assert!(Trend::of(&samples(-30.0), 0).is_flat());
-    assert!(Trend::of(&[], 0).is_flat());
+    let flat = Trend::of(&samples(0.0), 0, true);
+    assert!(flat.is_flat() == Some(true) && flat.slope.abs() < 4.0, "{flat:?}");
+    let growing = Trend::of(&samples(30.0), 0, true);
+    assert!(growing.is_flat() == Some(false) && (growing.slope - 30.0).abs() < 4.0, "{growing:?}");
+    assert_eq!(Trend::of(&samples(-30.0), 0, true).is_flat(), Some(true));
+    assert_eq!(Trend::of(&samples(30.0), 0, false).is_flat(), None);
+    assert_eq!(Trend::of(&[], 0, true).is_flat(), Some(true));
 }
