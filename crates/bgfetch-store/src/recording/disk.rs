@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::mem;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::loss::Coin;
 use super::{BASE, Change, Database, Kind, Loss, Node, Place, Step, is_of_database};
@@ -71,6 +72,14 @@ impl<'a> Disk<'a> {
             }
             Step::Remove(place) => self.name(at, place, Naming::Remove(&place.name)),
             Step::Rename(place, to) => self.name(at, place, Naming::Rename(&place.name, to)),
+            Step::Move(node, bytes, from, to) => {
+                if let Some(bytes) = bytes {
+                    self.create(*node, &Kind::File(Arc::clone(bytes)));
+                }
+                self.journalled.insert(*node, at);
+                self.name(at, to, Naming::Set(&to.name, *node));
+                self.name(at, from, Naming::Remove(&from.name));
+            }
             Step::Change(node, change) => {
                 if let Change::SetLength(_) = change {
                     self.journalled.insert(*node, at);
@@ -201,8 +210,11 @@ impl<'a> Disk<'a> {
     }
 
     fn tear(&mut self, sector: u64, coin: &mut Coin) {
+        // Both halves of a move are left, or none.
+        let mut left = BTreeMap::new();
         for Stored { on_disk, pending } in self.directories.values_mut() {
-            let left = pending.drain(..).filter(|_| coin.flip());
+            let left =
+                pending.drain(..).filter(|(at, _)| *left.entry(*at).or_insert_with(|| coin.flip()));
             left.for_each(|(_, naming)| naming.apply(on_disk));
         }
         for Stored { on_disk, pending } in self.files.values_mut() {
@@ -231,6 +243,23 @@ impl<'a> Disk<'a> {
                 written.insert(*node, path);
             }
         }
+    }
+
+    /// The paths of everything, if it is in the directory `base`.
+    pub(super) fn names(&self, base: &Path) -> BTreeMap<PathBuf, Node> {
+        let mut names = BTreeMap::from([(base.to_owned(), BASE)]);
+        let mut folders = vec![(base.to_owned(), BASE)];
+        while let Some((path, folder)) = folders.pop() {
+            let stored = self.directories.get(&folder);
+            for (name, node) in stored.iter().flat_map(|stored| &stored.on_disk) {
+                let path = path.join(name);
+                if self.directories.contains_key(node) {
+                    folders.push((path.clone(), *node));
+                }
+                names.insert(path, *node);
+            }
+        }
+        names
     }
 
     fn bytes(&self, node: Node) -> Option<&[u8]> {

@@ -27,6 +27,7 @@ pub enum Loss {
         seed: u64,
     },
     /// The power fails, and a random part of what was not synced is left, regardless of any order.
+    /// Only a move to another directory is left as a whole or not at all.
     /// Writes are torn where the offset in the file is a multiple of `sector`.
     Torn {
         /// A power of two.

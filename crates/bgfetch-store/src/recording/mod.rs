@@ -3,7 +3,7 @@
 //! moment that what was reported by then is left.
 //!
 //! Bytes, lengths and names are recorded, but no permissions. What exists when a recording begins counts
-//! as being on disk.
+//! as being on disk, unless a process left it whose operations were recorded.
 //!
 //! SQLite writes its files itself, and replacing its file layer would need unsafe code. This module
 //! relies on its contract: a commit is atomic, and with `synchronous = FULL` it is durable together
@@ -66,6 +66,7 @@ struct Record {
     nodes: usize,
 }
 
+#[derive(Clone)]
 enum Step {
     /// It existed before the recording.
     Found(Node, Place, Kind),
@@ -74,12 +75,14 @@ enum Step {
     Remove(Place),
     /// Within one directory.
     Rename(Place, OsString),
+    /// To another directory. What is moved is a new file with these bytes, if there are any.
+    Move(Node, Option<Arc<[u8]>>, Place, Place),
     Change(Node, Change),
     /// With what is synced, for people.
     Sync(Node, String),
     SyncAll,
     /// The database in this directory after a commit, and whether the commit was synced.
-    Commit(Node, Database, bool),
+    Commit(Node, Arc<Database>, bool),
 }
 
 impl Step {
@@ -100,6 +103,7 @@ enum Kind {
     Directory,
 }
 
+#[derive(Clone)]
 enum Change {
     Write(u64, Arc<[u8]>),
     SetLength(u64),
@@ -137,7 +141,28 @@ impl Recorder {
         let names = BTreeMap::from([(base.clone(), BASE)]);
         let mut record = Record { base, steps: Vec::new(), names, files: HashMap::new(), nodes: 1 };
         record.find_all_in(&record.base.clone());
+        Self::go_on(links, record)
+    }
+
+    fn go_on(links: bool, record: Record) -> Self {
         Self(Arc::new(Shared { links, start: record.steps.len(), record: Mutex::new(record) }))
+    }
+
+    /// Writes an [`image`](Self::image) to `to`, and records the operations of the next start there.
+    /// If only the process died, what it had not synced is still not synced.
+    #[must_use]
+    pub fn next_start(&self, moment: usize, to: &Path, loss: Loss) -> Self {
+        self.image(moment, to, loss);
+        if loss != Loss::Process {
+            return Self::with(to, self.0.links);
+        }
+        let base = fs::canonicalize(to).unwrap();
+        let record = self.0.record.lock();
+        let names = record.disk(0..0, moment, loss).names(&base);
+        let files = names.iter().filter(|(path, _)| path.is_file());
+        let files = files.map(|(path, node)| (inode(&path.metadata().unwrap()), *node)).collect();
+        let (steps, nodes) = (record.steps[..moment].to_vec(), record.nodes);
+        Self::go_on(self.0.links, Record { base, steps, names, files, nodes })
     }
 
     /// The moment before the first operation.
@@ -185,21 +210,25 @@ impl Recorder {
 
     /// The same if the syncs among these steps did nothing, although they reported success.
     pub fn image_without(&self, syncs: Range<usize>, moment: usize, to: &Path, loss: Loss) {
-        let record = self.0.record.lock();
+        self.0.record.lock().disk(syncs, moment, loss).write(to);
+    }
+}
+
+impl Record {
+    /// What is on the disk after a crash. The syncs among the steps `without` did nothing.
+    fn disk(&self, without: Range<usize>, moment: usize, loss: Loss) -> Disk<'_> {
         let mut disk = Disk::new(loss);
-        for (at, step) in record.steps[..moment].iter().enumerate() {
-            if syncs.contains(&at) && step.is_sync() {
+        for (at, step) in self.steps[..moment].iter().enumerate() {
+            if without.contains(&at) && step.is_sync() {
                 disk.skip_sync(step);
             } else {
                 disk.apply(at, step);
             }
         }
         disk.crash(moment);
-        disk.write(to);
+        disk
     }
-}
 
-impl Record {
     fn node(&mut self) -> Node {
         self.nodes += 1;
         Node(self.nodes - 1)
@@ -280,12 +309,11 @@ impl Record {
             self.steps.push(Step::Rename(old, new.name));
         } else if is_of_database(&old.name) {
             // From here on, it is a file like any other.
-            let bytes = fs::read(to).unwrap();
-            self.create(to, new, Kind::File(bytes.into()));
-            self.steps.push(Step::Remove(old));
+            let (node, bytes) = (self.node(), fs::read(to).unwrap());
+            self.names.insert(to.to_owned(), node);
+            self.steps.push(Step::Move(node, Some(bytes.into()), old, new));
         } else {
-            self.steps.push(Step::Link(node, new));
-            self.steps.push(Step::Remove(old));
+            self.steps.push(Step::Move(node, None, old, new));
         }
     }
 }
@@ -429,7 +457,7 @@ impl FileSystem for Recorder {
                 database.push((name, node, fs::read(path).unwrap()));
             }
         }
-        record.steps.push(Step::Commit(node, database, synced));
+        record.steps.push(Step::Commit(node, database.into(), synced));
     }
 }
 

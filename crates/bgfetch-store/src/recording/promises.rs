@@ -107,14 +107,27 @@ impl<L: Left> Promises<L> {
         (0..many as u64).map(crash).collect()
     }
 
-    /// Crashes at every moment, with every loss, and checks what was reported by then. Prints how
+    /// Crashes at many moments, with every loss, and checks what was reported by then. Prints how
     /// many images that were.
     ///
     /// # Panics
     /// If a promise is broken.
     pub fn check(&self, scenario: &str) {
-        let all = std::env::var_os(CRASH_POINTS).is_some_and(|value| value == "all");
-        let (every, second_crashes) = if all { (1, 1) } else { (MOMENTS, SECOND_CRASHES) };
+        if std::env::var_os(CRASH_POINTS).is_some_and(|value| value == "all") {
+            return self.check_all(scenario);
+        }
+        self.check_some(scenario, MOMENTS, SECOND_CRASHES);
+    }
+
+    /// Crashes at every moment, and again at every moment of every next start.
+    ///
+    /// # Panics
+    /// If a promise is broken.
+    pub fn check_all(&self, scenario: &str) {
+        self.check_some(scenario, 1, 1);
+    }
+
+    fn check_some(&self, scenario: &str, every: usize, second_crashes: usize) {
         let boundaries: BTreeSet<usize> = self.recorder.sync_boundaries().into_iter().collect();
         let mut images = BTreeMap::<&str, usize>::new();
         let mut checked = 0;
@@ -125,7 +138,7 @@ impl<L: Left> Promises<L> {
             for loss in Loss::each(moment as u64) {
                 let crash = format!("{scenario}: after {loss:?} at {moment}");
                 let boot = boot_after(loss, BOOT);
-                let image = |to: &Path| self.recorder.image(moment, to, loss);
+                let image = |to: &Path| self.recorder.next_start(moment, to, loss);
                 let next = self.assert_kept(&crash, moment, image, &boot);
                 *images.entry(loss.name()).or_default() += 1;
                 checked += 1;
@@ -146,7 +159,7 @@ impl<L: Left> Promises<L> {
         for again in next.start()..=next.now() {
             for loss in Loss::each(again as u64) {
                 let crash = format!("{crash}, and after {loss:?} at {again} of the next start");
-                let image = |to: &Path| next.image(again, to, loss);
+                let image = |to: &Path| next.next_start(again, to, loss);
                 self.assert_kept(&crash, moment, image, &boot_after(loss, boot));
                 images += 1;
             }
@@ -159,7 +172,7 @@ impl<L: Left> Promises<L> {
         &self,
         crash: &str,
         moment: usize,
-        image: impl Fn(&Path),
+        image: impl Fn(&Path) -> Recorder,
         boot: &str,
     ) -> Recorder {
         let (broken, operations) =
@@ -170,16 +183,15 @@ impl<L: Left> Promises<L> {
         operations
     }
 
-    /// Opens an image of this moment, and returns which promises are broken, and the operations.
+    /// Opens an image of this moment. Returns which promises are broken, and the operations.
     fn broken(
         &self,
         moment: usize,
-        image: impl Fn(&Path),
+        image: impl Fn(&Path) -> Recorder,
         boot: &str,
     ) -> Result<(Vec<usize>, Recorder), String> {
         let place = in_memory();
-        image(place.path());
-        let recorder = Recorder::new(place.path());
+        let recorder = image(place.path());
         let left = L::open(place.path(), recorder.clone(), boot)?;
         let told = self.told.lock();
         let told = told.iter().enumerate();
@@ -245,7 +257,10 @@ impl<L: Left> Promises<L> {
 
     /// Whether anything is broken without these syncs, and which promises.
     fn broken_without(&self, syncs: Range<usize>, moment: usize, loss: Loss) -> (bool, Vec<usize>) {
-        let image = |to: &Path| self.recorder.image_without(syncs.clone(), moment, to, loss);
+        let image = |to: &Path| {
+            self.recorder.image_without(syncs.clone(), moment, to, loss);
+            Recorder::new(to)
+        };
         match self.broken(moment, image, &boot_after(loss, BOOT)) {
             Ok((promises, _)) => (!promises.is_empty(), promises),
             // It cannot even be opened.

@@ -17,6 +17,9 @@ use crate::private::PrivateDirectory;
 use crate::sync::{sync_directory, sync_path};
 use crate::{StoreError, lock, reserve};
 
+/// The prefix of the names of the folders for damaged stores.
+const SET_ASIDE: &str = "damaged-";
+
 /// The size of the cache of prepared statements. There are fewer statements.
 const STATEMENTS: usize = 32;
 
@@ -70,6 +73,7 @@ pub(super) fn recovered(
 
 fn connect(directory: &Path, bodies: &BodyFolder) -> Result<Connection, StoreError> {
     bodies.check()?;
+    sync_set_aside(bodies.files(), directory)?;
     let path = directory.join(DATABASE);
     // SQLite gives the other files the permissions of this one, whatever the umask.
     let created = bodies.files().open(&path, Open::Create);
@@ -169,11 +173,24 @@ fn set_aside(directory: &Path, bodies: &BodyFolder) -> Result<PathBuf, StoreErro
     Ok(aside)
 }
 
+/// Brings the names in the folders of damaged stores to disk. A process may have died before it did
+/// that, and the next sync of the store's own folder may remove the old names.
+fn sync_set_aside(files: &dyn FileSystem, directory: &Path) -> Result<(), StoreError> {
+    let failed = |error| StoreError::io(directory, error);
+    for entry in fs::read_dir(directory).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if entry.file_name().as_encoded_bytes().starts_with(SET_ASIDE.as_bytes()) {
+            sync_directory(files, &entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 fn new_folder(files: &dyn FileSystem, directory: &Path) -> Result<PathBuf, StoreError> {
     let now =
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     for second in now.. {
-        let path = directory.join(format!("damaged-{second}"));
+        let path = directory.join(format!("{SET_ASIDE}{second}"));
         match files.create_directory(&path) {
             Ok(()) => return Ok(path),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}

@@ -258,6 +258,7 @@ fn a_damaged_store_is_left_while_and_after_it_is_set_aside() {
     let error = SqliteStore::open(&base.path().join(STORE), recorded(&recorder));
     assert!(error.is_err_and(|error| error.is_damaged()));
     promises.tell("set aside", |left| !left.was_damaged);
-    promises.check("a damaged store");
+    // A second process may have to end what the first one began.
+    promises.check_all("a damaged store");
     promises.check_syncs("a damaged store", &[]);
 }
