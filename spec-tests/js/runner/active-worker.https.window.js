@@ -1,3 +1,4 @@
+// META: timeout=long
 // However fast a worker is activated, a page that sees no active worker has none.
 "use strict";
 

@@ -1,3 +1,4 @@
+// META: timeout=long
 // META: script=/background-fetch/resources/server.sub.js
 // META: script=/background-fetch/resources/helper.js
 // Perform a background fetch: what crashes leave of it. The settling event is delivered at least

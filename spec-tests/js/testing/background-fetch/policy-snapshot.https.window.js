@@ -1,3 +1,4 @@
+// META: timeout=long
 // META: script=/background-fetch/resources/server.sub.js
 // META: script=/background-fetch/resources/helper.js
 // META: script=resources/user.js

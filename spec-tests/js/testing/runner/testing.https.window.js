@@ -1,3 +1,4 @@
+// META: timeout=long
 // `bgfetchTesting`: what the user does, and what a crash does.
 "use strict";
 
