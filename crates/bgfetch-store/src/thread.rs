@@ -1,5 +1,7 @@
 //! The thread that commits transactions.
 
+use std::fmt;
+use std::ops::ControlFlow;
 use std::thread::{Builder, JoinHandle};
 
 use bgfetch_model::ids::{CommitId, RecordKey};
@@ -28,10 +30,20 @@ pub enum Ack {
 /// If it is dropped, the thread commits what is queued and ends, but the store is not
 /// [closed](Store::close). The drop waits for the end of the thread, so the store can be opened
 /// again right after it.
-#[derive(Debug)]
+///
+/// Without a thread ([`inline`](Self::inline)), the owner lets the store work with
+/// [`turn`](Self::turn). A drop then loses what is queued, as a crash does.
 pub struct StoreThread {
     inbox: Option<Sender<Message>>,
-    thread: Option<JoinHandle<Result<(), StoreError>>>,
+    worker: Worker,
+}
+
+/// Who does the store's work.
+enum Worker {
+    /// A thread, until it was joined.
+    Thread(Option<JoinHandle<Result<(), StoreError>>>),
+    /// The owner of the handle; `None` once the store has failed.
+    Owner(Option<Work>),
 }
 
 /// Takes the head of a record's response.
@@ -53,12 +65,38 @@ impl StoreThread {
         store: Box<dyn Store>,
         acknowledge: impl FnMut(Ack) + Send + 'static,
     ) -> Result<Self, StoreError> {
-        let (sender, inbox) = unbounded();
+        let (sender, work) = Work::new(store, acknowledge);
         let thread = Builder::new()
             .name("bgfetch-store".into())
-            .spawn(move || run(store, acknowledge, inbox))
+            .spawn(move || work.run())
             .map_err(|error| StoreError::io("bgfetch-store", error))?;
-        Ok(Self { inbox: Some(sender), thread: Some(thread) })
+        Ok(Self { inbox: Some(sender), worker: Worker::Thread(Some(thread)) })
+    }
+
+    /// The same interface without a thread: nothing happens before the owner calls
+    /// [`turn`](Self::turn). For tests that run on one thread.
+    #[must_use]
+    pub fn inline(store: Box<dyn Store>, acknowledge: impl FnMut(Ack) + Send + 'static) -> Self {
+        let (sender, work) = Work::new(store, acknowledge);
+        Self { inbox: Some(sender), worker: Worker::Owner(Some(work)) }
+    }
+
+    /// Whether there is work for [`turn`](Self::turn). Never if the store has a thread.
+    #[must_use]
+    pub fn is_due(&self) -> bool {
+        matches!(&self.worker, Worker::Owner(Some(work)) if work.is_due())
+    }
+
+    /// Does the work that is queued, as the thread would: commits one group and acknowledges it,
+    /// then reads heads. Does nothing if the store has a thread, or if nothing is queued.
+    pub fn turn(&mut self) {
+        if let Worker::Owner(worker) = &mut self.worker
+            && let Some(work) = worker
+            && work.is_due()
+            && let ControlFlow::Break(_) = work.turn(None)
+        {
+            *worker = None;
+        }
     }
 
     /// Submits a transaction, which is answered by an [`Ack`].
@@ -89,7 +127,17 @@ impl StoreThread {
     /// Any error of closing the store, or [`StoreError::Stopped`] if the store had failed before.
     pub fn shutdown(mut self) -> Result<(), StoreError> {
         self.send(Message::Close)?;
-        self.join()
+        match &mut self.worker {
+            Worker::Thread(_) => self.join(),
+            Worker::Owner(worker) => {
+                let mut work = worker.take().ok_or(StoreError::Stopped)?;
+                loop {
+                    if let ControlFlow::Break(ended) = work.turn(None) {
+                        return ended;
+                    }
+                }
+            }
+        }
     }
 
     fn send(&self, message: Message) -> Result<(), StoreError> {
@@ -99,13 +147,22 @@ impl StoreThread {
 
     fn join(&mut self) -> Result<(), StoreError> {
         self.inbox = None;
-        match self.thread.take() {
+        match &mut self.worker {
             // `acknowledge` may drop this handle on the store thread itself.
-            Some(thread) if thread.thread().id() != std::thread::current().id() => {
-                thread.join().map_err(|_| StoreError::Stopped)?
-            }
-            _ => Ok(()),
+            Worker::Thread(thread) => match thread.take() {
+                Some(thread) if thread.thread().id() != std::thread::current().id() => {
+                    thread.join().map_err(|_| StoreError::Stopped)?
+                }
+                _ => Ok(()),
+            },
+            Worker::Owner(_) => Ok(()),
         }
+    }
+}
+
+impl fmt::Debug for StoreThread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreThread").finish_non_exhaustive()
     }
 }
 
@@ -117,59 +174,84 @@ impl Drop for StoreThread {
     }
 }
 
-fn run(
-    mut store: Box<dyn Store>,
-    mut acknowledge: impl FnMut(Ack),
+/// The store and what it is asked for.
+struct Work {
+    store: Box<dyn Store>,
+    acknowledge: Box<dyn FnMut(Ack) + Send>,
     inbox: Receiver<Message>,
-) -> Result<(), StoreError> {
-    let mut wakeups = store.wakeups();
-    let mut ids = Vec::new();
-    let mut group = Vec::new();
-    let mut reads: Vec<(RecordKey, HeadReader)> = Vec::new();
-    loop {
-        let mut close = false;
-        select! {
-            recv(inbox) -> message => {
-                let mut next = match message {
+    wakeups: Receiver<()>,
+}
+
+impl Work {
+    fn new(
+        store: Box<dyn Store>,
+        acknowledge: impl FnMut(Ack) + Send + 'static,
+    ) -> (Sender<Message>, Self) {
+        let (sender, inbox) = unbounded();
+        let wakeups = store.wakeups();
+        (sender, Self { store, acknowledge: Box::new(acknowledge), inbox, wakeups })
+    }
+
+    /// Works until the handle is dropped or the store is closed or fails.
+    fn run(mut self) -> Result<(), StoreError> {
+        loop {
+            let first = select! {
+                recv(self.inbox) -> message => match message {
                     Ok(message) => Some(message),
                     Err(_) => return Ok(()),
-                };
-                while let Some(message) = next.take() {
-                    match message {
-                        Message::Commit(id, transaction) => {
-                            ids.push(id);
-                            group.push(transaction);
-                        }
-                        Message::ReadHead(record, answer) => reads.push((record, answer)),
-                        Message::Close => close = true,
+                },
+                recv(self.wakeups) -> wakeup => {
+                    if wakeup.is_err() {
+                        // Otherwise a disconnected channel would always be ready.
+                        self.wakeups = never();
                     }
-                    if !close && group.len() + reads.len() < MAX_GROUP {
-                        next = inbox.try_recv().ok();
-                    }
+                    None
                 }
+            };
+            if let ControlFlow::Break(ended) = self.turn(first) {
+                return ended;
             }
-            recv(wakeups) -> wakeup => if wakeup.is_err() {
-                // Otherwise a disconnected channel would always be ready.
-                wakeups = never();
-            },
         }
-        // Reading heads alone needs no commit.
-        if (!group.is_empty() || reads.is_empty() || close)
-            && let Err(error) = store.commit(&group)
+    }
+
+    fn is_due(&self) -> bool {
+        !self.inbox.is_empty() || !self.wakeups.is_empty()
+    }
+
+    /// Commits a group that begins with `first`, if there is one, and answers it. Breaks once the
+    /// store is closed or has failed.
+    fn turn(&mut self, first: Option<Message>) -> ControlFlow<Result<(), StoreError>> {
+        let (mut ids, mut group, mut close) = (Vec::new(), Vec::new(), false);
+        let mut reads: Vec<(RecordKey, HeadReader)> = Vec::new();
+        // A wakeup is answered by any commit, also by an empty one. Reading heads alone needs none.
+        let woken = self.wakeups.try_iter().count() > 0 || first.is_none();
+        let mut next = first.or_else(|| self.inbox.try_recv().ok());
+        while let Some(message) = next.take() {
+            match message {
+                Message::Commit(id, transaction) => {
+                    ids.push(id);
+                    group.push(transaction);
+                }
+                Message::ReadHead(record, answer) => reads.push((record, answer)),
+                Message::Close => close = true,
+            }
+            if !close && group.len() + reads.len() < MAX_GROUP {
+                next = self.inbox.try_recv().ok();
+            }
+        }
+        if (woken || close || !group.is_empty())
+            && let Err(error) = self.store.commit(&group)
         {
-            acknowledge(Ack::Failed(error));
-            return Err(StoreError::Stopped);
+            (self.acknowledge)(Ack::Failed(error));
+            return ControlFlow::Break(Err(StoreError::Stopped));
         }
-        group.clear();
-        for id in ids.drain(..) {
-            acknowledge(Ack::Committed(id));
+        for id in ids {
+            (self.acknowledge)(Ack::Committed(id));
         }
-        for (record, answer) in reads.drain(..) {
-            answer(store.head(record));
+        for (record, answer) in reads {
+            answer(self.store.head(record));
         }
-        if close {
-            return store.close();
-        }
+        if close { ControlFlow::Break(self.store.close()) } else { ControlFlow::Continue(()) }
     }
 }
 
@@ -313,6 +395,48 @@ mod tests {
         drop(thread);
         assert_eq!(committed(&acks), [7]);
         assert_eq!(groups.try_iter().collect::<Vec<_>>(), [1]);
+    }
+
+    /// Without a thread, and with a store that never fails.
+    fn inline() -> (StoreThread, Receiver<usize>, Receiver<Ack>) {
+        let (gate, gate_in_store) = unbounded();
+        (0..9).for_each(|_| gate.send(()).unwrap());
+        let (groups_of_store, groups) = unbounded();
+        let (acks_of_store, acks) = unbounded();
+        let store = Script {
+            gate: gate_in_store,
+            groups: groups_of_store,
+            commits: 0,
+            fail_at: usize::MAX,
+        };
+        let acknowledge = move |ack| acks_of_store.send(ack).unwrap();
+        (StoreThread::inline(Box::new(store), acknowledge), groups, acks)
+    }
+
+    #[test]
+    fn without_a_thread_it_works_when_its_owner_says_so() {
+        let (mut thread, groups, acks) = inline();
+        assert!(!thread.is_due());
+        for id in 0..3 {
+            thread.commit(CommitId(id), Transaction::default()).unwrap();
+        }
+        assert!(thread.is_due() && acks.is_empty());
+        thread.turn();
+        thread.turn();
+        assert!(!thread.is_due());
+        assert_eq!((groups.try_recv().unwrap(), groups.len()), (3, 0));
+        thread.commit(CommitId(3), Transaction::default()).unwrap();
+        thread.shutdown().unwrap();
+        assert_eq!(committed(&acks), [0, 1, 2, 3]);
+        assert_eq!(groups.try_iter().collect::<Vec<_>>(), [1, usize::MAX]);
+    }
+
+    #[test]
+    fn without_a_thread_a_drop_loses_what_is_queued_as_a_crash_does() {
+        let (thread, groups, acks) = inline();
+        thread.commit(CommitId(0), Transaction::default()).unwrap();
+        drop(thread);
+        assert!(groups.is_empty() && committed(&acks).is_empty());
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub(crate) struct BodyFolder {
 }
 
 /// What a file in a fetch's folder holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum BodyFile {
     Response(RecordIndex, Generation),
     Request(RecordIndex),

@@ -1,10 +1,12 @@
 //! Syncs bodies while they grow.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::thread::Builder;
 
 use bgfetch_model::ids::BodyKey;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use parking_lot::Mutex;
 
 use super::folder::BodyFolder;
 use crate::StoreError;
@@ -27,18 +29,25 @@ struct Grown {
 /// bytes may be lost, and the system will not report that again.
 pub(crate) type Synced = Result<Vec<(BodyKey, u64)>, StoreError>;
 
-/// The ends of the channels to the syncing thread.
+/// The ends of the channels to whoever syncs.
 pub(crate) struct Syncer {
     pub(crate) growing: Growing,
     pub(crate) synced: Receiver<Synced>,
     pub(crate) wakeups: Receiver<()>,
 }
 
-/// Reports the growth of bodies to the syncing thread.
+/// Reports the growth of bodies to whoever syncs.
 #[derive(Clone)]
 pub(crate) struct Growing {
     report_every: u64,
-    inbox: Sender<Grown>,
+    to: To,
+}
+
+#[derive(Clone)]
+enum To {
+    Thread(Sender<Grown>),
+    /// The writer syncs itself when it is time.
+    Writer(Arc<Mutex<Syncing>>),
 }
 
 /// The growth of one body.
@@ -73,54 +82,71 @@ impl Growth {
 
     fn report(&mut self, length: u64) {
         let grown = Grown { body: self.body, bytes: length - self.reported };
-        // The syncing thread ends with the store; then the report is not needed.
-        if self.growing.inbox.send(grown).is_ok() {
+        let reported = match &self.growing.to {
+            To::Thread(inbox) => inbox.send(grown).is_ok(),
+            To::Writer(syncing) => syncing.lock().add(grown),
+        };
+        // Whoever syncs ends with the store; then the report is not needed.
+        if reported {
             self.reported = length;
         }
     }
 }
 
-/// Starts the thread that syncs bodies whenever they have grown by `every` bytes, so a power loss
-/// does not cost a whole long download. It is a separate thread because a commit must not wait
-/// until that many bytes are on disk. It ends when the last [`Growing`] is dropped.
-pub(crate) fn spawn(folder: BodyFolder, every: u64) -> Result<Syncer, StoreError> {
-    let (sender, inbox) = unbounded();
+/// Syncs bodies whenever they have grown by `every` bytes, so a power loss does not cost a whole
+/// long download. What an earlier process left `unsynced` counts, too. This happens on a thread of its own, because a commit must not wait until that many
+/// bytes are on disk; or `inline`, in the write that is due. The thread ends when the last [`Growing`]
+/// is dropped.
+pub(crate) fn start(
+    folder: BodyFolder,
+    every: u64,
+    inline: bool,
+    unsynced: &[(BodyKey, u64)],
+) -> Result<Syncer, StoreError> {
     let (outbox, synced) = unbounded();
     let (wake, wakeups) = bounded(1);
-    Builder::new()
-        .name("bgfetch-sync".into())
-        .spawn(move || run(&folder, every, &inbox, &outbox, &wake))
-        .map_err(|error| StoreError::io("bgfetch-sync", error))?;
-    let growing = Growing { report_every: (every / REPORTS).max(1), inbox: sender };
+    let bodies = unsynced.iter().map(|(body, _)| *body).collect();
+    let bytes = unsynced.iter().fold(0, |sum: u64, (_, bytes)| sum.saturating_add(*bytes));
+    let mut syncing = Syncing { folder, every, bodies, bytes, outbox, wake };
+    let to = if inline {
+        To::Writer(Arc::new(Mutex::new(syncing)))
+    } else {
+        let (sender, inbox) = unbounded();
+        Builder::new()
+            .name("bgfetch-sync".into())
+            .spawn(move || inbox.into_iter().all(|grown| syncing.add(grown)))
+            .map_err(|error| StoreError::io("bgfetch-sync", error))?;
+        To::Thread(sender)
+    };
+    let growing = Growing { report_every: (every / REPORTS).max(1), to };
     Ok(Syncer { growing, synced, wakeups })
 }
 
-fn run(
-    folder: &BodyFolder,
+/// Which bodies have grown since the last sync, and by how much.
+struct Syncing {
+    folder: BodyFolder,
     every: u64,
-    inbox: &Receiver<Grown>,
-    outbox: &Sender<Synced>,
-    wake: &Sender<()>,
-) {
-    let mut bodies = BTreeSet::new();
-    let mut bytes = 0u64;
-    for grown in inbox {
-        bodies.insert(grown.body);
-        bytes = bytes.saturating_add(grown.bytes);
-        if bytes < every {
-            continue;
+    bodies: BTreeSet<BodyKey>,
+    bytes: u64,
+    outbox: Sender<Synced>,
+    wake: Sender<()>,
+}
+
+impl Syncing {
+    /// Adds growth, and syncs if it is time. Returns false if the store is gone.
+    fn add(&mut self, grown: Grown) -> bool {
+        self.bodies.insert(grown.body);
+        self.bytes = self.bytes.saturating_add(grown.bytes);
+        if self.bytes < self.every {
+            return true;
         }
-        bytes = 0;
-        let bodies: Vec<BodyKey> = std::mem::take(&mut bodies).into_iter().collect();
+        self.bytes = 0;
+        let bodies: Vec<BodyKey> = std::mem::take(&mut self.bodies).into_iter().collect();
         let synced =
-            folder.sync(&bodies, &[]).map(|lengths| bodies.into_iter().zip(lengths).collect());
-        if outbox.send(synced).is_err() {
-            return;
-        }
+            self.folder.sync(&bodies, &[]).map(|lengths| bodies.into_iter().zip(lengths).collect());
         // If the channel is full, the store has not answered an earlier wakeup yet.
-        if wake.try_send(()).is_err_and(|error| error.is_disconnected()) {
-            return;
-        }
+        self.outbox.send(synced).is_ok()
+            && !self.wake.try_send(()).is_err_and(|error| error.is_disconnected())
     }
 }
 

@@ -55,6 +55,7 @@ pub struct Options {
     boot_id: Option<String>,
     files: Arc<dyn FileSystem>,
     sync_every: u64,
+    inline: bool,
 }
 
 impl Default for Options {
@@ -64,6 +65,7 @@ impl Default for Options {
             boot_id: None,
             files: Arc::new(System),
             sync_every: SYNC_EVERY,
+            inline: false,
         }
     }
 }
@@ -97,6 +99,15 @@ impl Options {
     #[must_use]
     pub fn sync_every(mut self, bytes: u64) -> Self {
         self.sync_every = bytes;
+        self
+    }
+
+    /// Starts no thread: growing bodies are synced by the write that is due, so that tests can run
+    /// on one thread.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn inline(mut self) -> Self {
+        self.inline = true;
         self
     }
 }
@@ -165,7 +176,7 @@ impl SqliteStore {
         let boot_id = options.boot_id.or_else(open::boot_id);
         let reserve = Reserve::of_store(directory);
         let recover = || open::recovered(directory, &folder, boot_id.as_deref());
-        let (connection, snapshot) = match recover() {
+        let (connection, snapshot, unsynced) = match recover() {
             Err(error) if is_full(&error) && reserve.release() => recover()?,
             opened => opened?,
         };
@@ -176,7 +187,8 @@ impl SqliteStore {
                 (None, synced, wakeups)
             }
             Durability::Power => {
-                let syncer = syncer::spawn(folder.clone(), options.sync_every)?;
+                let syncer =
+                    syncer::start(folder.clone(), options.sync_every, options.inline, &unsynced)?;
                 (Some(syncer.growing), syncer.synced, syncer.wakeups)
             }
         };

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use bgfetch_model::ids::BodyKey;
 use bgfetch_model::store_op::Snapshot;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
@@ -50,18 +51,21 @@ pub(super) fn in_memory() -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
+/// A database, what is in it, and how many bytes of which bodies may not be on disk.
+type Recovered = (Connection, Snapshot, Vec<(BodyKey, u64)>);
+
 /// Opens the database, recovers the store and reads it. A damaged store is moved aside.
 pub(super) fn recovered(
     directory: &Path,
     bodies: &BodyFolder,
     boot_id: Option<&str>,
-) -> Result<(Connection, Snapshot), StoreError> {
+) -> Result<Recovered, StoreError> {
     let opened = connect(directory, bodies).and_then(|mut connection| {
         let mut snapshot = load::snapshot(&connection, &|_| Ok(0))?;
-        recover::recover(&mut connection, bodies, boot_id, &mut snapshot)?;
+        let unsynced = recover::recover(&mut connection, bodies, boot_id, &mut snapshot)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
         bodies.files().committed(directory, true);
-        Ok((connection, snapshot))
+        Ok((connection, snapshot, unsynced))
     });
     match opened {
         Err(StoreError::Damaged { reason, .. }) => {

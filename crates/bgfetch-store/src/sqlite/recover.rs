@@ -1,6 +1,6 @@
 //! Recovery at start-up: one pass over records and files that makes them agree.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -25,6 +25,8 @@ use crate::sync::sync_directory;
 /// its fetch. Both continue from what is left. A failed record keeps its result, which does not
 /// depend on its bytes.
 ///
+/// Returns how many bytes of which bodies are trusted, but may not be on disk.
+///
 /// It takes a snapshot instead of reading rows itself, because every row must have been read
 /// successfully before the first file is deleted.
 pub(super) fn recover(
@@ -32,15 +34,15 @@ pub(super) fn recover(
     bodies: &BodyFolder,
     boot: Option<&str>,
     snapshot: &mut Snapshot,
-) -> Result<(), StoreError> {
+) -> Result<Vec<(BodyKey, u64)>, StoreError> {
     let transaction = sql.transaction()?;
     let rebooted = boot.is_none() || boot != last_boot(&transaction)?.as_deref();
     if rebooted {
         tracing::debug!("only synced bytes are trusted after a reboot");
     }
-    let mut known = HashSet::new();
+    let (mut known, mut unsynced) = (HashSet::new(), Vec::new());
     for fetch in &mut snapshot.fetches {
-        recover_fetch(&transaction, bodies, fetch, rebooted)?;
+        unsynced.extend(recover_fetch(&transaction, bodies, fetch, rebooted)?);
         known.insert(fetch.key);
     }
     for (path, fetch) in bodies.fetches()? {
@@ -54,7 +56,8 @@ pub(super) fn recover(
         [boot.unwrap_or_default()],
     )?;
     set_closed(&transaction, false)?;
-    Ok(transaction.commit()?)
+    transaction.commit()?;
+    Ok(unsynced)
 }
 
 fn last_boot(sql: &Connection) -> rusqlite::Result<Option<String>> {
@@ -83,8 +86,8 @@ fn recover_fetch(
     bodies: &BodyFolder,
     fetch: &mut StoredFetch,
     rebooted: bool,
-) -> Result<(), StoreError> {
-    let mut files: HashMap<BodyFile, (PathBuf, u64)> = HashMap::new();
+) -> Result<Vec<(BodyKey, u64)>, StoreError> {
+    let mut files: BTreeMap<BodyFile, (PathBuf, u64)> = BTreeMap::new();
     for file in bodies.files_of(fetch.key)? {
         match file.kind {
             Some(kind) => {
@@ -94,7 +97,7 @@ fn recover_fetch(
         }
     }
     let synced = synced_lengths(sql, fetch.key)?;
-    let mut lost_success = false;
+    let (mut lost_success, mut unsynced) = (false, Vec::new());
     let mut kept = false;
     for (index, record) in (0..).map(RecordIndex).zip(&mut fetch.records) {
         if record.generation == Generation::default() {
@@ -108,6 +111,11 @@ fn recover_fetch(
         kept |= path.is_some();
         if let Some(path) = path.as_deref().filter(|_| trusted < length) {
             truncate(bodies.files(), path, trusted)?;
+        }
+        if trusted > synced {
+            let record_key = RecordKey { fetch: fetch.key, index };
+            let body = BodyKey { record: record_key, generation: record.generation };
+            unsynced.push((body, trusted - synced));
         }
         let before = record.clone();
         lost_success |= trust(record, trusted);
@@ -147,7 +155,7 @@ fn recover_fetch(
         // A power loss can bring back the folder of a deleted fetch.
         remove_orphan(bodies, &bodies.fetch(fetch.key));
     }
-    Ok(())
+    Ok(unsynced)
 }
 
 /// Cuts a record to its `trusted` bytes. Returns whether it lost its success.

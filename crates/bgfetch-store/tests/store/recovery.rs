@@ -246,6 +246,22 @@ fn a_long_download_is_synced_while_it_grows() {
 }
 
 #[test]
+fn what_a_crash_left_unsynced_is_synced_with_what_grows_later() {
+    let options = || Options::default().sync_every(64 << 10).boot_id(BOOT);
+    let (directory, store) = begun(2, options());
+    write(&*store.bodies(), body(0, 0, 1), 0, &vec![7; 63 << 10]);
+    drop(store);
+    let mut store = SqliteStore::open(directory.path(), options()).unwrap();
+    let (bodies, wakeups) = (store.bodies(), store.wakeups());
+    write(&*bodies, body(0, 1, 1), 0, &vec![7; 2 << 10]);
+    await_wakeup(&wakeups);
+    store.commit(&[]).unwrap();
+    drop((store, bodies));
+    let fetch = loaded(&directory, REBOOTED);
+    assert_eq!((fetch.records[0].stored, fetch.records[1].stored), (63 << 10, 2 << 10));
+}
+
+#[test]
 fn what_was_synced_of_a_generation_says_nothing_of_the_next() {
     let (directory, mut store) = begun(1, Options::default().sync_every(64 << 10));
     let (bodies, wakeups) = (store.bodies(), store.wakeups());
