@@ -13,6 +13,8 @@ SANITIZER ?= none
 # How often `make kills` kills, how long `make soak` runs, and the time limit of `make mutants`.
 KILLS ?= 300
 MINUTES ?= 60
+# How many worlds `make simulate` runs.
+SEEDS ?= 100000
 # How often `make chromium` runs the tests.
 ROUNDS ?= 3
 export WPT_ROOT
@@ -23,7 +25,7 @@ EXAMPLES := $(basename $(notdir $(wildcard crates/*/examples/*.rs)))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo setup tools fmt lint doc deny arrows examples unit heads crash-points kills soak fuzz fuzz-smoke
-.PHONY: chromium chromium-smoke mutants mutants-changed package test bench compare matrix
+.PHONY: chromium chromium-smoke mutants mutants-changed package test bench compare matrix simulate simulate-bugs
 # Parallel steps of `test` would only wait for the lock on the build folder.
 .NOTPARALLEL:
 
@@ -114,6 +116,14 @@ kills: ## Kill the program KILLS=300 times while a page and its worker run
 soak: ## Run the program for MINUTES=60 against servers that misbehave; fails if something adds up
 	BGFETCH_SOAK_MINUTES=$(MINUTES) cargo test --release -p bgfetch-cli --features js \
 		--test program soak:: -- --nocapture
+
+# The optimized build takes longer than 2000 runs.
+simulate: ## Run the whole engine in simulated worlds: SEEDS=100000
+	SIMULATION_RUNS=$(SEEDS) cargo test --release -p bgfetch --test simulation -- --nocapture \
+		what_is_promised
+
+simulate-bugs: ## Seed bugs into a copy, one after the other, and check that the simulation finds each
+	crates/bgfetch/tests/simulation/bugs/find "$(abspath $(TARGET))/simulate-bugs" $(BUGS)
 
 # Sanitizers are not stable, but work with a stable compiler if RUSTC_BOOTSTRAP is set.
 fuzz: tools ## Fuzz all targets: SECONDS=3600 in all, JOBS=2 at a time, SANITIZER=none

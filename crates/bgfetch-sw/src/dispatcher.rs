@@ -76,6 +76,7 @@ impl Dispatcher {
             event: event.clone(),
             steps: async move {
                 let outcome = tokio::select! {
+                    biased;
                     outcome = event.ended() => outcome,
                     outcome = run(&*host, &event, timeouts) => outcome,
                     never = poll_promises(promises) => match never {},
@@ -132,6 +133,7 @@ async fn poll_promises(mut added: mpsc::UnboundedReceiver<LifetimePromise>) -> I
     let mut pending = FuturesUnordered::new();
     loop {
         tokio::select! {
+            biased;
             Some(promise) = added.recv() => pending.push(promise),
             Some(()) = pending.next() => {}
             else => std::future::pending().await,

@@ -18,9 +18,9 @@ use bgfetch_store::{Bodies, BodyReader, Handover, StoreError, open_own_file};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, Stream};
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use crate::blocking::Blocking;
 use crate::inbox::Inbox;
 use crate::request_bodies::StoredBody;
 
@@ -196,8 +196,8 @@ impl BackgroundFetchRecord {
     pub fn request_body(&self) -> Option<BoxStream<'static, io::Result<Bytes>>> {
         let length = self.request.body_length?;
         let (record, bodies) = (self.key, Arc::clone(&self.bodies));
-        let runtime = self.inbox.runtime().clone();
-        Some(StoredBody { record, length, bodies, runtime }.open())
+        let blocking = self.inbox.blocking().clone();
+        Some(StoredBody { record, length, bodies, blocking }.open())
     }
 
     /// Moves, links or copies the finished body to `to` (a file path) in one step. See [`Handover`]
@@ -215,7 +215,7 @@ impl BackgroundFetchRecord {
             return Err(RecordError::Failed);
         }
         let key = BodyKey { record: self.key, generation };
-        export(self.inbox.runtime(), &self.bodies, (key, stored), to, how).await
+        export(self.inbox.blocking(), &self.bodies, (key, stored), to, how).await
     }
 
     /// Whether there is a file of this user at `path` with exactly the bytes of the finished body.
@@ -232,7 +232,7 @@ impl BackgroundFetchRecord {
         }
         let key = BodyKey { record: self.key, generation };
         let (bodies, path) = (Arc::clone(&self.bodies), path.to_owned());
-        let compare = self.inbox.runtime().spawn_blocking(move || {
+        let compare = self.inbox.blocking().run(move || {
             let body = bodies.open_reader(key)?;
             let same = same_bytes(&*body, stored, &path)?;
             if same {
@@ -253,7 +253,7 @@ impl BackgroundFetchRecord {
     /// [`RecordError::Store`]: a power loss may lose what was exported.
     pub async fn sync_exports(&self) -> Result<(), RecordError> {
         let (bodies, fetch) = (Arc::clone(&self.bodies), self.key.fetch);
-        let sync = self.inbox.runtime().spawn_blocking(move || bodies.sync_exports(fetch));
+        let sync = self.inbox.blocking().run(move || bodies.sync_exports(fetch));
         sync.await.map_err(|_| RecordError::Aborted)?.map_err(RecordError::Store)
     }
 
@@ -263,22 +263,22 @@ impl BackgroundFetchRecord {
         data: watch::Receiver<ResponseData>,
         key: BodyKey,
     ) -> ResponseBody {
-        let (runtime, bodies) = (self.inbox.runtime().clone(), Arc::clone(&self.bodies));
-        let stored = Stored { bodies, data: data.clone(), key, runtime: runtime.clone() };
-        let source = Source { reader, data, key, offset: 0, runtime };
+        let (blocking, bodies) = (self.inbox.blocking().clone(), Arc::clone(&self.bodies));
+        let stored = Stored { bodies, data: data.clone(), key, blocking: blocking.clone() };
+        let source = Source { reader, data, key, offset: 0, blocking };
         ResponseBody { stored, state: State::Idle(source) }
     }
 }
 
 async fn export(
-    runtime: &Handle,
+    blocking: &Blocking,
     bodies: &Arc<dyn Bodies>,
     (key, length): (BodyKey, u64),
     to: &Path,
     how: Handover,
 ) -> Result<(), RecordError> {
     let (bodies, to) = (Arc::clone(bodies), to.to_owned());
-    let export = runtime.spawn_blocking(move || bodies.export(key, length, &to, how));
+    let export = blocking.run(move || bodies.export(key, length, &to, how));
     export.await.map_err(|_| RecordError::Aborted)?.map_err(RecordError::Store)
 }
 
@@ -335,7 +335,7 @@ struct Stored {
     bodies: Arc<dyn Bodies>,
     data: watch::Receiver<ResponseData>,
     key: BodyKey,
-    runtime: Handle,
+    blocking: Blocking,
 }
 
 enum State {
@@ -350,7 +350,7 @@ struct Source {
     key: BodyKey,
     /// The spec's transmitted bytes.
     offset: u64,
-    runtime: Handle,
+    blocking: Blocking,
 }
 
 impl ResponseBody {
@@ -375,7 +375,7 @@ impl ResponseBody {
     /// The errors of reading the body to its end; also [`RecordError::Aborted`] when the records
     /// are no longer available. Reading may still succeed then.
     pub async fn export(&self, to: &Path, how: Handover) -> Result<(), RecordError> {
-        let Stored { bodies, data, key, runtime } = &self.stored;
+        let Stored { bodies, data, key, blocking } = &self.stored;
         let mut data = data.clone();
         let ended =
             |data: &ResponseData| data.generation != key.generation || data.result.is_some();
@@ -388,7 +388,7 @@ impl ResponseBody {
         if now.generation != key.generation || !exposed {
             return Err(RecordError::Failed);
         }
-        export(runtime, bodies, (*key, now.stored), to, how).await
+        export(blocking, bodies, (*key, now.stored), to, how).await
     }
 
     /// The next bytes. Waits for them while the download is running; `None` at the end.
@@ -452,7 +452,7 @@ impl Source {
 
     async fn read(&mut self, length: u64) -> Result<Bytes, RecordError> {
         let (reader, offset) = (Arc::clone(&self.reader), self.offset);
-        let read = self.runtime.spawn_blocking(move || {
+        let read = self.blocking.run(move || {
             let mut buffer = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
             let read = reader.read_at(offset, &mut buffer)?;
             buffer.truncate(read);

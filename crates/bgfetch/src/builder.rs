@@ -1,9 +1,10 @@
 //! Configures and opens an engine.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 #[cfg(feature = "sqlite")]
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bgfetch_model::config::Config;
 use bgfetch_model::model::Model;
@@ -18,6 +19,7 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
+use crate::blocking::{Blocking, Pace};
 use crate::clients::Clients;
 use crate::embedder::{Defaults, Permissions, Quota, WallClock};
 use crate::engine::Engine;
@@ -43,6 +45,7 @@ pub struct Builder {
     timeouts: Timeouts,
     event_timeouts: bgfetch_sw::Timeouts,
     runtime: Option<Handle>,
+    inline: Option<Arc<Pace>>,
     fetcher: Option<Arc<dyn Fetcher>>,
     worker_host: Arc<dyn WorkerHost>,
     permissions: Arc<dyn Permissions>,
@@ -70,6 +73,7 @@ impl Default for Builder {
             timeouts: Timeouts::default(),
             event_timeouts: bgfetch_sw::Timeouts::default(),
             runtime: None,
+            inline: None,
             fetcher: None,
             worker_host: Arc::new(Defaults),
             permissions: Arc::new(Defaults),
@@ -214,6 +218,18 @@ impl Builder {
         self
     }
 
+    /// Runs all work that blocks on the engine's runtime instead of threads, each piece of it after
+    /// the time that `pace` returns: the store's commits, and reading, hashing and exporting files.
+    ///
+    /// For tests in virtual time. On a [`runtime`](Self::runtime) with one thread and a paused
+    /// clock, everything that happens is then a function of what the test does, and if the runtime
+    /// is dropped, all that was not yet written or committed is lost, as in a crash. A
+    /// [store](Self::store) of the embedder's own must not use threads either.
+    pub fn inline_io(mut self, pace: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        self.inline = Some(Arc::new(pace));
+        self
+    }
+
     /// Opens the store and starts the engine. Blocks until the store is open.
     ///
     /// # Errors
@@ -221,11 +237,12 @@ impl Builder {
     /// The store cannot be opened ([`Error::store_error`]), TLS cannot be set up, or a required
     /// part is missing because the feature that provides its default is disabled.
     pub fn open(self) -> Result<Engine> {
-        let Self { storage, config, limits, timeouts, event_timeouts, runtime, .. } = self;
+        let Self { storage, config, limits, timeouts, event_timeouts, runtime, inline, .. } = self;
         let mut store: Box<dyn Store> = match storage {
             Storage::Unset => return Err(Error(Kind::NoStore)),
             #[cfg(feature = "sqlite")]
             Storage::Directory(path, options) => {
+                let options = if inline.is_some() { options.inline() } else { options };
                 Box::new(bgfetch_store::SqliteStore::open(&path, options)?)
             }
             #[cfg(feature = "sqlite")]
@@ -243,14 +260,20 @@ impl Builder {
             }
         };
         let (sender, messages) = mpsc::unbounded_channel();
-        let inbox = Inbox::new(sender, handle.clone());
+        let without_threads = inline.is_some();
+        let inbox = Inbox::new(sender, Blocking::new(handle.clone(), inline));
         let acknowledgements = inbox.clone();
         // A store that panics takes its thread with it. This reports it as a store that failed.
         let end = Owed::new(&inbox, Message::Ack(Ack::Failed(StoreError::Stopped)));
-        let store = StoreThread::start(store, move |ack| {
+        let acknowledge = move |ack| {
             let _held = &end;
             acknowledgements.send(Message::Ack(ack));
-        })?;
+        };
+        let store = if without_threads {
+            StoreThread::inline(store, acknowledge)
+        } else {
+            StoreThread::start(store, acknowledge)?
+        };
         let entered = handle.enter();
         let opened = tokio::time::Instant::now();
         let now = Now { monotonic: Instant::default(), wall: self.wall_clock.now() };
@@ -273,13 +296,13 @@ impl Builder {
             inbox: inbox.clone(),
             messages,
             opened,
-            calls: HashMap::new(),
-            fetch_calls: HashMap::new(),
-            call_bodies: HashMap::new(),
-            attempts: HashMap::new(),
+            calls: BTreeMap::new(),
+            fetch_calls: BTreeMap::new(),
+            call_bodies: BTreeMap::new(),
+            attempts: BTreeMap::new(),
             answers: VecDeque::new(),
-            fetch_tasks: HashMap::new(),
-            body_commands: HashMap::new(),
+            fetch_tasks: BTreeMap::new(),
+            body_commands: BTreeMap::new(),
             verifications: Turns::default(),
             tasks: JoinSet::new(),
         };

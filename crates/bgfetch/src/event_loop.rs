@@ -3,7 +3,7 @@
 //! Everything that happens is a [`Message`] in one inbox. The loop waits only for that inbox, the
 //! model's next timer and the network's state.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -17,6 +17,8 @@ use bgfetch_model::time::{Instant, Now};
 use bgfetch_net::connectivity::{ConnectivitySource, SystemConnectivity};
 use bgfetch_net::scheduler::{Priority, Scheduler};
 use bgfetch_store::{Ack, Bodies, StoreThread};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -55,18 +57,18 @@ pub(crate) struct EventLoop {
     pub(crate) inbox: Inbox,
     pub(crate) messages: mpsc::UnboundedReceiver<Message>,
     pub(crate) opened: tokio::time::Instant,
-    pub(crate) calls: HashMap<CallId, oneshot::Sender<Answer>>,
-    pub(crate) fetch_calls: HashMap<CallId, oneshot::Sender<FetchAnswer>>,
+    pub(crate) calls: BTreeMap<CallId, oneshot::Sender<Answer>>,
+    pub(crate) fetch_calls: BTreeMap<CallId, oneshot::Sender<FetchAnswer>>,
     /// The bodies of calls that wait for permission.
-    pub(crate) call_bodies: HashMap<CallId, Vec<Option<RequestBody>>>,
+    pub(crate) call_bodies: BTreeMap<CallId, Vec<Option<RequestBody>>>,
     /// The command channels of running attempts.
-    pub(crate) attempts: HashMap<AttemptId, mpsc::UnboundedSender<AttemptCommand>>,
+    pub(crate) attempts: BTreeMap<AttemptId, mpsc::UnboundedSender<AttemptCommand>>,
     /// Answers that were ready when the question was asked.
     pub(crate) answers: VecDeque<Input>,
     /// The tasks that store request bodies or fire events, by fetch.
-    pub(crate) fetch_tasks: HashMap<FetchKey, AbortHandle>,
+    pub(crate) fetch_tasks: BTreeMap<FetchKey, AbortHandle>,
     /// The command channels of the tasks that store request bodies.
-    pub(crate) body_commands: HashMap<FetchKey, mpsc::UnboundedSender<BodiesCommand>>,
+    pub(crate) body_commands: BTreeMap<FetchKey, mpsc::UnboundedSender<BodiesCommand>>,
     pub(crate) verifications: Turns,
     pub(crate) tasks: JoinSet<()>,
 }
@@ -81,7 +83,12 @@ impl EventLoop {
         let mut connectivity = source.watch();
         let state = connectivity.borrow_and_update().clone();
         self.handle(Input::Connectivity(state));
+        // Until the store does the work that it has no thread for.
+        let mut store_works = None;
         loop {
+            if store_works.is_none() && self.store.is_due() {
+                store_works = Some(self.inbox.blocking().pause().boxed());
+            }
             let timeout = self.model.poll_timeout();
             // A deadline beyond the clock's range is never reached.
             let timeout = timeout.and_then(|at| self.opened.checked_add(at.0));
@@ -112,6 +119,10 @@ impl EventLoop {
                     Some(message) => self.receive(message),
                     None => return,
                 },
+                () = until(&mut store_works) => {
+                    store_works = None;
+                    self.store.turn();
+                }
                 () = sleep_until(timeout) => self.handle(Input::Tick),
             }
         }
@@ -204,29 +215,22 @@ impl EventLoop {
     async fn close(mut self, orderly: Option<oneshot::Sender<()>>) {
         self.tasks.shutdown().await;
         let Self { store, inbox, watchers, .. } = self;
-        // Both block. They run on a thread of their own because the runtime's blocking threads may
-        // all be busy.
-        let (is_orderly, (ended, end)) = (orderly.is_some(), oneshot::channel());
+        // Both block.
+        let is_orderly = orderly.is_some();
         let give_up = move || {
-            let closed = if is_orderly {
-                store.shutdown()
-            } else {
-                drop(store);
-                Ok(())
-            };
-            ended.send(closed).unwrap_or_default();
+            if is_orderly {
+                return store.shutdown();
+            }
+            drop(store);
+            Ok(())
         };
-        let thread = std::thread::Builder::new().name("bgfetch-closing".into()).spawn(give_up);
-        if let Err(error) = &thread {
-            tracing::error!(%error, "no thread could be started to close the store");
-        }
-        match end.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
+        match inbox.blocking().run_apart("bgfetch-closing", give_up).await {
+            Some(Ok(())) => {}
+            Some(Err(error)) => {
                 tracing::error!(%error, "the store could not be closed");
                 inbox.stopped(error.to_string());
             }
-            Err(error) => tracing::error!(%error, "the store was not closed"),
+            None => tracing::error!("the store was not closed"),
         }
         // Ends the records that scripts still hold before the end is reported.
         drop(watchers);
@@ -234,6 +238,13 @@ impl EventLoop {
             // The caller of `shutdown()` may have dropped its future.
             done.send(()).unwrap_or_default();
         }
+    }
+}
+
+async fn until(time: &mut Option<BoxFuture<'static, ()>>) {
+    match time {
+        Some(time) => time.await,
+        None => std::future::pending().await,
     }
 }
 

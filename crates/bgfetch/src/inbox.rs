@@ -13,9 +13,9 @@ use bgfetch_model::input::Input;
 use bgfetch_model::model::Model;
 use bgfetch_store::{Ack, Bodies, StoreError, StoredHead};
 use parking_lot::Mutex;
-use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::blocking::Blocking;
 use crate::clients::Clients;
 use crate::error::{Error, Kind, Result};
 use crate::observer::Observers;
@@ -71,16 +71,16 @@ pub(crate) struct Inbox(Arc<Inner>);
 
 struct Inner {
     messages: mpsc::UnboundedSender<Message>,
-    runtime: Handle,
+    blocking: Blocking,
     next_call: AtomicU64,
     /// Why the engine stopped, if it was not asked to.
     stopped: Mutex<Option<String>>,
 }
 
 impl Inbox {
-    pub(crate) fn new(messages: mpsc::UnboundedSender<Message>, runtime: Handle) -> Self {
+    pub(crate) fn new(messages: mpsc::UnboundedSender<Message>, blocking: Blocking) -> Self {
         let (next_call, stopped) = (AtomicU64::new(0), Mutex::new(None));
-        Self(Arc::new(Inner { messages, runtime, next_call, stopped }))
+        Self(Arc::new(Inner { messages, blocking, next_call, stopped }))
     }
 
     /// Whether the loop is gone.
@@ -93,8 +93,9 @@ impl Inbox {
         self.0.messages.closed().await;
     }
 
-    pub(crate) fn runtime(&self) -> &Handle {
-        &self.0.runtime
+    /// Where work that blocks runs.
+    pub(crate) fn blocking(&self) -> &Blocking {
+        &self.0.blocking
     }
 
     /// Sends a message. If the loop is gone, the message is dropped.

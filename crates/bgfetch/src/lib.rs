@@ -37,6 +37,7 @@
 mod background_fetch_manager;
 mod background_fetch_record;
 mod background_fetch_registration;
+mod blocking;
 mod builder;
 mod clients;
 pub mod embedder;

@@ -12,9 +12,9 @@ use bgfetch_net::fetcher;
 use bgfetch_store::{Bodies, BodyReader, BodyWriter, StoreError};
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt};
-use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
+use crate::blocking::Blocking;
 use crate::request_info::RequestBody;
 
 /// How many bytes of a stored body are read at once.
@@ -155,7 +155,7 @@ pub(crate) struct StoredBody {
     pub(crate) record: RecordKey,
     pub(crate) length: u64,
     pub(crate) bodies: Arc<dyn Bodies>,
-    pub(crate) runtime: Handle,
+    pub(crate) blocking: Blocking,
 }
 
 impl fetcher::BodySource for StoredBody {
@@ -165,15 +165,15 @@ impl fetcher::BodySource for StoredBody {
 
     fn open(&self) -> BoxStream<'static, io::Result<Bytes>> {
         let (record, length) = (self.record, self.length);
-        let (bodies, runtime) = (Arc::clone(&self.bodies), self.runtime.clone());
+        let (bodies, blocking) = (Arc::clone(&self.bodies), self.blocking.clone());
         let start: (Option<Arc<dyn BodyReader>>, u64) = (None, 0);
         stream::try_unfold(start, move |(reader, offset)| {
-            let (bodies, runtime) = (Arc::clone(&bodies), runtime.clone());
+            let (bodies, blocking) = (Arc::clone(&bodies), blocking.clone());
             async move {
                 if offset == length {
                     return Ok(None);
                 }
-                let read = runtime.spawn_blocking(move || -> Result<_, StoreError> {
+                let read = blocking.run(move || -> Result<_, StoreError> {
                     let reader = match reader {
                         Some(reader) => reader,
                         None => bodies.open_request_body(record)?.into(),

@@ -33,8 +33,8 @@ impl EventLoop {
             (fetch.registration.storage_key.clone(), Arc::clone(&fetch.principal));
         let (commands, receiver) = mpsc::unbounded_channel();
         let body = request.body_length.map(|length| -> Arc<dyn BodySource> {
-            let (bodies, runtime) = (Arc::clone(&self.bodies), self.inbox.runtime().clone());
-            Arc::new(StoredBody { record, length, bodies, runtime })
+            let (bodies, blocking) = (Arc::clone(&self.bodies), self.inbox.blocking().clone());
+            Arc::new(StoredBody { record, length, bodies, blocking })
         });
         let bodies = Arc::clone(&self.bodies);
         let open = move |body, offset| -> io::Result<Box<dyn BodySink>> {

@@ -10,8 +10,8 @@ use bgfetch_model::response::ResponseData;
 use bgfetch_net::integrity::Verifier;
 use bgfetch_store::{Bodies, BodyReader, StoreError};
 use tokio::sync::{Semaphore, watch};
-use tokio::task::spawn_blocking;
 
+use crate::blocking::Blocking;
 use crate::event_loop::EventLoop;
 use crate::inbox::{Message, Owed};
 
@@ -40,10 +40,11 @@ impl EventLoop {
         let verified =
             move |verification| Message::Input(Input::IntegrityVerified(body, verification));
         let answer = Owed::new(&self.inbox, verified(Verification::Unreadable));
+        let blocking = self.inbox.blocking().clone();
         self.tasks.spawn(async move {
             let turn = turns.acquire().await;
             if turn.is_ok()
-                && let Some(verification) = verify(reading, &data).await
+                && let Some(verification) = verify(&blocking, reading, &data).await
             {
                 answer.pay(verified(verification));
             }
@@ -53,6 +54,7 @@ impl EventLoop {
 
 /// Reads the body; `None` if the answer is no longer needed.
 async fn verify(
+    blocking: &Blocking,
     mut reading: Reading,
     data: &watch::Receiver<ResponseData>,
 ) -> Option<Verification> {
@@ -62,7 +64,7 @@ async fn verify(
             return None;
         }
         // Piece by piece, so that this ends when the engine ends.
-        match spawn_blocking(move || reading.advance()).await {
+        match blocking.run(move || reading.advance()).await {
             Ok(Ok(next)) => reading = next,
             Ok(Err(error)) => {
                 tracing::warn!(%error, "a stored body cannot be verified");

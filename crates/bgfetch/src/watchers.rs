@@ -1,6 +1,6 @@
 //! The record objects that wait for their records to change.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use bgfetch_model::ids::{FetchKey, RecordKey};
 use bgfetch_model::response::ResponseData;
@@ -12,7 +12,7 @@ const FEW: usize = 64;
 /// The latest response data of the records that are being watched.
 #[derive(Debug, Default)]
 pub(crate) struct Watchers {
-    records: HashMap<RecordKey, watch::Sender<ResponseData>>,
+    records: BTreeMap<RecordKey, watch::Sender<ResponseData>>,
     /// How many records were left after the last sweep.
     swept: usize,
 }

@@ -1,0 +1,417 @@
+//! The life of one process: what an embedder does at its start, what pages and the user do then, and
+//! how it ends.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bgfetch::{
+    Connectivity, Engine, Job, Limits, ManualConnectivity, Observer, PauseReason, Reachable,
+    StoreOptions,
+};
+use tokio::runtime::Handle;
+use tokio::time::{sleep, timeout};
+
+use super::disk::STORE;
+use super::network::Network;
+use super::oracle::SYNC_EVERY;
+use super::page;
+use super::plan::{ACTIVE, Deed, End, How, Line};
+use super::worker::Workers;
+use super::world::World;
+
+/// How long everything may take to come to its end, once nothing goes wrong any more.
+const LAST: Duration = Duration::from_secs(3 * 3600);
+
+/// How long a process may live without an operation on files, if it is to end at one.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// A process, while it lives.
+struct Life<'a> {
+    world: &'a World,
+    engine: Engine,
+    line: Arc<ManualConnectivity>,
+}
+
+/// Lives until the planned end, or until everything is over.
+pub(crate) async fn live(world: &World, end: Option<End>, power_lost: bool) -> How {
+    world.begin();
+    let line = Arc::new(ManualConnectivity::default());
+    let engine = match open(world, &line) {
+        Ok(engine) => engine,
+        Err(error) => {
+            world.violate(format!("the store cannot be opened: {error}"));
+            return How::Crash;
+        }
+    };
+    world.state().engine = Some(engine.clone());
+    let mut life = Life { world, engine, line };
+    let ended = async {
+        let Some(End { at, operations, how }) = end else { return pending().await };
+        sleep(at.saturating_sub(world.now())).await;
+        if operations > 0 {
+            let (disk, loses_power) = (world.disk(), matches!(how, How::PowerLoss { .. }));
+            // Nothing may happen on the disk.
+            drop(timeout(IDLE, disk.count_down(operations, loses_power)).await);
+        }
+        how
+    };
+    let violated = async {
+        while world.oracle().violation.is_none() {
+            sleep(Duration::from_secs(1)).await;
+            if world.now() > 2 * LAST {
+                world.violate("a call is never answered");
+            }
+        }
+    };
+    let ended = tokio::select! {
+        biased;
+        () = violated => return How::Crash,
+        how = ended => how,
+        () = life.run(power_lost, end.is_none()) => How::Shutdown,
+    };
+    if ended == How::Shutdown {
+        life.shut_down().await;
+    }
+    ended
+}
+
+fn open(world: &World, line: &Arc<ManualConnectivity>) -> bgfetch::Result<Engine> {
+    let (pace, boot) = (world.clone(), world.state().boots);
+    let slow = world.plan().faults.slow_store;
+    let options = StoreOptions::default()
+        .file_system(world.disk())
+        .boot_id(format!("boot {boot}"))
+        .sync_every(SYNC_EVERY);
+    Engine::builder()
+        .runtime(Handle::current())
+        .inline_io(move || match slow {
+            true => pace.time(200),
+            false if pace.once_in(4) => pace.time(3),
+            false => Duration::ZERO,
+        })
+        .directory_with(world.disk().path(STORE), options)
+        .fetcher(Network(world.clone()))
+        .worker_host(Workers(world.clone()))
+        .quota(world.clone())
+        .permissions(world.clone())
+        .wall_clock(world.clone())
+        .connectivity(Arc::clone(line))
+        .limits(Limits { total: world.plan().connections, ..Limits::default() })
+        .configure(|config| {
+            config.seed = 7;
+            // So that events are told, or given up, while the user is active.
+            config.delivery.max_delay = Duration::from_secs(5);
+        })
+        .open()
+}
+
+impl Life<'_> {
+    async fn run(&mut self, power_lost: bool, is_last: bool) {
+        let world = self.world;
+        self.set_line();
+        let jobs = self.jobs().await;
+        let now = world.now();
+        world.learn(|oracle| oracle.restarted(now, power_lost, &jobs));
+        if let Ok(observer) = self.engine.observe().await {
+            world.spawn(observe(world.clone(), self.engine.clone(), observer));
+        }
+        for number in 0..world.plan().sites.len() {
+            self.register(number).await;
+            world.spawn(page::live(world.clone(), self.engine.clone(), number, true, None));
+        }
+        while let Some((at, deed)) = world.next_deed() {
+            let wait = at.saturating_sub(world.now());
+            if !wait.is_zero() {
+                // The life may end meanwhile.
+                world.put_back_deed();
+                sleep(wait).await;
+                world.next_deed();
+            }
+            world.trace(|| format!("{deed:?}"));
+            self.perform(deed).await;
+            self.check().await;
+        }
+        sleep(ACTIVE.saturating_sub(world.now())).await;
+        if is_last {
+            self.calm_down().await;
+        } else {
+            // Until the planned end.
+            pending().await
+        }
+    }
+
+    async fn jobs(&self) -> Vec<Job> {
+        self.engine.ui().jobs().await.unwrap_or_default()
+    }
+
+    async fn register(&self, site: usize) {
+        let key = self.world.plan().sites[site].registration.clone();
+        let registered = self.engine.register(key.storage_key, key.scope).await;
+        if let Ok(registration) = registered
+            && !self.world.state().active_workers[site]
+        {
+            registration.set_active_worker(false).await.unwrap_or_default();
+        }
+    }
+
+    fn set_line(&self) {
+        let line = self.world.state().line;
+        let now = self.world.now();
+        let state = match line {
+            // Nobody notices that it is dead.
+            Line::Online | Line::Dead => Connectivity::Online,
+            Line::Offline => Connectivity::Offline(Reachable::default()),
+            Line::CaptivePortal => Connectivity::CaptivePortal,
+            Line::Metered => Connectivity::Metered,
+        };
+        let holds_back = matches!(line, Line::Offline | Line::CaptivePortal);
+        self.world.oracle().offline_since = holds_back.then_some(now);
+        self.line.set(state);
+    }
+
+    async fn perform(&mut self, deed: Deed) {
+        let (world, ui) = (self.world, self.engine.ui());
+        match deed {
+            Deed::Fetch(call) => {
+                world.spawn(page::call(world.clone(), self.engine.clone(), call));
+            }
+            Deed::Abort(site) | Deed::UserAborts(site) => {
+                let Some(number) = self.any_fetch(site) else { return };
+                let Some(key) = world.oracle().fetch(number).key else { return };
+                world.oracle().fetch(number).abort_asked = true;
+                let aborted = match deed {
+                    Deed::UserAborts(_) => ui.abort(key).await,
+                    _ => {
+                        let registration = world.plan().sites[site].registration.clone();
+                        let registration = self.engine.registration(registration);
+                        match registration.fetch(key).await {
+                            Ok(Some(fetch)) => fetch.abort().await,
+                            _ => Ok(false),
+                        }
+                    }
+                };
+                if aborted.is_ok_and(|aborted| aborted) {
+                    world.learn(|oracle| oracle.aborted(number));
+                }
+            }
+            Deed::Pause(site) | Deed::Resume(site) => {
+                let Some(number) = self.any_fetch(site) else { return };
+                let Some(key) = world.oracle().fetch(number).key else { return };
+                let pauses = matches!(deed, Deed::Pause(_));
+                let before = world.oracle().fetch(number).paused.take();
+                let told = match pauses {
+                    true => ui.pause(key).await,
+                    false => ui.resume(key).await,
+                };
+                let paused = if told.is_ok() { Some(pauses) } else { before };
+                world.learn(|oracle| oracle.fetch(number).paused = paused);
+            }
+            Deed::Click(site) => {
+                let Some(number) = self.any_fetch(site) else { return };
+                let Some(key) = world.oracle().fetch(number).key else { return };
+                drop(ui.click(key).await);
+            }
+            Deed::Dismiss(site) => {
+                let of_site = |job: &&Job| {
+                    job.display.dismissible
+                        && job.registration == world.plan().sites[site].registration
+                };
+                let jobs = self.jobs().await;
+                if let Some(job) = jobs.iter().find(of_site) {
+                    self.dismiss(job).await;
+                }
+            }
+            Deed::Unregister(site) => self.unregister(site).await,
+            Deed::OpenPage(site, stays) => {
+                let (engine, prompt) = (self.engine.clone(), world.once_in(2));
+                world.spawn(page::live(world.clone(), engine, site, prompt, Some(stays)));
+            }
+            Deed::Worker(site, active) => {
+                world.state().active_workers[site] = active;
+                let registration = world.plan().sites[site].registration.clone();
+                let registration = self.engine.registration(registration);
+                registration.set_active_worker(active).await.unwrap_or_default();
+            }
+            Deed::Line(line) => {
+                {
+                    let mut state = world.state();
+                    state.line = line;
+                    state.line_changes += 1;
+                }
+                self.set_line();
+            }
+            Deed::DiskFull(full) => world.disk().set_full(full),
+            Deed::ServerChanges(resource) => {
+                let now = world.true_time();
+                world.resources().change(resource, now);
+            }
+            Deed::ClockJumps(milliseconds) => world.state().wall_jump += milliseconds,
+        }
+    }
+
+    /// A fetch of the site that somebody knows.
+    fn any_fetch(&self, site: usize) -> Option<usize> {
+        let known: Vec<usize> = {
+            let oracle = self.world.oracle();
+            let known = oracle.fetches().iter().enumerate();
+            known
+                .filter(|(_, fetch)| fetch.call.site == site && fetch.key.is_some() && !fetch.gone)
+                .map(|(number, _)| number)
+                .collect()
+        };
+        if known.is_empty() {
+            return None;
+        }
+        Some(known[self.world.draw(|rng| rng.usize(0..known.len()))])
+    }
+
+    async fn dismiss(&self, job: &Job) {
+        let Some(number) = self.world.oracle().number_of(job.key) else { return };
+        self.world.oracle().fetch(number).may_be_gone = true;
+        let dismissed = self.engine.ui().dismiss(job.key).await.is_ok();
+        self.world.learn(|oracle| {
+            let fetch = oracle.fetch(number);
+            (fetch.may_be_gone, fetch.gone) = (dismissed, dismissed);
+        });
+    }
+
+    async fn unregister(&self, site: usize) {
+        let world = self.world;
+        let mut promised = Vec::new();
+        {
+            let mut oracle = world.oracle();
+            for number in 0..oracle.fetches().len() {
+                let fetch = oracle.fetch(number);
+                if fetch.call.site == site {
+                    fetch.may_be_gone = true;
+                    promised.extend(fetch.promised.then_some(number));
+                }
+            }
+        }
+        let registration = world.plan().sites[site].registration.clone();
+        if self.engine.registration(registration).unregister().await.is_ok() {
+            world.learn(|oracle| promised.iter().for_each(|it| oracle.fetch(*it).gone = true));
+        }
+        self.register(site).await;
+    }
+
+    async fn check(&self) {
+        check(self.world, &self.engine).await;
+    }
+
+    /// Nothing goes wrong any more, and nobody holds anything back: everything comes to its end.
+    async fn calm_down(&mut self) {
+        let world = self.world;
+        {
+            let mut state = world.state();
+            state.calm = true;
+            state.line = Line::Online;
+            state.line_changes += 1;
+            state.active_workers.fill(true);
+        }
+        world.disk().set_full(false);
+        self.set_line();
+        world.trace(|| String::from("everything is calm"));
+        for number in 0..world.plan().sites.len() {
+            let registration = world.plan().sites[number].registration.clone();
+            let registration = self.engine.registration(registration);
+            registration.set_active_worker(true).await.unwrap_or_default();
+        }
+        let last = world.now() + LAST;
+        loop {
+            let jobs = self.jobs().await;
+            for job in &jobs {
+                if job.display.pause_reason == Some(PauseReason::User) {
+                    drop(self.engine.ui().resume(job.key).await);
+                }
+            }
+            let open_calls = world.state().open_calls;
+            if open_calls == 0 && jobs.iter().all(|job| job.display.over) {
+                break;
+            }
+            if world.now() > last {
+                let waits = jobs.iter().filter(|job| !job.display.over).collect::<Vec<_>>();
+                let text = format!("{open_calls} calls and these wait for ever: {waits:#?}");
+                return world.violate(text);
+            }
+            sleep(Duration::from_secs(20)).await;
+        }
+        // What is about to be told.
+        sleep(Duration::from_secs(5)).await;
+        world.learn(super::oracle::Oracle::finished);
+        self.check().await;
+        for job in self.jobs().await {
+            self.dismiss(&job).await;
+        }
+        self.check_nothing_is_left().await;
+    }
+
+    async fn check_nothing_is_left(&self) {
+        let world = self.world;
+        for site in &world.plan().sites {
+            let usage = self.engine.usage(site.registration.storage_key.clone()).await;
+            if !usage.is_ok_and(|usage| usage.total == 0) {
+                world.violate(format!("{site:?} still takes quota"));
+            }
+        }
+        let in_flight = world.state().in_flight.clone();
+        if in_flight.iter().any(|attempts| *attempts > 0) {
+            world.violate(format!("attempts are in flight: {in_flight:?}"));
+        }
+        let bodies = world.disk().bodies();
+        if !bodies.is_empty() {
+            world.violate(format!("bodies are left: {bodies:?}"));
+        }
+        if !self.jobs().await.is_empty() {
+            world.violate("a fetch is left");
+        }
+    }
+
+    async fn shut_down(self) {
+        let Self { world, engine, .. } = self;
+        if let Err(error) = engine.shutdown().await {
+            world.violate(format!("the engine did not end well: {error}"));
+        }
+        let mut tasks = std::mem::take(&mut world.state().tasks);
+        tasks.shutdown().await;
+        let tasks = Handle::current().metrics().num_alive_tasks();
+        if tasks > 0 {
+            world.violate(format!("{tasks} tasks are left"));
+        }
+    }
+}
+
+/// Passes on what an observer is told.
+async fn observe(world: World, engine: Engine, mut observer: Observer) {
+    while let Some(event) = observer.next().await {
+        world.trace(|| {
+            let (downloaded, uploaded) = (event.downloaded, event.uploaded);
+            format!("{} {downloaded}/{uploaded}: {:?}", event.id, event.what)
+        });
+        let now = world.now();
+        world.learn(|oracle| oracle.observed(now, &event));
+        check(&world, &engine).await;
+    }
+}
+
+/// Checks what must hold at any moment.
+async fn check(world: &World, engine: &Engine) {
+    for (number, site) in world.plan().sites.iter().enumerate() {
+        if let Ok(usage) = engine.usage(site.registration.storage_key.clone()).await
+            && usage.total > site.quota
+        {
+            world.violate(format!("site {number} takes more than its quota: {usage:?}"));
+        }
+        let bodies = world.disk().bodies();
+        let bytes: u64 = {
+            let oracle = world.oracle();
+            let of_site = oracle.fetches().iter().filter(|fetch| fetch.call.site == number);
+            let keys = of_site.filter_map(|fetch| bodies.get(&fetch.key?.0));
+            keys.sum()
+        };
+        if bytes > site.quota && world.disk().has_power() {
+            world.violate(format!("site {number} stores {bytes} bytes, more than its quota"));
+        }
+    }
+}
