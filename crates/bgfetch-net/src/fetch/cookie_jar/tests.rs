@@ -222,6 +222,23 @@ fn without_tls_no_secure_cookie_is_set_replaced_or_shadowed() {
 }
 
 #[test]
+fn without_tls_a_cookie_shadows_none_of_other_paths_and_hosts() {
+    let page = Page::new();
+    page.set("https://www.a.test/", "c=1; Path=/dir; Secure");
+    for path in ["/dir", "/dir/", "/dir/below", "/directory", "/other"] {
+        page.set("http://www.a.test/", &format!("c=2; Path={path}"));
+    }
+    assert_eq!(page.get("https://www.a.test/dir/below"), "c=1");
+    assert_eq!(page.get("https://www.a.test/directory"), "c=2");
+    assert_eq!(page.get("https://www.a.test/other"), "c=2");
+    // Neither host is within the other.
+    page.set("https://b.a.test/", "d=3; Path=/; Secure");
+    page.set("http://www.a.test/", "d=4; Path=/");
+    assert_eq!(page.get("https://www.a.test/"), "d=4");
+    assert_eq!(page.get("https://b.a.test/"), "d=3");
+}
+
+#[test]
 fn sizes_and_numbers_are_limited() {
     let fits = format!("c={}", "x".repeat(MAX_PAIR - 1));
     assert_eq!(after(A, &fits, A), fits);
