@@ -106,7 +106,8 @@ pub(crate) struct Wpt {
     /// The folder of the tests: a checkout of web-platform-tests, or one like it
     #[arg(long, value_name = "DIR", default_value = "spec-tests/js")]
     pub(crate) wpt_root: PathBuf,
-    /// Run the tests in the browser that this WebDriver server starts, instead of the headless user agent
+    /// Run the tests in the browser that this WebDriver server starts, instead of the headless user
+    /// agent
     #[arg(long, value_name = "URL", conflicts_with = "prelude")]
     pub(crate) webdriver: Option<url::Url>,
     /// A script that runs in each window before the test

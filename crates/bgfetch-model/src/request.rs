@@ -34,8 +34,8 @@ pub enum Destination {
         /// policies require; may be empty.
         nonce: String,
         /// Whether the parser inserted its element: the [parser
-        /// metadata](https://fetch.spec.whatwg.org/#concept-request-parser-metadata). `None` without
-        /// an element.
+        /// metadata](https://fetch.spec.whatwg.org/#concept-request-parser-metadata). `None`
+        /// without an element.
         parser_inserted: Option<bool>,
     },
     /// `serviceworker`: the script of a service worker.

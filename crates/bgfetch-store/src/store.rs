@@ -23,8 +23,8 @@ pub trait Store: Send {
     fn load(&mut self) -> Result<Snapshot, StoreError>;
 
     /// Commits the batch atomically: all of it or, after an error, nothing. Each transaction's
-    /// [`syncs`](Transaction::syncs) are honoured before this returns. Operations on a fetch that is
-    /// gone do nothing.
+    /// [`syncs`](Transaction::syncs) are honoured before this returns. Operations on a fetch that
+    /// is gone do nothing.
     ///
     /// Files that the batch made superfluous are deleted before this returns. A failure to delete
     /// one is not an error: the next start tries again.
@@ -154,8 +154,8 @@ pub enum Handover {
 
 /// Writes a body from an offset on.
 pub trait BodyWriter: Send {
-    /// Writes all bytes after those that it wrote before. When this returns, they survive the death of the
-    /// process.
+    /// Writes all bytes after those that it wrote before. When this returns, they survive the death
+    /// of the process.
     ///
     /// # Errors
     /// [`StoreError::DiskFull`] or [`StoreError::Io`]; some of the bytes may have been written.

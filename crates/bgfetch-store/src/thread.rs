@@ -93,7 +93,7 @@ impl StoreThread {
         if let Worker::Owner(worker) = &mut self.worker
             && let Some(work) = worker
             && work.is_due()
-            && let ControlFlow::Break(_) = work.turn(None)
+            && let ControlFlow::Break(_) = work.turn(None, false)
         {
             *worker = None;
         }
@@ -132,7 +132,7 @@ impl StoreThread {
             Worker::Owner(worker) => {
                 let mut work = worker.take().ok_or(StoreError::Stopped)?;
                 loop {
-                    if let ControlFlow::Break(ended) = work.turn(None) {
+                    if let ControlFlow::Break(ended) = work.turn(None, false) {
                         return ended;
                     }
                 }
@@ -195,9 +195,9 @@ impl Work {
     /// Works until the handle is dropped or the store is closed or fails.
     fn run(mut self) -> Result<(), StoreError> {
         loop {
-            let first = select! {
+            let (first, woken) = select! {
                 recv(self.inbox) -> message => match message {
-                    Ok(message) => Some(message),
+                    Ok(message) => (Some(message), false),
                     Err(_) => return Ok(()),
                 },
                 recv(self.wakeups) -> wakeup => {
@@ -205,10 +205,10 @@ impl Work {
                         // Otherwise a disconnected channel would always be ready.
                         self.wakeups = never();
                     }
-                    None
+                    (None, true)
                 }
             };
-            if let ControlFlow::Break(ended) = self.turn(first) {
+            if let ControlFlow::Break(ended) = self.turn(first, woken) {
                 return ended;
             }
         }
@@ -218,13 +218,13 @@ impl Work {
         !self.inbox.is_empty() || !self.wakeups.is_empty()
     }
 
-    /// Commits a group that begins with `first`, if there is one, and answers it. Breaks once the
-    /// store is closed or has failed.
-    fn turn(&mut self, first: Option<Message>) -> ControlFlow<Result<(), StoreError>> {
+    /// Commits a group that begins with `first`, if there is one, and answers it. `woken` says
+    /// whether a wakeup was taken. Breaks once the store is closed or has failed.
+    fn turn(&mut self, first: Option<Message>, woken: bool) -> ControlFlow<Result<(), StoreError>> {
         let (mut ids, mut group, mut close) = (Vec::new(), Vec::new(), false);
         let mut reads: Vec<(RecordKey, HeadReader)> = Vec::new();
         // A wakeup is answered by any commit, also by an empty one. Reading heads alone needs none.
-        let woken = self.wakeups.try_iter().count() > 0 || first.is_none();
+        let woken = self.wakeups.try_iter().count() > 0 || woken;
         let mut next = first.or_else(|| self.inbox.try_recv().ok());
         while let Some(message) = next.take() {
             match message {
@@ -425,6 +425,10 @@ mod tests {
         thread.turn();
         assert!(!thread.is_due());
         assert_eq!((groups.try_recv().unwrap(), groups.len()), (3, 0));
+        let record = RecordKey { fetch: FetchKey(1), index: RecordIndex(0) };
+        thread.read_head(record, |head| assert!(head.is_ok())).unwrap();
+        thread.turn();
+        assert!(!thread.is_due() && groups.is_empty(), "reading needs no commit");
         thread.commit(CommitId(3), Transaction::default()).unwrap();
         thread.shutdown().unwrap();
         assert_eq!(committed(&acks), [0, 1, 2, 3]);

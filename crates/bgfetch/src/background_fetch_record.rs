@@ -171,8 +171,8 @@ impl BackgroundFetchRecord {
         }
     }
 
-    /// Whether a request has the same values as the record's of the headers that its response varies
-    /// by, if there is a response that may be exposed.
+    /// Whether a request has the same values as the record's of the headers that its response
+    /// varies by, if there is a response that may be exposed.
     pub(crate) async fn matches_vary(&self, query: &Request) -> bool {
         let exposed = self.data.borrow().exposed_response();
         if !exposed.is_some_and(|head| head.varies) {
@@ -219,7 +219,8 @@ impl BackgroundFetchRecord {
     }
 
     /// Whether there is a file of this user at `path` with exactly the bytes of the finished body.
-    /// This finds the file of an earlier [`export`](Self::export) whose completion was never recorded.
+    /// This finds the file of an earlier [`export`](Self::export) whose completion was never
+    /// recorded.
     ///
     /// # Errors
     ///

@@ -136,7 +136,8 @@ impl Builder {
     /// [`ServiceWorkerRegistration::deliver_pending`] is called for its registration. For embedders
     /// that cannot start a worker at any time, and for tools that only inspect the store.
     ///
-    /// [`ServiceWorkerRegistration::deliver_pending`]: crate::ServiceWorkerRegistration::deliver_pending
+    /// [`ServiceWorkerRegistration::deliver_pending`]:
+    /// crate::ServiceWorkerRegistration::deliver_pending
     pub fn hold_events(mut self) -> Self {
         self.config.hold_events = true;
         self

@@ -43,8 +43,8 @@ pub trait Permissions: Send + Sync + 'static {
     /// It is called for each attempt of a page that needs the permission, also after a restart, so
     /// an implementation that asks the user should remember the answer, and show one prompt for
     /// concurrent calls. Meanwhile the attempt holds no slot. If there is no answer within
-    /// [`Config::local_network_limit`](crate::Config::local_network_limit), it is no. Then the record
-    /// fails with `fetch-error`, and nothing was sent to the address, not even a connection.
+    /// [`Config::local_network_limit`](crate::Config::local_network_limit), it is no. Then the
+    /// record fails with `fetch-error`, and nothing was sent to the address, not even a connection.
     ///
     /// The future is polled on the engine's loop, and spawned only if it is not ready at once.
     fn local_network(&self, _request: &LocalNetworkRequest) -> BoxFuture<'static, bool> {

@@ -4,17 +4,7 @@
 // A registration that goes (D42).
 "use strict";
 
-function with_own_registration(run, description) {
-  promise_test(async (t) => {
-    limit(t);
-    await granted;
-    const reporter = await Reporter.start("report", newToken());
-    t.add_cleanup(() => reporter.registration.unregister());
-    await run(t, reporter, reporter.registration.backgroundFetch, newToken());
-  }, description);
-}
-
-with_own_registration(async (t, reporter, manager, id) => {
+own_registration_test(async (t, reporter, manager, id) => {
   const server = new Server([{ size: 5000, hold: 1000 }]);
   const registration = await manager.fetch(id, server.url);
   const record = await registration.match(server.url);
@@ -28,14 +18,14 @@ with_own_registration(async (t, reporter, manager, id) => {
   assert_array_equals(reporter.left(id), [], "no event is fired");
 }, "Unregistering aborts without an event");
 
-with_own_registration(async (t, reporter, manager, id) => {
+own_registration_test(async (t, reporter, manager, id) => {
   const { url } = new Server([{ holdHead: true }]);
   await manager.fetch(id, url);
   await reporter.registration.unregister();
   await promise_rejects_js(t, TypeError, manager.fetch(`${id}-2`, url));
 }, "fetch() rejects with TypeError when its registration is gone");
 
-with_own_registration(async (t, reporter, manager, id) => {
+own_registration_test(async (t, reporter, manager, id) => {
   const server = new Server([{ size: 10 }]);
   const never = new ReadableStream({ pull: () => new Promise(() => {}) });
   const request = new Request(server.url, { method: "POST", body: never, duplex: "half" });

@@ -3,8 +3,8 @@
 //! Without arguments, this is a test: `bgfetch get` must end right with each fault of the
 //! [table](table), which means with the right bytes, or with a failure that names the true reason.
 //! `--beside` also runs curl, wget2 and aria2 with options for a download that has to succeed, and
-//! prints the table of docs/fault-matrix.md; `--explain` shows what they printed where they are not right.
-//! Other arguments select faults by parts of their names.
+//! prints the table of docs/fault-matrix.md; `--explain` shows what they printed where they are not
+//! right. Other arguments select faults by parts of their names.
 //!
 //! It is not a test of [`libtest`](https://doc.rust-lang.org/rustc/tests/index.html) because the
 //! table is its output.

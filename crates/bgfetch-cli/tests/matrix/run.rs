@@ -24,8 +24,8 @@ const TICK: Duration = Duration::from_millis(50);
 /// How long a server is away.
 const OUTAGE: Duration = Duration::from_secs(2);
 
-/// After this many requests with a fault that lasts, a client that goes on for minutes has shown what
-/// it does.
+/// After this many requests with a fault that lasts, a client that goes on for minutes has shown
+/// what it does.
 const ENOUGH_REQUESTS: usize = 4;
 
 /// How a download ended.

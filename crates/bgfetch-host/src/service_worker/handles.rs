@@ -1,6 +1,6 @@
 //! The handles that scripts pass to the ops of this crate and of bgfetch-deno, and how each is
-//! authorised. The tests check that the table is complete, and try every handle of one site in realms
-//! of another.
+//! authorised. The tests check that the table is complete, and try every handle of one site in
+//! realms of another.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

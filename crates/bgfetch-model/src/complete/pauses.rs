@@ -56,9 +56,9 @@ impl BackgroundFetch {
         }
     }
 
-    /// Networks went away. Attempts whose address is not in one that is left start again, instead of
-    /// waiting for bytes until they time out. So do those that look up a name, or whose address is
-    /// unknown.
+    /// Networks went away. Attempts whose address is not in one that is left start again, instead
+    /// of waiting for bytes until they time out. So do those that look up a name, or whose address
+    /// is unknown.
     pub(crate) fn ask_again(&mut self, ctx: &mut Context) {
         let Connectivity::Offline(reachable) = ctx.connectivity.clone() else {
             return;

@@ -169,8 +169,8 @@ fn unusable(
     })
 }
 
-/// Whether `head` is a web page and the stored bytes are not. Captive portals and log-in forms answer
-/// this way, after a redirect or in the server's name.
+/// Whether `head` is a web page and the stored bytes are not. Captive portals and log-in forms
+/// answer this way, after a redirect or in the server's name.
 fn is_web_page_instead(held: &ResponseHead, head: &ResponseHead) -> bool {
     let is_html = |head: &ResponseHead| {
         let content_type = head.headers.get("content-type").unwrap_or_default();

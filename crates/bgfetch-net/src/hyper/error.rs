@@ -103,8 +103,8 @@ pub(super) fn from_body(error: ::hyper::Error) -> FetchError {
     if let Some(told) = causes(&error).find_map(tls_error::message) {
         return FetchError::new(FaultKind::Interrupted, true, told);
     }
-    // What follows is no part of the body. Often the server failed in the middle, and something else
-    // appended a message; the bytes before are sound.
+    // What follows is no part of the body. Often the server failed in the middle, and something
+    // else appended a message; the bytes before are sound.
     if causes(&error).any(is_malformed_chunk) {
         let told = "the response's chunks are malformed";
         return FetchError::new(FaultKind::Interrupted, true, told);

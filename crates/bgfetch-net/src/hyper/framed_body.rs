@@ -15,8 +15,8 @@ use super::error;
 use super::pools::Alone;
 use crate::fetcher::FetchError;
 
-/// Refuses transfer codings that the HTTP library does not undo: their data is not the content. No request
-/// asks for them.
+/// Refuses transfer codings that the HTTP library does not undo: their data is not the content. No
+/// request asks for them.
 ///
 /// # Errors
 /// If there is a coding other than `chunked`.

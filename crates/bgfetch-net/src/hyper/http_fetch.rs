@@ -184,9 +184,9 @@ impl HttpFetch {
     /// not process any of it. If the page needs the server's approval, nothing else is repeated:
     /// the time that this takes would reveal something about a response that the page may not read.
     ///
-    /// For the same reason, such a request has a connection for itself, unless the host has approved
-    /// all responses so far or there are many at once: the body of a response that is then refused
-    /// would delay all others on the connection.
+    /// For the same reason, such a request has a connection for itself, unless the host has
+    /// approved all responses so far or there are many at once: the body of a response that is then
+    /// refused would delay all others on the connection.
     async fn exchange<F>(
         &self,
         hop: &Hop,

@@ -24,8 +24,8 @@ fn of_cause(error: &(dyn Error + 'static)) -> Option<String> {
         return of_h2(error);
     }
     let error = error.downcast_ref::<io::Error>()?;
-    // An error that wraps another only adds its kind, except that hyper and rustls put words of their
-    // own into the end of a connection.
+    // An error that wraps another only adds its kind, except that hyper and rustls put words of
+    // their own into the end of a connection.
     if error.get_ref().is_some() && error.kind() != io::ErrorKind::UnexpectedEof {
         return None;
     }

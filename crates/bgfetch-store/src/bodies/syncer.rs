@@ -94,9 +94,9 @@ impl Growth {
 }
 
 /// Syncs bodies whenever they have grown by `every` bytes, so a power loss does not cost a whole
-/// long download. What an earlier process left `unsynced` counts, too. This happens on a thread of its own, because a commit must not wait until that many
-/// bytes are on disk; or `inline`, in the write that is due. The thread ends when the last [`Growing`]
-/// is dropped.
+/// long download. What an earlier process left `unsynced` counts, too. This happens on a thread of
+/// its own, because a commit must not wait until that many bytes are on disk; or `inline`, in the
+/// write that is due. The thread ends when the last [`Growing`] is dropped.
 pub(crate) fn start(
     folder: BodyFolder,
     every: u64,

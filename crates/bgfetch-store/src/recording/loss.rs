@@ -13,10 +13,10 @@ pub enum Loss {
     /// The power fails, and the file system has a journal, like
     /// [ext4](https://docs.kernel.org/admin-guide/ext4.html) with `data=ordered`.
     ///
-    /// Operations on names and lengths (creating, linking, renaming, removing, truncating) reach the
-    /// disk in their order, up to a random point. A sync of a file or a directory moves that point
-    /// beyond the last such operation on it. The bytes that were written to a file since its last
-    /// sync reach the disk in their order, too, but independently of the journal: with delayed
+    /// Operations on names and lengths (creating, linking, renaming, removing, truncating) reach
+    /// the disk in their order, up to a random point. A sync of a file or a directory moves that
+    /// point beyond the last such operation on it. The bytes that were written to a file since its
+    /// last sync reach the disk in their order, too, but independently of the journal: with delayed
     /// allocation, a file has its new length when its bytes are on disk. What was written after a
     /// truncation that is not in the journal is lost.
     ///

@@ -2,8 +2,8 @@
 //! moment may leave behind: a [`Loss`] says how much of them is lost. [`Promises`] checks at every
 //! moment that what was reported by then is left.
 //!
-//! Bytes, lengths and names are recorded, but no permissions. What exists when a recording begins counts
-//! as being on disk, unless a process left it whose operations were recorded.
+//! Bytes, lengths and names are recorded, but no permissions. What exists when a recording begins
+//! counts as being on disk, unless a process left it whose operations were recorded.
 //!
 //! SQLite writes its files itself, and replacing its file layer would need unsafe code. This module
 //! relies on its contract: a commit is atomic, and with `synchronous = FULL` it is durable together
@@ -148,8 +148,8 @@ impl Recorder {
         Self(Arc::new(Shared { links, start: record.steps.len(), record: Mutex::new(record) }))
     }
 
-    /// Writes an [`image`](Self::image) to `to`, and records the operations of the next start there.
-    /// If only the process died, what it had not synced is still not synced.
+    /// Writes an [`image`](Self::image) to `to`, and records the operations of the next start
+    /// there. If only the process died, what it had not synced is still not synced.
     #[must_use]
     pub fn next_start(&self, moment: usize, to: &Path, loss: Loss) -> Self {
         self.image(moment, to, loss);
@@ -178,8 +178,8 @@ impl Recorder {
         self.0.record.lock().steps.len()
     }
 
-    /// The syncs, each with the number of its step and what it brings to disk. In paths, numbers are
-    /// replaced by `#`.
+    /// The syncs, each with the number of its step and what it brings to disk. In paths, numbers
+    /// are replaced by `#`.
     #[must_use]
     pub fn syncs(&self) -> Vec<(usize, String)> {
         let record = self.0.record.lock();

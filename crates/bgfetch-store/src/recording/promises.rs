@@ -167,7 +167,8 @@ impl<L: Left> Promises<L> {
         images
     }
 
-    /// Checks what was reported before this moment, and returns the operations of opening the image.
+    /// Checks what was reported before this moment, and returns the operations of opening the
+    /// image.
     fn assert_kept(
         &self,
         crash: &str,
@@ -200,8 +201,8 @@ impl<L: Left> Promises<L> {
         Ok((broken.collect(), recorder))
     }
 
-    /// Lets each sync in turn bring nothing to disk. Every kind of sync but those in `unneeded` must
-    /// turn out to be needed, and every report to rest on a sync, or on those since the report
+    /// Lets each sync in turn bring nothing to disk. Every kind of sync but those in `unneeded`
+    /// must turn out to be needed, and every report to rest on a sync, or on those since the report
     /// before.
     ///
     /// # Panics

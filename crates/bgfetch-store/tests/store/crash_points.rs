@@ -1,5 +1,6 @@
-//! Crashes at every operation of what only the store does: syncing long downloads, migrating, cutting
-//! bodies after a reboot, and setting damaged stores aside. Fetches: see the tests of the engine.
+//! Crashes at every operation of what only the store does: syncing long downloads, migrating,
+//! cutting bodies after a reboot, and setting damaged stores aside. Fetches: see the tests of the
+//! engine.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -96,8 +96,8 @@ fn the_names_of_a_long_download_are_synced_once() {
             steps.push(recorder.now() - before);
         }
     }
-    // A write, the sync of the file and the commit; and for a new name, the sync of its folder. Only
-    // the first one's folder is new, too.
+    // A write, the sync of the file and the commit; and for a new name, the sync of its folder.
+    // Only the first one's folder is new, too.
     assert_eq!(steps, [5, 3, 3, 4, 3, 3, 4, 3, 3]);
     after_power_loss(&recorder, recorder.now(), |fetch, store| {
         for (index, record) in (0..).zip(&fetch.records) {

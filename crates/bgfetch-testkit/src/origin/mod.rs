@@ -87,8 +87,8 @@ impl Origin {
         Self::launch(ip, Some((Arc::new(Certificates::for_server(ip)), protocols)))
     }
 
-    /// Starts like another origin with TLS and both protocols, on a port of its own but with the same
-    /// certificate, so that whoever trusts the other trusts this one.
+    /// Starts like another origin with TLS and both protocols, on a port of its own but with the
+    /// same certificate, so that whoever trusts the other trusts this one.
     ///
     /// # Panics
     ///

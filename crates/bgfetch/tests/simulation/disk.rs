@@ -2,8 +2,8 @@
 //! knows which of them a power loss may undo: those that were not synced, each independently of the
 //! others.
 //!
-//! SQLite writes its files itself. As in the recording file system of `bgfetch-store`, a commit that
-//! was synced is durable with all earlier ones, and later ones may be, in order.
+//! SQLite writes its files itself. As in the recording file system of `bgfetch-store`, a commit
+//! that was synced is durable with all earlier ones, and later ones may be, in order.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
@@ -47,7 +47,8 @@ struct State {
     database: Database,
     full: bool,
     has_no_power: bool,
-    /// How many more operations there are until the process ends, and whether the power is lost then.
+    /// How many more operations there are until the process ends, and whether the power is lost
+    /// then.
     count_down: Option<(u64, bool)>,
 }
 

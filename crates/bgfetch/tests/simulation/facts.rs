@@ -34,7 +34,8 @@ pub(crate) struct Facts {
     /// The progress that was told, and when, in this life.
     pub(crate) progress: Vec<(Duration, u64)>,
     pub(crate) records: Vec<Record>,
-    /// How often a record's bytes were replaced by those of another response, and when the last time.
+    /// How often a record's bytes were replaced by those of another response, and when the last
+    /// time.
     pub(crate) replacements: u32,
     pub(crate) replaced_at: Option<Duration>,
     pub(crate) viewers: BTreeMap<String, Seen>,

@@ -1,5 +1,5 @@
-//! The life of one process: what an embedder does at its start, what pages and the user do then, and
-//! how it ends.
+//! The life of one process: what an embedder does at its start, what pages and the user do then,
+//! and how it ends.
 
 use std::future::pending;
 use std::sync::Arc;

@@ -1,12 +1,13 @@
-//! The whole engine under simulation: the real façade, model, scheduler, attempt driver, event delivery
-//! and store, on one thread and in virtual time. The network, the disk, workers, pages, the user and the
-//! clock are simulated, and each of them misbehaves. After crashes and power losses, the next process
-//! does only what an embedder does at each start.
+//! The whole engine under simulation: the real façade, model, scheduler, attempt driver, event
+//! delivery and store, on one thread and in virtual time. The network, the disk, workers, pages,
+//! the user and the clock are simulated, and each of them misbehaves. After crashes and power
+//! losses, the next process does only what an embedder does at each start.
 //!
 //! An oracle compares what is told and what happens with the documents, and not with the code.
 //!
-//! Each run has a seed, which a failure prints with the end of the run. `SIMULATION_RUNS=n` sets the
-//! number of runs, and `SIMULATION_SEED=n` the first seed; `SIMULATION_TRACE=1` prints whole runs.
+//! Each run has a seed, which a failure prints with the end of the run. `SIMULATION_RUNS=n` sets
+//! the number of runs, and `SIMULATION_SEED=n` the first seed; `SIMULATION_TRACE=1` prints whole
+//! runs.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

@@ -1,5 +1,5 @@
-//! Judges what the engine tells and does by the documents: docs/reliability.md, docs/security.md and
-//! the spec. It knows nothing of the engine's state.
+//! Judges what the engine tells and does by the documents: docs/reliability.md, docs/security.md
+//! and the spec. It knows nothing of the engine's state.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use bgfetch::{
 use super::facts::{Facts, FetchResult, Record, Seen};
 use super::plan::{Call, Plan};
 
-/// After how many bytes bodies are synced. A power loss may cost as many of all that were stored before
-/// the last commits, and a few that were not counted yet.
+/// After how many bytes bodies are synced. A power loss may cost as many of all that were stored
+/// before the last commits, and a few that were not counted yet.
 pub(crate) const SYNC_EVERY: u64 = 4096;
 const LOST: u64 = 2 * SYNC_EVERY;
 

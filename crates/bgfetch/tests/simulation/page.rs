@@ -18,7 +18,8 @@ use super::world::World;
 /// Within this time, a site that has no connection gets one.
 const STARTS: Duration = Duration::from_secs(3);
 
-/// A page that is open for a while, or as long as the process. Unless it is prompt, it applies updates late.
+/// A page that is open for a while, or as long as the process. Unless it is prompt, it applies
+/// updates late.
 pub(crate) async fn live(
     world: World,
     engine: Engine,

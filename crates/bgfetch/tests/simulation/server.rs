@@ -179,8 +179,8 @@ fn status(
     None
 }
 
-/// The resource, or a part of it. `range` is the start that was asked for, and whether the validator is
-/// right.
+/// The resource, or a part of it. `range` is the start that was asked for, and whether the
+/// validator is right.
 fn content(
     flight: Flight,
     resource: &Resource,

@@ -125,6 +125,17 @@ function background_fetch_test(run, description, { behaviour = "report" } = {}) 
   }, description);
 }
 
+/** A promise_test with a registration of its own, which it may unregister. */
+function own_registration_test(run, description) {
+  promise_test(async (t) => {
+    limit(t);
+    await granted;
+    const reporter = await Reporter.start("report", newToken());
+    t.add_cleanup(() => reporter.registration.unregister());
+    await run(t, reporter, reporter.registration.backgroundFetch, newToken());
+  }, description);
+}
+
 /** An iterable that nothing is looked up for but its own members. */
 function iterable(values) {
   return {

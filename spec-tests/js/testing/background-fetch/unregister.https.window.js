@@ -4,17 +4,7 @@
 // What a crash leaves of a registration that went (D42).
 "use strict";
 
-function with_own_registration(run, description) {
-  promise_test(async (t) => {
-    limit(t);
-    await granted;
-    const reporter = await Reporter.start("report", newToken());
-    t.add_cleanup(() => reporter.registration.unregister());
-    await run(t, reporter, reporter.registration.backgroundFetch, newToken());
-  }, description);
-}
-
-with_own_registration(async (t, reporter, manager, id) => {
+own_registration_test(async (t, reporter, manager, id) => {
   const { scope } = reporter.registration;
   await manager.fetch(id, new Server([{ holdHead: true }]).url);
   await reporter.registration.unregister();

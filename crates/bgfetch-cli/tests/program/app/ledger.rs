@@ -170,8 +170,8 @@ impl Ledger {
         count
     }
 
-    /// Checks that a body in the store is the start of a representation, and returns that one's URL.
-    /// Returns `None` for bodies that are too short to be recognized.
+    /// Checks that a body in the store is the start of a representation, and returns that one's
+    /// URL. Returns `None` for bodies that are too short to be recognized.
     pub(crate) fn recognize(&mut self, body: &Path, length: u64) -> Option<String> {
         let mut key = [0; KEY];
         File::open(body).unwrap().read_exact(&mut key).ok()?;
