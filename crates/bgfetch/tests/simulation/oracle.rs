@@ -330,14 +330,15 @@ impl Oracle {
             }
             let stored = job.display.downloaded;
             let wrong = fetch.is_kept(job, power_lost);
-            let quiet = fetch.replaced_at.is_none_or(|at| at + SETTLED_DOWN < ended);
-            if quiet && fetch.result.is_none() {
+            // What was told before a response replaced what is stored counts what is gone.
+            let is_told = |at| fetch.progress.iter().any(|(told, _)| *told > at + SETTLED_DOWN);
+            if fetch.replaced_at.is_none_or(is_told) && fetch.result.is_none() {
                 lost += fetch.downloaded_by(stored_by).saturating_sub(stored);
             }
             if fetch.result.is_none() {
                 unsynced += stored.saturating_sub(fetch.downloaded_by(committed));
             }
-            fetch.progress = vec![(now, stored)];
+            (fetch.progress, fetch.replaced_at) = (vec![(now, stored)], None);
             for (record, now) in fetch.records.iter_mut().zip(&job.records) {
                 record.result = now.result;
             }
