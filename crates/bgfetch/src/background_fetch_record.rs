@@ -138,7 +138,7 @@ impl BackgroundFetchRecord {
     /// meanwhile.
     async fn current_response(&self) -> Result<Option<Response>, RecordError> {
         let mut data = self.data.clone();
-        // Step 2.8.1, wait for the response. SPEC-ISSUE(7): the spec waits for it "to not be
+        // Step 2.9.1, wait for the response. SPEC-ISSUE(7): the spec waits for it "to not be
         // not-null", and waits forever if the record fails without a response.
         // If the records or the engine are gone, there is nothing left to expose.
         if data.wait_for(ResponseData::is_ready).await.is_err() || data.has_changed().is_err() {
@@ -146,7 +146,7 @@ impl BackgroundFetchRecord {
         }
         let now = *data.borrow();
         match (now.exposed_response(), now.result) {
-            // Step 2.8.2, it may be exposed.
+            // Step 2.9.2, it may be exposed.
             (Some(_), _) => {
                 let key = BodyKey { record: self.key, generation: now.generation };
                 let reader = self.bodies.open_reader(key).map_err(RecordError::Store)?;
@@ -164,9 +164,9 @@ impl BackgroundFetchRecord {
                 head.headers.delete("content-length");
                 Ok(Some(Response { head, body: self.body(reader.into(), data, key) }))
             }
-            // Step 2.8.3, it was aborted.
+            // Step 2.9.3, it was aborted.
             (_, Some(RecordResult::Failure(FailureReason::Aborted))) => Err(RecordError::Aborted),
-            // Step 2.8.4, it failed.
+            // Step 2.9.4, it failed.
             _ => Err(RecordError::Failed),
         }
     }
@@ -427,7 +427,7 @@ impl Source {
     }
 
     async fn next(&mut self) -> Option<Result<Bytes, RecordError>> {
-        // Step 2.7.1, wait for more bytes or the end.
+        // Step 2.8.1, wait for more bytes or the end.
         let (offset, generation) = (self.offset, self.key.generation);
         let moved = |data: &ResponseData| {
             data.generation != generation || data.stored > offset || data.result.is_some()
@@ -438,11 +438,11 @@ impl Source {
         if data.generation != generation {
             return Some(Err(RecordError::Failed));
         }
-        // Step 2.7.3, a slice of what is stored, where it may be exposed.
+        // Step 2.8.3, a slice of what is stored, where it may be exposed.
         if data.is_exposed() && data.stored > offset {
             return Some(self.read((data.stored - offset).min(CHUNK)).await);
         }
-        // Step 2.7.4, the end.
+        // Step 2.8.4, the end.
         match data.result {
             Some(result) if result.exposes_response() => None,
             Some(RecordResult::Failure(FailureReason::Aborted)) => Some(Err(RecordError::Aborted)),

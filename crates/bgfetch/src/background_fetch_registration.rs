@@ -117,18 +117,18 @@ impl BackgroundFetchRegistration {
 
     fn take_over(&self, update: Update) -> bool {
         let mut current = self.current.lock();
-        // Step 6.2, the flag is only ever cleared.
+        // Step 6.3, the flag is only ever cleared.
         current.records_available &= update.records_available;
-        // Step 6.3, nothing is reported after the fetch has settled.
+        // Step 6.4, nothing is reported after the fetch has settled.
         if current.result.is_some() {
             return false;
         }
-        // Step 6.4, nothing changed.
+        // Step 6.5, nothing changed.
         let new = Update { records_available: current.records_available, ..update };
         if *current == new {
             return false;
         }
-        // Steps 6.5 to 6.9, apply the values and fire `progress`.
+        // Steps 6.6 to 6.10, apply the values and fire `progress`.
         *current = new;
         true
     }

@@ -2,10 +2,13 @@
 //! waiting for a slot to the end, with as many attempts as necessary.
 //!
 //! The spec's algorithm waits in the middle of its steps. Here each wait is a `RecordState` or a
-//! `Phase`, and each function below is what happens between two waits. Steps 14.2.2 to 14.2.4
+//! `Phase`, and each function below is what happens between two waits. Steps 11.2.2 to 11.2.4
 //! (judging a response) are in `complete/process_response.rs`, the steps after the end of an
 //! attempt in `complete/attempt_ended.rs`, the grants of bytes in `complete/grants.rs`, and what
 //! happens to records that must not be fetched now in `complete/pauses.rs`.
+//!
+//! The spec's step 11 has two lists of steps without numbers of their own. Here the one of process
+//! request body is 11.1, and that of process response 11.2.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -60,7 +63,7 @@ impl BackgroundFetch {
         ctx.act(Action::Enqueue { record, fetch, host });
     }
 
-    /// Step 17.2, the record ends with this result, whatever it was waiting for. Does nothing if it
+    /// Step 14.2, the record ends with this result, whatever it was waiting for. Does nothing if it
     /// has ended.
     pub(crate) fn end_record(
         &mut self,
@@ -72,7 +75,7 @@ impl BackgroundFetch {
         let (key, message) = (self.record_key(index), message.map(String::from));
         match self.record(index).map(|record| &record.state) {
             None | Some(RecordState::Settled(_)) => return,
-            // Step 17.4, terminate the ongoing fetch; its end settles the record.
+            // Step 14.4, terminate the ongoing fetch; its end settles the record.
             Some(RecordState::Attempting(_) | RecordState::Ended(..)) => {
                 self.stop_attempt(ctx, index, Then::Settle(result, message));
                 return;
@@ -193,7 +196,7 @@ impl BackgroundFetch {
             // D4: coded bytes can't be continued, so ask for the next ones uncoded.
             record.identity |= record.data.stored > 0
                 && record.head.as_deref().is_some_and(|head| head.is_content_coded());
-            // Steps 8-9, ask only for the missing bytes where that is safe.
+            // Steps 7-8, ask only for the missing bytes where that is safe.
             let spec = AttemptSpec { resume: record.resume(hash_key), identity: record.identity };
             record.state = RecordState::Attempting(Attempt {
                 id,
@@ -212,7 +215,7 @@ impl BackgroundFetch {
         }
     }
 
-    /// Step 14, a running attempt reports something.
+    /// Step 11, a running attempt reports something.
     pub(crate) fn attempt_event(
         &mut self,
         ctx: &mut Context,
@@ -224,7 +227,7 @@ impl BackgroundFetch {
             return;
         }
         match event {
-            // Step 14.1, process request body: each byte counts once (D26).
+            // Step 11.1, process request body: each byte counts once (D26).
             AttemptEvent::Uploaded(bytes) => {
                 self.change(index, |record| record.uploaded = record.uploaded.max(bytes));
                 self.update_instances(ctx);
@@ -256,7 +259,7 @@ impl BackgroundFetch {
                 }
                 self.process_head(ctx, index, head, retry_after);
             }
-            // Step 14.2.7, bytes were stored.
+            // Step 11.2.6, bytes were stored.
             AttemptEvent::Progress(stored) => self.bytes_stored(ctx, index, stored),
             AttemptEvent::NeedGrant(stored) => {
                 self.bytes_stored(ctx, index, stored);
@@ -309,7 +312,7 @@ impl BackgroundFetch {
         }
     }
 
-    /// Step 14.2, process response: the head is judged before any byte of the body counts.
+    /// Step 11.2, process response: the head is judged before any byte of the body counts.
     fn process_head(
         &mut self,
         ctx: &mut Context,
@@ -420,7 +423,7 @@ impl BackgroundFetch {
         )
     }
 
-    /// Steps 14.2.3 and 14.2.4, the response stands for itself: its head is stored before its bytes
+    /// Steps 11.2.3 and 11.2.4, the response stands for itself: its head is stored before its bytes
     /// are accepted.
     pub(crate) fn open_generation(
         &mut self,
@@ -469,7 +472,7 @@ impl BackgroundFetch {
         head: Arc<ResponseHead>,
     ) {
         let receives = self.change(index, |record| {
-            // Step 14.2.3, what was stored before is redundant from here on.
+            // Step 11.2.3, what was stored before is redundant from here on.
             record.data.generation = generation;
             record.data.response = Some(HeadSummary::of(&record.request, &head));
             record.head = Some(head);

@@ -161,7 +161,7 @@ impl BackgroundFetch {
         }
     }
 
-    /// Step 8.14.1, the event is no longer active. DEVIATION(D5): the spec fires it once, whether
+    /// Step 8.13.1, the event is no longer active. DEVIATION(D5): the spec fires it once, whether
     /// or not a worker handled it; here it is fired again until a worker has handled it, within
     /// bounds.
     pub(crate) fn event_ended(&mut self, ctx: &mut Context, outcome: Outcome) {
@@ -213,7 +213,7 @@ impl BackgroundFetch {
         self.end_delivery(ctx, Effect::DeliveryEnded(self.info.key, false, None));
     }
 
-    /// Steps 8.14.2 and 3, the records are no longer available.
+    /// Steps 8.13.2 and 3, the records are no longer available.
     pub(crate) fn delivery_ended(
         &mut self,
         ctx: &mut Context,

@@ -47,7 +47,7 @@ impl BackgroundFetch {
     fn send_progress(&mut self, ctx: &mut Context) {
         // Steps 1-5, the current values.
         let update = self.update();
-        // Step 6.4, skip values that were sent last time, or that a new registration object already
+        // Step 6.5, skip values that were sent last time, or that a new registration object already
         // has.
         if self.last_update.map_or(INITIAL, |(_, last)| last) == update {
             return;

@@ -208,7 +208,7 @@ impl Model {
                 }
                 pending.taken = promised;
                 if pending.requests.iter().any(|request| request.body_length.is_some()) {
-                    // Steps 8.6 to 8.9, the bodies are read while other calls go on (D19).
+                    // Steps 8.6 to 8.10, the bodies are read while other calls go on (D19).
                     let grant = account.grant();
                     pending.taken += grant;
                     pending.wait = Wait::Bodies { fetch, start_paused, stored: 0 };
@@ -339,7 +339,7 @@ impl Model {
     pub(crate) fn bodies_failed(&mut self, id: CallId, error: BodyError) {
         if let Some(pending) = self.pending.remove(&id) {
             self.undo(id, pending);
-            // Steps 8.8 and 8.10.
+            // Steps 8.9 and 8.11.
             let error = match error {
                 BodyError::Unreadable => CallError::BodyUnreadable,
                 BodyError::QuotaExceeded => CallError::QuotaExceeded,
@@ -397,7 +397,7 @@ impl Model {
         }
     }
 
-    /// Step 8.11, the background fetch and its records are stored.
+    /// Step 8.12, the background fetch and its records are stored.
     fn register_fetch(&mut self, pending: PendingFetch, key: FetchKey, start_paused: bool) {
         let PendingFetch { call, requests, taken, .. } = pending;
         let FetchCall { call, registration, principal, id, options, .. } = *call;
@@ -434,7 +434,7 @@ impl Model {
         self.ctx.after_commit(Effect::Registered(call, key));
     }
 
-    /// Steps 8.12 to 8.15, the fetch is durable: it is active, and the promise is resolved.
+    /// Steps 8.13 to 8.16, the fetch is durable: it is active, and the promise is resolved.
     pub(crate) fn fetch_registered(&mut self, call: CallId, key: FetchKey) {
         let Some(fetch) = self.registering.remove(&key) else {
             // The registration was removed meanwhile.

@@ -67,7 +67,7 @@ impl BackgroundFetch {
             (Phase::Stop(Then::Complete), _) => self.body_stored(ctx, index),
             // The last byte arrived before the pause.
             (_, AttemptEnd::Complete) => self.body_complete(ctx, index, attempt.part),
-            // Step 18, the record is not settled: start the algorithm again.
+            // Step 15, the record is not settled: start the algorithm again.
             (Phase::Stop(Then::Wait), _) => self.complete_a_record(ctx, index),
             (_, AttemptEnd::Failed(fault)) => self.attempt_failed(ctx, index, fault),
             (_, AttemptEnd::Cancelled) => {
@@ -76,7 +76,7 @@ impl BackgroundFetch {
         }
     }
 
-    /// Step 14.2.8, the whole body was transmitted.
+    /// Step 11.2.7, the whole body was transmitted.
     fn body_complete(&mut self, ctx: &mut Context, index: RecordIndex, part: Option<ContentRange>) {
         let Some(record) = self.record(index) else {
             return;
@@ -89,7 +89,7 @@ impl BackgroundFetch {
             if record.announced_length().is_some_and(|announced| stored < announced) {
                 return self.attempt_failed(ctx, index, cut_short("the response ended early"));
             }
-            // Steps 14.2.8.2 and 3, the status decides.
+            // Steps 11.2.7.2 and 3, the status decides.
             if is_ok {
                 return self.body_stored(ctx, index);
             }
@@ -102,7 +102,7 @@ impl BackgroundFetch {
             let fault = cut_short("the partial response ended early");
             return self.attempt_failed(ctx, index, fault);
         }
-        // Step 14.2.8.1, the last part of the whole, or the part that the page requested.
+        // Step 11.2.7.1, the last part of the whole, or the part that the page requested.
         if own_range || part.complete_length == Some(stored) {
             return self.body_stored(ctx, index);
         }
@@ -114,11 +114,11 @@ impl BackgroundFetch {
             // Without a validator the next part could belong to another representation.
             return self.restart(ctx, index, RestartReason::NoValidator);
         }
-        // The server omitted the rest: ask for it (step 18).
+        // The server omitted the rest: ask for it (step 15).
         self.complete_a_record(ctx, index);
     }
 
-    /// Steps 14.2.1 and 14.2.9, a network error before or during the response (D7).
+    /// Steps 11.2.1 and 11.2.8, a network error before or during the response (D7).
     fn attempt_failed(&mut self, ctx: &mut Context, index: RecordIndex, fault: Fault) {
         let Some(record) = self.record(index) else {
             return;
@@ -131,7 +131,7 @@ impl BackgroundFetch {
         if fault.kind == FaultKind::Storage {
             return self.wait_for_storage(ctx, index);
         }
-        // Step 14.2.1.1, temporarily unavailable: a missing network uses up no retry.
+        // Step 11.2.1.1, temporarily unavailable: a missing network uses up no retry.
         if self.reason_to_wait(ctx, index).is_some() {
             return self.complete_a_record(ctx, index);
         }

@@ -1,4 +1,4 @@
-//! The grants of bytes to running attempts: steps 14.2.7.1 to 14.2.7.3 of [complete a
+//! The grants of bytes to running attempts: steps 11.2.6.1 to 11.2.6.3 of [complete a
 //! record](https://wicg.github.io/background-fetch/#complete-a-record-algorithm).
 //!
 //! An attempt that used up its grant joins a queue. If no limit is in the way it gets more at once.
@@ -188,7 +188,7 @@ impl BackgroundFetch {
         }
     }
 
-    /// Steps 14.2.7.1 and 3, there are more bytes than promised (D26: more, not equally many), or
+    /// Steps 11.2.6.1 and 3, there are more bytes than promised (D26: more, not equally many), or
     /// than the quota allows.
     fn limit_reached(&mut self, ctx: &mut Context, index: RecordIndex, exhausted: Exhausted) {
         let reason = match exhausted {

@@ -82,7 +82,7 @@ impl BackgroundFetch {
             return;
         };
         match &record.state {
-            // Step 17.1, only a GET is interrupted in flight (D16).
+            // Step 14.1, only a GET is interrupted in flight (D16).
             RecordState::Attempting(_) | RecordState::Ended(..) => {
                 if record.request.is_get() {
                     self.stop_attempt(ctx, index, Then::Wait);

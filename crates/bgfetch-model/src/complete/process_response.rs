@@ -99,7 +99,7 @@ pub(crate) fn process_response(
     may_retry: bool,
 ) -> Verdict {
     match (head.status, resume) {
-        // Step 14.2, a part of what is stored must match it. DEVIATION(D2): the spec fails the
+        // Step 11.2.2, a part of what is stored must match it. DEVIATION(D2): the spec fails the
         // record if it does not; requesting the whole again loses nothing (D2).
         (206, Some(resume)) => match validate_a_partial_response(resume.start, head, held) {
             Ok(range) => Verdict::Append(range),
@@ -123,7 +123,7 @@ pub(crate) fn process_response(
         (_, Some(_)) if !head.is_ok() => Verdict::Restart(RestartReason::Refused),
         _ => match unusable(principal, held, head) {
             Some(message) => Verdict::Unusable(message),
-            // Step 14.3, any other response stands for itself: the stored bytes become redundant.
+            // Step 11.2.3, any other response stands for itself: the stored bytes become redundant.
             None => Verdict::Replace(None),
         },
     }
