@@ -359,7 +359,10 @@ impl Life<'_> {
         if in_flight.iter().any(|attempts| *attempts > 0) {
             world.violate(format!("attempts are in flight: {in_flight:?}"));
         }
-        let bodies = world.disk().bodies();
+        let mut bodies = world.disk().bodies();
+        // Whoever opens a body while its fetch is being deleted leaves an empty file, which the
+        // next start removes.
+        bodies.retain(|_, bytes| *bytes > 0);
         if !bodies.is_empty() {
             world.violate(format!("bodies are left: {bodies:?}"));
         }
