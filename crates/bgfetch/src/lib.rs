@@ -101,7 +101,7 @@ pub use bgfetch_net::connectivity::{ConnectivitySource, ManualConnectivity, Syst
 #[cfg(feature = "hyper")]
 pub use bgfetch_net::fetch::cookie_jar::CookieJar;
 #[cfg(feature = "hyper")]
-pub use bgfetch_net::fetch::cookies::{CookieContext, CookieStore};
+pub use bgfetch_net::fetch::cookies::{CookieContext, CookieError, CookieStore};
 #[cfg(feature = "hyper")]
 pub use bgfetch_net::fetch::trustworthy::is_potentially_trustworthy;
 pub use bgfetch_net::fetcher::{FetchError, FetchRequest, FetchResponse, Fetcher};

@@ -3,13 +3,15 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::future::ready;
 
 use cookie_store::{Cookie, CookieDomain, CookieExpiration, CookiePath};
+use futures_util::future::BoxFuture;
 use http::HeaderValue;
 use parking_lot::Mutex;
 use url::{Host, Url};
 
-use super::cookies::{CookieContext, CookieStore};
+use super::cookies::{CookieContext, CookieError, CookieStore};
 use super::site::{self, Site};
 #[cfg(doc)]
 use crate::partition::MAX_SITES;
@@ -56,18 +58,13 @@ impl CookieJar {
         Self::default()
     }
 
-    /// Removes all cookies.
-    pub fn clear(&self) {
-        self.0.lock().partitions.clear();
-    }
-}
-
-impl CookieStore for CookieJar {
-    fn cookies(&self, context: &CookieContext<'_>) -> Option<HeaderValue> {
+    /// The value of the `Cookie` header of a request, if it has one.
+    pub fn get(&self, context: &CookieContext) -> Option<HeaderValue> {
         self.0.lock().retrieve(context)
     }
 
-    fn set_cookies(&self, context: &CookieContext<'_>, values: &[HeaderValue]) {
+    /// Stores the cookies of `Set-Cookie` headers, in order. Unacceptable ones are ignored.
+    pub fn set(&self, context: &CookieContext, values: &[HeaderValue]) {
         let Some(key) = BucketKey::of(context) else {
             return;
         };
@@ -77,9 +74,32 @@ impl CookieStore for CookieJar {
                 .ok()
                 .and_then(|text| Kept::accept(text, context))
             {
-                jar.insert(&key, kept, is_secure(context.url));
+                jar.insert(&key, kept, is_secure(&context.url));
             }
         }
+    }
+
+    /// Removes all cookies.
+    pub fn clear(&self) {
+        self.0.lock().partitions.clear();
+    }
+}
+
+impl CookieStore for CookieJar {
+    fn cookies(
+        &self,
+        context: CookieContext,
+    ) -> BoxFuture<'static, Result<Option<HeaderValue>, CookieError>> {
+        Box::pin(ready(Ok(self.get(&context))))
+    }
+
+    fn set_cookies(
+        &self,
+        context: CookieContext,
+        values: Vec<HeaderValue>,
+    ) -> BoxFuture<'static, ()> {
+        self.set(&context, &values);
+        Box::pin(ready(()))
     }
 }
 
@@ -92,8 +112,8 @@ struct BucketKey {
 
 impl BucketKey {
     /// `None` if the top-level page has an opaque origin, for which no cookies are stored.
-    fn of(context: &CookieContext<'_>) -> Option<Self> {
-        let partition = match context.top_level_origin {
+    fn of(context: &CookieContext) -> Option<Self> {
+        let partition = match &context.top_level_origin {
             None => Partition::User,
             Some(origin) => Partition::Site(Site::of(origin)?),
         };
@@ -124,7 +144,7 @@ struct Kept {
 impl Kept {
     /// Parses a `Set-Cookie` value and checks it against the response that set it: the steps of RFC
     /// 6265bis's storage model that do not depend on other cookies.
-    fn accept(text: &str, context: &CookieContext<'_>) -> Option<Self> {
+    fn accept(text: &str, context: &CookieContext) -> Option<Self> {
         // An attribute that is too long is ignored.
         let mut parts = text.split(';');
         let mut short = String::from(parts.next()?);
@@ -133,18 +153,18 @@ impl Kept {
             short.push_str(attribute);
         }
         // Also checks that the host is within `Domain`.
-        let cookie = Cookie::parse(short.as_str(), context.url).ok()?;
+        let cookie = Cookie::parse(short.as_str(), &context.url).ok()?;
         let (name, value) = cookie.name_value();
         if name.len() + value.len() > MAX_PAIR {
             return None;
         }
         let secure = cookie.secure() == Some(true);
-        if secure && !is_secure(context.url) {
+        if secure && !is_secure(&context.url) {
             return None;
         }
         let domain = match &cookie.domain {
             CookieDomain::Suffix(domain) if site::is_public_suffix(domain) => {
-                let is_host = cookie.domain.host_is_identical(context.url);
+                let is_host = cookie.domain.host_is_identical(&context.url);
                 is_host.then(|| CookieDomain::HostOnly(domain.clone()))?
             }
             domain => domain.clone(),
@@ -179,10 +199,10 @@ impl Kept {
         OVERHEAD + texts + String::from(&self.domain).len()
     }
 
-    fn is_for(&self, context: &CookieContext<'_>) -> bool {
-        self.domain.matches(context.url)
-            && self.path.matches(context.url)
-            && (!self.secure || is_secure(context.url))
+    fn is_for(&self, context: &CookieContext) -> bool {
+        self.domain.matches(&context.url)
+            && self.path.matches(&context.url)
+            && (!self.secure || is_secure(&context.url))
             && (self.cross_site || context.same_site)
     }
 
@@ -244,7 +264,7 @@ impl Jar {
         self.partitions.entry(&key.partition).insert(&key.domain, kept, from_secure);
     }
 
-    fn retrieve(&mut self, context: &CookieContext<'_>) -> Option<HeaderValue> {
+    fn retrieve(&mut self, context: &CookieContext) -> Option<HeaderValue> {
         self.calls += 1;
         let key = BucketKey::of(context)?;
         let bucket = self.partitions.get(&key.partition)?.0.get_mut(&key.domain)?;

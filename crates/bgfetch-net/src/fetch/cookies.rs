@@ -2,9 +2,14 @@
 //! [cookie store](https://httpwg.org/http-extensions/draft-ietf-httpbis-rfc6265bis.html), and
 //! Fetch's rules on which requests read and write cookies.
 
+use std::error::Error;
+use std::time::Duration;
+
 use bgfetch_model::ids::StorageKey;
 use bgfetch_model::origin::Origin;
-use bgfetch_model::policy::Principal;
+use bgfetch_model::policy::{PolicySnapshot, Principal};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use http::HeaderValue;
 use url::Url;
 
@@ -14,15 +19,51 @@ use super::site::is_same_site;
 /// A store for the cookies of fetches. An embedder that has a cookie store implements this trait
 /// for it; [`CookieJar`](super::cookie_jar::CookieJar) is a separate store in memory.
 ///
-/// Both functions are called on the fetch's task and must not block for long.
+/// The store may live in another thread or process: the futures own what they need. The functions
+/// are called, and the futures are polled, on the fetch's task and must not block. The fetch keeps
+/// its slot while it waits, and the wait counts as time without a response
+/// ([`Timeouts::head`](crate::attempt::Timeouts::head)), so a store that never answers ends the
+/// attempt like a server that never does. The future is dropped if the fetch is cancelled.
 pub trait CookieStore: Send + Sync + 'static {
     /// The value of the request's `Cookie` header, or `None` if no cookie is to be sent. It
     /// includes cookies marked `HttpOnly`.
-    fn cookies(&self, context: &CookieContext<'_>) -> Option<HeaderValue>;
+    ///
+    /// # Errors
+    /// The cookies cannot be read. The request is not sent, because its response could be that for
+    /// another user. The attempt ends as
+    /// [`FaultKind::Interrupted`](bgfetch_model::attempt::FaultKind::Interrupted), which is retried.
+    fn cookies(
+        &self,
+        context: CookieContext,
+    ) -> BoxFuture<'static, Result<Option<HeaderValue>, CookieError>>;
 
     /// Stores the cookies of a response's `Set-Cookie` headers, in order. Only called if there are
-    /// any. An unacceptable cookie is ignored.
-    fn set_cookies(&self, context: &CookieContext<'_>, values: &[HeaderValue]);
+    /// any. An unacceptable cookie is ignored, and so is one that cannot be stored: the response is
+    /// valid without it.
+    ///
+    /// The next request of a redirect chain, and the end of the fetch's head, wait for this. A
+    /// response that the page may not have does not: its fetch fails at once, so that it takes the
+    /// same time with and without cookies, and the future continues on a task of its own, for
+    /// [`REFUSED_LIMIT`] at most.
+    fn set_cookies(
+        &self,
+        context: CookieContext,
+        values: Vec<HeaderValue>,
+    ) -> BoxFuture<'static, ()>;
+}
+
+/// Why cookies could not be read. Its text appears in the error of the attempt.
+pub type CookieError = Box<dyn Error + Send + Sync>;
+
+/// How long the cookies of a refused response may take to be stored.
+pub const REFUSED_LIMIT: Duration = Duration::from_secs(60);
+
+/// Continues to store the cookies of a response that the page may not have, without a wait.
+pub(crate) fn continue_storing(mut storing: BoxFuture<'static, ()>) {
+    // A store that answers at once needs no task, and the next request finds its cookies.
+    if (&mut storing).now_or_never().is_none() {
+        drop(tokio::spawn(tokio::time::timeout(REFUSED_LIMIT, storing)));
+    }
 }
 
 /// The request for which cookies are read or written. The store is only called for requests whose
@@ -31,28 +72,29 @@ pub trait CookieStore: Send + Sync + 'static {
 /// To partition cookies, key them by [`top_level_origin`](Self::top_level_origin)'s site or by
 /// [`storage_key`](Self::storage_key). A background fetch is never a top-level navigation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CookieContext<'a> {
+pub struct CookieContext {
     /// The requested URL: the current one of a redirect chain.
-    pub url: &'a Url,
+    pub url: Url,
     /// The request's method.
-    pub method: &'a str,
+    pub method: String,
     /// The storage key that the background fetch belongs to.
-    pub storage_key: &'a StorageKey,
+    pub storage_key: StorageKey,
     /// The origin of the top-level page, or `None` if the fetch is made for the user.
-    pub top_level_origin: Option<&'a Origin>,
+    pub top_level_origin: Option<Origin>,
     /// Whether `SameSite` cookies may be read and written.
     pub same_site: bool,
 }
 
-impl<'a> CookieContext<'a> {
+impl CookieContext {
     /// The context of one hop.
     #[must_use]
-    pub fn new(storage_key: &'a StorageKey, principal: &'a Principal, hop: &'a Hop) -> Self {
+    pub fn new(storage_key: &StorageKey, principal: &Principal, hop: &Hop) -> Self {
+        let top_level_origin = |page: &PolicySnapshot| page.top_level_origin.clone();
         Self {
-            url: &hop.url,
-            method: &hop.method,
-            storage_key,
-            top_level_origin: principal.policies().map(|policies| &policies.top_level_origin),
+            url: hop.url.clone(),
+            method: hop.method.clone(),
+            storage_key: storage_key.clone(),
+            top_level_origin: principal.policies().map(top_level_origin),
             same_site: is_same_site_request(principal, hop),
         }
     }
@@ -73,7 +115,6 @@ pub fn is_same_site_request(principal: &Principal, hop: &Hop) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use bgfetch_model::policy::PolicySnapshot;
     use bgfetch_model::request::Request;
 
     use super::*;
@@ -115,7 +156,7 @@ mod tests {
         let (key, page) = (StorageKey("k".into()), page("https://a.test/", "https://b.test/"));
         let hop = hop(&["https://a.test/1", "https://a.test/2"]);
         let context = CookieContext::new(&key, &page, &hop);
-        assert_eq!((context.url.path(), context.method), ("/2", "GET"));
+        assert_eq!((context.url.path(), &*context.method), ("/2", "GET"));
         assert_eq!(context.top_level_origin.unwrap().serialize(), "https://b.test");
         assert_eq!(CookieContext::new(&key, &Principal::User, &hop).top_level_origin, None);
     }

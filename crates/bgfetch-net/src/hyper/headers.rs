@@ -14,7 +14,6 @@ use thiserror::Error;
 use url::Position;
 
 use super::upload::{Upload, UploadBody};
-use crate::fetch::cookies::{CookieContext, CookieStore};
 use crate::fetch::cors::preflight::Preflight;
 use crate::fetch::{Hop, cache_mode, fetch_metadata, origin_header, referrer};
 use crate::fetcher::{FetchRequest, UploadProgress};
@@ -167,16 +166,10 @@ fn insert_all<'a>(
     Ok(())
 }
 
-/// Adds the cookies for `hop`. A request of the user that has a `Cookie` header keeps it.
-pub(super) fn add_cookies(
-    headers: &mut HeaderMap,
-    store: &dyn CookieStore,
-    fetch: &FetchRequest,
-    hop: &Hop,
-) {
-    let context = CookieContext::new(&fetch.storage_key, &fetch.principal, hop);
+/// Adds the cookies of the store. A request of the user that has a `Cookie` header keeps it.
+pub(super) fn add_cookies(headers: &mut HeaderMap, cookies: Option<HeaderValue>) {
     if !headers.contains_key(COOKIE)
-        && let Some(mut value) = store.cookies(&context)
+        && let Some(mut value) = cookies
     {
         // Marked as sensitive: HTTP/2 keeps it out of the compression table, and logs do not show
         // it.
@@ -203,19 +196,6 @@ pub(super) fn add_range(
         }
     }
     Ok(())
-}
-
-/// Stores the cookies that came with the response to `hop`.
-pub(super) fn store_cookies(
-    headers: &HeaderMap,
-    store: &dyn CookieStore,
-    fetch: &FetchRequest,
-    hop: &Hop,
-) {
-    let values: Vec<_> = headers.get_all(SET_COOKIE).iter().cloned().collect();
-    if !values.is_empty() {
-        store.set_cookies(&CookieContext::new(&fetch.storage_key, &fetch.principal, hop), &values);
-    }
 }
 
 /// The name of the first cookie that a response sets.

@@ -4,14 +4,17 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use bgfetch_model::attempt::FaultKind;
 use bgfetch_model::filtered_response::FORBIDDEN_RESPONSE_HEADER_NAMES;
 use bgfetch_model::header_list::HeaderList;
 use bgfetch_model::ip_address_space::LocalNetworkDenied;
 use bgfetch_model::policy::{PolicySnapshot, Principal};
 use bgfetch_model::request::{CredentialsMode, RequestMode};
 use bgfetch_model::response::{ResponseHead, ResponseType};
+use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt};
 use http::Request;
+use http::header::SET_COOKIE;
 use hyper_util::client::legacy;
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -27,7 +30,7 @@ use super::network_fetch::{NoResponse, Received, network_fetch};
 use super::pools::Pools;
 use super::upload::UploadBody;
 use super::{decode, error, headers};
-use crate::fetch::cookies::CookieStore;
+use crate::fetch::cookies::{self, CookieContext, CookieStore};
 use crate::fetch::cors::preflight::Preflight;
 use crate::fetch::cors::{self, CacheKey, PreflightCache};
 use crate::fetch::local_network_access::{self, Reach};
@@ -102,9 +105,15 @@ impl HttpFetch {
             let mut received =
                 self.network_or_cache_fetch(hop, &mut reach, sent, memory.is_some()).await?;
             let next = self.next(hop, &received);
+            let storing = self.store_cookies(hop, &received);
             self.note_approval(hop, self.includes_credentials(hop), next.is_ok());
             if next.is_ok() {
                 received.approve();
+            }
+            match storing {
+                Some(storing) if next.is_ok() => storing.await,
+                Some(storing) => cookies::continue_storing(storing),
+                None => {}
             }
             match next {
                 Ok(Next::Response) => return self.response(received, hop, memory),
@@ -147,8 +156,7 @@ impl HttpFetch {
 
     /// [HTTP-network-or-cache
     /// fetch](https://fetch.spec.whatwg.org/#concept-http-network-or-cache-fetch) without a cache:
-    /// adds credentials to the request and stores the cookies of its response, even if the response
-    /// is refused afterwards.
+    /// adds credentials to the request.
     async fn network_or_cache_fetch(
         &self,
         hop: &Hop,
@@ -158,25 +166,37 @@ impl HttpFetch {
     ) -> Result<Received, FetchError> {
         let fetch = &self.request;
         let credentials = self.includes_credentials(hop);
-        let cookies = self.network.cookies.as_deref().filter(|_| credentials);
+        let cookies = match &self.network.cookies {
+            Some(store) if credentials => {
+                let failed = |cause| FetchError::new(FaultKind::Interrupted, sent, cause);
+                store.cookies(self.cookie_context(hop)).await.map_err(failed)?
+            }
+            _ => None,
+        };
         let prepare = || {
             let (mut message, upload) =
                 headers::request(hop, fetch, &self.network.user_agent, has_memory)
                     .map_err(|cause| error::blocked(sent, cause))?;
-            if let Some(store) = cookies {
-                headers::add_cookies(message.headers_mut(), store, fetch, hop);
-            }
+            headers::add_cookies(message.headers_mut(), cookies.clone());
             headers::add_range(message.headers_mut(), fetch, hop)
                 .map_err(|cause| error::blocked(sent, cause))?;
             let failed =
                 move |cause| upload.failure().unwrap_or_else(|| error::from_client(cause, sent));
             Ok::<_, FetchError>((message, failed))
         };
-        let received = self.exchange(hop, credentials, reach, prepare).await?;
-        if let Some(store) = cookies {
-            headers::store_cookies(received.header_map(), store, fetch, hop);
-        }
-        Ok(received)
+        self.exchange(hop, credentials, reach, prepare).await
+    }
+
+    /// Stores the cookies that came with the response to `hop`, if there are any. They are stored
+    /// even if the response is refused.
+    fn store_cookies(&self, hop: &Hop, received: &Received) -> Option<BoxFuture<'static, ()>> {
+        let store = self.network.cookies.as_ref().filter(|_| self.includes_credentials(hop))?;
+        let values: Vec<_> = received.header_map().get_all(SET_COOKIE).iter().cloned().collect();
+        (!values.is_empty()).then(|| store.set_cookies(self.cookie_context(hop), values))
+    }
+
+    fn cookie_context(&self, hop: &Hop) -> CookieContext {
+        CookieContext::new(&self.request.storage_key, &self.request.principal, hop)
     }
 
     /// Sends the message that `prepare` makes, and once more if another exchange may get a

@@ -23,23 +23,23 @@ impl Page {
         Self { jar: CookieJar::new(), top_level, same_site }
     }
 
-    fn with<T>(&self, url: &str, call: impl FnOnce(&CookieContext<'_>) -> T) -> T {
+    fn with<T>(&self, url: &str, call: impl FnOnce(&CookieContext) -> T) -> T {
         call(&CookieContext {
-            url: &url.parse().unwrap(),
-            method: "GET",
-            storage_key: &StorageKey("k".into()),
-            top_level_origin: self.top_level.as_ref(),
+            url: url.parse().unwrap(),
+            method: "GET".into(),
+            storage_key: StorageKey("k".into()),
+            top_level_origin: self.top_level.clone(),
             same_site: self.same_site,
         })
     }
 
     fn set(&self, url: &str, value: &str) {
         let values = [HeaderValue::from_bytes(value.as_bytes()).unwrap()];
-        self.with(url, |context| self.jar.set_cookies(context, &values));
+        self.with(url, |context| self.jar.set(context, &values));
     }
 
     fn get(&self, url: &str) -> String {
-        let value = self.with(url, |context| self.jar.cookies(context));
+        let value = self.with(url, |context| self.jar.get(context));
         value.map_or_else(String::new, |value| String::from_utf8(value.as_bytes().into()).unwrap())
     }
 }
