@@ -329,4 +329,16 @@ pub enum What {
         /// event counts as handled all the same.
         rejection: Option<Rejection>,
     },
+    /// `updateUI()` has changed what the user sees of the fetch.
+    UiUpdated {
+        /// The title, changed or not; empty when none was given.
+        title: String,
+        /// The icons, changed or not.
+        icons: Vec<ImageResource>,
+    },
+    /// The user dismissed the fetch, so it is removed.
+    Dismissed,
+    /// The fetch is gone: it was dismissed, its registration or its site's data is gone, or enough
+    /// newer fetches have finished. This is the last event of a fetch.
+    Removed,
 }

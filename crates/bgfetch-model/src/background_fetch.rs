@@ -2,13 +2,14 @@
 
 pub mod display;
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::action::{Action, FetchSnapshot, Observation, PauseReason, Update, What};
 use crate::budget::Account;
-use crate::context::Context;
+use crate::context::{Context, Effect};
 use crate::fetch_info::FetchInfo;
 use crate::ids::{BodyKey, FetchKey, RecordIndex, RecordKey, RegistrationKey};
 use crate::metadata;
@@ -244,12 +245,21 @@ impl BackgroundFetch {
 
     /// Tells observers what happened.
     pub(crate) fn observe(&self, ctx: &mut Context, what: What) {
-        ctx.act(Action::Observe(Observation {
+        ctx.act(Action::Observe(self.observation(what)));
+    }
+
+    /// Tells observers what happened once it is durable.
+    pub(crate) fn observe_committed(&self, ctx: &mut Context, what: What) {
+        ctx.after_commit(Effect::Observe(Box::new(self.observation(what))));
+    }
+
+    fn observation(&self, what: What) -> Observation {
+        Observation {
             fetch: Arc::clone(&self.info),
             downloaded: self.stored_body_bytes_total(),
             uploaded: self.uploaded(),
             what,
-        }));
+        }
     }
 
     /// Tells observers when the whole fetch stopped for a reason, or resumed.

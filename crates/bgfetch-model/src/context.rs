@@ -1,12 +1,13 @@
 //! What every algorithm needs besides the fetch that it works on: the time, the configuration, and
 //! the queue of actions.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::mem;
 
-use crate::action::{Action, Reply};
+use crate::action::{Action, Observation, Reply};
 use crate::budget::{Account, Ledger};
 use crate::config::Config;
 use crate::connectivity::Connectivity;
@@ -72,6 +73,8 @@ pub(crate) enum Effect {
     RecordsReleased(FetchKey),
     /// A fetch is gone.
     Forgotten(FetchKey),
+    /// Observers are told.
+    Observe(Box<Observation>),
     /// Bytes of a site are no longer held or promised.
     Released(StorageKey, u64),
 }

@@ -75,8 +75,8 @@ pub(crate) fn of_head(head: &ResponseHead) -> u64 {
 
 fn of_icons(icons: &[ImageResource]) -> u64 {
     let icon = |icon: &ImageResource| {
-        let texts = [&icon.src, &icon.sizes, &icon.mime_type, &icon.label];
-        texts.into_iter().map(|it| text(it)).sum::<u64>() + ICON_NAMES
+        let texts = [icon.src.as_str(), &icon.sizes, &icon.mime_type, &icon.label];
+        texts.into_iter().map(text).sum::<u64>() + ICON_NAMES
     };
     icons.iter().map(icon).sum()
 }
@@ -282,7 +282,9 @@ mod tests {
             policies in prop::collection::vec(texts(), 0..6),
             referrer in prop::option::of("[a-z]{0,300}"),
         ) {
-            let icon = |[src, sizes, mime_type, label]: [String; 4]| ImageResource { src, sizes, mime_type, label };
+            let icon = |[src, sizes, mime_type, label]: [String; 4]| ImageResource {
+                sizes, mime_type, label, ..ImageResource::new(url(&format!("#{src}")))
+            };
             let icons: Vec<_> = icons.into_iter().map(icon).collect();
             let more = ICON_NAMES * icons.len() as u64 + HEADER_NAMES * policies.len() as u64;
             let mut page = PolicySnapshot::of(&url("page"));

@@ -3,7 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use crate::action::{Action, Reply};
+use crate::action::{Action, Reply, What};
 use crate::background_fetch::{BackgroundFetch, Stage};
 use crate::background_fetch_manager::fetch::PendingFetch;
 use crate::budget::Usage;
@@ -263,6 +263,7 @@ impl Model {
                     self.forget_old_fetches();
                 }
                 Effect::Forgotten(fetch) => self.ctx.act(Action::Forgotten(fetch)),
+                Effect::Observe(observation) => self.ctx.act(Action::Observe(*observation)),
                 Effect::Released(storage_key, bytes) => {
                     self.ctx.account(&storage_key).released(bytes);
                     self.ctx.grants_to_review.insert(storage_key);
@@ -324,6 +325,7 @@ impl Model {
         let removed = self.fetches.extract_if(.., |_, fetch| fetch.info.registration == *key);
         for (fetch, mut removed) in removed {
             removed.drop_all(&mut self.ctx);
+            removed.observe_committed(&mut self.ctx, What::Removed);
             self.ctx.after_commit(Effect::Forgotten(fetch));
         }
         self.ctx.after_commit(Effect::Reply(call, Ok(Reply::Done)));
@@ -359,6 +361,7 @@ impl Model {
         match self.fetches.get_mut(&key) {
             None => self.ctx.reply(call, Err(CallError::NotFound)),
             Some(fetch) if fetch.stage == Stage::Finished => {
+                fetch.observe_committed(&mut self.ctx, What::Dismissed);
                 self.forget(key);
                 self.ctx.after_commit(Effect::Reply(call, Ok(Reply::Done)));
             }
@@ -375,6 +378,7 @@ impl Model {
         if let Some(fetch) = self.fetches.remove(&key) {
             let storage_key = fetch.info.registration.storage_key.clone();
             self.ctx.release_after_commit(storage_key, fetch.records.taken());
+            fetch.observe_committed(&mut self.ctx, What::Removed);
         }
         self.ctx.store(StoreOp::Forget(key));
         self.ctx.after_commit(Effect::Forgotten(key));

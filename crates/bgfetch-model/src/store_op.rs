@@ -9,6 +9,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use crate::ids::{BodyKey, FetchKey, Generation, RecordKey, RegistrationKey};
 use crate::policy::Principal;
@@ -18,10 +19,11 @@ use crate::time::UnixTime;
 use crate::vary::HashKey;
 
 /// An [image resource](https://w3c.github.io/image-resource/) for the UI, as the page described it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ImageResource {
-    /// The URL of the image.
-    pub src: String,
+    /// The URL of the image, parsed with the page's base URL.
+    pub src: Url,
     /// The `sizes` member, empty when absent.
     #[serde(default)]
     pub sizes: String,
@@ -31,6 +33,14 @@ pub struct ImageResource {
     /// The accessible label, empty when absent.
     #[serde(default)]
     pub label: String,
+}
+
+impl ImageResource {
+    /// An image of which only the URL is known.
+    #[must_use]
+    pub const fn new(src: Url) -> Self {
+        Self { src, sizes: String::new(), mime_type: String::new(), label: String::new() }
+    }
 }
 
 /// How the whole fetch ended: combines the spec's `result` and `failureReason`.

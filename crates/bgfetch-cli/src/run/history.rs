@@ -119,7 +119,7 @@ impl History {
             let fetch = self.fetches.entry(job.key).or_default();
             job.id.clone_into(&mut fetch.id);
             job.display.title.clone_into(&mut fetch.title);
-            fetch.origin = job.display.origin.ascii_serialization();
+            fetch.origin = job.display.origin.serialize();
             fetch.result = job.display.result;
             for (index, record) in (0..).zip(&job.records) {
                 if let Some(result) = record.result {

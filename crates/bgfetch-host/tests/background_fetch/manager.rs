@@ -183,7 +183,7 @@ struct Shown(Arc<Mutex<Vec<String>>>);
 
 impl embedder::Permissions for Shown {
     fn query(&self, request: &PermissionRequest) -> BoxFuture<'static, Permission> {
-        self.0.lock().extend(request.icons.iter().map(|icon| icon.src.clone()));
+        self.0.lock().extend(request.icons.iter().map(|icon| icon.src.to_string()));
         Box::pin(std::future::ready(Permission::Granted))
     }
 }

@@ -3,11 +3,12 @@
 //! UI may show and offer. The embedder draws it.
 
 use alloc::string::String;
-use url::Origin;
+use alloc::vec::Vec;
 
 use super::{BackgroundFetch, Stage};
 use crate::action::PauseReason;
-use crate::store_op::FetchResult;
+use crate::origin::Origin;
+use crate::store_op::{FetchResult, ImageResource};
 
 /// What a user interface needs to know to present a background fetch.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +17,8 @@ pub struct Display {
     pub origin: Origin,
     /// The title, which may be shown; empty when none was given.
     pub title: String,
+    /// The icons, of which one may be shown.
+    pub icons: Vec<ImageResource>,
     /// Whether to indicate that bandwidth is being used.
     pub uses_bandwidth: bool,
     /// Whether the user may dismiss the UI; until then it disappears only when the fetch is
@@ -49,8 +52,9 @@ impl BackgroundFetch {
         let pause_reason = if is_paused { Some(PauseReason::User) } else { self.pause_reason };
         Display {
             // The origin is shown prominently.
-            origin: self.info.registration.scope.origin(),
+            origin: Origin::of(&self.info.registration.scope),
             title: self.title.clone(),
+            icons: self.icons.clone(),
             // SPEC-ISSUE(4): the spec says "result is not the empty string", which would show
             // bandwidth in use only after the fetch ended.
             uses_bandwidth: self.result.is_none() && pause_reason.is_none(),

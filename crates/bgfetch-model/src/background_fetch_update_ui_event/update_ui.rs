@@ -5,7 +5,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::action::Reply;
+use crate::action::{Reply, What};
 use crate::background_fetch::BackgroundFetch;
 use crate::context::Effect;
 use crate::error::CallError;
@@ -36,6 +36,8 @@ impl Model {
         fetch.records.set_text(fetch.text());
         fetch.count(&mut self.ctx);
         self.ctx.store(StoreOp::SetUi(key, fetch.title.clone(), fetch.icons.clone()));
+        let (title, icons) = (fetch.title.clone(), fetch.icons.clone());
+        fetch.observe_committed(&mut self.ctx, What::UiUpdated { title, icons });
         // Step 7, resolve the promise.
         self.ctx.after_commit(Effect::Reply(call, Ok(Reply::Done)));
     }

@@ -1,6 +1,7 @@
 //! What a user interface is told of a fetch.
 
-use bgfetch_model::action::PauseReason;
+use bgfetch_model::action::{PauseReason, Reply, What};
+use bgfetch_model::config::Config;
 use bgfetch_model::input::FetchOptions;
 use bgfetch_model::store_op::ImageResource;
 use bgfetch_model::time::UnixTime;
@@ -13,7 +14,7 @@ fn a_fetch_shows_what_its_call_said() {
     let mut world = World::new();
     world.now.wall = UnixTime(1_800_000_000_000);
     let upload = world.serve_planned("/upload", [Plan::Stall(0)]);
-    let icon = ImageResource { src: "/icon.png".into(), ..ImageResource::default() };
+    let icon = ImageResource::new(upload.url.join("/icon.png").unwrap());
     let options =
         FetchOptions { title: "Film".into(), icons: vec![icon.clone()], download_total: 500 };
     let call = world.call_fetch("film", vec![post("/upload", 7), upload], options);
@@ -21,14 +22,63 @@ fn a_fetch_shows_what_its_call_said() {
     let key = world.registered(call).unwrap();
     let fetch = world.bgfetch(key);
     assert_eq!((fetch.key(), fetch.id(), fetch.registration()), (key, "film", &registration()));
-    assert_eq!((fetch.title(), fetch.icons()), ("Film", &[icon][..]));
+    assert_eq!((fetch.title(), fetch.icons()), ("Film", &[icon.clone()][..]));
     assert_eq!((fetch.download_total(), fetch.upload_total()), (500, 7));
     assert_eq!(fetch.created_at(), UnixTime(1_800_000_000_000));
     assert_eq!(**fetch.principal(), world.principal);
     assert_eq!(fetch.info().key, key);
     let display = fetch.display();
-    assert_eq!(display.origin.ascii_serialization(), "https://a.test");
+    assert_eq!(display.origin.serialize(), "https://a.test");
     assert_eq!((&*display.title, display.download_total, display.upload_total), ("Film", 500, 7));
+    assert_eq!(display.icons, [icon]);
+}
+
+#[test]
+fn observers_are_told_what_a_list_of_downloads_has_to_change_once_it_is_durable() {
+    let mut world = World::new();
+    let request = world.serve_planned("/a", []);
+    let fetch = world.fetch([request.clone()]);
+    world.run();
+    world.hold(Hold::Commits);
+    let update = world.set_title(fetch, "Saved");
+    world.run_now();
+    let before = world.told(fetch);
+    assert!(!before.iter().any(|what| matches!(what, What::UiUpdated { .. })));
+    world.let_go(Hold::Commits);
+    world.run();
+    assert_eq!(world.reply(update), Some(Ok(Reply::Done)));
+    let updated = What::UiUpdated { title: "Saved".into(), icons: vec![] };
+    assert_eq!(world.told(fetch)[before.len()..], [updated]);
+
+    world.hold(Hold::Commits);
+    world.dismiss(fetch);
+    world.run_now();
+    let before = world.told(fetch);
+    world.let_go(Hold::Commits);
+    world.run();
+    assert_eq!(world.told(fetch)[before.len()..], [What::Dismissed, What::Removed]);
+}
+
+#[test]
+fn observers_are_told_that_a_fetch_is_gone_however_it_went() {
+    let mut world = World::with(Config { max_finished: 1, ..Config::default() });
+    let quick = world.serve_planned("/quick", []);
+    let slow = world.serve_planned("/slow", [Plan::Stall(40)]);
+    let old = world.fetch([quick.clone()]);
+    world.run();
+    let finished = world.fetch([quick]);
+    world.run();
+    assert_eq!(world.told(old).last(), Some(&What::Removed), "a newer fetch has finished");
+
+    let active = world.fetch([slow]);
+    world.run();
+    assert_ne!(world.told(finished).last(), Some(&What::Removed));
+    world.unregister(registration());
+    world.run();
+    for fetch in [old, finished, active] {
+        assert_eq!(world.told(fetch).last(), Some(&What::Removed));
+        assert!(!world.told(fetch).contains(&What::Dismissed));
+    }
 }
 
 #[test]

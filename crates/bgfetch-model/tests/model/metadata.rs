@@ -30,8 +30,8 @@ fn titled(title: impl Into<String>) -> FetchOptions {
     FetchOptions { title: title.into(), ..FetchOptions::default() }
 }
 
-fn icon(src: String) -> ImageResource {
-    ImageResource { src, ..ImageResource::default() }
+fn icon(path: &str) -> ImageResource {
+    ImageResource::new(get(path).url)
 }
 
 fn refused(world: &mut World, id: &str, request: Request, options: FetchOptions) -> CallError {
@@ -58,13 +58,14 @@ fn what_no_honest_page_sends_is_refused_at_the_call() {
     let with_integrity = Request { integrity: long.clone(), ..get("/a") };
     let with_method = Request { method: long.clone(), ..get("/a") };
     let icons = |icons| FetchOptions { icons, ..FetchOptions::default() };
-    let label = ImageResource { label: long.clone(), ..icon("/a".into()) };
+    let mut label = icon("/a");
+    label.label.clone_from(&long);
     for (what, id, request, options) in [
         ("id", &*long, get("/a"), none()),
         ("title", "id", get("/a"), titled("x".repeat(16 << 20))),
-        ("icon", "id", get("/a"), icons(vec![icon(long.clone())])),
+        ("icon", "id", get("/a"), icons(vec![icon(&format!("/{long}"))])),
         ("label", "id", get("/a"), icons(vec![label])),
-        ("icons", "id", get("/a"), icons(vec![icon("/a".into()); 65])),
+        ("icons", "id", get("/a"), icons(vec![icon("/a"); 65])),
         ("url", "id", with_url, none()),
         ("header", "id", with_header, none()),
         ("header's name", "id", with_name, none()),
@@ -237,7 +238,7 @@ fn the_account_is_the_same_after_a_restart_and_ends_with_the_fetch() {
     world.hold(Hold::Events);
     let request = world.serve("/a", with_header(5 << 10));
     world.serve("/upload", Resource::default());
-    let options = FetchOptions { icons: vec![icon("/i".into())], ..titled("A title") };
+    let options = FetchOptions { icons: vec![icon("/i")], ..titled("A title") };
     world.call_fetch("id", vec![request, post("/upload", 7)], options);
     world.run();
     let before = usage(&world);

@@ -9,7 +9,7 @@ use bgfetch_model::ids::{
 };
 use bgfetch_model::request::Request;
 use bgfetch_model::response::{HeadSummary, RecordResult, ResponseHead};
-use bgfetch_model::store_op::{Snapshot, StoredFetch, StoredRecord, Totals};
+use bgfetch_model::store_op::{ImageResource, Snapshot, StoredFetch, StoredRecord, Totals};
 use bgfetch_model::time::UnixTime;
 use bgfetch_model::vary::HashKey;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -83,6 +83,12 @@ fn registration(row: &Row<'_>) -> rusqlite::Result<RegistrationKey> {
     })
 }
 
+/// Earlier versions stored icons whose sources were not URLs. They could not be shown.
+fn icons(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<ImageResource>> {
+    let stored: Vec<serde_json::Value> = from_json(row, column)?.unwrap_or_default();
+    Ok(stored.into_iter().filter_map(|icon| serde_json::from_value(icon).ok()).collect())
+}
+
 fn fetch(row: &Row<'_>, registration: RegistrationKey) -> rusqlite::Result<StoredFetch> {
     Ok(StoredFetch {
         key: FetchKey(unsigned(row, 0)?),
@@ -90,7 +96,7 @@ fn fetch(row: &Row<'_>, registration: RegistrationKey) -> rusqlite::Result<Store
         principal: Arc::new(from_json(row, 17)?.ok_or_else(|| undecodable(17, "no principal"))?),
         id: row.get(2)?,
         title: row.get(3)?,
-        icons: from_json(row, 4)?.unwrap_or_default(),
+        icons: icons(row, 4)?,
         download_total: unsigned(row, 5)?,
         paused: row.get(6)?,
         abort_all: row.get(7)?,

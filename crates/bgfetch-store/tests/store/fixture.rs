@@ -77,6 +77,14 @@ fn policies(of: u8) -> PolicySnapshot {
     policies
 }
 
+pub(crate) fn icon(path: &str) -> ImageResource {
+    let mut icon = ImageResource::new(format!("https://a.test/{path}").parse().unwrap());
+    icon.sizes = "48x48".into();
+    icon.mime_type = "image/png".into();
+    icon.label = "Épisode".into();
+    icon
+}
+
 pub(crate) fn new_fetch(key: u64, of: u8, records: u32) -> StoredFetch {
     StoredFetch {
         key: FetchKey(key),
@@ -84,11 +92,7 @@ pub(crate) fn new_fetch(key: u64, of: u8, records: u32) -> StoredFetch {
         principal: Arc::new(Principal::Page(policies(of))),
         id: format!("fetch-{key}"),
         title: "Épisode \"5\"".into(),
-        icons: vec![ImageResource {
-            src: "icon.png".into(),
-            sizes: "48x48".into(),
-            ..ImageResource::default()
-        }],
+        icons: vec![icon("icon.png")],
         // A page may promise any 64-bit number.
         download_total: u64::MAX - key,
         paused: false,

@@ -62,12 +62,7 @@ fn every_field_of_a_new_fetch_is_kept() {
 #[test]
 fn flags_causes_and_the_user_interface_are_kept() {
     let key = FetchKey(0);
-    let icons = vec![ImageResource {
-        src: "other.svg".into(),
-        mime_type: "image/svg+xml".into(),
-        label: "o".into(),
-        ..ImageResource::default()
-    }];
+    let icons = vec![icon("other.png")];
     let ops = insert(0, 1).into_iter().chain([
         StoreOp::SetPaused(key, true),
         StoreOp::SetPaused(key, false),

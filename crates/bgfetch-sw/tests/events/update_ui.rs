@@ -50,10 +50,7 @@ async fn an_update_reaches_the_sink_with_the_members_that_were_present() {
     for kind in [EventKind::Success, EventKind::Fail] {
         let update = UiUpdate {
             title: None,
-            icons: Some(vec![ImageResource {
-                src: "/done.png".into(),
-                ..ImageResource::default()
-            }]),
+            icons: Some(vec![ImageResource::new("https://a.test/done.png".parse().unwrap())]),
         };
         let (outcome, results, applied) = fire(kind, Behaviour::UpdateUi(update.clone()), 1).await;
         assert!(outcome.is_handled());

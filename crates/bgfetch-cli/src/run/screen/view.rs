@@ -203,7 +203,7 @@ fn item<'a>(job: &Job, rate: Option<&Rate>, bar: Bar) -> ListItem<'a> {
         "" => &job.id,
         title => title,
     };
-    let origin = job.display.origin.ascii_serialization();
+    let origin = job.display.origin.serialize();
     let name = Line::from_iter([printable(title).bold(), format!("  {origin}").dark_gray()]);
     let (done, total) = (moved(job), expected(job));
     let mut progress = match total {
