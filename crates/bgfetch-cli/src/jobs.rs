@@ -156,6 +156,7 @@ fn state(job: &Job, live: bool) -> State {
         (None, Some(PauseReason::Metered)) => State::Metered,
         (None, Some(PauseReason::CaptivePortal)) => State::CaptivePortal,
         (None, Some(PauseReason::Storage)) => State::DiskFull,
+        (None, Some(_)) => State::Paused,
     }
 }
 

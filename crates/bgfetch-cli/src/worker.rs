@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use bgfetch::{
     BackgroundFetchRecord, DispatchError, Engine, EventKind, FailureReason, FetchKey, FetchResult,
-    FunctionalEvent, Handover, MatchOptions, RecordError, RecordIndex, RecordResult, StoreError,
-    WorkerHost,
+    FunctionalEvent, Handover, RecordError, RecordIndex, RecordResult, StoreError, WorkerHost,
 };
 use futures_util::future::BoxFuture;
 use tokio::sync::{SetOnce, mpsc};
@@ -130,7 +129,7 @@ async fn write_bodies(engine: &Engine, event: &FunctionalEvent) -> Result<Report
     let fetch = engine.registration(event.registration().clone()).fetch(event.fetch()).await;
     let fetch = fetch.map_err(sentence)?.ok_or_else(gone)?;
     let result = fetch.result().ok_or_else(gone)?;
-    let all = fetch.match_all(None, MatchOptions::default()).await;
+    let all = fetch.records().await;
     let records = all.map_err(sentence)?;
     let mut report = Report { result, out, saved: Vec::new(), failed: Vec::new() };
     // An aborted fetch is no longer wanted.

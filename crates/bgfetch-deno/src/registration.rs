@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use bgfetch::{FetchKey, MatchOptions, Request, RequestInfo};
+use bgfetch::{FetchKey, MatchOptions, Request};
 use deno_core::{OpState, op2};
 use deno_error::JsErrorBox;
 use serde::{Deserialize, Serialize};
@@ -123,7 +123,10 @@ pub(crate) async fn op_bgfetch_match_all(
     let registration = registration(&state, FetchKey(key)).await?;
     let JsMatchOptions { ignore_method, ignore_search, ignore_vary } = options;
     let options = MatchOptions { ignore_search, ignore_method, ignore_vary };
-    let matched = registration.match_all(query.map(RequestInfo::from), options).await;
+    let matched = match query {
+        Some(query) => registration.match_all(query, options).await,
+        None => registration.records().await,
+    };
     let wanted = if first { 1 } else { usize::MAX };
     with_realm(&state, |realm| {
         let record = |record: bgfetch::BackgroundFetchRecord| Matched {

@@ -5,6 +5,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
+use serde::Serialize;
 use url::Url;
 
 use crate::attempt::{AttemptCommand, AttemptSpec};
@@ -19,6 +20,7 @@ use crate::ip_address_space::IpAddressSpace;
 use crate::policy::Principal;
 use crate::request::Request;
 use crate::response::{RecordResult, ResponseData};
+use crate::serialize;
 use crate::store_op::{FetchResult, ImageResource, Transaction};
 
 /// Something the shell must do. Actions are executed in order.
@@ -201,13 +203,14 @@ pub enum Reply {
 
 /// What [update background fetch instances](https://wicg.github.io/background-fetch/#update-background-fetch-instance-algorithm)
 /// carries to a `BackgroundFetchRegistration`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Update {
     /// The stored bytes of all response bodies.
     pub downloaded: u64,
     /// The bytes of all request bodies that were sent.
     pub uploaded: u64,
     /// How the fetch settled, or none while it is active.
+    #[serde(serialize_with = "serialize::result")]
     pub result: Option<FetchResult>,
     /// The records available flag.
     pub records_available: bool,
@@ -223,7 +226,9 @@ pub struct FetchSnapshot {
 }
 
 /// Why an unfinished fetch makes no progress.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum PauseReason {
     /// The paused flag is set.
     User,
@@ -265,7 +270,8 @@ pub struct Observation {
 }
 
 /// What happened to a fetch.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum What {
     /// The fetch was registered.
@@ -284,7 +290,8 @@ pub enum What {
         url: Url,
         /// The number of this retry in an unbroken row of failures.
         attempt: u32,
-        /// How long the retry waits.
+        /// How long the retry waits; serialized in seconds.
+        #[serde(serialize_with = "serialize::seconds")]
         delay: Duration,
         /// A description of the failure, for people.
         message: String,
@@ -305,7 +312,7 @@ pub enum What {
         message: Option<String>,
     },
     /// The fetch settled; its event follows.
-    Settled(FetchResult),
+    Settled(#[serde(serialize_with = "serialize::result")] FetchResult),
     /// The settling event was fired at the worker host, which starts the worker if it can.
     EventFired {
         /// Which settling event.

@@ -6,7 +6,9 @@
 
 use alloc::string::String;
 use core::time::Duration;
+use serde::Serialize;
 
+use crate::serialize;
 use crate::time::{Now, UnixTime};
 
 /// How much longer each wait is than the one before it.
@@ -74,7 +76,8 @@ impl Outcome {
 }
 
 /// Why an event was not handled. The text is a sentence for people.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum NotHandledReason {
     /// The registration has no active worker, or was not registered since the engine was opened.
     #[error("the registration has no active worker")]
@@ -119,7 +122,7 @@ impl NotHandledReason {
 /// Why a promise was rejected: a sentence for people, such as the reason converted to a string.
 /// Observers get at most 4 KiB of it. It may contain the site's data, so it is not logged by
 /// default.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize)]
 #[error("{0}")]
 pub struct Rejection(pub String);
 
@@ -155,10 +158,11 @@ impl Default for DeliveryPolicy {
 }
 
 /// What happens to an event that was not handled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Redelivery {
-    /// It is fired again after this time, counted from now.
-    After(Duration),
+    /// It is fired again after this time, counted from now; serialized in seconds.
+    After(#[serde(serialize_with = "serialize::seconds")] Duration),
     /// It waits until the registration's pending events are asked for. No attempt was spent.
     WhenAsked,
     /// It is not fired again, as if it had been handled: the records are no longer available.

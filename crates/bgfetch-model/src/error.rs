@@ -83,7 +83,48 @@ pub enum DomException {
     AbortError,
 }
 
+impl DomException {
+    /// Its name, as scripts see it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TypeError => "TypeError",
+            Self::NotAllowedError => "NotAllowedError",
+            Self::QuotaExceededError => "QuotaExceededError",
+            Self::InvalidStateError => "InvalidStateError",
+            Self::AbortError => "AbortError",
+        }
+    }
+}
+
 impl CallError {
+    /// A name for programs. It never changes, unlike the text.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::EmptyId => "empty-id",
+            Self::NoRequests => "no-requests",
+            Self::TooManyRequests => "too-many-requests",
+            Self::TooManyFetches => "too-many-fetches",
+            Self::TooLong => "too-long",
+            Self::NoCors => "no-cors",
+            Self::ForbiddenMethod => "forbidden-method",
+            Self::OnlyIfCached => "only-if-cached",
+            Self::CredentialsInUrl => "credentials-in-url",
+            Self::BlockedPort => "blocked-port",
+            Self::IdInUse => "id-in-use",
+            Self::BodyUnreadable => "body-unreadable",
+            Self::NotPausable => "not-pausable",
+            Self::StillActive => "still-active",
+            Self::RecordsUnavailable => "records-unavailable",
+            Self::PermissionDenied => "permission-denied",
+            Self::NoActiveWorker => "no-active-worker",
+            Self::QuotaExceeded => "quota-exceeded",
+            Self::SiteLimit => "site-limit",
+            Self::NotFound => "not-found",
+        }
+    }
+
     /// The exception that a script gets for this error.
     #[must_use]
     pub const fn dom_exception(self) -> DomException {
@@ -107,5 +148,23 @@ impl CallError {
             | Self::BodyUnreadable
             | Self::NoActiveWorker => DomException::TypeError,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_have_codes_and_exceptions_have_names() {
+        for (error, code, exception) in [
+            (CallError::EmptyId, "empty-id", "TypeError"),
+            (CallError::PermissionDenied, "permission-denied", "NotAllowedError"),
+            (CallError::QuotaExceeded, "quota-exceeded", "QuotaExceededError"),
+            (CallError::NotFound, "not-found", "InvalidStateError"),
+        ] {
+            assert_eq!((error.code(), error.dom_exception().name()), (code, exception));
+        }
+        assert_eq!(DomException::AbortError.name(), "AbortError");
     }
 }

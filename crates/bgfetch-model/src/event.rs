@@ -1,10 +1,13 @@
 //! The four events of the [service worker global](https://wicg.github.io/background-fetch/#service-worker-global-events).
 
+use serde::Serialize;
+
 use crate::response::FailureReason;
 use crate::store_op::FetchResult;
 
 /// Which of the four events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum EventKind {
     /// Every record succeeded.
     Success,

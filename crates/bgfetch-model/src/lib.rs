@@ -71,6 +71,7 @@ mod registration;
 pub mod request;
 pub mod response;
 mod running_time;
+mod serialize;
 pub mod source;
 pub mod store_op;
 pub mod time;

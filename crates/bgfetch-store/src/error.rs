@@ -90,6 +90,22 @@ impl StoreError {
         }
     }
 
+    /// A name for programs: lower-case words with hyphens. It never changes, unlike the text.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::InUse { .. } => "store-in-use",
+            Self::NewerVersion { .. } => "store-newer-version",
+            Self::Damaged { .. } => "store-damaged",
+            Self::Untrusted { .. } => "store-untrusted",
+            Self::DiskFull { .. } => "disk-full",
+            Self::Io { .. } => "store-io",
+            Self::Database(_) => "store-database",
+            Self::Misuse(_) => "store-misuse",
+            Self::Stopped => "store-stopped",
+        }
+    }
+
     /// Whether the disk, or the user's quota on it, is full.
     #[must_use]
     pub fn is_disk_full(&self) -> bool {

@@ -7,9 +7,7 @@ use std::error::Error;
 use std::path::Path;
 
 use bgfetch::mock::{Behaviour, ScriptedHost};
-use bgfetch::{
-    Engine, FetchOptions, FunctionalEvent, MatchOptions, Rejection, StorageKey, UiUpdate, What,
-};
+use bgfetch::{Engine, FetchOptions, FunctionalEvent, Rejection, StorageKey, UiUpdate, What};
 use bgfetch_testkit::{Gate, MIB, Origin, Resource, Serve};
 use tokio::sync::watch;
 
@@ -67,7 +65,7 @@ async fn success(event: FunctionalEvent, engine: Option<Engine>) -> Result<(), R
     let registration = engine.registration(event.registration().clone());
     let fetch = registration.fetch(event.fetch()).await.map_err(rejection)?;
     let fetch = fetch.ok_or(Rejection("the fetch is gone".into()))?;
-    let records = fetch.match_all(None, MatchOptions::default()).await;
+    let records = fetch.records().await;
     for record in records.map_err(rejection)? {
         let response = record.response_ready().await.map_err(rejection)?;
         let bytes = response.body.bytes().await.map_err(rejection)?;

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 
 use crate::background_fetch_record::BackgroundFetchRecord;
 use crate::clients::{Client, ClientUpdate};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::inbox::Inbox;
 use crate::request_info::RequestInfo;
 use bgfetch_model::error::CallError;
@@ -212,20 +212,45 @@ impl BackgroundFetchRegistration {
     /// # Errors
     ///
     /// As [`Self::match_all`].
-    pub async fn match_first(
+    pub async fn match_first<R>(
         &self,
-        request: impl Into<RequestInfo>,
+        request: R,
         options: MatchOptions,
-    ) -> Result<Option<BackgroundFetchRecord>> {
-        Ok(self.match_all(Some(request.into()), options).await?.into_iter().next())
+    ) -> Result<Option<BackgroundFetchRecord>>
+    where
+        R: TryInto<RequestInfo>,
+        Error: From<R::Error>,
+    {
+        Ok(self.match_all(request, options).await?.into_iter().next())
     }
 
-    /// The `matchAll()` method: the records that match, or all of them, in request order.
+    /// The `matchAll()` method with a request: the records that match, in request order.
+    ///
+    /// # Errors
+    ///
+    /// An invalid URL; [`CallError::RecordsUnavailable`] when the records are gone; a closed engine.
+    pub async fn match_all<R>(
+        &self,
+        request: R,
+        options: MatchOptions,
+    ) -> Result<Vec<BackgroundFetchRecord>>
+    where
+        R: TryInto<RequestInfo>,
+        Error: From<R::Error>,
+    {
+        self.matching(Some(request.try_into()?), options).await
+    }
+
+    /// The `matchAll()` method without a request: all records, in request order.
     ///
     /// # Errors
     ///
     /// [`CallError::RecordsUnavailable`] when the records are gone; a closed engine.
-    pub async fn match_all(
+    pub async fn records(&self) -> Result<Vec<BackgroundFetchRecord>> {
+        self.matching(None, MatchOptions::default()).await
+    }
+
+    async fn matching(
         &self,
         request: Option<RequestInfo>,
         options: MatchOptions,

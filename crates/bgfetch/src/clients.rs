@@ -5,9 +5,14 @@
 use bgfetch_model::action::Update;
 use bgfetch_model::ids::{FetchKey, StorageKey};
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
+use futures_util::Stream;
 use parking_lot::Mutex;
+use serde::Serialize;
 
 use crate::mailbox::{Receiver, Sender, mailbox};
 
@@ -27,12 +32,14 @@ pub struct Client {
 }
 
 /// What changed in one fetch.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct ClientUpdate {
     /// Which fetch.
     pub fetch: FetchKey,
     /// The values that its registration objects apply, firing `progress` if the spec says so.
     pub update: Update,
+    #[serde(skip)]
     applied: Option<Applied>,
 }
 
@@ -41,10 +48,35 @@ impl Client {
     /// acknowledges the last one: the worker is notified that a fetch settled only after every
     /// client has applied that update, is gone, or took longer than a second.
     pub async fn next(&mut self) -> Option<ClientUpdate> {
+        poll_fn(|context| self.poll(context)).await
+    }
+
+    /// The next update if there is one already. This too acknowledges the last one.
+    pub fn try_next(&mut self) -> Option<ClientUpdate> {
+        match self.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(update) => update,
+            Poll::Pending => None,
+        }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<ClientUpdate>> {
         self.applying = None;
-        let mut update = self.inbox.recv().await?;
-        self.applying = update.applied.take();
-        Some(update)
+        self.inbox.poll_next(context).map(|update| {
+            let mut update = update?;
+            self.applying = update.applied.take();
+            Some(update)
+        })
+    }
+}
+
+impl Stream for Client {
+    type Item = ClientUpdate;
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<ClientUpdate>> {
+        self.poll(context)
     }
 }
 

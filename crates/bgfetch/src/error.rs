@@ -43,6 +43,25 @@ impl Error {
         }
     }
 
+    /// A name for programs: lower-case words with hyphens. It never changes, unlike the text.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match &self.0 {
+            Kind::Call(error) => error.code(),
+            Kind::Url(_) => "invalid-url",
+            Kind::Header(_) => "invalid-header",
+            Kind::Store(error) => error.code(),
+            #[cfg(feature = "hyper")]
+            Kind::Tls(_) => "tls-unavailable",
+            Kind::Thread(_) => "no-thread",
+            #[cfg(not(feature = "hyper"))]
+            Kind::NoFetcher => "no-fetcher",
+            Kind::NoStore => "no-store",
+            Kind::Closed => "closed",
+            Kind::Stopped(_) => "stopped",
+        }
+    }
+
     /// The rule of the spec, or of this crate, that the call broke; `None` if something else
     /// failed.
     #[must_use]

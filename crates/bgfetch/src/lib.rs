@@ -66,7 +66,7 @@ pub use error::{Error, Result};
 pub use inbox::StartHold;
 pub use observer::{Event, Observer, What};
 pub use request_info::{RequestBody, RequestInfo};
-pub use ui::{Job, JobRecord, Ui};
+pub use ui::{Job, JobChange, JobRecord, Jobs, Ui};
 
 pub use bgfetch_model::action::{LocalNetworkRequest, PauseReason, PermissionRequest, Update};
 pub use bgfetch_model::attempt::{FaultKind, Resume};

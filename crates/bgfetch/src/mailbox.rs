@@ -5,39 +5,32 @@
 //! accumulate: ends, pauses and retries, with one progress update before each.
 
 use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use bgfetch_model::ids::FetchKey;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
 
 /// Both ends of a new mailbox.
 pub(crate) fn mailbox<T>() -> (Sender<T>, Receiver<T>) {
-    let mailbox = Arc::new(Mailbox {
-        state: Mutex::new(State {
-            letters: VecDeque::new(),
-            taken: 0,
-            replaceable: HashMap::new(),
-            open: true,
-        }),
-        changed: Notify::new(),
-    });
+    let mailbox = Arc::new(Mutex::new(State {
+        letters: VecDeque::new(),
+        taken: 0,
+        replaceable: HashMap::new(),
+        open: true,
+        waiting: None,
+    }));
     (Sender(Arc::clone(&mailbox)), Receiver(mailbox))
 }
 
 /// The loop's end. Dropping it closes the mailbox; what is in it can still be taken.
 #[derive(Debug)]
-pub(crate) struct Sender<T>(Arc<Mailbox<T>>);
+pub(crate) struct Sender<T>(Arc<Mutex<State<T>>>);
 
 /// The owner's end. Dropping it closes the mailbox and drops its contents.
 #[derive(Debug)]
-pub(crate) struct Receiver<T>(Arc<Mailbox<T>>);
-
-#[derive(Debug)]
-struct Mailbox<T> {
-    state: Mutex<State<T>>,
-    changed: Notify,
-}
+pub(crate) struct Receiver<T>(Arc<Mutex<State<T>>>);
 
 #[derive(Debug)]
 struct State<T> {
@@ -47,13 +40,15 @@ struct State<T> {
     /// The number of a fetch's last letter, if that letter is progress.
     replaceable: HashMap<FetchKey, u64>,
     open: bool,
+    /// The owner, if it waits for the next letter.
+    waiting: Option<Waker>,
 }
 
 impl<T> Sender<T> {
     /// Delivers a letter about a fetch. With `progress`, it replaces the fetch's previous letter if
     /// that is also progress and was not taken. Returns whether the mailbox is open.
     pub(crate) fn send(&self, fetch: FetchKey, letter: T, progress: bool) -> bool {
-        let mut state = self.0.state.lock();
+        let mut state = self.0.lock();
         if !state.open {
             return false;
         }
@@ -77,48 +72,61 @@ impl<T> Sender<T> {
         if progress {
             replaceable.insert(fetch, number);
         }
+        let waiting = state.waiting.take();
         drop(state);
-        self.0.changed.notify_one();
+        waiting.into_iter().for_each(Waker::wake);
         true
     }
 
     pub(crate) fn is_open(&self) -> bool {
-        self.0.state.lock().open
+        self.0.lock().open
     }
 }
 
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
-        self.0.state.lock().open = false;
-        self.0.changed.notify_one();
+        let mut state = self.0.lock();
+        state.open = false;
+        let waiting = state.waiting.take();
+        drop(state);
+        waiting.into_iter().for_each(Waker::wake);
     }
 }
 
 impl<T> Receiver<T> {
-    /// The next letter, or `None` when the mailbox is closed and empty. Dropping the future loses
-    /// nothing.
-    pub(crate) async fn recv(&mut self) -> Option<T> {
-        loop {
-            {
-                let mut state = self.0.state.lock();
-                if let Some(letter) = state.letters.pop_front() {
-                    state.taken += 1;
-                    return Some(letter);
-                }
-                // All replaceable letters were taken.
-                state.replaceable.clear();
-                if !state.open {
-                    return None;
-                }
-            }
-            self.0.changed.notified().await;
+    /// The next letter, or `None` when the mailbox is closed and empty.
+    pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<T>> {
+        let mut state = self.0.lock();
+        if let Some(letter) = state.letters.pop_front() {
+            state.taken += 1;
+            return Poll::Ready(Some(letter));
+        }
+        // All replaceable letters were taken.
+        state.replaceable.clear();
+        if !state.open {
+            return Poll::Ready(None);
+        }
+        state.waiting = Some(context.waker().clone());
+        Poll::Pending
+    }
+
+    /// The same as a future. Dropping it loses nothing.
+    pub(crate) async fn next(&mut self) -> Option<T> {
+        poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// The next letter, if one is there.
+    pub(crate) fn try_next(&mut self) -> Option<T> {
+        match self.poll_next(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(letter) => letter,
+            Poll::Pending => None,
         }
     }
 }
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        let mut state = self.0.state.lock();
+        let mut state = self.0.lock();
         state.open = false;
         // Dropped outside the lock: dropping a letter may report that it was applied.
         let letters = std::mem::take(&mut state.letters);
@@ -130,13 +138,12 @@ impl<T> Drop for Receiver<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures_util::FutureExt;
 
     const A: FetchKey = FetchKey(1);
     const B: FetchKey = FetchKey(2);
 
     fn taken(mailbox: &mut Receiver<u32>) -> Vec<u32> {
-        std::iter::from_fn(|| mailbox.recv().now_or_never().flatten()).collect()
+        std::iter::from_fn(|| mailbox.try_next()).collect()
     }
 
     #[test]
@@ -171,8 +178,8 @@ mod tests {
         let (sender, mut receiver) = mailbox();
         sender.send(A, 1, false);
         drop(sender);
-        assert_eq!(receiver.recv().now_or_never(), Some(Some(1)));
-        assert_eq!(receiver.recv().now_or_never(), Some(None));
+        let mut next = || receiver.poll_next(&mut Context::from_waker(Waker::noop()));
+        assert_eq!((next(), next()), (Poll::Ready(Some(1)), Poll::Ready(None)));
 
         let (sender, receiver) = mailbox();
         let letter = Arc::new(());
@@ -185,7 +192,7 @@ mod tests {
     #[tokio::test]
     async fn a_letter_wakes_who_waits() {
         let (sender, mut receiver) = mailbox();
-        let waiting = tokio::spawn(async move { receiver.recv().await });
+        let waiting = tokio::spawn(async move { receiver.next().await });
         tokio::task::yield_now().await;
         sender.send(A, 7, true);
         assert_eq!(waiting.await.unwrap(), Some(7));

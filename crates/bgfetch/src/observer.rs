@@ -1,11 +1,15 @@
 //! Events for tools, logs and user interfaces. Nothing in the engine depends on them.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 pub use bgfetch_model::action::What;
 
 use bgfetch_model::action::Observation;
-use bgfetch_model::ids::FetchKey;
+use bgfetch_model::ids::{FetchKey, RegistrationKey};
+use futures_util::Stream;
+use serde::Serialize;
 
 use crate::mailbox::{Receiver, Sender, mailbox};
 
@@ -18,15 +22,31 @@ pub struct Observer(Receiver<Event>);
 impl Observer {
     /// The next event, or `None` when the engine is closed.
     pub async fn next(&mut self) -> Option<Event> {
-        self.0.recv().await
+        self.0.next().await
+    }
+
+    /// The next event if there is one already.
+    pub fn try_next(&mut self) -> Option<Event> {
+        self.0.try_next()
     }
 }
 
-/// Something that happened to a fetch.
-#[derive(Clone, Debug)]
+impl Stream for Observer {
+    type Item = Event;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        self.0.poll_next(context)
+    }
+}
+
+/// Something that happened to a fetch. It is serialized with its fields' names.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct Event {
     /// The identity of the fetch.
     pub fetch: FetchKey,
+    /// The service worker registration it belongs to.
+    pub registration: RegistrationKey,
     /// The id that the page chose.
     pub id: Arc<str>,
     /// The stored bytes of all its records.
@@ -39,27 +59,68 @@ pub struct Event {
     pub what: What,
 }
 
+impl Event {
+    /// An event of a fetch of which nothing has been transferred yet, for tests of an observer.
+    #[must_use]
+    pub fn new(
+        fetch: FetchKey,
+        registration: RegistrationKey,
+        id: impl Into<Arc<str>>,
+        what: What,
+    ) -> Self {
+        let id = id.into();
+        Self { fetch, registration, id, downloaded: 0, uploaded: 0, download_total: 0, what }
+    }
+}
+
 /// The loop's list of observers.
 #[derive(Debug, Default)]
-pub(crate) struct Observers(Vec<Sender<Event>>);
+pub(crate) struct Observers {
+    /// They want the events.
+    all: Vec<Sender<Event>>,
+    /// They only want to know which fetch has changed.
+    of_changes: Vec<Sender<FetchKey>>,
+}
 
 impl Observers {
     pub(crate) fn add(&mut self) -> Observer {
         let (sender, receiver) = mailbox();
-        self.0.push(sender);
+        self.all.push(sender);
         Observer(receiver)
+    }
+
+    /// The keys of fetches that change from now on, and first those of `fetches`. A key that was not
+    /// taken is not repeated.
+    pub(crate) fn add_of_changes(
+        &mut self,
+        fetches: impl Iterator<Item = FetchKey>,
+    ) -> Receiver<FetchKey> {
+        let (sender, receiver) = mailbox();
+        fetches.for_each(|fetch| {
+            sender.send(fetch, fetch, true);
+        });
+        self.of_changes.push(sender);
+        receiver
     }
 
     pub(crate) fn tell(&mut self, observation: Observation) {
         let event = Event::from(observation);
         let progress = matches!(event.what, What::Progress);
-        self.0.retain(|observer| observer.send(event.fetch, event.clone(), progress));
+        self.of_changes.retain(|observer| observer.send(event.fetch, event.fetch, true));
+        self.all.retain(|observer| observer.send(event.fetch, event.clone(), progress));
     }
 }
 
 impl From<Observation> for Event {
     fn from(Observation { fetch, downloaded, uploaded, what }: Observation) -> Self {
-        let (id, download_total) = (Arc::clone(&fetch.id), fetch.download_total);
-        Self { fetch: fetch.key, id, downloaded, uploaded, download_total, what }
+        Self {
+            fetch: fetch.key,
+            registration: fetch.registration.clone(),
+            id: Arc::clone(&fetch.id),
+            downloaded,
+            uploaded,
+            download_total: fetch.download_total,
+            what,
+        }
     }
 }

@@ -45,20 +45,20 @@ impl RequestInfo {
         Self { request: Request { method: normalize(method), ..Request::get(url) }, body: None }
     }
 
-    /// A `GET` request for a URL as the page wrote it, relative to the page's base URL. Only the
-    /// text shows whether the URL may be [dangling markup](bgfetch_model::dangling_markup), so that
-    /// is checked here and when a string is converted: a parsed URL no longer shows it.
+    /// Like [`new`](Self::new), with a URL as the page wrote it, relative to the page's base URL. Only
+    /// the text shows whether the URL may be [dangling markup](bgfetch_model::dangling_markup), so
+    /// that is checked here and when a string is converted: a parsed URL no longer shows it.
     ///
     /// # Errors
     ///
     /// When it is not a valid URL.
-    pub fn parse(url: &str, base: &Url) -> Result<Self, Error> {
-        Ok(Self::parsed(url, base.join(url)?))
+    pub fn parse(method: &str, url: &str, base: &Url) -> Result<Self, Error> {
+        Ok(Self::new(method, base.join(url)?).written_as(url))
     }
 
-    fn parsed(text: &str, url: Url) -> Self {
-        let dangling_markup = is_potentially_dangling_markup(text);
-        Request { dangling_markup, ..Request::get(url) }.into()
+    fn written_as(mut self, url: &str) -> Self {
+        self.request.dangling_markup = is_potentially_dangling_markup(url);
+        self
     }
 
     /// Adds a header. When `fetch()` is called for a page, it drops headers that are
@@ -180,7 +180,21 @@ impl TryFrom<&str> for RequestInfo {
     type Error = Error;
 
     fn try_from(url: &str) -> Result<Self, Error> {
-        Ok(Self::parsed(url, Url::parse(url)?))
+        Ok(Self::from(Url::parse(url)?).written_as(url))
+    }
+}
+
+impl TryFrom<&String> for RequestInfo {
+    type Error = Error;
+
+    fn try_from(url: &String) -> Result<Self, Error> {
+        Self::try_from(url.as_str())
+    }
+}
+
+impl From<&Url> for RequestInfo {
+    fn from(url: &Url) -> Self {
+        Self::from(url.clone())
     }
 }
 
@@ -223,12 +237,14 @@ mod tests {
     fn dangling_markup_is_seen_in_the_text_of_a_url() {
         let base = "https://a.test/dir/".parse().unwrap();
         for (text, dangling) in [("x?\n<", true), ("x?<", false), ("x?\n", false)] {
-            let relative = RequestInfo::parse(text, &base).unwrap().request;
+            let relative = RequestInfo::parse("GET", text, &base).unwrap().request;
             assert_eq!(relative.dangling_markup, dangling, "{text:?}");
+            let upload = RequestInfo::parse("post", text, &base).unwrap().body("photo").request;
+            assert_eq!((&*upload.method, upload.dangling_markup), ("POST", dangling), "{text:?}");
             let absolute = RequestInfo::try_from(format!("https://a.test/dir/{text}"));
             assert_eq!(absolute.unwrap().request, relative);
         }
-        assert!(RequestInfo::parse("http://", &base).is_err());
+        assert!(RequestInfo::parse("GET", "http://", &base).is_err());
     }
 
     #[test]

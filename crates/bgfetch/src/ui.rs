@@ -2,11 +2,20 @@
 //! [display](https://wicg.github.io/background-fetch/#background-fetch-display-algorithm) shows and
 //! what the user may do.
 
+use std::collections::HashSet;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bgfetch_model::background_fetch::BackgroundFetch;
 use bgfetch_model::background_fetch::display::Display;
 use bgfetch_model::error::CallError;
 use bgfetch_model::ids::{CallId, FetchKey, RegistrationKey};
 use bgfetch_model::input::Input;
+use bgfetch_model::record::Record;
 use bgfetch_model::response::RecordResult;
+use futures_util::stream::{self, BoxStream, Stream, StreamExt};
+use serde::Serialize;
 use url::Url;
 
 use crate::error::Result;
@@ -19,7 +28,8 @@ pub struct Ui {
 }
 
 /// One background fetch in the UI.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct Job {
     /// Its identity, for commands.
     pub key: FetchKey,
@@ -34,7 +44,8 @@ pub struct Job {
 }
 
 /// One record in the UI.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct JobRecord {
     /// The method.
     pub method: String,
@@ -52,6 +63,41 @@ pub struct JobRecord {
     pub result: Option<RecordResult>,
 }
 
+/// A change in the list of jobs.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum JobChange {
+    /// A job is new, or something about it has changed: this is how it is now.
+    Changed(Box<Job>),
+    /// The job with this key is gone.
+    Removed(FetchKey),
+}
+
+/// The jobs and their changes, from [`Ui::watch`]. Dropping it ends it.
+pub struct Jobs(BoxStream<'static, JobChange>);
+
+impl Jobs {
+    /// The next change, or `None` when the engine is closed.
+    pub async fn next(&mut self) -> Option<JobChange> {
+        self.0.next().await
+    }
+}
+
+impl Stream for Jobs {
+    type Item = JobChange;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<JobChange>> {
+        self.0.poll_next_unpin(context)
+    }
+}
+
+impl fmt::Debug for Jobs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Jobs").finish_non_exhaustive()
+    }
+}
+
 impl Ui {
     pub(crate) fn new(inbox: Inbox) -> Self {
         Self { inbox }
@@ -63,17 +109,48 @@ impl Ui {
     ///
     /// When the engine is closed.
     pub async fn jobs(&self) -> Result<Vec<Job>> {
-        let jobs = self.inbox.read(|view| {
-            let job = |fetch: &bgfetch_model::background_fetch::BackgroundFetch| Job {
-                key: fetch.key(),
-                id: fetch.id().to_owned(),
-                registration: fetch.registration().clone(),
-                display: fetch.display(),
-                records: fetch.records().iter().map(record).collect(),
-            };
-            view.model.fetches().map(job).collect()
+        self.inbox.read(|view| view.model.fetches().map(Job::of).collect()).await
+    }
+
+    /// One of these fetches, or `None` when it is gone.
+    ///
+    /// # Errors
+    ///
+    /// When the engine is closed.
+    pub async fn job(&self, fetch: FetchKey) -> Result<Option<Job>> {
+        self.inbox.read(move |view| view.model.fetch(fetch).map(Job::of)).await
+    }
+
+    /// All of these fetches, and from then on each that has changed, as it is when its change is
+    /// taken from the stream. So a user interface that is slow gets fewer changes, and is never
+    /// behind.
+    ///
+    /// A change is whatever an [`Observer`](crate::Observer) would be told.
+    ///
+    /// # Errors
+    ///
+    /// When the engine is closed.
+    pub async fn watch(&self) -> Result<Jobs> {
+        let watch = self.inbox.read(|view| {
+            let fetches = view.model.fetches().map(BackgroundFetch::key);
+            view.observers.add_of_changes(fetches)
         });
-        jobs.await
+        let state = (watch.await?, self.clone(), HashSet::new());
+        let changes = stream::unfold(state, |(mut changed, ui, mut shown)| async move {
+            loop {
+                let fetch = changed.next().await?;
+                let change = match ui.job(fetch).await.ok()? {
+                    Some(job) => {
+                        shown.insert(fetch);
+                        JobChange::Changed(Box::new(job))
+                    }
+                    None if shown.remove(&fetch) => JobChange::Removed(fetch),
+                    None => continue,
+                };
+                return Some((change, (changed, ui, shown)));
+            }
+        });
+        Ok(Jobs(changes.boxed()))
     }
 
     /// Pauses a fetch.
@@ -142,15 +219,54 @@ impl Ui {
     }
 }
 
-fn record(record: &bgfetch_model::record::Record) -> JobRecord {
-    let data = record.response_data();
-    JobRecord {
-        method: record.request().method.clone(),
-        url: record.request().url.clone(),
-        in_flight: record.is_in_flight(),
-        stored: data.stored,
-        length: record.announced_length(),
-        status: data.response.map(|head| head.status),
-        result: data.result,
+impl Job {
+    /// A job without records, for tests of a UI.
+    #[must_use]
+    pub fn new(
+        key: FetchKey,
+        registration: RegistrationKey,
+        id: impl Into<String>,
+        display: Display,
+    ) -> Self {
+        Self { key, id: id.into(), registration, display, records: Vec::new() }
+    }
+
+    fn of(fetch: &BackgroundFetch) -> Self {
+        Self {
+            key: fetch.key(),
+            id: fetch.id().to_owned(),
+            registration: fetch.registration().clone(),
+            display: fetch.display(),
+            records: fetch.records().iter().map(JobRecord::of).collect(),
+        }
+    }
+}
+
+impl JobRecord {
+    /// A record whose request is waiting to be sent, for tests of a UI.
+    #[must_use]
+    pub fn new(method: impl Into<String>, url: Url) -> Self {
+        Self {
+            method: method.into(),
+            url,
+            in_flight: false,
+            stored: 0,
+            length: None,
+            status: None,
+            result: None,
+        }
+    }
+
+    fn of(record: &Record) -> Self {
+        let data = record.response_data();
+        Self {
+            method: record.request().method.clone(),
+            url: record.request().url.clone(),
+            in_flight: record.is_in_flight(),
+            stored: data.stored,
+            length: record.announced_length(),
+            status: data.response.map(|head| head.status),
+            result: data.result,
+        }
     }
 }

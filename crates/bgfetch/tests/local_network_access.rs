@@ -16,8 +16,8 @@ use bgfetch::embedder::{BoxFuture, Permissions};
 use bgfetch::mock::{Behaviour, ScriptedHost};
 use bgfetch::{
     BackgroundFetchRegistration, Connectivity, Engine, FailureReason, FetchOptions, Fetcher,
-    HyperFetcher, LocalNetworkRequest, ManualConnectivity, MatchOptions, Observer, PolicySnapshot,
-    Principal, Reachable, RequestInfo, Resolve, StorageKey, What,
+    HyperFetcher, LocalNetworkRequest, ManualConnectivity, Observer, PolicySnapshot, Principal,
+    Reachable, RequestInfo, Resolve, StorageKey, What,
 };
 use bgfetch_testkit::{Gate, Origin, Reply, Resource, Serve};
 use parking_lot::Mutex;
@@ -244,7 +244,7 @@ async fn a_resume_is_judged_again_by_the_address_that_its_name_has_then() {
         agent.names = Script::new(["127.0.0.1", then]);
         let engine = agent.open();
         let fetch = fetch(&engine, page(Public), at("film.test", origin.url("/film"))).await;
-        let record = fetch.match_all(None, MatchOptions::default()).await.unwrap().remove(0);
+        let record = fetch.records().await.unwrap().remove(0);
         record.response_ready().await.unwrap();
         engine.ui().pause(fetch.key()).await.unwrap();
         // Forgets the name's address, as it is after a minute.

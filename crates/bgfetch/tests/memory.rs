@@ -13,9 +13,7 @@ use std::path::Path;
 
 use bgfetch::embedder::{BoxFuture, Quota};
 use bgfetch::mock::{Behaviour, ScriptedHost};
-use bgfetch::{
-    DomException, Engine, FailureReason, FetchOptions, ManualConnectivity, MatchOptions, StorageKey,
-};
+use bgfetch::{DomException, Engine, FailureReason, FetchOptions, ManualConnectivity, StorageKey};
 use bgfetch_testkit::{MIB, peak_memory};
 use tempfile::TempDir;
 use url::Url;
@@ -133,7 +131,7 @@ async fn neither_titles_nor_heads_fill_memory_or_disk() {
     assert!(taken <= most, "{taken} of {most} bytes");
 
     // A script has all records, and reads the responses one after another.
-    let records = fetch.match_all(None, MatchOptions::default()).await.unwrap();
+    let records = fetch.records().await.unwrap();
     for record in records.iter().step_by(10) {
         let head = record.response_ready().await.unwrap().head;
         assert_eq!(head.headers.len(), 30);

@@ -9,9 +9,8 @@ use std::sync::Arc;
 use bgfetch::mock::{Behaviour, ScriptedHost};
 use bgfetch::{
     BackgroundFetchManager, BackgroundFetchRegistration, CacheMode, Connectivity, Engine,
-    FailureReason, FetchOptions, IpAddressSpace, ManualConnectivity, MatchOptions, Observer,
-    PolicySnapshot, Principal, Reachable, RecordError, ReferrerPolicy, RequestInfo, RequestMode,
-    StorageKey, What,
+    FailureReason, FetchOptions, IpAddressSpace, ManualConnectivity, Observer, PolicySnapshot,
+    Principal, Reachable, RecordError, ReferrerPolicy, RequestInfo, RequestMode, StorageKey, What,
 };
 use bgfetch_testkit::{Origin, Reply, Resource, Serve};
 use tempfile::TempDir;
@@ -81,7 +80,7 @@ async fn fails(policies: PolicySnapshot, request: RequestInfo, message: &str) {
     let mut observer = engine.observe().await.unwrap();
     let manager = manager(&engine, Principal::Page(policies)).await;
     let fetch = fetch(&manager, request).await;
-    let records = fetch.match_all(None, MatchOptions::default()).await.unwrap();
+    let records = fetch.records().await.unwrap();
     assert_eq!(fetch.settled().await.unwrap(), Err(FailureReason::FetchError), "{message}");
     let error = records[0].response_ready().await.unwrap_err();
     assert!(matches!(error, RecordError::Failed), "{error:?}");
@@ -100,7 +99,7 @@ async fn what_a_policy_forbids_fails_the_record_after_fetch_resolved() {
     let url = origin.url("/a");
     let own = PolicySnapshot::of(&url);
     let elsewhere = "http://192.0.2.1/a".parse().unwrap();
-    let dangling = RequestInfo::parse("/a?\n<", &url).unwrap();
+    let dangling = RequestInfo::parse("GET", "/a?\n<", &url).unwrap();
     let cached = request(&url).mode(RequestMode::SameOrigin).cache(CacheMode::OnlyIfCached);
     fails(page(&url, "connect-src 'none'"), request(&url), "security policy").await;
     fails(page(&url, "default-src https://a.test"), request(&url), "security policy").await;
@@ -192,7 +191,7 @@ async fn the_user_is_bound_by_no_page() {
     let agent = Agent::new();
     let engine = agent.open();
     let manager = manager(&engine, Principal::User).await;
-    let dangling = RequestInfo::parse("/a?\n<", &origin.url("/")).unwrap();
+    let dangling = RequestInfo::parse("GET", "/a?\n<", &origin.url("/")).unwrap();
     let fetch = fetch(&manager, dangling).await;
     assert_eq!(fetch.settled().await.unwrap(), Ok(()));
     let requests = origin.requests();

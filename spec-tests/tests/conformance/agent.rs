@@ -6,8 +6,8 @@ use std::time::Duration;
 use bgfetch::mock::{Behaviour, Events, ScriptedHost};
 use bgfetch::{
     BackgroundFetchManager, BackgroundFetchRecord, BackgroundFetchRegistration, Client,
-    Connectivity, Engine, FetchOptions, FetchResult, ManualConnectivity, MatchOptions, Observer,
-    Principal, Reachable, StorageKey, What,
+    Connectivity, Engine, FetchOptions, FetchResult, ManualConnectivity, Observer, Principal,
+    Reachable, StorageKey, What,
 };
 use bgfetch_testkit::Origin;
 
@@ -95,7 +95,7 @@ pub(crate) async fn settled(fetch: &BackgroundFetchRegistration) -> FetchResult 
 
 /// `matchAll()`.
 pub(crate) async fn records(fetch: &BackgroundFetchRegistration) -> Vec<BackgroundFetchRecord> {
-    let all = fetch.match_all(None, MatchOptions::default()).await;
+    let all = fetch.records().await;
     all.unwrap()
 }
 

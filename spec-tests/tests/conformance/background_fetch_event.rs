@@ -40,7 +40,7 @@ async fn each_end_has_its_event() {
 fn update() -> UiUpdate {
     UiUpdate {
         title: Some("Episode 5 is ready".into()),
-        icons: Some(vec![ImageResource { src: "/ready.png".into(), ..ImageResource::default() }]),
+        icons: Some(vec![ImageResource::new("https://app.test/ready.png".parse().unwrap())]),
     }
 }
 

@@ -12,13 +12,11 @@ async fn several_files_are_fetched_as_one_item() {
     let (episode, art) = (Resource::new(1, MIB), Resource::new(2, 5000));
     agent.origin.serve("/ep-5.mp3", episode.clone());
     agent.origin.serve("/ep-5-artwork.jpg", art.clone());
+    let mut icon = ImageResource::new(agent.origin.url("/ep-5-icon.png"));
+    icon.sizes = "300x300".into();
     let options = FetchOptions {
         title: "Episode 5".into(),
-        icons: vec![ImageResource {
-            src: "/ep-5-icon.png".into(),
-            sizes: "300x300".into(),
-            ..ImageResource::default()
-        }],
+        icons: vec![icon],
         download_total: episode.length() + art.length(),
     };
     let paths = ["/ep-5.mp3", "/ep-5-artwork.jpg"];

@@ -100,7 +100,7 @@ async fn match_finds_records_by_their_requests() {
     let call = agent.manager.fetch("all", requests, FetchOptions::default());
     let fetch = call.await.unwrap();
     let found = async |request: RequestInfo, options: MatchOptions| -> Vec<u32> {
-        let found = fetch.match_all(Some(request), options).await.unwrap();
+        let found = fetch.match_all(request, options).await.unwrap();
         found.iter().map(|record| record.key().index.0).collect()
     };
     let default = MatchOptions::default();
@@ -127,7 +127,7 @@ async fn records_are_available_until_the_event_ended() {
     let fetch = agent.fetch("a", &["/a"]).await;
     let mut updates = fetch.updates().await.unwrap();
     agent.until(|what| matches!(what, What::EventEnded { .. })).await;
-    let refused = fetch.match_all(None, MatchOptions::default()).await;
+    let refused = fetch.records().await;
     let refused = refused.unwrap_err().dom_exception();
     assert_eq!(refused, DomException::InvalidStateError);
     while fetch.records_available() {

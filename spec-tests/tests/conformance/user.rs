@@ -83,7 +83,7 @@ async fn the_user_sees_progress_and_can_cancel() {
         }
         agent.until(|what| matches!(what, What::Progress)).await;
     };
-    assert_eq!(shown.origin.ascii_serialization(), "https://app.test");
+    assert_eq!(shown.origin.serialize(), "https://app.test");
     assert_eq!((shown.title.as_str(), shown.download_total), ("A film", 2 * MIB));
     assert!(shown.uses_bandwidth && shown.pausable && !shown.dismissible);
 

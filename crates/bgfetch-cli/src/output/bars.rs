@@ -185,15 +185,10 @@ mod tests {
 
     #[test]
     fn those_at_work_are_shown_and_those_that_ended_make_room() {
-        let url = bgfetch::Request::get("http://a.test/x".parse().unwrap()).url;
-        let record = |in_flight, result| JobRecord {
-            method: "GET".into(),
-            url: url.clone(),
-            in_flight,
-            stored: 0,
-            length: None,
-            status: None,
-            result,
+        let record = |in_flight, result| {
+            let mut record = JobRecord::new("GET", "http://a.test/x".parse().unwrap());
+            (record.in_flight, record.result) = (in_flight, result);
+            record
         };
         let (waits, works) = (record(false, None), record(true, None));
         let ended = record(false, Some(RecordResult::Success));

@@ -212,44 +212,25 @@ fn drawn_bar(share: Option<f64>, inside: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bgfetch::{Display, FailureReason, FetchKey, PauseReason, RegistrationKey, StorageKey};
+    use bgfetch::{
+        Display, FailureReason, FetchKey, Origin, PauseReason, RegistrationKey, StorageKey,
+    };
 
     fn record(name: &str, stored: u64, length: Option<u64>) -> JobRecord {
-        JobRecord {
-            method: "GET".into(),
-            url: url::Url::parse("http://a.test/").unwrap().join(name).unwrap(),
-            in_flight: true,
-            stored,
-            length,
-            status: Some(200),
-            result: None,
-        }
+        let base = url::Url::parse("http://a.test/").unwrap();
+        let mut record = JobRecord::new("GET", base.join(name).unwrap());
+        record.in_flight = true;
+        (record.stored, record.length, record.status) = (stored, length, Some(200));
+        record
     }
 
     fn job(records: Vec<JobRecord>) -> Job {
-        Job {
-            key: FetchKey(1),
-            id: "x".into(),
-            registration: RegistrationKey {
-                storage_key: StorageKey("a".into()),
-                scope: "file:///out/".parse().unwrap(),
-            },
-            display: Display {
-                origin: url::Origin::new_opaque(),
-                title: String::new(),
-                uses_bandwidth: true,
-                dismissible: false,
-                over: false,
-                pausable: true,
-                pause_reason: None,
-                downloaded: records.iter().map(|record| record.stored).sum(),
-                download_total: 0,
-                uploaded: 0,
-                upload_total: 0,
-                result: None,
-            },
-            records,
-        }
+        let scope = "file:///out/".parse().unwrap();
+        let registration = RegistrationKey { storage_key: StorageKey("a".into()), scope };
+        let mut job = Job::new(FetchKey(1), registration, "x", Display::new(Origin::opaque()));
+        job.display.downloaded = records.iter().map(|record| record.stored).sum();
+        job.records = records;
+        job
     }
 
     fn shown(job: &Job, title: &str, width: usize, height: usize) -> Vec<String> {

@@ -128,6 +128,7 @@ pub(crate) fn pause_text(reason: PauseReason) -> &'static str {
         PauseReason::Metered => "metered connection – waiting",
         PauseReason::CaptivePortal => "captive portal – waiting",
         PauseReason::Storage => "disk full – waiting",
+        _ => "waiting",
     }
 }
 

@@ -212,11 +212,12 @@ pub(super) fn event_of(result: FetchResult) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bgfetch::{RegistrationKey, StorageKey};
 
     fn event(key: u64, what: What) -> Event {
-        let id = format!("id-{key}").into();
-        let fetch = FetchKey(key);
-        Event { fetch, id, downloaded: 0, uploaded: 0, download_total: 0, what }
+        let (storage_key, scope) = (StorageKey("a".into()), "http://a.test/".parse().unwrap());
+        let registration = RegistrationKey { storage_key, scope };
+        Event::new(FetchKey(key), registration, format!("id-{key}"), what)
     }
 
     #[test]

@@ -60,15 +60,16 @@ pub(super) fn lines_of(said: &Said) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bgfetch::{RegistrationKey, StorageKey};
 
     #[test]
     fn nothing_is_kept_of_fetches_that_have_settled() {
         let mut lines = Lines::default();
+        let (storage_key, scope) = (StorageKey("a".into()), "http://a.test/".parse().unwrap());
+        let registration = RegistrationKey { storage_key, scope };
         for key in 0..100 {
             for what in [What::Registered, What::Progress, What::Settled(Ok(()))] {
-                let (fetch, id) = (FetchKey(key), "film".into());
-                let event =
-                    Event { fetch, id, downloaded: 5, uploaded: 0, download_total: 0, what };
+                let event = Event::new(FetchKey(key), registration.clone(), "film", what);
                 lines.line_of(&event, None);
             }
         }

@@ -5,13 +5,17 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use serde::Serialize;
+
 use super::{BackgroundFetch, Stage};
 use crate::action::PauseReason;
 use crate::origin::Origin;
+use crate::serialize;
 use crate::store_op::{FetchResult, ImageResource};
 
 /// What a user interface needs to know to present a background fetch.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Display {
     /// The origin of the registration's scope, which must be shown prominently.
     pub origin: Origin,
@@ -40,7 +44,30 @@ pub struct Display {
     /// The sum of the request bodies.
     pub upload_total: u64,
     /// How it settled, or none.
+    #[serde(serialize_with = "serialize::result")]
     pub result: Option<FetchResult>,
+}
+
+impl Display {
+    /// A fetch of which nothing has arrived yet, for tests of a UI.
+    #[must_use]
+    pub const fn new(origin: Origin) -> Self {
+        Self {
+            origin,
+            title: String::new(),
+            icons: Vec::new(),
+            uses_bandwidth: true,
+            dismissible: false,
+            over: false,
+            pausable: true,
+            pause_reason: None,
+            downloaded: 0,
+            download_total: 0,
+            uploaded: 0,
+            upload_total: 0,
+            result: None,
+        }
+    }
 }
 
 impl BackgroundFetch {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bgfetch_model::ids::FetchKey;
 use bgfetch_model::response::{FailureReason, RecordResult};
-use bgfetch_model::store_op::{FetchResult, ImageResource, StoreOp, StoredFetch};
+use bgfetch_model::store_op::{FetchResult, StoreOp, StoredFetch};
 use bgfetch_model::time::UnixTime;
 use bgfetch_store::{SqliteStore, Store, StoreError};
 

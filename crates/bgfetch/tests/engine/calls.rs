@@ -67,7 +67,10 @@ async fn each_refusal_has_its_exception() {
     let opaque = RequestInfo::try_from(FILM).unwrap().mode(RequestMode::NoCors);
     let call = manager.fetch("a", [opaque], FetchOptions::default()).await;
     assert_eq!(seen(call.unwrap_err()), (Some(CallError::NoCors), TypeError));
+    let unknown = manager.fetch("a", ["no scheme"], FetchOptions::default()).await.unwrap_err();
+    assert_eq!(unknown.code(), "invalid-url");
     let empty = manager.get("").await.unwrap_err();
+    assert_eq!(empty.code(), "empty-id");
     assert_eq!(seen(empty), (Some(CallError::EmptyId), TypeError));
     assert!(manager.get("a").await.unwrap().is_none());
 

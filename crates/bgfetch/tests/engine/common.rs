@@ -9,9 +9,9 @@ use bgfetch::mock::Behaviour;
 use bgfetch::{
     BackgroundFetchManager, BackgroundFetchRecord, BackgroundFetchRegistration, Builder,
     Connectivity, Engine, Event, FetchError, FetchKey, FetchOptions, FetchRequest, FetchResponse,
-    Fetcher, HeaderList, ManualConnectivity, MatchOptions, Observer, Principal, Reachable,
-    RecordError, RegistrationKey, ResponseHead, ResponseType, ServiceWorkerRegistration,
-    StorageKey, What, WorkerHost,
+    Fetcher, HeaderList, ManualConnectivity, Observer, Principal, Reachable, RecordError,
+    RegistrationKey, ResponseHead, ResponseType, ServiceWorkerRegistration, StorageKey, What,
+    WorkerHost,
 };
 use bytes::Bytes;
 use futures_util::stream;
@@ -104,7 +104,7 @@ impl Agent {
     pub(crate) async fn read(&self, fetch: FetchKey) -> Option<Vec<Vec<u8>>> {
         let fetch = self.fetch(fetch).await?;
         let mut bodies = Vec::new();
-        for record in fetch.match_all(None, MatchOptions::default()).await.ok()? {
+        for record in fetch.records().await.ok()? {
             let body = match record.response_ready().await {
                 Ok(response) => response.body.bytes().await,
                 Err(error) => Err(error),
@@ -174,7 +174,7 @@ pub(crate) fn record_bodies(agent: &Agent) -> Behaviour {
 }
 
 pub(crate) async fn records_of(fetch: &BackgroundFetchRegistration) -> Vec<BackgroundFetchRecord> {
-    let all = fetch.match_all(None, MatchOptions::default()).await;
+    let all = fetch.records().await;
     all.unwrap()
 }
 

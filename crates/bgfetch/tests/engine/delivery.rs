@@ -7,9 +7,8 @@ use std::time::Duration;
 use bgfetch::embedder::WallClock;
 use bgfetch::mock::{Behaviour, Received, ScriptedHost};
 use bgfetch::{
-    CallError, DomException, Engine, EventKind, FetchOptions, MatchOptions, NotActive,
-    NotHandledReason, Principal, RecordError, Redelivery, RegistrationKey, UiUpdate, UnixTime,
-    UpdateUiError, What,
+    CallError, DomException, Engine, EventKind, FetchOptions, NotActive, NotHandledReason,
+    Principal, RecordError, Redelivery, RegistrationKey, UiUpdate, UnixTime, UpdateUiError, What,
 };
 use bgfetch_testkit::{MIB, Origin, Reply, Resource, Serve};
 use tokio::runtime::Handle;
@@ -271,7 +270,7 @@ async fn records_are_readable_until_the_event_ended_and_open_readers_keep_their_
 
     gate.send_replace(true);
     until(&mut observer, |what| matches!(what, What::EventEnded { .. })).await;
-    let refused = fetch.match_all(None, MatchOptions::default()).await;
+    let refused = fetch.records().await;
     let refused = refused.unwrap_err();
     assert_eq!(refused.dom_exception(), DomException::InvalidStateError);
     assert!(agent.body_files().is_empty());
@@ -304,7 +303,7 @@ async fn held_records_are_adopted_by_the_next_fetch_of_the_user() {
     let manager = agent.manager(&engine).await;
     let first = manager.fetch("all", urls.clone(), FetchOptions::default()).await.unwrap();
     until(&mut observer, |what| matches!(what, What::EventEnded { .. })).await;
-    let refused = first.match_all(None, MatchOptions::default()).await.unwrap_err();
+    let refused = first.records().await.unwrap_err();
     assert_eq!(refused.dom_exception(), DomException::InvalidStateError);
     agent.close(engine).await;
 

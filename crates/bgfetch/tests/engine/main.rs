@@ -23,3 +23,4 @@ mod pauses;
 mod resume;
 mod splices;
 mod uploads;
+mod watching;

@@ -38,7 +38,7 @@ async fn identical_posts_are_sent_each_and_told_apart() {
     answered.sort_unstable();
     assert_eq!(answered, [0, 1, 2]);
 
-    let all = fetch.match_all(Some(post("")), MatchOptions::default()).await.unwrap();
+    let all = fetch.match_all(post(""), MatchOptions::default()).await.unwrap();
     let keys: Vec<_> = all.iter().map(|record| record.key().index.0).collect();
     assert_eq!(keys, [0, 1, 2], "matches come in the order of the requests");
     let one = fetch.match_first(post(""), MatchOptions::default()).await.unwrap().unwrap();
@@ -57,7 +57,7 @@ async fn the_body_of_a_request_can_be_read_until_the_fetch_is_gone() {
     let post = RequestInfo::new("POST", origin.url("/photos")).body(photo.bytes());
     let requests = [post, origin.url("/photos").into()];
     let fetch = manager.fetch("photos", requests, FetchOptions::default()).await.unwrap();
-    let records = fetch.match_all(None, MatchOptions::default()).await.unwrap();
+    let records = fetch.records().await.unwrap();
     let chunks: Vec<_> = records[0].request_body().unwrap().try_collect().await.unwrap();
     assert!(chunks.concat() == photo.bytes());
     assert!(records[1].request_body().is_none());

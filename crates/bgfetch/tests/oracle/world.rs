@@ -7,8 +7,8 @@ use bgfetch::embedder::{BoxFuture, Quota};
 use bgfetch::mock::{Behaviour, Events, ScriptedHost};
 use bgfetch::{
     BackgroundFetchManager, BackgroundFetchRecord, BackgroundFetchRegistration, DomException,
-    Engine, FetchKey, FetchOptions, HyperFetcher, ManualConnectivity, MatchOptions, Observer,
-    PolicySnapshot, Principal, RecordError, Request, RequestInfo, StorageKey, What,
+    Engine, FetchKey, FetchOptions, HyperFetcher, ManualConnectivity, Observer, PolicySnapshot,
+    Principal, RecordError, Request, RequestInfo, StorageKey, What,
 };
 use bgfetch_testkit::{DEADLINE, Gate, Origin, Resource, Serve};
 use parking_lot::Mutex;
@@ -348,7 +348,7 @@ impl World {
 }
 
 async fn records(fetch: &BackgroundFetchRegistration) -> Vec<BackgroundFetchRecord> {
-    fetch.match_all(None, MatchOptions::default()).await.unwrap()
+    fetch.records().await.unwrap()
 }
 
 /// Waits until the part before the resume has arrived.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bgfetch::{
-    BackgroundFetchRegistration, CallError, Engine, FetchOptions, MatchOptions, Principal,
-    RecordResult, RequestInfo,
+    BackgroundFetchRegistration, CallError, Engine, FetchOptions, Principal, RecordResult,
+    RequestInfo,
 };
 use bytes::Bytes;
 use futures_util::stream;
@@ -153,7 +153,7 @@ async fn starts(world: World, number: usize) {
 
 /// A page reads all bodies while they arrive.
 async fn read(world: World, fetch: BackgroundFetchRegistration, call: Call) {
-    let Ok(records) = fetch.match_all(None, MatchOptions::default()).await else { return };
+    let Ok(records) = fetch.records().await else { return };
     drop(fetch);
     for (record, wanted) in records.into_iter().zip(&call.records) {
         let Ok(mut response) = record.response_ready().await else { continue };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bgfetch::embedder::BoxFuture;
 use bgfetch::{
     BackgroundFetchRecord, BackgroundFetchRegistration, DispatchError, EventKind, FunctionalEvent,
-    Handover, MatchOptions, RecordError, RecordResult, Rejection, WorkerHost,
+    Handover, RecordError, RecordResult, Rejection, WorkerHost,
 };
 use tokio::time::sleep;
 
@@ -121,7 +121,7 @@ async fn handle(world: World, event: FunctionalEvent, site: usize) -> Result<(),
     world.learn(|oracle| oracle.dispatched(number, result, &prompt));
     let syncs = world.once_in(2);
     let exported = loop {
-        let Ok(records) = fetch.match_all(None, MatchOptions::default()).await else {
+        let Ok(records) = fetch.records().await else {
             return pending().await;
         };
         match use_records(&world, number, &fetch, &records, syncs).await {

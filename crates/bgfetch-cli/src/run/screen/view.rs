@@ -285,7 +285,7 @@ impl Bar {
 
 #[cfg(test)]
 mod tests {
-    use bgfetch::{Display, RegistrationKey, StorageKey};
+    use bgfetch::{Display, Origin, RegistrationKey, StorageKey};
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
     use url::Url;
@@ -294,38 +294,20 @@ mod tests {
 
     fn job(key: u64, title: &str) -> Job {
         let scope: Url = "http://a.test/".parse().unwrap();
-        let record = |path: &str, stored, result: Option<RecordResult>| JobRecord {
-            method: "GET".into(),
-            url: scope.join(path).unwrap(),
-            in_flight: result.is_none(),
-            stored,
-            length: Some(1000),
-            status: Some(200),
-            result,
+        let record = |path: &str, stored, result: Option<RecordResult>| {
+            let mut record = JobRecord::new("GET", scope.join(path).unwrap());
+            (record.in_flight, record.result) = (result.is_none(), result);
+            (record.stored, record.length, record.status) = (stored, Some(1000), Some(200));
+            record
         };
-        Job {
-            key: FetchKey(key),
-            id: format!("id-{key}"),
-            registration: RegistrationKey {
-                storage_key: StorageKey("http://a.test".into()),
-                scope: scope.clone(),
-            },
-            display: Display {
-                origin: scope.origin(),
-                title: title.into(),
-                uses_bandwidth: true,
-                dismissible: false,
-                over: false,
-                pausable: true,
-                pause_reason: None,
-                downloaded: 1500,
-                download_total: 2000,
-                uploaded: 0,
-                upload_total: 0,
-                result: None,
-            },
-            records: vec![record("x", 500, None), record("y", 1000, Some(RecordResult::Success))],
-        }
+        let (origin, storage_key) = (Origin::of(&scope), StorageKey("http://a.test".into()));
+        let registration = RegistrationKey { storage_key, scope: scope.clone() };
+        let id = format!("id-{key}");
+        let mut job = Job::new(FetchKey(key), registration, id, Display::new(origin));
+        job.display.title = title.into();
+        (job.display.downloaded, job.display.download_total) = (1500, 2000);
+        job.records = vec![record("x", 500, None), record("y", 1000, Some(RecordResult::Success))];
+        job
     }
 
     fn drawn(view: &mut View, width: u16, height: u16) -> Vec<String> {

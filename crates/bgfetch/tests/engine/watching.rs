@@ -1,0 +1,147 @@
+//! What observers and lists of downloads are told.
+
+use bgfetch::mock::{Behaviour, ScriptedHost};
+use bgfetch::{FetchOptions, ImageResource, Job, JobChange, Jobs, PauseReason, UiUpdate, What};
+use bgfetch_testkit::{Origin, Resource};
+use futures_util::StreamExt;
+use serde_json::json;
+
+use crate::common::{Agent, offline, registration_key, until};
+
+/// The next change of a job that is like this.
+async fn changed(jobs: &mut Jobs, like: impl Fn(&Job) -> bool) -> Job {
+    loop {
+        if let JobChange::Changed(job) = jobs.next().await.expect("the engine is open")
+            && like(&job)
+        {
+            return *job;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_downloads_follows_a_fetch_from_its_beginning_to_its_end() {
+    let (origin, agent) = (Origin::start(), Agent::start());
+    origin.serve("/film", Resource::new(1, 10));
+    let icon = |path| ImageResource::new(origin.url(path));
+    let ready = UiUpdate { title: Some("Ready".into()), icons: Some(vec![icon("/ready.png")]) };
+    let engine = agent.open(ScriptedHost::new([Behaviour::UpdateUi(ready)]));
+    let mut jobs = engine.ui().watch().await.unwrap();
+    let manager = agent.manager(&engine).await;
+    let (title, icons) = ("Film".to_owned(), vec![icon("/film.png")]);
+    let options = FetchOptions { title, icons, ..FetchOptions::default() };
+    let call = manager.fetch_held("film", [origin.url("/film")], options);
+    let (fetch, hold) = call.await.unwrap();
+
+    let job = changed(&mut jobs, |_| true).await;
+    assert_eq!((job.key, &job.registration), (fetch.key(), &registration_key()));
+    assert_eq!((&*job.display.title, &job.display.icons), ("Film", &vec![icon("/film.png")]));
+    drop(hold);
+    let job = changed(&mut jobs, |job| job.display.over).await;
+    assert_eq!((&*job.display.title, &job.display.icons), ("Ready", &vec![icon("/ready.png")]));
+    assert_eq!((job.display.result, job.display.downloaded), (Some(Ok(())), 10));
+
+    // A list that is opened later begins with what there is.
+    let mut later = engine.ui().watch().await.unwrap();
+    assert!(changed(&mut later, |_| true).await.display.over);
+    engine.ui().dismiss(fetch.key()).await.unwrap();
+    for jobs in [&mut jobs, &mut later] {
+        loop {
+            match jobs.next().await.unwrap() {
+                JobChange::Removed(key) => break assert_eq!(key, fetch.key()),
+                JobChange::Changed(job) => assert!(job.display.over),
+                _ => unreachable!("there are no other changes"),
+            }
+        }
+    }
+    assert!(engine.ui().job(fetch.key()).await.unwrap().is_none());
+    engine.shutdown().await.unwrap();
+    assert!(jobs.next().await.is_none());
+}
+
+#[tokio::test]
+async fn a_slow_list_is_never_behind() {
+    let (origin, agent) = (Origin::start(), Agent::start());
+    origin.serve("/film", Resource::new(1, 10));
+    agent.connectivity.set(offline());
+    let engine = agent.open(ScriptedHost::new([]));
+    let manager = agent.manager(&engine).await;
+    let fetch = manager.fetch("film", [origin.url("/film")], FetchOptions::default());
+    let fetch = fetch.await.unwrap();
+    let (mut jobs, mut observer) =
+        (engine.ui().watch().await.unwrap(), engine.observe().await.unwrap());
+    for _ in 0..100 {
+        engine.ui().pause(fetch.key()).await.unwrap();
+        engine.ui().resume(fetch.key()).await.unwrap();
+    }
+    until(&mut observer, |what| *what == What::Paused(PauseReason::Offline)).await;
+    let job = changed(&mut jobs, |_| true).await;
+    assert_eq!(job.display.pause_reason, Some(PauseReason::Offline));
+    assert_eq!(engine.ui().job(fetch.key()).await.unwrap().unwrap().key, fetch.key());
+    engine.shutdown().await.unwrap();
+    assert!(jobs.next().await.is_none(), "a hundred changes are one");
+}
+
+#[tokio::test]
+async fn observers_are_streams_and_tell_the_registration() {
+    let (origin, agent) = (Origin::start(), Agent::start());
+    origin.serve("/film", Resource::new(1, 10));
+    let engine = agent.open(ScriptedHost::new([Behaviour::Succeed]));
+    let mut observer = engine.observe().await.unwrap();
+    assert!(observer.try_next().is_none());
+    let manager = agent.manager(&engine).await;
+    let url = origin.url("/film");
+    let fetch = manager.fetch("film", [&url], FetchOptions::default()).await.unwrap();
+    let first = observer.try_next().expect("it was told before the promise was resolved");
+    assert_eq!((&first.what, first.fetch), (&What::Registered, fetch.key()));
+    until(&mut observer, |what| matches!(what, What::EventEnded { .. })).await;
+    agent.close(engine).await;
+
+    let engine = agent.open(ScriptedHost::new([]));
+    let registration = agent.register(&engine).await;
+    let observer = engine.observe().await.unwrap();
+    registration.unregister().await.unwrap();
+    agent.close(engine).await;
+    let told: Vec<_> = observer.collect().await;
+    assert_eq!(told.len(), 1);
+    assert_eq!((&told[0].what, &told[0].registration), (&What::Removed, &registration_key()));
+}
+
+#[tokio::test]
+async fn events_and_jobs_can_be_sent_as_json() {
+    let (origin, agent) = (Origin::start(), Agent::start());
+    origin.serve("/film", Resource::new(1, 10));
+    let engine = agent.open(ScriptedHost::new([Behaviour::Succeed]));
+    let mut observer = engine.observe().await.unwrap();
+    let manager = agent.manager(&engine).await;
+    let url = origin.url("/film");
+    let fetch = manager.fetch("film", [url.as_str()], FetchOptions::default()).await.unwrap();
+    let mut client = fetch.updates().await.unwrap();
+    let settled = until(&mut observer, |what| matches!(what, What::Settled(_))).await;
+    let registration = json!({ "storage_key": "https://app.test", "scope": "https://app.test/" });
+    assert_eq!(
+        serde_json::to_value(&settled).unwrap(),
+        json!({
+            "fetch": fetch.key().0,
+            "registration": registration,
+            "id": "film",
+            "downloaded": 10,
+            "uploaded": 0,
+            "download_total": 0,
+            "what": { "settled": "success" },
+        })
+    );
+    let mut update = client.next().await.unwrap();
+    while update.update.result.is_none() {
+        update = client.next().await.unwrap();
+    }
+    let update = serde_json::to_value(&update).unwrap();
+    assert_eq!(update["update"]["result"], "success");
+
+    until(&mut observer, |what| matches!(what, What::EventEnded { .. })).await;
+    let job = engine.ui().job(fetch.key()).await.unwrap();
+    let job = serde_json::to_value(job).unwrap();
+    assert_eq!(job["registration"], registration);
+    assert_eq!(job["display"]["origin"], "https://app.test");
+    assert_eq!(job["display"]["result"], "success");
+}
