@@ -81,6 +81,19 @@ fn a_page_that_was_stored_without_its_address_space_has_that_of_its_url() {
 }
 
 #[test]
+fn icons_that_were_stored_without_a_url_are_left_out() {
+    let directory = tempfile::tempdir().unwrap();
+    filled(directory.path());
+    edit(
+        directory.path(),
+        r#"UPDATE fetch SET icons = '[{"src":"/a.png"},{"src":"https://a.test/b.png"}]'"#,
+    );
+    let snapshot = open(directory.path()).load().unwrap();
+    let icons = snapshot.fetches[0].icons.iter().map(|icon| icon.src.as_str());
+    assert_eq!(icons.collect::<Vec<_>>(), ["https://a.test/b.png"]);
+}
+
+#[test]
 fn a_store_exists_once_it_was_opened() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store");
