@@ -1,89 +1,77 @@
 //! [BackgroundFetchRecord](https://wicg.github.io/background-fetch/#background-fetch-record-interface)
 //! and [create record objects](https://wicg.github.io/background-fetch/#create-settled-fetches-algorithm).
 
+mod error;
+mod export;
+mod reader;
+mod representation;
+mod response;
+
 use std::fmt;
 use std::io;
 use std::path::Path;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 
 use bgfetch_model::background_fetch_registration::match_all::matches_vary;
-use bgfetch_model::error::DomException;
-use bgfetch_model::ids::{BodyKey, RecordKey};
+use bgfetch_model::ids::{BodyKey, RecordKey, RegistrationKey};
+use bgfetch_model::record::Record;
 use bgfetch_model::request::Request;
-use bgfetch_model::response::{FailureReason, RecordResult, ResponseData, ResponseHead};
+use bgfetch_model::response::{FailureReason, RecordResult, ResponseData};
 use bgfetch_net::fetcher::BodySource as _;
-use bgfetch_store::{Bodies, BodyReader, Handover, StoreError, open_own_file};
+use bgfetch_store::{Bodies, Handover};
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
-use futures_util::stream::{BoxStream, Stream};
+use futures_util::stream::BoxStream;
 use tokio::sync::watch;
 
-use crate::blocking::Blocking;
-use crate::inbox::Inbox;
-use crate::request_bodies::StoredBody;
+pub use error::RecordError;
+use export::{export, same_bytes};
+pub use reader::ResponseReader;
+use representation::Representation;
+pub use response::{Response, ResponseBody};
 
-/// The largest piece of a response's body that is returned at once, in bytes.
-const CHUNK: u64 = 256 << 10;
+use crate::error::Error;
+use crate::inbox::{Inbox, View};
+use crate::request_bodies::StoredBody;
 
 /// A record as script sees it. It can be matched before anything has arrived.
 #[derive(Clone)]
 pub struct BackgroundFetchRecord {
-    pub(crate) key: RecordKey,
-    pub(crate) request: Arc<Request>,
-    pub(crate) data: watch::Receiver<ResponseData>,
-    pub(crate) bodies: Arc<dyn Bodies>,
-    pub(crate) inbox: Inbox,
-}
-
-/// Why a record has no response, or why its body was cut short.
-#[derive(Debug)]
-pub enum RecordError {
-    /// The fetch was aborted, or the record is gone: an `AbortError`.
-    Aborted,
-    /// The record failed, or its bytes were replaced by those of another representation: a
-    /// `TypeError`.
-    Failed,
-    /// The stored bytes could not be read: script gets an `AbortError`.
-    Store(StoreError),
-}
-
-impl RecordError {
-    /// The exception that script gets.
-    #[must_use]
-    pub const fn dom_exception(&self) -> DomException {
-        match self {
-            Self::Failed => DomException::TypeError,
-            Self::Aborted | Self::Store(_) => DomException::AbortError,
-        }
-    }
-}
-
-impl fmt::Display for RecordError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Aborted => f.write_str("the background fetch was aborted"),
-            Self::Failed => f.write_str("the record could not be fetched"),
-            Self::Store(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for RecordError {}
-
-/// A response and its body, which may still be arriving.
-#[derive(Debug)]
-pub struct Response {
-    /// The head as script may see it (Fetch's [filtered
-    /// response](https://fetch.spec.whatwg.org/#concept-filtered-response)), without the headers
-    /// that would contradict the stored body.
-    pub head: ResponseHead,
-    /// The body.
-    pub body: ResponseBody,
+    key: RecordKey,
+    request: Arc<Request>,
+    data: watch::Receiver<ResponseData>,
+    bodies: Arc<dyn Bodies>,
+    inbox: Inbox,
 }
 
 impl BackgroundFetchRecord {
+    /// An object for a record of the engine, which follows its changes.
+    pub(crate) fn new(key: RecordKey, record: &Record, view: &mut View<'_>, inbox: Inbox) -> Self {
+        Self {
+            key,
+            request: Arc::clone(record.request()),
+            data: view.watchers.watch(key, *record.response_data()),
+            bodies: Arc::clone(view.bodies),
+            inbox,
+        }
+    }
+
+    /// The record with that identity, if its records are available and, unless any registration
+    /// will do, if it is one of `registration`.
+    pub(crate) async fn find(
+        inbox: &Inbox,
+        key: RecordKey,
+        registration: Option<RegistrationKey>,
+    ) -> Result<Option<Self>, Error> {
+        let sender = inbox.clone();
+        let found = inbox.read(move |view| {
+            let fetch = view.model.fetch(key.fetch)?;
+            let is_asked = registration.is_none_or(|asked| asked == *fetch.registration());
+            let record = fetch.record(key.index)?;
+            (is_asked && fetch.records_available()).then(|| Self::new(key, record, view, sender))
+        });
+        found.await
+    }
+
     /// The request.
     #[must_use]
     pub fn request(&self) -> &Request {
@@ -149,7 +137,7 @@ impl BackgroundFetchRecord {
             // Step 2.9.2, it may be exposed.
             (Some(_), _) => {
                 let key = BodyKey { record: self.key, generation: now.generation };
-                let reader = self.bodies.open_reader(key).map_err(RecordError::Store)?;
+                let reader = self.bodies.open_reader(key).map_err(RecordError::Store)?.into();
                 let stored = self.inbox.read_head(self.key).await.map_err(RecordError::Store)?;
                 let Some((generation, head)) = stored else {
                     return Err(RecordError::Aborted);
@@ -162,7 +150,9 @@ impl BackgroundFetchRecord {
                 let mut head = head.filtered();
                 head.headers.delete("content-range");
                 head.headers.delete("content-length");
-                Ok(Some(Response { head, body: self.body(reader.into(), data, key) }))
+                let (bodies, blocking) = (Arc::clone(&self.bodies), self.inbox.blocking().clone());
+                let body = Representation { key, data, reader, bodies, blocking };
+                Ok(Some(Response { head, body: ResponseBody::new(body) }))
             }
             // Step 2.9.3, it was aborted.
             (_, Some(RecordResult::Failure(FailureReason::Aborted))) => Err(RecordError::Aborted),
@@ -257,220 +247,10 @@ impl BackgroundFetchRecord {
         let sync = self.inbox.blocking().run(move || bodies.sync_exports(fetch));
         sync.await.map_err(|_| RecordError::Aborted)?.map_err(RecordError::Store)
     }
-
-    fn body(
-        &self,
-        reader: Arc<dyn BodyReader>,
-        data: watch::Receiver<ResponseData>,
-        key: BodyKey,
-    ) -> ResponseBody {
-        let (blocking, bodies) = (self.inbox.blocking().clone(), Arc::clone(&self.bodies));
-        let stored = Stored { bodies, data: data.clone(), key, blocking: blocking.clone() };
-        let source = Source { reader, data, key, offset: 0, blocking };
-        ResponseBody { stored, state: State::Idle(source) }
-    }
-}
-
-async fn export(
-    blocking: &Blocking,
-    bodies: &Arc<dyn Bodies>,
-    (key, length): (BodyKey, u64),
-    to: &Path,
-    how: Handover,
-) -> Result<(), RecordError> {
-    let (bodies, to) = (Arc::clone(bodies), to.to_owned());
-    let export = blocking.run(move || bodies.export(key, length, &to, how));
-    export.await.map_err(|_| RecordError::Aborted)?.map_err(RecordError::Store)
-}
-
-/// Whether the file at `path` has exactly the first `length` bytes of `body`.
-fn same_bytes(body: &dyn BodyReader, length: u64, path: &Path) -> Result<bool, StoreError> {
-    let failed = |error| StoreError::io(path, error);
-    // Another user could have made a file with these bytes, and change it later.
-    let mut file = match open_own_file(path) {
-        Ok(Some(file)) => file,
-        Ok(None) => return Ok(false),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(failed(error)),
-    };
-    if file.metadata().map_err(failed)?.len() != length {
-        return Ok(false);
-    }
-    let mut stored = vec![0; CHUNK as usize];
-    let mut found = stored.clone();
-    let mut offset = 0;
-    while offset < length {
-        let wanted = usize::try_from(length - offset).unwrap_or(usize::MAX).min(stored.len());
-        let read = body.read_at(offset, stored.get_mut(..wanted).unwrap_or_default())?;
-        let (Some(stored), Some(found)) = (stored.get(..read), found.get_mut(..read)) else {
-            return Ok(false);
-        };
-        match io::Read::read_exact(&mut file, found) {
-            // The body file became shorter in the meantime.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
-            read => read.map_err(failed)?,
-        }
-        if read == 0 || stored != found {
-            return Ok(false);
-        }
-        offset += read as u64;
-    }
-    Ok(true)
 }
 
 impl fmt::Debug for BackgroundFetchRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BackgroundFetchRecord").field("key", &self.key).finish_non_exhaustive()
-    }
-}
-
-/// A response's body as a stream: first the stored bytes, then those that arrive. It reads only
-/// when it is polled, and can still be read long after the fetch is gone.
-pub struct ResponseBody {
-    stored: Stored,
-    state: State,
-}
-
-/// Where the whole body is stored, regardless of how much the stream has read.
-struct Stored {
-    bodies: Arc<dyn Bodies>,
-    data: watch::Receiver<ResponseData>,
-    key: BodyKey,
-    blocking: Blocking,
-}
-
-enum State {
-    Idle(Source),
-    Reading(BoxFuture<'static, (Source, Option<Result<Bytes, RecordError>>)>),
-    Ended,
-}
-
-struct Source {
-    reader: Arc<dyn BodyReader>,
-    data: watch::Receiver<ResponseData>,
-    key: BodyKey,
-    /// The spec's transmitted bytes.
-    offset: u64,
-    blocking: Blocking,
-}
-
-impl ResponseBody {
-    /// Reads the rest of the body, once the record has ended.
-    ///
-    /// # Errors
-    ///
-    /// The first error of the stream.
-    pub async fn bytes(mut self) -> Result<Vec<u8>, RecordError> {
-        let mut all = Vec::new();
-        while let Some(chunk) = self.chunk().await {
-            all.extend_from_slice(&chunk?);
-        }
-        Ok(all)
-    }
-
-    /// Waits until the download has ended and exports the whole body to `to`, regardless of how
-    /// much was read: see [`BackgroundFetchRecord::export`].
-    ///
-    /// # Errors
-    ///
-    /// The errors of reading the body to its end; also [`RecordError::Aborted`] when the records
-    /// are no longer available. Reading may still succeed then.
-    pub async fn export(&self, to: &Path, how: Handover) -> Result<(), RecordError> {
-        let Stored { bodies, data, key, blocking } = &self.stored;
-        let mut data = data.clone();
-        let ended =
-            |data: &ResponseData| data.generation != key.generation || data.result.is_some();
-        let now = *data.wait_for(ended).await.map_err(|_| RecordError::Aborted)?;
-        // Once the record is gone, its file is deleted or soon will be.
-        if data.has_changed().is_err() {
-            return Err(RecordError::Aborted);
-        }
-        let exposed = now.result.is_some_and(RecordResult::exposes_response);
-        if now.generation != key.generation || !exposed {
-            return Err(RecordError::Failed);
-        }
-        export(blocking, bodies, (*key, now.stored), to, how).await
-    }
-
-    /// The next bytes. Waits for them while the download is running; `None` at the end.
-    pub async fn chunk(&mut self) -> Option<Result<Bytes, RecordError>> {
-        std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
-    }
-}
-
-impl Stream for ResponseBody {
-    type Item = Result<Bytes, RecordError>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let State::Idle(_) = self.state
-            && let State::Idle(source) = std::mem::replace(&mut self.state, State::Ended)
-        {
-            self.state = State::Reading(Box::pin(source.pull()));
-        }
-        let State::Reading(reading) = &mut self.state else {
-            return Poll::Ready(None);
-        };
-        let (source, item) = ready!(reading.as_mut().poll(cx));
-        self.state = match item {
-            Some(Ok(_)) => State::Idle(source),
-            _ => State::Ended,
-        };
-        Poll::Ready(item)
-    }
-}
-
-impl Source {
-    /// The pull action of the spec's stream.
-    async fn pull(mut self) -> (Self, Option<Result<Bytes, RecordError>>) {
-        let item = self.next().await;
-        (self, item)
-    }
-
-    async fn next(&mut self) -> Option<Result<Bytes, RecordError>> {
-        // Step 2.8.1, wait for more bytes or the end.
-        let (offset, generation) = (self.offset, self.key.generation);
-        let moved = |data: &ResponseData| {
-            data.generation != generation || data.stored > offset || data.result.is_some()
-        };
-        let closed = self.data.wait_for(moved).await.is_err();
-        let data = *self.data.borrow();
-        // The bytes belong to a response that became redundant.
-        if data.generation != generation {
-            return Some(Err(RecordError::Failed));
-        }
-        // Step 2.8.3, a slice of what is stored, where it may be exposed.
-        if data.is_exposed() && data.stored > offset {
-            return Some(self.read((data.stored - offset).min(CHUNK)).await);
-        }
-        // Step 2.8.4, the end.
-        match data.result {
-            Some(result) if result.exposes_response() => None,
-            Some(RecordResult::Failure(FailureReason::Aborted)) => Some(Err(RecordError::Aborted)),
-            None if closed => Some(Err(RecordError::Aborted)),
-            _ => Some(Err(RecordError::Failed)),
-        }
-    }
-
-    async fn read(&mut self, length: u64) -> Result<Bytes, RecordError> {
-        let (reader, offset) = (Arc::clone(&self.reader), self.offset);
-        let read = self.blocking.run(move || {
-            let mut buffer = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
-            let read = reader.read_at(offset, &mut buffer)?;
-            buffer.truncate(read);
-            Ok(buffer)
-        });
-        let bytes = read.await.map_err(|_| RecordError::Aborted)?.map_err(RecordError::Store)?;
-        if bytes.is_empty() {
-            let error = io::Error::from(io::ErrorKind::UnexpectedEof);
-            return Err(RecordError::Store(StoreError::io("a stored body", error)));
-        }
-        self.offset += bytes.len() as u64;
-        Ok(bytes.into())
-    }
-}
-
-impl fmt::Debug for ResponseBody {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseBody").finish_non_exhaustive()
     }
 }

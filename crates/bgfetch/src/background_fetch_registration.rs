@@ -11,7 +11,7 @@ use bgfetch_model::action::{Reply, Update};
 use bgfetch_model::background_fetch::BackgroundFetch;
 use bgfetch_model::background_fetch_registration::match_all::MatchOptions;
 use bgfetch_model::fetch_info::FetchInfo;
-use bgfetch_model::ids::{FetchKey, RegistrationKey};
+use bgfetch_model::ids::{FetchKey, RecordKey, RegistrationKey};
 use bgfetch_model::input::Input;
 use bgfetch_model::store_op::FetchResult;
 use parking_lot::Mutex;
@@ -269,15 +269,9 @@ impl BackgroundFetchRegistration {
                 indices
                     .into_iter()
                     .filter_map(|index| {
+                        let key = RecordKey { fetch: key, index };
                         let record = fetch.record(index)?;
-                        let key = bgfetch_model::ids::RecordKey { fetch: key, index };
-                        Some(BackgroundFetchRecord {
-                            key,
-                            request: Arc::clone(record.request()),
-                            data: view.watchers.watch(key, *record.response_data()),
-                            bodies: Arc::clone(view.bodies),
-                            inbox: inbox.clone(),
-                        })
+                        Some(BackgroundFetchRecord::new(key, record, view, inbox.clone()))
                     })
                     .collect(),
             )

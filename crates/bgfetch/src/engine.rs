@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bgfetch_model::budget::Usage;
-use bgfetch_model::ids::{FetchKey, RegistrationKey, StorageKey};
+use bgfetch_model::ids::{FetchKey, RecordKey, RegistrationKey, StorageKey};
 use bgfetch_model::input::Input;
 use parking_lot::Mutex;
 use std::thread::JoinHandle;
@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use url::Url;
 
 use crate::background_fetch_manager::BackgroundFetchManager;
+use crate::background_fetch_record::BackgroundFetchRecord;
 use crate::background_fetch_registration::BackgroundFetchRegistration;
 use crate::clients::Client;
 use crate::error::Result;
@@ -111,6 +112,20 @@ impl Engine {
         self.inbox.read(move |view| view.model.usage(&storage_key)).await
     }
 
+    /// The record with that identity, whatever site it belongs to; `None` if its records are not
+    /// available.
+    ///
+    /// For what the embedder itself does with a record, for example to play it in a downloads list.
+    /// A key that comes from a renderer process is looked up with
+    /// [`ServiceWorkerRegistration::record`], which finds only the records of the renderer's site.
+    ///
+    /// # Errors
+    ///
+    /// When the engine is closed.
+    pub async fn record(&self, key: RecordKey) -> Result<Option<BackgroundFetchRecord>> {
+        BackgroundFetchRecord::find(&self.inbox, key, None).await
+    }
+
     /// A stream of all events from now on.
     ///
     /// # Errors
@@ -187,6 +202,17 @@ impl ServiceWorkerRegistration {
             fetch.map(|fetch| BackgroundFetchRegistration::new(inbox, fetch.snapshot()))
         });
         found.await
+    }
+
+    /// The registration's record with that identity, as long as its records are available. For hosts
+    /// that hand keys of records to other processes, as for a media element whose bytes come from a
+    /// record. As with [`fetch`](Self::fetch), a record of another registration is not found.
+    ///
+    /// # Errors
+    ///
+    /// When the engine is closed.
+    pub async fn record(&self, key: RecordKey) -> Result<Option<BackgroundFetchRecord>> {
+        BackgroundFetchRecord::find(&self.inbox, key, Some(self.key.clone())).await
     }
 
     /// Sets whether the registration has an active worker. Without one, `fetch()` is refused and

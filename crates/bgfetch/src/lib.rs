@@ -57,7 +57,9 @@ mod verify;
 mod watchers;
 
 pub use background_fetch_manager::BackgroundFetchManager;
-pub use background_fetch_record::{BackgroundFetchRecord, RecordError, Response, ResponseBody};
+pub use background_fetch_record::{
+    BackgroundFetchRecord, RecordError, Response, ResponseBody, ResponseReader,
+};
 pub use background_fetch_registration::BackgroundFetchRegistration;
 pub use builder::Builder;
 pub use clients::{Client, ClientUpdate};

@@ -5,6 +5,7 @@
 
 mod common;
 
+mod bodies;
 mod broken_parts;
 mod calls;
 mod cors;
