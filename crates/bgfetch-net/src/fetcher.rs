@@ -14,6 +14,8 @@ use std::time::Duration;
 use bgfetch_model::attempt::{AttemptSpec, Fault, FaultKind, Resume};
 use bgfetch_model::header_list::HeaderList;
 use bgfetch_model::ids::StorageKey;
+#[cfg(feature = "fetch")]
+use bgfetch_model::ip_address_space::LocalNetworkDenied;
 use bgfetch_model::policy::Principal;
 use bgfetch_model::request::{Destination, Request};
 use bgfetch_model::response::ResponseHead;
@@ -301,6 +303,24 @@ impl FetchError {
     #[must_use]
     pub fn sent(&self) -> bool {
         self.sent
+    }
+
+    /// The same error after earlier requests of the fetch. `sent` is whether there were any.
+    #[cfg(feature = "fetch")]
+    pub(crate) fn after(self, sent: bool) -> Self {
+        Self { sent: self.sent || sent, ..self }
+    }
+
+    /// The same error as that of a message that only comes before the request.
+    #[cfg(feature = "fetch")]
+    pub(crate) fn before_request(self, sent: bool) -> Self {
+        Self { sent, ..self }
+    }
+
+    /// The space of the server's address, if the request may not be sent to it.
+    #[cfg(feature = "fetch")]
+    pub(crate) fn local_network_denied(&self) -> Option<LocalNetworkDenied> {
+        self.cause.downcast_ref().copied()
     }
 }
 

@@ -105,7 +105,13 @@ pub use bgfetch_net::fetch::cookie_jar::CookieJar;
 #[cfg(feature = "hyper")]
 pub use bgfetch_net::fetch::cookies::{CookieContext, CookieError, CookieStore};
 #[cfg(feature = "hyper")]
+pub use bgfetch_net::fetch::local_network_access::Reach;
+#[cfg(feature = "hyper")]
 pub use bgfetch_net::fetch::trustworthy::is_potentially_trustworthy;
+#[cfg(feature = "hyper")]
+pub use bgfetch_net::fetch::{
+    Hop, ResponseTainting, Transport, TransportRequest, TransportResponse, WithWebChecks,
+};
 pub use bgfetch_net::fetcher::{FetchError, FetchRequest, FetchResponse, Fetcher};
 #[cfg(feature = "hyper")]
 pub use bgfetch_net::hyper::{

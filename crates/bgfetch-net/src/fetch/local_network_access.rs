@@ -44,12 +44,17 @@ impl Reach {
     /// It is in a space that may not be reached.
     pub fn check(self, address: IpAddr) -> Result<(), LocalNetworkDenied> {
         let space = IpAddressSpace::of(address);
-        let reached = match space {
+        if self.includes(space) { Ok(()) } else { Err(LocalNetworkDenied(space)) }
+    }
+
+    /// Whether addresses of this space may be reached.
+    #[must_use]
+    pub fn includes(self, space: IpAddressSpace) -> bool {
+        match space {
             IpAddressSpace::Loopback => self.loopback,
             IpAddressSpace::Local => self.local,
             IpAddressSpace::Public => true,
-        };
-        if reached { Ok(()) } else { Err(LocalNetworkDenied(space)) }
+        }
     }
 }
 

@@ -12,11 +12,24 @@ use super::{referrer, target, upgrade_insecure_requests};
 /// # Errors
 /// The first rule that is violated.
 pub fn check(request: &Request, principal: &Principal, hop: &mut Hop) -> Result<(), Blocked> {
+    check_with(request, principal, hop, &|_| {})
+}
+
+/// Like [`check`], with an embedder's own changes of the hop at the step of HSTS; see
+/// [`WithWebChecks::before_hop`](super::WithWebChecks::before_hop).
+pub(super) fn check_with(
+    request: &Request,
+    principal: &Principal,
+    hop: &mut Hop,
+    before_hop: &dyn Fn(&mut Hop),
+) -> Result<(), Blocked> {
     let Principal::Page(policies) = principal else {
         // A fetch for the user has no page, so there is no referrer.
         hop.referrer = Referrer::NoReferrer;
         target::check(&hop.url)?;
-        return cache_mode::check(request);
+        cache_mode::check(request)?;
+        before_hop(hop);
+        return Ok(target::check(&hop.url)?);
     };
     // Step 5.
     upgrade_insecure_requests::upgrade(policies, &mut hop.url);
@@ -28,6 +41,9 @@ pub fn check(request: &Request, principal: &Principal, hop: &mut Hop) -> Result<
     cache_mode::check(request)?;
     // Steps 8 and 9.
     referrer::determine(policies, hop);
+    // Step 10, HSTS.
+    before_hop(hop);
+    target::check(&hop.url)?;
     // Step 13, by URL, mode and tainting. A request that has left the page's origin never becomes
     // `basic` again.
     if policies.origin.is_same_origin(&hop.url) && hop.tainting == ResponseTainting::Basic {

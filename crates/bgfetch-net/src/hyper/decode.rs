@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
-use bgfetch_model::ids::StorageKey;
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use http::HeaderMap;
@@ -20,7 +19,9 @@ use super::decoder_memory::{DecoderMemory, Memory};
 use super::error;
 use super::limits::ServerLimits;
 use super::members::{Members, Reader};
-use crate::fetcher::{FetchError, FetchRequest};
+use crate::fetch::TransportRequest;
+use crate::fetcher::FetchError;
+use crate::partition::Partition;
 use crate::slot::Slot;
 
 type Body = BoxStream<'static, Result<Bytes, FetchError>>;
@@ -57,20 +58,20 @@ pub(super) fn codings(headers: &HeaderMap, most: usize) -> Result<Vec<Coding>, F
 /// A response's claim to memory for its decoders.
 pub(super) struct Claim {
     memory: Arc<DecoderMemory>,
-    storage_key: StorageKey,
+    partition: Partition,
     slot: Slot,
     set_aside: Option<Memory>,
 }
 
 impl Claim {
-    /// `set_aside` is what the request's storage key has for it already.
+    /// `set_aside` is what the request's partition has for it already.
     pub(super) fn new(
         memory: &Arc<DecoderMemory>,
-        fetch: &FetchRequest,
+        request: &TransportRequest,
         set_aside: Option<Memory>,
     ) -> Self {
-        let (memory, storage_key) = (Arc::clone(memory), fetch.storage_key.clone());
-        Self { memory, storage_key, slot: fetch.slot.clone(), set_aside }
+        let (memory, partition) = (Arc::clone(memory), request.partition.clone());
+        Self { memory, partition, slot: request.slot.clone(), set_aside }
     }
 
     /// Waits for the memory to decode data that starts with `first`.
@@ -79,7 +80,7 @@ impl Claim {
         let inner = codings.split_last().map_or(codings, |(_, inner)| inner);
         let outer = codings.last().map_or(0, |outer| outer.memory(Some(first)));
         let needed = outer + inner.iter().map(|coding| coding.memory(None)).sum::<u32>();
-        let taking = self.memory.take(&self.storage_key, self.set_aside, needed);
+        let taking = self.memory.take(&self.partition, self.set_aside, needed);
         self.slot.memory(taking).await
     }
 }
@@ -203,7 +204,7 @@ mod tests {
     fn claim() -> Claim {
         Claim {
             memory: Arc::new(DecoderMemory::new(96 << 20)),
-            storage_key: StorageKey("site".into()),
+            partition: Partition::User,
             slot: Slot::default(),
             set_aside: None,
         }

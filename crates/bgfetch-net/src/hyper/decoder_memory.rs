@@ -1,4 +1,4 @@
-//! The memory for decoding responses. Each storage key has a limited amount, so that many coded
+//! The memory for decoding responses. Each network partition has a limited amount, so that many coded
 //! responses at once cost no more than a few.
 //!
 //! A response gets all the memory that it may need before a byte of it is decoded, and keeps it to
@@ -10,9 +10,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
-use bgfetch_model::ids::StorageKey;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::partition::Partition;
 
 use super::coding::Coding;
 
@@ -20,14 +21,14 @@ use super::coding::Coding;
 /// servers commonly use that compress their responses as they send them.
 const USUAL: u32 = Coding::brotli_memory(20);
 
-/// The memory of all storage keys, in KiB.
+/// The memory of all partitions, in KiB.
 pub(super) struct DecoderMemory {
     each: u32,
-    /// The storage keys of which a response has memory.
-    sites: Mutex<HashMap<StorageKey, Weak<Site>>>,
+    /// The partitions of which a response has memory.
+    sites: Mutex<HashMap<Partition, Weak<Site>>>,
 }
 
-/// What a storage key has left.
+/// What a partition has left.
 struct Site {
     to_set_aside: Arc<Semaphore>,
     rest: Arc<Semaphore>,
@@ -40,15 +41,15 @@ pub(super) struct Memory {
 }
 
 impl DecoderMemory {
-    /// Each storage key has this many bytes.
+    /// Each partition has this many bytes.
     pub(super) fn new(each: u32) -> Self {
         Self { each: each >> 10, sites: Mutex::default() }
     }
 
     /// Sets the usual amount aside for a request, if there is enough and half of the rest is left
     /// for responses that need more.
-    pub(super) fn set_aside(&self, key: &StorageKey) -> Option<Memory> {
-        let site = self.site(key);
+    pub(super) fn set_aside(&self, partition: &Partition) -> Option<Memory> {
+        let site = self.site(partition);
         if site.rest.available_permits() < self.rest() as usize / 2 {
             return None;
         }
@@ -60,14 +61,14 @@ impl DecoderMemory {
     /// if it is enough, and otherwise returned first.
     pub(super) async fn take(
         &self,
-        key: &StorageKey,
+        partition: &Partition,
         set_aside: Option<Memory>,
         needed: u32,
     ) -> Option<Memory> {
         if let Some(enough) = set_aside.filter(|_| needed <= USUAL) {
             return Some(enough);
         }
-        let site = self.site(key);
+        let site = self.site(partition);
         let needed = needed.min(self.rest());
         // The semaphore is never closed.
         let permit = Arc::clone(&site.rest).acquire_many_owned(needed).await.ok()?;
@@ -79,9 +80,9 @@ impl DecoderMemory {
         self.each - self.each / 3
     }
 
-    fn site(&self, key: &StorageKey) -> Arc<Site> {
+    fn site(&self, partition: &Partition) -> Arc<Site> {
         let mut sites = self.sites.lock();
-        if let Some(known) = sites.get(key).and_then(Weak::upgrade) {
+        if let Some(known) = sites.get(partition).and_then(Weak::upgrade) {
             return known;
         }
         sites.retain(|_, site| site.strong_count() > 0);
@@ -89,21 +90,22 @@ impl DecoderMemory {
             to_set_aside: Arc::new(Semaphore::new(self.each as usize / 3)),
             rest: Arc::new(Semaphore::new(self.rest() as usize)),
         });
-        sites.insert(key.clone(), Arc::downgrade(&site));
+        sites.insert(partition.clone(), Arc::downgrade(&site));
         site
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use bgfetch_model::ids::StorageKey;
     use futures_util::FutureExt;
 
     use super::*;
 
     const MIB: u32 = 1 << 10;
 
-    fn key(name: &str) -> StorageKey {
-        StorageKey(name.into())
+    fn key(name: &str) -> Partition {
+        Partition::Site(StorageKey(name.into()))
     }
 
     /// What is there at once.
@@ -120,7 +122,7 @@ mod tests {
         let mut small = Box::pin(memory.take(&a, None, MIB));
         assert!((&mut large).now_or_never().is_none());
         assert!((&mut small).now_or_never().is_none(), "it overtook");
-        assert!(at_once(&memory, "b", 64 * MIB).is_some(), "another storage key waits");
+        assert!(at_once(&memory, "b", 64 * MIB).is_some(), "another site waits");
         drop(first);
         let large = large.await.unwrap();
         let small = small.await.unwrap();

@@ -13,40 +13,34 @@ use super::lookups::NotResolved;
 use super::{tls_error, words};
 use crate::fetcher::FetchError;
 
-/// The error if a check refused the request or the response.
-pub(super) fn blocked(sent: bool, cause: impl Into<Box<dyn Error + Send + Sync>>) -> FetchError {
-    FetchError::new(FaultKind::Blocked, sent, cause)
-}
-
 /// The error if the server violated HTTP or a limit.
 pub(super) fn protocol(cause: impl Into<Box<dyn Error + Send + Sync>>) -> FetchError {
     FetchError::new(FaultKind::Protocol, true, cause)
 }
 
-/// The error if the host of a request has no address. `sent` as for [`from_client`].
-pub(super) fn not_resolved(cause: NotResolved, sent: bool) -> FetchError {
-    FetchError::new(FaultKind::NoRoute, sent, cause)
+/// The error if the host of a request has no address.
+pub(super) fn not_resolved(cause: NotResolved) -> FetchError {
+    FetchError::new(FaultKind::NoRoute, false, cause)
 }
 
-/// A failure before the response's head. `sent` is whether an earlier request of the same redirect
-/// chain was sent.
+/// A failure before the response's head.
 ///
 /// TLS can fail before there is a connection, and also after: a server that does not accept the
 /// client's certificate may say so while the client waits for the response.
-pub(super) fn from_client(error: legacy::Error, sent: bool) -> FetchError {
+pub(super) fn from_client(error: legacy::Error) -> FetchError {
     if let Some(told) = causes(&error).find_map(tls_error::message) {
-        return FetchError::new(FaultKind::Tls, sent || !error.is_connect(), told);
+        return FetchError::new(FaultKind::Tls, !error.is_connect(), told);
     }
     if error.is_connect() {
         let kind = classify(&error, FaultKind::Unreachable);
-        return FetchError::new(kind, sent, format!("could not connect: {}", words::of(&error)));
+        return FetchError::new(kind, false, format!("could not connect: {}", words::of(&error)));
     }
     let Some(h2) = h2_error(&error) else {
         // Once there is a connection, only hyper knows how much of the request was sent.
         return FetchError::new(classify(&error, FaultKind::Interrupted), true, words::of(&error));
     };
     if is_unprocessed(h2) {
-        return FetchError::new(FaultKind::Interrupted, sent, words::of(&error));
+        return FetchError::new(FaultKind::Interrupted, false, words::of(&error));
     }
     // If this side reset the stream before there was a head, the head violated HTTP or a limit.
     let reset_here = h2.is_reset() && h2.is_library();
@@ -88,13 +82,6 @@ fn is_http1_required(error: &(dyn Error + 'static)) -> bool {
     error.downcast_ref::<h2::Error>().is_some_and(|error| {
         error.is_remote() && error.reason() == Some(h2::Reason::HTTP_1_1_REQUIRED)
     })
-}
-
-/// A failure of a preflight before its response's head. The request that it asks for was not sent,
-/// unless an earlier request of the redirect chain was.
-pub(super) fn from_preflight(error: legacy::Error, sent: bool) -> FetchError {
-    let failure = from_client(error, sent);
-    FetchError::new(failure.kind(), sent, failure)
 }
 
 /// A failure in the middle of the response's body.

@@ -41,7 +41,7 @@ pub struct ServerLimits {
     /// The maximum number of content codings of a response, 2 by default. Servers rarely use more
     /// than one.
     pub codings: usize,
-    /// How many bytes of memory the decoders of one storage key's responses may take together, 96
+    /// How many bytes of memory the decoders of one network partition's responses may take together, 96
     /// MiB by default. A response whose decoders need more than is left waits for others to end,
     /// without a time limit. Zstandard needs about 9 MiB, and brotli between 4 MiB and 28 MiB, which
     /// its window determines; larger windows than the standards allow are refused. A third is set

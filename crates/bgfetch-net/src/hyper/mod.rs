@@ -1,8 +1,8 @@
 //! The default [`Fetcher`]: hyper over rustls, HTTP/1.1 with keep-alive and HTTP/2 by ALPN.
 //!
-//! [`crate::fetch`] has the checks and headers of the Fetch standard; this module sends the
-//! requests. `http_fetch.rs` has the loop over preflights and redirects. `network_fetch.rs` sends
-//! one message, within the limits of `limits.rs`.
+//! [`crate::fetch`] has the checks and headers of the Fetch standard, and the loop over preflights
+//! and redirects; this module is the transport below them. `transport.rs` chooses the connection.
+//! `network_fetch.rs` sends one message, within the limits of `limits.rs`.
 
 mod causes;
 mod coding;
@@ -14,8 +14,6 @@ mod exchange;
 mod framed_body;
 mod frames;
 mod framing_lines;
-mod headers;
-mod http_fetch;
 mod limits;
 mod lookups;
 mod members;
@@ -23,6 +21,7 @@ mod network_fetch;
 mod pools;
 mod resolve;
 mod tls_error;
+mod transport;
 mod upload;
 mod watched;
 mod words;
@@ -31,32 +30,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use parking_lot::Mutex;
 use rustls::ClientConfig;
 
 use self::decoder_memory::DecoderMemory;
-use self::http_fetch::Network;
 pub use self::limits::ServerLimits;
 use self::lookups::Lookups;
 use self::pools::Pools;
 pub use self::resolve::{Resolve, SystemResolver};
+use self::transport::{HyperTransport, Network};
 use crate::fetch::cookies::CookieStore;
+use crate::fetch::{Hop, WithWebChecks};
 use crate::fetcher::{FetchError, FetchRequest, FetchResponse, Fetcher};
 
-/// The default network stack. Share it in an [`Arc`].
+/// The default network stack: [`WithWebChecks`] over hyper. Share it in an [`Arc`].
 ///
 /// Connections and TLS sessions are shared by the fetches of one storage key, separately for those
 /// with and without credentials, and by the fetches of the user. They are never shared between
 /// these groups.
-pub struct HyperFetcher(Arc<Network>);
+pub struct HyperFetcher(WithWebChecks<HyperTransport>);
 
 /// Configures a [`HyperFetcher`].
 pub struct HyperFetcherBuilder {
     tls: Option<ClientConfig>,
     resolver: Arc<dyn Resolve>,
     connect_limit: Duration,
-    cookies: Option<Arc<dyn CookieStore>>,
-    user_agent: String,
+    checks: WithWebChecks<()>,
     limits: ServerLimits,
 }
 
@@ -89,19 +87,24 @@ impl HyperFetcherBuilder {
         self
     }
 
-    /// Sets the cookie store. By default, there is none, and cookies are neither sent nor stored:
-    /// the embedder decides which cookies a fetch may use, and a jar of the fetcher would not have
-    /// those of the embedder's pages.
+    /// See [`WithWebChecks::cookies`].
     #[must_use]
     pub fn cookies(mut self, store: impl CookieStore) -> Self {
-        self.cookies = Some(Arc::new(store));
+        self.checks = self.checks.cookies(store);
         self
     }
 
-    /// Sets the `User-Agent` of requests that have none; `bgfetch/VERSION` by default.
+    /// See [`WithWebChecks::user_agent`].
     #[must_use]
     pub fn user_agent(mut self, value: impl Into<String>) -> Self {
-        self.user_agent = value.into();
+        self.checks = self.checks.user_agent(value);
+        self
+    }
+
+    /// See [`WithWebChecks::before_hop`].
+    #[must_use]
+    pub fn before_hop(mut self, change: impl Fn(&mut Hop) + Send + Sync + 'static) -> Self {
+        self.checks = self.checks.before_hop(change);
         self
     }
 
@@ -122,15 +125,13 @@ impl HyperFetcherBuilder {
             None => connect::default_tls()?,
         };
         let lookups = Arc::new(Lookups::new(self.resolver, self.connect_limit));
-        Ok(HyperFetcher(Arc::new(Network {
+        let transport = HyperTransport(Arc::new(Network {
             pools: Pools::new(Arc::clone(&lookups), tls, self.connect_limit, self.limits),
             lookups,
-            cookies: self.cookies,
-            preflights: Mutex::default(),
             decoder_memory: Arc::new(DecoderMemory::new(self.limits.decoder_memory)),
-            user_agent: self.user_agent,
             limits: self.limits,
-        })))
+        }));
+        Ok(HyperFetcher(self.checks.over(transport)))
     }
 }
 
@@ -142,8 +143,7 @@ impl HyperFetcher {
             tls: None,
             resolver: Arc::new(SystemResolver),
             connect_limit: Duration::from_secs(30),
-            cookies: None,
-            user_agent: concat!("bgfetch/", env!("CARGO_PKG_VERSION")).into(),
+            checks: WithWebChecks::unconnected(),
             limits: ServerLimits::default(),
         }
     }
@@ -162,13 +162,12 @@ impl Fetcher for HyperFetcher {
         &self,
         request: FetchRequest,
     ) -> BoxFuture<'static, Result<FetchResponse, FetchError>> {
-        Box::pin(http_fetch::http_fetch(Arc::clone(&self.0), request))
+        self.0.fetch(request)
     }
 
     /// Drops connections and the answers of look-ups. Running fetches keep their connections until
     /// they end.
     fn network_changed(&self) {
-        self.0.lookups.clear();
-        self.0.pools.clear();
+        self.0.network_changed();
     }
 }

@@ -7,23 +7,39 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ::hyper::body::Incoming;
 use ::hyper::ext::ReasonPhrase;
-use bgfetch_model::header_list::HeaderList;
-use bgfetch_model::ip_address_space::LocalNetworkDenied;
+use bgfetch_model::attempt::FaultKind;
 use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt};
-use http::{HeaderMap, Request, Response, Version};
+use http::{HeaderMap, Request, Response, Uri, Version};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::{CaptureConnection, HttpInfo, capture_connection};
 use tokio::sync::Notify;
+use url::Position;
 
+use super::error;
 use super::exchange::Exchange;
 use super::framed_body::{FramedBody, check_transfer_codings};
 use super::limits::ServerLimits;
 use super::pools::{Alone, HttpClient};
-use super::upload::UploadBody;
-use super::{error, headers};
-use crate::fetch::Blocked;
+use super::upload::{Upload, UploadBody};
+use crate::fetch::{TransportRequest, headers};
 use crate::fetcher::FetchError;
+
+/// The message that sends `request` with these headers, and the outcome of its upload.
+pub(super) fn message(
+    request: &TransportRequest,
+    headers: &HeaderMap,
+) -> Result<(Request<UploadBody>, Upload), FetchError> {
+    let uri = Uri::try_from(&request.url[..Position::AfterQuery]).map_err(|_| {
+        FetchError::new(FaultKind::Blocked, false, "the URL cannot be sent over HTTP")
+    })?;
+    let (body, upload) = UploadBody::new(request.body.as_deref(), request.uploaded.clone());
+    let mut message = Request::new(body);
+    *message.method_mut() = request.method.clone();
+    *message.uri_mut() = uri;
+    *message.headers_mut() = headers.clone();
+    Ok((message, upload))
+}
 
 /// A response whose head was received and whose body is unread.
 pub(super) struct Received {
@@ -31,7 +47,6 @@ pub(super) struct Received {
     exchange: Exchanged,
     response: Response<Incoming>,
     alone: Option<Alone>,
-    request_headers: HeaderMap,
 }
 
 /// The connection of a request. If it is dropped before the connection may be reused, it never will
@@ -42,9 +57,16 @@ pub(super) struct Received {
 /// them, and the server may close the connection after it. So this covers every end of a request:
 /// its response is refused, violates a limit or does not arrive, or the fetch is cancelled. Other
 /// requests that are already on the connection continue.
-struct Exchanged {
+pub(super) struct Exchanged {
     connection: CaptureConnection,
     may_be_reused: bool,
+}
+
+impl Exchanged {
+    /// Notes whether the page may have the response, so that the connection may be reused.
+    pub(super) fn judge(mut self, allowed: bool) {
+        self.may_be_reused = allowed;
+    }
 }
 
 impl Drop for Exchanged {
@@ -62,13 +84,11 @@ pub(super) struct NoResponse {
     pub(super) error: FetchError,
     /// Another exchange may get one.
     pub(super) remedy: Option<Exchange>,
-    /// The page may not reach the server's address.
-    pub(super) denied: Option<LocalNetworkDenied>,
 }
 
 impl From<FetchError> for NoResponse {
     fn from(error: FetchError) -> Self {
-        Self { error, remedy: None, denied: None }
+        Self { error, remedy: None }
     }
 }
 
@@ -85,7 +105,6 @@ pub(super) async fn network_fetch(
     let connection = capture_connection(&mut message);
     let exchange = Exchanged { connection, may_be_reused: !needs_approval };
     let flooded = count_informational(&mut message, limits.informational);
-    let request_headers = message.headers().clone();
     let response = tokio::select! {
         biased;
         () = flooded.notified() => {
@@ -94,12 +113,12 @@ pub(super) async fn network_fetch(
         response = client.request(message) => response.map_err(|cause| {
             let remedy = error::remedy(&cause);
             let denied = error::local_network_denied(&cause);
-            NoResponse { error: failed(cause), remedy, denied }
+            NoResponse { error: denied.map_or_else(|| failed(cause), FetchError::from), remedy }
         })?,
     };
     limits.check_head(&response)?;
     check_transfer_codings(response.headers())?;
-    Ok(Received { exchange, response, alone: None, request_headers })
+    Ok(Received { exchange, response, alone: None })
 }
 
 /// Notifies if more than `most` informational responses are received over HTTP/1.1. hyper skips any
@@ -138,16 +157,6 @@ impl Received {
         self.response.headers()
     }
 
-    /// The header list.
-    pub(super) fn headers(&self) -> HeaderList {
-        headers::to_list(self.response.headers())
-    }
-
-    /// The header list of the request.
-    pub(super) fn request_headers(&self) -> HeaderList {
-        headers::to_list(&self.request_headers)
-    }
-
     /// Whether the connection can carry other requests at the same time.
     pub(super) fn is_multiplexed(&self) -> bool {
         self.response.version() == Version::HTTP_2
@@ -158,30 +167,20 @@ impl Received {
         self.response.extensions().get().map(|info: &HttpInfo| info.remote_addr().ip())
     }
 
-    /// The body as received, with its content codings. Calls `http1_required` if the server ends it
-    /// because it requires HTTP/1.1.
-    pub(super) fn into_body(
+    /// The connection, the headers, and the body as received, with its content codings. Calls
+    /// `http1_required` if the server ends the body because it requires HTTP/1.1.
+    pub(super) fn into_parts(
         self,
         http1_required: impl Fn() + Send + Unpin + 'static,
-    ) -> BoxStream<'static, Result<Bytes, FetchError>> {
-        let version = self.response.version();
-        FramedBody::new(self.response.into_body(), version, http1_required, self.alone).boxed()
-    }
-
-    /// Notes that the page may have the response, so that its connection may be reused.
-    pub(super) fn approve(&mut self) {
-        self.exchange.may_be_reused = true;
+    ) -> (Exchanged, HeaderMap, BoxStream<'static, Result<Bytes, FetchError>>) {
+        let (head, incoming) = self.response.into_parts();
+        let body = FramedBody::new(incoming, head.version, http1_required, self.alone).boxed();
+        (self.exchange, head.headers, body)
     }
 
     /// Notes that the connection is the request's own, until the end of the body.
     pub(super) fn is_alone(&mut self, alone: Option<Alone>) {
         self.alone = alone;
-    }
-
-    /// Drops the response unread, because the page may not have it.
-    pub(super) fn refuse(self, cause: impl Into<Blocked>) -> FetchError {
-        self.give_up();
-        error::blocked(true, cause.into())
     }
 
     /// Drops the response unread, and lets no further request use its connection.

@@ -18,8 +18,8 @@ use super::exchange::Exchange;
 use super::limits::ServerLimits;
 use super::lookups::Lookups;
 use super::upload::UploadBody;
+use crate::fetch::TransportRequest;
 use crate::fetch::local_network_access::Reach;
-use crate::fetcher::FetchRequest;
 use crate::partition::{Partition, Partitioned};
 
 /// Sends requests over the connections of one part.
@@ -117,40 +117,36 @@ impl Pools {
         Self { lookups, tls, connect_limit, limits, pools: Mutex::default() }
     }
 
-    /// The client for one request of a fetch. Requests without credentials, including preflights,
+    /// The client for one request. Requests without credentials, including preflights,
     /// use connections without a client certificate.
-    pub(super) fn client(
-        &self,
-        fetch: &FetchRequest,
-        credentials: bool,
-        reach: Reach,
-        exchange: Exchange,
-    ) -> HttpClient {
-        self.get(&fetch.partition(), (credentials, reach, exchange))
+    pub(super) fn client(&self, request: &TransportRequest, exchange: Exchange) -> HttpClient {
+        let key = (request.credentials, request.reach, exchange);
+        let mut pools = self.pools.lock();
+        let clients = &mut pools.entry(&request.partition).clients;
+        let new = || self.make(&request.partition, key, usize::MAX);
+        clients.entry(key).or_insert_with(new).clone()
     }
 
     /// Like [`client`](Self::client), but it starts without connections and keeps none.
     pub(super) fn fresh_client(
         &self,
-        fetch: &FetchRequest,
-        credentials: bool,
-        reach: Reach,
+        request: &TransportRequest,
         exchange: Exchange,
     ) -> HttpClient {
-        self.make(&fetch.partition(), (credentials, reach, exchange), 0)
+        self.make(&request.partition, (request.credentials, request.reach, exchange), 0)
     }
 
     /// The exchange to try first with the host of `url`.
-    pub(super) fn exchange(&self, fetch: &FetchRequest, url: &Url) -> Exchange {
+    pub(super) fn exchange(&self, partition: &Partition, url: &Url) -> Exchange {
         let mut pools = self.pools.lock();
-        let is_http1 = pools.get(&fetch.partition()).map(|pool| pool.http1.contains(&url.origin()));
+        let is_http1 = pools.get(partition).map(|pool| pool.http1.contains(&url.origin()));
         if is_http1 == Some(true) { Exchange::Http1 } else { Exchange::Usual }
     }
 
     /// Notes that the host of `url` requires HTTP/1.1.
-    pub(super) fn require_http1(&self, fetch: &FetchRequest, url: &Url) {
+    pub(super) fn require_http1(&self, partition: &Partition, url: &Url) {
         let mut pools = self.pools.lock();
-        let http1 = &mut pools.entry(&fetch.partition()).http1;
+        let http1 = &mut pools.entry(partition).http1;
         // Concurrent requests may all report it.
         if !http1.contains(&url.origin()) {
             http1.push_back(url.origin());
@@ -160,17 +156,13 @@ impl Pools {
         }
     }
 
-    /// Decides whether a request to `url` that needs approval has a connection for itself. It does
+    /// Decides whether a request that needs approval has a connection for itself. It does
     /// not if the host has approved a response, and every one so far.
-    pub(super) fn alone(
-        &self,
-        fetch: &FetchRequest,
-        url: &Url,
-        credentials: bool,
-    ) -> Option<Alone> {
+    pub(super) fn alone(&self, request: &TransportRequest) -> Option<Alone> {
+        let url = &request.url;
         let mut pools = self.pools.lock();
-        let Pool { approvals, alone, .. } = pools.entry(&fetch.partition());
-        if approvals.are_all((url.origin(), credentials)) {
+        let Pool { approvals, alone, .. } = pools.entry(&request.partition);
+        if approvals.are_all((url.origin(), request.credentials)) {
             return None;
         }
         let known = alone.get(&url.origin()).and_then(Weak::upgrade);
@@ -183,23 +175,11 @@ impl Pools {
         (Arc::strong_count(&host) <= MAX_ALONE).then_some(Alone(host))
     }
 
-    /// Notes whether the host of `url` has approved a response.
-    pub(super) fn note_approval(
-        &self,
-        fetch: &FetchRequest,
-        url: &Url,
-        credentials: bool,
-        approved: bool,
-    ) {
+    /// Notes whether the host of a request has approved its response.
+    pub(super) fn note_approval(&self, request: &TransportRequest, approved: bool) {
         let mut pools = self.pools.lock();
-        let approvals = &mut pools.entry(&fetch.partition()).approvals;
-        approvals.note((url.origin(), credentials), approved);
-    }
-
-    fn get(&self, partition: &Partition, key: PoolKey) -> HttpClient {
-        let mut pools = self.pools.lock();
-        let clients = &mut pools.entry(partition).clients;
-        clients.entry(key).or_insert_with(|| self.make(partition, key, usize::MAX)).clone()
+        let approvals = &mut pools.entry(&request.partition).approvals;
+        approvals.note((request.url.origin(), request.credentials), approved);
     }
 
     /// A client without connections, which keeps at most `idle` idle ones per host.

@@ -14,6 +14,7 @@ use bgfetch_model::origin::Origin;
 use bgfetch_model::policy::{PolicySnapshot, Principal};
 use bgfetch_model::request::Request;
 use bgfetch_model::response::{ResponseHead, ResponseType};
+use bgfetch_net::fetch::WithWebChecks;
 use bgfetch_net::fetch::cookie_jar::CookieJar;
 use bgfetch_net::fetcher::{BodySource, FetchRequest, FetchResponse, Fetcher};
 use bgfetch_net::hyper::{HyperFetcher, Resolve};
@@ -25,6 +26,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 use url::Url;
 
+use super::raw::Raw;
 use super::server::{Answer, Seen, Servers};
 use super::table::{Case, Exchange, Expected, Fetch, Headers, Outcome, Page};
 
@@ -47,15 +49,17 @@ pub(crate) enum Protocol {
     Http1,
     Http1Tls,
     Http2,
+    /// No protocol, but the layer of the checks over a transport of the test's own.
+    Raw,
 }
 
 impl Protocol {
-    pub(crate) const ALL: [Self; 3] = [Self::Http1, Self::Http1Tls, Self::Http2];
+    pub(crate) const ALL: [Self; 4] = [Self::Http1, Self::Http1Tls, Self::Http2, Self::Raw];
 
     /// Whether a row with `word` after `only` runs over this.
     pub(crate) fn is(self, word: &str) -> bool {
         match word {
-            "h1" => self != Self::Http2,
+            "h1" => matches!(self, Self::Http1 | Self::Http1Tls),
             "h2" => self == Self::Http2,
             "tls" => self != Self::Http1,
             "plain" => self == Self::Http1,
@@ -101,12 +105,12 @@ impl Bench {
     /// Runs a row; a failure lists all differences.
     pub(crate) async fn run(&self, case: &Case, protocol: Protocol) -> Result<(), String> {
         let tls = match protocol {
-            Protocol::Http1 => None,
+            Protocol::Http1 | Protocol::Raw => None,
             Protocol::Http1Tls => Some(self.http1.clone()),
             Protocol::Http2 => Some(self.http2.clone()),
         };
         let servers = Servers::start(tls).await;
-        let fetcher = self.fetcher();
+        let fetcher = self.fetcher(protocol, &servers);
         let places = Places { protocol, port: servers.port, other_port: servers.other_port };
         let mut report = String::new();
         for (index, fetch) in case.fetches.iter().enumerate() {
@@ -152,9 +156,13 @@ impl Bench {
         Err(format!("{} ({protocol:?}){report}", case.name))
     }
 
-    fn fetcher(&self) -> HyperFetcher {
+    fn fetcher(&self, protocol: Protocol, servers: &Servers) -> Box<dyn Fetcher> {
+        if protocol == Protocol::Raw {
+            let raw = Raw(Arc::clone(&servers.script));
+            return Box::new(WithWebChecks::new(raw).cookies(CookieJar::new()));
+        }
         let builder = HyperFetcher::builder().tls(self.client.clone()).resolver(Loopback);
-        builder.cookies(CookieJar::new()).build().unwrap()
+        Box::new(builder.cookies(CookieJar::new()).build().unwrap())
     }
 }
 

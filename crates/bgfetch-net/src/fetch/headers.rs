@@ -1,27 +1,19 @@
-//! Conversions between Fetch's header lists and the HTTP library's messages.
-
-use std::sync::Arc;
+//! The headers of messages, and conversions between Fetch's header lists and HTTP's.
 
 use bgfetch_model::header_list::HeaderList;
 use bgfetch_model::policy::Principal;
+use http::Method;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, COOKIE, HeaderMap, HeaderName, HeaderValue, IF_RANGE,
     LOCATION, ORIGIN, RANGE, SET_COOKIE, USER_AGENT,
 };
-use http::{Method, Request, Uri};
 use percent_encoding::AsciiSet;
 use thiserror::Error;
-use url::Position;
 
-use super::upload::{Upload, UploadBody};
-use crate::fetch::cors::preflight::Preflight;
-use crate::fetch::{Hop, cache_mode, fetch_metadata, origin_header, referrer};
-use crate::fetcher::{FetchRequest, UploadProgress};
+use super::cors::preflight::Preflight;
+use super::{Hop, cache_mode, fetch_metadata, origin_header, referrer};
+use crate::fetcher::FetchRequest;
 
-/// The codings that requests accept; [`super::decode`] supports the same ones.
-const CODINGS: HeaderValue = HeaderValue::from_static("gzip, deflate, br, zstd");
-/// Those that need little memory.
-const SMALL_CODINGS: HeaderValue = HeaderValue::from_static("gzip, deflate");
 const BEYOND_ASCII: &AsciiSet = &AsciiSet::EMPTY;
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
@@ -44,58 +36,27 @@ const FRAMING: [&str; 9] = [
 pub(super) enum BadRequest {
     #[error("not an HTTP method")]
     Method(#[from] http::method::InvalidMethod),
-    #[error("the URL cannot be sent over HTTP")]
-    Uri(#[from] http::uri::InvalidUri),
     #[error("the header {0:?} cannot be sent over HTTP")]
     Header(String),
     #[error("the request's body is missing")]
     Body,
-    #[error("not an HTTP request")]
-    Message(#[from] http::Error),
 }
 
-/// The message for one hop, and the outcome of its upload. If it `has_memory` for them, it accepts
-/// all codings.
-pub(super) fn request(
-    hop: &Hop,
-    fetch: &FetchRequest,
-    user_agent: &str,
-    has_memory: bool,
-) -> Result<(Request<UploadBody>, Upload), BadRequest> {
-    let body = match (hop.sends_body, &fetch.body) {
-        (false, _) => None,
-        (true, Some(body)) => Some(Arc::clone(body)),
-        (true, None) => return Err(BadRequest::Body),
-    };
-    let (body, upload) = UploadBody::new(body.as_deref(), fetch.uploaded.clone());
-    let method = Method::from_bytes(hop.method.as_bytes())?;
-    let headers = request_headers(hop, fetch, user_agent, has_memory)?;
-    Ok((message(method, hop, headers, body)?, upload))
+/// The method of a message.
+pub(super) fn method(name: &str) -> Result<Method, BadRequest> {
+    Ok(Method::from_bytes(name.as_bytes())?)
 }
 
-/// The preflight message for `hop`.
-pub(super) fn preflight(
+/// The headers of the preflight for `hop`.
+pub(super) fn preflight_headers(
     preflight: &Preflight,
     hop: &Hop,
     fetch: &FetchRequest,
     user_agent: &str,
-) -> Result<Request<UploadBody>, BadRequest> {
+) -> Result<HeaderMap, BadRequest> {
     let mut headers = to_map(&preflight.headers())?;
     append_client_headers(&mut headers, hop, fetch, user_agent)?;
-    let (body, _) = UploadBody::new(None, UploadProgress::default());
-    message(Method::OPTIONS, hop, headers, body)
-}
-
-fn message(
-    method: Method,
-    hop: &Hop,
-    headers: HeaderMap,
-    body: UploadBody,
-) -> Result<Request<UploadBody>, BadRequest> {
-    let uri = Uri::try_from(&hop.url[..Position::AfterQuery])?;
-    let mut message = Request::builder().method(method).uri(uri).body(body)?;
-    *message.headers_mut() = headers;
-    Ok(message)
+    Ok(headers)
 }
 
 /// Adds the headers that tell the server who is asking. Preflights have them too.
@@ -117,11 +78,12 @@ fn append_client_headers(
     Ok(())
 }
 
-fn request_headers(
+/// The headers of the request for `hop`, except for cookies, the range of a resume, and the
+/// codings that the transport undoes.
+pub(super) fn request_headers(
     hop: &Hop,
     fetch: &FetchRequest,
     user_agent: &str,
-    has_memory: bool,
 ) -> Result<HeaderMap, BadRequest> {
     let mut headers = to_map(&hop.headers)?;
     // Fetch forbids `Cookie` to pages; their cookies come from the store.
@@ -135,25 +97,19 @@ fn request_headers(
         headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
     headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
-    // The page's own range is sent unchanged; a part of a coded response could not be decoded.
-    if headers.contains_key(RANGE) {
+    if !accepts_codings(hop, fetch) {
         headers.insert(ACCEPT_ENCODING, IDENTITY);
-        return Ok(headers);
     }
-    let codings = match accepts_codings(fetch) {
-        false => IDENTITY,
-        true if has_memory => CODINGS,
-        true => SMALL_CODINGS,
-    };
-    headers.insert(ACCEPT_ENCODING, codings);
     Ok(headers)
 }
 
 /// Whether the response may be coded. The user wants the file as it is; for a page, the coding makes
-/// no difference.
-pub(super) fn accepts_codings(fetch: &FetchRequest) -> bool {
+/// no difference. A range of the page's own is sent unchanged, and a part of a coded response could
+/// not be decoded.
+pub(super) fn accepts_codings(hop: &Hop, fetch: &FetchRequest) -> bool {
     let for_user = matches!(*fetch.principal, Principal::User);
-    !(for_user || fetch.identity || fetch.resume.is_some())
+    let wants_part = fetch.resume.is_some() || hop.headers.contains("range");
+    !(for_user || fetch.identity || wants_part)
 }
 
 fn insert_all<'a>(
@@ -229,12 +185,12 @@ fn header_value(name: &str, value: &str) -> Result<HeaderValue, BadRequest> {
 }
 
 /// [Isomorphic decoding](https://infra.spec.whatwg.org/#isomorphic-decode) .
-pub(super) fn isomorphic_decode(bytes: &[u8]) -> String {
+pub(crate) fn isomorphic_decode(bytes: &[u8]) -> String {
     bytes.iter().copied().map(char::from).collect()
 }
 
 /// The header list of a response.
-pub(super) fn to_list(headers: &HeaderMap) -> HeaderList {
+pub(crate) fn to_list(headers: &HeaderMap) -> HeaderList {
     headers
         .iter()
         .map(|(name, value)| (name.as_str(), isomorphic_decode(value.as_bytes())))
@@ -260,6 +216,8 @@ pub(super) fn location(headers: &HeaderMap) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use bgfetch_model::attempt::{AttemptSpec, Resume};
     use bgfetch_model::ids::StorageKey;
@@ -267,7 +225,7 @@ mod tests {
     use bgfetch_model::response::ResponseHead;
     use bgfetch_model::source::Source;
     use bgfetch_model::vary::HashKey;
-    use url::Url;
+    use url::{Position, Url};
 
     fn headers_of(list: &[(&str, &str)], spec: AttemptSpec) -> Result<HeaderMap, BadRequest> {
         let page = PolicySnapshot::of(&Url::parse("http://a.test/").unwrap());
@@ -285,10 +243,9 @@ mod tests {
         let key = StorageKey("a".into());
         let fetch = FetchRequest::new(key, Arc::new(principal), Arc::new(request), spec, None);
         let hop = Hop::first(&fetch.request);
-        let (mut message, _) = super::request(&hop, &fetch, "agent", true)?;
-        assert_eq!(message.uri(), "http://a.test/x?y");
-        super::add_range(message.headers_mut(), &fetch, &hop)?;
-        Ok(message.headers().clone())
+        let mut headers = super::request_headers(&hop, &fetch, "agent")?;
+        super::add_range(&mut headers, &fetch, &hop)?;
+        Ok(headers)
     }
 
     fn resume() -> AttemptSpec {
@@ -307,9 +264,9 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_request_asks_for_codings_and_a_resume_for_identity() {
+    fn a_plain_request_leaves_codings_to_the_transport_and_a_resume_asks_for_identity() {
         let plain = headers_of(&[], AttemptSpec::default()).unwrap();
-        assert_eq!(plain["accept-encoding"], "gzip, deflate, br, zstd");
+        assert!(!plain.contains_key("accept-encoding"));
         assert_eq!(plain["accept"], "*/*");
         assert_eq!(plain["user-agent"], "agent");
         assert!(!plain.contains_key("range"));
