@@ -4,12 +4,12 @@
 //! `cargo run -p bgfetch --example mock_worker`
 
 use std::error::Error;
-use std::path::Path;
 
 use bgfetch::mock::{Behaviour, ScriptedHost};
-use bgfetch::{Engine, FetchOptions, FunctionalEvent, Rejection, StorageKey, UiUpdate, What};
+use bgfetch::{
+    Engine, FetchOptions, FunctionalEvent, Rejection, StorageKey, UiUpdate, WeakEngine, What,
+};
 use bgfetch_testkit::{Gate, MIB, Origin, Resource, Serve};
-use tokio::sync::watch;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -18,7 +18,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     origin.serve("/film.mp4", film.clone().hold_at(MIB, &Gate::new()).then(film));
     let directory = tempfile::tempdir()?;
 
-    let engine = open(directory.path(), ScriptedHost::new([]))?;
+    let engine = Engine::builder().directory(directory.path()).open()?;
     let registration = engine.register(StorageKey("films".into()), origin.url("/")).await?;
     let (manager, urls) = (registration.background_fetch(), [origin.url("/film.mp4")]);
     // The page keeps nothing: the handle that `fetch()` returned is dropped.
@@ -29,17 +29,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     drop(engine);
 
     // The next process. Its worker finds the fetch by the key in the event.
-    let (lend, lent) = watch::channel(None::<Engine>);
-    let worker = Behaviour::run(move |event| {
-        let mut lent = lent.clone();
-        async move {
-            let engine = lent.wait_for(Option::is_some).await.map_err(rejection)?.clone();
-            success(event, engine).await
-        }
+    let engine = Engine::builder().directory(directory.path()).worker_host_with(|engine| {
+        ScriptedHost::new([Behaviour::run(move |event| success(event, engine.clone()))])
     });
-    let engine = open(directory.path(), ScriptedHost::new([worker]))?;
+    let engine = engine.open()?;
     let mut observer = engine.observe().await?;
-    lend.send_replace(Some(engine.clone()));
     // Registrations are registered at each start. That fires the pending events.
     engine.register(StorageKey("films".into()), origin.url("/")).await?;
     let ended = |what: &What| matches!(what, What::EventEnded { .. });
@@ -50,23 +44,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     for request in origin.requests() {
         println!("the server saw GET, range {:?}", request.range());
     }
-    drop(lend);
     engine.shutdown().await?;
     Ok(())
 }
 
-fn open(directory: &Path, host: ScriptedHost) -> bgfetch::Result<Engine> {
-    Engine::builder().directory(directory).worker_host(host).open()
-}
-
 /// The worker's `backgroundfetchsuccess` listener.
-async fn success(event: FunctionalEvent, engine: Option<Engine>) -> Result<(), Rejection> {
-    let engine = engine.ok_or(Rejection("the engine is closed".into()))?;
-    let registration = engine.registration(event.registration().clone());
-    let fetch = registration.fetch(event.fetch()).await.map_err(rejection)?;
-    let fetch = fetch.ok_or(Rejection("the fetch is gone".into()))?;
-    let records = fetch.records().await;
-    for record in records.map_err(rejection)? {
+async fn success(event: FunctionalEvent, engine: WeakEngine) -> Result<(), Rejection> {
+    let fetch = engine.background_fetch(&event).await.map_err(rejection)?;
+    for record in fetch.records().await.map_err(rejection)? {
         let response = record.response_ready().await.map_err(rejection)?;
         let bytes = response.body.bytes().await.map_err(rejection)?;
         println!("{}: {} bytes", event.kind().name(), bytes.len());

@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use crate::blocking::{Blocking, Pace};
 use crate::clients::Clients;
 use crate::embedder::{Defaults, Permissions, Quota, WallClock};
-use crate::engine::Engine;
+use crate::engine::{Engine, WeakEngine};
 use crate::error::{Error, Kind, Result};
 use crate::event_loop::{EventLoop, Prioritize};
 use crate::inbox::{Inbox, Message, Owed};
@@ -47,12 +47,14 @@ pub struct Builder {
     runtime: Option<Handle>,
     inline: Option<Arc<Pace>>,
     fetcher: Option<Arc<dyn Fetcher>>,
-    worker_host: Arc<dyn WorkerHost>,
+    worker_host: Box<MakeHost>,
     permissions: Arc<dyn Permissions>,
     quota: Arc<dyn Quota>,
     wall_clock: Arc<dyn WallClock>,
     connectivity: Option<Arc<dyn ConnectivitySource>>,
 }
+
+type MakeHost = dyn FnOnce(WeakEngine) -> Arc<dyn WorkerHost> + Send;
 
 enum Storage {
     Unset,
@@ -75,7 +77,7 @@ impl Default for Builder {
             runtime: None,
             inline: None,
             fetcher: None,
-            worker_host: Arc::new(Defaults),
+            worker_host: Box::new(|_| Arc::new(Defaults)),
             permissions: Arc::new(Defaults),
             quota: Arc::new(Defaults),
             wall_clock: Arc::new(Defaults),
@@ -127,8 +129,37 @@ impl Builder {
     ///
     /// Events that an earlier engine did not deliver are fired once their registration is
     /// [registered](Engine::register).
-    pub fn worker_host(mut self, host: impl WorkerHost) -> Self {
-        self.worker_host = Arc::new(host);
+    pub fn worker_host(self, host: impl WorkerHost) -> Self {
+        self.worker_host_with(|_| host)
+    }
+
+    /// Like [`Self::worker_host`], for a host that uses the engine: workers read records with
+    /// [`WeakEngine::background_fetch`]. The function is called by [`Self::open`], before any event
+    /// is fired.
+    ///
+    /// ```
+    /// use bgfetch::mock::{Behaviour, ScriptedHost};
+    /// use bgfetch::{Engine, Rejection};
+    ///
+    /// let builder = Engine::builder().ephemeral().worker_host_with(|engine| {
+    ///     ScriptedHost::new([Behaviour::run(move |event| {
+    ///         let engine = engine.clone();
+    ///         async move {
+    ///             let fetch = engine.background_fetch(&event).await;
+    ///             let fetch = fetch.map_err(|error| Rejection(error.to_string()))?;
+    ///             println!("{} has ended", fetch.id());
+    ///             Ok(())
+    ///         }
+    ///     })])
+    /// });
+    /// # let engine = builder.open()?;
+    /// # Ok::<(), bgfetch::Error>(())
+    /// ```
+    pub fn worker_host_with<H: WorkerHost>(
+        mut self,
+        host: impl FnOnce(WeakEngine) -> H + Send + 'static,
+    ) -> Self {
+        self.worker_host = Box::new(|engine| Arc::new(host(engine)));
         self
     }
 
@@ -263,6 +294,8 @@ impl Builder {
         let (sender, messages) = mpsc::unbounded_channel();
         let without_threads = inline.is_some();
         let inbox = Inbox::new(sender, Blocking::new(handle.clone(), inline));
+        let engine = Engine::new(inbox.clone());
+        let worker_host = (self.worker_host)(engine.downgrade());
         let acknowledgements = inbox.clone();
         // A store that panics takes its thread with it. This reports it as a store that failed.
         let end = Owed::new(&inbox, Message::Ack(Ack::Failed(StoreError::Stopped)));
@@ -286,7 +319,7 @@ impl Builder {
             bodies,
             fetcher,
             timeouts,
-            dispatcher: Dispatcher::new(self.worker_host, ui_sink(&inbox), event_timeouts),
+            dispatcher: Dispatcher::new(worker_host, ui_sink(&inbox), event_timeouts),
             permissions: self.permissions,
             quota: self.quota,
             wall_clock: self.wall_clock,
@@ -308,18 +341,17 @@ impl Builder {
             tasks: JoinSet::new(),
         };
         drop(entered);
-        let thread = match own {
+        match own {
             None => {
                 handle.spawn(event_loop.run());
-                None
             }
             Some(runtime) => {
                 let builder = std::thread::Builder::new().name("bgfetch".into());
                 let run = move || runtime.run(event_loop);
-                Some(builder.spawn(run).map_err(|error| Error(Kind::Thread(error)))?)
+                engine.runs_on(builder.spawn(run).map_err(|error| Error(Kind::Thread(error)))?);
             }
-        };
-        Ok(Engine::new(inbox, thread))
+        }
+        Ok(engine)
     }
 }
 

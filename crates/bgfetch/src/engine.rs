@@ -1,10 +1,12 @@
 //! The engine handle for embedders.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bgfetch_model::budget::Usage;
+use bgfetch_model::error::CallError;
 use bgfetch_model::ids::{FetchKey, RecordKey, RegistrationKey, StorageKey};
 use bgfetch_model::input::Input;
+use bgfetch_sw::FunctionalEvent;
 use parking_lot::Mutex;
 use std::thread::JoinHandle;
 use tokio::sync::oneshot;
@@ -29,18 +31,63 @@ use crate::ui::Ui;
 pub struct Engine {
     inbox: Inbox,
     /// Ends the loop with the last clone.
-    _owner: Arc<Owner>,
+    owner: Arc<Owner>,
+}
+
+/// A reference that does not keep its engine alive, from [`Engine::downgrade`] or
+/// [`Builder::worker_host_with`](crate::Builder::worker_host_with). For parts that the engine itself
+/// holds, such as the worker host.
+#[derive(Clone, Debug)]
+pub struct WeakEngine {
+    inbox: Inbox,
+    owner: Weak<Owner>,
+}
+
+impl WeakEngine {
+    /// The engine, or `None` when it has been dropped.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<Engine> {
+        let owner = self.owner.upgrade()?;
+        Some(Engine { inbox: self.inbox.clone(), owner })
+    }
+
+    /// The `registration` attribute of an event: the background fetch that it is about.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::NotFound`](crate::CallError::NotFound) when the fetch is gone; a closed engine.
+    pub async fn background_fetch(
+        &self,
+        event: &FunctionalEvent,
+    ) -> Result<BackgroundFetchRegistration> {
+        let (inbox, key) = (self.inbox.clone(), event.registration().clone());
+        let registration = ServiceWorkerRegistration { inbox, key };
+        let fetch = registration.fetch(event.fetch()).await?;
+        fetch.ok_or_else(|| CallError::NotFound.into())
+    }
 }
 
 impl Engine {
+    /// A reference that does not keep the engine alive.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakEngine {
+        WeakEngine { inbox: self.inbox.clone(), owner: Arc::downgrade(&self.owner) }
+    }
+
     #[cfg(test)]
     pub(crate) fn inbox(&self) -> &Inbox {
         &self.inbox
     }
 
-    pub(crate) fn new(inbox: Inbox, thread: Option<JoinHandle<()>>) -> Self {
-        let owner = Owner { inbox: inbox.clone(), thread: Mutex::new(thread) };
-        Self { inbox, _owner: Arc::new(owner) }
+    /// The handle of an engine whose loop is about to start.
+    pub(crate) fn new(inbox: Inbox) -> Self {
+        let owner = Owner { inbox: inbox.clone(), thread: Mutex::new(None) };
+        Self { inbox, owner: Arc::new(owner) }
+    }
+
+    /// The thread of the loop, which the last clone waits for.
+    pub(crate) fn runs_on(&self, thread: JoinHandle<()>) {
+        *self.owner.thread.lock() = Some(thread);
     }
 
     /// Registers an existing service worker registration with an active worker. Call it at each
@@ -95,6 +142,20 @@ impl Engine {
     /// When the engine is closed.
     pub async fn client(&self, storage_key: StorageKey) -> Result<Client> {
         self.inbox.read(move |view| view.clients.connect(storage_key, None)).await
+    }
+
+    /// Waits until the engine has ended and its store can be opened again. The future does not keep
+    /// the engine alive.
+    ///
+    /// # Errors
+    ///
+    /// The reason, if the engine stopped without being asked to: its store failed, or it panicked.
+    pub fn stopped(&self) -> impl Future<Output = Result<()>> + Send + use<> {
+        let inbox = self.inbox.clone();
+        async move {
+            inbox.closed().await;
+            if inbox.has_stopped() { Err(inbox.closed_error()) } else { Ok(()) }
+        }
     }
 
     /// Whether the engine has ended. All calls then fail.

@@ -76,6 +76,7 @@ pub(crate) struct EventLoop {
 impl EventLoop {
     /// Runs until the engine is closed or its store fails.
     pub(crate) async fn run(mut self) {
+        let _panics = Panics(self.inbox.clone());
         let source: Arc<dyn ConnectivitySource> = match self.connectivity.take() {
             Some(source) => source,
             None => Arc::new(SystemConnectivity::start().await),
@@ -237,6 +238,17 @@ impl EventLoop {
         if let Some(done) = orderly {
             // The caller of `shutdown()` may have dropped its future.
             done.send(()).unwrap_or_default();
+        }
+    }
+}
+
+/// Reports if the loop panics.
+struct Panics(Inbox);
+
+impl Drop for Panics {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.stopped("it panicked".into());
         }
     }
 }

@@ -63,7 +63,7 @@ pub use background_fetch_record::{
 pub use background_fetch_registration::BackgroundFetchRegistration;
 pub use builder::Builder;
 pub use clients::{Client, ClientUpdate};
-pub use engine::{Engine, ServiceWorkerRegistration};
+pub use engine::{Engine, ServiceWorkerRegistration, WeakEngine};
 pub use error::{Error, Result};
 pub use inbox::StartHold;
 pub use observer::{Event, Observer, What};

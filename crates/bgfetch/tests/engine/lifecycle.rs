@@ -1,13 +1,15 @@
 //! How engines start and end.
 
 use std::future::pending;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use bgfetch::embedder::WallClock;
 use bgfetch::mock::{Behaviour, ScriptedHost};
 use bgfetch::{
     BackgroundFetchManager, BackgroundFetchRecord, BackgroundFetchRegistration, CallError, Client,
     Engine, EventKind, FetchOptions, Observer, Principal, RecordError, RequestInfo, ResponseBody,
-    ServiceWorkerRegistration, Ui,
+    ServiceWorkerRegistration, Ui, UnixTime, WeakEngine,
 };
 use bgfetch_testkit::{Gate, MIB, Origin, Resource, Serve};
 use bytes::Bytes;
@@ -130,6 +132,75 @@ async fn it_runs_on_the_embedders_runtime_as_on_its_own_thread() {
         // The store can be opened again at once.
         agent.close(engine).await;
     }
+}
+
+#[tokio::test]
+async fn the_end_of_an_engine_is_told_with_its_reason() {
+    let agent = Agent::start();
+    let host = || ScriptedHost::new([]);
+    let engine = agent.builder(host()).open().unwrap();
+    let stopped = tokio::spawn(engine.stopped());
+    engine.shutdown().await.unwrap();
+    assert!(stopped.await.unwrap().is_ok());
+
+    // The future does not keep it alive, and its store is free.
+    let engine = agent.builder(host()).open().unwrap();
+    let stopped = engine.stopped();
+    drop(engine);
+    assert!(stopped.await.is_ok());
+
+    let broken = Arc::new(AtomicBool::new(false));
+    let engine = agent.builder(host()).wall_clock(Clock(Arc::clone(&broken))).open().unwrap();
+    let ui = engine.ui();
+    assert!(ui.jobs().await.unwrap().is_empty());
+    broken.store(true, Ordering::Relaxed);
+    let _register = engine.register(site(), "https://app.test/".parse().unwrap()).await;
+    let reason = engine.stopped().await.unwrap_err();
+    assert!(reason.is_closed() && reason.code() == "stopped");
+    assert_eq!(reason.to_string(), "the background fetch engine stopped: it panicked");
+    assert_eq!(ui.jobs().await.unwrap_err().to_string(), reason.to_string());
+    drop(engine);
+    agent.builder(host()).open().unwrap();
+}
+
+/// Panics when it is broken.
+struct Clock(Arc<AtomicBool>);
+
+impl WallClock for Clock {
+    fn now(&self) -> UnixTime {
+        assert!(!self.0.load(Ordering::Relaxed), "the clock is broken");
+        UnixTime(0)
+    }
+}
+
+#[tokio::test]
+async fn a_host_reads_the_fetch_of_its_event_and_does_not_keep_the_engine() {
+    let (origin, agent) = (Origin::start(), Agent::start());
+    let film = Resource::new(1, 5000);
+    origin.serve("/film", film.clone());
+    let (sender, mut read) = tokio::sync::mpsc::unbounded_channel();
+    let weak = Arc::new(Mutex::new(None));
+    let known = Arc::clone(&weak);
+    let builder = agent.builder(ScriptedHost::new([])).worker_host_with(move |engine| {
+        *known.lock().unwrap() = Some(engine.clone());
+        ScriptedHost::new([Behaviour::run(move |event| {
+            let (engine, sender) = (engine.clone(), sender.clone());
+            async move {
+                let fetch = engine.background_fetch(&event).await.unwrap();
+                sender.send(bodies_of(&fetch).await).unwrap();
+                Ok(())
+            }
+        })])
+    });
+    let engine = builder.open().unwrap();
+    let manager = agent.manager(&engine).await;
+    manager.fetch("film", [origin.url("/film")], FetchOptions::default()).await.unwrap();
+    assert!(read.recv().await.unwrap() == [film.bytes()]);
+    let weak: WeakEngine = weak.lock().unwrap().take().unwrap();
+    assert!(weak.upgrade().is_some_and(|engine| !engine.is_closed()));
+    let again = engine.downgrade();
+    drop(engine);
+    assert!(weak.upgrade().is_none() && again.upgrade().is_none());
 }
 
 #[test]
