@@ -139,7 +139,8 @@ pub enum Action {
     /// Fire the settling event (chosen by the fetch's result) at the worker; answered by
     /// [`Input::EventEnded`](crate::input::Input::EventEnded).
     FireSettledEvent(Arc<FetchInfo>, FetchResult),
-    /// Fire `backgroundfetchclick`; not answered.
+    /// Fire `backgroundfetchclick`; answered by
+    /// [`Input::ClickEnded`](crate::input::Input::ClickEnded).
     FireClickEvent(Arc<FetchInfo>),
     /// The fetch is forgotten: no further action mentions it.
     Forgotten(FetchKey),
@@ -342,6 +343,12 @@ pub enum What {
         title: String,
         /// The icons, changed or not.
         icons: Vec<ImageResource>,
+    },
+    /// A `backgroundfetchclick` event is over. If it was not handled, because no worker could be
+    /// started for it, a UI may open a page of the site instead (spec issue 147).
+    ClickEnded {
+        /// Whether a worker handled it.
+        handled: bool,
     },
     /// The user dismissed the fetch, so it is removed.
     Dismissed,

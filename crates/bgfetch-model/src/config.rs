@@ -47,6 +47,8 @@ pub struct Config {
     /// The most fetches of one storage key that have not settled, calls of `fetch()` in progress
     /// included; 1000 by default (D47).
     pub max_site_fetches: usize,
+    /// The most requests of these fetches together; no limit by default, except that of memory.
+    pub max_site_requests: usize,
     /// What all fetches of one storage key may take in memory: their requests, ids, titles, icons
     /// and policies, each of them with 1 KiB besides its text; 128 MiB by default (D47).
     pub max_site_memory: u64,
@@ -97,6 +99,7 @@ impl Default for Config {
             max_requests: 100_000,
             max_active_fetches: usize::MAX,
             max_site_fetches: 1000,
+            max_site_requests: usize::MAX,
             max_site_memory: 128 << 20,
             max_id: 4 << 10,
             max_title: 16 << 10,

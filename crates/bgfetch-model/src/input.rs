@@ -113,6 +113,20 @@ pub enum Input {
         /// The new icons, if any were given.
         icons: Option<Vec<ImageResource>>,
     },
+    /// The data of a storage key was cleared.
+    Clear {
+        /// Answered once its registrations and their fetches are durably gone.
+        call: CallId,
+        /// The storage key.
+        storage_key: StorageKey,
+    },
+    /// Pages of a storage key may no longer fetch in the background.
+    RevokePermission {
+        /// Answered once the aborts are durable.
+        call: CallId,
+        /// The storage key.
+        storage_key: StorageKey,
+    },
     /// The user activated the UI of a fetch.
     Click {
         /// Answered once the event was requested.
@@ -146,6 +160,13 @@ pub enum Input {
         call: CallId,
         /// The fetch.
         fetch: FetchKey,
+    },
+    /// Answers [`Action::FireClickEvent`](crate::action::Action::FireClickEvent): the event is over.
+    ClickEnded {
+        /// The fetch.
+        fetch: FetchKey,
+        /// Whether a worker handled it.
+        handled: bool,
     },
     /// The scheduler gave a queued record its slot.
     SlotGranted(RecordKey),

@@ -72,6 +72,7 @@ pub mod request;
 pub mod response;
 mod running_time;
 mod serialize;
+mod site;
 pub mod source;
 pub mod store_op;
 pub mod time;

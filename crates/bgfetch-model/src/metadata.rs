@@ -7,9 +7,7 @@
 use crate::config::Config;
 use crate::error::CallError;
 use crate::header_list::HeaderList;
-use crate::ids::StorageKey;
 use crate::input::FetchCall;
-use crate::model::Model;
 use crate::policy::Principal;
 use crate::request::{Referrer, Request};
 use crate::response::ResponseHead;
@@ -159,32 +157,6 @@ pub(crate) fn check_id(id: &str, config: &Config) -> Result<(), CallError> {
 /// Checks the size of a request.
 pub(crate) fn check_request(request: &Request, config: &Config) -> Result<(), CallError> {
     if of_request(request) <= config.max_request_size { Ok(()) } else { Err(CallError::TooLong) }
-}
-
-impl Model {
-    /// Checks that a site may keep this much more in memory, and have another fetch or not.
-    pub(crate) fn check_site(
-        &self,
-        storage_key: &StorageKey,
-        more: u64,
-        fetches: usize,
-    ) -> Result<(), CallError> {
-        let (mut memory, mut active) = (more, fetches);
-        for pending in self.pending_of(storage_key) {
-            memory = memory.saturating_add(pending);
-            active += 1;
-        }
-        let all = self.fetches.values().chain(self.registering.values());
-        for fetch in all.filter(|fetch| fetch.info.registration.storage_key == *storage_key) {
-            memory = memory.saturating_add(fetch.records.memory());
-            active += usize::from(fetch.result.is_none());
-        }
-        let config = &self.ctx.config;
-        if memory > config.max_site_memory || (fetches > 0 && active > config.max_site_fetches) {
-            return Err(CallError::SiteLimit);
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -6,11 +6,10 @@ use alloc::vec::Vec;
 use crate::action::{Action, Reply, What};
 use crate::background_fetch::{BackgroundFetch, Stage};
 use crate::background_fetch_manager::fetch::PendingFetch;
-use crate::budget::Usage;
 use crate::config::Config;
 use crate::context::{Context, Effect};
 use crate::error::CallError;
-use crate::ids::{CallId, CommitId, FetchKey, RecordKey, RegistrationKey, StorageKey};
+use crate::ids::{CallId, CommitId, FetchKey, RecordKey, RegistrationKey};
 use crate::input::Input;
 use crate::registration::Registration;
 use crate::store_op::{Snapshot, StoreOp};
@@ -91,24 +90,6 @@ impl Model {
         self.ctx.registrations.keys()
     }
 
-    /// What the background fetches of a storage key take from its quota.
-    #[must_use]
-    pub fn usage(&self, storage_key: &StorageKey) -> Usage {
-        let (mut response_bodies, mut request_bodies, mut metadata) = (0_u64, 0_u64, 0_u64);
-        let fetches = self.fetches.values().chain(self.registering.values());
-        for fetch in fetches.filter(|fetch| fetch.info.registration.storage_key == *storage_key) {
-            metadata = metadata.saturating_add(fetch.records.metadata());
-            if !fetch.records().is_empty() {
-                response_bodies = response_bodies.saturating_add(fetch.stored_body_bytes_total());
-                request_bodies = request_bodies.saturating_add(fetch.info.upload_total);
-            }
-        }
-        let (total, quota) = self.ctx.taken_of(storage_key);
-        let stored = response_bodies.saturating_add(request_bodies).saturating_add(metadata);
-        let set_aside = total.saturating_sub(stored);
-        Usage { total, response_bodies, request_bodies, metadata, set_aside, quota }
-    }
-
     pub(crate) fn registration(&self, key: &RegistrationKey) -> Option<&Registration> {
         self.ctx.registrations.get(key)
     }
@@ -119,6 +100,10 @@ impl Model {
                 self.register(call, registration, active_worker);
             }
             Input::Unregister { call, registration } => self.unregister(call, &registration),
+            Input::Clear { call, storage_key } => self.clear(call, &storage_key),
+            Input::RevokePermission { call, storage_key } => {
+                self.revoke_permission(call, &storage_key);
+            }
             Input::Fetch(call) => self.fetch_called(call),
             Input::Permission { call, permission, quota } => {
                 self.permission_answered(call, permission, quota);
@@ -186,6 +171,9 @@ impl Model {
             Input::EventEnded { fetch, outcome } => {
                 self.with_fetch(fetch, |fetch, ctx| fetch.event_ended(ctx, outcome));
             }
+            Input::ClickEnded { fetch, handled } => self.with_fetch(fetch, |fetch, ctx| {
+                fetch.observe(ctx, What::ClickEnded { handled });
+            }),
             Input::Tick => {}
         }
     }
@@ -272,11 +260,6 @@ impl Model {
         }
     }
 
-    pub(crate) fn set_quota(&mut self, storage_key: &StorageKey, limit: u64) {
-        self.ctx.account(storage_key).set_limit(limit);
-        self.ctx.grants_to_review.insert(storage_key.clone());
-    }
-
     fn slot_granted(&mut self, record: RecordKey) {
         if self.fetches.contains_key(&record.fetch) {
             self.with_fetch(record.fetch, |fetch, ctx| fetch.slot_granted(ctx, record.index));
@@ -310,25 +293,6 @@ impl Model {
         for fetch in self.fetches.values_mut().filter(|fetch| fetch.info.registration == *key) {
             fetch.deliver_pending(&mut self.ctx);
         }
-    }
-
-    /// D42: all fetches of the registration end without events and are deleted.
-    fn unregister(&mut self, call: CallId, key: &RegistrationKey) {
-        self.drop_pending_of(key);
-        self.ctx.registrations.remove(key);
-        let registering =
-            self.registering.extract_if(.., |_, fetch| fetch.info.registration == *key);
-        for (_, mut fetch) in registering {
-            fetch.drop_all(&mut self.ctx);
-        }
-        self.ctx.store(StoreOp::RemoveRegistration(key.clone()));
-        let removed = self.fetches.extract_if(.., |_, fetch| fetch.info.registration == *key);
-        for (fetch, mut removed) in removed {
-            removed.drop_all(&mut self.ctx);
-            removed.observe_committed(&mut self.ctx, What::Removed);
-            self.ctx.after_commit(Effect::Forgotten(fetch));
-        }
-        self.ctx.after_commit(Effect::Reply(call, Ok(Reply::Done)));
     }
 
     /// Sets the paused flag, which [display](crate::background_fetch::display) allows to toggle.

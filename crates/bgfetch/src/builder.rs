@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 
 use crate::blocking::{Blocking, Pace};
 use crate::clients::Clients;
-use crate::embedder::{Defaults, Permissions, Quota, WallClock};
+use crate::embedder::{Defaults, EverySiteMayFetch, Permissions, Quota, WallClock};
 use crate::engine::{Engine, WeakEngine};
 use crate::error::{Error, Kind, Result};
 use crate::event_loop::{EventLoop, Prioritize};
@@ -34,8 +34,8 @@ use bgfetch_model::input::Input;
 
 /// Collects an embedder's choices; see [`Engine::builder`].
 ///
-/// By default an engine uses its own thread, hyper and the system's connectivity, and grants every
-/// permission. Only the location of the store must be given.
+/// By default an engine uses its own thread, hyper and the system's connectivity, and
+/// [every site may fetch](EverySiteMayFetch). Only the location of the store must be given.
 #[must_use]
 pub struct Builder {
     storage: Storage,
@@ -78,7 +78,7 @@ impl Default for Builder {
             inline: None,
             fetcher: None,
             worker_host: Box::new(|_| Arc::new(Defaults)),
-            permissions: Arc::new(Defaults),
+            permissions: Arc::new(EverySiteMayFetch),
             quota: Arc::new(Defaults),
             wall_clock: Arc::new(Defaults),
             connectivity: None,
@@ -180,7 +180,7 @@ impl Builder {
         self
     }
 
-    /// Decides whether `fetch()` is permitted.
+    /// Decides whether `fetch()` is permitted; [`EverySiteMayFetch`] by default.
     pub fn permissions(mut self, permissions: impl Permissions) -> Self {
         self.permissions = Arc::new(permissions);
         self

@@ -27,13 +27,12 @@ pub use bgfetch_sw::BoxFuture;
 
 /// Knows the state of the permissions of pages.
 pub trait Permissions: Send + Sync + 'static {
-    /// The state for a call to `fetch()`. May ask the user first; the call waits for the answer.
-    /// The default grants everything.
+    /// The state for a call to `fetch()`. May ask the user first; the call waits for the answer. To
+    /// ask later, without delaying the page, answer [`Permission::StartPaused`], and resume or abort
+    /// the fetch as the user decides.
     ///
     /// The future is polled on the engine's loop, and spawned only if it is not ready at once.
-    fn query(&self, _request: &PermissionRequest) -> BoxFuture<'static, Permission> {
-        Box::pin(ready(Permission::Granted))
-    }
+    fn query(&self, request: &PermissionRequest) -> BoxFuture<'static, Permission>;
 
     /// Whether a page may reach an address that is less public than its own: the permissions
     /// `local-network` and `loopback-network` of [Local Network
@@ -75,13 +74,23 @@ pub trait WallClock: Send + Sync + 'static {
     }
 }
 
-/// All defaults of this module: grants every background fetch but no access to the local network,
-/// limits nothing, uses the system's clock, and has no workers, so that events wait for an engine
-/// with a host.
+/// The default permissions: every site may fetch whatever it likes in the background, but may not
+/// reach the local network. That suits programs that fetch for their user. A browser has to use
+/// permissions of its own.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EverySiteMayFetch;
+
+impl Permissions for EverySiteMayFetch {
+    fn query(&self, _: &PermissionRequest) -> BoxFuture<'static, Permission> {
+        Box::pin(ready(Permission::Granted))
+    }
+}
+
+/// The other defaults of this module: limits nothing, uses the system's clock, and has no workers,
+/// so that events wait for an engine with a host.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Defaults;
 
-impl Permissions for Defaults {}
 impl Quota for Defaults {}
 impl WallClock for Defaults {}
 

@@ -173,6 +173,43 @@ impl Engine {
         self.inbox.read(move |view| view.model.usage(&storage_key)).await
     }
 
+    /// The storage keys that have registrations, with how much of its quota each of them uses: for
+    /// an embedder that has to evict some, with [`Self::clear`].
+    ///
+    /// # Errors
+    ///
+    /// When the engine is closed.
+    pub async fn usages(&self) -> Result<Vec<(StorageKey, Usage)>> {
+        let usages = self.inbox.read(|view| {
+            let keys = view.model.storage_keys().into_iter();
+            keys.map(|key| (key.clone(), view.model.usage(key))).collect()
+        });
+        usages.await
+    }
+
+    /// Removes all registrations of a storage key, as [`ServiceWorkerRegistration::unregister`]
+    /// does: its data was cleared by the user or the site, or is evicted. Returns once every byte is
+    /// durably gone.
+    ///
+    /// # Errors
+    ///
+    /// When the engine is closed.
+    pub async fn clear(&self, storage_key: StorageKey) -> Result<()> {
+        self.inbox.call(|call| Input::Clear { call, storage_key }).await.map(drop)
+    }
+
+    /// Call this when the permission of a storage key's pages is revoked. Calls of `fetch()` in
+    /// progress are refused and active fetches are aborted; their workers get
+    /// `backgroundfetchabort`. Later calls ask for the [permission](crate::embedder::Permissions)
+    /// as always.
+    ///
+    /// # Errors
+    ///
+    /// When the engine is closed.
+    pub async fn revoke_permission(&self, storage_key: StorageKey) -> Result<()> {
+        self.inbox.call(|call| Input::RevokePermission { call, storage_key }).await.map(drop)
+    }
+
     /// The record with that identity, whatever site it belongs to; `None` if its records are not
     /// available.
     ///

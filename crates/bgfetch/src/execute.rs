@@ -201,7 +201,10 @@ impl EventLoop {
             id: fetch.id.to_string(),
         });
         if !settled {
-            self.tasks.spawn(firing.map(drop));
+            let ended = move |handled| Message::Input(Input::ClickEnded { fetch: key, handled });
+            let answer = Owed::new(&self.inbox, ended(false));
+            let firing = async move { answer.pay(ended(firing.await.is_handled())) };
+            self.tasks.spawn(firing);
             return;
         }
         let ended =

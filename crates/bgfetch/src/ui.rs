@@ -183,7 +183,9 @@ impl Ui {
         Ok(reply == Reply::Aborted(true))
     }
 
-    /// Activates a fetch; its worker gets `backgroundfetchclick`.
+    /// Activates a fetch; its worker gets `backgroundfetchclick`. Observers are told whether a worker
+    /// handled it ([`What::ClickEnded`](crate::What::ClickEnded)), so that a UI can open a page of
+    /// the site itself if none did.
     ///
     /// # Errors
     ///

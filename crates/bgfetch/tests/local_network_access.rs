@@ -16,8 +16,8 @@ use bgfetch::embedder::{BoxFuture, Permissions};
 use bgfetch::mock::{Behaviour, ScriptedHost};
 use bgfetch::{
     BackgroundFetchRegistration, Connectivity, Engine, FailureReason, FetchOptions, Fetcher,
-    HyperFetcher, LocalNetworkRequest, ManualConnectivity, Observer, PolicySnapshot, Principal,
-    Reachable, RequestInfo, Resolve, StorageKey, What,
+    HyperFetcher, LocalNetworkRequest, ManualConnectivity, Observer, Permission, PermissionRequest,
+    PolicySnapshot, Principal, Reachable, RequestInfo, Resolve, StorageKey, What,
 };
 use bgfetch_testkit::{Gate, Origin, Reply, Resource, Serve};
 use parking_lot::Mutex;
@@ -56,6 +56,10 @@ struct Grants {
 }
 
 impl Permissions for Grants {
+    fn query(&self, _: &PermissionRequest) -> BoxFuture<'static, Permission> {
+        Box::pin(ready(Permission::Granted))
+    }
+
     fn local_network(&self, request: &LocalNetworkRequest) -> BoxFuture<'static, bool> {
         assert_eq!(&*request.fetch.id, "id");
         assert!(request.fetch.principal.policies().is_some());

@@ -32,9 +32,9 @@ use crate::store_op::{StoreOp, StoredFetch, StoredRecord, Totals};
 pub(crate) struct PendingFetch {
     call: Box<FetchCall>,
     /// The call's requests.
-    requests: Vec<Arc<Request>>,
+    pub(crate) requests: Vec<Arc<Request>>,
     /// What the fetch and its requests take besides bodies.
-    size: Size,
+    pub(crate) size: Size,
     /// What the site's account counts for the call.
     taken: u64,
     wait: Wait,
@@ -139,7 +139,8 @@ impl Model {
         }
         // Calls that wait for the permission take memory too.
         let size = Size::of_call(&call);
-        if let Err(error) = self.check_site(&call.registration.storage_key, size.memory, 1) {
+        let (site, requests) = (&call.registration.storage_key, call.requests.len());
+        if let Err(error) = self.check_site(site, size.memory, 1, requests) {
             return self.ctx.reply(id, Err(error));
         }
         // Step 8.1, ask for the permission state, together with the quota.
@@ -186,11 +187,12 @@ impl Model {
     }
 
     /// What each waiting call of a site takes in memory.
-    pub(crate) fn pending_of(&self, storage_key: &StorageKey) -> impl Iterator<Item = u64> {
+    pub(crate) fn pending_of(
+        &self,
+        storage_key: &StorageKey,
+    ) -> impl Iterator<Item = &PendingFetch> {
         let pending = self.pending.values();
-        pending
-            .filter(|pending| pending.call.registration.storage_key == *storage_key)
-            .map(|pending| pending.size.memory)
+        pending.filter(|pending| pending.call.registration.storage_key == *storage_key)
     }
 
     /// It is the call's turn to set bytes aside: first what it promises (D12), later what its
@@ -355,17 +357,17 @@ impl Model {
         }
     }
 
-    /// Drops the calls of a registration that is removed.
-    pub(crate) fn drop_pending_of(&mut self, registration: &RegistrationKey) {
-        let calls: Vec<_> = self
-            .pending
-            .iter()
-            .filter(|(_, pending)| pending.call.registration == *registration)
-            .map(|(id, _)| *id)
-            .collect();
+    /// Refuses the calls of some registrations that are in progress.
+    pub(crate) fn refuse_pending(
+        &mut self,
+        of: impl Fn(&RegistrationKey) -> bool,
+        error: CallError,
+    ) {
+        let calls = self.pending.iter().filter(|(_, pending)| of(&pending.call.registration));
+        let calls: Vec<_> = calls.map(|(id, _)| *id).collect();
         for id in calls {
             self.call_dropped(id);
-            self.ctx.reply(id, Err(CallError::NoActiveWorker));
+            self.ctx.reply(id, Err(error));
         }
     }
 
@@ -446,7 +448,11 @@ impl Model {
         }
         fetch.observe(&mut self.ctx, What::Registered);
         self.ctx.reply(call, Ok(Reply::Fetch(fetch.snapshot())));
+        let is_refused = fetch.abort_all;
         self.fetches.insert(key, fetch);
+        if is_refused {
+            self.abort_if_active(key);
+        }
     }
 }
 

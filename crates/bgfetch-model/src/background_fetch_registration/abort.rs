@@ -10,13 +10,22 @@ use crate::store_op::StoreOp;
 
 impl Model {
     pub(crate) fn abort(&mut self, call: CallId, key: FetchKey) {
+        if self.abort_if_active(key) {
+            self.ctx.after_commit(Effect::Reply(call, Ok(Reply::Aborted(true))));
+        } else {
+            self.ctx.reply(call, Ok(Reply::Aborted(false)));
+        }
+    }
+
+    /// The steps without the promise. Returns whether the fetch was active.
+    pub(crate) fn abort_if_active(&mut self, key: FetchKey) -> bool {
         // Step 3.3, only a fetch that is still active can be aborted (D15: true once).
         let active = self
             .fetches
             .get(&key)
             .filter(|fetch| self.ctx.is_active(&fetch.info.registration, &fetch.info.id, key));
         let Some(fetch) = active else {
-            return self.ctx.reply(call, Ok(Reply::Aborted(false)));
+            return false;
         };
         // Step 3.4, the id is free again. The outcome is "aborted" because the fetch is no longer
         // active.
@@ -26,8 +35,8 @@ impl Model {
         // Step 3.5, the promise waits for the store: a crash must not undo a reported abort.
         self.ctx.store(StoreOp::SetAbortAll(key));
         self.ctx.after_commit(Effect::Aborted(key));
-        self.ctx.after_commit(Effect::Reply(call, Ok(Reply::Aborted(true))));
         // Step 3.6, every record ends, even a paused or offline one (D15).
         self.with_fetch(key, BackgroundFetch::abort_every_record);
+        true
     }
 }

@@ -53,7 +53,7 @@ impl Model {
         metadata::check_ui(title, icons, &self.ctx.config)?;
         let storage_key = &fetch.info.registration.storage_key;
         let text = metadata::of_fetch(&fetch.info.principal, &fetch.info.id, title, icons);
-        self.check_site(storage_key, text.saturating_sub(fetch.text()), 0)?;
+        self.check_site(storage_key, text.saturating_sub(fetch.text()), 0, 0)?;
         let (taken, quota) = self.ctx.taken_of(storage_key);
         let more = fetch.records.more_with_text(text);
         if more > quota.unwrap_or(0).saturating_sub(taken) {

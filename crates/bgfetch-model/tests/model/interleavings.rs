@@ -39,6 +39,8 @@ enum Happening {
     DeliverPending(usize),
     ActiveWorker(usize, bool),
     Unregister(usize),
+    Clear(usize),
+    RevokePermission(usize),
     Crash {
         kept: usize,
         cut: u64,
@@ -122,6 +124,8 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => prop::sample::select(no_worker).prop_map(Happening::NoWorker),
         1 => (0..2usize).prop_map(Happening::DeliverPending),
         1 => (0..2usize).prop_map(Happening::Unregister),
+        1 => (0..2usize).prop_map(Happening::Clear),
+        1 => (0..2usize).prop_map(Happening::RevokePermission),
         2 => (0..4usize, prop_oneof![Just(u64::MAX), 0..60u64])
             .prop_map(|(kept, cut)| Happening::Crash { kept, cut }),
     ]
@@ -221,6 +225,12 @@ fn happen(world: &mut World, happening: Happening) {
         }
         Happening::Unregister(number) => {
             world.unregister(registration(number));
+        }
+        Happening::Clear(number) => {
+            world.clear(registration(number).storage_key);
+        }
+        Happening::RevokePermission(number) => {
+            world.revoke_permission(registration(number).storage_key);
         }
         Happening::Crash { kept, cut } => {
             let kept = kept.min(world.store.queue.len());

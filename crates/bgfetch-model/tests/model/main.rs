@@ -40,6 +40,7 @@ mod running_time;
 #[cfg(test)]
 mod settling;
 #[cfg(test)]
+mod site;
 mod site_account;
 #[cfg(test)]
 mod slots;

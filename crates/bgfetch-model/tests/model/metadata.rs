@@ -110,6 +110,32 @@ fn a_site_has_a_limited_number_of_fetches_and_calls() {
 }
 
 #[test]
+fn a_site_has_a_limited_number_of_requests_in_all_its_fetches_and_calls() {
+    let mut world = World::with(Config { max_site_requests: 3, ..Config::default() });
+    let limit = Some(Err(CallError::SiteLimit));
+    world.hold(Hold::Work);
+    let request = world.serve_planned("/a", []);
+    let call = |world: &mut World, id: &str, count| {
+        let call = world.call_fetch(id, vec![request.clone(); count], FetchOptions::default());
+        world.run_now();
+        call
+    };
+    let first = call(&mut world, "1", 2);
+    assert!(world.registered(first).is_some());
+    let too_many = call(&mut world, "2", 2);
+    assert_eq!(world.reply(too_many), limit);
+    world.hold(Hold::Permission);
+    let waiting = call(&mut world, "2", 1);
+    let another = call(&mut world, "3", 1);
+    assert_eq!((world.reply(waiting), world.reply(another)), (None, limit));
+    world.let_go(Hold::Permission);
+    world.let_go(Hold::Work);
+    world.run();
+    let again = call(&mut world, "3", 3);
+    assert!(world.registered(again).is_some(), "the others have settled");
+}
+
+#[test]
 fn what_a_site_keeps_in_memory_is_limited_whatever_its_quota() {
     let config = Config { max_site_memory: 2 * MIB, ..Config::default() };
     let limit = config.max_site_memory;

@@ -22,6 +22,7 @@ mod mortal;
 mod order;
 mod pauses;
 mod resume;
+mod sites;
 mod splices;
 mod uploads;
 mod watching;

@@ -7,9 +7,12 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use bgfetch::embedder::{BoxFuture, Permissions, Quota, WallClock};
-use bgfetch::{Engine, SqliteStore, StorageKey, Store, StoreOptions, UnixTime};
+use bgfetch::{
+    Engine, Permission, PermissionRequest, SqliteStore, StorageKey, Store, StoreOptions, UnixTime,
+};
 use fastrand::Rng;
 use parking_lot::{Mutex, MutexGuard};
+use std::future::ready;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -351,7 +354,11 @@ impl World {
     }
 }
 
-impl Permissions for World {}
+impl Permissions for World {
+    fn query(&self, _: &PermissionRequest) -> BoxFuture<'static, Permission> {
+        Box::pin(ready(Permission::Granted))
+    }
+}
 
 impl Quota for World {
     fn limit(&self, storage_key: &StorageKey) -> BoxFuture<'static, u64> {

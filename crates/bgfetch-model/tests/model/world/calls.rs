@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bgfetch_model::action::Reply;
 use bgfetch_model::attempt::AttemptSpec;
 use bgfetch_model::connectivity::Connectivity;
-use bgfetch_model::ids::{CallId, FetchKey, RegistrationKey};
+use bgfetch_model::ids::{CallId, FetchKey, RegistrationKey, StorageKey};
 use bgfetch_model::input::Input;
 use bgfetch_model::input::{FetchCall, FetchOptions};
 use bgfetch_model::request::Request;
@@ -85,6 +85,14 @@ impl World {
 
     pub(crate) fn unregister(&mut self, registration: RegistrationKey) -> CallId {
         self.call(|call| Input::Unregister { call, registration })
+    }
+
+    pub(crate) fn clear(&mut self, storage_key: StorageKey) -> CallId {
+        self.call(|call| Input::Clear { call, storage_key })
+    }
+
+    pub(crate) fn revoke_permission(&mut self, storage_key: StorageKey) -> CallId {
+        self.call(|call| Input::RevokePermission { call, storage_key })
     }
 
     /// Calls `fetch()`.
