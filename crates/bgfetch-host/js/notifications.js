@@ -145,6 +145,8 @@ let isServiceWorker = false;
 
 class Notification extends EventTarget {
   #info;
+  /** Whether a service worker registration shows it. */
+  #isPersistent;
   #sameObjects;
 
   constructor(title, options = undefined) {
@@ -155,6 +157,7 @@ class Notification extends EventTarget {
       throw new TypeError(prefix + ": service workers call showNotification()");
     }
     super();
+    this.#isPersistent = restored;
     if (restored) {
       this.#info = options;
     } else {
@@ -197,8 +200,7 @@ class Notification extends EventTarget {
 
   close() {
     const { id } = this.#info;
-    if (id === undefined) return;
-    op_host_close_notification(id);
+    if (id === undefined || !op_host_close_notification(id) || this.#isPersistent) return;
     afterMicrotasks(() => fire(this, new Event("close")));
   }
 

@@ -110,8 +110,12 @@ impl Notifications {
         list.kept.iter().filter(wanted).cloned().collect()
     }
 
-    /// [Close steps](https://notifications.spec.whatwg.org/#close-steps)
-    pub(crate) fn close(&self, storage_key: &StorageKey, id: u32) {
-        self.list.lock().kept.retain(|kept| kept.id != id || kept.storage_key != *storage_key);
+    /// [Close steps](https://notifications.spec.whatwg.org/#close-steps), without the event. Returns
+    /// whether the notification was in the list.
+    pub(crate) fn close(&self, storage_key: &StorageKey, id: u32) -> bool {
+        let kept = &mut self.list.lock().kept;
+        let before = kept.len();
+        kept.retain(|kept| kept.id != id || kept.storage_key != *storage_key);
+        kept.len() < before
     }
 }

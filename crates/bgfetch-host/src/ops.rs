@@ -134,7 +134,7 @@ pub(crate) fn op_host_notifications(
 }
 
 #[op2(fast)]
-pub(crate) fn op_host_close_notification(state: &mut OpState, id: u32) {
+pub(crate) fn op_host_close_notification(state: &mut OpState, id: u32) -> bool {
     let host = state.borrow::<HostState>();
-    host.resources.notifications.close(&host.storage_key, id);
+    host.resources.notifications.close(&host.storage_key, id)
 }

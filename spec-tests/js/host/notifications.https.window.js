@@ -68,22 +68,40 @@ promise_test(async () => {
   assert_true(Object.isFrozen(shown.actions) && Object.isFrozen(shown.vibrate));
 }, "What a registration shows can be got again");
 
+/** Resolves with a notification that the page itself shows, after all earlier events. */
+async function shownByPage() {
+  const notification = new Notification("From the page", { body: "text" });
+  const { type } = await new Promise((resolve) => notification.onshow = resolve);
+  assert_equals(type, "show");
+  return notification;
+}
+
+async function titles(registration, filter) {
+  return (await registration.getNotifications(filter)).map(({ title }) => title);
+}
+
 promise_test(async (t) => {
   const registration = await active;
   closing(t, registration);
   await registration.showNotification("Another", { tag: "done" });
   await registration.showNotification("No tag");
-  const titles = async (filter) =>
-    (await registration.getNotifications(filter)).map(({ title }) => title);
-  assert_array_equals(await titles(), ["Another", "No tag"]);
-  assert_array_equals(await titles({ tag: "done" }), ["Another"]);
+  assert_array_equals((await titles(registration)).sort(), ["Another", "No tag"]);
+  assert_array_equals(await titles(registration, { tag: "done" }), ["Another"]);
   for (const notification of await registration.getNotifications()) {
-    const closed = new Promise((resolve) => notification.onclose = resolve);
+    notification.onclose = t.unreached_func("a persistent notification fires no close event");
     notification.close();
-    await closed;
   }
-  assert_array_equals(await titles(), []);
+  assert_array_equals(await titles(registration), []);
+  (await shownByPage()).close();
 }, "A tag is shown once, and what is closed is gone");
+
+promise_test(async (t) => {
+  const registration = await active;
+  closing(t, registration);
+  await registration.showNotification("First", { tag: "done" });
+  await registration.showNotification("Second");
+  assert_array_equals(await titles(registration), ["First", "Second"]);
+}, "Notifications are in the order of their creation");
 
 promise_test(async (t) => {
   const registration = await active;
@@ -103,10 +121,14 @@ promise_test(async (t) => {
 
 promise_test(async () => {
   const registration = await active;
-  const notification = new Notification("From the page", { body: "text" });
-  const { type } = await new Promise((resolve) => notification.onshow = resolve);
-  assert_equals(type, "show");
+  const notification = await shownByPage();
   assert_equals(notification.body, "text");
   assert_throws_js(TypeError, () => new Notification("x", { actions: [{ action: "a", title: "b" }] }));
   assert_array_equals(await registration.getNotifications(), [], "it has no registration");
-}, "A page shows a notification of its own");
+  let closed = 0;
+  notification.onclose = () => closed++;
+  notification.close();
+  notification.close();
+  (await shownByPage()).close();
+  assert_equals(closed, 1);
+}, "A page shows a notification of its own, and is told once that it is closed");
