@@ -1,6 +1,7 @@
 //! Known failures, each with its reason.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Deserialize;
 use thiserror::Error;
@@ -10,7 +11,8 @@ use crate::report::{Cause, PageResult, Status};
 /// The expected results of pages and sub-tests that do not pass; all others are expected to pass.
 ///
 /// A JSON object: the ids of pages, each with `subtests` by name, and for each of those `expected`
-/// (its status), `cause` and `reason`. A page whose harness fails has these three itself.
+/// (its status, or a list where it varies), `cause` and `reason`. A page whose harness fails has these
+/// three itself.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(transparent)]
 pub struct Expectations(BTreeMap<String, Page>);
@@ -18,7 +20,7 @@ pub struct Expectations(BTreeMap<String, Page>);
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Page {
-    expected: Option<Status>,
+    expected: Option<Expected>,
     cause: Option<Cause>,
     reason: Option<String>,
     #[serde(default)]
@@ -28,9 +30,37 @@ struct Page {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Subtest {
-    expected: Status,
+    expected: Expected,
     cause: Cause,
     reason: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+enum Expected {
+    Always(Status),
+    /// One run ends like this and another like that.
+    OneOf(Vec<Status>),
+}
+
+impl Expected {
+    fn statuses(&self) -> &[Status] {
+        match self {
+            Self::Always(status) => std::slice::from_ref(status),
+            Self::OneOf(statuses) => statuses,
+        }
+    }
+
+    fn includes(&self, status: Status) -> bool {
+        self.statuses().contains(&status)
+    }
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<String> = self.statuses().iter().map(Status::to_string).collect();
+        f.write_str(&names.join(" or "))
+    }
 }
 
 /// An expectations file is not valid.
@@ -94,7 +124,10 @@ impl Expectations {
             let listed = self.0.get(&result.test).map(|page| &page.subtests);
             for subtest in &result.subtests {
                 let expectation = listed.and_then(|listed| listed.get(&subtest.name));
-                if let Some(expectation) = expectation.filter(|it| it.expected == subtest.status) {
+                if let Some(expectation) = expectation
+                    && subtest.status != Status::Pass
+                    && expectation.expected.includes(subtest.status)
+                {
                     *known.entry(expectation.cause).or_default() += 1;
                 }
             }
@@ -105,15 +138,17 @@ impl Expectations {
     fn compare(&self, result: &PageResult, surprises: &mut Vec<String>) {
         let test = &result.test;
         let page = self.0.get(test);
-        let expected = page.and_then(|page| page.expected).unwrap_or(Status::Ok);
-        if result.status != expected {
+        let ok = Expected::Always(Status::Ok);
+        let expected = page.and_then(|page| page.expected.as_ref()).unwrap_or(&ok);
+        if !expected.includes(result.status) {
             surprises.push(format!("{test} is {}, not {expected}", result.status));
         }
         let listed = page.map(|page| &page.subtests);
+        let pass = Expected::Always(Status::Pass);
         for subtest in &result.subtests {
             let known = listed.and_then(|listed| listed.get(&subtest.name));
-            let expected = known.map_or(Status::Pass, |known| known.expected);
-            if subtest.status != expected {
+            let expected = known.map_or(&pass, |known| &known.expected);
+            if !expected.includes(subtest.status) {
                 let (name, status) = (&subtest.name, subtest.status);
                 surprises.push(format!("{test}: \"{name}\" is {status}, not {expected}"));
             }
@@ -174,6 +209,19 @@ mod tests {
         let of = |status| known.known(&[page("/a.window.html", &[("fails", status)])]);
         assert_eq!(of(Status::Fail), BTreeMap::from([(Cause::Bug, 1)]));
         assert_eq!(of(Status::Timeout), BTreeMap::new());
+    }
+
+    #[test]
+    fn a_result_that_varies_is_one_of_those_listed() {
+        let varies = Expectations::parse(&KNOWN.replace("\"FAIL\"", "[\"PASS\", \"FAIL\"]")).unwrap();
+        let end = |status| {
+            let results = [page("/a.window.html", &[("fails", status)])];
+            (varies.surprises(&results, |_| true), varies.known(&results))
+        };
+        assert_eq!(end(Status::Pass), (vec![], BTreeMap::new()));
+        assert_eq!(end(Status::Fail), (vec![], BTreeMap::from([(Cause::Bug, 1)])));
+        let surprise = "/a.window.html: \"fails\" is TIMEOUT, not PASS or FAIL";
+        assert_eq!(end(Status::Timeout), (vec![surprise.to_owned()], BTreeMap::new()));
     }
 
     #[test]
