@@ -17,6 +17,7 @@ background_fetch_test(async ({ manager, id, settled }) => {
   const registration = await manager.fetch(id, new Server([{ size: 10 }]).url);
   assert_equals((await settled()).type, "backgroundfetchsuccess");
   assert_false(await registration.abort());
+  await ended(registration);
   assert_equals(registration.result, "success");
 }, "abort() is false when the fetch has settled");
 

@@ -40,6 +40,7 @@ background_fetch_test(async ({ manager, reporter, id, settled }) => {
   registration.onprogress = () => progress++;
   await server.release();
   await settled();
+  await ended(registration);
   assert_equals(registration.result, "success");
   assert_greater_than(progress, 0);
 }, "A fetch of another realm is found, and its progress is told");

@@ -22,15 +22,16 @@ background_fetch_test(async ({ t, manager, id }) => {
   }
 }, "No body is used up where another request is wrong");
 
-background_fetch_test(async ({ t, manager, id }) => {
+background_fetch_test(async ({ t, manager, id, settled }) => {
   const used = upload();
   await used.text();
   const later = upload();
   await promise_rejects_js(t, TypeError, manager.fetch(id, [used, later]));
   assert_false(later.bodyUsed);
-  const good = upload();
+  const good = new Request(new Server([{ size: 10 }]).url, { method: "POST", body: "text" });
   await manager.fetch(id, good);
   assert_true(good.bodyUsed);
+  await settled();
 }, "A body that is used already refuses the call");
 
 background_fetch_test(async ({ t, id }) => {

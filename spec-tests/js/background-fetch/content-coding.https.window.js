@@ -15,6 +15,7 @@ background_fetch_test(async ({ manager, id, settled }) => {
   const registration = await manager.fetch(id, server.url);
   const report = await settled();
   assert_body(report.records[0], WHOLE);
+  await ended(registration);
   assert_equals(registration.downloaded, WHOLE, "decoded bytes are counted");
   const [request] = await server.requests();
   assert_true(request.headers["accept-encoding"].includes("gzip"));

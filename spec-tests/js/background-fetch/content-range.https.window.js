@@ -53,6 +53,7 @@ background_fetch_test(async ({ manager, id, settled }) => {
   const registration = await manager.fetch(id, server.url);
   const report = await settled();
   assert_body(report.records[0], 20);
+  await ended(registration);
   assert_equals(registration.downloaded, 20);
 }, "A part that is not the whole is asked for the rest");
 

@@ -35,6 +35,7 @@ for (const [description, reply] of Object.entries({
     const report = await settled();
     assert_equals(report.failureReason, "fetch-error");
     assert_equals(report.records[0].error, "TypeError");
+    await ended(registration);
     assert_equals(registration.downloaded, 0);
   }, `A cross-origin response without CORS headers is a fetch-error, with ${description}`);
 }

@@ -28,6 +28,7 @@ background_fetch_test(async ({ manager, id, settled }) => {
   const record = await registration.match("/nothing-fits");
   assert_equals(record, undefined);
   await settled();
+  await ended(registration);
   await over(registration);
   const rejection = await registration.matchAll().catch((error) => error);
   assert_equals(rejection.name, "InvalidStateError");

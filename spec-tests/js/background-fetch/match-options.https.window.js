@@ -14,6 +14,14 @@ function matching(run, description) {
   }, description);
 }
 
+/**
+ * Resolves once the bodies are sent. Chromium crashes if the progress of an upload is told after the
+ * fetch was aborted.
+ */
+function sent(registration) {
+  return until(registration, ({ uploaded, uploadTotal }) => uploaded === uploadTotal);
+}
+
 const methods = (records) => records.map(({ request }) => request.method);
 
 matching(async ({ fetch, url }) => {
@@ -55,6 +63,7 @@ matching(async ({ fetch, url }) => {
   assert_array_equals(methods(await registration.matchAll(query)), ["DELETE"]);
   const all = await registration.matchAll(query, { ignoreMethod: true });
   assert_array_equals(methods(all), ["GET", "POST", "DELETE"]);
+  await sent(registration);
 }, "Methods must be equal unless ignoreMethod is set");
 
 background_fetch_test(async ({ manager, id }) => {
@@ -87,6 +96,7 @@ matching(async ({ fetch, url }) => {
   assert_equals(await record.request.text(), body);
   const again = await registration.match(query);
   assert_equals(await again.request.text(), body, "each object reads it anew");
+  await sent(registration);
 }, "A record's request has its body");
 
 matching(async ({ fetch, url }) => {

@@ -27,6 +27,7 @@ background_fetch_test(async ({ manager, id, settled }) => {
   await until(registration, ({ downloaded }) => downloaded === 3000);
   for (const server of servers) await server.release();
   await settled();
+  await ended(registration);
   assert_equals(registration.downloaded, 6000);
   assert_array_equals(seen, [...seen].sort((a, b) => a - b), "it only grows");
   assert_equals(new Set(seen).size >= 2, true);
@@ -37,6 +38,7 @@ background_fetch_test(async ({ manager, id, settled }) => {
   const registration = await manager.fetch(id, server.url, { downloadTotal: 5000 });
   const report = await settled();
   assert_equals(report.type, "backgroundfetchsuccess");
+  await ended(registration);
   assert_equals(registration.downloaded, 5000);
 }, "As many bytes as downloadTotal do not exceed it");
 
@@ -46,6 +48,7 @@ background_fetch_test(async ({ manager, id, settled }) => {
   const report = await settled();
   assert_equals(report.type, "backgroundfetchfail");
   assert_equals(report.failureReason, "download-total-exceeded");
+  await ended(registration);
   assert_less_than_equal(registration.downloaded, 4999, "no byte beyond it is stored");
 }, "One byte more than downloadTotal exceeds it");
 
@@ -67,6 +70,7 @@ background_fetch_test(async ({ manager, id, settled }) => {
   await until(registration, ({ downloaded }) => downloaded === 4000);
   await server.release();
   await settled();
+  await ended(registration);
   assert_equals(new Set(seen).size, seen.length, "each event tells something new");
   assert_equals(seen.at(-1), "5000 success");
 }, "Progress is told when there is some, and the last one always");
@@ -74,6 +78,7 @@ background_fetch_test(async ({ manager, id, settled }) => {
 background_fetch_test(async ({ manager, id, settled }) => {
   const registration = await manager.fetch(id, new Server([{ size: 10 }]).url);
   await settled();
+  await ended(registration);
   let events = 0;
   registration.onprogress = () => events++;
   await over(registration);
@@ -106,6 +111,7 @@ background_fetch_test(async ({ manager, id, settled }) => {
   await until(registration, ({ downloaded }) => downloaded === 1000);
   await server.release();
   await settled();
+  await ended(registration);
   assert_equals(registration.downloaded, 5000);
 }, "A record that began again counts its new bytes alone");
 
@@ -116,6 +122,7 @@ background_fetch_test(async ({ manager, id, settled }) => {
   assert_equals(registration.uploadTotal, 2500);
   const report = await settled();
   assert_equals(report.uploaded, 2500);
+  await ended(registration);
   assert_equals(registration.uploaded, 2500);
   assert_equals(registration.downloaded, 12);
 }, "uploaded is the sum of all request bodies, and exact in the end");

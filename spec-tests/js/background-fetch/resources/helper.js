@@ -160,6 +160,11 @@ async function until(registration, condition) {
   while (!condition(registration)) await once(registration, "progress");
 }
 
+/** Resolves when the page sees the result, which can be after a message of the worker (D18). */
+function ended(registration) {
+  return until(registration, ({ result }) => result !== "");
+}
+
 /** Resolves when the settling event is over and the records are gone, which no event tells. */
 async function over(registration) {
   while (registration.recordsAvailable) await registration.match("/").catch(() => {});

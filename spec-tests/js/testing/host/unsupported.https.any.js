@@ -19,7 +19,7 @@ test(() => {
 }, "IndexedDB");
 
 promise_test(async (t) => {
-  const rejection = await import("./resources/worker.js").then(() => null, (error) => error);
+  const rejection = await import("/host/resources/worker.js").then(() => null, (error) => error);
   assert_true(rejection.message.includes("Module"), rejection.message);
 }, "import()");
 
@@ -38,7 +38,7 @@ if (GLOBAL.isWindow()) {
 
   promise_test(async (t) => {
     const { serviceWorker } = navigator;
-    const register = (type) => serviceWorker.register("resources/worker.js", { type });
+    const register = (type) => serviceWorker.register("/host/resources/worker.js", { type });
     await promise_rejects_dom(t, "NotSupportedError", register("module"));
     await promise_rejects_js(t, TypeError, register("other"));
     await (await register("classic")).unregister();
