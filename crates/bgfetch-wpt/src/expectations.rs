@@ -213,7 +213,8 @@ mod tests {
 
     #[test]
     fn a_result_that_varies_is_one_of_those_listed() {
-        let varies = Expectations::parse(&KNOWN.replace("\"FAIL\"", "[\"PASS\", \"FAIL\"]")).unwrap();
+        let varies =
+            Expectations::parse(&KNOWN.replace("\"FAIL\"", "[\"PASS\", \"FAIL\"]")).unwrap();
         let end = |status| {
             let results = [page("/a.window.html", &[("fails", status)])];
             (varies.surprises(&results, |_| true), varies.known(&results))

@@ -15,6 +15,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use url::Url;
@@ -102,9 +103,20 @@ fn response(answer: Result<Value, &str>) -> Response<Full<Bytes>> {
         .unwrap()
 }
 
-async fn run(webdriver: Url) -> Result<Report, RunError> {
+/// A folder with a test. The harness is empty, because the scripted browser runs nothing.
+fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("a.any.js"), "// META: global=sharedworker\n").unwrap();
+    std::fs::create_dir(folder.path().join("resources")).unwrap();
+    std::fs::write(folder.path().join("resources/testharness.js"), "").unwrap();
+    folder
+}
+
+async fn run(webdriver: Url) -> Result<Report, RunError> {
+    run_in(&folder(), webdriver).await
+}
+
+async fn run_in(folder: &TempDir, webdriver: Url) -> Result<Report, RunError> {
     let root = folder.path().to_owned();
     let options = RunOptions {
         server: ServerOptions { root, pipe_any_method: false, timeout_multiplier: 1 },
@@ -169,12 +181,15 @@ async fn commands_of_testdriver_are_carried_out_before_the_results() {
 
 #[tokio::test]
 async fn a_page_without_results_is_reported_and_its_session_closed() {
-    for (error, status) in
-        [("script timeout", Status::Timeout), ("javascript error", Status::Error)]
-    {
+    for (error, status, message) in [
+        ("script timeout", Status::Timeout, "there were no results within 20 s"),
+        ("javascript error", Status::Error, "webdriver returned error: as the test says"),
+        ("tab crashed", Status::Error, "tab crashed"),
+    ] {
         let driver = Driver::start(vec![Err(error)]).await;
         let report = run(driver.url.clone()).await.unwrap();
         assert_eq!(report.pages[0].status, status);
+        assert_eq!(report.pages[0].message.as_deref(), Some(message));
         assert_eq!(report.surprises.len(), 1);
         assert_eq!(driver.closed(), 2);
     }
@@ -186,5 +201,26 @@ async fn no_test_runs_without_a_browser() {
     let url: Url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
     drop(listener);
     let failed = run(url.clone()).await.unwrap_err().to_string();
+    let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused).to_string();
     assert!(failed.starts_with(&format!("no browser at {url}: ")), "{failed}");
+    assert!(failed.to_lowercase().contains(&refused), "{failed}");
+}
+
+#[tokio::test]
+async fn the_url_of_a_webdriver_server_has_a_scheme_that_the_client_knows() {
+    for url in ["localhost:9515", "https://127.0.0.1:9515/"] {
+        let failed = run(url.parse().unwrap()).await.unwrap_err().to_string();
+        let reason = "the URL of a WebDriver server begins with http://";
+        assert_eq!(failed, format!("no browser at {url}: {reason}"));
+    }
+}
+
+#[tokio::test]
+async fn no_test_runs_without_the_harness() {
+    let folder = folder();
+    std::fs::remove_file(folder.path().join("resources/testharness.js")).unwrap();
+    let driver = Driver::start(vec![]).await;
+    let failed = run_in(&folder, driver.url.clone()).await.unwrap_err();
+    assert!(matches!(&failed, RunError::NoHarness(root) if root == folder.path()), "{failed}");
+    assert_eq!(driver.closed(), 0);
 }

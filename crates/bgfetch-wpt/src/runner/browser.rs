@@ -1,5 +1,6 @@
 //! Runs a test in a browser, over WebDriver.
 
+use std::error::Error;
 use std::time::Duration;
 
 use fantoccini::error::{CmdError, NewSessionError};
@@ -33,8 +34,11 @@ impl Browser {
     /// Starts the browser once, which shows that it can be started and which one it is.
     pub(super) async fn find(webdriver: Url, server: &Server) -> Result<Self, RunError> {
         let unusable = |error: String| RunError::Browser(webdriver.clone(), error);
+        if webdriver.scheme() != "http" {
+            return Err(unusable("the URL of a WebDriver server begins with http://".into()));
+        }
         let session = open(&webdriver, server, LONG_LIMIT).await;
-        let session = session.map_err(|error| unusable(error.to_string()))?;
+        let session = session.map_err(|error| unusable(reason(&error)))?;
         let text = |name| {
             let value = session.capabilities()?.get(name)?;
             Some(value.as_str()?.to_owned())
@@ -82,6 +86,16 @@ async fn open(
     builder.capabilities(capabilities(server, limit)).connect(webdriver.as_str()).await
 }
 
+/// Why there is no session. The client's own text does not say why a server cannot be reached.
+fn reason(error: &NewSessionError) -> String {
+    let NewSessionError::FailedC(unreachable) = error else { return error.to_string() };
+    let mut cause: &dyn Error = unreachable;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
 fn capabilities(server: &Server, limit: Duration) -> Capabilities {
     let milliseconds = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
     let mut arguments = vec![
@@ -116,9 +130,11 @@ enum Taken {
 
 /// Loads the page, carries out its commands, and returns its results.
 async fn results(session: &Client, url: Url, limit: Duration) -> Result<Results, NoResults> {
-    let unanswered = |error: CmdError| match error.is_timeout() || error.is_script_timeout() {
-        true => timed_out(limit),
-        false => failed(error),
+    let unanswered = |error: CmdError| match error {
+        error if error.is_timeout() || error.is_script_timeout() => timed_out(limit),
+        // An error of the browser's own, such as Chromium's "tab crashed".
+        CmdError::NotW3C(Value::String(error)) => failed(error),
+        error => failed(error),
     };
     session.goto(url.as_str()).await.map_err(unanswered)?;
     loop {

@@ -14,7 +14,7 @@ use url::Url;
 use self::browser::Browser;
 use crate::expectations::Expectations;
 use crate::report::{PageResult, Product, Report};
-use crate::server::{Server, ServerOptions};
+use crate::server::{Server, ServerOptions, has_harness};
 use crate::suite::{Suite, SuiteError, TestPage};
 
 /// The harness's timeouts for pages: normal and long.
@@ -67,6 +67,12 @@ pub enum RunError {
     /// No tests were found.
     #[error(transparent)]
     Suite(#[from] SuiteError),
+    /// The tests cannot run, because there is no harness below the root.
+    #[error(
+        "there is no testharness.js for the tests in {0}; \
+         `make setup` installs it for the tests of this project"
+    )]
+    NoHarness(PathBuf),
     /// The test server did not start.
     #[error("the test server did not start: {0}")]
     Server(#[from] std::io::Error),
@@ -91,6 +97,9 @@ pub async fn run(
     let RunOptions { server, agent, paths, expectations } = options;
     let started = SystemTime::now();
     let suite = Suite::find(&server.root, &paths)?;
+    if !has_harness(&server.root).await? {
+        return Err(RunError::NoHarness(server.root));
+    }
     let multiplier = server.timeout_multiplier.max(1);
     let server = Server::start(server).await?;
     let runner = match agent {

@@ -100,20 +100,28 @@ impl Files {
         Ok(reply)
     }
 
-    /// The file for a URL's path, below the root or in a package that replaces a folder.
     async fn path(&self, url_path: &str) -> io::Result<PathBuf> {
-        let below = below(url_path)?;
-        let path = self.root.join(&below);
-        if tokio::fs::try_exists(&path).await? {
-            return Ok(path);
-        }
-        for (folder, package) in PACKAGES {
-            if let Some(file) = url_path.strip_prefix(folder) {
-                return Ok(self.root.join(package).join(self::below(file)?));
-            }
-        }
-        Ok(path)
+        path(&self.root, url_path).await
     }
+}
+
+/// Whether the tests below that root have a harness.
+pub(crate) async fn has_harness(root: &Path) -> io::Result<bool> {
+    tokio::fs::try_exists(path(root, "/resources/testharness.js").await?).await
+}
+
+/// The file for a URL's path, below the root or in a package that replaces a folder.
+async fn path(root: &Path, url_path: &str) -> io::Result<PathBuf> {
+    let path = root.join(below(url_path)?);
+    if tokio::fs::try_exists(&path).await? {
+        return Ok(path);
+    }
+    for (folder, package) in PACKAGES {
+        if let Some(file) = url_path.strip_prefix(folder) {
+            return Ok(root.join(package).join(below(file)?));
+        }
+    }
+    Ok(path)
 }
 
 #[derive(Debug, thiserror::Error)]

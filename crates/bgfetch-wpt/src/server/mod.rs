@@ -43,6 +43,7 @@ use tokio_rustls::TlsAcceptor;
 use url::Url;
 
 use self::files::Files;
+pub(crate) use self::files::has_harness;
 use self::message::{Body, Reply, Request};
 use self::site::{Resolver, Site};
 
