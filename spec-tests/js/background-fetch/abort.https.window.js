@@ -14,7 +14,9 @@ background_fetch_test(async ({ manager, id, settled }) => {
 }, "D15: abort() is true once");
 
 background_fetch_test(async ({ manager, id, settled }) => {
-  const registration = await manager.fetch(id, new Server([{ size: 10 }]).url);
+  const server = new Server([{ size: 10, holdHead: true }]);
+  const registration = await manager.fetch(id, server.url);
+  await releaseFollowed(registration, server);
   assert_equals((await settled()).type, "backgroundfetchsuccess");
   assert_false(await registration.abort());
   await ended(registration);

@@ -11,8 +11,9 @@ const codedCut = { ...coded, hold: 1000, cut: 1100 };
 const plain = { size: WHOLE, ranges: true, headers };
 
 background_fetch_test(async ({ manager, id, settled }) => {
-  const server = new Server([coded]);
+  const server = new Server([{ ...coded, holdHead: true }]);
   const registration = await manager.fetch(id, server.url);
+  await releaseFollowed(registration, server);
   const report = await settled();
   assert_body(report.records[0], WHOLE);
   await ended(registration);

@@ -24,9 +24,10 @@ background_fetch_test(async ({ manager, reporter, id, settled }) => {
 }, "D22: a body that was opened before keeps its bytes", { behaviour: "keep" });
 
 background_fetch_test(async ({ manager, id, settled }) => {
-  const registration = await manager.fetch(id, new Server([{ size: 1000 }]).url);
-  const record = await registration.match("/nothing-fits");
-  assert_equals(record, undefined);
+  const server = new Server([{ size: 1000, holdHead: true }]);
+  const registration = await manager.fetch(id, server.url);
+  assert_equals(await registration.match("/nothing-fits"), undefined);
+  await releaseFollowed(registration, server);
   await settled();
   await ended(registration);
   await over(registration);

@@ -34,8 +34,9 @@ background_fetch_test(async ({ manager, id, settled }) => {
 }, "downloaded is the sum of all records' bodies, grows and is exact in the end");
 
 background_fetch_test(async ({ manager, id, settled }) => {
-  const server = new Server([{ size: 5000 }]);
+  const server = new Server([{ size: 5000, holdHead: true }]);
   const registration = await manager.fetch(id, server.url, { downloadTotal: 5000 });
+  await releaseFollowed(registration, server);
   const report = await settled();
   assert_equals(report.type, "backgroundfetchsuccess");
   await ended(registration);
@@ -43,8 +44,9 @@ background_fetch_test(async ({ manager, id, settled }) => {
 }, "As many bytes as downloadTotal do not exceed it");
 
 background_fetch_test(async ({ manager, id, settled }) => {
-  const server = new Server([{ size: 5000 }]);
+  const server = new Server([{ size: 5000, holdHead: true }]);
   const registration = await manager.fetch(id, server.url, { downloadTotal: 4999 });
+  await releaseFollowed(registration, server);
   const report = await settled();
   assert_equals(report.type, "backgroundfetchfail");
   assert_equals(report.failureReason, "download-total-exceeded");
@@ -76,7 +78,9 @@ background_fetch_test(async ({ manager, id, settled }) => {
 }, "Progress is told when there is some, and the last one always");
 
 background_fetch_test(async ({ manager, id, settled }) => {
-  const registration = await manager.fetch(id, new Server([{ size: 10 }]).url);
+  const server = new Server([{ size: 10, holdHead: true }]);
+  const registration = await manager.fetch(id, server.url);
+  await releaseFollowed(registration, server);
   await settled();
   await ended(registration);
   let events = 0;
@@ -116,10 +120,11 @@ background_fetch_test(async ({ manager, id, settled }) => {
 }, "A record that began again counts its new bytes alone");
 
 background_fetch_test(async ({ manager, id, settled }) => {
-  const server = new Server([{ text: "thanks" }, { text: "thanks" }]);
+  const server = new Server([{ text: "thanks", holdHead: true }]);
   const upload = (body) => new Request(server.url, { method: "POST", body });
   const registration = await manager.fetch(id, [upload("x".repeat(2000)), upload("y".repeat(500))]);
   assert_equals(registration.uploadTotal, 2500);
+  await releaseFollowed(registration, server, 2);
   const report = await settled();
   assert_equals(report.uploaded, 2500);
   await ended(registration);

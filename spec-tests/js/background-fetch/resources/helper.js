@@ -27,8 +27,11 @@ async function setPermission(name, state) {
   await test_driver.set_permission({ name }, state);
 }
 
-/** Browsers may ask for the permission by themselves otherwise. */
-const granted = setPermission("background-fetch", "granted");
+/**
+ * Browsers may ask for the permission by themselves otherwise. One that cannot be told has to grant it
+ * by itself.
+ */
+const granted = setPermission("background-fetch", "granted").catch(() => {});
 
 /** Resolves with the registration once its worker is activated. */
 async function activated(registration) {
@@ -158,6 +161,15 @@ function once(target, type) {
 /** Resolves when progress made the registration fulfil the condition. */
 async function until(registration, condition) {
   while (!condition(registration)) await once(registration, "progress");
+}
+
+/**
+ * Lets answers begin whose heads are held, once the page follows the fetch. Chromium may not tell a
+ * page of an end that comes while the page gets its registration.
+ */
+async function releaseFollowed(registration, server, answers = 1) {
+  await registration.match("/");
+  for (let i = 0; i < answers; i++) await server.release();
 }
 
 /** Resolves when the page sees the result, which can be after a message of the worker (D18). */
