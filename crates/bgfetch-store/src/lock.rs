@@ -13,7 +13,7 @@ pub(crate) const NAME: &str = "lock";
 /// Holds `DIR/lock` until it is dropped or the process ends. The file itself stays.
 #[derive(Debug)]
 pub(crate) struct StoreLock {
-    _file: File,
+    file: File,
 }
 
 impl StoreLock {
@@ -36,7 +36,7 @@ impl StoreLock {
                     }
                     noted => noted?,
                 }
-                Ok(Self { _file: file })
+                Ok(Self { file })
             }
             Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();
@@ -50,5 +50,31 @@ impl StoreLock {
             }
             Err(TryLockError::Error(error)) => Err(failed(error)),
         }
+    }
+}
+
+impl Drop for StoreLock {
+    /// A child process has a copy of the descriptor until its program is loaded, so closing it here
+    /// would leave the store locked for that time.
+    fn drop(&mut self) {
+        if let Err(error) = self.file.unlock() {
+            tracing::debug!(%error, "the store is unlocked when its file is closed");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A program that is being started has the files of this process until it is loaded.
+    #[test]
+    fn a_store_is_free_once_it_is_closed_although_another_program_is_being_started() {
+        let directory = tempfile::tempdir().unwrap();
+        let lock = StoreLock::acquire(directory.path()).unwrap();
+        let _inherited = lock.file.try_clone().unwrap();
+        assert!(StoreLock::acquire(directory.path()).unwrap_err().is_in_use());
+        drop(lock);
+        StoreLock::acquire(directory.path()).unwrap();
     }
 }
