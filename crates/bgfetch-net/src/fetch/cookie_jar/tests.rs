@@ -294,8 +294,10 @@ fn a_partition_keeps_exactly_as_many_cookies_as_fit() {
     }
     assert_eq!(page.size(), MAX_OF_PARTITION);
     assert!(!page.get(&host(10)).is_empty());
-    page.set("https://h9.test/", "name=");
+    page.set(&host(74), &format!("name={value}"));
     assert!(page.get(&host(11)).is_empty() && !page.get(&host(12)).is_empty());
+    page.set("https://h9.test/", "name=");
+    assert!(page.get(&host(13)).is_empty() && !page.get(&host(14)).is_empty());
 }
 
 #[test]
