@@ -269,7 +269,7 @@ impl BackgroundFetch {
         let unsettled = self.records().len().saturating_sub(tallies.settled);
         let reason = match self.stage {
             Stage::Fetching if self.paused => Some(PauseReason::User),
-            Stage::Fetching if unsettled > 0 && tallies.waiting == unsettled => {
+            Stage::Fetching if tallies.waiting == unsettled => {
                 self.records().iter().find_map(Record::pause_reason)
             }
             _ => None,

@@ -67,9 +67,47 @@ fn a_pause_is_durable_before_it_is_confirmed_and_outlives_the_process() {
     world.run();
     assert_eq!(world.bgfetch(fetch).pause_reason(), Some(PauseReason::User));
     assert_eq!(world.starts("/a"), [0]);
+    assert!(world.bgfetch(fetch).is_paused());
     world.set_paused(fetch, false);
     world.run();
+    assert!(!world.bgfetch(fetch).is_paused());
     assert_eq!(world.result(fetch), Some(Ok(())));
+}
+
+#[test]
+fn a_pause_is_told_before_the_running_attempts_have_stopped() {
+    let mut world = World::new();
+    let request = world.serve_planned("/a", [Plan::Stall(40)]);
+    let fetch = world.fetch([request]);
+    world.hold(Hold::Work);
+    world.set_paused(fetch, true);
+    assert_eq!(world.bgfetch(fetch).pause_reason(), Some(PauseReason::User));
+    assert_eq!(pauses(&world), [Some(PauseReason::User)]);
+}
+
+#[test]
+fn a_fetch_is_paused_only_if_none_of_its_records_goes_on() {
+    let mut world = World::new();
+    let full = world.serve_planned("/full", [Plan::DiskFull(20)]);
+    let slow = world.serve_planned("/slow", [Plan::Stall(40)]);
+    let fetch = world.fetch([full, slow]);
+    assert_eq!(world.stored(fetch, 0), 20);
+    assert_eq!(world.bgfetch(fetch).pause_reason(), None);
+    assert_eq!(pauses(&world), []);
+}
+
+#[test]
+fn the_end_of_a_paused_fetch_is_no_resumption() {
+    let mut world = World::new();
+    let request = world.serve_planned("/a", [Plan::Stall(40)]);
+    let fetch = world.fetch([request]);
+    world.set_paused(fetch, true);
+    world.run();
+    world.abort(fetch);
+    world.hold(Hold::Events);
+    world.run();
+    assert_eq!(world.bgfetch(fetch).pause_reason(), None);
+    assert_eq!(pauses(&world), [Some(PauseReason::User)]);
 }
 
 #[test]
