@@ -115,6 +115,7 @@ pub fn header(hop: &Hop) -> Option<(&'static str, &str)> {
 mod tests {
     use super::*;
     use ReferrerPolicy as P;
+    use bgfetch_model::origin::Origin;
     use bgfetch_model::request::Request;
     use proptest::prelude::*;
 
@@ -234,6 +235,17 @@ mod tests {
             let told = referer(&page(&url), hop("https://page.test/y", P::UnsafeUrl)).unwrap();
             assert_eq!(told, if whole { url.as_str() } else { base });
         }
+    }
+
+    #[test]
+    fn what_was_withheld_of_a_sandboxed_page_stays_withheld_after_a_redirect() {
+        let mut page = page("https://page.test/dir/page?q");
+        page.origin = Origin::opaque();
+        let mut hop = hop("https://a.test/1", P::Origin);
+        determine(&page, &mut hop);
+        hop.before.push(hop.url.clone());
+        hop.referrer_policy = P::UnsafeUrl;
+        assert_eq!(referer(&page, hop).as_deref(), Some("https://page.test/"));
     }
 
     #[test]
