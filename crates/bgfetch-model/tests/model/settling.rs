@@ -5,6 +5,8 @@ use std::time::Duration;
 use bgfetch_model::action::{PauseReason, Reply, What};
 use bgfetch_model::config::Config;
 use bgfetch_model::error::CallError;
+use bgfetch_model::ids::CommitId;
+use bgfetch_model::input::Input;
 use bgfetch_model::response::{FailureReason, RecordResult};
 
 use crate::world::origin::{Plan, Resource};
@@ -73,6 +75,21 @@ fn an_abort_is_true_once_and_gives_the_result_even_where_a_record_failed_before(
     assert_eq!(world.result(fetch), Some(Err(FailureReason::Aborted)));
     assert_eq!(world.record_results(fetch), [Some(BAD_STATUS), Some(ABORTED)]);
     world.assert_at_rest();
+}
+
+#[test]
+fn no_other_acknowledgement_makes_an_end_durable() {
+    let mut world = World::new();
+    let request = world.serve_planned("/a", [Plan::Stall(5)]);
+    let fetch = world.fetch([request]);
+    world.hold(Hold::Commits);
+    let call = world.abort(fetch);
+    world.input(Input::Committed(CommitId(u64::MAX)));
+    assert_eq!(world.reply(call), None);
+    world.let_go(Hold::Commits);
+    world.run();
+    assert_eq!(world.reply(call), Some(Ok(Reply::Aborted(true))));
+    assert_eq!(world.result(fetch), Some(Err(FailureReason::Aborted)));
 }
 
 #[test]

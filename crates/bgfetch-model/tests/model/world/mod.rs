@@ -528,6 +528,8 @@ impl World {
             }
             Action::DiscardBodies(fetch) => self.uploads.retain(|_, it| it.fetch != *fetch),
             Action::Commit(id, transaction) => {
+                let last = self.store.queue.back();
+                assert!(last.is_none_or(|(last, _)| last < id), "two commits have one id");
                 self.store.queue.push_back((*id, transaction.clone()));
             }
             Action::Reply(call, reply) => {
