@@ -13,8 +13,8 @@ pub(crate) const NAME: &str = "reserve";
 /// Enough for the log entries of opening the store, aborting a few hundred records and closing it.
 const LENGTH: u64 = 256 << 10;
 
-/// A file that is deleted when the disk is too full for the database.
-#[derive(Debug)]
+/// A file that is deleted when the disk is too full for metadata.
+#[derive(Clone, Debug)]
 pub(crate) struct Reserve {
     path: PathBuf,
 }

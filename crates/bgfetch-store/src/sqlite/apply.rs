@@ -22,8 +22,21 @@ pub(super) enum Removal {
 pub(super) struct After {
     /// Bodies to rename for another record before the commit.
     pub(super) adoptions: Vec<(BodyKey, BodyKey)>,
+    /// The fetches whose event is over, although they keep their bodies.
+    held: Vec<FetchKey>,
     /// What to delete after the commit.
     pub(super) removals: Vec<Removal>,
+}
+
+impl After {
+    /// The fetches whose event is over, if they had one.
+    pub(super) fn over(&self) -> impl Iterator<Item = FetchKey> {
+        let deleted = self.removals.iter().filter_map(|removal| match removal {
+            Removal::Fetch(fetch) => Some(*fetch),
+            Removal::Body(_) => None,
+        });
+        self.held.iter().copied().chain(deleted)
+    }
 }
 
 /// Applies `op` in the open transaction, and adds its effects on bodies.
@@ -125,6 +138,7 @@ pub(super) fn apply(sql: &Connection, op: &StoreOp, after: &mut After) -> Result
         StoreOp::HoldRecords(fetch) => {
             sql.prepare_cached("UPDATE fetch SET records_available = 0 WHERE key = ?")?
                 .execute([key(*fetch)])?;
+            after.held.push(*fetch);
         }
         StoreOp::Adopt { from, to } => adopt(sql, *from, *to, after)?,
         StoreOp::Forget(fetch) => {

@@ -230,23 +230,13 @@ impl SqliteStore {
         }
     }
 
-    /// Makes a change to the database. If the disk is full, frees the reserve and tries again.
+    /// Makes a change to the database. If the disk is too full, tries again with the reserve.
     fn write(
         &mut self,
         mut change: impl FnMut(&mut Self) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let released = |reserve: &Option<Reserve>| reserve.as_ref().is_some_and(Reserve::release);
-        match change(self) {
-            Err(error) if is_full(&error) && released(&self.reserve) => {
-                let changed = change(self);
-                if let Some(reserve) = &self.reserve {
-                    // Before bodies take the space.
-                    reserve.take();
-                }
-                changed
-            }
-            changed => changed,
-        }
+        let reserve = self.reserve.clone();
+        with_reserve(reserve.as_ref(), is_full, || change(self))
     }
 
     fn try_commit(
@@ -264,10 +254,11 @@ impl SqliteStore {
         for (body, length) in synced.iter().flatten() {
             set_watermark(&transaction, *body, *length)?;
         }
-        adopt_bodies(&*self.bodies, &after.adoptions, self.durability)?;
+        let reserve = self.reserve.as_ref();
+        adopt_bodies(&*self.bodies, &after.adoptions, reserve, self.durability)?;
         sync_bodies(&transaction, &*self.bodies, wanted)?;
         if self.durability == Durability::Power {
-            sync_exports(&*self.bodies, &after.removals);
+            sync_exports(&*self.bodies, &after);
         }
         transaction.commit()?;
         self.committed(wanted.log);
@@ -349,6 +340,23 @@ impl Store for SqliteStore {
 /// not be repeated after an error: the system may have dropped what it could not write.
 fn is_full(error: &StoreError) -> bool {
     matches!(error, StoreError::DiskFull { path, .. } if path == Path::new(DATABASE))
+}
+
+/// Makes a change. If the disk is too full for it, frees the reserve and tries again.
+fn with_reserve(
+    reserve: Option<&Reserve>,
+    is_full: impl FnOnce(&StoreError) -> bool,
+    mut change: impl FnMut() -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    match (change(), reserve) {
+        (Err(error), Some(reserve)) if is_full(&error) && reserve.release() => {
+            let changed = change();
+            // Before bodies take the space.
+            reserve.take();
+            changed
+        }
+        (changed, _) => changed,
+    }
 }
 
 /// What must be on disk before a batch is acknowledged.
@@ -444,10 +452,12 @@ fn sync_bodies(
 fn adopt_bodies(
     bodies: &dyn BodyStorage,
     adoptions: &[(BodyKey, BodyKey)],
+    reserve: Option<&Reserve>,
     durability: Durability,
 ) -> Result<(), StoreError> {
     for (from, to) in adoptions {
-        bodies.adopt(*from, *to)?;
+        // New names need room, like metadata.
+        with_reserve(reserve, StoreError::is_disk_full, || bodies.adopt(*from, *to))?;
     }
     if durability == Durability::Power {
         let adopted: Vec<_> = adoptions.iter().map(|(_, to)| *to).collect();
@@ -456,12 +466,11 @@ fn adopt_bodies(
     Ok(())
 }
 
-/// Brings exported files to disk before the store deletes its own.
-fn sync_exports(bodies: &dyn BodyStorage, removals: &[Removal]) {
-    for removal in removals {
-        if let Removal::Fetch(fetch) = removal
-            && let Err(error) = bodies.sync_exports(*fetch)
-        {
+/// Brings exported files to disk before the end of their event is reported, and before the store
+/// deletes its own.
+fn sync_exports(bodies: &dyn BodyStorage, after: &After) {
+    for fetch in after.over() {
+        if let Err(error) = bodies.sync_exports(fetch) {
             // The folder is not the store's. A caller that needs to know about errors has called
             // `sync_exports` before.
             tracing::warn!(%error, "files that were handed over may be lost with the power");

@@ -1,12 +1,15 @@
 //! The result of each operation is there after the store was opened again.
 
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bgfetch_model::ids::FetchKey;
 use bgfetch_model::response::{FailureReason, RecordResult};
 use bgfetch_model::store_op::{FetchResult, StoreOp, StoredFetch};
 use bgfetch_model::time::UnixTime;
-use bgfetch_store::{SqliteStore, Store, StoreError};
+use bgfetch_store::file_system::{FileSystem, System};
+use bgfetch_store::{Options, SqliteStore, Store, StoreError};
 
 use crate::fixture::*;
 use crate::oracle::Oracle;
@@ -180,6 +183,38 @@ fn an_adopted_body_moves_with_its_record_and_survives_the_end_of_its_old_one() {
     // After a reboot, it is still known what was synced before the adoption.
     let snapshot = open_after_boot(directory.path(), "boot-2").load().unwrap();
     assert_eq!(snapshot.fetches[1].records[1].stored, 4);
+}
+
+/// A disk without room for names as long as there is a file, the store's reserve.
+#[derive(Debug)]
+struct FullDisk(PathBuf);
+
+impl FileSystem for FullDisk {
+    fn create_directory(&self, path: &Path) -> io::Result<()> {
+        match self.0.exists() && !path.exists() {
+            true => Err(io::ErrorKind::StorageFull.into()),
+            false => System.create_directory(path),
+        }
+    }
+}
+
+#[test]
+fn a_body_is_adopted_on_a_full_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = open(directory.path());
+    let begun = [StoreOp::OpenGeneration(body(0, 0, 1), head(200))];
+    commit(&mut store, insert(0, 1).into_iter().chain(begun));
+    write(&*store.bodies(), body(0, 0, 1), 0, b"film");
+    let ended = [fail_record(record(0, 0), 4), settle(0, Ok(()))];
+    commit(&mut store, ended.into_iter().chain([StoreOp::HoldRecords(FetchKey(0))]));
+    drop(store);
+    let reserve = directory.path().join("reserve");
+    let options = Options::default().boot_id(BOOT).file_system(FullDisk(reserve.clone()));
+    let mut store = SqliteStore::open(directory.path(), options).unwrap();
+    let inserted = StoreOp::InsertFetch(Box::new(new_fetch(1, 0, 1)));
+    commit(&mut store, [inserted, StoreOp::Adopt { from: record(0, 0), to: record(1, 0) }]);
+    assert_eq!(read(&*store.bodies(), body(1, 0, 1)), b"film");
+    assert!(reserve.exists(), "it is taken again");
 }
 
 #[test]

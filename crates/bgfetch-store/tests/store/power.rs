@@ -155,6 +155,21 @@ fn the_copy_that_replaces_a_linked_body_has_the_bytes_that_are_vouched_for() {
 }
 
 #[test]
+fn files_that_are_handed_over_are_on_disk_once_the_records_are_held() {
+    let (base, recorder, mut store) = recorded();
+    let begun = [StoreOp::OpenGeneration(body(0, 0, 1), head(200))];
+    commit(&mut store, insert(0, 1).into_iter().chain(begun));
+    write(&*store.bodies(), body(0, 0, 1), 0, b"bytes");
+    commit_synced(&mut store, 0, [settle_record(record(0, 0), 5), settle(0, Ok(()))]);
+    let out = base.path().join("out");
+    store.bodies().export(body(0, 0, 1), 5, &out, Handover::Link).unwrap();
+    commit_synced(&mut store, 0, [StoreOp::HoldRecords(FetchKey(0))]);
+    let image = tempfile::tempdir().unwrap();
+    recorder.image(recorder.now(), image.path(), Loss::UnsyncedAndNames);
+    assert_eq!(std::fs::read(image.path().join("out")).unwrap(), b"bytes");
+}
+
+#[test]
 fn files_that_are_handed_over_cost_one_sync_of_their_folder_once_their_fetch_has_settled() {
     let (base, recorder, mut store) = recorded();
     commit(&mut store, insert(0, 20));
