@@ -3,16 +3,14 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use ::hyper::body::Incoming;
 use bgfetch_model::attempt::FaultKind;
 use bytes::Bytes;
 use futures_util::Stream;
 use http::Version;
 use http::header::{HeaderMap, TRANSFER_ENCODING};
-use http_body::Body as _;
+use http_body::Body;
 
 use super::error;
-use super::pools::Alone;
 use crate::fetcher::FetchError;
 
 /// Refuses transfer codings that the HTTP library does not undo: their data is not the content. No
@@ -36,64 +34,62 @@ pub(super) fn check_transfer_codings(headers: &HeaderMap) -> Result<(), FetchErr
     }
 }
 
-/// The data of a response's body as received, with its content codings.
+/// The data of a response's body as received by hyper, with its content codings.
 ///
 /// hyper ends an HTTP/2 body without an error if the stream was reset with `NO_ERROR`, which a
 /// server may send after a complete response. In the middle of a response, it is an interruption
 /// like any other reset. After a complete body, a reset or the end of the connection does not
 /// matter.
-pub(super) struct FramedBody<F> {
-    incoming: Incoming,
+pub struct FramedBody<B, F> {
+    body: B,
     version: Version,
-    http1_required: F,
-    _alone: Option<Alone>,
+    failed: F,
 }
 
-impl<F> FramedBody<F> {
-    /// Calls `http1_required` if the server ends the body because it requires HTTP/1.1.
-    pub(super) fn new(
-        incoming: Incoming,
-        version: Version,
-        http1_required: F,
-        alone: Option<Alone>,
-    ) -> Self {
-        Self { incoming, version, http1_required, _alone: alone }
+impl<B: Body, F: FnMut(B::Error) -> FetchError> FramedBody<B, F> {
+    /// The body of a response of this HTTP version. `failed` converts an error that ends the body
+    /// before it is whole.
+    pub fn new(body: B, version: Version, failed: F) -> Self {
+        Self { body, version, failed }
     }
 
     /// Whether all bytes were received, as far as the framing says.
     fn is_whole(&self) -> bool {
-        match self.incoming.size_hint().exact() {
+        match self.body.size_hint().exact() {
             Some(missing) => missing == 0,
             // Over HTTP/1.1, a missing last chunk and a connection that was not closed properly are
             // reported as errors.
-            None => self.version != Version::HTTP_2 || self.incoming.is_end_stream(),
+            None => self.version != Version::HTTP_2 || self.body.is_end_stream(),
         }
     }
 }
 
-impl<F: Fn() + Unpin> Stream for FramedBody<F> {
+impl<B, F> Stream for FramedBody<B, F>
+where
+    B: Body<Data = Bytes> + Unpin,
+    F: FnMut(B::Error) -> FetchError + Unpin,
+{
     type Item = Result<Bytes, FetchError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
-            let whole = match ready!(Pin::new(&mut self.incoming).poll_frame(context)) {
+            let end = match ready!(Pin::new(&mut self.body).poll_frame(context)) {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => return Poll::Ready(Some(Ok(data))),
                     // Trailers.
                     Err(_) => continue,
                 },
                 Some(Err(error)) => {
-                    let known = self.incoming.size_hint().exact() == Some(0);
+                    let known = self.body.size_hint().exact() == Some(0);
                     let whole = known && self.version == Version::HTTP_2;
-                    if !whole && error::requires_http1(&error) {
-                        (self.http1_required)();
-                    }
-                    return Poll::Ready((!whole).then(|| Err(error::from_body(error))));
+                    (!whole).then(|| (self.failed)(error))
                 }
-                None => self.is_whole(),
+                None => {
+                    let cut = "the response ended early";
+                    (!self.is_whole()).then(|| FetchError::new(FaultKind::Interrupted, true, cut))
+                }
             };
-            let cut = || FetchError::new(FaultKind::Interrupted, true, "the response ended early");
-            return Poll::Ready((!whole).then(|| Err(cut())));
+            return Poll::Ready(end.map(Err));
         }
     }
 }

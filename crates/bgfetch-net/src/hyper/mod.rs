@@ -33,6 +33,7 @@ use futures_util::future::BoxFuture;
 use rustls::ClientConfig;
 
 use self::decoder_memory::DecoderMemory;
+pub use self::framed_body::FramedBody;
 pub use self::limits::ServerLimits;
 use self::lookups::Lookups;
 use self::pools::Pools;

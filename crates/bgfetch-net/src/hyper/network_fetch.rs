@@ -174,7 +174,16 @@ impl Received {
         http1_required: impl Fn() + Send + Unpin + 'static,
     ) -> (Exchanged, HeaderMap, BoxStream<'static, Result<Bytes, FetchError>>) {
         let (head, incoming) = self.response.into_parts();
-        let body = FramedBody::new(incoming, head.version, http1_required, self.alone).boxed();
+        let alone = self.alone;
+        let failed = move |cause| {
+            // The connection is the request's own as long as the body is read.
+            let _alone = &alone;
+            if error::requires_http1(&cause) {
+                http1_required();
+            }
+            error::from_body(cause)
+        };
+        let body = FramedBody::new(incoming, head.version, failed).boxed();
         (self.exchange, head.headers, body)
     }
 
