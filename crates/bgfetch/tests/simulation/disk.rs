@@ -47,9 +47,16 @@ struct State {
     database: Database,
     full: bool,
     has_no_power: bool,
-    /// How many more operations there are until the process ends, and whether the power is lost
-    /// then.
-    count_down: Option<(u64, bool)>,
+    count_down: Option<CountDown>,
+}
+
+/// Until the process ends.
+#[derive(Debug)]
+struct CountDown {
+    operations: u64,
+    /// Only answers count.
+    answers: bool,
+    loses_power: bool,
 }
 
 #[derive(Debug, Default)]
@@ -127,9 +134,10 @@ impl Disk {
         !self.0.state.lock().has_no_power
     }
 
-    /// Waits for so many operations, the last of which may lose the power.
-    pub(crate) async fn count_down(&self, operations: u64, loses_power: bool) {
-        self.0.state.lock().count_down = Some((operations, loses_power));
+    /// Waits for so many operations, or so many `answers`, the last of which may lose the power.
+    pub(crate) async fn count_down(&self, operations: u64, answers: bool, loses_power: bool) {
+        let count_down = CountDown { operations, answers, loses_power };
+        self.0.state.lock().count_down = Some(count_down);
         self.0.counted_down.notified().await;
     }
 
@@ -184,20 +192,27 @@ impl Disk {
         Self::in_directory(to)
     }
 
-    /// Something else counts as an operation, as a moment at which the process may end.
-    pub(crate) fn moment(&self) {
-        self.count(&mut self.0.state.lock());
+    /// Somebody was answered, after which the process may end.
+    pub(crate) fn answered(&self) {
+        self.count(&mut self.0.state.lock(), true);
     }
 
-    fn count(&self, state: &mut State) {
-        if let Some((operations, loses_power)) = &mut state.count_down {
-            *operations = operations.saturating_sub(1);
-            if *operations == 0 {
+    fn count(&self, state: &mut State, answer: bool) {
+        if let Some(count_down) = &mut state.count_down
+            && count_down.answers == answer
+        {
+            count_down.operations = count_down.operations.saturating_sub(1);
+            if count_down.operations == 0 {
                 self.0.counted_down.notify_one();
-                state.has_no_power |= *loses_power;
+                state.has_no_power |= count_down.loses_power;
                 state.count_down = None;
             }
         }
+    }
+
+    /// The store frees its reserve to try a commit again.
+    fn has_no_room(&self, state: &State) -> bool {
+        state.full && self.path(STORE).join("reserve").exists()
     }
 
     /// Performs an operation, and notes what it did unless the power is lost by now.
@@ -208,7 +223,7 @@ impl Disk {
     ) -> io::Result<T> {
         let mut state = self.0.state.lock();
         let done = perform(&state)?;
-        self.count(&mut state);
+        self.count(&mut state, false);
         if !state.has_no_power {
             note(&mut state, &done);
         }
@@ -392,10 +407,11 @@ impl Database {
 impl FileSystem for Disk {
     fn open(&self, path: &Path, how: Open) -> io::Result<File> {
         let existed = path.symlink_metadata().is_ok();
-        let perform = |state: &State| match state.full && !existed && how != Open::Existing {
-            true => Err(no_space()),
-            false => System.open(path, how),
-        };
+        let perform =
+            |state: &State| match self.has_no_room(state) && !existed && how != Open::Existing {
+                true => Err(no_space()),
+                false => System.open(path, how),
+            };
         self.operate(perform, |state, file| {
             if !state.names.contains_key(path) && !is_of_the_store_alone(path) {
                 let node = state.node();
@@ -408,7 +424,7 @@ impl FileSystem for Disk {
 
     fn write_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<usize> {
         // The last bytes that fit.
-        let perform = |state: &State| match (state.full, bytes.len() / 2) {
+        let perform = |state: &State| match (self.has_no_room(state), bytes.len() / 2) {
             (true, 0) => Err(no_space()),
             (true, half) if file.metadata()?.len() % 2 == 0 => {
                 System.write_at(file, &bytes[..half], offset)
@@ -435,7 +451,7 @@ impl FileSystem for Disk {
     }
 
     fn copy(&self, from: &File, length: u64, to: &File) -> io::Result<()> {
-        let perform = |state: &State| match state.full {
+        let perform = |state: &State| match self.has_no_room(state) {
             true => Err(no_space()),
             false => System.copy(from, length, to),
         };
@@ -460,7 +476,7 @@ impl FileSystem for Disk {
     }
 
     fn create_directory(&self, path: &Path) -> io::Result<()> {
-        let perform = |state: &State| match state.full && !path.exists() {
+        let perform = |state: &State| match self.has_no_room(state) && !path.exists() {
             true => Err(no_space()),
             false => System.create_directory(path),
         };

@@ -21,9 +21,14 @@ pub(crate) struct Facts {
     pub(crate) abort_asked: bool,
     /// `abort()` was true.
     pub(crate) aborted: bool,
-    /// What the user was told last of the pause.
-    pub(crate) paused: Option<bool>,
+    /// What the user was told last of the pause, and when.
+    pub(crate) paused: Option<(bool, Duration)>,
     pub(crate) result: Option<FetchResult>,
+    /// The title that the UI shows, unless it is being updated.
+    pub(crate) title: Option<String>,
+    /// The life in which the worker asked to hold the records, and whether they are held.
+    pub(crate) holds: Option<usize>,
+    pub(crate) is_held: bool,
     /// Its end was asked for by dismissing it or unregistering, and may have been told.
     pub(crate) may_be_gone: bool,
     pub(crate) gone: bool,
@@ -59,6 +64,8 @@ pub(crate) struct Seen {
 pub(crate) struct Record {
     pub(crate) attempts: u32,
     pub(crate) in_flight: u32,
+    /// When the last attempt ended.
+    pub(crate) landed_at: Duration,
     /// Failures that may pass, and responses that say so.
     pub(crate) failures: u32,
     pub(crate) busy: u32,
@@ -71,7 +78,7 @@ pub(crate) struct Record {
     pub(crate) refusals: u32,
     /// More bytes than announced.
     pub(crate) too_long: bool,
-    /// Bytes of a body were sent.
+    /// Bytes of a body were sent, or may have been adopted.
     pub(crate) served: bool,
     /// How often an upload has left.
     pub(crate) left: u32,
@@ -80,6 +87,9 @@ pub(crate) struct Record {
     /// While it surely waits for a retry, an upload is not on its way.
     pub(crate) quiet: Option<(Duration, Duration)>,
     pub(crate) result: Option<RecordResult>,
+    /// How long the body is that is held, and whether another fetch may have adopted it.
+    pub(crate) length: u64,
+    pub(crate) given_away: bool,
 }
 
 impl Facts {
@@ -93,6 +103,9 @@ impl Facts {
             aborted: false,
             paused: None,
             result: None,
+            title: Some(String::new()),
+            holds: None,
+            is_held: false,
             may_be_gone: false,
             gone: false,
             handled: Vec::new(),
@@ -204,9 +217,9 @@ impl Record {
             (_, Wanted::Upload { .. }) => {
                 self.left > 0 || self.cut_off || self.permanent || worn_out
             }
-            (_, Wanted::Download { resource, integrity }) => {
+            (_, Wanted::Download { resource, integrity, .. }) => {
                 let resource = &plan.resources[*resource];
-                let changed = plan.faults.changes || resource.moves;
+                let changed = plan.faults.changes || resource.moves || resource.personal;
                 let mismatch = match integrity {
                     Integrity::None => false,
                     Integrity::Right => changed || self.heads > 1 || self.bad_status,

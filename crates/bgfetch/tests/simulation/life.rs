@@ -17,6 +17,7 @@ use super::network::Network;
 use super::oracle::SYNC_EVERY;
 use super::page;
 use super::plan::{ACTIVE, Deed, End, How, Line};
+use super::resource::USERS;
 use super::worker::Workers;
 use super::world::World;
 
@@ -47,12 +48,12 @@ pub(crate) async fn live(world: &World, end: Option<End>, power_lost: bool) -> H
     world.state().engine = Some(engine.clone());
     let mut life = Life { world, engine, line };
     let ended = async {
-        let Some(End { at, operations, how }) = end else { return pending().await };
+        let Some(End { at, operations, answers, how }) = end else { return pending().await };
         sleep(at.saturating_sub(world.now())).await;
         if operations > 0 {
             let (disk, loses_power) = (world.disk(), matches!(how, How::PowerLoss { .. }));
             // Nothing may happen on the disk.
-            drop(timeout(IDLE, disk.count_down(operations, loses_power)).await);
+            drop(timeout(IDLE, disk.count_down(operations, answers, loses_power)).await);
         }
         how
     };
@@ -112,7 +113,7 @@ impl Life<'_> {
         self.set_line();
         let jobs = self.jobs().await;
         let now = world.now();
-        world.learn(|oracle| oracle.restarted(now, power_lost, &jobs));
+        world.note(|oracle| oracle.restarted(now, power_lost, &jobs));
         if let Ok(observer) = self.engine.observe().await {
             world.spawn(observe(world.clone(), self.engine.clone(), observer));
         }
@@ -204,7 +205,8 @@ impl Life<'_> {
                     true => ui.pause(key).await,
                     false => ui.resume(key).await,
                 };
-                let paused = if told.is_ok() { Some(pauses) } else { before };
+                let now = world.now();
+                let paused = if told.is_ok() { Some((pauses, now)) } else { before };
                 world.learn(|oracle| oracle.fetch(number).paused = paused);
             }
             Deed::Click(site) => {
@@ -246,24 +248,31 @@ impl Life<'_> {
                 let now = world.true_time();
                 world.resources().change(resource, now);
             }
+            Deed::UserChanges(site) => {
+                let user = world.draw(|rng| rng.u8(0..USERS));
+                world.state().users[site] = user;
+            }
             Deed::ClockJumps(milliseconds) => world.state().wall_jump += milliseconds,
         }
     }
 
-    /// A fetch of the site that somebody knows.
+    /// A fetch of the site that somebody knows, usually one that has not settled.
     fn any_fetch(&self, site: usize) -> Option<usize> {
-        let known: Vec<usize> = {
+        let mut known: Vec<(usize, bool)> = {
             let oracle = self.world.oracle();
             let known = oracle.fetches().iter().enumerate();
             known
                 .filter(|(_, fetch)| fetch.call.site == site && fetch.key.is_some() && !fetch.gone)
-                .map(|(number, _)| number)
+                .map(|(number, fetch)| (number, fetch.result.is_none()))
                 .collect()
         };
+        if known.iter().any(|(_, active)| *active) && !self.world.once_in(4) {
+            known.retain(|(_, active)| *active);
+        }
         if known.is_empty() {
             return None;
         }
-        Some(known[self.world.draw(|rng| rng.usize(0..known.len()))])
+        Some(known[self.world.draw(|rng| rng.usize(0..known.len()))].0)
     }
 
     async fn dismiss(&self, job: &Job) {
@@ -339,7 +348,7 @@ impl Life<'_> {
         }
         // What is about to be told.
         sleep(Duration::from_secs(5)).await;
-        world.learn(super::oracle::Oracle::finished);
+        world.note(super::oracle::Oracle::finished);
         self.check().await;
         for job in self.jobs().await {
             self.dismiss(&job).await;
@@ -393,7 +402,7 @@ async fn observe(world: World, engine: Engine, mut observer: Observer) {
             format!("{} {downloaded}/{uploaded}: {:?}", event.id, event.what)
         });
         let now = world.now();
-        world.learn(|oracle| oracle.observed(now, &event));
+        world.note(|oracle| oracle.observed(now, &event));
         check(&world, &engine).await;
     }
 }

@@ -16,8 +16,11 @@
 )]
 #![cfg(unix)]
 
+mod body;
 mod disk;
+mod drawn;
 mod facts;
+mod held;
 mod life;
 mod network;
 mod oracle;

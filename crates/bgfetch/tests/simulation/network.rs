@@ -40,12 +40,15 @@ async fn exchange(flight: Flight, request: FetchRequest) -> Result<FetchResponse
     if !flight.line_is_up() || flight.trouble(faults.unreachable, 4) {
         return Err(flight.fails(FaultKind::Unreachable, false));
     }
+    if flight.trouble(faults.refusals, 3) {
+        return Err(flight.fails(FaultKind::Interrupted, false));
+    }
     let wanted = flight.wanted();
     if world.plan().resources[wanted.resource()].untrusted && !wanted.is_upload() {
         return Err(flight.fails(FaultKind::Tls, false));
     }
     if let Some(body) = &request.body {
-        upload(&flight, &request, &**body, &wanted).await?;
+        upload(&flight, &request, &**body).await?;
     }
     if flight.trouble(faults.stalls, 6) {
         // Longer than anybody waits for a head.
@@ -74,7 +77,6 @@ async fn upload(
     flight: &Flight,
     request: &FetchRequest,
     body: &dyn BodySource,
-    wanted: &Wanted,
 ) -> Result<(), FetchError> {
     let world = &flight.world;
     flight.leaves();
@@ -94,8 +96,8 @@ async fn upload(
             return Err(flight.fails(FaultKind::Interrupted, true));
         }
     }
-    if wanted.body().is_none_or(|body| body != sent) {
-        world.violate(format!("{} sent other bytes than the page gave", flight.name()));
+    if flight.wanted.body().is_none_or(|body| body != sent) {
+        world.violate(format!("{} sent other bytes than the page gave", flight.tag));
     }
     Ok(())
 }
@@ -103,21 +105,23 @@ async fn upload(
 /// An attempt, until it is dropped.
 pub(crate) struct Flight {
     pub(crate) world: World,
-    id: String,
-    index: usize,
+    tag: String,
+    /// The records that it may be for.
+    records: Vec<(usize, usize)>,
+    pub(crate) site: usize,
+    wanted: Wanted,
     partition: usize,
     life: usize,
 }
 
 impl Flight {
     fn begin(world: World, request: &FetchRequest) -> Self {
-        let record = request.request.headers.get(RECORD).unwrap();
-        let (id, index) = record.split_once('/').unwrap();
-        let (id, index) = (id.to_owned(), index.parse().unwrap());
-        let site = {
-            let mut oracle = world.oracle();
-            let number = oracle.number(&id).unwrap();
-            oracle.fetch(number).call.site
+        let tag = request.request.headers.get(RECORD).unwrap();
+        let records = world.oracle().tagged(&tag);
+        let (site, wanted) = {
+            let (mut oracle, (number, index)) = (world.oracle(), records[0]);
+            let call = &oracle.fetch(number).call;
+            (call.site, call.records[index].clone())
         };
         let partition = world.partition(site);
         let life = {
@@ -126,7 +130,7 @@ impl Flight {
             state.in_flight[partition] += 1;
             state.life
         };
-        let flight = Self { world, id, index, partition, life };
+        let flight = Self { world, tag, records, site, wanted, partition, life };
         flight.note(|record| {
             record.attempts += 1;
             record.in_flight += 1;
@@ -136,34 +140,33 @@ impl Flight {
         flight
     }
 
-    pub(crate) fn name(&self) -> String {
-        format!("{} record {}", self.id, self.index)
-    }
-
     pub(crate) fn trace(&self, what: impl FnOnce() -> String) {
-        self.world.trace(|| format!("{} {}", self.name(), what()));
+        self.world.trace(|| format!("{} {}", self.tag, what()));
     }
 
     /// Notes something that is done to the record.
-    pub(crate) fn note(&self, note: impl FnOnce(&mut Record)) {
-        self.world.learn(|oracle| oracle.record(&self.id, self.index).map(note));
+    pub(crate) fn note(&self, mut note: impl FnMut(&mut Record)) {
+        self.world.note(|oracle| {
+            for (number, index) in &self.records {
+                note(&mut oracle.fetch(*number).records[*index]);
+            }
+        });
     }
 
-    pub(crate) fn wanted(&self) -> Wanted {
-        let mut oracle = self.world.oracle();
-        let number = oracle.number(&self.id).unwrap();
-        oracle.fetch(number).call.records[self.index].clone()
+    pub(crate) fn wanted(&self) -> &Wanted {
+        &self.wanted
     }
 
     /// The stored bytes are about to be replaced.
     pub(crate) fn replaces(&self) {
         let now = self.world.now();
-        self.world.learn(|oracle| {
-            let number = oracle.number(&self.id).unwrap();
-            let fetch = oracle.fetch(number);
-            if fetch.records[self.index].served {
-                fetch.replacements += 1;
-                fetch.replaced_at = Some(now);
+        self.world.note(|oracle| {
+            for (number, index) in &self.records {
+                let fetch = oracle.fetch(*number);
+                if fetch.records[*index].served {
+                    fetch.replacements += 1;
+                    fetch.replaced_at = Some(now);
+                }
             }
         });
     }
@@ -171,8 +174,10 @@ impl Flight {
     /// Whether something goes wrong that may.
     pub(crate) fn trouble(&self, may: bool, once_in: u32) -> bool {
         let attempts = {
-            let mut oracle = self.world.oracle();
-            oracle.record(&self.id, self.index).map_or(0, |record| record.attempts)
+            let (mut oracle, records) = (self.world.oracle(), self.records.iter());
+            let attempts =
+                records.map(|&(fetch, index)| oracle.fetch(fetch).records[index].attempts);
+            attempts.max().unwrap_or_default()
         };
         may && !self.world.is_calm() && attempts < ENOUGH && self.world.once_in(once_in)
     }
@@ -196,14 +201,15 @@ impl Flight {
     /// The first byte of an upload is sent.
     fn leaves(&self) {
         self.trace(|| String::from("leaves"));
-        let name = self.name();
-        self.world.learn(|oracle| {
-            let Some(record) = oracle.record(&self.id, self.index) else { return };
+        let mut again = false;
+        self.note(|record| {
             record.left += 1;
-            if record.left > 1 {
-                oracle.violate(format!("{name} was sent twice"));
-            }
+            again |= record.left > 1;
         });
+        if again {
+            self.world.violate(format!("{} was sent twice", self.tag));
+        }
+        self.world.disk().answered();
     }
 }
 
@@ -215,6 +221,10 @@ impl Drop for Flight {
                 state.in_flight[self.partition] -= 1;
             }
         }
-        self.note(|record| record.in_flight = record.in_flight.saturating_sub(1));
+        let now = self.world.now();
+        self.note(|record| {
+            record.in_flight = record.in_flight.saturating_sub(1);
+            record.landed_at = now;
+        });
     }
 }

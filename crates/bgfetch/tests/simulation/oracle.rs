@@ -61,6 +61,10 @@ impl Oracle {
         self.violation.get_or_insert(what.into());
     }
 
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
     pub(crate) fn fetches(&self) -> &[Facts] {
         &self.fetches
     }
@@ -83,9 +87,18 @@ impl Oracle {
         self.by_key.get(&key).copied()
     }
 
-    pub(crate) fn record(&mut self, id: &str, index: usize) -> Option<&mut Record> {
-        let number = self.number(id)?;
-        self.fetches[number].records.get_mut(index)
+    /// The records with a tag, or the last of them if their fetches have settled.
+    pub(crate) fn tagged(&self, tag: &str) -> Vec<(usize, usize)> {
+        let tagged = |(number, fetch): (usize, &Facts)| {
+            let records = (0..fetch.records.len()).map(move |index| (number, index));
+            records
+                .filter(|(_, index)| fetch.call.tag(&self.plan, *index) == tag)
+                .collect::<Vec<_>>()
+        };
+        let all: Vec<_> = self.fetches.iter().enumerate().flat_map(tagged).collect();
+        let open = |it: &&(usize, usize)| self.fetches[it.0].result.is_none();
+        let open: Vec<_> = all.iter().filter(open).copied().collect();
+        if open.is_empty() { all.last().copied().into_iter().collect() } else { open }
     }
 
     /// Somebody was told that the fetch exists.
@@ -276,9 +289,11 @@ impl Oracle {
     }
 
     fn event_ended(&mut self, number: usize, handled: bool) {
+        let life = self.life;
         let fetch = &mut self.fetches[number];
         fetch.over = true;
-        // The store deletes its own names now.
+        fetch.is_held = handled && fetch.holds == Some(life);
+        // The store may delete its own names now.
         fetch.saved.append(&mut fetch.exported);
         let id = &fetch.call.id;
         let wrong = match (handled, fetch.handled.is_empty()) {
@@ -292,11 +307,14 @@ impl Oracle {
 
     /// The process ended: what was on its way is lost.
     pub(crate) fn ended(&mut self, now: Duration) {
-        let offline = self.offline_since.is_some_and(|since| since + COMMITTED < now);
+        let is_past = |then: Duration| then + COMMITTED < now;
+        let offline = self.offline_since.is_some_and(is_past);
         for fetch in &mut self.fetches {
+            let paused = fetch.paused.is_some_and(|(paused, since)| paused && is_past(since));
             for (wanted, record) in fetch.call.records.iter().zip(&mut fetch.records) {
                 let waits = record.quiet.is_some_and(|(from, to)| (from..to).contains(&now));
-                let idle = record.in_flight == 0 && (offline || waits);
+                let landed = record.in_flight == 0 && is_past(record.landed_at);
+                let idle = landed && (offline || paused || waits);
                 record.cut_off |= wanted.is_upload() && record.result.is_none() && !idle;
                 record.in_flight = 0;
                 record.quiet = None;
@@ -343,6 +361,7 @@ impl Oracle {
                 record.result = now.result;
             }
             self.exists(number, job.key);
+            self.fetches[number].title = Some(job.display.title.clone());
             if let Err(wrong) = wrong {
                 return self.violate(format!("{id} after a restart: {wrong}"));
             }
@@ -396,8 +415,14 @@ impl Facts {
         if self.over && !display.over {
             return Err(String::from("its event had ended"));
         }
+        if let Some(title) = &self.title
+            && (self.over || !power_lost)
+            && display.title != *title
+        {
+            return Err(format!("its title was {title:?}: {display:?}"));
+        }
         let paused = display.pause_reason == Some(PauseReason::User);
-        if let Some(told) = self.paused
+        if let Some((told, _)) = self.paused
             && told != paused
             && display.result.is_none()
             && !self.abort_asked

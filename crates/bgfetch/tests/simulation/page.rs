@@ -40,10 +40,9 @@ pub(crate) async fn live(
     }
     let live = async {
         while let Some(update) = client.next().await {
-            world.learn(|oracle| oracle.updated(&name, &update));
-            if !prompt {
-                sleep(world.time(3000)).await;
-            }
+            // A prompt page may have several updates to apply within a second.
+            sleep(world.time(if prompt { 60 } else { 3000 })).await;
+            world.note(|oracle| oracle.updated(&name, &update));
         }
     };
     match stays {
@@ -68,6 +67,7 @@ pub(crate) async fn call(world: World, engine: Engine, call: Call) {
         wanted.map(|(index, wanted)| request(&world, &call, index, wanted)).collect();
     let options = FetchOptions { download_total: call.download_total, ..FetchOptions::default() };
     world.state().open_calls += 1;
+    let adopts = world.oracle().adopts(number);
     let fetching = manager.fetch(call.id.clone(), requests, options);
     let fetched = match call.patience {
         Some(patience) => timeout(patience, fetching).await.ok(),
@@ -82,6 +82,11 @@ pub(crate) async fn call(world: World, engine: Engine, call: Call) {
     match fetched {
         Some(Ok(fetch)) => {
             world.learn(|oracle| oracle.exists(number, fetch.key()));
+            let downloaded = fetch.downloaded();
+            if downloaded < adopts && call.download_total == 0 {
+                let adopted = format!("{} adopted {downloaded} of {adopts} bytes", call.id);
+                world.violate(adopted);
+            }
             world.spawn(starts(world.clone(), number));
             if call.reads {
                 world.spawn(read(world.clone(), fetch, call));
@@ -105,7 +110,7 @@ fn request(world: &World, call: &Call, index: usize, wanted: &Wanted) -> Request
         Wanted::Upload { .. } => RequestInfo::new("POST", url),
         Wanted::Download { .. } => RequestInfo::from(url),
     };
-    let request = request.header(RECORD, &format!("{}/{index}", call.id)).unwrap();
+    let request = request.header(RECORD, &call.tag(world.plan(), index)).unwrap();
     match (wanted, wanted.body()) {
         (_, Some(body)) if body.len() % 2 == 0 => request.body(body),
         (_, Some(body)) => {
@@ -120,10 +125,13 @@ fn request(world: &World, call: &Call, index: usize, wanted: &Wanted) -> Request
             };
             request.body_stream(stream::unfold((world, body), next))
         }
-        (Wanted::Download { resource, integrity }, None) => match integrity {
-            Integrity::None => request,
-            Integrity::Right => request.integrity(world.resources().integrity(*resource)),
-            Integrity::Wrong => request.integrity(format!("sha256-{}=", "A".repeat(43))),
+        (Wanted::Download { resource, integrity, range }, None) => match (integrity, range) {
+            (_, Some((first, last))) => {
+                request.header("range", &format!("bytes={first}-{last}")).unwrap()
+            }
+            (Integrity::None, None) => request,
+            (Integrity::Right, None) => request.integrity(world.resources().integrity(*resource)),
+            (Integrity::Wrong, None) => request.integrity(format!("sha256-{}=", "A".repeat(43))),
         },
         (Wanted::Upload { .. }, None) => request,
     }
@@ -166,7 +174,7 @@ async fn read(world: World, fetch: BackgroundFetchRegistration, call: Call) {
                 None => break record.result() == Some(RecordResult::Success),
             }
         };
-        let right = !is_ok || world.find(wanted.resource(), &read, whole);
+        let right = !is_ok || world.find(wanted, &read, whole);
         world.trace(|| format!("a page read {} bytes of {}", read.len(), call.id));
         if !right {
             world.violate(format!("a page read what no server has sent of {}", call.id));

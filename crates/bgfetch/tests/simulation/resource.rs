@@ -8,6 +8,11 @@ use bgfetch::UnixTime;
 use fastrand::Rng;
 use sha2::{Digest as _, Sha256};
 
+use super::plan::Wanted;
+
+/// How many people log in to servers.
+pub(crate) const USERS: u8 = 3;
+
 /// What identifies the bytes of a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Validator {
@@ -29,12 +34,19 @@ pub(crate) struct Resource {
     pub(crate) coded: bool,
     /// There is nothing.
     pub(crate) missing: bool,
+    /// Each user gets other bytes, with the same validators.
+    pub(crate) personal: bool,
     /// Its server's certificate is not trusted.
     pub(crate) untrusted: bool,
     /// Requests are redirected, sometimes to a URL with other bytes.
     pub(crate) moves: bool,
     /// Answers to ranges are sometimes wrong.
     pub(crate) lies: bool,
+    /// Bodies pass the checks of the default network stack. Other stacks may tell nothing of a body
+    /// that ended early.
+    pub(crate) framed: bool,
+    /// How far the clock of `Date` is ahead of that of `Last-Modified`, in milliseconds.
+    pub(crate) ahead: u64,
 }
 
 impl Resource {
@@ -51,15 +63,18 @@ impl Resource {
             validator: match rng.u8(0..8) {
                 0 => Validator::None,
                 1 => Validator::Weak,
-                2 => Validator::Date,
+                2..4 => Validator::Date,
                 _ => Validator::Strong,
             },
             chunked: often(rng),
             coded: rarely(rng),
             missing: rarely(rng),
+            personal: rarely(rng),
             untrusted: rarely(rng),
             moves: often(rng),
             lies: often(rng),
+            framed: rng.bool(),
+            ahead: if rng.bool() { 0 } else { rng.u64(0..58_000) },
         }
     }
 }
@@ -71,6 +86,8 @@ pub(crate) struct Representation {
     pub(crate) version: u64,
     /// That of the URL to which requests are redirected. Its validators are the same.
     pub(crate) moved: bool,
+    /// Whose it is, if it is personal.
+    pub(crate) user: u8,
 }
 
 /// The resources with their present versions.
@@ -95,8 +112,9 @@ impl Resources {
         *since = now;
     }
 
-    pub(crate) fn present(&self, resource: usize, moved: bool) -> Representation {
-        Representation { resource, version: self.versions[resource].0, moved }
+    pub(crate) fn present(&self, resource: usize, moved: bool, user: u8) -> Representation {
+        let user = if self.resources[resource].personal { user } else { 0 };
+        Representation { resource, version: self.versions[resource].0, moved, user }
     }
 
     /// The value that identifies the present representation, and its header.
@@ -113,10 +131,11 @@ impl Resources {
     }
 
     pub(crate) fn bytes(&mut self, representation: Representation) -> Arc<[u8]> {
-        let Representation { resource, version, moved } = representation;
+        let Representation { resource, version, moved, user } = representation;
         let length = self.resources[resource].length;
         let make = || {
-            let seed = (resource as u64) << 40 | version << 1 | u64::from(moved);
+            let seed = (resource as u64) << 40 | version << 8 | u64::from(user) << 1;
+            let seed = seed | u64::from(moved);
             let mut rng = Rng::with_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
             // Every other version has the same length.
             let length = if version % 2 == 0 { length } else { length + rng.u64(0..2) * 1000 };
@@ -127,25 +146,32 @@ impl Resources {
         Arc::clone(self.bytes.entry(representation).or_insert_with(make))
     }
 
-    /// The representation that begins with these bytes, if there is one; with them alone, if they
-    /// have to be `whole`.
-    pub(crate) fn find(
-        &mut self,
-        resource: usize,
-        found: &[u8],
-        whole: bool,
-    ) -> Option<Representation> {
-        let versions = 0..=self.versions[resource].0;
-        let all = versions.flat_map(|version| [false, true].map(|moved| (version, moved)));
-        all.map(|(version, moved)| Representation { resource, version, moved }).find(|it| {
-            let bytes = self.bytes(*it);
-            if whole { *bytes == *found } else { bytes.starts_with(found) }
+    /// Whether there has been a representation that begins with these bytes, or whose part that was
+    /// `wanted` does; with them alone, if they have to be `whole`.
+    pub(crate) fn find(&mut self, wanted: &Wanted, found: &[u8], whole: bool) -> bool {
+        let resource = wanted.resource();
+        let users = if self.resources[resource].personal { USERS } else { 1 };
+        let mut all = Vec::new();
+        for version in 0..=self.versions[resource].0 {
+            for (moved, user) in
+                [false, true].into_iter().flat_map(|it| (0..users).map(move |user| (it, user)))
+            {
+                all.push(Representation { resource, version, moved, user });
+            }
+        }
+        all.into_iter().any(|it| {
+            let bytes = self.bytes(it);
+            // Servers may ignore the range that a page asks for.
+            [&*bytes, wanted.part(&bytes)].into_iter().any(|bytes| match whole {
+                true => bytes == found,
+                false => bytes.starts_with(found),
+            })
         })
     }
 
     /// The integrity metadata of the first version.
     pub(crate) fn integrity(&mut self, resource: usize) -> String {
-        let bytes = self.bytes(Representation { resource, version: 0, moved: false });
+        let bytes = self.bytes(Representation { resource, version: 0, moved: false, user: 0 });
         format!("sha256-{}", BASE64_STANDARD.encode(Sha256::digest(&bytes)))
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bgfetch::{
-    FaultKind, FetchError, FetchRequest, FetchResponse, HeaderList, ResponseHead, ResponseType,
+    FetchError, FetchRequest, FetchResponse, HeaderList, ResponseHead, ResponseType, UnixTime,
 };
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -13,6 +13,7 @@ use futures_util::stream::{self, BoxStream};
 use tokio::time::sleep;
 use url::Url;
 
+use super::body::{Body, Stop};
 use super::network::Flight;
 use super::plan::Wanted;
 use super::resource::{Resource, Validator, http_date};
@@ -39,7 +40,18 @@ struct Answer {
     retry_after: Option<Duration>,
 }
 
+/// What a request asks for.
+#[derive(Clone, Copy)]
+enum Asked {
+    Whole,
+    /// By the page.
+    Part(u64, u64),
+    /// What is missing from this byte on, and whether the validator is right.
+    Rest(u64, bool),
+}
+
 /// What of a representation is sent.
+#[derive(Clone, Copy)]
 struct Part {
     /// Of the whole: the first byte, and that after the last.
     first: usize,
@@ -48,32 +60,22 @@ struct Part {
     complete: usize,
 }
 
-/// How a body ends if not as it should.
-#[derive(Clone, Copy, Debug)]
-enum Stop {
-    /// The connection breaks.
-    Cut,
-    /// Without an error, before the announced end.
-    Short,
-    Stall,
-    /// There are more bytes than announced.
-    Long,
-}
-
 /// Answers a request.
 pub(crate) fn respond(flight: Flight, request: &FetchRequest) -> FetchResponse {
-    let (world, wanted) = (flight.world.clone(), flight.wanted());
+    let (world, wanted) = (flight.world.clone(), flight.wanted().clone());
     let resource = world.plan().resources[wanted.resource()].clone();
     let mut url_list = vec![request.request.url.clone()];
     let moved = redirect(&flight, &wanted, &resource, &mut url_list);
     let mut sent = request.request.headers.clone();
+    let user = world.state().users[flight.site];
+    sent.append("cookie", format!("user={user}"));
     let resume = request.resume.as_ref();
     let resume = resume.filter(|it| it.source.may_continue(url_list.last().unwrap(), &sent));
     if let Some(resume) = resume {
         sent.append("range", format!("bytes={}-", resume.start));
         sent.append("if-range", resume.if_range.clone());
     }
-    let date = http_date(world.true_time());
+    let date = http_date(UnixTime(world.true_time().0 + resource.ahead));
     let mut headers = HeaderList::from_iter([("content-type", "a/b"), ("date", &*date)]);
     let response_type = match wanted {
         _ if request.principal.policies().is_none() => ResponseType::Default,
@@ -86,20 +88,29 @@ pub(crate) fn respond(flight: Flight, request: &FetchRequest) -> FetchResponse {
             (answer, stream::iter([Ok(Bytes::from_static(b"no"))]).boxed())
         }
         None => {
-            let representation = world.resources().present(wanted.resource(), moved);
-            let bytes = world.resources().bytes(representation);
+            let bytes = make(&flight, wanted.resource(), moved, user);
             let validator = world.resources().validator(wanted.resource());
+            if resource.personal {
+                headers.append("vary", "Cookie");
+            }
             if let Some((name, value)) = &validator {
                 headers.append(*name, value.clone());
             }
-            let range = resume.map(|resume| {
+            let rest = resume.map(|resume| {
                 // A careless server compares weak validators as if they were strong.
                 let strong = resource.validator != Validator::Weak || resource.lies;
                 let same = validator.is_some_and(|(_, value)| value == resume.if_range);
-                (usize::try_from(resume.start).unwrap(), same && strong)
+                Asked::Rest(resume.start, same && strong)
             });
-            let coded = resource.coded && !request.identity && request.resume.is_none();
-            content(flight, &resource, headers, &bytes, range, coded)
+            let asked = match (rest, &wanted) {
+                (Some(rest), _) => rest,
+                (_, Wanted::Download { range: Some((first, last)), .. }) => {
+                    Asked::Part(*first, *last)
+                }
+                _ => Asked::Whole,
+            };
+            let coded = resource.coded && !request.identity && matches!(asked, Asked::Whole);
+            content(flight, &resource, headers, &bytes, asked, coded)
         }
     };
     FetchResponse {
@@ -114,10 +125,28 @@ pub(crate) fn respond(flight: Flight, request: &FetchRequest) -> FetchResponse {
         },
         request_headers: Some(sent),
         retry_after: answer.retry_after,
-        multiplexed: wanted.resource() % 2 == 0,
+        multiplexed: wanted.is_multiplexed(),
         address: None,
         body,
     }
+}
+
+/// The present bytes of a resource. Some are made when they are asked for, and again soon after.
+fn make(flight: &Flight, resource: usize, moved: bool, user: u8) -> Arc<[u8]> {
+    let world = &flight.world;
+    let now = world.true_time();
+    if flight.trouble(world.plan().faults.changes, 6) {
+        world.resources().change(resource, now);
+        let world = world.clone();
+        world.clone().spawn(async move {
+            sleep(world.time(1000)).await;
+            let now = world.true_time();
+            world.resources().change(resource, now);
+        });
+    }
+    let mut resources = world.resources();
+    let representation = resources.present(resource, moved, user);
+    resources.bytes(representation)
 }
 
 /// Redirects a download, perhaps. Returns whether other bytes are there.
@@ -179,34 +208,56 @@ fn status(
     None
 }
 
-/// The resource, or a part of it. `range` is the start that was asked for, and whether the
-/// validator is right.
+/// The resource, or a part of it.
 fn content(
     flight: Flight,
     resource: &Resource,
     mut headers: HeaderList,
     bytes: &Arc<[u8]>,
-    range: Option<(usize, bool)>,
+    asked: Asked,
     coded: bool,
 ) -> (Answer, BoxStream<'static, Result<Bytes, FetchError>>) {
-    let part = range.and_then(|(start, is_same)| {
-        let whole = Part { first: start, end: bytes.len(), complete: bytes.len() };
-        lie(&flight, resource, &whole).unwrap_or_else(|| is_same.then_some(whole))
-    });
+    let complete = bytes.len();
+    let (right, is_rest) = match asked {
+        Asked::Whole => (None, false),
+        Asked::Part(first, last) => {
+            let (first, end) = (first as usize, complete.min(last as usize + 1));
+            (Some(Part { first, end, complete }), false)
+        }
+        Asked::Rest(first, is_same) => {
+            let rest = Part { first: first as usize, end: complete, complete };
+            (is_same.then_some(rest), true)
+        }
+    };
+    let part = match asked {
+        Asked::Whole => None,
+        Asked::Part(first, _) | Asked::Rest(first, _) => {
+            let rest = Part { first: first as usize, end: complete, complete };
+            lie(&flight, resource, right.unwrap_or(rest), is_rest).unwrap_or(right)
+        }
+    };
     let retry_after = None;
     if let Some(part) = &part
         && part.first >= part.end
     {
-        flight.note(|record| record.refusals += 1);
+        flight.note(|record| {
+            record.refusals += 1;
+            record.bad_status |= !is_rest;
+        });
+        if !is_rest {
+            flight.replaces();
+        }
         flight.trace(|| format!("is answered with 416 and {}", part.complete));
         headers.append("content-range", format!("bytes */{}", part.complete));
         return (Answer { status: 416, headers, retry_after }, stream::empty().boxed());
     }
     let faults = flight.world.plan().faults;
     let announced = part.is_some() || !(resource.chunked || coded);
+    let is_reset = resource.framed && !coded && flight.wanted().is_multiplexed();
     let stop = [
         (faults.cuts, 3, Stop::Cut),
-        (faults.lengths && announced, 4, Stop::Short),
+        // Only HTTP/2 has other ends than one that belongs to the body, or an error.
+        (faults.lengths && (announced || is_reset), 4, Stop::Short),
         (faults.lengths && announced, 12, Stop::Long),
         (faults.stalls, 5, Stop::Stall),
     ];
@@ -216,12 +267,13 @@ fn content(
     let (first, mut end) = part.as_ref().map_or((0, bytes.len()), |part| (part.first, part.end));
     if let Some(part) = &part {
         // Some servers send less than they were asked for.
-        if flight.trouble(faults.lengths, 4) {
+        if is_rest && flight.trouble(faults.lengths, 4) {
             end = flight.world.draw(|rng| rng.usize(first + 1..=end));
         }
         let complete = if resource.chunked { "*".into() } else { part.complete.to_string() };
         headers.append("content-range", format!("bytes {first}-{}/{complete}", end - 1));
-    } else {
+    }
+    if !is_rest || part.is_none() {
         flight.note(|record| record.heads += 1);
         flight.replaces();
     }
@@ -240,77 +292,34 @@ fn content(
             record.too_long |= part.is_none();
             record.refusals += u32::from(part.is_some());
         }
-        Some(Stop::Short | Stop::Stall) if at < end => record.failures += 1,
+        Some(Stop::Short | Stop::Stall) if at < end || !announced => record.failures += 1,
         _ => {}
     });
     flight.trace(|| format!("is answered with {status}, {first} to {end}, {stop:?} at {at}"));
+    let framed = resource.framed.then(|| (!coded && announced).then_some((end - first) as u64));
     let body = Body { flight, bytes: Arc::clone(bytes), at: first, end: at, stop };
-    (Answer { status, headers, retry_after }, body.stream())
+    (Answer { status, headers, retry_after }, body.stream(framed))
 }
 
 /// A wrong answer to a range, perhaps; nothing in it is to be sent if it is the whole.
-fn lie(flight: &Flight, resource: &Resource, part: &Part) -> Option<Option<Part>> {
+fn lie(flight: &Flight, resource: &Resource, part: Part, is_rest: bool) -> Option<Option<Part>> {
     if !resource.lies || !flight.trouble(true, 2) {
         return None;
     }
-    flight.note(|record| record.refusals += 1);
-    let Part { first, end, complete } = *part;
-    Some(match flight.world.draw(|rng| rng.u8(0..5)) {
-        0 => Some(Part { first: first / 2, ..*part }),
+    let Part { first, end, complete } = part;
+    let kind = flight.world.draw(|rng| rng.u8(0..5));
+    flight.note(|record| {
+        record.refusals += 1;
+        // The page that asked for a part gets another one or none.
+        record.permanent |= !is_rest && kind == 0 && first > 0;
+        record.bad_status |= !is_rest && kind == 1;
+    });
+    Some(match kind {
+        0 => Some(Part { first: first / 2, ..part }),
         1 => Some(Part { first, end: first, complete: first + 7 }),
         2 => Some(Part { first, end, complete: complete + 1 }),
         // Whatever the validator was: this one is honest about its own.
         3 => Some(Part { first, end, complete }),
         _ => None,
     })
-}
-
-/// A body that is being sent.
-struct Body {
-    flight: Flight,
-    bytes: Arc<[u8]>,
-    at: usize,
-    end: usize,
-    stop: Option<Stop>,
-}
-
-impl Body {
-    fn stream(self) -> BoxStream<'static, Result<Bytes, FetchError>> {
-        stream::unfold(self, |mut body| async move {
-            let next = body.next().await?;
-            Some((next, body))
-        })
-        .boxed()
-    }
-
-    async fn next(&mut self) -> Option<Result<Bytes, FetchError>> {
-        let world = self.flight.world.clone();
-        if self.at >= self.end {
-            return match self.stop.take()? {
-                Stop::Short => None,
-                Stop::Cut => Some(Err(self.flight.fails(FaultKind::Interrupted, true))),
-                Stop::Stall => {
-                    sleep(Duration::from_secs(40)).await;
-                    Some(Err(self.flight.fails(FaultKind::Interrupted, true)))
-                }
-                Stop::Long => Some(Ok(Bytes::from_static(b"and more"))),
-            };
-        }
-        let delay = match world.draw(|rng| rng.u8(0..16)) {
-            0..8 => Duration::ZERO,
-            8..15 => world.time(30),
-            _ => world.time(5000),
-        };
-        if !delay.is_zero() {
-            sleep(delay).await;
-        }
-        if !self.flight.line_is_up() {
-            return Some(Err(self.flight.fails(FaultKind::Interrupted, true)));
-        }
-        let length = world.draw(|rng| rng.usize(1..8000)).min(self.end - self.at);
-        let piece = Bytes::copy_from_slice(&self.bytes[self.at..self.at + length]);
-        self.at += length;
-        self.flight.note(|record| record.served = true);
-        Some(Ok(piece))
-    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bgfetch::embedder::BoxFuture;
 use bgfetch::{
     BackgroundFetchRecord, BackgroundFetchRegistration, DispatchError, EventKind, FunctionalEvent,
-    Handover, RecordError, RecordResult, Rejection, WorkerHost,
+    Handover, RecordError, RecordResult, Rejection, UiUpdate, UpdateUiError, WorkerHost,
 };
 use tokio::time::sleep;
 
@@ -109,7 +109,7 @@ async fn handle(world: World, event: FunctionalEvent, site: usize) -> Result<(),
         return pending().await;
     };
     let number = world.oracle().number(fetch.id()).unwrap();
-    world.learn(|oracle| oracle.exists(number, fetch.key()));
+    world.note(|oracle| oracle.exists(number, fetch.key()));
     let Some(result) = fetch.result() else {
         world.violate(format!("the event of {} came before its result", fetch.id()));
         return Ok(());
@@ -118,7 +118,7 @@ async fn handle(world: World, event: FunctionalEvent, site: usize) -> Result<(),
         world.violate(format!("{:?} was fired for {result:?}", event.kind()));
     }
     let prompt = world.state().prompt_pages[site].clone();
-    world.learn(|oracle| oracle.dispatched(number, result, &prompt));
+    world.note(|oracle| oracle.dispatched(number, result, &prompt));
     let syncs = world.once_in(2);
     let exported = loop {
         let Ok(records) = fetch.records().await else {
@@ -138,6 +138,12 @@ async fn handle(world: World, event: FunctionalEvent, site: usize) -> Result<(),
             }
         }
     };
+    if world.once_in(3) {
+        update_title(&world, number, &event).await;
+    }
+    if world.plan().sites[site].holds && world.disk().has_power() {
+        hold(&world, number, &fetch).await;
+    }
     sleep(world.time(3000)).await;
     world.trace(|| format!("the worker has handled the event of {}", fetch.id()));
     world.learn(|oracle| {
@@ -146,10 +152,33 @@ async fn handle(world: World, event: FunctionalEvent, site: usize) -> Result<(),
         told.extend(exported);
         oracle.handled(number);
     });
-    world.disk().moment();
     match world.once_in(8) {
         true => Err(Rejection("so".into())),
         false => Ok(()),
+    }
+}
+
+/// The worker updates the title, as it may do once.
+async fn update_title(world: &World, number: usize, event: &FunctionalEvent) {
+    let title = format!("{:x}", world.draw(|rng| rng.u64(..)));
+    let update = UiUpdate { title: Some(title.clone()), icons: None };
+    let before = world.oracle().fetch(number).title.take();
+    let updated = event.update_ui(update).await;
+    let title = match updated {
+        Ok(()) => Some(title),
+        Err(UpdateUiError::NotUpdateUiEvent) => before,
+        // There is no room for it, or the process ends.
+        Err(_) => return,
+    };
+    world.learn(|oracle| oracle.fetch(number).title = title);
+}
+
+/// The worker asks to hold the records after the event.
+async fn hold(world: &World, number: usize, fetch: &BackgroundFetchRegistration) {
+    let Ok(records) = fetch.records().await else { return };
+    let lengths: Vec<_> = records.iter().map(BackgroundFetchRecord::stored).collect();
+    if fetch.hold_records().await.is_ok() {
+        world.learn(|oracle| oracle.holds(number, &lengths));
     }
 }
 
@@ -200,7 +229,7 @@ async fn read(
     };
     let bytes = response.body.bytes().await?;
     let right = match result {
-        Some(RecordResult::Success) => world.find(wanted.resource(), &bytes, true),
+        Some(RecordResult::Success) => world.find(wanted, &bytes, true),
         // The body of an error is not kept.
         _ => bytes.is_empty(),
     };

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::disk::{Disk, OUT, STORE};
 use super::life;
 use super::oracle::Oracle;
-use super::plan::{Deed, How, Line, Plan};
+use super::plan::{Deed, How, Line, Plan, Wanted};
 use super::resource::Resources;
 use super::trace::{Counts, Trace};
 
@@ -65,6 +65,8 @@ pub(crate) struct State {
     pub(crate) failures: Vec<u32>,
     pub(crate) not_yets: Vec<u32>,
     pub(crate) active_workers: Vec<bool>,
+    /// Who is logged in, by site.
+    pub(crate) users: Vec<u8>,
     /// The calls that have not been answered.
     pub(crate) open_calls: u32,
     /// The attempts that began, and those in flight, by partition.
@@ -122,6 +124,7 @@ impl World {
             failures: sites.iter().map(|site| site.failures).collect(),
             not_yets: sites.iter().map(|site| site.not_yets).collect(),
             active_workers: vec![true; sites.len()],
+            users: vec![0; sites.len()],
             open_calls: 0,
             starts: partitions.clone(),
             in_flight: partitions,
@@ -230,7 +233,7 @@ impl World {
             for (index, wanted) in fetch.call.records.iter().enumerate() {
                 let path = folder.join(format!("{}-{index}", fetch.call.id));
                 let right = match std::fs::read(path) {
-                    Ok(bytes) => self.find(wanted.resource(), &bytes, true),
+                    Ok(bytes) => self.find(wanted, &bytes, true),
                     Err(_) => !fetch.saved.contains(&index),
                 };
                 if !right {
@@ -333,14 +336,21 @@ impl World {
         self.oracle().violate(what);
     }
 
-    /// Tells the oracle something that somebody learned. After the power is lost, nobody does.
-    pub(crate) fn learn<T: Default>(&self, learn: impl FnOnce(&mut Oracle) -> T) -> T {
-        if self.disk().has_power() { learn(&mut self.oracle()) } else { T::default() }
+    /// Tells the oracle something that happened. After the power is lost, nothing does.
+    pub(crate) fn note<T: Default>(&self, note: impl FnOnce(&mut Oracle) -> T) -> T {
+        if self.disk().has_power() { note(&mut self.oracle()) } else { T::default() }
     }
 
-    /// Whether a resource has had a representation with these bytes, or one that begins with them.
-    pub(crate) fn find(&self, resource: usize, bytes: &[u8], whole: bool) -> bool {
-        self.resources().find(resource, bytes, whole).is_some()
+    /// Tells the oracle what somebody was answered, right after which the process may end.
+    pub(crate) fn learn<T: Default>(&self, learn: impl FnOnce(&mut Oracle) -> T) -> T {
+        let learned = self.note(learn);
+        self.disk().answered();
+        learned
+    }
+
+    /// Whether somebody could have sent these bytes for what was wanted, or more.
+    pub(crate) fn find(&self, wanted: &Wanted, bytes: &[u8], whole: bool) -> bool {
+        self.resources().find(wanted, bytes, whole)
     }
 
     /// The partition of a site's requests.
