@@ -22,28 +22,32 @@ impl Oracle {
     pub(crate) fn adopts(&mut self, number: usize) -> u64 {
         let mut bytes = 0;
         for index in 0..self.fetches()[number].records.len() {
-            let tag = self.tag(number, index);
-            let before = &self.fetches()[..number];
-            let adopts = before.iter().enumerate().any(|(before, fetch)| {
-                fetch.holds.is_some()
-                    && (0..fetch.records.len()).any(|it| self.tag(before, it) == tag)
+            let givers = self.givers(number, index);
+            for (before, _) in &givers {
+                // What they give away, they no longer have.
+                self.fetch(*before).replacements += 1;
+                self.fetch(number).records[index].served = true;
+            }
+            let whole = givers.iter().rev().find(|(before, held)| {
+                let fetch = &self.fetches()[*before];
+                fetch.is_held_whole(*held) && !self.is_personal(&fetch.call.records[*held])
             });
-            self.fetch(number).records[index].served |= adopts;
-            let giver = self.fetches().iter().enumerate().rev().find_map(|(before, fetch)| {
-                let held = (0..fetch.records.len()).find(|it| {
-                    fetch.is_held_whole(*it)
-                        && self.tag(before, *it) == tag
-                        && !self.is_personal(&fetch.call.records[*it])
-                });
-                Some((before, held?))
-            });
-            if let Some((before, held)) = giver {
-                let record = &mut self.fetch(before).records[held];
+            if let Some((before, held)) = whole {
+                let record = &mut self.fetch(*before).records[*held];
                 record.given_away = true;
                 bytes += record.length;
             }
         }
         bytes
+    }
+
+    /// The records of equal requests that may be held.
+    fn givers(&self, number: usize, index: usize) -> Vec<(usize, usize)> {
+        let tag = self.tag(number, index);
+        let before = self.fetches()[..number].iter().enumerate();
+        let held = before.filter(|(_, fetch)| fetch.holds.is_some());
+        let all = held.flat_map(|(it, fetch)| (0..fetch.records.len()).map(move |at| (it, at)));
+        all.filter(|(it, at)| self.tag(*it, *at) == tag).collect()
     }
 
     /// Nobody knows whether another user would get the same.

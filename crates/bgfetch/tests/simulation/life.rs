@@ -10,14 +10,14 @@ use bgfetch::{
     StoreOptions,
 };
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use super::disk::STORE;
 use super::network::Network;
 use super::oracle::SYNC_EVERY;
 use super::page;
-use super::plan::{ACTIVE, Deed, End, How, Line};
-use super::resource::USERS;
+use super::plan::{ACTIVE, End, How, Line};
 use super::worker::Workers;
 use super::world::World;
 
@@ -27,10 +27,11 @@ const LAST: Duration = Duration::from_secs(3 * 3600);
 /// How long a process may live without an operation on files, if it is to end at one.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// A process, while it lives.
-struct Life<'a> {
-    world: &'a World,
-    engine: Engine,
+/// A process, while it lives. Clones are the same.
+#[derive(Clone)]
+pub(crate) struct Life {
+    pub(crate) world: World,
+    pub(crate) engine: Engine,
     line: Arc<ManualConnectivity>,
 }
 
@@ -46,7 +47,7 @@ pub(crate) async fn live(world: &World, end: Option<End>, power_lost: bool) -> H
         }
     };
     world.state().engine = Some(engine.clone());
-    let mut life = Life { world, engine, line };
+    let life = Life { world: world.clone(), engine, line };
     let ended = async {
         let Some(End { at, operations, answers, how }) = end else { return pending().await };
         sleep(at.saturating_sub(world.now())).await;
@@ -107,9 +108,9 @@ fn open(world: &World, line: &Arc<ManualConnectivity>) -> bgfetch::Result<Engine
         .open()
 }
 
-impl Life<'_> {
-    async fn run(&mut self, power_lost: bool, is_last: bool) {
-        let world = self.world;
+impl Life {
+    async fn run(&self, power_lost: bool, is_last: bool) {
+        let world = &self.world;
         self.set_line();
         let jobs = self.jobs().await;
         let now = world.now();
@@ -130,7 +131,13 @@ impl Life<'_> {
                 world.next_deed();
             }
             world.trace(|| format!("{deed:?}"));
-            self.perform(deed).await;
+            // Whoever does it runs among the others when the answer comes.
+            let (life, (done, is_done)) = (self.clone(), oneshot::channel());
+            world.spawn(async move {
+                life.perform(deed).await;
+                drop(done);
+            });
+            drop::<Result<(), _>>(is_done.await);
             self.check().await;
         }
         sleep(ACTIVE.saturating_sub(world.now())).await;
@@ -142,11 +149,11 @@ impl Life<'_> {
         }
     }
 
-    async fn jobs(&self) -> Vec<Job> {
+    pub(crate) async fn jobs(&self) -> Vec<Job> {
         self.engine.ui().jobs().await.unwrap_or_default()
     }
 
-    async fn register(&self, site: usize) {
+    pub(crate) async fn register(&self, site: usize) {
         let key = self.world.plan().sites[site].registration.clone();
         let registered = self.engine.register(key.storage_key, key.scope).await;
         if let Ok(registration) = registered
@@ -156,7 +163,7 @@ impl Life<'_> {
         }
     }
 
-    fn set_line(&self) {
+    pub(crate) fn set_line(&self) {
         let line = self.world.state().line;
         let now = self.world.now();
         let state = match line {
@@ -171,147 +178,13 @@ impl Life<'_> {
         self.line.set(state);
     }
 
-    async fn perform(&mut self, deed: Deed) {
-        let (world, ui) = (self.world, self.engine.ui());
-        match deed {
-            Deed::Fetch(call) => {
-                world.spawn(page::call(world.clone(), self.engine.clone(), call));
-            }
-            Deed::Abort(site) | Deed::UserAborts(site) => {
-                let Some(number) = self.any_fetch(site) else { return };
-                let Some(key) = world.oracle().fetch(number).key else { return };
-                world.oracle().fetch(number).abort_asked = true;
-                let aborted = match deed {
-                    Deed::UserAborts(_) => ui.abort(key).await,
-                    _ => {
-                        let registration = world.plan().sites[site].registration.clone();
-                        let registration = self.engine.registration(registration);
-                        match registration.fetch(key).await {
-                            Ok(Some(fetch)) => fetch.abort().await,
-                            _ => Ok(false),
-                        }
-                    }
-                };
-                if aborted.is_ok_and(|aborted| aborted) {
-                    world.learn(|oracle| oracle.aborted(number));
-                }
-            }
-            Deed::Pause(site) | Deed::Resume(site) => {
-                let Some(number) = self.any_fetch(site) else { return };
-                let Some(key) = world.oracle().fetch(number).key else { return };
-                let pauses = matches!(deed, Deed::Pause(_));
-                let before = world.oracle().fetch(number).paused.take();
-                let told = match pauses {
-                    true => ui.pause(key).await,
-                    false => ui.resume(key).await,
-                };
-                let now = world.now();
-                let paused = if told.is_ok() { Some((pauses, now)) } else { before };
-                world.learn(|oracle| oracle.fetch(number).paused = paused);
-            }
-            Deed::Click(site) => {
-                let Some(number) = self.any_fetch(site) else { return };
-                let Some(key) = world.oracle().fetch(number).key else { return };
-                drop(ui.click(key).await);
-            }
-            Deed::Dismiss(site) => {
-                let of_site = |job: &&Job| {
-                    job.display.dismissible
-                        && job.registration == world.plan().sites[site].registration
-                };
-                let jobs = self.jobs().await;
-                if let Some(job) = jobs.iter().find(of_site) {
-                    self.dismiss(job).await;
-                }
-            }
-            Deed::Unregister(site) => self.unregister(site).await,
-            Deed::OpenPage(site, stays) => {
-                let (engine, prompt) = (self.engine.clone(), world.once_in(2));
-                world.spawn(page::live(world.clone(), engine, site, prompt, Some(stays)));
-            }
-            Deed::Worker(site, active) => {
-                world.state().active_workers[site] = active;
-                let registration = world.plan().sites[site].registration.clone();
-                let registration = self.engine.registration(registration);
-                registration.set_active_worker(active).await.unwrap_or_default();
-            }
-            Deed::Line(line) => {
-                {
-                    let mut state = world.state();
-                    state.line = line;
-                    state.line_changes += 1;
-                }
-                self.set_line();
-            }
-            Deed::DiskFull(full) => world.disk().set_full(full),
-            Deed::ServerChanges(resource) => {
-                let now = world.true_time();
-                world.resources().change(resource, now);
-            }
-            Deed::UserChanges(site) => {
-                let user = world.draw(|rng| rng.u8(0..USERS));
-                world.state().users[site] = user;
-            }
-            Deed::ClockJumps(milliseconds) => world.state().wall_jump += milliseconds,
-        }
-    }
-
-    /// A fetch of the site that somebody knows, usually one that has not settled.
-    fn any_fetch(&self, site: usize) -> Option<usize> {
-        let mut known: Vec<(usize, bool)> = {
-            let oracle = self.world.oracle();
-            let known = oracle.fetches().iter().enumerate();
-            known
-                .filter(|(_, fetch)| fetch.call.site == site && fetch.key.is_some() && !fetch.gone)
-                .map(|(number, fetch)| (number, fetch.result.is_none()))
-                .collect()
-        };
-        if known.iter().any(|(_, active)| *active) && !self.world.once_in(4) {
-            known.retain(|(_, active)| *active);
-        }
-        if known.is_empty() {
-            return None;
-        }
-        Some(known[self.world.draw(|rng| rng.usize(0..known.len()))].0)
-    }
-
-    async fn dismiss(&self, job: &Job) {
-        let Some(number) = self.world.oracle().number_of(job.key) else { return };
-        self.world.oracle().fetch(number).may_be_gone = true;
-        let dismissed = self.engine.ui().dismiss(job.key).await.is_ok();
-        self.world.learn(|oracle| {
-            let fetch = oracle.fetch(number);
-            (fetch.may_be_gone, fetch.gone) = (dismissed, dismissed);
-        });
-    }
-
-    async fn unregister(&self, site: usize) {
-        let world = self.world;
-        let mut promised = Vec::new();
-        {
-            let mut oracle = world.oracle();
-            for number in 0..oracle.fetches().len() {
-                let fetch = oracle.fetch(number);
-                if fetch.call.site == site {
-                    fetch.may_be_gone = true;
-                    promised.extend(fetch.promised.then_some(number));
-                }
-            }
-        }
-        let registration = world.plan().sites[site].registration.clone();
-        if self.engine.registration(registration).unregister().await.is_ok() {
-            world.learn(|oracle| promised.iter().for_each(|it| oracle.fetch(*it).gone = true));
-        }
-        self.register(site).await;
-    }
-
     async fn check(&self) {
-        check(self.world, &self.engine).await;
+        check(&self.world, &self.engine).await;
     }
 
     /// Nothing goes wrong any more, and nobody holds anything back: everything comes to its end.
-    async fn calm_down(&mut self) {
-        let world = self.world;
+    async fn calm_down(&self) {
+        let world = &self.world;
         {
             let mut state = world.state();
             state.calm = true;
@@ -357,7 +230,7 @@ impl Life<'_> {
     }
 
     async fn check_nothing_is_left(&self) {
-        let world = self.world;
+        let world = &self.world;
         for site in &world.plan().sites {
             let usage = self.engine.usage(site.registration.storage_key.clone()).await;
             if !usage.is_ok_and(|usage| usage.total == 0) {

@@ -17,6 +17,7 @@
 #![cfg(unix)]
 
 mod body;
+mod deeds;
 mod disk;
 mod drawn;
 mod facts;
