@@ -15,13 +15,13 @@ impl Plan {
         let mut sites: Vec<_> =
             (0..rng.usize(1..4)).map(|number| Site::drawn(number, rng)).collect();
         let mut deeds = Vec::new();
-        for site in 0..sites.len() {
+        for (site, Site { holds, .. }) in sites.iter().enumerate() {
             let calls = rng.usize(1..4);
             let mut before: Option<(Duration, Call)> = None;
             for number in 0..calls {
                 let mut call = Call::drawn(site, number, &resources, rng);
                 let mut at = at(rng, ACTIVE / 3);
-                if let Some((then, before)) = before.filter(|_| sites[site].holds) {
+                if let Some((then, before)) = before.filter(|_| *holds) {
                     // The user asks for the same again.
                     call.records = before.records;
                     at = then + Duration::from_millis(rng.u64(5000..60_000));

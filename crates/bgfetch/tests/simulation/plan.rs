@@ -198,7 +198,7 @@ impl Wanted {
 
     /// Whether the server speaks HTTP/2.
     pub(crate) fn is_multiplexed(&self) -> bool {
-        self.resource() % 2 == 0
+        self.resource().is_multiple_of(2)
     }
 
     pub(crate) fn is_upload(&self) -> bool {
