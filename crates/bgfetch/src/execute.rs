@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use crate::clients::Applied;
 use crate::event_loop::EventLoop;
 use crate::inbox::{Message, Owed, StartHold};
+use crate::log;
 use crate::request_bodies::{Granted, store_bodies};
 
 impl EventLoop {
@@ -86,7 +87,10 @@ impl EventLoop {
                 self.watchers.forget(fetch);
                 self.clients.forget(fetch);
             }
-            Action::Observe(observation) => self.observers.tell(observation),
+            Action::Observe(observation) => {
+                log::observation(&observation);
+                self.observers.tell(observation);
+            }
         }
     }
 

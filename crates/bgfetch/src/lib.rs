@@ -46,6 +46,7 @@ mod error;
 mod event_loop;
 mod execute;
 mod inbox;
+mod log;
 mod mailbox;
 mod observer;
 mod request_bodies;

@@ -15,9 +15,11 @@ use bgfetch_net::fetcher::{BodySource, FetchRequest};
 use bgfetch_store::BodyWriter;
 use bytes::Bytes;
 use tokio::sync::mpsc;
+use tracing::Instrument;
 
 use crate::event_loop::EventLoop;
 use crate::inbox::{Message, Owed};
+use crate::log;
 use crate::request_bodies::StoredBody;
 
 impl EventLoop {
@@ -45,6 +47,9 @@ impl EventLoop {
         let mut end = Some(Owed::new(&inbox, Message::Input(Input::Attempt(id, gave_up()))));
         let report = move |event| {
             let is_end = matches!(event, AttemptEvent::Ended { .. });
+            if let AttemptEvent::Ended { stored, end } = &event {
+                log::attempt_ended(*stored, end);
+            }
             let message = Message::Input(Input::Attempt(id, event));
             match end.take_if(|_| is_end) {
                 Some(end) => end.pay(message),
@@ -52,10 +57,12 @@ impl EventLoop {
             }
         };
         let (fetcher, timeouts) = (Arc::clone(&self.fetcher), self.timeouts);
-        self.tasks.spawn(async move {
+        let span = log::attempt_started(id, record, &spec);
+        let attempt = async move {
             let request = FetchRequest::new(storage_key, principal, request, spec, body);
             attempt::run(&*fetcher, request, timeouts, open, receiver, report).await;
-        });
+        };
+        self.tasks.spawn(attempt.instrument(span));
         self.attempts.insert(id, commands);
     }
 

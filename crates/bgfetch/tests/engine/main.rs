@@ -17,6 +17,7 @@ mod failures;
 mod integrity;
 mod lifecycle;
 mod limits;
+mod log;
 mod look_ups;
 mod mortal;
 mod order;
