@@ -24,7 +24,7 @@ ALL := --workspace --features bgfetch-cli/js
 EXAMPLES := $(basename $(notdir $(wildcard crates/*/examples/*.rs)))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup tools fmt lint doc deny arrows examples unit heads crash-points kills soak fuzz fuzz-smoke
+.PHONY: help demo setup tools fmt lint doc api api-check deny arrows examples unit heads crash-points kills soak fuzz fuzz-smoke
 .PHONY: chromium chromium-smoke mutants mutants-changed package test bench compare matrix simulate simulate-bugs
 # Parallel steps of `test` would only wait for the lock on the build folder.
 .NOTPARALLEL:
@@ -61,6 +61,18 @@ lint: ## Check the format and run clippy, also without default features
 
 doc: ## Build the API documentation; fails on broken links
 	RUSTDOCFLAGS="-D warnings" cargo doc $(ALL) --no-deps
+
+DESCRIBE = RUSTDOC="$(CURDIR)/docs/api/rustdoc" \
+	RUSTDOCFLAGS="-Z unstable-options --output-format json --cap-lints allow" \
+	cargo doc $(ALL) --no-deps --quiet
+
+api: ## List the public API in docs/api
+	$(DESCRIBE)
+	cargo run --quiet -p bgfetch-spec-tests --bin public_api "$(TARGET)/doc" --write
+
+api-check: ## Compare the public API with the lists in docs/api
+	$(DESCRIBE)
+	cargo run --quiet -p bgfetch-spec-tests --bin public_api "$(TARGET)/doc"
 
 # The crates with a JavaScript engine have a separate configuration, and are excluded from the first
 # check.
@@ -154,7 +166,7 @@ package: ## Build every published crate from its package alone
 		--exclude bgfetch-testkit --exclude bgfetch-spec-tests --exclude bgfetch-benches
 
 # Fast checks first; the tests last, so that their summary ends the output.
-test: tools deny lint doc examples fuzz-smoke chromium-smoke mutants-changed unit ## Run everything that CI runs, except `package`
+test: tools deny lint doc api-check examples fuzz-smoke chromium-smoke mutants-changed unit ## Run everything that CI runs, except `package`
 
 bench: ## Run the benchmarks of the scheduler and the model
 	cargo bench -p bgfetch-benches --bench scheduler --bench model
