@@ -65,4 +65,4 @@ pub use dispatcher::{Dispatcher, Timeouts};
 pub use extendable_event::NotActive;
 pub use functional_event::{FunctionalEvent, FunctionalEventInit, LifetimeExtension};
 pub use update_ui::{UiSink, UiSinkError, UiUpdate, UpdateUiError};
-pub use worker_host::{DispatchError, WorkerHost};
+pub use worker_host::{DispatchError, WorkerHost, worker_fn};

@@ -30,6 +30,40 @@ pub trait WorkerHost: Send + Sync + 'static {
     fn dispatch(&self, event: FunctionalEvent) -> BoxFuture<'static, Result<(), DispatchError>>;
 }
 
+/// A worker written in Rust, for programs without service workers: `handler` runs for each event.
+///
+/// ```
+/// use bgfetch_sw::{DispatchError, worker_fn};
+///
+/// let host = worker_fn(|event| async move {
+///     println!("{}: {}", event.id(), event.kind().name());
+///     Ok::<(), DispatchError>(())
+/// });
+/// ```
+///
+/// Its future has to end within [`Timeouts::start_and_dispatch`](crate::Timeouts), after an error
+/// the event is fired again later, and it may be fired again after a crash. Work that takes longer
+/// belongs in [`FunctionalEvent::wait_until`].
+pub fn worker_fn<F, R>(handler: F) -> impl WorkerHost + use<F, R>
+where
+    F: Fn(FunctionalEvent) -> R + Send + Sync + 'static,
+    R: Future<Output = Result<(), DispatchError>> + Send + 'static,
+{
+    WorkerFn(handler)
+}
+
+struct WorkerFn<F>(F);
+
+impl<F, R> WorkerHost for WorkerFn<F>
+where
+    F: Fn(FunctionalEvent) -> R + Send + Sync + 'static,
+    R: Future<Output = Result<(), DispatchError>> + Send + 'static,
+{
+    fn dispatch(&self, event: FunctionalEvent) -> BoxFuture<'static, Result<(), DispatchError>> {
+        Box::pin((self.0)(event))
+    }
+}
+
 /// Why the listeners did not run. The texts are sentences for people.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum DispatchError {

@@ -129,5 +129,5 @@ pub use bgfetch_store::{
 pub use bgfetch_sw::{
     DispatchError, EventInterface, EventKind, FunctionalEvent, LifetimeExtension, NotActive,
     NotHandledReason, Outcome, Rejection, Timeouts as EventTimeouts, UiUpdate, UpdateUiError,
-    WorkerHost, mock,
+    WorkerHost, mock, worker_fn,
 };

@@ -38,7 +38,9 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     for line in changed {
         eprintln!("{line}");
     }
-    eprintln!("The public API has changed. If that is intended, run `make api` and commit docs/api.");
+    eprintln!(
+        "The public API has changed. If that is intended, run `make api` and commit docs/api."
+    );
     Ok(ExitCode::FAILURE)
 }
 

@@ -9,7 +9,7 @@ use bgfetch_model::time::{Now, UnixTime};
 use bgfetch_sw::mock::{Behaviour, ScriptedHost};
 use bgfetch_sw::{
     BoxFuture, DispatchError, Dispatcher, EventKind, FunctionalEvent, NotActive, NotHandledReason,
-    Outcome, Rejection, WorkerHost,
+    Outcome, Rejection, WorkerHost, worker_fn,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -108,6 +108,23 @@ async fn after_its_end_an_event_is_inactive_and_refuses_promises() {
     assert_eq!(event.ended().await, HANDLED);
     assert_eq!(event.wait_until(async { Ok(()) }), Err(NotActive));
     assert!(event.extend().is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_function_can_be_the_worker() {
+    let host = worker_fn(|event| async move {
+        event.wait_until(async { Err(Rejection("late".into())) }).unwrap();
+        match event.kind() {
+            EventKind::Success => Ok(()),
+            _ => Err(DispatchError::Crashed("no room".into())),
+        }
+    });
+    let dispatcher = Dispatcher::new(Arc::new(host), no_ui(), TIMEOUTS);
+    let handled = dispatcher.fire(event(EventKind::Success, 1)).await;
+    assert_eq!(handled, Outcome::Handled { rejection: Some(Rejection("late".into())) });
+    let failed = dispatcher.fire(event(EventKind::Fail, 1)).await;
+    let reason = NotHandledReason::Crashed("no room".into());
+    assert_eq!(failed, Outcome::NotHandled(reason));
 }
 
 /// A host whose worker "lives elsewhere": it passes every event on and resolves at once, or never.
