@@ -25,7 +25,7 @@ EXAMPLES := $(basename $(notdir $(wildcard crates/*/examples/*.rs)))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo setup tools fmt lint doc api api-check deny arrows examples unit heads crash-points kills soak fuzz fuzz-smoke
-.PHONY: chromium chromium-smoke mutants mutants-changed package test bench compare matrix simulate simulate-bugs
+.PHONY: proxies chromium chromium-smoke mutants mutants-changed package test bench compare matrix simulate simulate-bugs
 # Parallel steps of `test` would only wait for the lock on the build folder.
 .NOTPARALLEL:
 
@@ -100,6 +100,11 @@ examples: ## Run every example
 unit: ## Run only the tests, including `arrows`
 	cargo test $(ALL) --no-run
 	timeout --kill-after=10 1200 cargo test $(ALL)
+
+# Behind tinyproxy and microsocks, besides the proxies of the tests.
+proxies: ## Run the tests of proxies behind real ones, too
+	@.ci/setup $(TOOLS) proxies
+	BGFETCH_REAL_PROXIES=1 cargo test $(ALL) --test proxies
 
 # Both need Debian's package chromium-driver, or another chromedriver with its browser.
 chromium: tools ## Run the conformance tests in Chromium: ROUNDS=3, and upstream's from WPT_ROOT=DIR

@@ -155,12 +155,15 @@ pub enum FaultKind {
     Protocol,
     /// The bytes could not be stored: the disk is full or failing.
     Storage,
+    /// A proxy does not let this user connect. The cause is neither the page nor the server, and it
+    /// stays until the embedder has other credentials for the proxy.
+    ProxyAuthentication,
 }
 
 impl FaultKind {
     /// Whether another try would fail as well.
     #[must_use]
     pub const fn is_permanent(self) -> bool {
-        matches!(self, Self::Blocked | Self::Tls | Self::Protocol)
+        matches!(self, Self::Blocked | Self::Tls | Self::Protocol | Self::ProxyAuthentication)
     }
 }

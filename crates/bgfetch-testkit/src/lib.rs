@@ -1,6 +1,7 @@
 //! Test support for the bgfetch crates; not published.
 //!
 //! - [`Origin`]: an HTTP origin on a real loopback socket whose every fault is scripted.
+//! - [`ForwardProxy`]: a proxy for HTTP or SOCKS5, our own or a real one.
 //! - [`Nginx`]: a real server, for what a scripted one cannot prove.
 //! - [`Resource`]: content computed from its offset, so that 4 GiB cost no memory.
 //! - [`VirtualClock`]: the model's two clocks, moved by hand.
@@ -43,6 +44,7 @@
 
 mod certificates;
 mod clock;
+mod forward_proxy;
 mod gate;
 mod memory;
 mod netns;
@@ -54,6 +56,7 @@ mod watched;
 
 pub use certificates::Certificates;
 pub use clock::VirtualClock;
+pub use forward_proxy::{ForwardProxy, ProxyProtocol};
 pub use gate::Gate;
 pub use memory::{MemoryWatch, peak_memory};
 pub use netns::Netns;

@@ -34,6 +34,11 @@
 //! - Settling events are delivered at least once; requests other than `GET` are sent at most once.
 //! - Several engines can run in one process; there are no globals.
 
+/// The code in the guide for embedders has to compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/embedding.md")]
+struct EmbeddingGuide;
+
 mod background_fetch_manager;
 mod background_fetch_record;
 mod background_fetch_registration;
@@ -116,7 +121,8 @@ pub use bgfetch_net::fetch::{
 pub use bgfetch_net::fetcher::{FetchError, FetchRequest, FetchResponse, Fetcher};
 #[cfg(feature = "hyper")]
 pub use bgfetch_net::hyper::{
-    HyperFetcher, HyperFetcherBuilder, Resolve, ServerLimits, SystemResolver,
+    BadProxy, Endpoint, HyperFetcher, HyperFetcherBuilder, Proxies, Proxy, Resolve, ServerLimits,
+    SystemResolver,
 };
 pub use bgfetch_net::scheduler::{Limits, Priority};
 pub use bgfetch_net::slot::Slot;

@@ -2,7 +2,7 @@
 
 use std::future::ready;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -11,22 +11,23 @@ use bgfetch_model::ip_address_space::LocalNetworkDenied;
 use futures_util::future::BoxFuture;
 use http::Uri;
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
 use tower_service::Service;
 
+use super::byte_stream::ByteStream;
+use super::dialer::Dialer;
 use super::exchange::Exchange;
 use super::limits::ServerLimits;
 use super::lookups::{Lookups, NotResolved};
+use super::resolve::is_localhost;
 use super::watched::Watched;
 use crate::fetch::local_network_access::Reach;
 use crate::partition::Partition;
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A TLS configuration that trusts the system's root certificates.
 pub(super) fn default_tls() -> Result<ClientConfig, rustls::Error> {
@@ -49,10 +50,12 @@ pub(super) fn default_tls() -> Result<ClientConfig, rustls::Error> {
     Ok(config)
 }
 
-/// Opens connections for one pool.
+/// Opens connections for one pool, with TLS if the URL says so.
 #[derive(Clone)]
 pub(super) struct Connector {
-    inner: HttpsConnector<HttpConnector<Resolver>>,
+    inner: HttpsConnector<Dialer>,
+    /// Whether connections lead directly to the server.
+    is_direct: bool,
     lookups: Arc<Lookups>,
     reach: Reach,
     limit: Duration,
@@ -63,36 +66,27 @@ pub(super) struct Connector {
 impl Connector {
     pub(super) fn new(
         mut tls: ClientConfig,
+        dialer: Dialer,
         lookups: Arc<Lookups>,
-        partition: Partition,
         reach: Reach,
         limit: Duration,
         limits: ServerLimits,
         exchange: Exchange,
     ) -> Self {
-        let mut http = HttpConnector::new_with_resolver(Resolver {
-            lookups: Arc::clone(&lookups),
-            partition,
-            reach,
-        });
-        http.enforce_http(false);
-        http.set_nodelay(true);
-        // Divided among a host's addresses, so that an address that does not answer leaves time for
-        // the next one. The limit below also covers TLS.
-        http.set_connect_timeout(Some(limit));
+        let is_direct = dialer.is_direct();
         // The builder requires this to be empty, and sets the protocols itself.
         tls.alpn_protocols.clear();
         let builder = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
         let inner = match exchange {
-            Exchange::Usual => builder.enable_all_versions().wrap_connector(http),
-            Exchange::Http1 | Exchange::Tolerant => builder.enable_http1().wrap_connector(http),
+            Exchange::Usual => builder.enable_all_versions().wrap_connector(dialer),
+            Exchange::Http1 | Exchange::Tolerant => builder.enable_http1().wrap_connector(dialer),
         };
-        Self { inner, lookups, reach, limit, limits, exchange }
+        Self { inner, is_direct, lookups, reach, limit, limits, exchange }
     }
 }
 
 impl Service<Uri> for Connector {
-    type Response = TokioIo<Watched<TokioIo<MaybeHttpsStream<TokioIo<TcpStream>>>>>;
+    type Response = TokioIo<Watched<TokioIo<MaybeHttpsStream<TokioIo<ByteStream>>>>>;
     type Error = BoxError;
     type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
 
@@ -101,11 +95,11 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        // The inner connector does not resolve IP literals.
-        if let Some(Err(denied)) = literal(&uri).map(|address| self.reach.check(address)) {
+        // The inner connector does not resolve IP literals, and proxies resolve names.
+        if let Some(Err(denied)) = self.literal(&uri).map(|address| self.reach.check(address)) {
             return Box::pin(ready(Err(denied.into())));
         }
-        let host = uri.host().filter(|_| uri.port().is_none());
+        let host = uri.host().filter(|_| uri.port().is_none() && self.is_direct);
         let preamble = host.and_then(|host| self.lookups.resolver.preamble(host));
         let connecting = self.inner.call(uri);
         let (limit, limits, exchange) = (self.limit, self.limits, self.exchange);
@@ -132,23 +126,33 @@ impl Service<Uri> for Connector {
     }
 }
 
-/// The address of a URL whose host is an IP literal.
-fn literal(uri: &Uri) -> Option<IpAddr> {
-    let host = uri.host()?;
-    let v6 = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    v6.unwrap_or(host).parse().ok()
+impl Connector {
+    /// The address that a URL names itself: by an IP literal, or by `localhost` if nothing else
+    /// tells its address.
+    fn literal(&self, uri: &Uri) -> Option<IpAddr> {
+        let host = uri.host()?;
+        if !self.is_direct && is_localhost(host) {
+            return Some(Ipv4Addr::LOCALHOST.into());
+        }
+        let v6 = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        v6.unwrap_or(host).parse().ok()
+    }
 }
 
 /// Adapts [`Lookups`] to the connector, for one partition. Only addresses that may be reached are
 /// answered, so that no other one learns of the request, not even by a connection.
 #[derive(Clone)]
-struct Resolver {
+pub(super) struct Resolver {
     lookups: Arc<Lookups>,
     partition: Partition,
     reach: Reach,
 }
 
 impl Resolver {
+    pub(super) fn new(lookups: Arc<Lookups>, partition: Partition, reach: Reach) -> Self {
+        Self { lookups, partition, reach }
+    }
+
     fn reachable(reach: Reach, addresses: &[IpAddr]) -> Result<Vec<IpAddr>, LocalNetworkDenied> {
         let (mut reachable, mut denied) = (Vec::new(), None);
         for address in addresses {

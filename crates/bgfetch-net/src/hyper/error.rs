@@ -10,6 +10,7 @@ use hyper_util::client::legacy;
 use super::causes::causes;
 use super::exchange::Exchange;
 use super::lookups::NotResolved;
+use super::tunnel::ProxyError;
 use super::{tls_error, words};
 use crate::fetcher::FetchError;
 
@@ -107,7 +108,7 @@ fn is_malformed_chunk(error: &(dyn Error + 'static)) -> bool {
 }
 
 /// The class of the first known cause of `error`; otherwise `otherwise`.
-fn classify(error: &(dyn Error + 'static), otherwise: FaultKind) -> FaultKind {
+pub(super) fn classify(error: &(dyn Error + 'static), otherwise: FaultKind) -> FaultKind {
     causes(error).find_map(kind_of).unwrap_or(otherwise)
 }
 
@@ -130,6 +131,9 @@ fn kind_of(error: &(dyn Error + 'static)) -> Option<FaultKind> {
     }
     if error.is::<NotResolved>() {
         return Some(FaultKind::NoRoute);
+    }
+    if let Some(error) = error.downcast_ref::<ProxyError>() {
+        return Some(error.kind);
     }
     let error = error.downcast_ref::<io::Error>()?;
     match error.kind() {

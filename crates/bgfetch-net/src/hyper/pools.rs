@@ -14,9 +14,11 @@ use rustls::sign::CertifiedKey;
 use url::{Origin, Url};
 
 use super::connect::Connector;
+use super::dialer::{Dialer, OpenStream};
 use super::exchange::Exchange;
 use super::limits::ServerLimits;
 use super::lookups::Lookups;
+use super::proxy::Proxy;
 use super::upload::UploadBody;
 use crate::fetch::TransportRequest;
 use crate::fetch::local_network_access::Reach;
@@ -42,6 +44,10 @@ const PING: Duration = Duration::from_secs(12);
 /// The number of servers for which a part stores TLS sessions.
 const TLS_SESSIONS: usize = 32;
 
+/// The most combinations of what a connection may be shared by, of one partition. Only an embedder
+/// that chooses very many proxies has more; then all idle connections of the partition are closed.
+const MAX_CLIENTS: usize = 64;
+
 /// The most origins of a partition that are remembered to require HTTP/1.1.
 const MAX_HTTP1: usize = 64;
 
@@ -54,9 +60,23 @@ const MAX_ALONE: usize = 6;
 const MAX_APPROVALS: usize = 256;
 
 /// What two requests of a partition to the same host must have in common to share a connection or a
-/// TLS session: whether credentials are included, which addresses they may reach, and the exchange.
-/// So no request uses a connection to an address that its page may not reach.
-type PoolKey = (bool, Reach, Exchange);
+/// TLS session: whether credentials are included, which addresses they may reach, the exchange, and
+/// the proxies. So no request uses a connection to an address that its page may not reach, or
+/// through a proxy that was not chosen for it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct PoolKey {
+    credentials: bool,
+    reach: Reach,
+    exchange: Exchange,
+    routes: Arc<[Proxy]>,
+}
+
+impl PoolKey {
+    fn new(request: &TransportRequest, routes: &Arc<[Proxy]>, exchange: Exchange) -> Self {
+        let (credentials, reach) = (request.credentials, request.reach);
+        Self { credentials, reach, exchange, routes: Arc::clone(routes) }
+    }
+}
 
 /// The connections of one partition, and what is known about its hosts.
 #[derive(Default)]
@@ -102,6 +122,7 @@ pub(super) struct Pools {
     tls: ClientConfig,
     connect_limit: Duration,
     limits: ServerLimits,
+    connector: Option<Arc<OpenStream>>,
     /// If one is dropped, its running fetches keep their connections, and idle ones are closed.
     pools: Mutex<Partitioned<Pool>>,
 }
@@ -113,27 +134,37 @@ impl Pools {
         tls: ClientConfig,
         connect_limit: Duration,
         limits: ServerLimits,
+        connector: Option<Arc<OpenStream>>,
     ) -> Self {
-        Self { lookups, tls, connect_limit, limits, pools: Mutex::default() }
+        Self { lookups, tls, connect_limit, limits, connector, pools: Mutex::default() }
     }
 
     /// The client for one request. Requests without credentials, including preflights,
     /// use connections without a client certificate.
-    pub(super) fn client(&self, request: &TransportRequest, exchange: Exchange) -> HttpClient {
-        let key = (request.credentials, request.reach, exchange);
+    pub(super) fn client(
+        &self,
+        request: &TransportRequest,
+        routes: &Arc<[Proxy]>,
+        exchange: Exchange,
+    ) -> HttpClient {
+        let key = PoolKey::new(request, routes, exchange);
         let mut pools = self.pools.lock();
         let clients = &mut pools.entry(&request.partition).clients;
-        let new = || self.make(&request.partition, key, usize::MAX);
-        clients.entry(key).or_insert_with(new).clone()
+        if clients.len() >= MAX_CLIENTS && !clients.contains_key(&key) {
+            clients.clear();
+        }
+        let new = || self.make(&request.partition, &key, usize::MAX);
+        clients.entry(key.clone()).or_insert_with(new).clone()
     }
 
     /// Like [`client`](Self::client), but it starts without connections and keeps none.
     pub(super) fn fresh_client(
         &self,
         request: &TransportRequest,
+        routes: &Arc<[Proxy]>,
         exchange: Exchange,
     ) -> HttpClient {
-        self.make(&request.partition, (request.credentials, request.reach, exchange), 0)
+        self.make(&request.partition, &PoolKey::new(request, routes, exchange), 0)
     }
 
     /// The exchange to try first with the host of `url`.
@@ -183,22 +214,27 @@ impl Pools {
     }
 
     /// A client without connections, which keeps at most `idle` idle ones per host.
-    fn make(
-        &self,
-        partition: &Partition,
-        (credentials, reach, exchange): PoolKey,
-        idle: usize,
-    ) -> HttpClient {
+    fn make(&self, partition: &Partition, key: &PoolKey, idle: usize) -> HttpClient {
+        let dialer = Dialer::new(
+            Arc::clone(&key.routes),
+            self.connector.clone(),
+            &self.lookups,
+            partition,
+            key.reach,
+            // A proxy is not the server that a client certificate is for.
+            self.tls_for(false),
+            self.connect_limit,
+        );
         let connector = Connector::new(
-            self.tls_for(credentials),
+            self.tls_for(key.credentials),
+            dialer,
             Arc::clone(&self.lookups),
-            partition.clone(),
-            reach,
+            key.reach,
             self.connect_limit,
             self.limits,
-            exchange,
+            key.exchange,
         );
-        client(connector, &self.limits, exchange == Exchange::Tolerant, idle)
+        client(connector, &self.limits, key.exchange == Exchange::Tolerant, idle)
     }
 
     /// Drops all connections, and what is known about hosts. Running fetches keep their

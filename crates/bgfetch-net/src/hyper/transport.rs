@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use http::header::{ACCEPT_ENCODING, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method};
-use url::Host;
+use url::{Host, Url};
 
 use super::coding::Coding;
 use super::decode::{self, Claim};
@@ -17,6 +17,7 @@ use super::limits::ServerLimits;
 use super::lookups::Lookups;
 use super::network_fetch::{NoResponse, Received, message, network_fetch};
 use super::pools::Pools;
+use super::proxy::Proxy;
 use crate::fetch::headers::isomorphic_decode;
 use crate::fetch::{Transport, TransportRequest, TransportResponse};
 use crate::fetcher::FetchError;
@@ -29,10 +30,16 @@ const SMALL_CODINGS: HeaderValue = HeaderValue::from_static("gzip, deflate");
 /// Sends messages over hyper and rustls.
 pub(super) struct HyperTransport(pub(super) Arc<Network>);
 
+/// Chooses the proxies for a URL, in order of preference.
+pub(super) type ChooseProxies = dyn Fn(&Url) -> BoxFuture<'static, Vec<Proxy>> + Send + Sync;
+
 /// The state that all requests share.
 pub(super) struct Network {
     pub(super) lookups: Arc<Lookups>,
     pub(super) pools: Pools,
+    /// Whether names are looked up here, and not by an embedder's connector.
+    pub(super) looks_up: bool,
+    pub(super) choose_proxies: Option<Arc<ChooseProxies>>,
     pub(super) decoder_memory: Arc<DecoderMemory>,
     pub(super) limits: ServerLimits,
 }
@@ -66,7 +73,10 @@ impl Network {
         self: &Arc<Self>,
         request: &TransportRequest,
     ) -> Result<TransportResponse, FetchError> {
-        self.look_up(request).await?;
+        let routes = self.routes(&request.url).await;
+        if self.looks_up && routes.first().is_none_or(|first| *first == Proxy::DIRECT) {
+            self.look_up(request).await?;
+        }
         let set_aside = || self.decoder_memory.set_aside(&request.partition);
         let memory = request.accepts_codings.then(set_aside).flatten();
         let mut headers = request.headers.clone();
@@ -74,7 +84,7 @@ impl Network {
             let codings = if memory.is_some() { CODINGS } else { SMALL_CODINGS };
             headers.insert(ACCEPT_ENCODING, codings);
         }
-        let received = self.exchange(request, &headers).await?;
+        let received = self.exchange(request, &routes, &headers).await?;
         let codings = decode::codings(received.header_map(), self.limits.codings);
         let content_type = received.header_map().get(CONTENT_TYPE);
         let content_type = content_type.map(|value| isomorphic_decode(value.as_bytes()));
@@ -117,6 +127,16 @@ impl Network {
         })
     }
 
+    /// The proxies for a URL. Empty if there is only the direct way.
+    async fn routes(&self, url: &Url) -> Arc<[Proxy]> {
+        let Some(choose) = &self.choose_proxies else { return Arc::default() };
+        let chosen = choose(url).await;
+        match chosen.iter().all(|way| *way == Proxy::DIRECT) {
+            true => Arc::default(),
+            false => chosen.into(),
+        }
+    }
+
     /// [Resolves](https://fetch.spec.whatwg.org/#resolve-an-origin) the host of a request.
     async fn look_up(&self, request: &TransportRequest) -> Result<(), FetchError> {
         let Some(Host::Domain(name)) = request.url.host() else { return Ok(()) };
@@ -142,14 +162,15 @@ impl Network {
     async fn exchange(
         &self,
         request: &TransportRequest,
+        routes: &Arc<[Proxy]>,
         headers: &HeaderMap,
     ) -> Result<Received, FetchError> {
         let pools = &self.pools;
         let mut exchange = pools.exchange(&request.partition, &request.url);
         let alone = request.needs_approval.then(|| pools.alone(request)).flatten();
         let usual_client = |exchange| match alone {
-            Some(_) => pools.fresh_client(request, exchange),
-            None => pools.client(request, exchange),
+            Some(_) => pools.fresh_client(request, routes, exchange),
+            None => pools.client(request, routes, exchange),
         };
         let mut client = usual_client(exchange);
         let may_repeat = request.method == Method::GET && !request.needs_approval;
@@ -164,7 +185,7 @@ impl Network {
                 Ok(received) if received.status() == 421 && may_repeat && !is_fresh => {
                     received.give_up();
                     is_fresh = true;
-                    client = pools.fresh_client(request, exchange);
+                    client = pools.fresh_client(request, routes, exchange);
                 }
                 Ok(mut received) => {
                     received.is_alone(alone);
@@ -178,7 +199,7 @@ impl Network {
                         pools.require_http1(&request.partition, &request.url);
                         usual_client(exchange)
                     } else {
-                        pools.fresh_client(request, exchange)
+                        pools.fresh_client(request, routes, exchange)
                     };
                 }
                 Err(NoResponse { error, .. }) => return Err(error),
