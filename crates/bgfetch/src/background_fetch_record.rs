@@ -197,7 +197,7 @@ impl BackgroundFetchRecord {
     ///
     /// [`RecordError::Failed`] when the record has not succeeded, [`RecordError::Store`] when the
     /// file could not be created. A file that already exists at `to` is not replaced: the store's
-    /// error is then a [`StoreError::Io`] of the kind
+    /// error is then a [`StoreError::Io`](crate::StoreError::Io) of the kind
     /// [`AlreadyExists`](io::ErrorKind::AlreadyExists).
     pub async fn export(&self, to: &Path, how: Handover) -> Result<(), RecordError> {
         let ResponseData { generation, stored, result, .. } = *self.data.borrow();
