@@ -139,7 +139,7 @@ impl Bench {
             Timeouts::default(),
             move |body, offset| {
                 assert_eq!((body, offset), (BODY, start));
-                Ok(Box::new(Sink(sink)) as Box<dyn BodySink>)
+                Ok(Box::new(Sink(start, sink)) as Box<dyn BodySink>)
             },
             receiver,
             move |event| reporter.lock().unwrap().hear(event),
@@ -259,13 +259,18 @@ impl BodySource for Zeros {
     }
 }
 
-struct Sink(Arc<Mutex<Vec<u8>>>);
+/// The bytes after the first ones, which are stored already.
+struct Sink(u64, Arc<Mutex<Vec<u8>>>);
 
 impl BodySink for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let mut stored = self.0.lock().unwrap();
+        let mut stored = self.1.lock().unwrap();
         stored.extend_from_slice(bytes);
         assert!(stored.len() as u64 <= LIMIT, "beyond the grant");
         Ok(())
+    }
+
+    fn length(&self) -> u64 {
+        self.0 + self.1.lock().unwrap().len() as u64
     }
 }

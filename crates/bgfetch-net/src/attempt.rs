@@ -30,8 +30,12 @@ pub trait BodySink: Send {
     /// Appends all of `bytes`. It may block for as long as a write to a file does.
     ///
     /// # Errors
-    /// The bytes could not be stored. Some of them may have been; a resume writes them again.
+    /// The bytes could not be stored. Some of them may have been.
     fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// How many bytes the body has, also after an error. They count, because a process that starts
+    /// again finds them.
+    fn length(&self) -> u64;
 
     /// Appends all of `chunks` in order. A sink over a file should write them with one call,
     /// because HTTP/2 delivers small frames.
@@ -292,9 +296,10 @@ impl<R: FnMut(AttemptEvent) + Send> Attempt<R> {
             }
 
             let batch = intake.take(grant - stored);
-            write(sink.as_mut(), &batch).map_err(storage_fault)?;
-            stored += length(&batch) as u64;
+            let written = write(sink.as_mut(), &batch);
+            stored = sink.length();
             self.stored = Some(stored);
+            written.map_err(storage_fault)?;
             silence.feed();
 
             held_back = intake.holds_bytes();

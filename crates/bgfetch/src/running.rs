@@ -93,6 +93,10 @@ impl BodySink for Sink {
         Ok(self.body.write(bytes)?)
     }
 
+    fn length(&self) -> u64 {
+        self.body.length()
+    }
+
     // OPTIMIZATION: HTTP/2 delivers in frames of 16 KiB, and copying them together costs less than
     // a system call for each.
     fn write_batch(&mut self, chunks: &[Bytes]) -> io::Result<()> {

@@ -336,7 +336,7 @@ async fn a_full_disk_is_named_and_what_was_stored_is_exact() {
     let mut run = start_with(Script::body(&steps), disk, Timeouts::default());
     run.receive(0, 100).await;
     let (stored, end) = run.ended().await;
-    assert_eq!(stored, Some(10));
+    assert_eq!(stored, Some(12), "the last bytes that fit count");
     let fault = fault(end);
     assert_eq!(fault.kind, FaultKind::Storage);
     assert!(fault.message.contains("disk is full"), "{}", fault.message);

@@ -173,12 +173,19 @@ impl BodySink for Disk {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut stored = self.bytes.lock();
         let length = (stored.len() + bytes.len()) as u64;
-        if self.full_at.is_some_and(|full| length > full) {
+        if let Some(full) = self.full_at.filter(|full| length > *full) {
+            // The last bytes that fit.
+            let room = full as usize - stored.len();
+            stored.extend_from_slice(&bytes[..room]);
             return Err(io::ErrorKind::StorageFull.into());
         }
         assert!(length <= self.limit.load(Ordering::Relaxed), "beyond the grant");
         stored.extend_from_slice(bytes);
         Ok(())
+    }
+
+    fn length(&self) -> u64 {
+        self.bytes.lock().len() as u64
     }
 }
 
