@@ -81,6 +81,7 @@ impl Life {
                 self.set_line();
             }
             Deed::DiskFull(full) => world.disk().set_full(full),
+            Deed::SyncFails => world.disk().set_sync_fails(true),
             Deed::ServerChanges(resource) => {
                 let now = world.true_time();
                 world.resources().change(resource, now);

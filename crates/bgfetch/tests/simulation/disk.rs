@@ -46,6 +46,9 @@ struct State {
     directories: BTreeMap<Node, Names>,
     database: Database,
     full: bool,
+    /// The next sync of a body fails, or one has failed in this life.
+    sync_fails: bool,
+    sync_failed: bool,
     has_no_power: bool,
     count_down: Option<CountDown>,
 }
@@ -125,6 +128,15 @@ impl Disk {
         self.0.state.lock().full
     }
 
+    pub(crate) fn set_sync_fails(&self, fails: bool) {
+        self.0.state.lock().sync_fails = fails;
+    }
+
+    /// Whether a sync failed since the last time this was asked.
+    pub(crate) fn sync_failed(&self) -> bool {
+        std::mem::take(&mut self.0.state.lock().sync_failed)
+    }
+
     /// From now on, nothing reaches the disk.
     pub(crate) fn lose_power(&self) {
         self.0.state.lock().has_no_power = true;
@@ -139,6 +151,11 @@ impl Disk {
         let count_down = CountDown { operations, answers, loses_power };
         self.0.state.lock().count_down = Some(count_down);
         self.0.counted_down.notified().await;
+    }
+
+    /// The process has ended in another way.
+    pub(crate) fn stop_count_down(&self) {
+        self.0.state.lock().count_down = None;
     }
 
     /// The bytes of all bodies, by the number of the fetch.
@@ -312,6 +329,18 @@ impl State {
         }
     }
 
+    /// Only bodies that nobody else has may fail: nobody is told of an export that was not synced
+    /// by the end of its event.
+    fn fails_to_sync(&mut self, file: &File) -> bool {
+        let node = self.inodes.get(&inode(file)).copied();
+        let names = self.names.iter().filter(|(_, named)| Some(**named) == node);
+        let is_body = |path: &Path| path.iter().any(|name| name == "bodies");
+        let fails = self.sync_fails && names.map(|(path, _)| path).all(|path| is_body(path));
+        self.sync_fails &= !fails;
+        self.sync_failed |= fails;
+        fails
+    }
+
     fn file(&mut self, file: &File) -> Option<&mut Contents> {
         let node = self.inodes.get(&inode(file))?;
         self.files.get_mut(node)
@@ -465,6 +494,9 @@ impl FileSystem for Disk {
     }
 
     fn sync(&self, file: &File) -> io::Result<()> {
+        if self.0.state.lock().fails_to_sync(file) {
+            return Err(io::Error::other("the disk refuses to write"));
+        }
         self.operate(
             |_| Ok(()),
             |state, ()| {

@@ -145,6 +145,9 @@ fn disturb(deeds: &mut Vec<(Duration, Deed)>, faults: Faults, resources: usize, 
             deeds.push((from, Deed::DiskFull(true)));
             deeds.push((from + at(rng, ACTIVE / 3), Deed::DiskFull(false)));
         }
+        for _ in 0..rng.usize(0..3) {
+            deeds.push((some_time(deeds, rng), Deed::SyncFails));
+        }
     }
     if faults.changes {
         for _ in 0..rng.usize(1..8) {

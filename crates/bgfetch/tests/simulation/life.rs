@@ -41,12 +41,14 @@ pub(crate) async fn live(world: &World, end: Option<End>, power_lost: bool) -> H
     let line = Arc::new(ManualConnectivity::default());
     let engine = match open(world, &line) {
         Ok(engine) => engine,
+        Err(_) if world.disk().sync_failed() => return How::Failure,
         Err(error) => {
             world.violate(format!("the store cannot be opened: {error}"));
             return How::Crash;
         }
     };
     world.state().engine = Some(engine.clone());
+    let stopped = engine.stopped();
     let life = Life { world: world.clone(), engine, line };
     let ended = async {
         let Some(End { at, operations, answers, how }) = end else { return pending().await };
@@ -70,6 +72,13 @@ pub(crate) async fn live(world: &World, end: Option<End>, power_lost: bool) -> H
         biased;
         () = violated => return How::Crash,
         how = ended => how,
+        stopped = stopped => match stopped {
+            Err(_) if world.disk().sync_failed() => How::Failure,
+            stopped => {
+                world.violate(format!("the engine stopped: {stopped:?}"));
+                How::Crash
+            }
+        },
         () = life.run(power_lost, end.is_none()) => How::Shutdown,
     };
     if ended == How::Shutdown {
@@ -193,6 +202,7 @@ impl Life {
             state.active_workers.fill(true);
         }
         world.disk().set_full(false);
+        world.disk().set_sync_fails(false);
         self.set_line();
         world.trace(|| String::from("everything is calm"));
         for number in 0..world.plan().sites.len() {
@@ -255,7 +265,9 @@ impl Life {
 
     async fn shut_down(self) {
         let Self { world, engine, .. } = self;
-        if let Err(error) = engine.shutdown().await {
+        if let Err(error) = engine.shutdown().await
+            && !world.disk().sync_failed()
+        {
             world.violate(format!("the engine did not end well: {error}"));
         }
         let mut tasks = std::mem::take(&mut world.state().tasks);

@@ -110,6 +110,8 @@ pub(crate) enum Deed {
     Worker(usize, bool),
     Line(Line),
     DiskFull(bool),
+    /// The next sync of a body fails.
+    SyncFails,
     ServerChanges(usize),
     /// Somebody else logs in to all servers.
     UserChanges(usize),
@@ -132,6 +134,7 @@ impl Deed {
             | Self::Worker(..)
             | Self::Line(_)
             | Self::DiskFull(_)
+            | Self::SyncFails
             | Self::ServerChanges(_)
             | Self::UserChanges(_)
             | Self::ClockJumps(_) => false,
@@ -167,6 +170,8 @@ pub(crate) struct End {
 pub(crate) enum How {
     Shutdown,
     Crash,
+    /// The engine stopped because a commit failed.
+    Failure,
     /// Which share of what was not synced is left, in 256ths.
     PowerLoss {
         kept: u16,

@@ -160,11 +160,11 @@ impl World {
 
     fn live(&self, places: &Places, counts: &mut Counts) {
         let mut power_lost = false;
-        let ends = self.plan().ends.iter().copied().map(Some);
-        for end in ends.chain([None]) {
-            if end.is_some_and(|end| end.at < self.now()) {
-                continue;
-            }
+        let mut ends = self.plan().ends.iter().copied().peekable();
+        let mut is_over = false;
+        while !is_over {
+            while ends.next_if(|end| end.at < self.now()).is_some() {}
+            let end = ends.peek().copied();
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_time()
                 .start_paused(true)
@@ -176,6 +176,7 @@ impl World {
                 (ended, self.now())
             });
             self.state().began = (now, None);
+            self.disk().stop_count_down();
             self.oracle().ended(now);
             power_lost = matches!(ended, How::PowerLoss { .. });
             if power_lost {
@@ -194,8 +195,9 @@ impl World {
             if self.oracle().violation.is_some() {
                 return;
             }
+            is_over = end.is_none() && ended == How::Shutdown;
             match ended {
-                How::Shutdown => {}
+                How::Shutdown | How::Failure => {}
                 How::Crash => {
                     counts.crashes += 1;
                     for (path, bytes) in database {
