@@ -244,8 +244,10 @@ mod tests {
             let length = alloc::format!("{:?}", outcome.shortened()).len();
             assert!(length > 4000 && length < 4200, "{length}");
         }
-        let short = Outcome::Handled { rejection: rejection("it failed") };
-        assert_eq!(short.clone().shortened(), short);
+        for kept in ["it failed", &long[..LONGEST_REASON]] {
+            let short = Outcome::Handled { rejection: rejection(kept) };
+            assert_eq!(short.clone().shortened(), short);
+        }
     }
 
     #[test]

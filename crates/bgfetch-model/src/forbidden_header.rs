@@ -121,6 +121,9 @@ mod tests {
             ("\"TRACE\"", false),
             ("\"a,TRACE\"", false),
             ("\"a\\\",TRACE\"", false),
+            ("\"a,TRACE,b\"", false),
+            ("\"a\\\",TRACE,b\"", false),
+            ("a\\,TRACE", true),
             ("\"a\",TRACE", true),
             ("", false),
         ] {

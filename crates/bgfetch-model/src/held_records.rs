@@ -33,7 +33,6 @@ impl Model {
                 fetch.release_records(&mut self.ctx);
                 self.ctx.after_commit(Effect::Reply(call, Ok(Reply::Done)));
             }
-            Stage::Held => self.ctx.reply(call, Ok(Reply::Done)),
             Stage::EndingDelivery | Stage::Finished if hold => {
                 self.ctx.reply(call, Err(CallError::RecordsUnavailable));
             }

@@ -194,8 +194,7 @@ impl BackgroundFetch {
         let started = self.change(index, |record| {
             record.head = head;
             // D4: coded bytes can't be continued, so ask for the next ones uncoded.
-            record.identity |= record.data.stored > 0
-                && record.head.as_deref().is_some_and(|head| head.is_content_coded());
+            record.identity |= record.head.as_deref().is_some_and(|head| head.is_content_coded());
             // Steps 7-8, ask only for the missing bytes where that is safe.
             let spec = AttemptSpec { resume: record.resume(hash_key), identity: record.identity };
             record.state = RecordState::Attempting(Attempt {

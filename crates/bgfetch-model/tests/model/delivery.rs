@@ -282,6 +282,8 @@ fn a_finished_fetch_is_kept_until_it_is_dismissed() {
     assert!(world.bgfetch(fetch).display().dismissible);
     let clicked = world.click(fetch);
     assert_eq!(world.reply(clicked), Some(Ok(Reply::Done)));
+    let fires = |(_, action): &(_, Action)| matches!(action, Action::FireClickEvent(_));
+    assert_eq!(world.log.iter().filter(|logged| fires(logged)).count(), 1);
     let dismissed = world.dismiss(fetch);
     assert_eq!(world.reply(dismissed), None, "answered before the store");
     world.run();

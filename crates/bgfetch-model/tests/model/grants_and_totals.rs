@@ -21,6 +21,16 @@ fn unannounced(length: u64) -> Resource {
 }
 
 #[test]
+fn a_body_of_known_length_is_granted_with_its_head() {
+    let mut world = World::new();
+    let request = world.serve_planned("/a", []);
+    let fetch = world.fetch([request]);
+    world.run();
+    let commands = world.commands(record(fetch, 0));
+    assert!(matches!(commands[..], [AttemptCommand::Receive { grant: 100, .. }]), "{commands:?}");
+}
+
+#[test]
 fn as_many_bytes_as_promised_are_fine_and_one_more_is_not() {
     for announced in [true, false] {
         for (promised, expected) in [(100, Ok(())), (99, Err(FailureReason::DownloadTotalExceeded))]

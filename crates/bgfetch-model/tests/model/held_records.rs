@@ -218,6 +218,30 @@ fn an_adoption_takes_no_further_quota_and_no_more_than_was_promised() {
 }
 
 #[test]
+fn an_adoption_leaves_room_for_all_that_was_promised() {
+    let mut world = World::new();
+    failed(&mut world);
+    let second = world.fetch_total([get("/film"), get("/song")], 200);
+    world.run();
+    assert_eq!(world.result(second), Some(Ok(())));
+    assert_eq!(world.starts("/song"), [0, 40, 40]);
+}
+
+#[test]
+fn records_that_are_held_stay_held_and_those_that_are_gone_cannot_be() {
+    let mut world = World::new();
+    let held = failed(&mut world);
+    let call = world.hold_records(held, true);
+    world.run();
+    assert_eq!(world.reply(call), Some(Ok(Reply::Done)));
+    assert_eq!(world.bgfetch(held).records().len(), 3);
+    let gone = again(&mut world);
+    let (hold, release) = (world.hold_records(gone, true), world.hold_records(gone, false));
+    assert_eq!(world.reply(hold), Some(Err(CallError::RecordsUnavailable)));
+    assert_eq!(world.reply(release), Some(Ok(Reply::Done)));
+}
+
+#[test]
 fn held_records_are_bounded_in_number_and_age() {
     let config = Config { max_held: 2, held_age: Duration::from_secs(3600), ..Config::default() };
     let mut world = World::with(config);

@@ -269,6 +269,7 @@ fn the_account_is_the_same_after_a_restart_and_ends_with_the_fetch() {
     world.run();
     let before = usage(&world);
     assert!(before.metadata > 5 << 10);
+    assert_eq!(before.metadata, world.store.metadata());
     assert_eq!(before.total, before.metadata + before.response_bodies + before.request_bodies);
     world.crash(0, |length| length);
     world.run();

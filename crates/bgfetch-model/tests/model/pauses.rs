@@ -97,6 +97,19 @@ fn a_fetch_is_paused_only_if_none_of_its_records_goes_on() {
 }
 
 #[test]
+fn a_record_that_failed_after_it_had_no_route_pauses_nothing() {
+    let mut world = World::new();
+    let failing = world.serve_planned("/failing", [Plan::NoRoute, Plan::Permanent]);
+    let slow = world.serve_planned("/slow", [Plan::Stall(40)]);
+    world.set_connectivity(connected(&["10.7.0.0/24"]));
+    let fetch = world.fetch([failing, slow]);
+    world.pass(world.config.resolve_retry);
+    assert!(world.record_result(fetch, 0).is_some());
+    assert_eq!(world.bgfetch(fetch).pause_reason(), None);
+    assert_eq!(pauses(&world), []);
+}
+
+#[test]
 fn the_end_of_a_paused_fetch_is_no_resumption() {
     let mut world = World::new();
     let request = world.serve_planned("/a", [Plan::Stall(40)]);

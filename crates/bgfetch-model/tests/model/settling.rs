@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use bgfetch_model::action::{PauseReason, Reply, What};
+use bgfetch_model::action::{Action, PauseReason, Reply, What};
 use bgfetch_model::config::Config;
 use bgfetch_model::error::CallError;
-use bgfetch_model::ids::CommitId;
+use bgfetch_model::ids::{CommitId, FetchKey};
 use bgfetch_model::input::Input;
 use bgfetch_model::response::{FailureReason, RecordResult};
+use bgfetch_model::store_op::{StoreOp, Sync};
 
 use crate::world::origin::{Plan, Resource};
-use crate::world::{Hold, World, get, post};
+use crate::world::{Hold, World, get, post, record};
 
 const ABORTED: RecordResult = RecordResult::Failure(FailureReason::Aborted);
 const BAD_STATUS: RecordResult = RecordResult::Failure(FailureReason::BadStatus);
@@ -75,6 +76,50 @@ fn an_abort_is_true_once_and_gives_the_result_even_where_a_record_failed_before(
     assert_eq!(world.result(fetch), Some(Err(FailureReason::Aborted)));
     assert_eq!(world.record_results(fetch), [Some(BAD_STATUS), Some(ABORTED)]);
     world.assert_at_rest();
+}
+
+/// Whether the transaction that settles the fetch's first record syncs the response's body.
+fn syncs_its_body(world: &World, fetch: FetchKey) -> bool {
+    let key = record(fetch, 0);
+    let settles =
+        |op: &StoreOp| matches!(op, StoreOp::SettleRecord { record, .. } if *record == key);
+    world.log.iter().any(|(_, action)| match action {
+        Action::Commit(_, transaction) => {
+            transaction.ops.iter().any(settles)
+                && transaction.syncs.contains(&Sync::ResponseBody(key))
+        }
+        _ => false,
+    })
+}
+
+#[test]
+fn a_response_that_cannot_be_requested_again_is_synced_with_its_result() {
+    let mut world = World::new();
+    let download = world.serve_planned("/download", []);
+    world.serve_planned("/upload", []);
+    let download = world.fetch([download]);
+    let upload = world.fetch([post("/upload", 20)]);
+    world.run();
+    assert!(!syncs_its_body(&world, download));
+    assert!(syncs_its_body(&world, upload));
+}
+
+#[test]
+fn readers_learn_of_every_change_of_a_record() {
+    let mut world = World::new();
+    let request = world.serve_planned("/a", []);
+    let fetch = world.fetch([request]);
+    world.run();
+    let changed = |(_, action): &(Duration, Action)| match action {
+        Action::RecordChanged(key, data) if *key == record(fetch, 0) => {
+            Some((data.stored, data.result))
+        }
+        _ => None,
+    };
+    let changes: Vec<_> = world.log.iter().filter_map(changed).collect();
+    let stored: Vec<_> = changes.iter().map(|(stored, _)| *stored).collect();
+    assert!(stored.is_sorted() && stored.contains(&10) && stored.contains(&90), "{stored:?}");
+    assert_eq!(changes.last(), Some(&(100, Some(RecordResult::Success))));
 }
 
 #[test]

@@ -35,6 +35,15 @@ fn everything_ends_without_events_and_is_deleted() {
 }
 
 #[test]
+fn what_waits_for_a_slot_is_withdrawn() {
+    let mut world = World::new();
+    world.slots = 0;
+    world.fetch([get("/queued")]);
+    world.unregister(registration());
+    world.assert_slots_free();
+}
+
+#[test]
 fn calls_under_way_are_answered_in_every_state() {
     for hold in [Hold::Permission, Hold::Bodies, Hold::Commits] {
         for again in [false, true] {
