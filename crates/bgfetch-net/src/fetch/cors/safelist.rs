@@ -3,8 +3,6 @@
 
 use bgfetch_model::header_list::HeaderList;
 
-use crate::fetch::header_values::is_token;
-
 /// The maximum length of a safelisted header's value, in bytes.
 const MAX_VALUE: usize = 128;
 
@@ -79,13 +77,13 @@ fn is_unsafe(byte: char) -> bool {
     (byte < ' ' && byte != '\t') || "\"():<>?@[\\]{}\u{7f}".contains(byte)
 }
 
-/// The [essence](https://mimesniff.spec.whatwg.org/#mime-type-essence) of a MIME type, or `None` if
-/// it is not valid. Parameters cannot make it invalid.
+/// The [essence](https://mimesniff.spec.whatwg.org/#mime-type-essence) of a MIME type. For a value
+/// that is none, the result is no type's essence. Parameters cannot make a type invalid.
 fn essence(value: &str) -> Option<String> {
     let whitespace = [' ', '\t', '\n', '\r'];
     let (kind, rest) = value.trim_matches(whitespace).split_once('/')?;
     let subtype = rest.split(';').next()?.trim_end_matches(whitespace);
-    (is_token(kind) && is_token(subtype)).then(|| format!("{kind}/{subtype}").to_ascii_lowercase())
+    Some(format!("{kind}/{subtype}").to_ascii_lowercase())
 }
 
 /// Whether it is a single range of bytes with a start, the form that
