@@ -168,7 +168,8 @@ package: ## Build every published crate from its package alone
 	@mkdir -p "$(TARGET)" && build=$$(mktemp -d "$(abspath $(TARGET))/package.XXXXXX") && \
 		trap 'rm -rf "$$build"' EXIT && \
 		CARGO_TARGET_DIR="$$build" cargo package --workspace --locked --allow-dirty \
-		--exclude bgfetch-testkit --exclude bgfetch-spec-tests --exclude bgfetch-benches
+		--exclude bgfetch-testkit --exclude bgfetch-spec-tests --exclude bgfetch-benches \
+		--exclude bgfetch-embed-server
 
 # Fast checks first; the tests last, so that their summary ends the output.
 test: tools deny lint doc api-check examples fuzz-smoke chromium-smoke mutants-changed unit ## Run everything that CI runs, except `package`

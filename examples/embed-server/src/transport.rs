@@ -1,0 +1,67 @@
+//! A network stack of its own: hyper-util, with a connection for each request, so that nothing is shared.
+
+use std::{future::ready, io};
+
+use bgfetch::embedder::BoxFuture;
+use bgfetch::{FaultKind, FetchError, Transport, TransportRequest, TransportResponse};
+use futures_util::{StreamExt, TryStreamExt};
+use http_body_util::{BodyExt, StreamBody, combinators::UnsyncBoxBody};
+use hyper::body::{Bytes, Frame};
+use hyper::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HeaderValue};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::{Client, Error, connect::HttpConnector, connect::HttpInfo};
+use hyper_util::rt::TokioExecutor;
+
+pub(crate) struct Stack(Client<HttpsConnector<HttpConnector>, UnsyncBoxBody<Bytes, io::Error>>);
+
+impl Stack {
+    pub(crate) fn new() -> io::Result<Self> {
+        let connector = HttpsConnectorBuilder::new().with_native_roots()?.https_or_http();
+        let connector = connector.enable_http1().build();
+        Ok(Self(Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector)))
+    }
+}
+
+impl Transport for Stack {
+    fn send(
+        &self,
+        asked: TransportRequest,
+    ) -> BoxFuture<'static, Result<TransportResponse, FetchError>> {
+        let (client, mut headers) = (self.0.clone(), asked.headers);
+        if asked.accepts_codings {
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        }
+        let request_headers = Some(headers.clone());
+        let body = asked.body.map(|body| {
+            headers.insert(CONTENT_LENGTH, body.length().into());
+            let frames = body.open().scan(0, move |sent, bytes| {
+                *sent += bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
+                asked.uploaded.advance_to(*sent);
+                ready(Some(bytes.map(Frame::data)))
+            });
+            StreamBody::new(frames).boxed_unsync()
+        });
+        let mut request = hyper::Request::new(body.unwrap_or_default());
+        *request.method_mut() = asked.method;
+        *request.headers_mut() = headers;
+        Box::pin(async move {
+            let refused = |error| FetchError::new(FaultKind::Protocol, false, error);
+            *request.uri_mut() = asked.url.as_str().parse().map_err(refused)?;
+            let (head, body) = client.request(request).await.map_err(no_response)?.into_parts();
+            let lost = |error| FetchError::new(FaultKind::Interrupted, true, error);
+            let body = Box::pin(body.into_data_stream().map_err(lost));
+            let mut response = TransportResponse::new(head.status.as_u16(), head.headers, body);
+            response.request_headers = request_headers;
+            let info: Option<&HttpInfo> = head.extensions.get();
+            response.address = info.map(|info| info.remote_addr().ip());
+            Ok(response)
+        })
+    }
+}
+
+fn no_response(error: Error) -> FetchError {
+    // Without a connection, nothing was sent.
+    let sent = !error.is_connect();
+    let kind = if sent { FaultKind::Interrupted } else { FaultKind::Unreachable };
+    FetchError::new(kind, sent, error)
+}
