@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use bgfetch_testkit::{Gate, MIB, Origin, Resource, Serve};
+use bgfetch_testkit::{DEADLINE, Gate, MIB, Origin, Resource, Serve};
 use rustix::process::{Pid, Signal, kill_process};
 
 struct Server {
@@ -41,6 +41,7 @@ impl Server {
     /// Sends a request. The response ends with the connection, as in HTTP/1.0.
     fn request(&self, method: &str, path: &str, body: &str) -> BufReader<TcpStream> {
         let mut connection = TcpStream::connect(&self.address).unwrap();
+        connection.set_read_timeout(Some(DEADLINE)).unwrap();
         let length = body.len();
         write!(connection, "{method} {path} HTTP/1.0\r\nContent-Length: {length}\r\n\r\n{body}")
             .unwrap();
