@@ -25,7 +25,8 @@ EXAMPLES := $(basename $(notdir $(wildcard crates/*/examples/*.rs)))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo setup tools fmt lint doc api api-check deny arrows examples unit heads crash-points kills soak fuzz fuzz-smoke
-.PHONY: proxies chromium chromium-smoke mutants mutants-changed package test bench compare matrix simulate simulate-bugs
+.PHONY: proxies chromium chromium-smoke mutants mutants-changed package test bench compare rate matrix
+.PHONY: simulate simulate-bugs
 # Parallel steps of `test` would only wait for the lock on the build folder.
 .NOTPARALLEL:
 
@@ -180,6 +181,10 @@ bench: ## Run the benchmarks of the scheduler and the model
 compare: tools ## Compare the program with curl; fails if a limit on time or memory is exceeded
 	cargo build --release -p bgfetch-cli
 	BGFETCH="$(abspath $(TARGET))/release/bgfetch" cargo bench -p bgfetch-benches --bench compare
+
+# An unoptimized build is fast enough for this.
+rate: ## Measure how exactly a byte rate is kept while it changes; fails if it is off by a tenth
+	cargo bench -p bgfetch-benches --bench rate --profile dev
 
 # Runs for some minutes, because the clients wait before they try again. Without --beside, it is a
 # test, and a part of `make unit`.

@@ -2,8 +2,9 @@
 //! ([`bgfetch_model::attempt`]) and moves its body from the network to the store.
 //!
 //! The driver makes no decisions. It reports the response with [`AttemptEvent::Head`], writes the
-//! bytes that it was granted, and reports how it ended. It buffers a bounded number of bytes: one
-//! batch, and one chunk of the fetcher.
+//! bytes that it was granted at the rate that is allowed, and reports how it ended. It buffers a
+//! bounded number of bytes: one batch, and one chunk of the fetcher. While it may not write those, it
+//! does not read, and the sender has to wait.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -24,6 +25,7 @@ use tokio::task::{block_in_place, coop};
 use crate::fetcher::{FetchError, FetchRequest, FetchResponse, Fetcher, UploadProgress};
 use crate::progress::{Coalesced, Watchdog};
 use crate::slot::{self, Slot};
+use crate::throttle::Share;
 
 /// A writer for a response's body: the bytes of one representation, from an offset on.
 pub trait BodySink: Send {
@@ -53,10 +55,13 @@ pub trait BodySink: Send {
 pub struct Timeouts {
     /// The longest wait for a response's head, since the start, since the attempt took its slot
     /// again or since the network last took bytes of the request's body; 60 s by default. Name
-    /// look-ups, the wait for a permission, and the wait for the slot after them do not count.
+    /// look-ups, the wait for a permission, and the wait for the slot after them do not count, nor
+    /// does time for which a [rate](crate::throttle) holds back the request's body.
     pub head: Duration,
     /// The longest wait for the next byte of the response's body; 30 s by default. Time spent
-    /// waiting for a grant, for memory to decode the body or for the disk does not count.
+    /// waiting for a grant, for memory to decode the body or for the disk does not count, nor does
+    /// time for which a [rate](crate::throttle) holds the attempt back, or on a connection that
+    /// multiplexes any attempt of its site.
     pub stall: Duration,
 }
 
@@ -66,18 +71,16 @@ impl Default for Timeouts {
     }
 }
 
-/// How many bytes are gathered before they are written, if they are available without waiting.
-const BATCH: usize = 256 << 10;
-
 /// OPTIMIZATION: below this, copying into the page cache costs less than moving the runtime's
 /// worker to another thread.
-const WORTH_A_HANDOVER: usize = 64 << 10;
+const WORTH_A_HANDOVER: u64 = 64 << 10;
 
 /// Runs one attempt to its end, which is the last event passed to `report`.
 ///
 /// `open` is called at most once, with the body and the offset of [`AttemptCommand::Receive`]. A
 /// closed command channel counts as [`AttemptCommand::Cancel`]: the engine is gone. Dropping the
-/// future stops the attempt without a report.
+/// future stops the attempt without a report. The bodies of the request and the response move at
+/// the rate of `share`.
 ///
 /// It needs a tokio runtime with its time driver. On a multi-threaded one it must be spawned as a
 /// task of its own (`tokio::spawn`), because large writes call [`block_in_place`], which a
@@ -86,6 +89,7 @@ pub async fn run<O, R>(
     fetcher: &dyn Fetcher,
     request: FetchRequest,
     timeouts: Timeouts,
+    share: Share,
     open: O,
     commands: UnboundedReceiver<AttemptCommand>,
     report: R,
@@ -95,6 +99,7 @@ pub async fn run<O, R>(
 {
     let mut attempt = Attempt {
         timeouts,
+        share,
         commands,
         report,
         uploads: request.uploaded.clone(),
@@ -126,6 +131,7 @@ impl From<FetchError> for Stop {
 
 struct Attempt<R> {
     timeouts: Timeouts,
+    share: Share,
     commands: UnboundedReceiver<AttemptCommand>,
     report: R,
     uploads: UploadProgress,
@@ -160,15 +166,19 @@ impl<R: FnMut(AttemptEvent) + Send> Attempt<R> {
         let (body, offset, grant) = self.verdict().await?;
         self.stored = Some(offset);
         let sink = open(body, offset).map_err(storage_fault)?;
-        self.receive(Intake::new(response.body), sink, offset, grant).await
+        let intake = Intake::new(response.body, response.multiplexed);
+        self.receive(intake, sink, offset, grant).await
     }
 
     /// Waits for the response's head while the request's body is sent.
     async fn head(
         &mut self,
         fetcher: &dyn Fetcher,
-        request: FetchRequest,
+        mut request: FetchRequest,
     ) -> Result<FetchResponse, Stop> {
+        let upload_held = watch::Sender::new(false);
+        let mut held = upload_held.subscribe();
+        request.body = request.body.map(|body| self.share.body(body, upload_held));
         // Before the fetch begins: it may run on another thread, and no change must be missed.
         let mut taken = self.uploads.subscribe();
         let mut slot = self.slot.subscribe();
@@ -176,6 +186,7 @@ impl<R: FnMut(AttemptEvent) + Send> Attempt<R> {
         let mut holds_slot = true;
         let mut silence = Watchdog::new(self.timeouts.head);
         loop {
+            let is_held = *held.borrow();
             tokio::select! {
                 biased;
                 command = self.commands.recv() => match command {
@@ -211,6 +222,9 @@ impl<R: FnMut(AttemptEvent) + Send> Attempt<R> {
                         slot::State::Wanted => (self.report)(AttemptEvent::NeedSlot),
                     }
                 }
+                Ok(()) = held.changed() => {
+                    silence.feed();
+                }
                 Ok(()) = taken.changed() => {
                     silence.feed();
                     let shown = taken.borrow_and_update().shown;
@@ -221,7 +235,7 @@ impl<R: FnMut(AttemptEvent) + Send> Attempt<R> {
                 offset = self.uploaded.due() => {
                     (self.report)(AttemptEvent::Uploaded(offset));
                 }
-                () = silence.expired(), if holds_slot => {
+                () = silence.expired(), if holds_slot && !is_held => {
                     return Err(Stop::Failed(timed_out("no response came", self.timeouts.head)));
                 }
             }
@@ -245,7 +259,7 @@ impl<R: FnMut(AttemptEvent) + Send> Attempt<R> {
         }
     }
 
-    /// Moves the body into `sink`, within the grant.
+    /// Moves the body into `sink`, within the grant and at the rate.
     async fn receive(
         &mut self,
         mut intake: Intake,
@@ -257,59 +271,66 @@ impl<R: FnMut(AttemptEvent) + Send> Attempt<R> {
         let mut grant = grant.max(offset);
         let mut progress = Coalesced::new(offset);
         let mut silence = Watchdog::new(self.timeouts.stall);
-        // Set while a byte beyond the grant is buffered.
-        let mut held_back = false;
+        // How many of the bytes in hand the rate has let through. They are written as soon as they are
+        // granted.
+        let mut released = 0;
+        // Set while the model knows that one of them is beyond the grant.
+        let mut needs_grant = false;
         let mut slot = self.slot.subscribe();
         let mut needs_memory = false;
         loop {
+            let in_hand = intake.length();
+            let piece = if in_hand == 0 { self.share.piece() } else { 0 };
             tokio::select! {
                 biased;
                 command = self.commands.recv() => match command {
                     Some(AttemptCommand::Grant(to)) => {
                         grant = grant.max(to);
-                        if !held_back || grant == stored {
-                            continue;
-                        }
+                        needs_grant &= grant == stored;
                     }
                     Some(AttemptCommand::RecallGrant) => {
                         grant = stored;
                         progress.settle(stored);
                         (self.report)(AttemptEvent::GrantReturned(stored));
-                        continue;
                     }
-                    Some(AttemptCommand::Receive { .. } | AttemptCommand::TakeSlot) => continue,
+                    Some(AttemptCommand::Receive { .. } | AttemptCommand::TakeSlot) => {}
                     Some(AttemptCommand::Cancel) | None => return Err(Stop::Cancelled),
                 },
                 Ok(()) = slot.changed() => {
                     needs_memory = *slot.borrow_and_update() == slot::State::NeedMemory;
                     silence.feed();
-                    continue;
                 }
-                () = intake.fill(), if !held_back => {}
-                offset = progress.due() => {
-                    (self.report)(AttemptEvent::Progress(offset));
-                    continue;
-                }
-                () = silence.expired(), if !held_back && !needs_memory => {
-                    return Err(Stop::Failed(timed_out("no byte came", self.timeouts.stall)));
+                given = self.share.take(in_hand), if in_hand > 0 && released == 0 => released = given,
+                () = intake.fill(piece), if in_hand == 0 => {}
+                offset = progress.due() => (self.report)(AttemptEvent::Progress(offset)),
+                () = silence.expired(), if in_hand == 0 && !needs_memory => {
+                    // Bytes that are held back fill the window of the connection.
+                    if !intake.multiplexed || !self.share.holds_back_site() {
+                        return Err(Stop::Failed(timed_out("no byte came", self.timeouts.stall)));
+                    }
+                    silence.feed();
                 }
             }
 
-            let batch = intake.take(grant - stored);
-            let written = write(sink.as_mut(), &batch);
-            stored = sink.length();
-            self.stored = Some(stored);
-            written.map_err(storage_fault)?;
-            silence.feed();
-
-            held_back = intake.holds_bytes();
-            if held_back {
+            let batch = intake.take(released.min(grant - stored));
+            if !batch.is_empty() {
+                released -= length(&batch);
+                let written = write(sink.as_mut(), &batch);
+                stored = sink.length();
+                self.stored = Some(stored);
+                written.map_err(storage_fault)?;
+                silence.feed();
+            }
+            if intake.is_over() {
+                return Ok(intake.end.unwrap_or(Ok(()))?);
+            } else if released == 0 {
+                if let Some(offset) = progress.advance_to(stored) {
+                    (self.report)(AttemptEvent::Progress(offset));
+                }
+            } else if !needs_grant {
+                needs_grant = true;
                 progress.settle(stored);
                 (self.report)(AttemptEvent::NeedGrant(stored));
-            } else if let Some(end) = intake.end.take() {
-                return Ok(end?);
-            } else if let Some(offset) = progress.advance_to(stored) {
-                (self.report)(AttemptEvent::Progress(offset));
             }
             // A fetcher that is always ready (a cache, a decoder) must not starve other tasks.
             coop::consume_budget().await;
@@ -327,26 +348,28 @@ impl<R: FnMut(AttemptEvent) + Send> Attempt<R> {
 /// The response's body: the bytes that were received and not written yet.
 struct Intake {
     body: BoxStream<'static, Result<Bytes, FetchError>>,
+    /// Whether its connection carries other bodies, too.
+    multiplexed: bool,
     ready: VecDeque<Bytes>,
     /// How the body ended; nothing is read after that.
     end: Option<Result<(), FetchError>>,
 }
 
 impl Intake {
-    fn new(body: BoxStream<'static, Result<Bytes, FetchError>>) -> Self {
-        Self { body, ready: VecDeque::new(), end: None }
+    fn new(body: BoxStream<'static, Result<Bytes, FetchError>>, multiplexed: bool) -> Self {
+        Self { body, multiplexed, ready: VecDeque::new(), end: None }
     }
 
-    /// Waits for bytes or the end, and takes all bytes that are available, up to [`BATCH`]. Cancel
-    /// safe.
-    async fn fill(&mut self) {
+    /// Waits for bytes or the end, and takes all bytes that are available, until there are `enough`.
+    /// Cancel safe.
+    async fn fill(&mut self, enough: u64) {
         poll_fn(|context| {
             let mut length = 0;
-            while length < BATCH && self.end.is_none() {
+            while length < enough && self.end.is_none() {
                 match self.body.poll_next_unpin(context) {
                     Poll::Ready(Some(Ok(bytes))) if bytes.is_empty() => {}
                     Poll::Ready(Some(Ok(bytes))) => {
-                        length += bytes.len();
+                        length += bytes.len() as u64;
                         self.ready.push_back(bytes);
                     }
                     Poll::Ready(Some(Err(error))) => self.end = Some(Err(error)),
@@ -363,8 +386,14 @@ impl Intake {
         .await;
     }
 
-    fn holds_bytes(&self) -> bool {
-        !self.ready.is_empty()
+    /// How many bytes there are to write.
+    fn length(&self) -> u64 {
+        self.ready.iter().map(|chunk| chunk.len() as u64).sum()
+    }
+
+    /// Whether everything up to the end was written.
+    fn is_over(&self) -> bool {
+        self.ready.is_empty() && self.end.is_some()
     }
 
     /// Removes the first `room` bytes, or all if there are fewer.
@@ -384,8 +413,8 @@ impl Intake {
     }
 }
 
-fn length(batch: &[Bytes]) -> usize {
-    batch.iter().map(Bytes::len).sum()
+fn length(batch: &[Bytes]) -> u64 {
+    batch.iter().map(|chunk| chunk.len() as u64).sum()
 }
 
 fn write(sink: &mut dyn BodySink, batch: &[Bytes]) -> io::Result<()> {

@@ -9,6 +9,7 @@
 //!   HTTP/1.1 and HTTP/2.
 //! - `fetch` (feature `fetch`, a part of `hyper`) has the checks of the Fetch standard before a
 //!   request is sent and before a byte of its response counts: pure functions, one file each.
+//! - [`rate`] shares a byte rate among the attempts, and [`throttle`] holds them back to it.
 //! - [`slot`] lets a fetch look up a name, or wait for a permission, without holding a slot.
 //! - [`partition`] keeps the state of sites apart.
 //! - [`integrity`] compares a whole body with a request's integrity metadata.
@@ -26,5 +27,7 @@ pub mod hyper;
 pub mod integrity;
 pub mod partition;
 mod progress;
+pub mod rate;
 pub mod scheduler;
 pub mod slot;
+pub mod throttle;

@@ -2,8 +2,9 @@
 //!
 //! Feed it [`enqueue`](Scheduler::enqueue), [`withdraw`](Scheduler::withdraw),
 //! [`leave`](Scheduler::leave), [`release`](Scheduler::release) and
-//! [`host_answered`](Scheduler::host_answered); after each, call [`next`](Scheduler::next) until it
-//! returns `None`, and start the records that it returns. Only records that could run now are
+//! [`host_answered`](Scheduler::host_answered), and [`set_limits`](Scheduler::set_limits) when they
+//! change; after each, call [`next`](Scheduler::next) until it returns `None`, and start the records
+//! that it returns. Only records that could run now are
 //! queued: a record that is paused, offline or backing off is not, and holds no slot.
 //!
 //! # Sites
@@ -194,6 +195,16 @@ impl Scheduler {
     pub fn host_answered(&mut self, partition: &Partition, host: &HostKey, multiplexes: bool) {
         if let Some(&id) = self.site_ids.get(partition) {
             self.change(id, |site| site.host_answered(host, multiplexes));
+        }
+    }
+
+    /// Changes the limits. Records that hold a slot keep it, even if there are now more of them than
+    /// the limits allow; no other starts until there are fewer.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+        let ids: Vec<SiteId> = self.site_ids.values().copied().collect();
+        for id in ids {
+            self.change(id, |site| site.set_limits(limits));
         }
     }
 

@@ -14,12 +14,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bgfetch_model::attempt::{AttemptEnd, AttemptEvent, AttemptSpec, FaultKind};
-use bgfetch_model::ids::StorageKey;
+use bgfetch_model::ids::{FetchKey, StorageKey};
 use bgfetch_model::policy::{PolicySnapshot, Principal};
 use bgfetch_model::request::Request;
 use bgfetch_net::attempt::{BodySink, Timeouts, run};
 use bgfetch_net::fetcher::{FetchError, FetchRequest, Fetcher};
 use bgfetch_net::hyper::{HyperFetcher, ServerLimits};
+use bgfetch_net::partition::Partition;
+use bgfetch_net::throttle::Throttle;
 use bytes::Bytes;
 use common::http2::{
     DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, Http2, SETTINGS, frame, read_all,
@@ -313,7 +315,8 @@ async fn a_head_that_drips_ends_with_the_time_for_heads() {
             let no_sink = |_, _| -> std::io::Result<Box<dyn BodySink>> { panic!("no head came") };
             let reporter = move |event| report.send(event).unwrap();
             let timeouts = Timeouts::default();
-            run(&fetcher(), get(&url), timeouts, no_sink, receiver, reporter).await;
+            let share = Throttle::new(None).share(Partition::User, FetchKey(1));
+            run(&fetcher(), get(&url), timeouts, share, no_sink, receiver, reporter).await;
         });
         begins.await.unwrap();
         // From here on, time only passes when everything is waiting for it.

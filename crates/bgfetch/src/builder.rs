@@ -13,6 +13,7 @@ use bgfetch_net::attempt::Timeouts;
 use bgfetch_net::connectivity::ConnectivitySource;
 use bgfetch_net::fetcher::Fetcher;
 use bgfetch_net::scheduler::{Limits, Priority, Scheduler};
+use bgfetch_net::throttle::Throttle;
 use bgfetch_store::{Ack, Store, StoreError, StoreThread};
 use bgfetch_sw::{Dispatcher, UiSink, UiSinkError, UiUpdate, WorkerHost};
 use tokio::runtime::{Handle, Runtime};
@@ -41,6 +42,7 @@ pub struct Builder {
     storage: Storage,
     config: Config,
     limits: Limits,
+    rate: Option<u64>,
     prioritize: Arc<Prioritize>,
     timeouts: Timeouts,
     event_timeouts: bgfetch_sw::Timeouts,
@@ -71,6 +73,7 @@ impl Default for Builder {
             storage: Storage::Unset,
             config: Config { seed: random_seed(), ..Config::default() },
             limits: Limits::default(),
+            rate: None,
             prioritize: Arc::new(|_, _| Priority::Normal),
             timeouts: Timeouts::default(),
             event_timeouts: bgfetch_sw::Timeouts::default(),
@@ -211,9 +214,16 @@ impl Builder {
         self
     }
 
-    /// How many attempts may run at once.
+    /// How many attempts may run at once; see [`Engine::set_limits`].
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// The most bytes per second that all fetches together move; no limit by default. See
+    /// [`Engine::set_rate`].
+    pub fn rate(mut self, rate: Option<u64>) -> Self {
+        self.rate = rate;
         self
     }
 
@@ -314,6 +324,7 @@ impl Builder {
         let event_loop = EventLoop {
             model: Model::open(config, snapshot, now),
             scheduler: Scheduler::new(limits),
+            throttle: Throttle::new(self.rate),
             prioritize: self.prioritize,
             store,
             bodies,

@@ -6,6 +6,7 @@ use bgfetch_model::budget::Usage;
 use bgfetch_model::error::CallError;
 use bgfetch_model::ids::{FetchKey, RecordKey, RegistrationKey, StorageKey};
 use bgfetch_model::input::Input;
+use bgfetch_net::scheduler::Limits;
 use bgfetch_sw::FunctionalEvent;
 use parking_lot::Mutex;
 use std::thread::JoinHandle;
@@ -208,6 +209,54 @@ impl Engine {
     /// When the engine is closed.
     pub async fn revoke_permission(&self, storage_key: StorageKey) -> Result<()> {
         self.inbox.call(|call| Input::RevokePermission { call, storage_key }).await.map(drop)
+    }
+
+    /// Changes how many attempts may run at once, from now on. Higher limits let waiting records start
+    /// at once. Lower ones end no running attempt: no other starts until there are fewer than allowed.
+    ///
+    /// # Errors
+    ///
+    /// When the engine is closed.
+    pub async fn set_limits(&self, limits: Limits) -> Result<()> {
+        let (done, changed) = oneshot::channel();
+        self.inbox.send(Message::SetLimits(limits, done));
+        changed.await.map_err(|_| self.inbox.closed_error())
+    }
+
+    /// Caps the rate at which all fetches together move the bodies of requests and responses, in bytes
+    /// per second, from now on. `None` is no cap, and with 0 nothing moves. Not stored: set it each
+    /// time, or with [`Builder::rate`](crate::Builder::rate).
+    ///
+    /// In any time, no more bytes are stored and sent than the rate allows, and a tenth of a second of
+    /// it more. The sites that want bytes share the rate evenly, as do the fetches of a site; a fetch
+    /// alone has it all. An attempt that has to wait does not read, so that its server waits too, and
+    /// the wait does not count to its [`Timeouts`](crate::Timeouts). It does count to
+    /// [`Config::max_running_time`](crate::Config::max_running_time).
+    ///
+    /// ```no_run
+    /// use bgfetch::{BackgroundFetchRegistration, Engine, Limits};
+    ///
+    /// # async fn example(fetch: BackgroundFetchRegistration, limits: Limits) -> bgfetch::Result<()> {
+    /// let builder = Engine::builder().directory("profile/bgfetch").limits(limits);
+    /// let engine = builder.rate(Some(2_000_000)).open()?;
+    /// // The user begins to watch a film: one megabyte per second for all fetches together.
+    /// engine.set_rate(Some(1_000_000)).await?;
+    /// // No more than two requests at a time to one host.
+    /// engine.set_limits(Limits { per_host: 2, ..limits }).await?;
+    /// // And one of the downloads is less important.
+    /// engine.ui().set_rate(fetch.key(), Some(50_000)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// What servers send is that much and what fits the buffers of connections. Compressed responses
+    /// count as they are stored, decoded. Heads, redirects and preflights do not count.
+    ///
+    /// # Errors
+    ///
+    /// When the engine is closed.
+    pub async fn set_rate(&self, rate: Option<u64>) -> Result<()> {
+        self.inbox.read(move |view| view.throttle.set_rate(rate)).await
     }
 
     /// The record with that identity, whatever site it belongs to; `None` if its records are not

@@ -16,6 +16,7 @@ use bgfetch_model::model::Model;
 use bgfetch_model::time::{Instant, Now};
 use bgfetch_net::connectivity::{ConnectivitySource, SystemConnectivity};
 use bgfetch_net::scheduler::{Priority, Scheduler};
+use bgfetch_net::throttle::Throttle;
 use bgfetch_store::{Ack, Bodies, StoreThread};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -40,6 +41,7 @@ pub(crate) type Prioritize = dyn Fn(&RegistrationKey, &str) -> Priority + Send +
 pub(crate) struct EventLoop {
     pub(crate) model: Model,
     pub(crate) scheduler: Scheduler,
+    pub(crate) throttle: Throttle,
     pub(crate) prioritize: Arc<Prioritize>,
     pub(crate) store: StoreThread,
     pub(crate) bodies: Arc<dyn Bodies>,
@@ -169,6 +171,7 @@ impl EventLoop {
                 observers: &mut self.observers,
                 watchers: &mut self.watchers,
                 bodies: &self.bodies,
+                throttle: &self.throttle,
                 #[cfg(test)]
                 going_on: [
                     self.calls.len(),
@@ -179,6 +182,12 @@ impl EventLoop {
                     self.tasks.len(),
                 ],
             }),
+            Message::SetLimits(limits, done) => {
+                self.scheduler.set_limits(limits);
+                self.drain();
+                // The caller may be gone.
+                done.send(()).unwrap_or_default();
+            }
             Message::Ack(Ack::Committed(commit)) => self.handle(Input::Committed(commit)),
             // Handled by the caller.
             Message::Ack(Ack::Failed(_)) | Message::Close { .. } => {}

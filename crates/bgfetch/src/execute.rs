@@ -74,6 +74,9 @@ impl EventLoop {
                 });
                 let storage_key = &fetch.registration.storage_key;
                 self.clients.update(storage_key, fetch.key, update, applied);
+                if settled {
+                    self.throttle.set_fetch_rate(fetch.key, None);
+                }
                 if !update.records_available {
                     self.watchers.forget(fetch.key);
                 }
@@ -84,6 +87,7 @@ impl EventLoop {
             Action::FireClickEvent(fetch) => self.fire(&fetch, EventKind::Click, false),
             Action::Forgotten(fetch) => {
                 self.end_task(fetch);
+                self.throttle.set_fetch_rate(fetch, None);
                 self.watchers.forget(fetch);
                 self.clients.forget(fetch);
             }
@@ -228,6 +232,6 @@ impl EventLoop {
     }
 }
 
-fn partition_of(fetch: &FetchInfo) -> Partition {
+pub(crate) fn partition_of(fetch: &FetchInfo) -> Partition {
     Partition::of(&fetch.principal, &fetch.registration.storage_key)
 }

@@ -11,6 +11,8 @@ use bgfetch_model::ids::{CallId, FetchKey, RecordKey};
 use bgfetch_model::input::FetchCall;
 use bgfetch_model::input::Input;
 use bgfetch_model::model::Model;
+use bgfetch_net::scheduler::Limits;
+use bgfetch_net::throttle::Throttle;
 use bgfetch_store::{Ack, Bodies, StoreError, StoredHead};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
@@ -38,6 +40,8 @@ pub(crate) enum Message {
     },
     /// Reads the head of a record's response from the store.
     ReadHead(RecordKey, oneshot::Sender<std::result::Result<Option<StoredHead>, StoreError>>),
+    /// Changes how many attempts may run at once.
+    SetLimits(Limits, oneshot::Sender<()>),
     /// Reads the state.
     Read(Box<dyn FnOnce(&mut View<'_>) + Send>),
     /// The store's answer.
@@ -53,6 +57,7 @@ pub(crate) struct View<'a> {
     pub(crate) observers: &'a mut Observers,
     pub(crate) watchers: &'a mut Watchers,
     pub(crate) bodies: &'a Arc<dyn Bodies>,
+    pub(crate) throttle: &'a Throttle,
     /// How many calls, attempts and tasks the loop keeps.
     #[cfg(test)]
     pub(crate) going_on: [usize; 6],

@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use tracing::Instrument;
 
 use crate::event_loop::EventLoop;
+use crate::execute::partition_of;
 use crate::inbox::{Message, Owed};
 use crate::log;
 use crate::request_bodies::StoredBody;
@@ -56,11 +57,12 @@ impl EventLoop {
                 None => inbox.send(message),
             }
         };
+        let share = self.throttle.share(partition_of(fetch), record.fetch);
         let (fetcher, timeouts) = (Arc::clone(&self.fetcher), self.timeouts);
         let span = log::attempt_started(id, record, &spec);
         let attempt = async move {
             let request = FetchRequest::new(storage_key, principal, request, spec, body);
-            attempt::run(&*fetcher, request, timeouts, open, receiver, report).await;
+            attempt::run(&*fetcher, request, timeouts, share, open, receiver, report).await;
         };
         self.tasks.spawn(attempt.instrument(span));
         self.attempts.insert(id, commands);

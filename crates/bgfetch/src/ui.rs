@@ -172,6 +172,25 @@ impl Ui {
         self.command(|call| Input::SetPaused { call, fetch, paused: false }).await
     }
 
+    /// Caps the rate of a fetch, in bytes per second, from now on: the lower one of this and its share
+    /// of the rate of [all fetches](crate::Engine::set_rate) applies. `None` is no cap, and with 0
+    /// nothing moves, although the connections stay open. A cap ends with the fetch or the engine, and
+    /// is not stored.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::NotFound`]; a closed engine.
+    pub async fn set_rate(&self, fetch: FetchKey, rate: Option<u64>) -> Result<()> {
+        let set = self.inbox.read(move |view| {
+            let fetch_now = view.model.fetch(fetch).ok_or(CallError::NotFound)?;
+            if fetch_now.update().result.is_none() {
+                view.throttle.set_fetch_rate(fetch, rate);
+            }
+            Ok::<_, CallError>(())
+        });
+        Ok(set.await??)
+    }
+
     /// Aborts a fetch; its worker gets `backgroundfetchabort`. Returns whether it was still active.
     ///
     /// # Errors

@@ -144,6 +144,11 @@ impl Site {
         }
     }
 
+    pub(super) fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+        self.nominate_all();
+    }
+
     /// Whether it has neither waiting nor running records, and no connection.
     pub(super) fn is_empty(&self) -> bool {
         self.fetch_ids.is_empty()

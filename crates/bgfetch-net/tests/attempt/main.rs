@@ -8,6 +8,7 @@
 )]
 
 mod interleavings;
+mod rates;
 mod script;
 
 use std::sync::atomic::Ordering;
@@ -114,6 +115,22 @@ async fn a_recalled_grant_is_what_was_written() {
     assert!(run.events.is_empty());
     run.tell(Grant(21));
     assert_eq!(run.ended().await, (Some(21), AttemptEnd::Complete));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grant_is_used_before_a_recall_that_follows_it() {
+    let mut run = start(Script::body(&[Send(10), Wait(Duration::from_secs(1))]));
+    run.receive(0, 0).await;
+    assert_eq!(run.hear().await, NeedGrant(0));
+    // Otherwise two attempts could pass the last bytes back and forth for ever.
+    run.tell(Grant(5));
+    run.tell(RecallGrant);
+    assert_eq!(run.hear().await, NeedGrant(5));
+    assert_eq!(run.hear().await, GrantReturned(5));
+    run.tell(Grant(20));
+    run.tell(RecallGrant);
+    assert_eq!(run.hear().await, GrantReturned(10));
+    assert_eq!(run.ended().await, (Some(10), AttemptEnd::Complete));
 }
 
 #[tokio::test(start_paused = true)]

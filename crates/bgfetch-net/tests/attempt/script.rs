@@ -16,12 +16,15 @@ use bgfetch_model::policy::{PolicySnapshot, Principal};
 use bgfetch_model::request::Request;
 use bgfetch_model::response::{ResponseHead, ResponseType};
 use bgfetch_net::attempt::{BodySink, Timeouts, run};
-use bgfetch_net::fetcher::{FetchError, FetchRequest, FetchResponse, Fetcher};
+use bgfetch_net::fetcher::{BodySource, FetchError, FetchRequest, FetchResponse, Fetcher};
+use bgfetch_net::partition::Partition;
+use bgfetch_net::throttle::{Share, Throttle};
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt};
-use futures_util::stream::{self, StreamExt};
+use futures_util::stream::{self, BoxStream, StreamExt};
 use parking_lot::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use url::Url;
 
@@ -44,6 +47,8 @@ pub(crate) use Step::{Bytes as Send, Cut, Wait};
 pub(crate) struct Script {
     /// Request bytes that were sent, and how long after the previous step.
     pub(crate) uploads: Vec<(Duration, u64)>,
+    /// How many bytes the request's body has, which it sends as fast as it can be read.
+    pub(crate) sends: usize,
     /// How long the look-up of the host's name takes.
     pub(crate) look_up: Duration,
     /// Whether the fetch begins before its future is returned, as on another thread.
@@ -56,6 +61,10 @@ pub(crate) struct Script {
     /// How long the body waits for memory.
     pub(crate) memory_after: Duration,
     pub(crate) body: Vec<Step>,
+    /// How many bytes of the body were read.
+    pub(crate) pulled: Arc<AtomicU64>,
+    /// Whether the connection is the response's own.
+    pub(crate) http1: bool,
     pub(crate) fails: Option<FaultKind>,
     /// The page that makes the request, instead of the user.
     pub(crate) page: Option<&'static str>,
@@ -108,24 +117,36 @@ impl Fetcher for Script {
                 sleep(after).await;
                 request.uploaded.advance_to(offset);
             }
+            if let Some(body) = &request.body {
+                let (mut body, mut sent) = (body.open(), 0);
+                while let Some(bytes) = body.next().await {
+                    sent += bytes.unwrap().len() as u64;
+                    request.uploaded.advance_to(sent);
+                }
+                assert_eq!(sent, script.sends as u64);
+            }
             sleep(script.head_after).await;
             let url = request.request.url.clone();
             if let Some(kind) = script.fails {
                 return Err(FetchError::new(kind, false, "scripted"));
             }
-            let steps = script.body.into_iter();
-            let body = stream::unfold((steps, 0), |(mut steps, mut offset)| async move {
-                loop {
-                    match steps.next()? {
-                        Send(length) => {
-                            let bytes = chunk(offset, length);
-                            offset += length;
-                            return Some((Ok(bytes), (steps, offset)));
-                        }
-                        Wait(time) => sleep(time).await,
-                        Cut => {
-                            let error = FetchError::new(FaultKind::Interrupted, true, "cut");
-                            return Some((Err(error), (steps, offset)));
+            let (steps, pulled) = (script.body.into_iter(), script.pulled);
+            let body = stream::unfold((steps, 0), move |(mut steps, mut offset)| {
+                let pulled = Arc::clone(&pulled);
+                async move {
+                    loop {
+                        match steps.next()? {
+                            Send(length) => {
+                                let bytes = chunk(offset, length);
+                                offset += length;
+                                pulled.store(offset as u64, Ordering::Relaxed);
+                                return Some((Ok(bytes), (steps, offset)));
+                            }
+                            Wait(time) => sleep(time).await,
+                            Cut => {
+                                let error = FetchError::new(FaultKind::Interrupted, true, "cut");
+                                return Some((Err(error), (steps, offset)));
+                            }
                         }
                     }
                 }
@@ -149,7 +170,7 @@ impl Fetcher for Script {
                 },
                 request_headers: None,
                 retry_after: Some(Duration::from_secs(7)),
-                multiplexed: true,
+                multiplexed: !script.http1,
                 address: None,
                 body: body.boxed(),
             })
@@ -158,6 +179,19 @@ impl Fetcher for Script {
             Some(done) => Box::pin(std::future::ready(done)),
             None => fetch,
         }
+    }
+}
+
+/// A request's body of this many bytes.
+struct Photo(usize);
+
+impl BodySource for Photo {
+    fn length(&self) -> u64 {
+        self.0 as u64
+    }
+
+    fn open(&self) -> BoxStream<'static, io::Result<Bytes>> {
+        stream::iter([Ok(chunk(0, self.0))]).boxed()
     }
 }
 
@@ -195,6 +229,7 @@ pub(crate) struct Run {
     pub(crate) commands: Option<UnboundedSender<AttemptCommand>>,
     pub(crate) events: UnboundedReceiver<AttemptEvent>,
     pub(crate) disk: Disk,
+    pub(crate) task: JoinHandle<()>,
 }
 
 pub(crate) fn start(script: Script) -> Run {
@@ -202,15 +237,28 @@ pub(crate) fn start(script: Script) -> Run {
 }
 
 pub(crate) fn start_with(script: Script, disk: Disk, timeouts: Timeouts) -> Run {
+    start_in(script, disk, timeouts, share(&Throttle::new(None), 1))
+}
+
+/// The share of a fetch. Fetches with odd and even numbers are of different sites.
+pub(crate) fn share(throttle: &Throttle, fetch: u64) -> Share {
+    let site = Partition::Site(StorageKey((fetch % 2).to_string()));
+    throttle.share(site, FetchKey(fetch))
+}
+
+pub(crate) fn start_in(script: Script, disk: Disk, timeouts: Timeouts, share: Share) -> Run {
     let (commands, receiver) = unbounded_channel();
     let (report, events) = unbounded_channel();
     let sink = disk.clone();
-    tokio::spawn(async move {
+    let task = tokio::spawn(async move {
         let request = Request::get(Url::parse("http://a.test/").unwrap());
-        let request = match script.page {
+        let mut request = match script.page {
             None => user_request(request),
             Some(page) => page_request(page, request),
         };
+        if script.sends > 0 {
+            request.body = Some(Arc::new(Photo(script.sends)));
+        }
         let open = move |body, offset| {
             assert_eq!(body, BODY);
             let zeros = vec![0; usize::try_from(offset).unwrap()];
@@ -221,9 +269,9 @@ pub(crate) fn start_with(script: Script, disk: Disk, timeouts: Timeouts) -> Run 
             // The test may have dropped its receiver.
             report.send(event).unwrap_or_default();
         };
-        run(&script, request, timeouts, open, receiver, reporter).await;
+        run(&script, request, timeouts, share, open, receiver, reporter).await;
     });
-    Run { began: Instant::now(), commands: Some(commands), events, disk }
+    Run { began: Instant::now(), commands: Some(commands), events, disk, task }
 }
 
 impl Run {

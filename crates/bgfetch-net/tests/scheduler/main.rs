@@ -137,6 +137,11 @@ impl Pair {
         self.looking_up.insert(record, (at, own_host));
     }
 
+    fn set_limits(&mut self, limits: Limits) {
+        self.scheduler.set_limits(limits);
+        self.limits = limits;
+    }
+
     fn host_answered(&mut self, at: Host, multiplexes: bool) {
         self.scheduler.host_answered(&site(at.0), &host(at.1), multiplexes);
         if multiplexes {
@@ -262,6 +267,7 @@ enum Operation {
     ReleaseUnknown(u64, u32),
     Withdraw(u64, u32),
     HostAnswered(Host, bool),
+    SetLimits(Limits),
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
@@ -276,6 +282,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => (fetch, index).prop_map(|(f, i)| Operation::Withdraw(f, i)),
         2 => ((0..3_u64, 0..3_usize), any::<bool>())
             .prop_map(|(host, multiplexes)| Operation::HostAnswered(host, multiplexes)),
+        1 => limits().prop_map(Operation::SetLimits),
     ]
 }
 
@@ -320,9 +327,10 @@ proptest! {
                 Operation::ReleaseUnknown(fetch, index) => pair.release(record(fetch, index)),
                 Operation::Withdraw(fetch, index) => pair.withdraw(record(fetch, index)),
                 Operation::HostAnswered(host, multiplexes) => pair.host_answered(host, multiplexes),
+                Operation::SetLimits(limits) => pair.set_limits(limits),
             }
         }
-        if limits.sites > 0 {
+        if pair.limits.sites > 0 {
             pair.drain();
         }
     }
@@ -350,7 +358,7 @@ proptest! {
                         pair.release(*which.get(&keys));
                     }
                 }
-                Operation::ReleaseUnknown(..) | Operation::Next => {}
+                Operation::ReleaseUnknown(..) | Operation::Next | Operation::SetLimits(_) => {}
                 Operation::Withdraw(fetch, index) => pair.withdraw(record(fetch, index)),
                 Operation::HostAnswered(host, multiplexes) => pair.host_answered(host, multiplexes),
             }

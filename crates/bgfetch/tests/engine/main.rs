@@ -27,3 +27,4 @@ mod sites;
 mod splices;
 mod uploads;
 mod watching;
+mod while_running;
