@@ -17,7 +17,6 @@ mod failures;
 mod integrity;
 mod lifecycle;
 mod limits;
-mod log;
 mod look_ups;
 mod mortal;
 mod order;

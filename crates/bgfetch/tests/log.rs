@@ -1,15 +1,17 @@
-//! What is logged about fetches.
+//! What is logged about fetches. Alone in its process: whether a place in the code logs at all is
+//! remembered for all threads, and would depend on other tests.
+
+// A panic in a helper is a failed test, as intended.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::io;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bgfetch::mock::{Behaviour, ScriptedHost};
-use bgfetch::{FetchOptions, UiUpdate, What};
+use bgfetch::{Engine, FetchOptions, Principal, StorageKey, UiUpdate, What};
 use bgfetch_testkit::{MIB, Origin, Resource, Serve};
-use tokio::runtime::Handle;
 use tracing::Level;
-
-use crate::common::{Agent, until};
 
 /// The lines that were logged.
 #[derive(Clone, Default)]
@@ -35,22 +37,25 @@ async fn the_log_tells_the_story_of_a_fetch_by_numbers() {
         .without_time()
         .with_writer(move || writer.clone())
         .finish();
-    // For this thread, which the engine runs on.
-    let _guard = tracing::subscriber::set_default(subscriber);
+    tracing::subscriber::set_global_default(subscriber).unwrap();
 
-    let (origin, agent) = (Origin::start(), Agent::start());
+    let origin = Origin::start();
     let film = Resource::new(1, MIB).etag("\"v1\"");
     origin.serve("/secret-film", film.clone().cut_after(1000).then(film));
     let update = UiUpdate { title: Some("A secret title".into()), icons: None };
     let host = ScriptedHost::new([Behaviour::UpdateUi(update)]);
-    let engine = agent.open_with(agent.builder(host).runtime(Handle::current()));
+    let builder = Engine::builder().ephemeral().worker_host(host);
+    let engine = builder.configure(|config| config.retry.interrupted.base = Duration::ZERO);
+    let engine = engine.open().unwrap();
     let mut observer = engine.observe().await.unwrap();
-    let manager = agent.manager(&engine).await;
+    let site = StorageKey("secret-site".into());
+    let registration = engine.register(site, origin.url("/")).await.unwrap();
+    let manager = registration.background_fetch().acting_for(Principal::User);
     let urls = [origin.url("/secret-film")];
     let fetch = manager.fetch("secret-id", urls, FetchOptions::default()).await.unwrap();
-    until(&mut observer, |what| matches!(what, What::EventEnded { .. })).await;
+    while !matches!(observer.next().await.unwrap().what, What::EventEnded { .. }) {}
     engine.ui().dismiss(fetch.key()).await.unwrap();
-    agent.close(engine).await;
+    engine.shutdown().await.unwrap();
 
     let log = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
     let mut rest = &*log;
