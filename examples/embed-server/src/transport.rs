@@ -16,8 +16,9 @@ pub(crate) struct Stack(Client<HttpsConnector<HttpConnector>, UnsyncBoxBody<Byte
 
 impl Stack {
     pub(crate) fn new() -> io::Result<Self> {
-        let connector = HttpsConnectorBuilder::new().with_native_roots()?.https_or_http();
-        let connector = connector.enable_http1().build();
+        let ring = rustls::crypto::ring::default_provider();
+        let connector = HttpsConnectorBuilder::new().with_provider_and_native_roots(ring)?;
+        let connector = connector.https_or_http().enable_http1().build();
         Ok(Self(Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector)))
     }
 }
@@ -48,12 +49,11 @@ impl Transport for Stack {
             let refused = |error| FetchError::new(FaultKind::Protocol, false, error);
             *request.uri_mut() = asked.url.as_str().parse().map_err(refused)?;
             let (head, body) = client.request(request).await.map_err(no_response)?.into_parts();
-            let lost = |error| FetchError::new(FaultKind::Interrupted, true, error);
+            let lost = |cause| FetchError::new(FaultKind::Interrupted, true, cause);
             let body = Box::pin(body.into_data_stream().map_err(lost));
             let mut response = TransportResponse::new(head.status.as_u16(), head.headers, body);
             response.request_headers = request_headers;
-            let info: Option<&HttpInfo> = head.extensions.get();
-            response.address = info.map(|info| info.remote_addr().ip());
+            response.address = head.extensions.get().map(|it: &HttpInfo| it.remote_addr().ip());
             Ok(response)
         })
     }
