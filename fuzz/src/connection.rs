@@ -15,6 +15,7 @@ use bgfetch_model::response::ResponseHead;
 use bgfetch_net::attempt::{BodySink, Timeouts, run};
 use bgfetch_net::fetcher::{BodySource, FetchRequest, Fetcher};
 use bgfetch_net::hyper::{HyperFetcher, Resolve};
+use bgfetch_net::throttle::Throttle;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
@@ -133,10 +134,12 @@ impl Bench {
             end: None,
         }));
         let reporter = Arc::clone(&protocol);
+        let share = Throttle::new(None).share(request.partition(), BODY.record.fetch);
         run(
             &self.fetcher,
             request,
             Timeouts::default(),
+            share,
             move |body, offset| {
                 assert_eq!((body, offset), (BODY, start));
                 Ok(Box::new(Sink(start, sink)) as Box<dyn BodySink>)
