@@ -120,7 +120,8 @@ pub enum Input {
         /// The storage key.
         storage_key: StorageKey,
     },
-    /// Pages of a storage key may no longer fetch in the background.
+    /// Pages of a storage key may no longer fetch in the background. What is made for the user goes
+    /// on.
     RevokePermission {
         /// Answered once the aborts are durable.
         call: CallId,

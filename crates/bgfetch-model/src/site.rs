@@ -8,8 +8,10 @@ use crate::action::{Reply, What};
 use crate::budget::Usage;
 use crate::context::Effect;
 use crate::error::CallError;
+use crate::fetch_info::FetchInfo;
 use crate::ids::{CallId, FetchKey, RegistrationKey, StorageKey};
 use crate::model::Model;
+use crate::policy::Principal;
 use crate::store_op::StoreOp;
 
 impl Model {
@@ -88,8 +90,7 @@ impl Model {
     }
 
     fn remove(&mut self, key: &RegistrationKey) {
-        let of_registration = |call: &RegistrationKey| call == key;
-        self.refuse_pending(of_registration, CallError::NoActiveWorker);
+        self.refuse_pending(|called, _| called == key, CallError::NoActiveWorker);
         self.ctx.registrations.remove(key);
         let registering =
             self.registering.extract_if(.., |_, fetch| fetch.info.registration == *key);
@@ -105,19 +106,22 @@ impl Model {
         }
     }
 
-    /// Pages of the storage key may no longer fetch in the background: calls are refused, and
-    /// active fetches are aborted.
+    /// Pages of the storage key may no longer fetch in the background: their calls are refused, and
+    /// their active fetches are aborted. What the user asked for needs no permission of a page.
     pub(crate) fn revoke_permission(&mut self, call: CallId, storage_key: &StorageKey) {
-        let of_key = |call: &RegistrationKey| call.storage_key == *storage_key;
-        self.refuse_pending(of_key, CallError::PermissionDenied);
-        // These are aborted once they are registered.
-        let registering = self.registering.values_mut();
-        for fetch in registering.filter(|fetch| of_key(&fetch.info.registration)) {
+        let is_revoked = |registration: &RegistrationKey, principal: &Principal| {
+            registration.storage_key == *storage_key && principal.policies().is_some()
+        };
+        self.refuse_pending(is_revoked, CallError::PermissionDenied);
+        let of_page = |fetch: &FetchInfo| is_revoked(&fetch.registration, &fetch.principal);
+        // These are aborted once they are registered, or by the next process.
+        for fetch in self.registering.values_mut().filter(|fetch| of_page(&fetch.info)) {
             fetch.abort_all = true;
+            self.ctx.store(StoreOp::SetAbortAll(fetch.info.key));
         }
-        let of_key = self.fetches.values().filter(|fetch| of_key(&fetch.info.registration));
-        let fetches: Vec<FetchKey> = of_key.map(|fetch| fetch.info.key).collect();
-        for fetch in fetches {
+        let active = self.fetches.values().filter(|fetch| of_page(&fetch.info));
+        let active: Vec<FetchKey> = active.map(|fetch| fetch.info.key).collect();
+        for fetch in active {
             self.abort_if_active(fetch);
         }
         self.ctx.after_commit(Effect::Reply(call, Ok(Reply::Done)));

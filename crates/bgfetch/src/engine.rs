@@ -199,9 +199,9 @@ impl Engine {
         self.inbox.call(|call| Input::Clear { call, storage_key }).await.map(drop)
     }
 
-    /// Call this when the permission of a storage key's pages is revoked. Calls of `fetch()` in
-    /// progress are refused and active fetches are aborted; their workers get
-    /// `backgroundfetchabort`. Later calls ask for the [permission](crate::embedder::Permissions)
+    /// Call this when the permission of a storage key's pages is revoked. Their calls of `fetch()` in
+    /// progress are refused and their active fetches are aborted; the workers get
+    /// `backgroundfetchabort`. Fetches that are made for [`Principal::User`](crate::Principal) go on. Later calls ask for the [permission](crate::embedder::Permissions)
     /// as always.
     ///
     /// # Errors

@@ -24,6 +24,7 @@ use crate::ids::{CallId, FetchKey, Generation, RegistrationKey, StorageKey};
 use crate::input::{BodyError, FetchCall, Permission};
 use crate::metadata::{self, Size};
 use crate::model::Model;
+use crate::policy::Principal;
 use crate::request::{CacheMode, Request, RequestMode};
 use crate::store_op::{StoreOp, StoredFetch, StoredRecord, Totals};
 
@@ -357,14 +358,15 @@ impl Model {
         }
     }
 
-    /// Refuses the calls of some registrations that are in progress.
+    /// Refuses some of the calls that are in progress, by their registration and principal.
     pub(crate) fn refuse_pending(
         &mut self,
-        of: impl Fn(&RegistrationKey) -> bool,
+        is_refused: impl Fn(&RegistrationKey, &Principal) -> bool,
         error: CallError,
     ) {
-        let calls = self.pending.iter().filter(|(_, pending)| of(&pending.call.registration));
-        let calls: Vec<_> = calls.map(|(id, _)| *id).collect();
+        let calls = self.pending.iter().map(|(id, pending)| (*id, &pending.call));
+        let calls = calls.filter(|(_, call)| is_refused(&call.registration, &call.principal));
+        let calls: Vec<_> = calls.map(|(id, _)| id).collect();
         for id in calls {
             self.call_dropped(id);
             self.ctx.reply(id, Err(error));

@@ -33,7 +33,10 @@ impl Model {
             registration.active.remove(&fetch.info.id);
         }
         // Step 3.5, the promise waits for the store: a crash must not undo a reported abort.
-        self.ctx.store(StoreOp::SetAbortAll(key));
+        // A revoked permission has stored it already, if the fetch was being registered.
+        if !fetch.abort_all {
+            self.ctx.store(StoreOp::SetAbortAll(key));
+        }
         self.ctx.after_commit(Effect::Aborted(key));
         // Step 3.6, every record ends, even a paused or offline one (D15).
         self.with_fetch(key, BackgroundFetch::abort_every_record);

@@ -4,6 +4,7 @@ use bgfetch_model::action::{Action, Reply, What};
 use bgfetch_model::error::CallError;
 use bgfetch_model::ids::{RegistrationKey, StorageKey};
 use bgfetch_model::input::Input;
+use bgfetch_model::policy::{PolicySnapshot, Principal};
 use bgfetch_model::response::FailureReason;
 
 use crate::world::origin::Plan;
@@ -52,6 +53,7 @@ fn clearing_a_site_removes_all_its_registrations_and_no_other_one() {
 #[test]
 fn a_revoked_permission_aborts_active_fetches_and_tells_the_worker() {
     let mut world = World::new();
+    world.principal = Principal::Page(PolicySnapshot::of(&registration().scope));
     let quick = world.serve_planned("/quick", []);
     let slow = world.serve_planned("/slow", [Plan::Stall(40)]);
     let finished = world.fetch([quick]);
@@ -67,9 +69,51 @@ fn a_revoked_permission_aborts_active_fetches_and_tells_the_worker() {
 }
 
 #[test]
+fn a_revoked_permission_concerns_neither_other_sites_nor_the_user() {
+    let page = Principal::Page(PolicySnapshot::of(&registration().scope));
+    for hold in [Hold::Permission, Hold::Commits, Hold::Caller] {
+        let mut world = World::new();
+        world.register(stranger(), true);
+        let request = world.serve_planned("/a", []);
+        world.hold(hold);
+        let users = world.call_fetch("users", vec![request.clone()], Default::default());
+        world.principal = page.clone();
+        let other = world.call_fetch_of(stranger(), "other", vec![request], Default::default());
+        world.run_now();
+        world.revoke_permission(site());
+        world.let_go(hold);
+        world.run();
+        for call in [users, other] {
+            let fetch = world.registered(call).unwrap();
+            assert_eq!(world.bgfetch(fetch).result(), Some(Ok(())));
+        }
+    }
+}
+
+#[test]
+fn a_permission_that_was_revoked_is_not_granted_by_a_crash() {
+    let mut world = World::new();
+    world.principal = Principal::Page(PolicySnapshot::of(&registration().scope));
+    let request = world.serve_planned("/a", [Plan::Stall(40)]);
+    world.hold(Hold::Commits);
+    world.call_fetch("id", vec![request], Default::default());
+    world.run_now();
+    world.revoke_permission(site());
+    world.run_now();
+    // What was done by then is durable, and nothing more.
+    let kept = world.store.queue.len();
+    world.crash(kept, |length| length);
+    world.let_go(Hold::Commits);
+    world.run();
+    let results: Vec<_> = world.model.fetches().map(|fetch| fetch.result()).collect();
+    assert_eq!(results, [Some(Err(FailureReason::Aborted))]);
+}
+
+#[test]
 fn a_permission_that_is_revoked_during_a_call_is_denied_in_every_state() {
     for hold in [Hold::Permission, Hold::Bodies, Hold::Commits] {
         let mut world = World::new();
+        world.principal = Principal::Page(PolicySnapshot::of(&registration().scope));
         world.hold(hold);
         let call = world.call_fetch("id", vec![post("/a", 5)], Default::default());
         world.run_now();

@@ -48,7 +48,9 @@ async fn a_revoked_permission_aborts_what_is_in_flight() {
     let mut events = host.events();
     let engine = agent.open(host);
     let mut observer = engine.observe().await.unwrap();
-    let manager = agent.manager(&engine).await;
+    // A page of the server itself.
+    let page = engine.register(site(), origin.url("/")).await.unwrap();
+    let manager = page.background_fetch();
     manager.fetch("film", [origin.url("/film")], FetchOptions::default()).await.unwrap();
     until(&mut observer, |what| *what == What::Progress).await;
     engine.revoke_permission(site()).await.unwrap();
