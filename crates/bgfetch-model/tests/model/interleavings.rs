@@ -6,6 +6,7 @@ use bgfetch_model::delivery::NotHandledReason;
 use bgfetch_model::ids::{CallId, FetchKey, RegistrationKey};
 use bgfetch_model::input::FetchOptions;
 use bgfetch_model::input::{BodyError, Permission};
+use bgfetch_model::policy::{PolicySnapshot, Principal};
 use bgfetch_model::request::Request;
 use bgfetch_model::response::FailureReason;
 use proptest::prelude::*;
@@ -55,6 +56,8 @@ struct FetchArguments {
     /// integrity of the bytes at the time of the call.
     records: Vec<(usize, bool, bool)>,
     download_total: u64,
+    /// Whether a page calls, instead of the user.
+    of_page: bool,
 }
 
 const RESOURCES: usize = 3;
@@ -79,8 +82,9 @@ prop_compose! {
             1..5,
         ),
         download_total in prop_oneof![2 => Just(0), 1 => 1..200u64],
+        of_page: bool,
     ) -> FetchArguments {
-        FetchArguments { registration, id, records, download_total }
+        FetchArguments { registration, id, records, download_total, of_page }
     }
 }
 
@@ -158,6 +162,10 @@ fn call_fetch(world: &mut World, arguments: FetchArguments) {
         FetchOptions { download_total: arguments.download_total, ..FetchOptions::default() };
     let [a, b] = registrations();
     let registration = if arguments.registration == 0 { a } else { b };
+    world.principal = match arguments.of_page {
+        true => Principal::Page(PolicySnapshot::of(&registration.scope)),
+        false => Principal::User,
+    };
     world.call_fetch_of(registration, id, requests, options);
 }
 
