@@ -22,6 +22,17 @@ pub enum RecordError {
 }
 
 impl RecordError {
+    /// A name for programs: lower-case words with hyphens. It never changes, unlike the text.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Aborted => "aborted",
+            Self::Failed => "record-failed",
+            Self::Replaced => "replaced",
+            Self::Store(error) => error.code(),
+        }
+    }
+
     /// The exception that script gets.
     #[must_use]
     pub const fn dom_exception(&self) -> DomException {

@@ -169,6 +169,7 @@ async fn a_response_that_was_replaced_says_so_and_the_new_one_is_read_by_a_new_r
     for offset in [0, MIB - 1, 2 * MIB] {
         for error in errors_of(body, offset).await {
             assert!(matches!(error, RecordError::Replaced), "{error:?}");
+            assert_eq!(error.code(), "replaced");
             assert_eq!(error.to_string(), "the response was replaced by another one");
         }
     }
