@@ -124,3 +124,40 @@ impl From<Observation> for Event {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bgfetch_model::fetch_info::FetchInfo;
+    use bgfetch_model::ids::StorageKey;
+    use bgfetch_model::policy::Principal;
+    use bgfetch_model::time::UnixTime;
+
+    fn observation(key: u64, what: What) -> Observation {
+        let (storage_key, scope) = (StorageKey("a".into()), "https://a.test/".parse().unwrap());
+        let fetch = FetchInfo {
+            key: FetchKey(key),
+            registration: RegistrationKey { storage_key, scope },
+            principal: Arc::new(Principal::User),
+            id: "id".into(),
+            download_total: 0,
+            upload_total: 0,
+            created_at: UnixTime(0),
+        };
+        Observation { fetch: Arc::new(fetch), downloaded: 0, uploaded: 0, what }
+    }
+
+    #[test]
+    fn who_only_follows_changes_is_told_once_of_many() {
+        let mut observers = Observers::default();
+        let mut all = observers.add();
+        let mut changed = observers.add_of_changes([FetchKey(1)].into_iter());
+        for _ in 0..100 {
+            observers.tell(observation(1, What::Resumed));
+            observers.tell(observation(2, What::Resumed));
+        }
+        let keys: Vec<_> = std::iter::from_fn(|| changed.try_next()).collect();
+        assert_eq!(keys, [FetchKey(1), FetchKey(2)]);
+        assert_eq!(std::iter::from_fn(|| all.try_next()).count(), 200);
+    }
+}

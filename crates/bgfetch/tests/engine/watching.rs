@@ -78,8 +78,6 @@ async fn a_slow_list_is_never_behind() {
     let job = changed(&mut jobs, |_| true).await;
     assert_eq!(job.display.pause_reason, Some(PauseReason::Offline));
     assert_eq!(engine.ui().job(fetch.key()).await.unwrap().unwrap().key, fetch.key());
-    engine.shutdown().await.unwrap();
-    assert!(jobs.next().await.is_none(), "a hundred changes are one");
 }
 
 #[tokio::test]
