@@ -262,6 +262,7 @@ impl Builder {
 
     /// Runs all work that blocks on the engine's runtime instead of threads, each piece of it after
     /// the time that `pace` returns: the store's commits, and reading, hashing and exporting files.
+    /// After no time, a piece of work runs before any other task.
     ///
     /// For tests in virtual time. On a [`runtime`](Self::runtime) with one thread and a paused
     /// clock, everything that happens is then a function of what the test does, and if the runtime

@@ -98,7 +98,7 @@ fn open(world: &World, line: &Arc<ManualConnectivity>) -> bgfetch::Result<Engine
         .runtime(Handle::current())
         .inline_io(move || match slow {
             true => pace.time(200),
-            false if pace.once_in(4) => pace.time(3),
+            false if pace.once_in(2) => pace.time(3),
             false => Duration::ZERO,
         })
         .directory_with(world.disk().path(STORE), options)
