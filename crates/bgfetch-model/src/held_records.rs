@@ -172,8 +172,14 @@ impl BackgroundFetch {
     }
 
     /// The store deleted the records.
-    pub(crate) fn records_deleted(&mut self) {
+    pub(crate) fn records_deleted(&mut self, ctx: &mut Context) {
         self.stage = Stage::Finished;
         self.records.clear();
+        self.review_grants(ctx);
+    }
+
+    /// Whether the store is about to delete the records.
+    pub(crate) fn is_deleting_records(&self) -> bool {
+        self.stage == Stage::EndingDelivery && !self.hold_records
     }
 }

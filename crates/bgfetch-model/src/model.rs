@@ -241,13 +241,13 @@ impl Model {
                         if fetch.records_available {
                             fetch.delivery_ended(ctx, false, None);
                         } else {
-                            fetch.records_deleted();
+                            fetch.records_deleted(ctx);
                         }
                     });
                     self.dismiss(call, fetch);
                 }
                 Effect::RecordsReleased(fetch) => {
-                    self.with_fetch(fetch, |fetch, _| fetch.records_deleted());
+                    self.with_fetch(fetch, BackgroundFetch::records_deleted);
                     self.forget_old_fetches();
                 }
                 Effect::Forgotten(fetch) => self.ctx.act(Action::Forgotten(fetch)),

@@ -140,13 +140,6 @@ pub(crate) enum Then {
     Settle(RecordResult, Option<String>),
 }
 
-impl Attempt {
-    /// Whether it has used up its grant and asked for more.
-    pub(crate) fn awaits_grant(&self) -> bool {
-        matches!(self.phase, Phase::Quota | Phase::Grant)
-    }
-}
-
 impl Record {
     /// A record in its initial state.
     pub(crate) fn new(request: Arc<Request>) -> Self {
@@ -285,11 +278,6 @@ impl Record {
             && !self.request.has_own_range()
             && !self.from_scratch
             && self.data.response.is_some_and(|head| head.is_ok() && head.resumable)
-    }
-
-    /// The response whose bytes are stored, if any of them may still be needed.
-    pub(crate) fn held_response(&self) -> Option<&ResponseHead> {
-        self.head.as_deref().filter(|head| head.is_ok() && self.data.stored > 0)
     }
 
     /// Whether the next attempt needs the head of the stored response.

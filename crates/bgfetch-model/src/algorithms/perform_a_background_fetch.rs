@@ -224,7 +224,7 @@ impl BackgroundFetch {
         if self.hold_records {
             self.stage = Stage::Held;
         } else {
-            self.records_deleted();
+            self.records_deleted(ctx);
         }
         let (fetch, update) = (Arc::clone(&self.info), self.update());
         ctx.act(Action::UpdateClients { fetch, update, settled: false });

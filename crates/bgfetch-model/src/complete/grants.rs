@@ -17,7 +17,7 @@ use crate::context::Context;
 use crate::ids::{RecordIndex, RecordKey, StorageKey};
 use crate::metadata;
 use crate::model::Model;
-use crate::record::{Attempt, Phase, Record, Then};
+use crate::record::{Phase, Record, Then};
 use crate::response::{FailureReason, RecordResult};
 
 impl Model {
@@ -52,10 +52,14 @@ impl Model {
                 self.recall_grants_of_calls(storage_key);
             }
         }
+        let of_site =
+            |fetch: &&BackgroundFetch| fetch.info.registration.storage_key == *storage_key;
+        let deletes =
+            self.fetches.values().filter(of_site).any(BackgroundFetch::is_deleting_records);
         for (claimant, exhausted) in refused {
             let account = self.ctx.account(storage_key);
             match claimant {
-                _ if account.awaits_returns() => account.wait(claimant),
+                _ if deletes || account.awaits_returns() => account.wait(claimant),
                 Claimant::Attempt(record) => self.with_fetch(record.fetch, |fetch, ctx| {
                     fetch.limit_reached(ctx, record.index, exhausted);
                 }),
@@ -88,7 +92,7 @@ impl BackgroundFetch {
         });
         let wanted = self.record(index).map_or(0, |it| remaining(it).unwrap_or(u64::MAX));
         // If nothing is left, or others are waiting, the attempt asks once it has a byte.
-        let grant = if wanted > 0 && self.account(ctx).has_no_queue() {
+        let grant = if self.account(ctx).has_no_queue() {
             self.extend_grant(ctx, index, wanted).unwrap_or(offset)
         } else {
             offset
@@ -149,7 +153,7 @@ impl BackgroundFetch {
             if let Some(Phase::HeadQuota(head)) = phase {
                 self.open_generation(ctx, index, *head);
             }
-        } else if record.attempt().is_some_and(Attempt::awaits_grant) {
+        } else {
             let wanted = remaining(record).unwrap_or(u64::MAX);
             let grant = self.extend_grant(ctx, index, wanted)?;
             self.with_attempt(index, |attempt| attempt.phase = Phase::Body);

@@ -4,12 +4,14 @@
 use bgfetch_model::action::Reply;
 use bgfetch_model::attempt::AttemptCommand;
 use bgfetch_model::budget::Usage;
+use bgfetch_model::delivery::NotHandledReason;
+use bgfetch_model::ids::RegistrationKey;
 use bgfetch_model::input::FetchOptions;
 use bgfetch_model::response::FailureReason;
 use proptest::prelude::*;
 
 use crate::world::origin::{Plan, Resource};
-use crate::world::{Hold, World, post, record, registration};
+use crate::world::{Hold, Step, World, post, record, registration};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -140,6 +142,67 @@ fn what_a_promise_set_aside_is_not_recalled() {
     assert_eq!(world.result(second), Some(Err(FailureReason::QuotaExceeded)));
     let recalls = world.commands(record(first, 0)).into_iter();
     assert!(recalls.filter(|it| *it == AttemptCommand::RecallGrant).count() <= 1);
+}
+
+#[test]
+fn bytes_that_are_being_deleted_are_waited_for() {
+    for how in ["the event ends", "the user dismisses it", "the registration is removed"] {
+        let mut world = World::new();
+        world.set_quota(150);
+        let folder = "https://a.test/folder/".parse().unwrap();
+        let folder = RegistrationKey { scope: folder, ..registration() };
+        world.register(folder.clone(), true);
+        world.hold(Hold::Events);
+        if how == "the user dismisses it" {
+            world.no_worker = Some(NotHandledReason::NoActiveWorker);
+            world.let_go(Hold::Events);
+        }
+        let [first, second] = ["/first", "/second"].map(|path| world.serve(path, unannounced(100)));
+        let first = world.call_fetch_of(folder.clone(), "first", vec![first], Default::default());
+        world.run();
+        world.hold(Hold::Work);
+        let second = world.fetch([second]);
+        world.let_go(Hold::Work);
+        world.run_while(|world| world.stored(second, 0) < 20);
+        world.hold(Hold::Commits);
+        match how {
+            "the event ends" => world.step(Step::EndEvent(world.registered(first).unwrap())),
+            "the user dismisses it" => drop(world.dismiss(world.registered(first).unwrap())),
+            _ => drop(world.unregister(folder)),
+        }
+        world.run();
+        assert_eq!((world.stored(second, 0), world.result(second)), (50, None), "{how}");
+        world.hold(Hold::Events);
+        world.let_go(Hold::Commits);
+        world.run();
+        assert_eq!(world.result(second), Some(Ok(())), "{how}");
+    }
+}
+
+#[test]
+fn an_attempt_that_is_stopped_while_it_waits_for_bytes_is_given_none() {
+    let mut world = World::new();
+    world.set_quota(150);
+    world.hold(Hold::Quota);
+    let request = world.serve("/a", unannounced(100));
+    world.resource("/a").plans = [Plan::Stall(50)].into();
+    let fetch = world.fetch([request]);
+    world.crash(0, |length| length);
+    world.run();
+    // Nothing is granted before the quota is known.
+    assert_eq!(world.result(fetch), None);
+    world.hold(Hold::Reports);
+    world.set_paused(fetch, true);
+    world.let_go(Hold::Quota);
+    world.run();
+    world.let_go(Hold::Reports);
+    world.run();
+    let commands = world.commands(record(fetch, 0));
+    assert!(!commands.iter().any(|it| matches!(it, AttemptCommand::Grant(_))), "{commands:?}");
+    assert_eq!((world.result(fetch), usage(&world).set_aside), (None, 0));
+    world.set_paused(fetch, false);
+    world.run();
+    assert_eq!(world.result(fetch), Some(Ok(())));
 }
 
 #[test]
