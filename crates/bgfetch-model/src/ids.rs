@@ -86,3 +86,15 @@ impl HostKey {
         Self(url.origin().ascii_serialization().into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    #[test]
+    fn logs_name_a_record_by_its_fetch_and_its_position() {
+        let key = RecordKey { fetch: FetchKey(7), index: RecordIndex(2) };
+        assert_eq!(key.to_string(), "7/2");
+    }
+}

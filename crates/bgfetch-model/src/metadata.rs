@@ -162,10 +162,14 @@ pub(crate) fn check_request(request: &Request, config: &Config) -> Result<(), Ca
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::{CallId, RegistrationKey, StorageKey};
+    use crate::input::FetchOptions;
     use crate::policy::PolicySnapshot;
     use crate::response::ResponseType;
     use crate::vary::HashKey;
     use alloc::string::String;
+    use alloc::sync::Arc;
+    use alloc::vec;
     use alloc::vec::Vec;
     use proptest::prelude::*;
     use serde::Serialize;
@@ -202,6 +206,43 @@ mod tests {
         for (text, takes) in [(0, 0), (960, 960), (961, 4096), (4096, 4096), (4097, 8192)] {
             assert_eq!(row(text), ROW + takes);
         }
+    }
+
+    #[test]
+    fn a_head_counts_each_of_many_entries() {
+        let many = |entry: &str| vec![String::from(entry); 2000];
+        let head = ResponseHead {
+            status: 200,
+            status_text: String::new(),
+            headers: many("a").into_iter().map(|name| (name, "")).collect(),
+            url_list: vec![url("/"); 2000],
+            response_type: ResponseType::Cors,
+            cors_exposed_header_names: many("b"),
+            selecting_headers: None,
+        };
+        let (counted, stored) = (of_head(&head), json(&head));
+        let room = HEADER_NAMES * 3 * 2000 + HEAD_NAMES + SMALL + PAGE;
+        assert!(stored <= counted && counted <= stored + room, "{counted} {stored}");
+    }
+
+    #[test]
+    fn memory_counts_a_row_and_the_text_of_a_fetch_and_of_each_request() {
+        let request = Request::get(url("/a"));
+        let text = of_request(&request) - REQUEST_NAMES;
+        assert_eq!(text, "GET".len() as u64 + url("/a").as_str().len() as u64);
+        let call = FetchCall {
+            call: CallId(1),
+            registration: RegistrationKey {
+                storage_key: StorageKey("https://a.test".into()),
+                scope: url("/"),
+            },
+            principal: Arc::new(Principal::User),
+            id: "id".into(),
+            requests: vec![request.clone(), request],
+            options: FetchOptions { title: "title".into(), ..FetchOptions::default() },
+            sees_active_worker: true,
+        };
+        assert_eq!(Size::of_call(&call).memory, (ROW + 7) + 2 * (ROW + text));
     }
 
     proptest! {

@@ -43,10 +43,6 @@ impl Timers {
         }
     }
 
-    pub(crate) fn is_set(&self, timer: Timer) -> bool {
-        self.by_timer.contains_key(&timer)
-    }
-
     /// When the next timer expires.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.by_time.first().map(|(at, _)| *at)

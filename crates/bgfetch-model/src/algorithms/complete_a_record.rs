@@ -348,7 +348,7 @@ impl BackgroundFetch {
         let record = self.record(index)?;
         let attempt = record.attempt().filter(|it| matches!(it.phase, Phase::Head))?;
         let resume = attempt.resume.as_ref().filter(|_| attempt.asked_for_part);
-        let held = record.held_response();
+        let held = record.head.as_deref();
         Some(process_response(&record.request, self.principal(), resume, held, head, may_retry))
     }
 
@@ -371,7 +371,7 @@ impl BackgroundFetch {
                 self.with_attempt(index, |attempt| attempt.part = part);
                 let reason = self.record(index).and_then(|record| {
                     let resume = record.attempt()?.resume.as_ref()?;
-                    reason_to_replace(resume, record.held_response(), &head)
+                    reason_to_replace(resume, record.head.as_deref(), &head)
                 });
                 let restarts = self.change(index, |record| {
                     record.restarts += u32::from(reason.is_some());

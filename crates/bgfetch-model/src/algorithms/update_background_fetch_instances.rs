@@ -19,15 +19,13 @@ impl BackgroundFetch {
     /// (the spec has an open issue on debouncing).
     pub(crate) fn update_instances(&mut self, ctx: &mut Context) {
         let timer = Timer::Progress(self.info.key);
-        if self.stage != Stage::Fetching || ctx.timers.is_set(timer) {
+        if self.stage != Stage::Fetching {
             return;
         }
-        let interval = ctx.config.progress_interval;
         match self.last_update {
-            Some((last, _)) if ctx.now.monotonic.since(last) < interval => {
-                ctx.timers.set(timer, last.after(interval));
-            }
-            _ => self.send_progress(ctx),
+            // Expires at once if the interval has passed.
+            Some((last, _)) => ctx.timers.set(timer, last.after(ctx.config.progress_interval)),
+            None => self.send_progress(ctx),
         }
     }
 

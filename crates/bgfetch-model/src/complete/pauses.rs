@@ -37,9 +37,7 @@ impl BackgroundFetch {
         for index in self.indices() {
             let reason = self.reason_to_wait(ctx, index);
             match (self.record(index).map(|record| &record.state), reason) {
-                (Some(RecordState::Waiting(before)), now) if now != Some(*before) => {
-                    self.complete_a_record(ctx, index);
-                }
+                (Some(RecordState::Waiting(_)), _) => self.complete_a_record(ctx, index),
                 (
                     Some(
                         RecordState::BackingOff

@@ -9,6 +9,7 @@ use bgfetch_model::error::CallError;
 use bgfetch_model::ids::FetchKey;
 use bgfetch_model::input::FetchOptions;
 use bgfetch_model::response::FailureReason;
+use bgfetch_model::time::UnixTime;
 
 use crate::world::origin::Plan;
 use crate::world::{Hold, World, get, registration};
@@ -232,6 +233,25 @@ fn the_time_to_live_ends_an_event_that_was_tried_and_not_in_the_first_hour() {
 }
 
 #[test]
+fn a_clock_that_was_set_back_lengthens_the_life_of_an_event_that_waits() {
+    let mut world = World::new();
+    world.unhandled_events = 1;
+    let fetch = settled(&mut world, "/a");
+    world.no_worker = Some(NotHandledReason::NoActiveWorker);
+    world.pass(DAY);
+    let left = world.model.poll_timeout().unwrap().since(world.now.monotonic);
+    let settled_at = world.now.wall;
+    world.now.wall = UnixTime(settled_at.0 - DAY.as_millis() as u64);
+    world.pass(left);
+    assert!(world.bgfetch(fetch).records_available());
+    world.pass(DAY - Duration::from_millis(1));
+    assert!(world.bgfetch(fetch).records_available());
+    world.pass(Duration::from_millis(1));
+    world.run();
+    assert!(world.model.fetch(fetch).is_none_or(|fetch| !fetch.records_available()));
+}
+
+#[test]
 fn an_event_that_was_pending_at_a_crash_is_delivered_again_and_the_records_are_there() {
     for hold in [Hold::Clients, Hold::Events, Hold::Commits] {
         let mut world = World::new();
@@ -306,7 +326,10 @@ fn finished_fetches_are_bounded_in_number_and_age() {
     world.run();
     let kept: Vec<_> = world.model.fetches().map(|fetch| fetch.key()).collect();
     assert_eq!(kept, fetches[2..]);
-    world.pass(Duration::from_secs(4000));
+    world.pass(Duration::from_secs(3600));
+    world.crash(0, |length| length);
+    assert_eq!(world.model.fetches().count(), 2, "not older than an hour");
+    world.pass(Duration::from_millis(1));
     let last = settled(&mut world, "/last");
     world.run();
     let kept: Vec<_> = world.model.fetches().map(|fetch| fetch.key()).collect();

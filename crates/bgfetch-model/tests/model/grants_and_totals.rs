@@ -58,6 +58,19 @@ fn siblings_give_back_what_they_do_not_need_before_the_total_is_exceeded() {
 }
 
 #[test]
+fn a_total_that_is_used_up_recalls_nothing_from_other_fetches() {
+    let mut world = World::new();
+    let other = world.serve("/other", unannounced(50));
+    world.resource("/other").plans = [Plan::Stall(10)].into();
+    let other = world.fetch([other]);
+    let request = world.serve("/a", unannounced(50));
+    let fetch = world.fetch_total([request], 40);
+    world.run();
+    assert_eq!(world.result(fetch), Some(Err(FailureReason::DownloadTotalExceeded)));
+    assert!(!world.commands(record(other, 0)).contains(&AttemptCommand::RecallGrant));
+}
+
+#[test]
 fn a_record_whose_length_is_known_holds_back_nothing_that_its_siblings_need() {
     let mut world = World::new();
     let requests = [world.serve("/a", of_length(10)), world.serve("/b", of_length(50))];

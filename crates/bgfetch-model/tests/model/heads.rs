@@ -1,5 +1,7 @@
 //! Heads of responses are in memory only while an attempt needs them.
 
+use bgfetch_model::action::Action;
+use bgfetch_model::config::Config;
 use bgfetch_model::response::FailureReason;
 
 use crate::world::origin::Plan;
@@ -8,6 +10,12 @@ use crate::world::{Hold, Step, World, record};
 /// Whether the model has the text of a head.
 fn has_a_head(world: &World) -> bool {
     format!("{:?}", world.model).contains("ETag")
+}
+
+/// How often a head was read from the store.
+fn heads_read(world: &World) -> usize {
+    let reads = |(_, action): &&(_, Action)| matches!(action, Action::LoadHead(_));
+    world.log.iter().filter(reads).count()
 }
 
 #[test]
@@ -26,6 +34,35 @@ fn no_head_is_in_memory_while_a_record_backs_off_or_after_it_ended() {
     assert_eq!(world.result(fetch), Some(Ok(())));
     let status = world.bgfetch(fetch).records()[0].response_data().response.map(|it| it.status);
     assert_eq!((status, has_a_head(&world)), (Some(200), false), "ended");
+}
+
+#[test]
+fn a_head_is_read_only_if_bytes_of_its_response_are_stored() {
+    for (plan, reads) in [(Plan::Cut(50), 1), (Plan::Cut(0), 0)] {
+        let mut world = World::new();
+        let request = world.serve_planned("/a", [plan]);
+        world.fetch([request]);
+        world.run();
+        assert_eq!((world.starts("/a").len(), heads_read(&world)), (2, reads));
+    }
+}
+
+#[test]
+fn an_error_page_that_was_cut_is_nothing_to_continue() {
+    let mut world = World::with(Config { keep_bad_status_bodies: true, ..Config::default() });
+    let not_found = || Plan::Raw(404, vec![("ETag", "\"1\"".into())], 0, 40);
+    let request = world.serve_planned("/a", [not_found(), not_found()]);
+    world.hold(Hold::Events);
+    world.hold(Hold::Caller);
+    let fetch = world.fetch([request]);
+    world.let_go(Hold::Caller);
+    while world.store.length(record(fetch, 0)) < 20 {
+        world.step(world.steps()[0]);
+    }
+    world.lose_connections();
+    world.run();
+    assert_eq!((world.starts("/a"), heads_read(&world)), (vec![0, 0], 0));
+    assert_eq!(world.result(fetch), Some(Err(FailureReason::BadStatus)));
 }
 
 #[test]

@@ -137,8 +137,9 @@ fn bytes_without_a_validator_or_with_the_wrong_integrity_are_not_adopted() {
     let untagged = Resource { etag: false, plans, ..Resource::default() };
     let untagged = world.serve("/untagged", untagged);
     let forged = with_integrity(world.serve_planned("/forged", []), 7, 100);
+    let empty = world.serve_planned("/empty", [Plan::Cut(0), Plan::Permanent]);
     world.hold(Hold::Events);
-    let fetch = world.fetch([untagged.clone(), forged.clone()]);
+    let fetch = world.fetch([untagged.clone(), forged.clone(), empty]);
     world.run();
     world.hold_records(fetch, true);
     world.let_go(Hold::Events);
@@ -172,6 +173,31 @@ fn what_varies_by_user_is_adopted_only_if_a_request_can_tell_whose_it_is() {
         let requests = if vary == "Accept" { 1 } else { 2 };
         assert_eq!(world.seen("/whole").len(), requests, "{vary}");
         assert_eq!(world.starts("/part")[..3], [0, 40, 40], "{vary}");
+    }
+}
+
+#[test]
+fn a_whole_body_of_an_aborted_fetch_is_adopted_under_the_same_condition() {
+    for (vary, requests) in [("Cookie", 2), ("Accept", 1)] {
+        let mut world = World::new();
+        let headers = [("Content-Length", "100"), ("ETag", "\"1\""), ("Vary", vary)];
+        let headers = headers.map(|(name, value)| (name, value.into())).to_vec();
+        let request = world.serve_planned("/a", [Plan::Raw(200, headers, 0, 100)]);
+        world.hold(Hold::Events);
+        world.hold(Hold::Caller);
+        let fetch = world.fetch([request.clone()]);
+        world.let_go(Hold::Caller);
+        world.run_while(|world| world.stored(fetch, 0) < 100);
+        world.abort(fetch);
+        world.run();
+        assert_eq!(world.result(fetch), Some(Err(FailureReason::Aborted)));
+        world.hold_records(fetch, true);
+        world.let_go(Hold::Events);
+        world.run();
+        let second = world.fetch([request]);
+        world.run();
+        assert_eq!(world.result(second), Some(Ok(())));
+        assert_eq!(world.seen("/a").len(), requests, "{vary}");
     }
 }
 
@@ -262,9 +288,14 @@ fn held_records_are_bounded_in_number_and_age() {
         fetches.iter().copied().filter(holds).collect()
     };
     assert_eq!(held(&world), fetches[2..]);
-    world.pass(Duration::from_secs(3601));
-    world.crash(0, |length| length);
-    world.run();
-    assert_eq!(held(&world), []);
+    // The last one has just settled.
+    for (time, left) in
+        [(Duration::from_secs(3600), &fetches[3..]), (Duration::from_millis(1), &[])]
+    {
+        world.pass(time);
+        world.crash(0, |length| length);
+        world.run();
+        assert_eq!(held(&world), left);
+    }
     assert!(world.store.files.is_empty());
 }

@@ -6,6 +6,7 @@ use bgfetch_model::config::Config;
 use bgfetch_model::error::{CallError, DomException};
 use bgfetch_model::ids::CallId;
 use bgfetch_model::input::FetchOptions;
+use bgfetch_model::metadata::ROW;
 use bgfetch_model::policy::{PolicySnapshot, Principal};
 use bgfetch_model::request::{Referrer, Request};
 use bgfetch_model::response::FailureReason;
@@ -111,7 +112,7 @@ fn a_site_has_a_limited_number_of_fetches_and_calls() {
 
 #[test]
 fn a_site_has_a_limited_number_of_requests_in_all_its_fetches_and_calls() {
-    let mut world = World::with(Config { max_site_requests: 3, ..Config::default() });
+    let mut world = World::with(Config { max_site_requests: 4, ..Config::default() });
     let limit = Some(Err(CallError::SiteLimit));
     world.hold(Hold::Work);
     let request = world.serve_planned("/a", []);
@@ -120,19 +121,47 @@ fn a_site_has_a_limited_number_of_requests_in_all_its_fetches_and_calls() {
         world.run_now();
         call
     };
-    let first = call(&mut world, "1", 2);
+    let first = call(&mut world, "1", 1);
     assert!(world.registered(first).is_some());
-    let too_many = call(&mut world, "2", 2);
+    let too_many = call(&mut world, "2", 4);
     assert_eq!(world.reply(too_many), limit);
     world.hold(Hold::Permission);
-    let waiting = call(&mut world, "2", 1);
-    let another = call(&mut world, "3", 1);
+    let waiting = call(&mut world, "2", 2);
+    let another = call(&mut world, "3", 2);
     assert_eq!((world.reply(waiting), world.reply(another)), (None, limit));
     world.let_go(Hold::Permission);
     world.let_go(Hold::Work);
     world.run();
-    let again = call(&mut world, "3", 3);
+    let again = call(&mut world, "3", 4);
     assert!(world.registered(again).is_some(), "the others have settled");
+}
+
+#[test]
+fn what_takes_just_as_much_memory_as_a_site_may_have_is_accepted() {
+    let texts = ["id", "GET", "https://a.test/a"].map(|text| text.len() as u64);
+    let takes = 2 * ROW + texts.iter().sum::<u64>();
+    for (limit, fits) in [(takes, true), (takes - 1, false)] {
+        let mut world = World::with(Config { max_site_memory: limit, ..Config::default() });
+        let call = world.call_fetch("id", vec![get("/a")], titled(""));
+        world.run_now();
+        assert_eq!(matches!(world.reply(call), Some(Ok(_))), fits);
+    }
+}
+
+#[test]
+fn a_lower_limit_after_a_restart_does_not_keep_fetches_from_changing_their_titles() {
+    let mut world = World::new();
+    world.hold(Hold::Work);
+    let fetches = [world.fetch([get("/a")]), world.fetch([get("/b")])];
+    world.config.max_site_fetches = 1;
+    world.crash(0, |length| length);
+    world.run_now();
+    let call = world.set_title(fetches[0], "A title");
+    world.run_now();
+    assert_eq!(world.reply(call), Some(Ok(Reply::Done)));
+    let call = world.call_fetch("id", vec![get("/c")], titled(""));
+    world.run_now();
+    assert_eq!(world.reply(call), Some(Err(CallError::SiteLimit)));
 }
 
 #[test]
@@ -183,6 +212,9 @@ fn an_update_of_the_ui_is_limited_as_the_call_is() {
     assert!(usage(&world).metadata >= before + (11 << 10), "it counts");
     assert_eq!(update(&mut world, &"y".repeat(16 << 10)), Err(CallError::QuotaExceeded));
     assert!(world.bgfetch(fetch).title().starts_with('x'));
+    let takes = usage(&world).total;
+    world.set_quota(takes);
+    assert_eq!(update(&mut world, &"z".repeat(12 << 10)), Ok(Reply::Done), "it just fits");
     assert_eq!(update(&mut world, "short"), Ok(Reply::Done));
 }
 

@@ -73,6 +73,23 @@ fn a_waiting_update_is_told_when_its_time_comes() {
 }
 
 #[test]
+fn progress_is_told_at_once_if_the_interval_is_just_over() {
+    let mut world = World::new();
+    let request = world.serve_planned("/a", [Plan::Stall(40)]);
+    world.hold(Hold::Caller);
+    let fetch = world.fetch([request]);
+    world.let_go(Hold::Caller);
+    let told = |world: &World| world.updates(fetch).last().map(|(_, update)| update.downloaded);
+    world.run_while(|world| told(world) != Some(10));
+    world.hold(Hold::Reports);
+    world.run_now();
+    world.advance(INTERVAL);
+    world.let_go(Hold::Reports);
+    world.run_while(|world| world.stored(fetch, 0) < 20);
+    assert_eq!(told(&world), Some(20));
+}
+
+#[test]
 fn progress_that_waits_when_the_fetch_settles_is_told_before_the_result() {
     let mut world = World::new();
     let request = world.serve_planned("/a", []);

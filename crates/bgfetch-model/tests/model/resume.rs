@@ -1,13 +1,15 @@
 //! Resuming by range (spec issue 1, D21, D6, D4, D7, D8, D9).
 
 use bgfetch_model::action::What;
-use bgfetch_model::attempt::{AttemptCommand, Resume};
+use bgfetch_model::attempt::{AttemptCommand, AttemptEvent, Resume};
+use bgfetch_model::header_list::HeaderList;
 use bgfetch_model::ids::FetchKey;
+use bgfetch_model::input::Input;
 use bgfetch_model::policy::{PolicySnapshot, Principal};
-use bgfetch_model::response::{FailureReason, RecordResult};
+use bgfetch_model::response::{FailureReason, RecordResult, ResponseHead, ResponseType};
 
 use crate::world::origin::{Plan, Ranges, Resource};
-use crate::world::{Hold, World, post, record};
+use crate::world::{Hold, World, get, post, record};
 
 const FETCH_ERROR: Option<RecordResult> = Some(RecordResult::Failure(FailureReason::FetchError));
 
@@ -117,6 +119,38 @@ fn a_part_with_another_complete_length_than_the_whole_response_had_is_another_re
     world.run();
     assert_eq!(world.starts("/a"), [0, 40, 0]);
     assert_eq!(world.bgfetch(fetch).stored_body_bytes_total(), 100);
+}
+
+#[test]
+fn the_first_part_replaces_the_bytes_if_the_range_was_not_sent() {
+    let mut world = World::new();
+    let request = world.serve("/a", cut_once(Resource::default()));
+    let fetch = world.fetch([request]);
+    world.hold(Hold::Work);
+    world.run();
+    let attempt = *world.attempts.keys().next().unwrap();
+    let headers = [("Content-Range", "bytes 0-49/100"), ("ETag", "\"1\"")];
+    let head = ResponseHead {
+        status: 206,
+        status_text: String::new(),
+        headers: headers.into_iter().collect(),
+        url_list: vec![get("/a").url],
+        response_type: ResponseType::Cors,
+        cors_exposed_header_names: Vec::new(),
+        selecting_headers: None,
+    };
+    let event = AttemptEvent::Head {
+        head,
+        // As after a redirect to where the part cannot be used.
+        request_headers: Some(HeaderList::from_iter([("Accept", "*/*")])),
+        address: None,
+        retry_after: None,
+        multiplexes: false,
+    };
+    world.input(Input::Attempt(attempt, event));
+    world.run_commits();
+    let last = world.commands(record(fetch, 0)).pop();
+    assert!(matches!(last, Some(AttemptCommand::Receive { offset: 0, .. })), "{last:?}");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! When and how a fetch settles (spec issues 5 and 6, D15, D45).
 
+use std::collections::HashSet;
+use std::mem::discriminant;
 use std::time::Duration;
 
 use bgfetch_model::action::{Action, PauseReason, Reply, What};
@@ -11,7 +13,7 @@ use bgfetch_model::response::{FailureReason, RecordResult};
 use bgfetch_model::store_op::{StoreOp, Sync};
 
 use crate::world::origin::{Plan, Resource};
-use crate::world::{Hold, World, get, post, record};
+use crate::world::{Hold, World, get, post, record, registration};
 
 const ABORTED: RecordResult = RecordResult::Failure(FailureReason::Aborted);
 const BAD_STATUS: RecordResult = RecordResult::Failure(FailureReason::BadStatus);
@@ -102,6 +104,46 @@ fn a_response_that_cannot_be_requested_again_is_synced_with_its_result() {
     world.run();
     assert!(!syncs_its_body(&world, download));
     assert!(syncs_its_body(&world, upload));
+}
+
+#[test]
+fn what_others_rely_on_is_synced_before_they_hear_of_it() {
+    let mut world = World::new();
+    world.serve_planned("/upload", []);
+    let stalls = world.serve_planned("/a", [Plan::Stall(40), Plan::Stall(40)]);
+    let upload = world.fetch([post("/upload", 20)]);
+    world.run();
+    let fetch = world.fetch([stalls]);
+    world.set_paused(fetch, true);
+    world.run();
+    world.abort(fetch);
+    world.run();
+    world.dismiss(upload);
+    world.run();
+    world.unregister(registration());
+    world.run();
+    let is_relied_on = |op: &&StoreOp| {
+        matches!(
+            op,
+            StoreOp::InsertFetch(_)
+                | StoreOp::BeginUpload(_)
+                | StoreOp::SetPaused(..)
+                | StoreOp::SetAbortAll(_)
+                | StoreOp::Settle(..)
+                | StoreOp::EndDelivery(_)
+                | StoreOp::Forget(_)
+                | StoreOp::RemoveRegistration(_)
+        )
+    };
+    let mut kinds = HashSet::new();
+    for (_, action) in &world.log {
+        let Action::Commit(_, transaction) = action else { continue };
+        for op in transaction.ops.iter().filter(is_relied_on) {
+            assert!(!transaction.syncs.is_empty(), "{op:?}");
+            kinds.insert(discriminant(op));
+        }
+    }
+    assert_eq!(kinds.len(), 8, "the test lacks some of them");
 }
 
 #[test]
