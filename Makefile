@@ -25,7 +25,7 @@ EXAMPLES := $(basename $(notdir $(wildcard crates/*/examples/*.rs)))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo setup tools fmt lint doc api api-check deny arrows examples unit heads crash-points kills soak fuzz fuzz-smoke
-.PHONY: proxies chromium chromium-smoke mutants mutants-changed package test bench compare rate matrix
+.PHONY: webkitgtk proxies chromium chromium-smoke mutants mutants-changed package test bench compare rate matrix
 .PHONY: simulate simulate-bugs
 # Parallel steps of `test` would only wait for the lock on the build folder.
 .NOTPARALLEL:
@@ -50,10 +50,12 @@ tools:
 fmt: ## Format the code
 	cargo fmt --all
 	cargo fmt --manifest-path fuzz/Cargo.toml
+	cargo fmt --manifest-path examples/webkitgtk-shell/Cargo.toml
 
 lint: ## Check the format and run clippy, also without default features
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
+	cargo fmt --manifest-path examples/webkitgtk-shell/Cargo.toml --check
 	cargo clippy $(ALL) --all-targets -- -D warnings
 	cargo clippy -p bgfetch-cli -- -D warnings
 	cargo clippy -p bgfetch-net --no-default-features -- -D warnings
@@ -101,6 +103,14 @@ examples: ## Run every example
 unit: ## Run only the tests, including `arrows`
 	cargo test $(ALL) --no-run
 	timeout --kill-after=10 1200 cargo test $(ALL)
+
+# A workspace of its own that needs GTK, built in the same folder to share dependencies. The time limit is for a test
+# that hangs.
+webkitgtk: ## Run examples/webkitgtk-shell, a browser, on a virtual screen; leaves a picture of it
+	@.ci/setup "" webkitgtk
+	cd examples/webkitgtk-shell && export CARGO_TARGET_DIR="$(abspath $(TARGET))" && \
+		cargo test --locked --no-run && PICTURE="$(abspath $(TARGET))/webkitgtk.png" \
+		timeout --kill-after=10 300 xvfb-run --auto-servernum cargo test --locked
 
 # Behind tinyproxy and microsocks, besides the proxies of the tests.
 proxies: ## Run the tests of proxies behind real ones, too
