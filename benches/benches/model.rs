@@ -68,15 +68,10 @@ impl World {
         let mut world = Self {
             model: Model::open(Config::default(), Snapshot::default(), now),
             now,
-            head: ResponseHead {
-                status: 200,
-                status_text: String::new(),
-                headers,
-                url_list: vec![url()],
-                response_type: ResponseType::Basic,
-                cors_exposed_header_names: Vec::new(),
-                selecting_headers: None,
-            },
+            head: ResponseHead::new(200, vec![url()]).with(|it| {
+                it.headers = headers;
+                it.response_type = ResponseType::Basic;
+            }),
             sends: true,
             queued: VecDeque::new(),
             running: 0,
@@ -97,7 +92,7 @@ impl World {
             principal: Arc::new(Principal::User),
             id: "id".into(),
             requests: vec![Request::get(url()); records],
-            options: FetchOptions { download_total, ..FetchOptions::default() },
+            options: FetchOptions::default().with(|it| it.download_total = download_total),
             sees_active_worker: true,
         })));
         world

@@ -169,7 +169,7 @@ fn call_fetch(world: &mut World, bytes: &mut Bytes<'_>) {
         })
         .collect();
     let id = if flags & 8 == 0 { "x" } else { "y" };
-    let options = FetchOptions { download_total, ..FetchOptions::default() };
+    let options = FetchOptions::default().with(|it| it.download_total = download_total);
     world.call_fetch_of(registration_of(flags >> 4), id, requests, options);
 }
 
@@ -211,7 +211,7 @@ fn happen(world: &mut World, bytes: &mut Bytes<'_>, raw_heads: bool) {
             0 | 1 => Connectivity::Online,
             2 => Connectivity::Metered,
             3 => Connectivity::CaptivePortal,
-            4 => Connectivity::Offline(Reachable { loopback: true, ..Reachable::default() }),
+            4 => Connectivity::Offline(Reachable::default().with(|it| it.loopback = true)),
             _ => Connectivity::Offline(Reachable::default()),
         }),
         b'W' => world.network = bytes.flag(),

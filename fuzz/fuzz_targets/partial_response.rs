@@ -10,15 +10,10 @@ use bgfetch_model::validator::strong_validator;
 use libfuzzer_sys::fuzz_target;
 
 fn head(status: u16, headers: HeaderList) -> ResponseHead {
-    ResponseHead {
-        status,
-        status_text: String::new(),
-        headers,
-        url_list: vec!["https://a.test/".parse().unwrap()],
-        response_type: ResponseType::Cors,
-        cors_exposed_header_names: Vec::new(),
-        selecting_headers: None,
-    }
+    ResponseHead::new(status, vec!["https://a.test/".parse().unwrap()]).with(|it| {
+        it.headers = headers;
+        it.response_type = ResponseType::Cors;
+    })
 }
 
 fuzz_target!(|input: &[u8]| {

@@ -5,6 +5,9 @@
 use bgfetch_fuzz::lines;
 use bgfetch_model::ids::StorageKey;
 use bgfetch_model::origin::Origin;
+use bgfetch_model::policy::Principal;
+use bgfetch_model::request::Request;
+use bgfetch_net::fetch::Hop;
 use bgfetch_net::fetch::cookie_jar::CookieJar;
 use bgfetch_net::fetch::cookies::CookieContext;
 use http::HeaderValue;
@@ -29,13 +32,12 @@ fuzz_target!(|input: &[u8]| {
     let url: Url = SETTERS[usize::from(choice & 7)].parse().unwrap();
     let page = Origin::of(&"https://a.test/".parse().unwrap());
     let same_site = choice & 8 == 0;
-    let context = CookieContext {
-        url: url.clone(),
-        method: "GET".into(),
-        storage_key: StorageKey("key".into()),
-        top_level_origin: (choice & 16 == 0).then_some(page),
-        same_site,
-    };
+    let hop = Hop::first(&Request::get(url.clone()));
+    let context = CookieContext::new(&StorageKey("key".into()), &Principal::User, &hop);
+    let context = context.with(|it| {
+        it.top_level_origin = (choice & 16 == 0).then_some(page);
+        it.same_site = same_site;
+    });
     let values: Vec<HeaderValue> = rest
         .split(|&byte| byte == b'\n')
         .filter_map(|line| HeaderValue::from_bytes(line).ok())
@@ -56,24 +58,24 @@ fuzz_target!(|input: &[u8]| {
         assert!(!prefixed || url.scheme() == "https" || url.host_str() == Some("localhost"));
     }
     if !same_site {
-        let from_site = CookieContext { same_site: true, ..context.clone() };
+        let from_site = context.clone().with(|it| it.same_site = true);
         assert!(sent(&from_site).is_none() || says("none"), "set from another site");
     }
 
     // URLs that must not get any of them.
     for elsewhere in ["https://b.test/dir/page", "https://xa.test/", "https://github.io/"] {
         let elsewhere: Url = elsewhere.parse().unwrap();
-        let context = CookieContext { url: elsewhere, ..context.clone() };
+        let context = context.clone().with(|it| it.url = elsewhere);
         assert_eq!(sent(&context), None, "{}", context.url);
     }
     let sibling: Url = "https://other.github.io/".parse().unwrap();
-    assert_eq!(sent(&CookieContext { url: sibling, ..context.clone() }), None);
+    assert_eq!(sent(&context.clone().with(|it| it.url = sibling)), None);
     let other_page = Origin::of(&"https://b.test/".parse().unwrap());
-    let partition = CookieContext { top_level_origin: Some(other_page), ..context.clone() };
+    let partition = context.clone().with(|it| it.top_level_origin = Some(other_page));
     assert_eq!(sent(&partition), None, "another partition");
     let plain: Url = "http://www.a.test/dir/page".parse().unwrap();
     if url.host_str() != plain.host_str() && !says("domain") {
-        assert_eq!(sent(&CookieContext { url: plain, ..context.clone() }), None);
+        assert_eq!(sent(&context.clone().with(|it| it.url = plain)), None);
     }
     jar.clear();
     assert_eq!(jar.get(&context), None);

@@ -244,15 +244,10 @@ fn open_generation(fetch: u64) -> StoreOp {
 }
 
 fn head() -> ResponseHead {
-    ResponseHead {
-        status: 200,
-        status_text: String::new(),
-        headers: HeaderList::from_iter([("ETag", "\"v1\"")]),
-        url_list: vec!["https://a.test/0".parse().unwrap()],
-        response_type: ResponseType::Basic,
-        cors_exposed_header_names: Vec::new(),
-        selecting_headers: None,
-    }
+    ResponseHead::new(200, vec!["https://a.test/0".parse().unwrap()]).with(|it| {
+        it.headers = HeaderList::from_iter([("ETag", "\"v1\"")]);
+        it.response_type = ResponseType::Basic;
+    })
 }
 
 fn fetch(key: u64) -> StoredFetch {

@@ -45,7 +45,7 @@ fn call(id: &str, requests: Vec<Request>, download_total: u64) -> FetchCall {
         principal: Arc::new(Principal::User),
         id: id.into(),
         requests,
-        options: FetchOptions { download_total, ..FetchOptions::default() },
+        options: FetchOptions::default().with(|it| it.download_total = download_total),
         sees_active_worker: true,
     }
 }
@@ -148,15 +148,10 @@ impl World {
     }
 
     fn head(&mut self, record: u32, status: u16, headers: &[(&str, &str)]) {
-        let head = ResponseHead {
-            status,
-            status_text: String::new(),
-            headers: HeaderList::from_iter(headers.iter().copied()),
-            url_list: vec![get(record).url],
-            response_type: ResponseType::Basic,
-            cors_exposed_header_names: Vec::new(),
-            selecting_headers: None,
-        };
+        let head = ResponseHead::new(status, vec![get(record).url]).with(|it| {
+            it.headers = HeaderList::from_iter(headers.iter().copied());
+            it.response_type = ResponseType::Basic;
+        });
         let (request_headers, address, retry_after, multiplexes) = (None, None, None, false);
         self.report(
             record,

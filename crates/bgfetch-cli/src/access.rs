@@ -56,11 +56,11 @@ pub(crate) fn builder(directory: &Path) -> Builder {
             never_reached.cap = Duration::from_secs(3);
             never_reached.budget = Duration::from_secs(15);
         })
-        .event_timeouts(bgfetch::EventTimeouts {
+        .event_timeouts(bgfetch::EventTimeouts::default().with(|it| {
             // Copying to another disk takes as long as it takes.
-            start_and_dispatch: Duration::MAX,
-            lifetime: Duration::MAX,
-        })
+            it.start_and_dispatch = Duration::MAX;
+            it.lifetime = Duration::MAX;
+        }))
 }
 
 /// Creates the store's directory if it is missing, and keeps other users out of it.

@@ -46,11 +46,10 @@ impl Plan {
             has_default_id: args.id.is_none(),
             id: args.id.clone().unwrap_or_else(|| default_id(&urls, &scope)),
             urls,
-            options: FetchOptions {
-                title: args.title.clone(),
-                download_total: args.download_total,
-                ..FetchOptions::default()
-            },
+            options: FetchOptions::default().with(|it| {
+                it.title = args.title.clone();
+                it.download_total = args.download_total;
+            }),
             out,
             registration: RegistrationKey { storage_key: StorageKey(STORAGE_KEY.into()), scope },
         })

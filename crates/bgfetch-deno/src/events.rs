@@ -221,6 +221,9 @@ pub(crate) fn op_bgfetch_update_ui(
     #[serde] update: JsUiUpdate,
 ) -> Result<impl Future<Output = Result<(), JsErrorBox>> + use<>, JsErrorBox> {
     let event = state.borrow::<RealmEvents>().active(event)?;
-    let updated = event.update_ui(UiUpdate { title: update.title, icons: update.icons });
+    let updated = event.update_ui(UiUpdate::default().with(|it| {
+        it.title = update.title;
+        it.icons = update.icons;
+    }));
     Ok(async move { updated.await.map_err(update_ui_failed) })
 }

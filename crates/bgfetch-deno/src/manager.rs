@@ -41,7 +41,11 @@ pub(crate) async fn op_bgfetch_fetch(
         .with_calls_that_go_on()
         .seeing_active_worker(sees_active_worker);
     let JsOptions { title, icons, download_total } = options;
-    let options = FetchOptions { title, icons, download_total: download_total as u64 };
+    let options = FetchOptions::default().with(|it| {
+        it.title = title;
+        it.icons = icons;
+        it.download_total = download_total as u64;
+    });
     let fetch = async {
         // The bodies are read on this thread, which owns the script's streams, as long as the
         // engine asks for more.

@@ -122,7 +122,11 @@ pub(crate) async fn op_bgfetch_match_all(
 ) -> Result<List<Matched>, JsErrorBox> {
     let registration = registration(&state, FetchKey(key)).await?;
     let JsMatchOptions { ignore_method, ignore_search, ignore_vary } = options;
-    let options = MatchOptions { ignore_search, ignore_method, ignore_vary };
+    let options = MatchOptions::default().with(|it| {
+        it.ignore_search = ignore_search;
+        it.ignore_method = ignore_method;
+        it.ignore_vary = ignore_vary;
+    });
     let matched = match query {
         Some(query) => registration.match_all(query, options).await,
         None => registration.records().await,

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use bgfetch::embedder::BodySource;
 use bgfetch::{
-    FetchRequest, FetchResponse, Fetcher as _, Principal, Request, RequestMode, ResponseHead,
-    ResponseType, remove_forbidden_request_headers,
+    FetchResponse, Fetcher as _, Principal, Request, RequestMode, ResponseHead, ResponseType,
+    remove_forbidden_request_headers,
 };
 use bgfetch_deno::BodyResource;
 use bytes::Bytes;
@@ -116,10 +116,8 @@ async fn run(
         None => None,
     };
     request.body_length = body.as_ref().map(BodySource::length);
-    let request = FetchRequest {
-        body: body.map(|body| Arc::new(body) as Arc<dyn BodySource>),
-        ..to_fetch(storage_key, Principal::Page(policies), request)
-    };
+    let request = to_fetch(storage_key, Principal::Page(policies), request)
+        .with(|it| it.body = body.map(|body| Arc::new(body) as Arc<dyn BodySource>));
     network.fetch(request).await.map_err(|error| error.to_string())
 }
 

@@ -196,7 +196,7 @@ async fn load(navigation: &Navigation, url: Url) -> Result<Document, LoadError> 
         // Redirects must not lead to another origin either.
         Some(parent) => {
             request.mode = RequestMode::SameOrigin;
-            let mut policies = PolicySnapshot { referrer: None, ..PolicySnapshot::of(&url) };
+            let mut policies = PolicySnapshot::of(&url).with(|it| it.referrer = None);
             policies.policy_container.ip_address_space = Some(parent.ip_address_space());
             Principal::Page(policies)
         }

@@ -10,11 +10,10 @@ use crate::network::Loaded;
 /// The policies of a page or worker at the top level that was loaded from `url`.
 pub(crate) fn snapshot(url: &Url, mut policy_container: PolicyContainer) -> PolicySnapshot {
     let csp_list = std::mem::take(&mut policy_container.csp_list);
-    let mut snapshot = PolicySnapshot {
-        policy_container,
-        secure_context: is_potentially_trustworthy(url),
-        ..PolicySnapshot::of(url)
-    };
+    let mut snapshot = PolicySnapshot::of(url).with(|it| {
+        it.policy_container = policy_container;
+        it.secure_context = is_potentially_trustworthy(url);
+    });
     csp_list.into_iter().for_each(|policy| add_csp(&mut snapshot, policy));
     snapshot
 }
@@ -37,11 +36,11 @@ pub(crate) fn of_response(response: &Loaded) -> PolicyContainer {
     let csp_list = headers.get("content-security-policy").into_iter().collect();
     let referrer_policy = headers.get("referrer-policy");
     let referrer_policy = referrer_policy.and_then(|value| parse_referrer_policy(&value));
-    PolicyContainer {
-        csp_list,
-        referrer_policy: referrer_policy.unwrap_or_default(),
-        ip_address_space: response.address.map(IpAddressSpace::of),
-    }
+    PolicyContainer::default().with(|it| {
+        it.csp_list = csp_list;
+        it.referrer_policy = referrer_policy.unwrap_or_default();
+        it.ip_address_space = response.address.map(IpAddressSpace::of);
+    })
 }
 
 /// Whether a policy puts its page or worker into a
@@ -69,15 +68,10 @@ mod tests {
     use super::*;
 
     fn response<const N: usize>(headers: [(&str, &str); N], address: &str) -> Loaded {
-        let head = ResponseHead {
-            status: 200,
-            status_text: String::new(),
-            headers: HeaderList::from_iter(headers),
-            url_list: Vec::new(),
-            response_type: ResponseType::Basic,
-            cors_exposed_header_names: Vec::new(),
-            selecting_headers: None,
-        };
+        let head = ResponseHead::new(200, Vec::new()).with(|it| {
+            it.headers = HeaderList::from_iter(headers);
+            it.response_type = ResponseType::Basic;
+        });
         Loaded { head, body: Vec::new(), address: address.parse().ok() }
     }
 

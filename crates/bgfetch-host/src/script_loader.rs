@@ -5,8 +5,8 @@ use std::str::FromStr as _;
 
 use bgfetch::embedder::BoxFuture;
 use bgfetch::{
-    CredentialsMode, Destination, FetchRequest, HeaderList, PolicyContainer, PolicySnapshot,
-    Principal, RedirectMode, Request, RequestMode, ResponseHead, ResponseType, StorageKey,
+    CredentialsMode, Destination, HeaderList, PolicyContainer, PolicySnapshot, Principal,
+    RedirectMode, Request, RequestMode, ResponseHead, ResponseType, StorageKey,
 };
 use data_url::mime::Mime;
 use encoding_rs::{Encoding, UTF_8};
@@ -124,7 +124,7 @@ pub(crate) async fn load_worker(
         request.redirect = RedirectMode::Error;
     }
     let request = to_fetch(storage_key, Principal::Page(policies), request);
-    let loaded = network.load(FetchRequest { destination, ..request }).await?;
+    let loaded = network.load(request.with(|it| it.destination = destination)).await?;
     require_javascript(&loaded.head.headers)?;
     let policies = policies::of_response(&loaded);
     if policies::is_sandboxed(&policies) {
@@ -179,7 +179,7 @@ async fn load_classic(
     request.mode = RequestMode::NoCors;
     request.credentials = CredentialsMode::Include;
     let request = to_fetch(storage_key, Principal::Page(policies), request);
-    network.load(FetchRequest { destination, ..request }).await
+    network.load(request.with(|it| it.destination = destination)).await
 }
 
 fn classic(head: &ResponseHead, body: &[u8]) -> LoadedScript {

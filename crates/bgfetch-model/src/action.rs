@@ -178,6 +178,29 @@ pub struct PermissionRequest {
     pub download_total: u64,
 }
 
+crate::impl_with!(PermissionRequest);
+
+impl PermissionRequest {
+    /// A call of `fetch()` without options.
+    #[must_use]
+    pub fn new(
+        registration: RegistrationKey,
+        principal: Arc<Principal>,
+        id: impl Into<String>,
+        requests: Vec<Arc<Request>>,
+    ) -> Self {
+        Self {
+            registration,
+            principal,
+            id: id.into(),
+            title: String::new(),
+            icons: Vec::new(),
+            requests,
+            download_total: 0,
+        }
+    }
+}
+
 /// What the embedder has to decide on when a page needs an address that is less public than its own.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -189,6 +212,14 @@ pub struct LocalNetworkRequest {
     /// The space of the address: [`IpAddressSpace::Local`] for the permission `local-network`,
     /// [`IpAddressSpace::Loopback`] for `loopback-network`.
     pub space: IpAddressSpace,
+}
+
+impl LocalNetworkRequest {
+    /// An attempt of `fetch` that needs an address in this space for this URL.
+    #[must_use]
+    pub const fn new(fetch: Arc<FetchInfo>, url: Url, space: IpAddressSpace) -> Self {
+        Self { fetch, url, space }
+    }
 }
 
 /// A successful answer to a call.
@@ -205,6 +236,7 @@ pub enum Reply {
 /// What [update background fetch instances](https://wicg.github.io/background-fetch/#update-background-fetch-instance-algorithm)
 /// carries to a `BackgroundFetchRegistration`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Update {
     /// The stored bytes of all response bodies.
     pub downloaded: u64,
@@ -215,6 +247,15 @@ pub struct Update {
     pub result: Option<FetchResult>,
     /// The records available flag.
     pub records_available: bool,
+}
+
+crate::impl_with!(Update);
+
+/// The values of a registration object before anything was transferred.
+impl Default for Update {
+    fn default() -> Self {
+        Self { downloaded: 0, uploaded: 0, result: None, records_available: true }
+    }
 }
 
 /// A background fetch as it is at one moment: what a registration object of it shows.

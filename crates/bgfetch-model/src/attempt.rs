@@ -24,6 +24,7 @@ pub struct AttemptSpec {
 
 /// A resume by range: `Range: bytes=start-` with `If-Range` (D6).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Resume {
     /// The spec's range start: how many bytes are stored.
     pub start: u64,
@@ -32,6 +33,14 @@ pub struct Resume {
     /// Where the stored bytes came from. The range is sent only where this allows it, which each
     /// URL of a redirect chain is asked for.
     pub source: Source,
+}
+
+impl Resume {
+    /// A resume after `start` bytes that belong to this validator and this source.
+    #[must_use]
+    pub fn new(start: u64, if_range: impl Into<String>, source: Source) -> Self {
+        Self { start, if_range: if_range.into(), source }
+    }
 }
 
 /// A command to a running attempt.
@@ -137,6 +146,7 @@ pub struct Fault {
 
 /// The classes of failure that the model treats differently (D7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum FaultKind {
     /// The host's name could not be resolved, or no route leads to its addresses. Without a default
     /// route the network is the cause; otherwise this is treated as [`Self::Unreachable`].

@@ -236,6 +236,8 @@ pub struct Usage {
     pub quota: Option<u64>,
 }
 
+crate::impl_with!(Usage);
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,6 +7,7 @@ use crate::delivery::DeliveryPolicy;
 
 /// The model's configuration; the defaults suit a desktop browser.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Config {
     /// When failed attempts are tried again.
     pub retry: RetryPolicy,
@@ -80,6 +81,8 @@ pub struct Config {
     /// Seeds the jitter; use the system's randomness.
     pub seed: u64,
 }
+
+crate::impl_with!(Config);
 
 impl Default for Config {
     fn default() -> Self {

@@ -10,6 +10,7 @@ use crate::ip_address_space::is_localhost;
 
 /// The state of the network as the embedder or the system's watcher reports it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Connectivity {
     /// Everything can be reached.
     #[default]
@@ -36,12 +37,15 @@ impl Connectivity {
 
 /// What can be reached without the wider network. By default, nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Reachable {
     /// Loopback addresses and `localhost`, which need no route.
     pub loopback: bool,
     /// This machine's own addresses, and the networks that have a route.
     pub networks: Vec<IpNet>,
 }
+
+crate::impl_with!(Reachable);
 
 /// Whether a host can be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -78,6 +78,7 @@ impl Outcome {
 /// Why an event was not handled. The text is a sentence for people.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum NotHandledReason {
     /// The registration has no active worker, or was not registered since the engine was opened.
     #[error("the registration has no active worker")]
@@ -131,6 +132,7 @@ pub struct Rejection(pub String);
 /// With the defaults, ten attempts are spread over about four hours: delivery recovers from a crash
 /// or a slow start within seconds, and a worker that needs repair still gets its event.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DeliveryPolicy {
     /// The most attempts in total; 10 by default, but always at least one. Only starting a worker
     /// for the event counts as an attempt.
@@ -146,6 +148,8 @@ pub struct DeliveryPolicy {
     pub max_delay: Duration,
 }
 
+crate::impl_with!(DeliveryPolicy);
+
 impl Default for DeliveryPolicy {
     fn default() -> Self {
         Self {
@@ -160,6 +164,7 @@ impl Default for DeliveryPolicy {
 /// What happens to an event that was not handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Redelivery {
     /// It is fired again after this time, counted from now; serialized in seconds.
     After(#[serde(serialize_with = "serialize::seconds")] Duration),

@@ -8,6 +8,7 @@ use crate::time::UnixTime;
 
 /// The part of a background fetch that never changes.
 #[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FetchInfo {
     /// Its identity.
     pub key: FetchKey,
@@ -23,4 +24,27 @@ pub struct FetchInfo {
     pub upload_total: u64,
     /// When it was registered.
     pub created_at: UnixTime,
+}
+
+crate::impl_with!(FetchInfo);
+
+impl FetchInfo {
+    /// A fetch without bodies that promises nothing, registered at the beginning of Unix time.
+    #[must_use]
+    pub fn new(
+        key: FetchKey,
+        registration: RegistrationKey,
+        principal: Arc<Principal>,
+        id: impl Into<Arc<str>>,
+    ) -> Self {
+        Self {
+            key,
+            registration,
+            principal,
+            id: id.into(),
+            download_total: 0,
+            upload_total: 0,
+            created_at: UnixTime(0),
+        }
+    }
 }

@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 /// The identity of a background fetch: unique for the life of a store, and increasing in order of
-/// registration.
+/// registration. The default store begins at 0, which is a key like any other; a store of an
+/// embedder's own chooses the first one ([`Snapshot::next_fetch`]).
+///
+/// [`Snapshot::next_fetch`]: crate::store_op::Snapshot::next_fetch
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct FetchKey(pub u64);
 

@@ -225,6 +225,7 @@ pub struct FetchCall {
 
 /// The spec's `BackgroundFetchOptions`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FetchOptions {
     /// Shown to the user; empty by default.
     pub title: String,
@@ -235,9 +236,12 @@ pub struct FetchOptions {
     pub download_total: u64,
 }
 
+crate::impl_with!(FetchOptions);
+
 /// The [permission state](https://w3c.github.io/permissions/#dfn-permission-state) of
 /// `background-fetch`, with what "prompt" means to the embedder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Permission {
     /// Proceed.
     Granted,

@@ -79,3 +79,4 @@ pub mod time;
 mod timers;
 pub mod validator;
 pub mod vary;
+mod with;

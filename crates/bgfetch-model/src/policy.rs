@@ -37,6 +37,7 @@ impl Principal {
 /// The policies of a page or worker when it called `fetch()`. They are persisted with the fetch, so
 /// they are enforced after a restart too.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PolicySnapshot {
     /// The [origin](https://fetch.spec.whatwg.org/#concept-request-origin) of requests.
     pub origin: Origin,
@@ -87,6 +88,7 @@ impl PolicySnapshot {
 /// container](https://html.spec.whatwg.org/multipage/browsers.html#policy-container), as far as it
 /// applies to fetches.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PolicyContainer {
     /// The [CSP list](https://w3c.github.io/webappsec-csp/#csp-list): each enforced policy,
     /// serialized. Report-only policies block nothing and are not kept.
@@ -101,6 +103,8 @@ pub struct PolicyContainer {
     #[serde(default)]
     pub ip_address_space: Option<IpAddressSpace>,
 }
+
+crate::impl_with!(PolicySnapshot, PolicyContainer);
 
 #[cfg(test)]
 mod tests {

@@ -166,6 +166,7 @@ impl ReferrerPolicy {
 
 /// The request of a background fetch record, as it is persisted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Request {
     /// The method, normalized as Fetch does (`GET`, not `get`).
     pub method: String,
@@ -210,6 +211,8 @@ pub struct Request {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body_length: Option<u64>,
 }
+
+crate::impl_with!(Request);
 
 impl Request {
     /// A `GET` request with defaults for everything else.

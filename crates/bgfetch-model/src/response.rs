@@ -103,6 +103,7 @@ pub enum ResponseType {
 
 /// A response without its body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ResponseHead {
     /// The status code.
     pub status: u16,
@@ -130,7 +131,23 @@ pub struct ResponseHead {
     pub selecting_headers: Option<SelectingHeaders>,
 }
 
+crate::impl_with!(ResponseHead);
+
 impl ResponseHead {
+    /// A response of the type [`Default`](ResponseType::Default), without headers.
+    #[must_use]
+    pub fn new(status: u16, url_list: Vec<Url>) -> Self {
+        Self {
+            status,
+            status_text: String::new(),
+            headers: HeaderList::default(),
+            url_list,
+            response_type: ResponseType::default(),
+            cors_exposed_header_names: Vec::new(),
+            selecting_headers: None,
+        }
+    }
+
     /// Whether the status is an [ok status](https://fetch.spec.whatwg.org/#ok-status).
     #[must_use]
     pub const fn is_ok(&self) -> bool {
@@ -172,6 +189,7 @@ impl ResponseHead {
 /// What the model knows of a response's head without reading it. Heads can be large, so they are in
 /// memory only while an attempt needs them; the store has them all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct HeadSummary {
     /// The status code.
     pub status: u16,

@@ -35,6 +35,8 @@ pub struct ImageResource {
     pub label: String,
 }
 
+crate::impl_with!(ImageResource);
+
 impl ImageResource {
     /// An image of which only the URL is known.
     #[must_use]
@@ -138,14 +140,19 @@ pub struct Snapshot {
     pub registrations: Vec<RegistrationKey>,
     /// Every fetch that was not forgotten, in the order of their keys.
     pub fetches: Vec<StoredFetch>,
-    /// A key above every key that this store ever used.
+    /// A key above every key that this store ever used, which the next fetch gets; 0 is allowed. A
+    /// fetch that is gone must still count, because its key is never used again.
     pub next_fetch: u64,
     /// The store's own key for hashes of request headers, random and always the same.
     pub hash_key: HashKey,
 }
 
 /// One durable step.
+///
+/// A store that does not know a step must refuse the transaction, because the engine relies on all of
+/// it. The other types here are exhaustive, so that no store overlooks a new field.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum StoreOp {
     /// Adds a service worker registration; no effect if it exists.
     PutRegistration(RegistrationKey),

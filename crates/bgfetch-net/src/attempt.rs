@@ -52,6 +52,7 @@ pub trait BodySink: Send {
 /// How long an attempt may be idle. If one of these runs out, the attempt ends as
 /// [`FaultKind::Interrupted`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Timeouts {
     /// The longest wait for a response's head, since the start, since the attempt took its slot
     /// again or since the network last took bytes of the request's body; 60 s by default. Name
@@ -64,6 +65,8 @@ pub struct Timeouts {
     /// multiplexes any attempt of its site.
     pub stall: Duration,
 }
+
+bgfetch_model::impl_with!(Timeouts);
 
 impl Default for Timeouts {
     fn default() -> Self {

@@ -58,6 +58,7 @@ impl<T: Fetcher + ?Sized> Fetcher for Arc<T> {
 
 /// What to fetch.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct FetchRequest {
     /// The storage key that the fetch, and so its cookies, belong to.
     pub storage_key: StorageKey,
@@ -91,6 +92,8 @@ pub struct FetchRequest {
     /// driver, a page has no permission to access the local network.
     pub slot: Slot,
 }
+
+bgfetch_model::impl_with!(FetchRequest);
 
 impl FetchRequest {
     /// The request of one attempt.
@@ -235,6 +238,7 @@ impl Uploaded {
 }
 
 /// A response whose head was received.
+#[non_exhaustive]
 pub struct FetchResponse {
     /// The head, with the whole URL list, all headers except `Set-Cookie`, and the type that
     /// determines which of them scripts can see. A response that a page may not read is an error
@@ -259,6 +263,23 @@ pub struct FetchResponse {
     /// The body with its content codings decoded; but see [`FetchRequest::principal`]. It must not
     /// read ahead without bound: if the stream is not polled, the sender has to wait.
     pub body: BoxStream<'static, Result<Bytes, FetchError>>,
+}
+
+bgfetch_model::impl_with!(FetchResponse);
+
+impl FetchResponse {
+    /// A response of which nothing else is known.
+    #[must_use]
+    pub fn new(head: ResponseHead, body: BoxStream<'static, Result<Bytes, FetchError>>) -> Self {
+        Self {
+            head,
+            request_headers: None,
+            retry_after: None,
+            multiplexed: false,
+            address: None,
+            body,
+        }
+    }
 }
 
 impl fmt::Debug for FetchResponse {

@@ -120,12 +120,12 @@ async fn a_resume_asks_for_a_range_of_the_identity() {
     }
     let from_page = || {
         let page = PolicySnapshot::of(&url.parse().unwrap());
-        FetchRequest { principal: Arc::new(Principal::Page(page)), ..get(&url) }
+        get(&url).with(|it| it.principal = Arc::new(Principal::Page(page)))
     };
     let seen = text(&fetcher, from_page()).await;
     assert!(!seen.contains("range:") && seen.contains("accept-encoding: gzip, deflate, br, zstd"));
     // The user wants the file as it is.
-    for request in [FetchRequest { identity: true, ..from_page() }, get(&url)] {
+    for request in [from_page().with(|it| it.identity = true), get(&url)] {
         assert!(text(&fetcher, request).await.contains("accept-encoding: identity\n"));
     }
 }

@@ -34,16 +34,19 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep};
 
-const LIMITS: ServerLimits = ServerLimits {
-    head_size: 256 << 10,
-    headers: 256,
-    informational: 64,
-    idle_frames: 10_000,
-    codings: 2,
-    decoder_memory: 96 << 20,
-    decoded_ratio: 1000,
-    decoded_floor: 64 << 20,
-};
+/// The documented defaults.
+fn defaults() -> ServerLimits {
+    ServerLimits::default().with(|it| {
+        it.head_size = 256 << 10;
+        it.headers = 256;
+        it.informational = 64;
+        it.idle_frames = 10_000;
+        it.codings = 2;
+        it.decoder_memory = 96 << 20;
+        it.decoded_ratio = 1000;
+        it.decoded_floor = 64 << 20;
+    })
+}
 
 /// The result of fetching from an HTTP/1.1 server that sends this and closes the connection.
 async fn answered(answer: impl Into<Vec<u8>>) -> Result<Bytes, FetchError> {
@@ -86,7 +89,7 @@ fn as_text(response: &Response<()>) -> String {
 
 #[test]
 fn the_defaults_are_what_the_docs_say() {
-    assert_eq!(ServerLimits::default(), LIMITS);
+    assert_eq!(ServerLimits::default(), defaults());
 }
 
 #[tokio::test]
@@ -109,7 +112,10 @@ async fn heads_are_limited_in_size_and_number_of_headers() {
 
 #[tokio::test]
 async fn limits_can_be_set() {
-    let limits = ServerLimits { headers: 2, codings: 0, ..LIMITS };
+    let limits = defaults().with(|it| {
+        it.headers = 2;
+        it.codings = 0;
+    });
     let strict = || HyperFetcher::builder().limits(limits);
     for head in ["A: 1\r\nB: 2\r\nC: 3\r\n", "Content-Encoding: gzip\r\n"] {
         let answer = format!("HTTP/1.1 200 OK\r\n{head}\r\n").into_bytes();
@@ -121,7 +127,7 @@ async fn limits_can_be_set() {
 
 #[tokio::test]
 async fn as_many_informational_responses_as_allowed_are_skipped() {
-    for (count, fine) in [(LIMITS.informational, true), (LIMITS.informational + 1, false)] {
+    for (count, fine) in [(defaults().informational, true), (defaults().informational + 1, false)] {
         let mut answer = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".repeat(count);
         answer += "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
         let http1 = answered(answer).await.map(|body| assert_eq!(body, "ok"));
@@ -166,7 +172,7 @@ async fn a_flood_of_informational_responses_is_cut_off() {
     let server = Http2::start(move |_, mut respond| {
         let ended = ended.clone();
         async move {
-            for _ in 0..20 * LIMITS.informational {
+            for _ in 0..20 * defaults().informational {
                 let hints = Response::builder().status(103).body(()).unwrap();
                 if respond.send_informational(hints).is_err() {
                     break;
@@ -201,7 +207,7 @@ fn idle_frames() -> [(&'static str, Vec<u8>); 6] {
 async fn a_flood_of_frames_without_content_ends_the_connection() {
     let head = frame(HEADERS, END_HEADERS, 1, &[STATUS_200]);
     for (kind, idle) in idle_frames() {
-        let flood = idle.repeat(LIMITS.idle_frames + 2);
+        let flood = idle.repeat(defaults().idle_frames + 2);
         // Before the head, and in the middle of the body.
         for start in [vec![], [&head[..], &frame(DATA, 0, 1, b"part")].concat()] {
             let server = Http2::raw([start, flood.clone()].concat()).await;
@@ -215,9 +221,10 @@ async fn a_flood_of_frames_without_content_ends_the_connection() {
         }
     }
     // The library has limits of its own for these.
-    let empty_data = [head, frame(DATA, 0, 1, &[]).repeat(LIMITS.idle_frames + 2)].concat();
+    let empty_data = [head, frame(DATA, 0, 1, &[]).repeat(defaults().idle_frames + 2)].concat();
     let unfinished = frame(HEADERS, 0, 1, &[STATUS_200]);
-    let continuations = [unfinished, frame(9, 0, 1, &[]).repeat(LIMITS.idle_frames + 2)].concat();
+    let continuations =
+        [unfinished, frame(9, 0, 1, &[]).repeat(defaults().idle_frames + 2)].concat();
     for flood in [empty_data, continuations] {
         let server = Http2::raw(flood).await;
         let end = match server.fetcher().fetch(get(&server.url)).await {
@@ -233,7 +240,7 @@ async fn frames_without_content_between_others_are_fine() {
     let head = frame(HEADERS, END_HEADERS, 1, &[STATUS_200]);
     for (kind, idle) in idle_frames() {
         // The server's first settings, and the acknowledgement of the client's, count too.
-        let idle = idle.repeat(LIMITS.idle_frames - 2);
+        let idle = idle.repeat(defaults().idle_frames - 2);
         let data = frame(DATA, 0, 1, b"part");
         let last = frame(DATA, END_STREAM, 1, b"end");
         let answer = [&idle[..], &head, &idle, &data, &idle, &last].concat();
@@ -252,7 +259,7 @@ async fn an_upload_gets_any_number_of_window_updates() {
         send.send_data(length.into(), true).unwrap();
     })
     .await;
-    let limits = ServerLimits { idle_frames: 20, ..LIMITS };
+    let limits = defaults().with(|it| it.idle_frames = 20);
     let fetcher = server.builder().limits(limits).build().unwrap();
     let length = 8 << 20;
     let response = fetcher.fetch(post(&server.url, Stored::pattern(length))).await.unwrap();
@@ -367,7 +374,7 @@ async fn chunk_extensions_and_trailers_are_bounded() {
         format!("2;{long}\r\nok\r\n0\r\n\r\n"),
         format!("{one_byte_chunks}0\r\n\r\n"),
         format!("2\r\nok\r\n0\r\nX: {long}\r\n\r\n"),
-        format!("2\r\nok\r\n0\r\n{}\r\n", "X: 1\r\n".repeat(LIMITS.headers + 1)),
+        format!("2\r\nok\r\n0\r\n{}\r\n", "X: 1\r\n".repeat(defaults().headers + 1)),
         String::from("FFFFFFFFFFFFFFFFF\r\nok\r\n"),
     ] {
         let answer = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}");
@@ -442,7 +449,10 @@ async fn a_redirect_loop_ends_over_http2() {
 
 #[tokio::test]
 async fn a_bomb_is_refused_over_http1_and_http2() {
-    let limits = ServerLimits { decoded_ratio: 1, decoded_floor: 50_000, ..LIMITS };
+    let limits = defaults().with(|it| {
+        it.decoded_ratio = 1;
+        it.decoded_floor = 50_000;
+    });
     let (plain, tls) = (Origin::http().await, Origin::https(&[b"h2"]).await);
     let builder = HyperFetcher::builder().limits(limits);
     let over_tls = HyperFetcher::builder().limits(limits).tls(tls.client());
@@ -458,7 +468,7 @@ async fn a_bomb_is_refused_over_http1_and_http2() {
 
 #[tokio::test]
 async fn codings_with_large_windows_are_offered_as_long_as_there_is_memory_for_them() {
-    let limits = ServerLimits { decoder_memory: 20 << 20, ..LIMITS };
+    let limits = defaults().with(|it| it.decoder_memory = 20 << 20);
     let fetcher = HyperFetcher::builder().limits(limits).build().unwrap();
     let origin = Origin::http().await;
     let page = PolicySnapshot::of(&origin.url("/page").parse().unwrap());

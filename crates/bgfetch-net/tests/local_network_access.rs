@@ -106,7 +106,10 @@ fn page(url: &str, space: IpAddressSpace) -> Principal {
 
 fn by(principal: Principal, request: FetchRequest) -> FetchRequest {
     let storage_key = StorageKey("site".into());
-    FetchRequest { principal: Arc::new(principal), storage_key, ..request }
+    request.with(|it| {
+        it.principal = Arc::new(principal);
+        it.storage_key = storage_key;
+    })
 }
 
 async fn denied(fetcher: &HyperFetcher, request: FetchRequest, space: IpAddressSpace) {

@@ -64,10 +64,10 @@ async fn becomes(state: &mut watch::Receiver<Connectivity>, expected: &Connectiv
 }
 
 fn offline(networks: &[&str]) -> Connectivity {
-    Connectivity::Offline(Reachable {
-        loopback: true,
-        networks: networks.iter().map(|net| net.parse().unwrap()).collect(),
-    })
+    Connectivity::Offline(Reachable::default().with(|it| {
+        it.loopback = true;
+        it.networks = networks.iter().map(|net| net.parse().unwrap()).collect();
+    }))
 }
 
 #[test]

@@ -185,7 +185,7 @@ async fn what_needs_approval_is_asked_for_once() {
     for (head, kind) in heads {
         let (address, requests) = scripted(head, Ending::Close).await;
         let url = format!("http://{address}/");
-        let request = FetchRequest { principal: Arc::clone(&page), ..get(&url) };
+        let request = get(&url).with(|it| it.principal = Arc::clone(&page));
         assert_eq!(error(&fetcher(), request).await.kind(), kind);
         assert_eq!(requests.load(Ordering::Relaxed), 1);
     }

@@ -22,7 +22,8 @@ pub trait Store: Send {
     /// [`StoreError::Damaged`] if a row cannot be parsed; otherwise any error of reading.
     fn load(&mut self) -> Result<Snapshot, StoreError>;
 
-    /// Commits the batch atomically: all of it or, after an error, nothing. Each transaction's
+    /// Commits the batch atomically: all of it or, after an error, nothing. A step that the store
+    /// does not know is such an error ([`StoreError::Misuse`]). Each transaction's
     /// [`syncs`](Transaction::syncs) are honoured before this returns. Operations on a fetch that
     /// is gone do nothing.
     ///
@@ -135,8 +136,9 @@ pub trait Bodies: Send + Sync {
     fn sync_exports(&self, fetch: FetchKey) -> Result<(), StoreError>;
 }
 
-/// How [`Bodies::export`] makes the file.
+/// How [`Bodies::export`] makes the file. A store that does not know a way makes a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Handover {
     /// The file belongs to the receiver alone. On file systems that can share blocks between files
     /// (Btrfs, XFS, APFS) it takes no space. On others it is a copy, which is synced before it gets

@@ -23,6 +23,7 @@ use crate::worker_host::{DispatchError, WorkerHost};
 /// The time limits of one event. When one passes, the event ends as
 /// [`NotHandledReason::TimedOut`] and is fired again later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Timeouts {
     /// The limit from firing until [`WorkerHost::dispatch`] resolves: the worker's start and its
     /// listeners. 60 seconds by default, because a cold start on a slow machine can take long.
@@ -33,6 +34,8 @@ pub struct Timeouts {
     /// default.
     pub lifetime: Duration,
 }
+
+bgfetch_model::impl_with!(Timeouts);
 
 impl Default for Timeouts {
     fn default() -> Self {

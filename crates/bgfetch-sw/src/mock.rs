@@ -54,6 +54,7 @@ use bgfetch_model::event::EventKind;
 
 /// What happens to an event.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Behaviour {
     /// The listener calls `waitUntil()` with a promise that is fulfilled.
     Succeed,

@@ -14,12 +14,15 @@ use crate::extendable_event::NotActive;
 
 /// The members of `BackgroundFetchUIOptions` that were present.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct UiUpdate {
     /// The new title, or none to keep the old one.
     pub title: Option<String>,
     /// The new icons, or none to keep the old ones.
     pub icons: Option<Vec<ImageResource>>,
 }
+
+bgfetch_model::impl_with!(UiUpdate);
 
 impl UiUpdate {
     /// Whether the update changes nothing.
@@ -31,6 +34,7 @@ impl UiUpdate {
 
 /// Why `updateUI()` rejects.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum UpdateUiError {
     /// The event is no longer active.
     #[error(transparent)]

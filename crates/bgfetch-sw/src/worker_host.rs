@@ -66,6 +66,7 @@ where
 
 /// Why the listeners did not run. The texts are sentences for people.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum DispatchError {
     /// The registration is unknown to the host or has no active worker.
     #[error("the registration has no active worker")]

@@ -70,7 +70,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let manager = registration.background_fetch().acting_for(Principal::User);
     if manager.get("film").await?.is_none() {
         let urls = [origin.url("/film.mp4"), origin.url("/film.srt")];
-        let options = FetchOptions { title: "A film".into(), ..FetchOptions::default() };
+        let options = FetchOptions::default().with(|it| it.title = "A film".into());
         manager.fetch("film", urls, options).await?;
     }
     while let Some(JobChange::Changed(job)) = jobs.next().await {

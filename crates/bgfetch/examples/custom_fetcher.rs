@@ -70,22 +70,10 @@ impl ByHeart {
         } else {
             vec![Ok(Bytes::from_static(rest))]
         };
-        Ok(FetchResponse {
-            head: ResponseHead {
-                status,
-                status_text: String::new(),
-                headers,
-                url_list: vec![url.clone()],
-                response_type: ResponseType::Basic,
-                cors_exposed_header_names: Vec::new(),
-                selecting_headers: None,
-            },
-            request_headers: None,
-            retry_after: None,
-            multiplexed: false,
-            address: None,
-            body: Box::pin(stream::iter(pieces)),
-        })
+        let mut head = ResponseHead::new(status, vec![url.clone()]);
+        head.headers = headers;
+        head.response_type = ResponseType::Basic;
+        Ok(FetchResponse::new(head, Box::pin(stream::iter(pieces))))
     }
 }
 

@@ -16,7 +16,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let engine = Engine::builder().directory(directory.path()).open()?;
     let site = StorageKey("podcasts".into());
     let worker = engine.register(site, origin.url("/")).await?;
-    let options = FetchOptions { title: "Episode 5".into(), ..FetchOptions::default() };
+    let options = FetchOptions::default().with(|it| it.title = "Episode 5".into());
     let fetch = worker.background_fetch().fetch("my-fetch", urls, options).await?;
     match fetch.settled().await? {
         Ok(()) => println!("{}: {} bytes", fetch.id(), fetch.downloaded()),

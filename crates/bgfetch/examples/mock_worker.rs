@@ -57,7 +57,7 @@ async fn success(event: FunctionalEvent, engine: WeakEngine) -> Result<(), Rejec
         println!("{}: {} bytes", event.kind().name(), bytes.len());
     }
     let title = Some("A film, ready".into());
-    let update = event.update_ui(UiUpdate { title, icons: None });
+    let update = event.update_ui(UiUpdate::default().with(|it| it.title = title));
     update.await.map_err(rejection)
 }
 

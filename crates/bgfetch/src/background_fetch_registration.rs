@@ -124,7 +124,7 @@ impl BackgroundFetchRegistration {
             return false;
         }
         // Step 6.5, nothing changed.
-        let new = Update { records_available: current.records_available, ..update };
+        let new = update.with(|it| it.records_available = current.records_available);
         if *current == new {
             return false;
         }

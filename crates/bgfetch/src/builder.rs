@@ -71,7 +71,7 @@ impl Default for Builder {
     fn default() -> Self {
         Self {
             storage: Storage::Unset,
-            config: Config { seed: random_seed(), ..Config::default() },
+            config: Config::default().with(|it| it.seed = random_seed()),
             limits: Limits::default(),
             rate: None,
             prioritize: Arc::new(|_, _| Priority::Normal),
@@ -417,7 +417,7 @@ fn default_fetcher() -> Result<Arc<dyn Fetcher>> {
 fn ui_sink(inbox: &Inbox) -> UiSink {
     let inbox = inbox.clone();
     UiSink::new(move |fetch: FetchKey, update: UiUpdate| {
-        let UiUpdate { title, icons } = update;
+        let UiUpdate { title, icons, .. } = update;
         let (reply, answer) = oneshot::channel();
         // Sent when it is called, so that the update is kept even if nobody awaits the result.
         inbox.send_call(|call| Input::UpdateUi { call, fetch, title, icons }, reply);

@@ -43,6 +43,14 @@ pub struct ClientUpdate {
     applied: Option<Applied>,
 }
 
+impl ClientUpdate {
+    /// An update that no client waits for.
+    #[must_use]
+    pub const fn new(fetch: FetchKey, update: Update) -> Self {
+        Self { fetch, update, applied: None }
+    }
+}
+
 impl Client {
     /// The next update, or `None` when the engine is closed. Asking for the next update
     /// acknowledges the last one: the worker is notified that a fetch settled only after every

@@ -242,7 +242,7 @@ impl Engine {
     /// // The user begins to watch a film: one megabyte per second for all fetches together.
     /// engine.set_rate(Some(1_000_000)).await?;
     /// // No more than two requests at a time to one host.
-    /// engine.set_limits(Limits { per_host: 2, ..limits }).await?;
+    /// engine.set_limits(limits.with(|it| it.per_host = 2)).await?;
     /// // And one of the downloads is less important.
     /// engine.ui().set_rate(fetch.key(), Some(50_000)).await?;
     /// # Ok(())

@@ -13,7 +13,7 @@
 //! let scope = "https://podcasts.example/".parse()?;
 //! let registration = engine.register(StorageKey("https://podcasts.example".into()), scope).await?;
 //! let urls = ["https://podcasts.example/ep-5.mp3", "https://podcasts.example/ep-5-artwork.jpg"];
-//! let options = FetchOptions { title: "Episode 5".into(), ..FetchOptions::default() };
+//! let options = FetchOptions::default().with(|it| it.title = "Episode 5".into());
 //! let fetch = registration.background_fetch().fetch("my-fetch", urls, options).await?;
 //! println!("{}: {:?}", fetch.id(), fetch.settled().await?);
 //! engine.shutdown().await?;
@@ -73,7 +73,7 @@ pub use engine::{Engine, ServiceWorkerRegistration, WeakEngine};
 pub use error::{Error, Result};
 pub use inbox::StartHold;
 pub use observer::{Event, Observer, What};
-pub use request_info::{RequestBody, RequestInfo};
+pub use request_info::RequestInfo;
 pub use ui::{Job, JobChange, JobRecord, Jobs, Ui};
 
 pub use bgfetch_model::action::{LocalNetworkRequest, PauseReason, PermissionRequest, Update};
@@ -90,6 +90,7 @@ pub use bgfetch_model::config::Config;
 pub use bgfetch_model::connectivity::{Connectivity, Reachable};
 pub use bgfetch_model::delivery::{DeliveryPolicy, Redelivery};
 pub use bgfetch_model::error::{CallError, DomException};
+pub use bgfetch_model::fetch_info::FetchInfo;
 pub use bgfetch_model::forbidden_header::remove_forbidden_request_headers;
 pub use bgfetch_model::header_list::HeaderList;
 pub use bgfetch_model::ids::{FetchKey, RecordIndex, RecordKey, RegistrationKey, StorageKey};

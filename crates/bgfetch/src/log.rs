@@ -33,6 +33,7 @@ pub(crate) fn observation(observation: &Observation) {
                 Redelivery::After(delay) => debug!(reason, ?delay, "event not handled"),
                 Redelivery::WhenAsked => debug!(reason, "event waits"),
                 Redelivery::GiveUp => debug!(reason, "event given up"),
+                _ => debug!(reason, ?next, "event not handled"),
             }
         }
         What::EventEnded { handled, rejection } => {

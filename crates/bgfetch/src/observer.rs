@@ -59,6 +59,8 @@ pub struct Event {
     pub what: What,
 }
 
+bgfetch_model::impl_with!(Event);
+
 impl Event {
     /// An event of a fetch of which nothing has been transferred yet, for tests of an observer.
     #[must_use]
@@ -131,19 +133,11 @@ mod tests {
     use bgfetch_model::fetch_info::FetchInfo;
     use bgfetch_model::ids::StorageKey;
     use bgfetch_model::policy::Principal;
-    use bgfetch_model::time::UnixTime;
 
     fn observation(key: u64, what: What) -> Observation {
         let (storage_key, scope) = (StorageKey("a".into()), "https://a.test/".parse().unwrap());
-        let fetch = FetchInfo {
-            key: FetchKey(key),
-            registration: RegistrationKey { storage_key, scope },
-            principal: Arc::new(Principal::User),
-            id: "id".into(),
-            download_total: 0,
-            upload_total: 0,
-            created_at: UnixTime(0),
-        };
+        let registration = RegistrationKey { storage_key, scope };
+        let fetch = FetchInfo::new(FetchKey(key), registration, Arc::new(Principal::User), "id");
         Observation { fetch: Arc::new(fetch), downloaded: 0, uploaded: 0, what }
     }
 

@@ -31,7 +31,7 @@ pub struct RequestInfo {
 }
 
 /// The body of a request. It is read once, into the store, before `fetch()` resolves.
-pub enum RequestBody {
+pub(crate) enum RequestBody {
     /// Bytes in memory.
     Bytes(Bytes),
     /// A stream of bytes; an error rejects `fetch()`.
@@ -42,7 +42,7 @@ impl RequestInfo {
     /// A request without a body. Methods that Fetch normalizes are normalized.
     #[must_use]
     pub fn new(method: &str, url: Url) -> Self {
-        Self { request: Request { method: normalize(method), ..Request::get(url) }, body: None }
+        Self { request: Request::get(url).with(|it| it.method = normalize(method)), body: None }
     }
 
     /// Like [`new`](Self::new), with a URL as the page wrote it, relative to the page's base URL. Only
@@ -172,7 +172,7 @@ impl From<Url> for RequestInfo {
 
 impl From<Request> for RequestInfo {
     fn from(request: Request) -> Self {
-        Self { request: Request { body_length: None, ..request }, body: None }
+        Self { request: request.with(|it| it.body_length = None), body: None }
     }
 }
 

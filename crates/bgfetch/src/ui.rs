@@ -63,6 +63,8 @@ pub struct JobRecord {
     pub result: Option<RecordResult>,
 }
 
+bgfetch_model::impl_with!(Job, JobRecord);
+
 /// A change in the list of jobs.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -200,7 +200,7 @@ async fn a_permission_is_for_its_space_and_only_a_secure_page_can_have_it() {
         let mut agent = Agent::granting([]);
         agent.grants = Some(Grants { spaces: Arc::new(Mutex::new(grants)), ..Grants::default() });
         let engine = agent.open();
-        let page = PolicySnapshot { secure_context: secure, ..page(Public) };
+        let page = page(Public).with(|it| it.secure_context = secure);
         let fetch = fetch(&engine, page, origin.url("/film")).await;
         assert_eq!(fetch.settled().await.unwrap(), expected);
         assert_eq!(agent.asked().len(), usize::from(secure));

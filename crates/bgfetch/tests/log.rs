@@ -42,7 +42,7 @@ async fn the_log_tells_the_story_of_a_fetch_by_numbers() {
     let origin = Origin::start();
     let film = Resource::new(1, MIB).etag("\"v1\"");
     origin.serve("/secret-film", film.clone().cut_after(1000).then(film));
-    let update = UiUpdate { title: Some("A secret title".into()), icons: None };
+    let update = UiUpdate::default().with(|it| it.title = Some("A secret title".into()));
     let host = ScriptedHost::new([Behaviour::UpdateUi(update)]);
     let builder = Engine::builder().ephemeral().worker_host(host);
     let engine = builder.configure(|config| config.retry.interrupted.base = Duration::ZERO);

@@ -112,7 +112,7 @@ async fn neither_titles_nor_heads_fill_memory_or_disk() {
     // 75 titles of 16 MiB.
     for number in 0..75 {
         let title = "x".repeat(16 << 20);
-        let options = FetchOptions { title, ..FetchOptions::default() };
+        let options = FetchOptions::default().with(|it| it.title = title);
         let refused = manager.fetch(number.to_string(), [url.clone()], options).await;
         assert_eq!(refused.unwrap_err().dom_exception(), DomException::TypeError);
     }

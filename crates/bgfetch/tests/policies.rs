@@ -6,11 +6,14 @@
 
 use std::sync::Arc;
 
+use bgfetch::embedder::{BoxFuture, Permissions};
 use bgfetch::mock::{Behaviour, ScriptedHost};
 use bgfetch::{
-    BackgroundFetchManager, BackgroundFetchRegistration, CacheMode, Connectivity, Engine,
-    FailureReason, FetchOptions, IpAddressSpace, ManualConnectivity, Observer, PolicySnapshot,
-    Principal, Reachable, RecordError, ReferrerPolicy, RequestInfo, RequestMode, StorageKey, What,
+    BackgroundFetchManager, BackgroundFetchRegistration, CacheMode, ClientUpdate, Connectivity,
+    Endpoint, Engine, FailureReason, FetchInfo, FetchKey, FetchOptions, IpAddressSpace,
+    LocalNetworkRequest, ManualConnectivity, Observer, Permission, PermissionRequest,
+    PolicySnapshot, Principal, Reach, Reachable, RecordError, ReferrerPolicy, RegistrationKey,
+    Request, RequestInfo, RequestMode, StorageKey, Update, What,
 };
 use bgfetch_testkit::{Origin, Reply, Resource, Serve};
 use tempfile::TempDir;
@@ -198,4 +201,50 @@ async fn the_user_is_bound_by_no_page() {
     for name in ["referer", "sec-fetch-site", "origin"] {
         assert_eq!(requests[0].header(name), None);
     }
+}
+
+/// What a browser's own parts may look like.
+struct Prompt;
+
+impl Permissions for Prompt {
+    fn query(&self, request: &PermissionRequest) -> BoxFuture<'static, Permission> {
+        let is_small = request.download_total < 1000;
+        let granted = if is_small { Permission::Granted } else { Permission::StartPaused };
+        Box::pin(async move { granted })
+    }
+
+    fn local_network(&self, request: &LocalNetworkRequest) -> BoxFuture<'static, bool> {
+        let allowed = request.space == IpAddressSpace::Local && request.fetch.id.starts_with("lan");
+        Box::pin(async move { allowed })
+    }
+}
+
+#[tokio::test]
+async fn the_parts_of_an_embedder_can_be_tested_without_an_engine() {
+    let (storage_key, scope) = (StorageKey("app".into()), "https://app.test/".parse().unwrap());
+    let registration = RegistrationKey { storage_key, scope };
+    let (page, url) = (Arc::new(Principal::Page(secure_page())), "http://10.0.0.1/");
+    let url: Url = url.parse().unwrap();
+    let requests = vec![Arc::new(Request::get(url.clone()))];
+    let asked = PermissionRequest::new(registration.clone(), Arc::clone(&page), "film", requests);
+    assert_eq!(Prompt.query(&asked).await, Permission::Granted);
+    let larger = asked.with(|it| it.download_total = 5000);
+    assert_eq!(Prompt.query(&larger).await, Permission::StartPaused);
+
+    for (id, space, allowed) in [
+        ("lan-film", IpAddressSpace::Local, true),
+        ("lan-film", IpAddressSpace::Loopback, false),
+        ("film", IpAddressSpace::Local, false),
+    ] {
+        let fetch = FetchInfo::new(FetchKey(0), registration.clone(), Arc::clone(&page), id);
+        let asked = LocalNetworkRequest::new(Arc::new(fetch), url.clone(), space);
+        assert_eq!(Prompt.local_network(&asked).await, allowed, "{id} {space:?}");
+    }
+
+    let key = FetchKey(3);
+    let update = ClientUpdate::new(key, Update::default().with(|it| it.downloaded = 7));
+    assert_eq!((update.fetch, update.update.downloaded), (key, 7));
+    assert!(update.update.records_available && update.update.result.is_none());
+    let to = Endpoint::new("printer.local", 631, Reach::ALL);
+    assert_eq!((&*to.host, to.port, to.reach), ("printer.local", 631, Reach::ALL));
 }

@@ -106,7 +106,10 @@ async fn start(
     urls: String,
 ) -> Answer {
     let download_total = query.get("total").copied().unwrap_or_default();
-    let options = FetchOptions { title: id.clone(), download_total, ..FetchOptions::default() };
+    let options = FetchOptions::default().with(|it| {
+        it.title = id.clone();
+        it.download_total = download_total;
+    });
     // For the user, who is bound by no site's policies.
     let manager = registration.background_fetch().acting_for(Principal::User);
     manager.fetch(id, urls.lines(), options).await.map(drop).map_err(refused)

@@ -38,10 +38,10 @@ async fn each_end_has_its_event() {
 }
 
 fn update() -> UiUpdate {
-    UiUpdate {
-        title: Some("Episode 5 is ready".into()),
-        icons: Some(vec![ImageResource::new("https://app.test/ready.png".parse().unwrap())]),
-    }
+    UiUpdate::default().with(|it| {
+        it.title = Some("Episode 5 is ready".into());
+        it.icons = Some(vec![ImageResource::new("https://app.test/ready.png".parse().unwrap())]);
+    })
 }
 
 /// Runs one fetch whose events meet `behaviour`; returns the results of `updateUI()`, and the title
@@ -52,7 +52,7 @@ async fn update_ui(behaviour: Behaviour, abort: bool) -> (Vec<Result<(), UpdateU
     if abort {
         agent.offline();
     }
-    let options = FetchOptions { title: "Episode 5".into(), ..FetchOptions::default() };
+    let options = FetchOptions::default().with(|it| it.title = "Episode 5".into());
     let fetch = agent.fetch_with("a", &["/a"], options).await;
     if abort {
         assert!(fetch.abort().await.unwrap());

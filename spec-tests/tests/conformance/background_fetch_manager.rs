@@ -14,11 +14,11 @@ async fn several_files_are_fetched_as_one_item() {
     agent.origin.serve("/ep-5-artwork.jpg", art.clone());
     let mut icon = ImageResource::new(agent.origin.url("/ep-5-icon.png"));
     icon.sizes = "300x300".into();
-    let options = FetchOptions {
-        title: "Episode 5".into(),
-        icons: vec![icon],
-        download_total: episode.length() + art.length(),
-    };
+    let options = FetchOptions::default().with(|it| {
+        it.title = "Episode 5".into();
+        it.icons = vec![icon];
+        it.download_total = episode.length() + art.length();
+    });
     let paths = ["/ep-5.mp3", "/ep-5-artwork.jpg"];
     let fetch = agent.fetch_with("my-fetch", &paths, options).await;
     assert_eq!(fetch.id(), "my-fetch");

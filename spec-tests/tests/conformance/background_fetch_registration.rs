@@ -59,7 +59,7 @@ async fn more_bytes_than_the_download_total_fail_the_fetch() {
     let mut agent = Agent::start().await;
     agent.origin.serve("/a", Resource::new(1, 100));
     for (total, result) in [(100, Ok(())), (99, Err(FailureReason::DownloadTotalExceeded))] {
-        let options = FetchOptions { download_total: total, ..FetchOptions::default() };
+        let options = FetchOptions::default().with(|it| it.download_total = total);
         let fetch = agent.fetch_with("a", &["/a"], options).await;
         assert_eq!(settled(&fetch).await, result);
         assert_eq!(agent.events.next().await.kind, EventKind::for_result(result));
@@ -104,8 +104,8 @@ async fn match_finds_records_by_their_requests() {
         found.iter().map(|record| record.key().index.0).collect()
     };
     let default = MatchOptions::default();
-    let search = MatchOptions { ignore_search: true, ..default };
-    let method = MatchOptions { ignore_method: true, ..default };
+    let search = default.with(|it| it.ignore_search = true);
+    let method = default.with(|it| it.ignore_method = true);
     assert_eq!(found(url("/a").into(), default).await, [0, 4]);
     assert_eq!(found(url("/a#part").into(), default).await, [0, 4]);
     assert_eq!(found(url("/a").into(), search).await, [0, 1, 4]);

@@ -72,8 +72,10 @@ async fn the_user_sees_progress_and_can_cancel() {
     let mut agent = Agent::with_worker([Behaviour::Succeed]).await;
     let gate = Gate::new();
     agent.origin.serve("/film", Resource::new(1, 2 * MIB).hold_at(MIB, &gate));
-    let options =
-        FetchOptions { title: "A film".into(), download_total: 2 * MIB, ..FetchOptions::default() };
+    let options = FetchOptions::default().with(|it| {
+        it.title = "A film".into();
+        it.download_total = 2 * MIB;
+    });
     let fetch = agent.fetch_with("film", &["/film"], options).await;
     let ui = agent.engine.ui();
     let shown = loop {

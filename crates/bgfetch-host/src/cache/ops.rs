@@ -50,7 +50,11 @@ struct JsMatchOptions {
 impl From<JsMatchOptions> for MatchOptions {
     fn from(options: JsMatchOptions) -> Self {
         let JsMatchOptions { ignore_method, ignore_search, ignore_vary } = options;
-        Self { ignore_search, ignore_method, ignore_vary }
+        Self::default().with(|it| {
+            it.ignore_search = ignore_search;
+            it.ignore_method = ignore_method;
+            it.ignore_vary = ignore_vary;
+        })
     }
 }
 

@@ -206,7 +206,7 @@ async fn only_secure_contexts_have_caches() {
     let agent = Agent::start().await;
     for expected in [false, true] {
         let url = agent.origin.url("/page.html");
-        let policies = PolicySnapshot { secure_context: expected, ..PolicySnapshot::of(&url) };
+        let policies = PolicySnapshot::of(&url).with(|it| it.secure_context = expected);
         let realm = Realm::start(RealmOptions {
             kind: RealmKind::Window,
             url,

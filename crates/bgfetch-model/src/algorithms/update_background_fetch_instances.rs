@@ -10,10 +10,6 @@ use crate::background_fetch::{BackgroundFetch, Stage};
 use crate::context::Context;
 use crate::timers::Timer;
 
-/// The values of a registration object before anything was transferred.
-const INITIAL: Update =
-    Update { downloaded: 0, uploaded: 0, result: None, records_available: true };
-
 impl BackgroundFetch {
     /// Values that clients show have changed. D26: clients are updated at most once per interval
     /// (the spec has an open issue on debouncing).
@@ -47,7 +43,7 @@ impl BackgroundFetch {
         let update = self.update();
         // Step 6.5, skip values that were sent last time, or that a new registration object already
         // has.
-        if self.last_update.map_or(INITIAL, |(_, last)| last) == update {
+        if self.last_update.map_or(Update::default(), |(_, last)| last) == update {
             return;
         }
         self.last_update = Some((ctx.now.monotonic, update));

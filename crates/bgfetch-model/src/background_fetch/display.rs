@@ -48,6 +48,8 @@ pub struct Display {
     pub result: Option<FetchResult>,
 }
 
+crate::impl_with!(Display);
+
 impl Display {
     /// A fetch of which nothing has arrived yet, for tests of a UI.
     #[must_use]

@@ -13,6 +13,7 @@ use crate::request::Request;
 
 /// The service worker spec's `CacheQueryOptions`; all off by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MatchOptions {
     /// Compare URLs without their queries.
     pub ignore_search: bool,
@@ -21,6 +22,8 @@ pub struct MatchOptions {
     /// Ignore the response's `Vary`.
     pub ignore_vary: bool,
 }
+
+crate::impl_with!(MatchOptions);
 
 impl BackgroundFetch {
     /// The records that match `query`, or all of them, in request order. If the query has a

@@ -7,6 +7,7 @@ use crate::time::Instant;
 /// Exponential back-off with full jitter: the n-th retry in a row is delayed by a random time
 /// between 0 and `base × 2ⁿ⁻¹`, at most `cap`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Backoff {
     /// The upper bound of the first delay.
     pub base: Duration,
@@ -18,8 +19,17 @@ pub struct Backoff {
     pub budget: Duration,
 }
 
+impl Backoff {
+    /// A back-off with these values, in the order of its fields.
+    #[must_use]
+    pub const fn new(base: Duration, cap: Duration, retries: u32, budget: Duration) -> Self {
+        Self { base, cap, retries, budget }
+    }
+}
+
 /// The three back-offs and the limit on `Retry-After`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RetryPolicy {
     /// After a connection was lost: by default up to 30 retries in 10 minutes, 0.5 s doubling to
     /// 60 s.
@@ -32,6 +42,8 @@ pub struct RetryPolicy {
     /// The longest `Retry-After` that is honoured; 2 minutes by default.
     pub retry_after_cap: Duration,
 }
+
+crate::impl_with!(Backoff, RetryPolicy);
 
 impl Default for RetryPolicy {
     fn default() -> Self {

@@ -154,7 +154,7 @@ fn an_event_waits_until_its_registration_is_registered_in_this_life() {
 
 #[test]
 fn held_events_are_fired_when_they_are_asked_for() {
-    let mut world = World::with(Config { hold_events: true, ..Config::default() });
+    let mut world = World::with(Config::default().with(|it| it.hold_events = true));
     let fetches = [settled(&mut world, "/a"), settled(&mut world, "/b")];
     world.run();
     for fetch in fetches {
@@ -198,7 +198,7 @@ fn a_fetch_whose_event_waits_for_a_worker_can_be_dismissed_and_frees_its_quota()
     world.no_worker = Some(NotHandledReason::NoActiveWorker);
     let fetch = settled(&mut world, "/a");
     assert!(world.bgfetch(fetch).display().dismissible && !world.bgfetch(fetch).display().over);
-    let promising = || FetchOptions { download_total: 100, ..FetchOptions::default() };
+    let promising = || FetchOptions::default().with(|it| it.download_total = 100);
     let full = world.call_fetch("full", vec![get("/b")], promising());
     world.run_now();
     assert_eq!(world.reply(full), Some(Err(CallError::QuotaExceeded)));
@@ -317,11 +317,10 @@ fn a_finished_fetch_is_kept_until_it_is_dismissed() {
 
 #[test]
 fn finished_fetches_are_bounded_in_number_and_age() {
-    let mut world = World::with(Config {
-        max_finished: 2,
-        finished_age: Duration::from_secs(3600),
-        ..Config::default()
-    });
+    let mut world = World::with(Config::default().with(|it| {
+        it.max_finished = 2;
+        it.finished_age = Duration::from_secs(3600);
+    }));
     let fetches: Vec<_> = (0..4).map(|i| settled(&mut world, &format!("/{i}"))).collect();
     world.run();
     let kept: Vec<_> = world.model.fetches().map(|fetch| fetch.key()).collect();

@@ -15,8 +15,11 @@ fn a_fetch_shows_what_its_call_said() {
     world.now.wall = UnixTime(1_800_000_000_000);
     let upload = world.serve_planned("/upload", [Plan::Stall(0)]);
     let icon = ImageResource::new(upload.url.join("/icon.png").unwrap());
-    let options =
-        FetchOptions { title: "Film".into(), icons: vec![icon.clone()], download_total: 500 };
+    let options = FetchOptions::default().with(|it| {
+        it.title = "Film".into();
+        it.icons = vec![icon.clone()];
+        it.download_total = 500;
+    });
     let call = world.call_fetch("film", vec![post("/upload", 7), upload], options);
     world.run();
     let key = world.registered(call).unwrap();
@@ -61,7 +64,7 @@ fn observers_are_told_what_a_list_of_downloads_has_to_change_once_it_is_durable(
 
 #[test]
 fn observers_are_told_that_a_fetch_is_gone_however_it_went() {
-    let mut world = World::with(Config { max_finished: 1, ..Config::default() });
+    let mut world = World::with(Config::default().with(|it| it.max_finished = 1));
     let quick = world.serve_planned("/quick", []);
     let slow = world.serve_planned("/slow", [Plan::Stall(40)]);
     let old = world.fetch([quick.clone()]);

@@ -13,7 +13,7 @@ use crate::world::origin::Plan;
 use crate::world::{Hold, World, get, post, registration};
 
 fn total(download_total: u64) -> FetchOptions {
-    FetchOptions { download_total, ..FetchOptions::default() }
+    FetchOptions::default().with(|it| it.download_total = download_total)
 }
 
 /// The reply to one call in a world with a good resource at `/a`.
@@ -34,9 +34,9 @@ fn key(world: &World, call: CallId) -> FetchKey {
 #[test]
 fn what_is_wrong_with_the_arguments_is_a_type_error_before_anything_is_asked() {
     let with_url = |url: &str| Request::get(url.parse().unwrap());
-    let no_cors = Request { mode: RequestMode::NoCors, ..get("/a") };
-    let method = |method: &str| Request { method: method.into(), ..get("/a") };
-    let only_if_cached = Request { cache: CacheMode::OnlyIfCached, ..get("/a") };
+    let no_cors = get("/a").with(|it| it.mode = RequestMode::NoCors);
+    let method = |method: &str| get("/a").with(|it| it.method = method.into());
+    let only_if_cached = get("/a").with(|it| it.cache = CacheMode::OnlyIfCached);
     let cases = [
         ("", vec![get("/a")], CallError::EmptyId),
         ("id", vec![], CallError::NoRequests),
@@ -51,7 +51,7 @@ fn what_is_wrong_with_the_arguments_is_a_type_error_before_anything_is_asked() {
         ("id", vec![get("/a"); 3], CallError::TooManyRequests),
     ];
     for (id, requests, error) in cases {
-        let mut world = World::with(Config { max_requests: 2, ..Config::default() });
+        let mut world = World::with(Config::default().with(|it| it.max_requests = 2));
         world.permission = Permission::Denied;
         assert_eq!(answer(&mut world, id, requests), Err(error));
         assert_eq!(error.dom_exception(), DomException::TypeError);
@@ -63,14 +63,17 @@ fn what_is_wrong_with_the_arguments_is_a_type_error_before_anything_is_asked() {
 #[test]
 fn only_if_cached_is_a_matter_of_the_record_where_the_mode_is_same_origin() {
     let (mode, cache) = (RequestMode::SameOrigin, CacheMode::OnlyIfCached);
-    let request = Request { mode, cache, ..get("/a") };
+    let request = get("/a").with(|it| {
+        it.mode = mode;
+        it.cache = cache;
+    });
     assert!(answer(&mut World::new(), "id", vec![request]).is_ok());
 }
 
 #[test]
 fn a_pages_forbidden_headers_are_dropped_silently_and_a_users_are_kept() {
     let headers = [("X", "1"), ("Cookie", "a=b"), ("Sec-Purpose", "x"), ("Range", "bytes=0-")];
-    let request = Request { headers: headers.into_iter().collect(), ..get("/a") };
+    let request = get("/a").with(|it| it.headers = headers.into_iter().collect());
     let page = Principal::Page(PolicySnapshot::of(&request.url));
     for (principal, kept) in [(page, &["X", "Range"][..]), (Principal::User, &headers.map(|h| h.0))]
     {
@@ -133,7 +136,7 @@ fn of_five_concurrent_calls_with_one_id_one_succeeds() {
 
 #[test]
 fn the_embedder_may_bound_how_many_fetches_are_active() {
-    let mut world = World::with(Config { max_active_fetches: 1, ..Config::default() });
+    let mut world = World::with(Config::default().with(|it| it.max_active_fetches = 1));
     world.network = false;
     assert!(answer(&mut world, "1", vec![get("/a")]).is_ok());
     let second = answer(&mut world, "2", vec![get("/a")]);

@@ -2,7 +2,7 @@
 //! comes.
 
 use bgfetch_model::action::What;
-use bgfetch_model::request::Request;
+use bgfetch_model::config::Config;
 use bgfetch_model::response::{FailureReason, RecordResult};
 use proptest::prelude::*;
 
@@ -51,7 +51,7 @@ fn a_transfer_coding_overrides_the_length() {
 fn a_head_without_a_body_announces_none_of_its_own() {
     let mut world = World::new();
     world.serve_planned("/a", [said_and_sent(100, 0)]);
-    let fetch = world.fetch([Request { method: "HEAD".into(), ..get("/a") }]);
+    let fetch = world.fetch([get("/a").with(|it| it.method = "HEAD".into())]);
     world.run();
     assert_eq!(world.result(fetch), Some(Ok(())));
 
@@ -64,9 +64,7 @@ fn a_head_without_a_body_announces_none_of_its_own() {
 
 #[test]
 fn the_body_of_a_bad_status_is_never_continued() {
-    let config =
-        bgfetch_model::config::Config { keep_bad_status_bodies: true, ..Default::default() };
-    let mut world = World::with(config);
+    let mut world = World::with(Config::default().with(|it| it.keep_bad_status_bodies = true));
     let headers = vec![("Content-Length", "100".to_string()), ("ETag", "\"1\"".to_string())];
     let request = world.serve_planned("/a", [Plan::Raw(404, headers, 0, 40)]);
     let fetch = world.fetch([request]);

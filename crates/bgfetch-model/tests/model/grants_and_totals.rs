@@ -3,6 +3,7 @@
 
 use bgfetch_model::attempt::AttemptCommand;
 use bgfetch_model::connectivity::{Connectivity, Reachable};
+use bgfetch_model::input::FetchOptions;
 use bgfetch_model::request::Request;
 use bgfetch_model::response::FailureReason;
 
@@ -201,7 +202,7 @@ fn a_sibling_that_is_being_stopped_returns_its_grant_before_the_total_is_exceede
     while world.stored(fetch, 0) < 5 {
         take(&mut world, |world, step| is_of(world, step, 0));
     }
-    let loopback = Reachable { loopback: true, ..Reachable::default() };
+    let loopback = Reachable::default().with(|it| it.loopback = true);
     world.set_connectivity(Connectivity::Offline(loopback));
     while world.stored(fetch, 1) < 30 && world.steps().iter().any(|s| is_of(&world, *s, 1)) {
         take(&mut world, |world, step| is_of(world, step, 1));
@@ -216,7 +217,7 @@ fn a_sibling_that_is_being_stopped_returns_its_grant_before_the_total_is_exceede
 #[test]
 fn the_quota_of_a_fetch_is_free_again_when_it_is_over_however_it_ended() {
     let total = |world: &mut World, id: &str, download_total| {
-        let options = bgfetch_model::input::FetchOptions { download_total, ..Default::default() };
+        let options = FetchOptions::default().with(|it| it.download_total = download_total);
         world.call_fetch(id, vec![post("/a", 10)], options)
     };
     let mut world = World::new();

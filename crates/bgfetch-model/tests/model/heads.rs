@@ -49,7 +49,7 @@ fn a_head_is_read_only_if_bytes_of_its_response_are_stored() {
 
 #[test]
 fn an_error_page_that_was_cut_is_nothing_to_continue() {
-    let mut world = World::with(Config { keep_bad_status_bodies: true, ..Config::default() });
+    let mut world = World::with(Config::default().with(|it| it.keep_bad_status_bodies = true));
     let not_found = || Plan::Raw(404, vec![("ETag", "\"1\"".into())], 0, 40);
     let request = world.serve_planned("/a", [not_found(), not_found()]);
     world.hold(Hold::Events);

@@ -203,7 +203,7 @@ fn a_whole_body_of_an_aborted_fetch_is_adopted_under_the_same_condition() {
 
 #[test]
 fn held_bytes_count_to_the_quota_until_they_are_released_or_dismissed() {
-    let promising = |total| FetchOptions { download_total: total, ..FetchOptions::default() };
+    let promising = |total| FetchOptions::default().with(|it| it.download_total = total);
     for dismisses in [false, true] {
         let mut world = World::new();
         world.set_quota(250);
@@ -269,7 +269,10 @@ fn records_that_are_held_stay_held_and_those_that_are_gone_cannot_be() {
 
 #[test]
 fn held_records_are_bounded_in_number_and_age() {
-    let config = Config { max_held: 2, held_age: Duration::from_secs(3600), ..Config::default() };
+    let config = Config::default().with(|it| {
+        it.max_held = 2;
+        it.held_age = Duration::from_secs(3600);
+    });
     let mut world = World::with(config);
     let mut fetches = Vec::new();
     for number in 0..4 {

@@ -89,7 +89,7 @@ prop_compose! {
 }
 
 fn connectivity() -> impl Strategy<Value = Connectivity> {
-    let loopback = Reachable { loopback: true, ..Reachable::default() };
+    let loopback = Reachable::default().with(|it| it.loopback = true);
     prop::sample::select(vec![
         Connectivity::Online,
         Connectivity::Metered,
@@ -158,8 +158,7 @@ fn call_fetch(world: &mut World, arguments: FetchArguments) {
     };
     let id = if arguments.id { "x" } else { "y" };
     let requests = arguments.records.into_iter().map(&mut request).collect();
-    let options =
-        FetchOptions { download_total: arguments.download_total, ..FetchOptions::default() };
+    let options = FetchOptions::default().with(|it| it.download_total = arguments.download_total);
     let [a, b] = registrations();
     let registration = if arguments.registration == 0 { a } else { b };
     world.principal = match arguments.of_page {

@@ -28,7 +28,7 @@ fn usage(world: &World) -> Usage {
 }
 
 fn titled(title: impl Into<String>) -> FetchOptions {
-    FetchOptions { title: title.into(), ..FetchOptions::default() }
+    FetchOptions::default().with(|it| it.title = title.into())
 }
 
 fn icon(path: &str) -> ImageResource {
@@ -55,10 +55,10 @@ fn what_no_honest_page_sends_is_refused_at_the_call() {
     let mut with_many = get("/a");
     (0..100_000).for_each(|_| with_many.headers.append("a", ""));
     let referrer = Referrer::Url(with_url.url.clone());
-    let with_referrer = Request { referrer, ..get("/a") };
-    let with_integrity = Request { integrity: long.clone(), ..get("/a") };
-    let with_method = Request { method: long.clone(), ..get("/a") };
-    let icons = |icons| FetchOptions { icons, ..FetchOptions::default() };
+    let with_referrer = get("/a").with(|it| it.referrer = referrer);
+    let with_integrity = get("/a").with(|it| it.integrity = long.clone());
+    let with_method = get("/a").with(|it| it.method = long.clone());
+    let icons = |icons| FetchOptions::default().with(|it| it.icons = icons);
     let mut label = icon("/a");
     label.label.clone_from(&long);
     for (what, id, request, options) in [
@@ -82,7 +82,7 @@ fn what_no_honest_page_sends_is_refused_at_the_call() {
 
 #[test]
 fn a_site_has_a_limited_number_of_fetches_and_calls() {
-    let mut world = World::with(Config { max_site_fetches: 3, ..Config::default() });
+    let mut world = World::with(Config::default().with(|it| it.max_site_fetches = 3));
     let limit = Some(Err(CallError::SiteLimit));
     assert_eq!(CallError::SiteLimit.dom_exception(), DomException::QuotaExceededError);
     world.hold(Hold::Permission);
@@ -112,7 +112,7 @@ fn a_site_has_a_limited_number_of_fetches_and_calls() {
 
 #[test]
 fn a_site_has_a_limited_number_of_requests_in_all_its_fetches_and_calls() {
-    let mut world = World::with(Config { max_site_requests: 4, ..Config::default() });
+    let mut world = World::with(Config::default().with(|it| it.max_site_requests = 4));
     let limit = Some(Err(CallError::SiteLimit));
     world.hold(Hold::Work);
     let request = world.serve_planned("/a", []);
@@ -141,7 +141,7 @@ fn what_takes_just_as_much_memory_as_a_site_may_have_is_accepted() {
     let texts = ["id", "GET", "https://a.test/a"].map(|text| text.len() as u64);
     let takes = 2 * ROW + texts.iter().sum::<u64>();
     for (limit, fits) in [(takes, true), (takes - 1, false)] {
-        let mut world = World::with(Config { max_site_memory: limit, ..Config::default() });
+        let mut world = World::with(Config::default().with(|it| it.max_site_memory = limit));
         let call = world.call_fetch("id", vec![get("/a")], titled(""));
         world.run_now();
         assert_eq!(matches!(world.reply(call), Some(Ok(_))), fits);
@@ -166,7 +166,7 @@ fn a_lower_limit_after_a_restart_does_not_keep_fetches_from_changing_their_title
 
 #[test]
 fn what_a_site_keeps_in_memory_is_limited_whatever_its_quota() {
-    let config = Config { max_site_memory: 2 * MIB, ..Config::default() };
+    let config = Config::default().with(|it| it.max_site_memory = 2 * MIB);
     let limit = config.max_site_memory;
     let mut world = World::with(config);
     world.hold(Hold::Caller);
@@ -227,9 +227,9 @@ fn what_does_not_fit_the_quota_is_refused_at_the_call() {
     world.set_quota(20_000);
     let long = get(&format!("/{}", "x".repeat(20_000)));
     assert_eq!(refused(&mut world, "id", long, none()), CallError::QuotaExceeded);
-    let total = FetchOptions { download_total: 18_000, ..none() };
+    let total = none().with(|it| it.download_total = 18_000);
     assert_eq!(refused(&mut world, "id", get("/a"), total), CallError::QuotaExceeded);
-    let total = FetchOptions { download_total: 10_000, ..none() };
+    let total = none().with(|it| it.download_total = 10_000);
     let call = world.call_fetch("id", vec![get("/a")], total);
     world.run_now();
     assert!(matches!(world.reply(call), Some(Ok(_))));
@@ -296,7 +296,7 @@ fn the_account_is_the_same_after_a_restart_and_ends_with_the_fetch() {
     world.hold(Hold::Events);
     let request = world.serve("/a", with_header(5 << 10));
     world.serve("/upload", Resource::default());
-    let options = FetchOptions { icons: vec![icon("/i")], ..titled("A title") };
+    let options = titled("A title").with(|it| it.icons = vec![icon("/i")]);
     world.call_fetch("id", vec![request, post("/upload", 7)], options);
     world.run();
     let before = usage(&world);

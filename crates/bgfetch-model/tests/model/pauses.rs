@@ -142,7 +142,10 @@ fn a_paused_fetch_holds_no_slot() {
 /// Only these networks are connected, and the wider network is not.
 fn connected(networks: &[&str]) -> Connectivity {
     let networks = networks.iter().map(|network| network.parse().unwrap()).collect();
-    Connectivity::Offline(Reachable { loopback: true, networks })
+    Connectivity::Offline(Reachable::default().with(|it| {
+        it.loopback = true;
+        it.networks = networks;
+    }))
 }
 
 fn retries(world: &World) -> usize {
@@ -270,7 +273,7 @@ fn the_network_holds_back_an_upload_that_was_not_sent() {
 
 #[test]
 fn loopback_goes_on_without_a_route_unless_everything_is_held_back() {
-    let loopback = Connectivity::Offline(Reachable { loopback: true, ..Reachable::default() });
+    let loopback = Connectivity::Offline(Reachable::default().with(|it| it.loopback = true));
     for (connectivity, goes_on) in
         [(loopback, true), (Connectivity::Offline(Reachable::default()), false)]
     {
@@ -287,7 +290,8 @@ fn loopback_goes_on_without_a_route_unless_everything_is_held_back() {
 #[test]
 fn a_metered_connection_pauses_where_the_embedder_wants_it() {
     for pause_on_metered in [false, true] {
-        let mut world = World::with(Config { pause_on_metered, ..Config::default() });
+        let mut world =
+            World::with(Config::default().with(|it| it.pause_on_metered = pause_on_metered));
         world.set_connectivity(Connectivity::Metered);
         let request = world.serve_planned("/a", []);
         let fetch = world.fetch([request]);

@@ -4,7 +4,6 @@ use bgfetch_model::action::{Action, PauseReason};
 use bgfetch_model::attempt::{AttemptCommand, AttemptEvent};
 use bgfetch_model::connectivity::Connectivity;
 use bgfetch_model::delivery::{NotHandledReason, Outcome};
-use bgfetch_model::header_list::HeaderList;
 use bgfetch_model::ids::{CallId, FetchKey, Generation, RecordIndex, RecordKey};
 use bgfetch_model::input::Input;
 use bgfetch_model::model::Model;
@@ -274,15 +273,8 @@ fn the_last_generation_is_followed_by_none() {
         Action::StartAttempt { attempt, .. } => Some(attempt),
         _ => None,
     });
-    let head = ResponseHead {
-        status: 200,
-        status_text: String::new(),
-        headers: HeaderList::default(),
-        url_list: vec![get("/a").url],
-        response_type: ResponseType::Basic,
-        cors_exposed_header_names: Vec::new(),
-        selecting_headers: None,
-    };
+    let head = ResponseHead::new(200, vec![get("/a").url])
+        .with(|it| it.response_type = ResponseType::Basic);
     let (request_headers, address, retry_after, multiplexes) = (None, None, None, false);
     let event = AttemptEvent::Head { head, request_headers, address, retry_after, multiplexes };
     model.handle(world.now, Input::Attempt(started.unwrap(), event));

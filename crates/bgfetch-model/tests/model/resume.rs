@@ -130,15 +130,10 @@ fn the_first_part_replaces_the_bytes_if_the_range_was_not_sent() {
     world.run();
     let attempt = *world.attempts.keys().next().unwrap();
     let headers = [("Content-Range", "bytes 0-49/100"), ("ETag", "\"1\"")];
-    let head = ResponseHead {
-        status: 206,
-        status_text: String::new(),
-        headers: headers.into_iter().collect(),
-        url_list: vec![get("/a").url],
-        response_type: ResponseType::Cors,
-        cors_exposed_header_names: Vec::new(),
-        selecting_headers: None,
-    };
+    let head = ResponseHead::new(206, vec![get("/a").url]).with(|it| {
+        it.headers = headers.into_iter().collect();
+        it.response_type = ResponseType::Cors;
+    });
     let event = AttemptEvent::Head {
         head,
         // As after a redirect to where the part cannot be used.

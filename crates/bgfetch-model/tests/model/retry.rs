@@ -41,7 +41,10 @@ fn a_lost_connection_is_tried_again() {
 
 /// The delays of the first retries of fifty records that fail at the same time.
 fn delays(seed: u64) -> Vec<Duration> {
-    let mut world = World::with(Config { seed, count_metadata: false, ..Config::default() });
+    let mut world = World::with(Config::default().with(|it| {
+        it.seed = seed;
+        it.count_metadata = false;
+    }));
     world.slots = 50;
     let requests: Vec<_> =
         (0..50).map(|n| world.serve_planned(&format!("/{n}"), [Plan::Reset])).collect();

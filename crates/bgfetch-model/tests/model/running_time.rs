@@ -14,7 +14,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 const FETCH_ERROR: RecordResult = RecordResult::Failure(FailureReason::FetchError);
 
 fn limited() -> World {
-    World::with(Config { max_running_time: Some(HOUR), ..Config::default() })
+    World::with(Config::default().with(|it| it.max_running_time = Some(HOUR)))
 }
 
 #[test]

@@ -284,7 +284,7 @@ fn an_immediate_failure_goes_on_after_a_crash() {
 #[test]
 fn the_body_of_a_bad_status_is_not_kept_unless_the_embedder_wants_it() {
     for keep in [false, true] {
-        let config = Config { keep_bad_status_bodies: keep, ..Config::default() };
+        let config = Config::default().with(|it| it.keep_bad_status_bodies = keep);
         let mut world = World::with(config);
         let missing = world.serve_planned("/missing", [Plan::Status(404, None)]);
         world.hold(Hold::Events);

@@ -342,7 +342,7 @@ proptest! {
             let requests = bodies.iter().map(|length| post("/upload", length * unit)).collect();
             // Either no promise, or one that the responses keep.
             let total = if *total < bodies.len() as u64 { 0 } else { total * unit };
-            let options = FetchOptions { download_total: total, ..FetchOptions::default() };
+            let options = FetchOptions::default().with(|it| it.download_total = total);
             made.push(world.call_fetch(&number.to_string(), requests, options));
         }
         let mut crashed = false;
@@ -407,7 +407,7 @@ fn a_call_that_comes_to_nothing_leaves_nothing_set_aside() {
         let mut world = World::new();
         world.set_quota(1000);
         world.hold(hold);
-        let options = FetchOptions { download_total: 100, ..FetchOptions::default() };
+        let options = FetchOptions::default().with(|it| it.download_total = 100);
         let call = world.call_fetch("id", vec![post("/a", 7)], options);
         world.run_now();
         world.drop_call(call);

@@ -110,7 +110,7 @@ impl Layers {
         match (&self.manual, &self.below) {
             (Connectivity::Offline(_), _) => self.manual.clone(),
             (_, Connectivity::Offline(_)) | (Connectivity::Online, _) => self.below.clone(),
-            (Connectivity::Metered | Connectivity::CaptivePortal, _) => self.manual.clone(),
+            _ => self.manual.clone(),
         }
     }
 }
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     fn loopback_only() -> Connectivity {
-        Connectivity::Offline(Reachable { loopback: true, networks: Vec::new() })
+        Connectivity::Offline(Reachable::default().with(|it| it.loopback = true))
     }
 
     fn nothing() -> Connectivity {

@@ -80,7 +80,10 @@ impl RoutingTable {
         if networks.iter().any(|network| network.prefix_len() == 0) {
             return Connectivity::Online;
         }
-        Connectivity::Offline(Reachable { loopback: true, networks })
+        Connectivity::Offline(Reachable::default().with(|it| {
+            it.loopback = true;
+            it.networks = networks;
+        }))
     }
 
     fn is_usable(&self, route: &Route) -> bool {
@@ -123,10 +126,10 @@ mod tests {
     }
 
     fn offline(networks: &[&str]) -> Connectivity {
-        Connectivity::Offline(Reachable {
-            loopback: true,
-            networks: networks.iter().map(|net| net.parse().unwrap()).collect(),
-        })
+        Connectivity::Offline(Reachable::default().with(|it| {
+            it.loopback = true;
+            it.networks = networks.iter().map(|net| net.parse().unwrap()).collect();
+        }))
     }
 
     #[test]

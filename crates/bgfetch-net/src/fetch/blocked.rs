@@ -11,6 +11,7 @@ use super::target::BadTarget;
 
 /// A refused request or response. Pages cannot distinguish these.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum Blocked {
     /// The URL must not be fetched.
     #[error("{0}")]

@@ -48,7 +48,10 @@ mod tests {
     fn added(cache: CacheMode, list: &[(&str, &str)]) -> Vec<String> {
         let url = "https://a.test/".parse().unwrap();
         let headers_of_page = list.iter().copied().collect();
-        let request = Request { cache, headers: headers_of_page, ..Request::get(url) };
+        let request = Request::get(url).with(|it| {
+            it.cache = cache;
+            it.headers = headers_of_page;
+        });
         headers(&request, &Hop::first(&request))
             .map(|(name, value)| format!("{name}: {value}"))
             .collect()

@@ -72,6 +72,7 @@ pub(crate) fn continue_storing(mut storing: BoxFuture<'static, ()>) {
 /// To partition cookies, key them by [`top_level_origin`](Self::top_level_origin)'s site or by
 /// [`storage_key`](Self::storage_key). A background fetch is never a top-level navigation.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CookieContext {
     /// The requested URL: the current one of a redirect chain.
     pub url: Url,
@@ -84,6 +85,8 @@ pub struct CookieContext {
     /// Whether `SameSite` cookies may be read and written.
     pub same_site: bool,
 }
+
+bgfetch_model::impl_with!(CookieContext);
 
 impl CookieContext {
     /// The context of one hop.

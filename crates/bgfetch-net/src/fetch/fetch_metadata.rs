@@ -54,7 +54,7 @@ mod tests {
     fn sent(page: &str, mode: RequestMode, urls: &[&str]) -> Vec<String> {
         let policies = PolicySnapshot::of(&page.parse().unwrap());
         let (last, before) = urls.split_last().unwrap();
-        let request = Request { mode, ..Request::get(last.parse().unwrap()) };
+        let request = Request::get(last.parse().unwrap()).with(|it| it.mode = mode);
         let mut hop = Hop::first(&request);
         hop.before = before.iter().map(|url| url.parse().unwrap()).collect();
         headers(&policies, &request, &hop).map(|(name, value)| format!("{name}: {value}")).collect()

@@ -249,17 +249,13 @@ mod tests {
     }
 
     fn resume() -> AttemptSpec {
-        let head = ResponseHead {
-            status: 200,
-            status_text: String::new(),
-            headers: HeaderList::from_iter([("ETag", "\"v1\"")]),
-            url_list: vec![Url::parse("http://a.test/x?y").unwrap()],
-            response_type: Default::default(),
-            cors_exposed_header_names: Vec::new(),
-            selecting_headers: Some(Default::default()),
-        };
+        let head =
+            ResponseHead::new(200, vec![Url::parse("http://a.test/x?y").unwrap()]).with(|it| {
+                it.headers = HeaderList::from_iter([("ETag", "\"v1\"")]);
+                it.selecting_headers = Some(Default::default());
+            });
         let source = Source::new(Arc::new(head), HashKey::default());
-        let resume = Resume { start: 7, if_range: "\"v1\"".into(), source };
+        let resume = Resume::new(7, "\"v1\"", source);
         AttemptSpec { resume: Some(resume), identity: false }
     }
 

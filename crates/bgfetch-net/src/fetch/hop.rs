@@ -19,6 +19,7 @@ pub enum ResponseTainting {
 
 /// The request to one URL of a redirect chain: the parts that a redirect can change.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Hop {
     /// The method, which a redirect may turn into `GET`.
     pub method: String,
@@ -43,6 +44,8 @@ pub struct Hop {
     /// The referrer policy, which a redirect may change.
     pub referrer_policy: ReferrerPolicy,
 }
+
+bgfetch_model::impl_with!(Hop);
 
 impl Hop {
     /// The first hop of a request for data.

@@ -6,7 +6,6 @@ use std::time::SystemTime;
 
 use bgfetch_model::attempt::FaultKind;
 use bgfetch_model::filtered_response::FORBIDDEN_RESPONSE_HEADER_NAMES;
-use bgfetch_model::header_list::HeaderList;
 use bgfetch_model::ip_address_space::LocalNetworkDenied;
 use bgfetch_model::policy::{PolicySnapshot, Principal};
 use bgfetch_model::request::{CredentialsMode, RequestMode};
@@ -313,15 +312,14 @@ impl<T: Transport> HttpFetch<T> {
             multiplexed: response.multiplexed,
             request_headers: Some(headers::to_list(&request_headers)),
             address: response.address,
-            head: ResponseHead {
-                status: response.status,
-                status_text: response.status_text,
-                headers,
-                url_list: hop.url_list().cloned().collect(),
-                response_type,
-                cors_exposed_header_names,
-                selecting_headers: None,
-            },
+            head: ResponseHead::new(response.status, hop.url_list().cloned().collect()).with(
+                |it| {
+                    it.status_text = response.status_text;
+                    it.headers = headers;
+                    it.response_type = response_type;
+                    it.cors_exposed_header_names = cors_exposed_header_names;
+                },
+            ),
             body: match has_null_body(&hop.method, response.status) {
                 true => stream::empty().boxed(),
                 false => body,
@@ -353,15 +351,8 @@ fn opaque_redirect(
     hop: &Hop,
 ) -> FetchResponse {
     FetchResponse {
-        head: ResponseHead {
-            status: 0,
-            status_text: String::new(),
-            headers: HeaderList::default(),
-            url_list: hop.url_list().cloned().collect(),
-            response_type: ResponseType::OpaqueRedirect,
-            cors_exposed_header_names: Vec::new(),
-            selecting_headers: None,
-        },
+        head: ResponseHead::new(0, hop.url_list().cloned().collect())
+            .with(|it| it.response_type = ResponseType::OpaqueRedirect),
         request_headers: Some(headers::to_list(&request_headers)),
         retry_after: None,
         multiplexed: response.multiplexed,

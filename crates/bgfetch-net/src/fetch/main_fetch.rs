@@ -114,7 +114,7 @@ mod tests {
             (RequestMode::Cors, other, ResponseTainting::Cors),
             (RequestMode::NoCors, other, ResponseTainting::Opaque),
         ] {
-            let request = Request { mode, ..Request::get(url.parse().unwrap()) };
+            let request = Request::get(url.parse().unwrap()).with(|it| it.mode = mode);
             let mut hop = checked(page(), &request).unwrap();
             assert_eq!(hop.tainting, tainting, "{mode:?} {url}");
             // A redirect back to the page's own origin does not restore trust.

@@ -26,6 +26,7 @@ pub enum Next {
 
 /// Why a redirect fails a fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum BadRedirect {
     /// The redirect mode is `error`.
     #[error("the server sent a redirect, and the request does not allow redirects")]

@@ -6,6 +6,7 @@ use url::Url;
 
 /// Why a URL must not be fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum BadTarget {
     /// The scheme is not an [HTTP(S) scheme](https://fetch.spec.whatwg.org/#http-scheme).
     #[error("the URL's scheme is not http or https")]

@@ -82,6 +82,8 @@ pub struct TransportRequest {
     pub(crate) file: Option<Arc<[Url]>>,
 }
 
+bgfetch_model::impl_with!(TransportRequest);
+
 impl TransportRequest {
     /// A `GET` of the user without headers, to try out a transport.
     #[must_use]
@@ -144,6 +146,8 @@ pub struct TransportResponse {
     /// Whether the connection can carry other requests at the same time; false by default.
     pub multiplexed: bool,
 }
+
+bgfetch_model::impl_with!(TransportResponse);
 
 impl TransportResponse {
     /// A response with the defaults of all other fields.

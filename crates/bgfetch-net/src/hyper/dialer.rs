@@ -41,6 +41,14 @@ pub struct Endpoint {
     pub reach: Reach,
 }
 
+impl Endpoint {
+    /// This host and port, at an address that `reach` allows.
+    #[must_use]
+    pub fn new(host: impl Into<String>, port: u16, reach: Reach) -> Self {
+        Self { host: host.into(), port, reach }
+    }
+}
+
 /// An embedder's function.
 pub(super) type OpenStream =
     dyn Fn(Endpoint) -> BoxFuture<'static, io::Result<ByteStream>> + Send + Sync;

@@ -17,6 +17,7 @@ use crate::fetcher::FetchError;
 /// Limits against hostile or broken servers. If a server exceeds one, the attempt ends as
 /// [`FaultKind::Protocol`](bgfetch_model::attempt::FaultKind::Protocol), which is not retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ServerLimits {
     /// The maximum size of a response's head in bytes, 256 KiB by default, as in browsers. It is
     /// counted as in [RFC 9113 section
@@ -58,6 +59,8 @@ pub struct ServerLimits {
     /// sparse arrays).
     pub decoded_floor: u64,
 }
+
+bgfetch_model::impl_with!(ServerLimits);
 
 impl Default for ServerLimits {
     fn default() -> Self {

@@ -21,6 +21,7 @@ pub struct Candidate<'a> {
 
 /// An embedder's hint of how urgent a fetch is, compared with others of its site.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Priority {
     /// Before all others, for example because the user is looking at it.
     High,
@@ -37,6 +38,7 @@ pub enum Priority {
 /// streams on one connection turns out not to multiplex, each stream counts as a connection until it
 /// ends, so the sum can be larger for a while. Then only first connections of sites are opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
     /// Sites with a connection; 128 by default. Below this bound, the first connection of a site
     /// never waits for another site. Further sites wait for their turn in order of arrival.
@@ -61,6 +63,8 @@ pub struct Limits {
     /// there are this many, no other record of the site starts.
     pub look_ups: u32,
 }
+
+bgfetch_model::impl_with!(Limits);
 
 impl Default for Limits {
     fn default() -> Self {

@@ -362,7 +362,10 @@ async fn a_full_disk_is_named_and_what_was_stored_is_exact() {
 #[tokio::test(start_paused = true)]
 async fn a_closed_command_channel_cancels() {
     let forever = Wait(Duration::from_secs(10_000));
-    let patient = Timeouts { head: Duration::MAX, stall: Duration::MAX };
+    let patient = Timeouts::default().with(|it| {
+        it.head = Duration::MAX;
+        it.stall = Duration::MAX;
+    });
     for events_before in 0..3 {
         let script =
             Script { head_after: Duration::from_secs(1), ..Script::body(&[Send(9), forever]) };

@@ -14,7 +14,7 @@ use bgfetch_model::ids::{BodyKey, FetchKey, Generation, RecordIndex, RecordKey, 
 use bgfetch_model::ip_address_space::IpAddressSpace;
 use bgfetch_model::policy::{PolicySnapshot, Principal};
 use bgfetch_model::request::Request;
-use bgfetch_model::response::{ResponseHead, ResponseType};
+use bgfetch_model::response::ResponseHead;
 use bgfetch_net::attempt::{BodySink, Timeouts, run};
 use bgfetch_net::fetcher::{BodySource, FetchError, FetchRequest, FetchResponse, Fetcher};
 use bgfetch_net::partition::Partition;
@@ -158,22 +158,11 @@ impl Fetcher for Script {
                 body
             };
             let body = stream::once(memory).flatten();
-            Ok(FetchResponse {
-                head: ResponseHead {
-                    status: 200,
-                    status_text: String::new(),
-                    headers: Default::default(),
-                    url_list: vec![url],
-                    response_type: ResponseType::Default,
-                    cors_exposed_header_names: Vec::new(),
-                    selecting_headers: None,
-                },
-                request_headers: None,
-                retry_after: Some(Duration::from_secs(7)),
-                multiplexed: !script.http1,
-                address: None,
-                body: body.boxed(),
-            })
+            let response = FetchResponse::new(ResponseHead::new(200, vec![url]), body.boxed());
+            Ok(response.with(|it| {
+                it.retry_after = Some(Duration::from_secs(7));
+                it.multiplexed = !script.http1;
+            }))
         });
         match is_eager.then(|| (&mut fetch).now_or_never()).flatten() {
             Some(done) => Box::pin(std::future::ready(done)),

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bgfetch_model::attempt::{AttemptSpec, Resume};
 use bgfetch_model::header_list::HeaderList;
 use bgfetch_model::request::Request;
-use bgfetch_model::response::{ResponseHead, ResponseType};
+use bgfetch_model::response::ResponseHead;
 use bgfetch_model::source::Source;
 use bgfetch_model::vary::{HashKey, SelectingHeaders};
 use bgfetch_net::fetcher::{BodySource, FetchError, FetchRequest, FetchResponse, Fetcher};
@@ -64,17 +64,12 @@ pub(crate) fn post(url: &str, body: Arc<dyn BodySource>) -> FetchRequest {
 
 /// A resume of a body that came from `url`.
 pub(crate) fn resume(url: &str, start: u64, entity_tag: &str) -> Resume {
-    let head = ResponseHead {
-        status: 200,
-        status_text: String::new(),
-        headers: HeaderList::from_iter([("ETag", entity_tag)]),
-        url_list: vec![Url::parse(url).unwrap()],
-        response_type: ResponseType::Default,
-        cors_exposed_header_names: Vec::new(),
-        selecting_headers: Some(SelectingHeaders::default()),
-    };
+    let head = ResponseHead::new(200, vec![Url::parse(url).unwrap()]).with(|it| {
+        it.headers = HeaderList::from_iter([("ETag", entity_tag)]);
+        it.selecting_headers = Some(SelectingHeaders::default());
+    });
     let source = Source::new(Arc::new(head), HashKey::default());
-    Resume { start, if_range: entity_tag.into(), source }
+    Resume::new(start, entity_tag, source)
 }
 
 pub(crate) fn fetcher() -> HyperFetcher {

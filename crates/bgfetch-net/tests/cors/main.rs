@@ -378,7 +378,7 @@ async fn our_own_range_causes_no_preflight(page: Page) {
         HashKey::default(),
     );
     page.server.take();
-    request.resume = Some(Resume { start: 7, if_range: "\"v\"".into(), source });
+    request.resume = Some(Resume::new(7, "\"v\"", source));
     page.fetcher.fetch(request).await.unwrap();
     let seen = page.server.seen();
     assert_eq!(page.server.take(), ["GET /film"]);

@@ -288,12 +288,14 @@ fn operation() -> impl Strategy<Value = Operation> {
 
 fn limits() -> impl Strategy<Value = Limits> {
     (0..4_u32, 0..8_u32, 1..4_u32, 1..6_u32, 1..5_u32).prop_map(
-        |(sites, total, per_host, per_host_multiplexed, look_ups)| Limits {
-            sites,
-            total,
-            per_host,
-            per_host_multiplexed,
-            look_ups,
+        |(sites, total, per_host, per_host_multiplexed, look_ups)| {
+            Limits::default().with(|it| {
+                it.sites = sites;
+                it.total = total;
+                it.per_host = per_host;
+                it.per_host_multiplexed = per_host_multiplexed;
+                it.look_ups = look_ups;
+            })
         },
     )
 }
@@ -342,7 +344,10 @@ proptest! {
     ) {
         // Three sites, of which the last one is the victim: only its records ever end.
         let victim = |record: RecordKey| place(record.fetch.0).storage_key == 2;
-        let mut pair = Pair::new(Limits { total, look_ups: 3, ..Limits::default() });
+        let mut pair = Pair::new(Limits::default().with(|it| {
+it.total = total;
+it.look_ups = 3;
+}));
         for operation in operations {
             match operation {
                 Operation::Enqueue(fetch, index) => pair.enqueue(record(fetch, index), index as usize),
@@ -384,7 +389,11 @@ proptest! {
         // host of its own, so that it needs a connection too.
         let (per_host, per_host_multiplexed) = (100, 1);
         let mut scheduler =
-            Scheduler::new(Limits { total, per_host, per_host_multiplexed, ..Limits::default() });
+            Scheduler::new(Limits::default().with(|it| {
+it.total = total;
+it.per_host = per_host;
+it.per_host_multiplexed = per_host_multiplexed;
+}));
         for key in 0..keys {
             // Enough records that no fetch runs out of them.
             for index in 0..80 {
@@ -417,12 +426,15 @@ proptest! {
 }
 
 fn one_at_a_time() -> Limits {
-    Limits { sites: 1, total: 0, ..Limits::default() }
+    Limits::default().with(|it| {
+        it.sites = 1;
+        it.total = 0;
+    })
 }
 
 #[test]
 fn a_record_blocked_by_its_host_does_not_hold_back_other_hosts() {
-    let mut pair = Pair::new(Limits { per_host: 1, ..Limits::default() });
+    let mut pair = Pair::new(Limits::default().with(|it| it.per_host = 1));
     pair.enqueue(record(0, 0), 0);
     pair.enqueue(record(0, 1), 0);
     pair.enqueue(record(0, 2), 1);
@@ -459,7 +471,10 @@ fn a_look_up_takes_no_slot_and_holds_back_its_own_host_alone() {
 
 #[test]
 fn look_ups_of_one_site_are_bounded_and_another_site_does_not_wait() {
-    let mut pair = Pair::new(Limits { total: 0, look_ups: 16, ..Limits::default() });
+    let mut pair = Pair::new(Limits::default().with(|it| {
+        it.total = 0;
+        it.look_ups = 16;
+    }));
     // A hundred hosts whose look-ups are never answered.
     for index in 0..100 {
         pair.enqueue(record(0, index), index as usize);
@@ -496,7 +511,7 @@ fn records_start_in_request_order_whatever_order_they_come_in() {
 
 #[test]
 fn a_multiplexing_host_takes_one_connection_and_many_streams() {
-    let mut pair = Pair::new(Limits { total: 5, ..Limits::default() });
+    let mut pair = Pair::new(Limits::default().with(|it| it.total = 5));
     for index in 0..1000 {
         pair.enqueue(record(0, index), 0);
     }
@@ -596,7 +611,7 @@ fn a_low_priority_waits_only_for_its_own_site() {
 
 #[test]
 fn at_the_hard_bound_sites_get_a_turn_in_the_order_in_which_they_came() {
-    let mut pair = Pair::new(Limits { sites: 2, ..Limits::default() });
+    let mut pair = Pair::new(Limits::default().with(|it| it.sites = 2));
     for fetch in [0, 1] {
         (0..2).for_each(|index| pair.enqueue(record(fetch, index), 0));
     }
@@ -621,7 +636,11 @@ fn at_the_hard_bound_sites_get_a_turn_in_the_order_in_which_they_came() {
 
 #[test]
 fn the_user_and_a_site_of_one_storage_key_do_not_share_slots() {
-    let limits = Limits { sites: 2, total: 0, per_host: 1, ..Limits::default() };
+    let limits = Limits::default().with(|it| {
+        it.sites = 2;
+        it.total = 0;
+        it.per_host = 1;
+    });
     let mut scheduler = Scheduler::new(limits);
     for (fetch, partition) in [(0, Partition::User), (1, site(0))] {
         scheduler.enqueue(Candidate {

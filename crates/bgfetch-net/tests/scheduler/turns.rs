@@ -76,7 +76,10 @@ fn a_site_that_comes_later_is_later_even_if_an_earlier_one_was_withdrawn() {
 #[test]
 fn the_fetch_that_ends_a_connection_holds_one_less() {
     for ends in [0, 18] {
-        let mut pair = Pair::new(Limits { sites: 1, total: 1, ..Limits::default() });
+        let mut pair = Pair::new(Limits::default().with(|it| {
+            it.sites = 1;
+            it.total = 1;
+        }));
         pair.enqueue(record(0, 0), 0);
         pair.enqueue(record(18, 0), 0);
         assert_eq!(std::iter::from_fn(|| pair.next()).count(), 2);

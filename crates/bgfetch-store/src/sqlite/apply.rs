@@ -145,6 +145,8 @@ pub(super) fn apply(sql: &Connection, op: &StoreOp, after: &mut After) -> Result
             sql.prepare_cached("DELETE FROM fetch WHERE key = ?")?.execute([key(*fetch)])?;
             after.removals.push(Removal::Fetch(*fetch));
         }
+        // The model is newer than this crate. Nothing of the batch is committed then.
+        _ => return Err(StoreError::Misuse("it does not know a step of the model".into())),
     }
     Ok(())
 }

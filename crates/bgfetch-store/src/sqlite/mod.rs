@@ -35,6 +35,7 @@ use crate::{Bodies, Store, StoreError, StoredHead};
 
 /// What an acknowledged transaction survives. With either, nothing is lost when the process dies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Durability {
     /// Nothing is synced while the store is in use. After a reboot without an orderly
     /// [`close`](Store::close), downloaded bytes are fetched again and stored request bodies are

@@ -46,15 +46,13 @@ pub(crate) fn body(fetch: u64, index: u32, generation: u32) -> BodyKey {
 }
 
 pub(crate) fn head(status: u16) -> Arc<ResponseHead> {
-    Arc::new(ResponseHead {
-        status,
-        status_text: "D\u{e9}j\u{e0} vu".into(),
-        headers: HeaderList::from_iter([("ETag", "\"v1\""), ("X-Latin", "caf\u{e9}")]),
-        url_list: vec!["https://site-0.test/a?b#c".parse().unwrap()],
-        response_type: ResponseType::Cors,
-        cors_exposed_header_names: Vec::new(),
-        selecting_headers: None,
-    })
+    Arc::new(ResponseHead::new(status, vec!["https://site-0.test/a?b#c".parse().unwrap()]).with(
+        |it| {
+            it.status_text = "D\u{e9}j\u{e0} vu".into();
+            it.headers = HeaderList::from_iter([("ETag", "\"v1\""), ("X-Latin", "caf\u{e9}")]);
+            it.response_type = ResponseType::Cors;
+        },
+    ))
 }
 
 pub(crate) fn new_record(n: u32) -> StoredRecord {

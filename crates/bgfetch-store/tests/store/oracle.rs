@@ -188,6 +188,7 @@ impl Oracle {
                     record.uploaded = *uploaded;
                 }
             }
+            unknown => panic!("the oracle does not know {unknown:?}"),
         }
     }
 

@@ -8,8 +8,12 @@ use bgfetch_sw::mock::ScriptedHost;
 use bgfetch_sw::{Dispatcher, EventKind, FunctionalEventInit, Timeouts, UiSink, UiSinkError};
 
 /// Short and distinct, so that a test can tell which one passed.
-pub(crate) const TIMEOUTS: Timeouts =
-    Timeouts { start_and_dispatch: Duration::from_secs(11), lifetime: Duration::from_secs(23) };
+pub(crate) fn timeouts() -> Timeouts {
+    Timeouts::default().with(|it| {
+        it.start_and_dispatch = Duration::from_secs(11);
+        it.lifetime = Duration::from_secs(23);
+    })
+}
 
 /// An event of the fetch with this key and the id `fetch-KEY`.
 pub(crate) fn event(kind: EventKind, fetch: u64) -> FunctionalEventInit {
@@ -31,5 +35,5 @@ pub(crate) fn no_ui() -> UiSink {
 
 /// A dispatcher to `host` that expects no update of the UI.
 pub(crate) fn dispatcher(host: &ScriptedHost) -> Dispatcher {
-    Dispatcher::new(Arc::new(host.clone()), no_ui(), TIMEOUTS)
+    Dispatcher::new(Arc::new(host.clone()), no_ui(), timeouts())
 }

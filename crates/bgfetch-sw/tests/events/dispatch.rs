@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::common::{TIMEOUTS, dispatcher, event, no_ui};
+use crate::common::{dispatcher, event, no_ui, timeouts};
 use bgfetch_model::delivery::{DeliveryPolicy, Redelivery};
 use bgfetch_model::time::{Now, UnixTime};
 use bgfetch_sw::mock::{Behaviour, ScriptedHost};
@@ -63,9 +63,9 @@ async fn each_time_limit_ends_the_event() {
     let timed_out = Outcome::NotHandled(NotHandledReason::TimedOut);
     assert_eq!(
         fire(Behaviour::NeverStart).await,
-        (timed_out.clone(), false, TIMEOUTS.start_and_dispatch)
+        (timed_out.clone(), false, timeouts().start_and_dispatch)
     );
-    assert_eq!(fire(Behaviour::NeverSettle).await, (timed_out, true, TIMEOUTS.lifetime));
+    assert_eq!(fire(Behaviour::NeverSettle).await, (timed_out, true, timeouts().lifetime));
 }
 
 #[tokio::test(start_paused = true)]
@@ -119,7 +119,7 @@ async fn a_function_can_be_the_worker() {
             _ => Err(DispatchError::Crashed("no room".into())),
         }
     });
-    let dispatcher = Dispatcher::new(Arc::new(host), no_ui(), TIMEOUTS);
+    let dispatcher = Dispatcher::new(Arc::new(host), no_ui(), timeouts());
     let handled = dispatcher.fire(event(EventKind::Success, 1)).await;
     assert_eq!(handled, Outcome::Handled { rejection: Some(Rejection("late".into())) });
     let failed = dispatcher.fire(event(EventKind::Fail, 1)).await;
@@ -152,7 +152,7 @@ impl WorkerHost for Elsewhere {
 async fn fire_elsewhere<R>(worker: impl FnOnce(FunctionalEvent) -> R) -> (Outcome, R) {
     let (events, mut received) = mpsc::unbounded_channel();
     let host = Elsewhere { events, resolves: false };
-    let dispatcher = Dispatcher::new(Arc::new(host), no_ui(), TIMEOUTS);
+    let dispatcher = Dispatcher::new(Arc::new(host), no_ui(), timeouts());
     let fired = tokio::spawn(dispatcher.fire(event(EventKind::Success, 1)));
     let result = worker(received.recv().await.unwrap());
     (fired.await.unwrap(), result)
@@ -207,7 +207,7 @@ async fn an_abandoned_extension_is_not_waited_for_but_the_others_are() {
 async fn the_end_of_the_dispatch_future_unsets_the_dispatch_flag() {
     let (events, mut received) = mpsc::unbounded_channel();
     let host = Elsewhere { events, resolves: true };
-    let dispatcher = Dispatcher::new(Arc::new(host), no_ui(), TIMEOUTS);
+    let dispatcher = Dispatcher::new(Arc::new(host), no_ui(), timeouts());
     assert_eq!(dispatcher.fire(event(EventKind::Click, 1)).await, HANDLED);
     assert!(!received.recv().await.unwrap().is_active());
 }
@@ -283,7 +283,7 @@ async fn with_the_policy_an_event_is_fired_until_it_is_handled() {
             Redelivery::After(wait) => tokio::time::sleep(wait).await,
             // The pending events are asked for at once.
             Redelivery::WhenAsked => {}
-            Redelivery::GiveUp => break,
+            _ => break,
         }
     }
     let received = host.received();

@@ -31,8 +31,12 @@ struct Worker {
 }
 
 // Odd, so that no promise settles exactly at a limit.
-const TIMEOUTS: Timeouts =
-    Timeouts { start_and_dispatch: Duration::from_secs(41), lifetime: Duration::from_secs(61) };
+fn timeouts() -> Timeouts {
+    Timeouts::default().with(|it| {
+        it.start_and_dispatch = Duration::from_secs(41);
+        it.lifetime = Duration::from_secs(61);
+    })
+}
 
 fn promise() -> impl Strategy<Value = Promise> {
     let leaf = (0_u64..40, any::<bool>()).prop_map(|(half, rejects)| Promise {
@@ -69,10 +73,10 @@ fn expected(worker: &Worker) -> (u64, &'static str) {
     }
     let last = all.iter().map(|(end, _)| *end).max().unwrap_or(0);
     let natural = 2 * last.max(dispatched);
-    let limit = if dispatched > TIMEOUTS.start_and_dispatch.as_secs() {
-        2 * TIMEOUTS.start_and_dispatch.as_secs()
+    let limit = if dispatched > timeouts().start_and_dispatch.as_secs() {
+        2 * timeouts().start_and_dispatch.as_secs()
     } else {
-        2 * (dispatched + TIMEOUTS.lifetime.as_secs())
+        2 * (dispatched + timeouts().lifetime.as_secs())
     };
     let crash = worker.crashes_at.map_or(u64::MAX, |at| 2 * at + 1);
     let end = natural.min(limit).min(crash);
@@ -134,7 +138,7 @@ proptest! {
         let (outcome, elapsed) = runtime.block_on(async {
             let begun = Instant::now();
             let host = Arc::new(worker.clone());
-            let dispatcher = Dispatcher::new(host, no_ui(), TIMEOUTS);
+            let dispatcher = Dispatcher::new(host, no_ui(), timeouts());
             (dispatcher.fire(event(EventKind::Success, 1)).await, begun.elapsed())
         });
         let (half_seconds, how) = expected(&worker);

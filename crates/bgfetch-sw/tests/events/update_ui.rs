@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::common::{TIMEOUTS, event};
+use crate::common::{event, timeouts};
 use bgfetch_model::ids::FetchKey;
 use bgfetch_model::store_op::ImageResource;
 use bgfetch_sw::mock::{Behaviour, ScriptedHost};
@@ -16,7 +16,7 @@ type Applied = Arc<Mutex<Vec<(FetchKey, UiUpdate)>>>;
 type Results = Vec<Result<(), UpdateUiError>>;
 
 fn title(title: &str) -> UiUpdate {
-    UiUpdate { title: Some(title.into()), icons: None }
+    UiUpdate::default().with(|it| it.title = Some(title.into()))
 }
 
 /// Fires one event at a worker with this behaviour, waits until `calls` calls of `updateUI()`
@@ -35,7 +35,7 @@ async fn fire(
         }
     });
     let host = ScriptedHost::new([behaviour]);
-    let dispatcher = Dispatcher::new(Arc::new(host.clone()), ui, TIMEOUTS);
+    let dispatcher = Dispatcher::new(Arc::new(host.clone()), ui, timeouts());
     let outcome = dispatcher.fire(event(kind, 5)).await;
     let received = host
         .until(|received| matches!(received, [one] if one.update_ui_results.len() == calls))
@@ -48,10 +48,9 @@ async fn fire(
 #[tokio::test(start_paused = true)]
 async fn an_update_reaches_the_sink_with_the_members_that_were_present() {
     for kind in [EventKind::Success, EventKind::Fail] {
-        let update = UiUpdate {
-            title: None,
-            icons: Some(vec![ImageResource::new("https://a.test/done.png".parse().unwrap())]),
-        };
+        let update = UiUpdate::default().with(|it| {
+            it.icons = Some(vec![ImageResource::new("https://a.test/done.png".parse().unwrap())])
+        });
         let (outcome, results, applied) = fire(kind, Behaviour::UpdateUi(update.clone()), 1).await;
         assert!(outcome.is_handled());
         assert_eq!(results, [Ok(())]);
@@ -117,7 +116,7 @@ async fn a_failure_of_the_sink_rejects_with_another_error_and_is_not_retried() {
         move |_, _| std::future::ready(Err(failure.clone()))
     });
     let host = ScriptedHost::new([Behaviour::UpdateUiTwice(title("done"))]);
-    let dispatcher = Dispatcher::new(Arc::new(host.clone()), ui, TIMEOUTS);
+    let dispatcher = Dispatcher::new(Arc::new(host.clone()), ui, timeouts());
     assert!(dispatcher.fire(event(EventKind::Success, 1)).await.is_handled());
     let expected = [Err(UpdateUiError::Sink(failure)), Err(UpdateUiError::AlreadyUpdated)];
     assert_eq!(host.received()[0].update_ui_results, expected);

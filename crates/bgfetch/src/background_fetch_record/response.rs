@@ -21,6 +21,7 @@ pub(super) const CHUNK: u64 = 256 << 10;
 
 /// A response and its body, which may still be arriving.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Response {
     /// The head as script may see it (Fetch's [filtered
     /// response](https://fetch.spec.whatwg.org/#concept-filtered-response)), without the headers

@@ -121,7 +121,7 @@ async fn a_part_that_panics_ends_what_waits_for_it_and_nothing_else() {
             let agent = Agent::start();
             let host = ScriptedHost::new([Behaviour::Succeed]);
             let builder = agent.builder(host).fetcher(network(Breaks::Never));
-            let builder = builder.limits(Limits { per_host: 1, ..Limits::default() });
+            let builder = builder.limits(Limits::default().with(|it| it.per_host = 1));
             let expected = if works { succeeds } else { expected };
             assert_eq!(
                 outcome(&agent, broken(builder, breaks)).await,

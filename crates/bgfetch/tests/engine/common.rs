@@ -9,9 +9,8 @@ use bgfetch::mock::Behaviour;
 use bgfetch::{
     BackgroundFetchManager, BackgroundFetchRecord, BackgroundFetchRegistration, Builder,
     Connectivity, Engine, Event, FetchError, FetchKey, FetchOptions, FetchRequest, FetchResponse,
-    Fetcher, HeaderList, ManualConnectivity, Observer, Principal, Reachable, RecordError,
-    RegistrationKey, ResponseHead, ResponseType, ServiceWorkerRegistration, StorageKey, What,
-    WorkerHost,
+    Fetcher, ManualConnectivity, Observer, Principal, Reachable, RecordError, RegistrationKey,
+    ResponseHead, ResponseType, ServiceWorkerRegistration, StorageKey, What, WorkerHost,
 };
 use bytes::Bytes;
 use futures_util::stream;
@@ -151,7 +150,7 @@ pub(crate) fn registration_key() -> RegistrationKey {
 }
 
 pub(crate) fn total(download_total: u64) -> FetchOptions {
-    FetchOptions { download_total, ..FetchOptions::default() }
+    FetchOptions::default().with(|it| it.download_total = download_total)
 }
 
 /// "Work offline": nothing can be reached, not even loopback.
@@ -228,20 +227,8 @@ where
 
 /// A complete response with this body.
 pub(crate) fn ok(request: &FetchRequest, body: &'static str) -> FetchResponse {
-    FetchResponse {
-        head: ResponseHead {
-            status: 200,
-            status_text: String::new(),
-            headers: HeaderList::default(),
-            url_list: vec![request.request.url.clone()],
-            response_type: ResponseType::Basic,
-            cors_exposed_header_names: Vec::new(),
-            selecting_headers: None,
-        },
-        request_headers: None,
-        retry_after: None,
-        multiplexed: false,
-        address: None,
-        body: Box::pin(stream::iter([Ok(Bytes::from_static(body.as_bytes()))])),
-    }
+    let head = ResponseHead::new(200, vec![request.request.url.clone()])
+        .with(|it| it.response_type = ResponseType::Basic);
+    let bytes = stream::iter([Ok(Bytes::from_static(body.as_bytes()))]);
+    FetchResponse::new(head, Box::pin(bytes))
 }

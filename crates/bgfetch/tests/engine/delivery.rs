@@ -331,7 +331,7 @@ async fn held_records_are_adopted_by_the_next_fetch_of_the_user() {
 }
 
 fn title(title: &str) -> UiUpdate {
-    UiUpdate { title: Some(title.into()), icons: None }
+    UiUpdate::default().with(|it| it.title = Some(title.into()))
 }
 
 /// The results of the calls to `updateUI()`, and the title after a restart.
@@ -343,7 +343,7 @@ async fn update_ui(behaviour: Behaviour) -> (Vec<Result<(), UpdateUiError>>, Str
     let mut observer = engine.observe().await.unwrap();
     let manager = agent.manager(&engine).await;
     let url = origin.url("/film");
-    let options = FetchOptions { title: "before".into(), ..FetchOptions::default() };
+    let options = FetchOptions::default().with(|it| it.title = "before".into());
     manager.fetch("film", [url], options).await.unwrap();
     until(&mut observer, |what| matches!(what, What::EventEnded { .. })).await;
     let calls = match behaviour {

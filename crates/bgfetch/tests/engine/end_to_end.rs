@@ -19,11 +19,10 @@ async fn a_fetch_of_two_files_reaches_the_worker_with_their_bytes() {
     let mut events = host.events();
     let engine = agent.open(host);
     let manager = agent.manager(&engine).await;
-    let options = FetchOptions {
-        title: "A film".into(),
-        download_total: film.length() + art.length(),
-        ..FetchOptions::default()
-    };
+    let options = FetchOptions::default().with(|it| {
+        it.title = "A film".into();
+        it.download_total = film.length() + art.length();
+    });
     let urls = [origin.url("/film.mp4"), origin.url("/art.jpg")];
     let fetch = manager.fetch("film", urls, options).await.unwrap();
     assert_eq!(fetch.settled().await.unwrap(), Ok(()));

@@ -33,7 +33,7 @@ pub(crate) fn integrity_of(resource: &Resource) -> String {
 
 /// A request that requires the bytes of that resource.
 pub(crate) fn asking(url: Url, expected: &Resource) -> RequestInfo {
-    Request { integrity: integrity_of(expected), ..Request::get(url) }.into()
+    Request::get(url).with(|it| it.integrity = integrity_of(expected)).into()
 }
 
 /// One fetch of `/film`, which must be `expected`, and the bytes that its worker read.
@@ -133,7 +133,7 @@ async fn the_part_that_a_page_asked_for_is_what_is_verified() {
     origin.serve("/film", film.clone());
     let part = film.slice(1000..5000);
     let integrity = format!("sha256-{}", STANDARD.encode(Sha256::digest(&part)));
-    let request = Request { integrity, ..Request::get(origin.url("/film")) };
+    let request = Request::get(origin.url("/film")).with(|it| it.integrity = integrity);
     let request = RequestInfo::from(request).header("Range", "bytes=1000-4999").unwrap();
     let agent = Agent::start();
     let engine = agent.open(ScriptedHost::new([Behaviour::NeverSettle]));

@@ -166,7 +166,7 @@ async fn an_urgent_fetch_goes_before_one_that_waited_longer() {
     let urgent = |id: &str| if id == "urgent" { Priority::High } else { Priority::Normal };
     let builder = agent
         .builder(ScriptedHost::new([Behaviour::Succeed]))
-        .limits(Limits { total: 0, ..Limits::default() })
+        .limits(Limits::default().with(|it| it.total = 0))
         .prioritize(move |_, id| urgent(id));
     let engine = agent.open_with(builder);
     let manager = agent.manager(&engine).await;

@@ -30,7 +30,7 @@ fn open(agent: &Agent) -> Engine {
     let never = Duration::from_secs(1 << 30);
     let fetcher = HyperFetcher::builder().resolver(Names).connect_timeout(never).build().unwrap();
     let builder = agent.builder(ScriptedHost::new([])).fetcher(fetcher);
-    agent.open_with(builder.limits(Limits { total: 1, ..Limits::default() }))
+    agent.open_with(builder.limits(Limits::default().with(|it| it.total = 1)))
 }
 
 fn at(origin: &Origin, host: &str, path: &str) -> Url {

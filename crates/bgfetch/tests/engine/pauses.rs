@@ -124,7 +124,7 @@ impl Resolve for Names {
 async fn without_a_default_route_a_name_of_this_machine_is_reached_and_another_waits() {
     let (origin, agent) = (Origin::start(), Agent::start());
     origin.serve("/film", Resource::new(1, MIB));
-    let own = Reachable { loopback: true, networks: Vec::new() };
+    let own = Reachable::default().with(|it| it.loopback = true);
     agent.connectivity.set(Connectivity::Offline(own));
     let fetcher = HyperFetcher::builder().resolver(Names).build().unwrap();
     let engine = agent.open_with(agent.builder(ScriptedHost::new([])).fetcher(fetcher));

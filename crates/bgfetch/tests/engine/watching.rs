@@ -24,12 +24,18 @@ async fn a_list_of_downloads_follows_a_fetch_from_its_beginning_to_its_end() {
     let (origin, agent) = (Origin::start(), Agent::start());
     origin.serve("/film", Resource::new(1, 10));
     let icon = |path| ImageResource::new(origin.url(path));
-    let ready = UiUpdate { title: Some("Ready".into()), icons: Some(vec![icon("/ready.png")]) };
+    let ready = UiUpdate::default().with(|it| {
+        it.title = Some("Ready".into());
+        it.icons = Some(vec![icon("/ready.png")]);
+    });
     let engine = agent.open(ScriptedHost::new([Behaviour::UpdateUi(ready)]));
     let mut jobs = engine.ui().watch().await.unwrap();
     let manager = agent.manager(&engine).await;
     let (title, icons) = ("Film".to_owned(), vec![icon("/film.png")]);
-    let options = FetchOptions { title, icons, ..FetchOptions::default() };
+    let options = FetchOptions::default().with(|it| {
+        it.title = title;
+        it.icons = icons;
+    });
     let call = manager.fetch_held("film", [origin.url("/film")], options);
     let (fetch, hold) = call.await.unwrap();
 

@@ -28,7 +28,7 @@ async fn megabyte(request: FetchRequest) -> Result<FetchResponse, bgfetch::Fetch
         }
     }
     let pieces = stream::repeat_with(|| Ok(Bytes::from_static(&[7; 1000]))).take(1000);
-    Ok(FetchResponse { body: pieces.boxed(), ..ok(&request, "") })
+    Ok(ok(&request, "").with(|it| it.body = pieces.boxed()))
 }
 
 /// An engine in virtual time.
@@ -115,14 +115,14 @@ async fn higher_limits_start_what_waits_and_lower_ones_end_nothing() {
         origin.serve(path, Resource::new(1, 1000).hold_at(10, &gate));
     }
     origin.serve("/last", Reply::status(200));
-    let one = Limits { per_host: 1, ..Limits::default() };
+    let one = Limits::default().with(|it| it.per_host = 1);
     let engine =
         agent.open_with(agent.builder(ScriptedHost::new([Behaviour::NeverSettle])).limits(one));
     let manager = agent.manager(&engine).await;
     let urls = ["/0", "/1", "/2", "/3", "/last"].map(|path| origin.url(path));
     let fetch = manager.fetch("films", urls, FetchOptions::default()).await.unwrap();
     assert_eq!(origin.wait_for_requests(1).await.len(), 1, "the others wait");
-    engine.set_limits(Limits { per_host: 4, ..one }).await.unwrap();
+    engine.set_limits(one.with(|it| it.per_host = 4)).await.unwrap();
     origin.wait_for_requests(4).await;
     engine.set_limits(one).await.unwrap();
     let in_flight = engine.ui().jobs().await.unwrap().remove(0).records;

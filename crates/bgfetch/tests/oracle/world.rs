@@ -201,8 +201,7 @@ impl World {
             sibling.credentials = call.request.credentials;
             requests.push(RequestInfo::from(sibling));
         }
-        let options =
-            FetchOptions { download_total: call.download_total, ..FetchOptions::default() };
+        let options = FetchOptions::default().with(|it| it.download_total = call.download_total);
         let mut observer = self.engine.observe().await.unwrap();
         let held = self.manager.fetch_held(ID, requests, options).await;
         let (fetch, hold) = held.unwrap();
@@ -328,7 +327,7 @@ impl World {
     }
 
     async fn can_promise(&self, download_total: u64) -> bool {
-        let options = FetchOptions { download_total, ..FetchOptions::default() };
+        let options = FetchOptions::default().with(|it| it.download_total = download_total);
         let url = self.home.url("/never");
         let (probe, hold) = match self.manager.fetch_held("probe", [url], options).await {
             Ok(held) => held,

@@ -108,7 +108,7 @@ fn open(world: &World, line: &Arc<ManualConnectivity>) -> bgfetch::Result<Engine
         .permissions(world.clone())
         .wall_clock(world.clone())
         .connectivity(Arc::clone(line))
-        .limits(Limits { total: world.plan().connections, ..Limits::default() })
+        .limits(Limits::default().with(|it| it.total = world.plan().connections))
         .configure(|config| {
             config.seed = 7;
             // So that events are told, or given up, while the user is active.

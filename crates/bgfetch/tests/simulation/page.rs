@@ -65,7 +65,7 @@ pub(crate) async fn call(world: World, engine: Engine, call: Call) {
     let wanted = call.records.iter().enumerate();
     let requests: Vec<_> =
         wanted.map(|(index, wanted)| request(&world, &call, index, wanted)).collect();
-    let options = FetchOptions { download_total: call.download_total, ..FetchOptions::default() };
+    let options = FetchOptions::default().with(|it| it.download_total = call.download_total);
     world.state().open_calls += 1;
     let adopts = world.oracle().adopts(number);
     let fetching = manager.fetch(call.id.clone(), requests, options);

@@ -113,22 +113,15 @@ pub(crate) fn respond(flight: Flight, request: &FetchRequest) -> FetchResponse {
             content(flight, &resource, headers, &bytes, asked, coded)
         }
     };
-    FetchResponse {
-        head: ResponseHead {
-            status: answer.status,
-            status_text: String::new(),
-            headers: answer.headers,
-            url_list,
-            response_type,
-            cors_exposed_header_names: Vec::new(),
-            selecting_headers: None,
-        },
-        request_headers: Some(sent),
-        retry_after: answer.retry_after,
-        multiplexed: wanted.is_multiplexed(),
-        address: None,
-        body,
-    }
+    let head = ResponseHead::new(answer.status, url_list).with(|it| {
+        it.headers = answer.headers;
+        it.response_type = response_type;
+    });
+    FetchResponse::new(head, body).with(|it| {
+        it.request_headers = Some(sent);
+        it.retry_after = answer.retry_after;
+        it.multiplexed = wanted.is_multiplexed();
+    })
 }
 
 /// The present bytes of a resource. Some are made when they are asked for, and again soon after.

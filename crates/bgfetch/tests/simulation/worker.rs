@@ -161,7 +161,7 @@ async fn handle(world: World, event: FunctionalEvent, site: usize) -> Result<(),
 /// The worker updates the title, as it may do once.
 async fn update_title(world: &World, number: usize, event: &FunctionalEvent) {
     let title = format!("{:x}", world.draw(|rng| rng.u64(..)));
-    let update = UiUpdate { title: Some(title.clone()), icons: None };
+    let update = UiUpdate::default().with(|it| it.title = Some(title.clone()));
     let before = world.oracle().fetch(number).title.take();
     let updated = event.update_ui(update).await;
     let title = match updated {

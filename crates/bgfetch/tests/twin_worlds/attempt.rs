@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use bgfetch_model::attempt::{AttemptCommand, AttemptEnd, AttemptEvent, Fault, FaultKind};
-use bgfetch_model::header_list::HeaderList;
 use bgfetch_model::ids::{HostKey, RecordKey};
 use bgfetch_model::response::{ResponseHead, ResponseType};
 use fastrand::Rng;
@@ -119,15 +118,8 @@ impl Attempt {
         // A fact about the host, and now and then another one.
         let multiplexes =
             self.url.host_str().is_some_and(|host| host < "host2") ^ (self.rng.u8(..) < 8);
-        let head = ResponseHead {
-            status,
-            status_text: String::new(),
-            headers: HeaderList::default(),
-            url_list: vec![self.url.clone()],
-            response_type: ResponseType::Cors,
-            cors_exposed_header_names: Vec::new(),
-            selecting_headers: None,
-        };
+        let head = ResponseHead::new(status, vec![self.url.clone()])
+            .with(|it| it.response_type = ResponseType::Cors);
         AttemptEvent::Head { head, request_headers: None, address: None, retry_after, multiplexes }
     }
 

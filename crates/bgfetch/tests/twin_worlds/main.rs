@@ -57,14 +57,13 @@ fn what_a_site_observes_is_the_same_whatever_others_do_below_the_total() {
     let observed = AtomicU64::new(0);
     let runs = run_all(10_000, |seed| {
         let mut rng = fastrand::Rng::with_seed(seed);
-        let limits = Limits {
+        let limits = Limits::default().with(|it| {
             // More than all of them can use.
-            total: 1000,
-            per_host: rng.u32(1..4),
-            per_host_multiplexed: rng.u32(1..8),
-            look_ups: rng.u32(1..5),
-            ..Limits::default()
-        };
+            it.total = 1000;
+            it.per_host = rng.u32(1..4);
+            it.per_host_multiplexed = rng.u32(1..8);
+            it.look_ups = rng.u32(1..5);
+        });
         let others = [Habits::Greedy; 3];
         let count = assert_alike(seed, limits, &others[..rng.usize(1..=others.len())]);
         observed.fetch_add(count as u64, Ordering::Relaxed);
@@ -77,7 +76,7 @@ fn what_a_site_observes_is_the_same_whatever_others_do_below_the_total() {
 fn sites_that_fetch_one_thing_at_a_time_are_not_seen_at_the_total_either() {
     run_all(2000, |seed| {
         let total = fastrand::Rng::with_seed(seed).u32(0..3);
-        assert_alike(seed, Limits { total, ..Limits::default() }, &[Habits::Modest; 4]);
+        assert_alike(seed, Limits::default().with(|it| it.total = total), &[Habits::Modest; 4]);
     });
 }
 
@@ -86,6 +85,6 @@ fn every_sites_fetch_starts_although_others_never_end() {
     run_all(1000, |seed| {
         let total = fastrand::Rng::with_seed(seed).u32(0..6);
         // The world checks after each step that no site waits for others.
-        World::run(seed, Limits { total, ..Limits::default() }, &[Habits::Endless; 3]);
+        World::run(seed, Limits::default().with(|it| it.total = total), &[Habits::Endless; 3]);
     });
 }

@@ -63,7 +63,11 @@ impl World {
         let now = Now { wall: UnixTime(1_700_000_000_000), ..Now::default() };
         let mut world = Self {
             seed,
-            model: Model::open(Config { seed, ..Config::default() }, Default::default(), now),
+            model: Model::open(
+                Config::default().with(|it| it.seed = seed),
+                Default::default(),
+                now,
+            ),
             scheduler: Scheduler::new(limits),
             now: Duration::ZERO,
             events: BTreeMap::new(),
@@ -171,7 +175,7 @@ impl World {
                 principal: Arc::new(site.principal.clone()),
                 id: format!("id{}", site.calls),
                 requests: (0..records).map(|_| Request::get(attempt::url(&mut site.rng))).collect(),
-                options: FetchOptions { download_total, ..FetchOptions::default() },
+                options: FetchOptions::default().with(|it| it.download_total = download_total),
                 sees_active_worker: true,
             })),
         };

@@ -138,7 +138,7 @@ impl World {
         download_total: u64,
     ) -> FetchKey {
         let id = format!("fetch {}", self.next_call);
-        let options = FetchOptions { download_total, ..FetchOptions::default() };
+        let options = FetchOptions::default().with(|it| it.download_total = download_total);
         let call = self.call_fetch(&id, requests.into_iter().collect(), options);
         self.run_now();
         match self.reply(call) {

@@ -145,7 +145,10 @@ pub(crate) fn get(path: &str) -> Request {
 
 /// A `POST` with a body of that length.
 pub(crate) fn post(path: &str, length: u64) -> Request {
-    Request { method: "POST".into(), body_length: Some(length), ..get(path) }
+    get(path).with(|it| {
+        it.method = "POST".into();
+        it.body_length = Some(length);
+    })
 }
 
 /// The integrity metadata of a run of a representation's bytes, in this world's format.
@@ -155,7 +158,7 @@ pub(crate) fn integrity_of(representation: u32, first: u64, length: u64) -> Stri
 
 /// The request, with the integrity of these bytes.
 pub(crate) fn with_integrity(request: Request, representation: u32, length: u64) -> Request {
-    Request { integrity: integrity_of(representation, 0, length), ..request }
+    request.with(|it| it.integrity = integrity_of(representation, 0, length))
 }
 
 pub(crate) fn record(fetch: FetchKey, index: u32) -> RecordKey {
@@ -165,7 +168,7 @@ pub(crate) fn record(fetch: FetchKey, index: u32) -> RecordKey {
 impl World {
     /// A world whose quota is about bodies alone.
     pub(crate) fn new() -> Self {
-        Self::with(Config { count_metadata: false, ..Config::default() })
+        Self::with(Config::default().with(|it| it.count_metadata = false))
     }
 
     /// A world with one registration that has an active worker.

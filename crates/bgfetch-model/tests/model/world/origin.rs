@@ -262,15 +262,10 @@ impl Resource {
         length: u64,
     ) -> Answer {
         Answer {
-            head: ResponseHead {
-                status,
-                status_text: String::new(),
-                headers,
-                url_list: vec![url.clone()],
-                response_type: ResponseType::Cors,
-                cors_exposed_header_names: Vec::new(),
-                selecting_headers: None,
-            },
+            head: ResponseHead::new(status, vec![url.clone()]).with(|it| {
+                it.headers = headers;
+                it.response_type = ResponseType::Cors;
+            }),
             request_headers: None,
             address: self.address,
             retry_after: None,

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use bgfetch_model::attempt::{AttemptSpec, Resume};
 use bgfetch_model::header_list::HeaderList;
 use bgfetch_model::request::Request;
-use bgfetch_model::response::{ResponseHead, ResponseType};
+use bgfetch_model::response::ResponseHead;
 use url::Url;
 
 use super::origin::{Answer, BodyEnd};
@@ -100,15 +100,7 @@ impl Site {
         let (status, headers, first) = self.response(range);
         let length = if status == 416 { 0 } else { self.length(self.user) - first };
         Answer {
-            head: ResponseHead {
-                status,
-                status_text: String::new(),
-                headers,
-                url_list,
-                response_type: ResponseType::Default,
-                cors_exposed_header_names: Vec::new(),
-                selecting_headers: None,
-            },
+            head: ResponseHead::new(status, url_list).with(|it| it.headers = headers),
             request_headers: (self.fetcher != Fetcher::Mute).then_some(sent),
             address: None,
             retry_after: None,

@@ -157,6 +157,7 @@ impl Store {
                 assert!(forgotten.is_none_or(|fetch| !fetch.records_available));
                 self.uploads.remove(&key);
             }
+            unknown => panic!("this store does not know {unknown:?}"),
         }
     }
 

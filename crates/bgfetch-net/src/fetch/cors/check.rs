@@ -9,6 +9,7 @@ use crate::fetch::header_values::Malformed;
 
 /// Why a server's response does not allow the request of a page.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum BadCors {
     /// `Access-Control-Allow-Origin` is missing.
     #[error("CORS: the response has no Access-Control-Allow-Origin")]
