@@ -21,7 +21,7 @@ use bgfetch_model::request::{Destination, Request};
 use bgfetch_model::response::ResponseHead;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use futures_util::stream::BoxStream;
+use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use tokio::sync::watch;
 
 use crate::partition::Partition;
@@ -82,9 +82,10 @@ pub struct FetchRequest {
     /// Sends `Accept-Encoding: identity`. If the server applies a coding anyway, the response is
     /// decoded.
     pub identity: bool,
-    /// The request's body, if it has one.
+    /// The request's body, if it has one. [`upload`](Self::upload) opens it.
     pub body: Option<Arc<dyn BodySource>>,
-    /// Where the fetcher reports how much of the body it has sent. The page can see this from the
+    /// How much of the body was sent. [`upload`](Self::upload) counts it; a fetcher that opens the
+    /// body itself reports it here. The page can see this from the
     /// start if the request goes to its own origin or is made for the user; otherwise it is
     /// withheld.
     pub uploaded: UploadProgress,
@@ -124,6 +125,13 @@ impl FetchRequest {
         }
     }
 
+    /// Opens the request's body, if it has one. What is taken from the stream counts as
+    /// [uploaded](Self::uploaded), and the stream fails if the body is not as long as it should be.
+    #[must_use]
+    pub fn upload(&self) -> Option<BoxStream<'static, io::Result<Bytes>>> {
+        Some(counted(&**self.body.as_ref()?, self.uploaded.clone()))
+    }
+
     /// Its network partition.
     #[must_use]
     pub fn partition(&self) -> Partition {
@@ -151,6 +159,31 @@ pub trait BodySource: Send + Sync + 'static {
     /// Reads the body from its first byte. The stream yields exactly [`length`](Self::length)
     /// bytes, or an error.
     fn open(&self) -> BoxStream<'static, io::Result<Bytes>>;
+}
+
+/// Opens `body`, and counts in `progress` what is taken from the stream. It fails if the body has
+/// more or fewer bytes than its length says.
+pub(crate) fn counted(
+    body: &dyn BodySource,
+    progress: UploadProgress,
+) -> BoxStream<'static, io::Result<Bytes>> {
+    let (length, start) = (body.length(), (body.open(), 0));
+    stream::try_unfold(start, move |(mut body, taken)| {
+        let progress = progress.clone();
+        async move {
+            let Some(bytes) = body.try_next().await? else {
+                let short = || io::Error::new(io::ErrorKind::UnexpectedEof, "it is too short");
+                return if taken == length { Ok(None) } else { Err(short()) };
+            };
+            let taken = taken + bytes.len() as u64;
+            if taken > length {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "it is too long"));
+            }
+            progress.advance_to(taken);
+            Ok(Some((bytes, (body, taken))))
+        }
+    })
+    .boxed()
 }
 
 /// Counts the bytes of a request body that were sent, each byte once, and determines whether the

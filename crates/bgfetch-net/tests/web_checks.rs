@@ -8,6 +8,7 @@
     reason = "a panic here is a failed test"
 )]
 
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -17,11 +18,12 @@ use bgfetch_model::ip_address_space::{IpAddressSpace, LocalNetworkDenied};
 use bgfetch_model::policy::{PolicySnapshot, Principal};
 use bgfetch_model::request::{CredentialsMode, Request};
 use bgfetch_net::fetch::{Hop, Transport, TransportRequest, TransportResponse, WithWebChecks};
-use bgfetch_net::fetcher::{FetchError, FetchRequest, FetchResponse, Fetcher};
+use bgfetch_net::fetcher::{BodySource, FetchError, FetchRequest, FetchResponse, Fetcher};
 use bgfetch_net::partition::Partition;
+use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use futures_util::stream::{self, StreamExt};
+use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use parking_lot::Mutex;
 
@@ -231,6 +233,61 @@ fn a_file_of_the_user_keeps_its_coding_unless_the_transport_undid_it() {
         let head = fetched.unwrap().head;
         assert_eq!(head.headers.get("content-encoding").as_deref(), header, "{decoded}");
     }
+}
+
+/// A body that claims to have this many bytes.
+struct Body(u64, Vec<&'static str>);
+
+impl BodySource for Body {
+    fn length(&self) -> u64 {
+        self.0
+    }
+
+    fn open(&self) -> BoxStream<'static, io::Result<Bytes>> {
+        stream::iter(self.1.clone()).map(|chunk| Ok(Bytes::from(chunk))).boxed()
+    }
+}
+
+fn post(url: &str, body: Body) -> FetchRequest {
+    let request = get(url).with(|it| {
+        it.method = "POST".into();
+        it.body_length = Some(body.length());
+    });
+    fetch_of(Principal::User, request).with(|it| it.body = Some(Arc::new(body)))
+}
+
+#[test]
+fn what_a_transport_takes_of_a_body_counts_as_uploaded_and_each_byte_once() {
+    let scripted = Scripted::new(|request| {
+        let mut body = request.upload().unwrap();
+        let mut take = || body.try_next().now_or_never().unwrap().unwrap();
+        let before = request.uploaded.get();
+        assert_eq!(take().unwrap(), "many");
+        assert_eq!(request.uploaded.get(), before.max(4));
+        if request.url.path() == "/" {
+            return Ok(response(307, &[("location", "/again")]));
+        }
+        assert_eq!(take().unwrap(), " bytes");
+        assert_eq!(take(), None);
+        Ok(response(200, &[]))
+    });
+    let request = post("https://a.test/", Body(10, vec!["many", " bytes"]));
+    let uploaded = request.uploaded.clone();
+    WithWebChecks::new(scripted.clone()).fetch(request).now_or_never().unwrap().unwrap();
+    assert_eq!(scripted.asked(), ["POST https://a.test/", "POST https://a.test/again"]);
+    assert_eq!((uploaded.get(), uploaded.shown()), (10, 10));
+}
+
+#[test]
+fn a_body_of_another_length_than_it_claims_cannot_be_uploaded() {
+    use io::ErrorKind::{InvalidData, UnexpectedEof};
+    for (length, counted, kind) in [(11, 10, UnexpectedEof), (9, 4, InvalidData)] {
+        let request = post("https://a.test/", Body(length, vec!["many", " bytes"]));
+        let taken = request.upload().unwrap().try_collect::<Vec<_>>().now_or_never().unwrap();
+        assert_eq!(taken.unwrap_err().kind(), kind);
+        assert_eq!(request.uploaded.get(), counted);
+    }
+    assert!(fetch_of(Principal::User, get("https://a.test/")).upload().is_none());
 }
 
 #[test]

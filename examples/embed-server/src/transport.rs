@@ -1,10 +1,10 @@
 //! A network stack of its own: hyper-util, with a connection for each request, so that nothing is shared.
 
-use std::{future::ready, io};
+use std::io;
 
 use bgfetch::embedder::BoxFuture;
 use bgfetch::{FaultKind, FetchError, Transport, TransportRequest, TransportResponse};
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::TryStreamExt;
 use http_body_util::{BodyExt, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::{Bytes, Frame};
 use hyper::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HeaderValue};
@@ -28,20 +28,16 @@ impl Transport for Stack {
         &self,
         asked: TransportRequest,
     ) -> BoxFuture<'static, Result<TransportResponse, FetchError>> {
-        let (client, mut headers) = (self.0.clone(), asked.headers);
+        let (client, upload) = (self.0.clone(), asked.upload());
+        let mut headers = asked.headers;
         if asked.accepts_codings {
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
         let request_headers = Some(headers.clone());
-        let body = asked.body.map(|body| {
+        if let Some(body) = asked.body {
             headers.insert(CONTENT_LENGTH, body.length().into());
-            let frames = body.open().scan(0, move |sent, bytes| {
-                *sent += bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
-                asked.uploaded.advance_to(*sent);
-                ready(Some(bytes.map(Frame::data)))
-            });
-            StreamBody::new(frames).boxed_unsync()
-        });
+        }
+        let body = upload.map(|bytes| StreamBody::new(bytes.map_ok(Frame::data)).boxed_unsync());
         let mut request = hyper::Request::new(body.unwrap_or_default());
         *request.method_mut() = asked.method;
         *request.headers_mut() = headers;

@@ -1,5 +1,6 @@
 //! The interface below the checks of the Fetch standard: one message out, one response back.
 
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use url::Url;
 
 use super::local_network_access::Reach;
 use super::own_format;
-use crate::fetcher::{BodySource, FetchError, UploadProgress};
+use crate::fetcher::{BodySource, FetchError, UploadProgress, counted};
 use crate::partition::Partition;
 use crate::slot::Slot;
 
@@ -55,9 +56,10 @@ pub struct TransportRequest {
     /// The headers, complete except for those of the connection and the framing (`Host`,
     /// `Content-Length` of a body, `Transfer-Encoding`) and [`Accept-Encoding`](Self::accepts_codings).
     pub headers: HeaderMap,
-    /// The body. Its length is known.
+    /// The body, if the message has one. Its length is known. [`upload`](Self::upload) opens it.
     pub body: Option<Arc<dyn BodySource>>,
-    /// Where to report how much of the body was sent.
+    /// How much of the body was sent. [`upload`](Self::upload) counts it; a transport that opens the
+    /// body itself reports it here.
     pub uploaded: UploadProgress,
     /// Whether the request includes credentials. Those without use no client certificate, and share
     /// no connection with those that include them.
@@ -102,6 +104,16 @@ impl TransportRequest {
             accepts_codings: false,
             slot: Slot::default(),
         }
+    }
+
+    /// Opens the body, if there is one. What is taken from the stream counts as
+    /// [uploaded](Self::uploaded), and the stream fails if the body is not as long as it should be.
+    /// If it fails, the error of the request is a [`FaultKind::Storage`].
+    ///
+    /// [`FaultKind::Storage`]: bgfetch_model::attempt::FaultKind::Storage
+    #[must_use]
+    pub fn upload(&self) -> Option<BoxStream<'static, io::Result<Bytes>>> {
+        Some(counted(&**self.body.as_ref()?, self.uploaded.clone()))
     }
 
     /// Whether a response with this `Content-Type` is a file for the user whose own format is the

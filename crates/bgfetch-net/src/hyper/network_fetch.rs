@@ -33,7 +33,7 @@ pub(super) fn message(
     let uri = Uri::try_from(&request.url[..Position::AfterQuery]).map_err(|_| {
         FetchError::new(FaultKind::Blocked, false, "the URL cannot be sent over HTTP")
     })?;
-    let (body, upload) = UploadBody::new(request.body.as_deref(), request.uploaded.clone());
+    let (body, upload) = UploadBody::new(request);
     let mut message = Request::new(body);
     *message.method_mut() = request.method.clone();
     *message.uri_mut() = uri;

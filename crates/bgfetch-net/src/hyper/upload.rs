@@ -10,14 +10,14 @@ use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt};
 use http_body::{Body, Frame, SizeHint};
 
-use crate::fetcher::{BodySource, FetchError, UploadProgress};
+use crate::fetch::TransportRequest;
+use crate::fetcher::FetchError;
 
 /// The body of one message; most messages have none.
 pub(super) struct UploadBody {
     source: Option<BoxStream<'static, io::Result<Bytes>>>,
     length: u64,
     taken: u64,
-    progress: UploadProgress,
     failure: Arc<OnceLock<String>>,
 }
 
@@ -34,23 +34,16 @@ impl Upload {
 }
 
 impl UploadBody {
-    pub(super) fn new(body: Option<&dyn BodySource>, progress: UploadProgress) -> (Self, Upload) {
+    pub(super) fn new(request: &TransportRequest) -> (Self, Upload) {
         let failure = Arc::new(OnceLock::new());
         let upload = Upload(Arc::clone(&failure));
         let body = Self {
-            source: body.map(BodySource::open),
-            length: body.map_or(0, BodySource::length),
+            source: request.upload(),
+            length: request.body.as_ref().map_or(0, |body| body.length()),
             taken: 0,
-            progress,
             failure,
         };
         (body, upload)
-    }
-
-    fn fail(&mut self, error: io::Error) -> io::Error {
-        self.source = None;
-        self.failure.get_or_init(|| format!("the request's body could not be read: {error}"));
-        error
     }
 }
 
@@ -65,22 +58,19 @@ impl Body for UploadBody {
         let Some(source) = &mut self.source else {
             return Poll::Ready(None);
         };
-        let chunk = match ready!(source.poll_next_unpin(context)) {
-            Some(Ok(chunk)) => chunk,
-            Some(Err(error)) => return Poll::Ready(Some(Err(self.fail(error)))),
-            None if self.taken == self.length => return Poll::Ready(None),
-            None => {
-                let short = io::Error::new(io::ErrorKind::UnexpectedEof, "it is too short");
-                return Poll::Ready(Some(Err(self.fail(short))));
+        match ready!(source.poll_next_unpin(context)) {
+            Some(Ok(chunk)) => {
+                self.taken += chunk.len() as u64;
+                Poll::Ready(Some(Ok(Frame::data(chunk))))
             }
-        };
-        self.taken += chunk.len() as u64;
-        if self.taken > self.length {
-            let long = io::Error::new(io::ErrorKind::InvalidData, "it is too long");
-            return Poll::Ready(Some(Err(self.fail(long))));
+            Some(Err(error)) => {
+                self.source = None;
+                let message = || format!("the request's body could not be read: {error}");
+                self.failure.get_or_init(message);
+                Poll::Ready(Some(Err(error)))
+            }
+            None => Poll::Ready(None),
         }
-        self.progress.advance_to(self.taken);
-        Poll::Ready(Some(Ok(Frame::data(chunk))))
     }
 
     fn is_end_stream(&self) -> bool {
