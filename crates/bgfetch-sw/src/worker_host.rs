@@ -1,8 +1,9 @@
 //! The interface behind which an embedder runs service workers.
 
+use std::error::Error;
+
 use bgfetch_model::delivery::NotHandledReason;
 use futures_util::future::BoxFuture;
-use thiserror::Error;
 
 use crate::functional_event::FunctionalEvent;
 
@@ -33,39 +34,50 @@ pub trait WorkerHost: Send + Sync + 'static {
 /// A worker written in Rust, for programs without service workers: `handler` runs for each event.
 ///
 /// ```
-/// use bgfetch_sw::{DispatchError, worker_fn};
+/// use bgfetch_sw::worker_fn;
 ///
 /// let host = worker_fn(|event| async move {
-///     println!("{}: {}", event.id(), event.kind().name());
-///     Ok::<(), DispatchError>(())
+///     let log = format!("{}: {}", event.id(), event.kind().name());
+///     std::fs::write("log", log)
 /// });
 /// ```
 ///
-/// Its future has to end within [`Timeouts::start_and_dispatch`](crate::Timeouts), after an error
-/// the event is fired again later, and it may be fired again after a crash. Work that takes longer
-/// belongs in [`FunctionalEvent::wait_until`].
-pub fn worker_fn<F, R>(handler: F) -> impl WorkerHost + use<F, R>
+/// Its future has to end within [`Timeouts::start_and_dispatch`](crate::Timeouts), and the event
+/// may be fired again after a crash. Work that takes longer belongs in
+/// [`FunctionalEvent::wait_until`].
+///
+/// The handler may return errors of any type. A [`DispatchError`] says what happened; after any
+/// other error, the event is fired again later, as after [`DispatchError::Crashed`].
+pub fn worker_fn<F, R, E>(handler: F) -> impl WorkerHost + use<F, R, E>
 where
     F: Fn(FunctionalEvent) -> R + Send + Sync + 'static,
-    R: Future<Output = Result<(), DispatchError>> + Send + 'static,
+    R: Future<Output = Result<(), E>> + Send + 'static,
+    E: Into<Box<dyn Error + Send + Sync>>,
 {
     WorkerFn(handler)
 }
 
 struct WorkerFn<F>(F);
 
-impl<F, R> WorkerHost for WorkerFn<F>
+impl<F, R, E> WorkerHost for WorkerFn<F>
 where
     F: Fn(FunctionalEvent) -> R + Send + Sync + 'static,
-    R: Future<Output = Result<(), DispatchError>> + Send + 'static,
+    R: Future<Output = Result<(), E>> + Send + 'static,
+    E: Into<Box<dyn Error + Send + Sync>>,
 {
     fn dispatch(&self, event: FunctionalEvent) -> BoxFuture<'static, Result<(), DispatchError>> {
-        Box::pin((self.0)(event))
+        let handled = (self.0)(event);
+        Box::pin(async move {
+            handled.await.map_err(|error| match error.into().downcast() {
+                Ok(error) => *error,
+                Err(error) => DispatchError::Crashed(error.to_string()),
+            })
+        })
     }
 }
 
 /// Why the listeners did not run. The texts are sentences for people.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DispatchError {
     /// The registration is unknown to the host or has no active worker.

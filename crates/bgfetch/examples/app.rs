@@ -7,8 +7,8 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use bgfetch::{
-    DispatchError, Engine, FetchOptions, FunctionalEvent, Handover, JobChange, Principal,
-    RecordResult, StorageKey, WeakEngine, worker_fn,
+    Engine, FetchOptions, FunctionalEvent, Handover, JobChange, Principal, RecordResult,
+    StorageKey, WeakEngine, worker_fn,
 };
 use bgfetch_testkit::{MIB, Origin, Resource};
 
@@ -19,11 +19,8 @@ fn open(state: &Path, folder: PathBuf) -> bgfetch::Result<Engine> {
         .worker_host_with(move |engine| {
             worker_fn(move |event| {
                 let (engine, folder) = (engine.clone(), folder.clone());
-                async move {
-                    // After an error the event is fired again later, also by the next process.
-                    let saved = save(&engine, &event, &folder).await;
-                    saved.map_err(|error| DispatchError::Crashed(error.to_string()))
-                }
+                // After an error the event is fired again later, also by the next process.
+                async move { save(&engine, &event, &folder).await }
             })
         })
         .open()

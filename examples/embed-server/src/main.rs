@@ -17,11 +17,10 @@ use axum::response::{IntoResponse, Sse, sse::Event};
 use axum::{BoxError, Router, http::StatusCode, routing::get, routing::post};
 use bgfetch::embedder::{BoxFuture, Permissions, Quota};
 use bgfetch::{
-    DispatchError, Engine, FetchOptions, FunctionalEvent, Handover, Permission, PermissionRequest,
-    Principal, RecordResult, ServiceWorkerRegistration, StorageKey, Ui, WeakEngine, WithWebChecks,
-    worker_fn,
+    Engine, FetchOptions, FunctionalEvent, Handover, Permission, PermissionRequest, Principal,
+    RecordResult, ServiceWorkerRegistration, StorageKey, Ui, WeakEngine, WithWebChecks, worker_fn,
 };
-use futures_util::{StreamExt, TryFutureExt, future::select};
+use futures_util::{StreamExt, future::select};
 use tokio::signal::unix::{SignalKind, signal};
 
 struct Rules;
@@ -47,9 +46,8 @@ async fn main() -> Result<(), BoxError> {
     let port = argument().unwrap_or("4000".into());
     std::fs::create_dir_all(&folder)?;
     // After an error the event is fired again later, also by the next process.
-    let crashed = |error: BoxError| DispatchError::Crashed(error.to_string());
     let worker = move |engine: WeakEngine| {
-        worker_fn(move |event| save(engine.clone(), event, folder.clone()).map_err(crashed))
+        worker_fn(move |event| save(engine.clone(), event, folder.clone()))
     };
     let engine = Engine::builder()
         .directory(state)

@@ -1,5 +1,6 @@
 //! What happens to an event for each behaviour of the worker. Time is virtual.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -125,6 +126,27 @@ async fn a_function_can_be_the_worker() {
     let failed = dispatcher.fire(event(EventKind::Fail, 1)).await;
     let reason = NotHandledReason::Crashed("no room".into());
     assert_eq!(failed, Outcome::NotHandled(reason));
+}
+
+/// The outcome of an event whose handler returns this error.
+async fn after<E>(error: fn() -> E) -> Outcome
+where
+    E: Into<Box<dyn Error + Send + Sync>> + 'static,
+{
+    let host = worker_fn(move |_| async move { Err(error()) });
+    Dispatcher::new(Arc::new(host), no_ui(), timeouts()).fire(event(EventKind::Fail, 1)).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_function_fails_with_an_error_of_its_own_or_says_what_happened() {
+    let crashed = |reason: &str| Outcome::NotHandled(NotHandledReason::Crashed(reason.into()));
+    let own = after(|| std::io::Error::other("no room"));
+    assert_eq!(own.await, crashed("no room"));
+    assert_eq!(after(|| "no time").await, crashed("no time"));
+    let not_yet = Outcome::NotHandled(NotHandledReason::NotYet);
+    assert_eq!(after(|| DispatchError::NotYet).await, not_yet);
+    let in_a_box = after(|| Box::<dyn Error + Send + Sync>::from(DispatchError::NotYet));
+    assert_eq!(in_a_box.await, not_yet);
 }
 
 /// A host whose worker "lives elsewhere": it passes every event on and resolves at once, or never.
