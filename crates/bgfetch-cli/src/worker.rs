@@ -150,10 +150,8 @@ async fn write_bodies(engine: &Engine, event: &FunctionalEvent) -> Result<Report
         }
     }
     // A file that was reported as saved must survive a power loss.
-    if let Some(record) = records.first() {
-        let synced = record.sync_exports().await;
-        synced.map_err(|error| format!("the files may not be on the disk: {error}"))?;
-    }
+    let synced = fetch.sync_exports().await;
+    synced.map_err(|error| format!("the files may not be on the disk: {error}"))?;
     if !report.failed.is_empty() {
         // The same command resumes from these bytes.
         fetch.hold_records().await.map_err(sentence)?;

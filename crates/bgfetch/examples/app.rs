@@ -32,8 +32,8 @@ async fn save(
     event: &FunctionalEvent,
     folder: &Path,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let records = engine.background_fetch(event).await?.records().await?;
-    for record in &records {
+    let fetch = engine.background_fetch(event).await?;
+    for record in fetch.records().await? {
         let name = record.request().url.path().rsplit('/').next().unwrap_or_default();
         let file = folder.join(name);
         if record.result() != Some(RecordResult::Success) {
@@ -43,10 +43,8 @@ async fn save(
             record.export(&file, Handover::Link).await?;
         }
     }
-    if let Some(record) = records.first() {
-        // From here on, the files survive a loss of power. The store may delete its own.
-        record.sync_exports().await?;
-    }
+    // From here on, the files survive a loss of power. The store may delete its own.
+    fetch.sync_exports().await?;
     Ok(())
 }
 

@@ -29,6 +29,8 @@ pub use reader::ResponseReader;
 use representation::Representation;
 pub use response::{Response, ResponseBody};
 
+#[cfg(doc)]
+use crate::BackgroundFetchRegistration;
 use crate::error::Error;
 use crate::inbox::{Inbox, View};
 use crate::request_bodies::StoredBody;
@@ -191,7 +193,8 @@ impl BackgroundFetchRecord {
     }
 
     /// Moves, links or copies the finished body to `to` (a file path) in one step. See [`Handover`]
-    /// for the cost of each, and [`sync_exports`](Self::sync_exports) for making the file durable.
+    /// for the cost of each, and [`BackgroundFetchRegistration::sync_exports`] for making the file
+    /// durable.
     ///
     /// # Errors
     ///
@@ -232,20 +235,6 @@ impl BackgroundFetchRecord {
             Ok(same)
         });
         compare.await.map_err(|_| RecordError::Aborted)?.map_err(RecordError::Store)
-    }
-
-    /// Syncs everything that was exported of this record's fetch, or was found to be exported
-    /// already, so that it survives a power loss. Costs one sync per folder. Call it once all
-    /// records are exported, before reporting them as saved. Without this call, the end of the
-    /// event's delivery does it.
-    ///
-    /// # Errors
-    ///
-    /// [`RecordError::Store`]: a power loss may lose what was exported.
-    pub async fn sync_exports(&self) -> Result<(), RecordError> {
-        let (bodies, fetch) = (Arc::clone(&self.bodies), self.key.fetch);
-        let sync = self.inbox.blocking().run(move || bodies.sync_exports(fetch));
-        sync.await.map_err(|_| RecordError::Aborted)?.map_err(RecordError::Store)
     }
 }
 

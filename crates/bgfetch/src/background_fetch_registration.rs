@@ -207,6 +207,20 @@ impl BackgroundFetchRegistration {
         self.inbox.call(move |call| Input::HoldRecords { call, fetch, hold: false }).await.map(drop)
     }
 
+    /// Syncs everything that was [exported](BackgroundFetchRecord::export) of the fetch, or was found
+    /// to be exported already, so that it survives a power loss. Costs one sync per folder. Call it
+    /// once all records are exported, before reporting them as saved. Without this call, the end of
+    /// the event's delivery does it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::store_error`]: a power loss may lose what was exported; a closed engine.
+    pub async fn sync_exports(&self) -> Result<()> {
+        let (key, bodies) = (self.key(), self.inbox.read(|view| Arc::clone(view.bodies)).await?);
+        let sync = self.inbox.blocking().run(move || bodies.sync_exports(key));
+        Ok(sync.await.map_err(|_| self.inbox.closed_error())??)
+    }
+
     /// The `match()` method: the first record that matches.
     ///
     /// # Errors

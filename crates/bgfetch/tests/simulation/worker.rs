@@ -7,7 +7,8 @@ use std::time::Duration;
 use bgfetch::embedder::BoxFuture;
 use bgfetch::{
     BackgroundFetchRecord, BackgroundFetchRegistration, DispatchError, EventKind, FunctionalEvent,
-    Handover, RecordError, RecordResult, Rejection, UiUpdate, UpdateUiError, WorkerHost,
+    Handover, RecordError, RecordResult, Rejection, StoreError, UiUpdate, UpdateUiError,
+    WorkerHost,
 };
 use tokio::time::sleep;
 
@@ -202,8 +203,12 @@ async fn use_records(
             saved.push(index);
         }
     }
-    if let Some(record) = records.first().filter(|_| syncs) {
-        record.sync_exports().await?;
+    if syncs {
+        match fetch.sync_exports().await {
+            Ok(()) => {}
+            Err(error) if error.is_closed() => return Err(RecordError::Aborted),
+            Err(error) => return Err(RecordError::Store(StoreError::Misuse(error.to_string()))),
+        }
     }
     let told = fetch.downloaded();
     if told != stored && world.disk().has_power() {

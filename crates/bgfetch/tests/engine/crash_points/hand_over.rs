@@ -42,7 +42,7 @@ async fn hand_over(scenario: &str, lab: Lab, how: Handover, synced: bool) {
             let fetch = lab.agent.fetch(event.fetch()).await.unwrap();
             lab.export(&fetch, how).await;
             if synced {
-                records_of(&fetch).await[0].sync_exports().await.unwrap();
+                fetch.sync_exports().await.unwrap();
                 lab.tell_saved("saved");
             }
             Ok(())
@@ -91,7 +91,7 @@ async fn a_file_of_an_active_fetch_is_left() {
     let response = record.response_ready().await.unwrap();
     assert!(response.body.bytes().await.unwrap() == art.bytes());
     record.export(&lab.out(0), Handover::Link).await.unwrap();
-    record.sync_exports().await.unwrap();
+    fetch.sync_exports().await.unwrap();
     lab.tell("saved", move |left| left.has_file("out/0", &art));
     lab.agent.take_back();
     engine.kill().await;
@@ -110,7 +110,7 @@ async fn a_file_that_was_found_is_left() {
             let fetch = lab.agent.fetch(event.fetch()).await.unwrap();
             let art = records_of(&fetch).await.remove(1);
             assert!(art.is_exported_at(&lab.out(1)).await.unwrap());
-            art.sync_exports().await.unwrap();
+            fetch.sync_exports().await.unwrap();
             let [_, file, _] = files();
             lab.tell("saved", move |left| left.has_file("out/1", &file));
             Ok(())
