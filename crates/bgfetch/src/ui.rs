@@ -232,7 +232,8 @@ impl Ui {
     /// # Errors
     ///
     /// [`CallError::NotFound`]; a closed engine.
-    pub async fn newest(&self, registration: RegistrationKey, id: String) -> Result<FetchKey> {
+    pub async fn newest(&self, registration: &RegistrationKey, id: &str) -> Result<FetchKey> {
+        let (registration, id) = (registration.clone(), id.to_owned());
         let newest = self.inbox.read(move |view| view.model.newest(&registration, &id)).await?;
         newest.ok_or_else(|| CallError::NotFound.into())
     }

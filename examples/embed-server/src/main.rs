@@ -114,12 +114,12 @@ async fn start(
 }
 
 async fn allow(State((ui, registration)): Shared, Path(id): Path<String>) -> Answer {
-    let fetch = ui.newest(registration.key().clone(), id).await.map_err(refused)?;
+    let fetch = ui.newest(registration.key(), &id).await.map_err(refused)?;
     ui.resume(fetch).await.map_err(refused)
 }
 
 async fn refuse(State((ui, registration)): Shared, Path(id): Path<String>) -> Answer {
-    let fetch = ui.newest(registration.key().clone(), id).await.map_err(refused)?;
+    let fetch = ui.newest(registration.key(), &id).await.map_err(refused)?;
     ui.abort(fetch).await.map(drop).map_err(refused)
 }
 

@@ -9,8 +9,8 @@ use std::task::Poll;
 use bgfetch::embedder::{BoxFuture, Permissions, Quota};
 use bgfetch::mock::{Behaviour, ScriptedHost};
 use bgfetch::{
-    CallError, DomException, Error, FetchOptions, Permission, PermissionRequest, RegistrationKey,
-    RequestInfo, RequestMode, StorageKey, What,
+    CallError, DomException, Error, FetchKey, FetchOptions, Permission, PermissionRequest,
+    RegistrationKey, RequestInfo, RequestMode, StorageKey, What,
 };
 use bgfetch_testkit::{Origin, Reply, Resource};
 use bytes::Bytes;
@@ -279,4 +279,20 @@ async fn a_registration_finds_no_fetch_of_another_whoever_knows_its_key() {
         }
     }
     engine.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn keys_begin_at_0_and_are_never_used_again() {
+    let (origin, agent) = (Origin::start(), Agent::start());
+    origin.serve("/film", Resource::new(1, 10));
+    for expected in [0, 1] {
+        let engine = agent.open(ScriptedHost::new([Behaviour::Succeed]));
+        let mut observer = engine.observe().await.unwrap();
+        let manager = agent.manager(&engine).await;
+        let fetch = manager.fetch("film", [origin.url("/film")], total(0)).await.unwrap();
+        assert_eq!(fetch.key(), FetchKey(expected));
+        until(&mut observer, |what| matches!(what, What::EventEnded { .. })).await;
+        engine.ui().dismiss(fetch.key()).await.unwrap();
+        engine.shutdown().await.unwrap();
+    }
 }

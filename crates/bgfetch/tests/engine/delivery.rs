@@ -388,7 +388,7 @@ async fn a_click_reaches_the_worker_also_after_the_end() {
     until(&mut observer, |what| matches!(what, What::EventEnded { .. })).await;
     assert_eq!(events.next().await.kind, EventKind::Success);
     let ui = engine.ui();
-    let newest = ui.newest(manager.registration().clone(), "film".into()).await;
+    let newest = ui.newest(manager.registration(), "film").await;
     ui.click(newest.unwrap()).await.unwrap();
     assert_eq!(events.next().await.kind, EventKind::Click);
     ui.dismiss(fetch.key()).await.unwrap();
