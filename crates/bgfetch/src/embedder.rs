@@ -1,6 +1,6 @@
 //! The parts that an embedder may supply, besides the traits of the other crates ([`Fetcher`],
 //! [`WorkerHost`], [`ConnectivitySource`], [`Store`]). All have defaults. The types for
-//! implementing a store are also here.
+//! implementing a store, and for the requests of a network stack, are also here.
 //!
 //! [`Fetcher`]: crate::Fetcher
 //! [`WorkerHost`]: crate::WorkerHost
@@ -16,12 +16,17 @@ use bgfetch_model::input::Permission;
 use bgfetch_model::time::UnixTime;
 use bgfetch_sw::{DispatchError, FunctionalEvent, WorkerHost};
 
+pub use bgfetch_model::attempt::AttemptSpec;
 pub use bgfetch_model::ids::{BodyKey, Generation};
+pub use bgfetch_model::ip_address_space::LocalNetworkDenied;
 pub use bgfetch_model::response::HeadSummary;
+pub use bgfetch_model::source::Source;
 pub use bgfetch_model::store_op::{
-    Snapshot, StoreOp, StoredFetch, StoredRecord, Sync as StoreSync, Transaction,
+    Snapshot, StoreOp, StoredFetch, StoredRecord, Sync as StoreSync, Totals, Transaction,
 };
-pub use bgfetch_net::fetcher::BodySource;
+pub use bgfetch_model::vary::{HashKey, SelectingHeaders};
+pub use bgfetch_net::fetcher::{BodySource, UploadProgress};
+pub use bgfetch_net::partition::Partition;
 pub use bgfetch_store::{Bodies, BodyReader, BodyWriter, StoredHead};
 pub use bgfetch_sw::BoxFuture;
 
