@@ -370,12 +370,38 @@ fn every_test_that_a_promise_or_an_entry_names_exists() {
     assert_none(&problems);
 }
 
+/// The READMEs of the published crates, relative to the root.
+fn readmes() -> Vec<PathBuf> {
+    let published = files("crates", "toml").into_iter().filter(|manifest| {
+        manifest.ends_with("Cargo.toml") && read(manifest).contains("publish = true")
+    });
+    let readmes: Vec<_> = published.map(|manifest| manifest.with_file_name("README.md")).collect();
+    assert!(!readmes.is_empty(), "no crate is published");
+    readmes
+}
+
+#[test]
+fn each_published_crate_says_what_it_is_and_where_the_guide_is() {
+    let mut problems = Vec::new();
+    for readme in readmes() {
+        let (text, manifest) = (read(&readme), read(readme.with_file_name("Cargo.toml")));
+        let name = readme.parent().unwrap().file_name().unwrap().to_str().unwrap();
+        if !text.starts_with(&format!("# {name}\n"))
+            || !text.contains("```")
+            || !text.contains("](../")
+            || !manifest.contains("readme = \"README.md\"")
+        {
+            problems.push(format!("{}: no name, example, link or manifest", readme.display()));
+        }
+    }
+    assert_none(&problems);
+}
+
 #[test]
 fn relative_links_of_the_documents_lead_somewhere() {
     let mut documents = files("docs", "md");
-    for name in ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"] {
-        documents.push(PathBuf::from(name));
-    }
+    documents.extend(["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(PathBuf::from));
+    documents.extend(readmes());
     let mut problems = Vec::new();
     for document in documents {
         let folder = document.parent().unwrap().to_owned();

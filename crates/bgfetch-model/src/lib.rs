@@ -34,6 +34,11 @@
 
 extern crate alloc;
 
+/// Its code has to compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub mod action;
 pub mod algorithms;
 pub mod attempt;

@@ -17,6 +17,11 @@
 //! This crate does not decide on retries or ranges; that is up to the model. It does not depend on
 //! the store: bodies are read and written through traits.
 
+/// Its code has to compile.
+#[cfg(all(doctest, feature = "hyper"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub mod attempt;
 pub mod connectivity;
 #[cfg(feature = "fetch")]

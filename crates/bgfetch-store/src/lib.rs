@@ -36,6 +36,11 @@
 //! - The bytes of two generations never share a file, so a restart cannot splice representations.
 //! - The store makes no decisions: retries, order and redelivery belong to the model.
 
+/// Its code has to compile.
+#[cfg(all(doctest, feature = "sqlite"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod error;
 mod own_file;
 mod store;

@@ -50,6 +50,11 @@
 //! # }
 //! ```
 
+/// Its code has to compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod dispatcher;
 mod extendable_event;
 mod functional_event;

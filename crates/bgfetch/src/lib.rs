@@ -39,6 +39,10 @@
 #[doc = include_str!("../../../docs/embedding.md")]
 struct EmbeddingGuide;
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod background_fetch_manager;
 mod background_fetch_record;
 mod background_fetch_registration;
