@@ -78,7 +78,7 @@ pub struct Config {
     pub max_held: usize,
     /// How long held records are kept, counted from when their fetch settled; 7 days by default.
     pub held_age: Duration,
-    /// Seeds the jitter; use the system's randomness.
+    /// Seeds the jitter; 0 by default. Use the system's randomness, as the engine's builder does.
     pub seed: u64,
 }
 

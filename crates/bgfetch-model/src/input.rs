@@ -223,7 +223,8 @@ pub struct FetchCall {
     pub sees_active_worker: bool,
 }
 
-/// The spec's `BackgroundFetchOptions`.
+/// The spec's
+/// [BackgroundFetchOptions](https://wicg.github.io/background-fetch/#dictdef-backgroundfetchoptions).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FetchOptions {

@@ -14,7 +14,9 @@ use crate::request::Request;
 use crate::validator::strong_validator;
 use crate::vary::{SelectingHeaders, varies_by_user};
 
-/// The spec's `BackgroundFetchFailureReason`, without its empty string.
+/// The spec's
+/// [BackgroundFetchFailureReason](https://wicg.github.io/background-fetch/#enumdef-backgroundfetchfailurereason),
+/// without its empty string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FailureReason {
@@ -193,7 +195,7 @@ impl ResponseHead {
 pub struct HeadSummary {
     /// The status code.
     pub status: u16,
-    /// The final length of the stored body, if the head says it.
+    /// The final length of the stored body in bytes, if the head says it.
     pub announced: Option<u64>,
     /// Whether only the bytes that are missing can be requested (D4, D6).
     pub resumable: bool,
@@ -244,7 +246,7 @@ pub struct ResponseData {
     pub generation: Generation,
     /// The response, or none before the first usable head.
     pub response: Option<HeadSummary>,
-    /// The length of the stored bytes.
+    /// The number of stored bytes.
     pub stored: u64,
     /// How the record ended, or none while it is active.
     pub result: Option<RecordResult>,

@@ -33,6 +33,11 @@ pub trait Fetcher: Send + Sync + 'static {
     /// the head of the final response was received.
     ///
     /// Dropping the future or the response's body cancels the fetch and frees its connection.
+    ///
+    /// # Errors
+    /// Why there is no response that the page, or the user, may have. Its
+    /// [kind](FetchError::kind), and whether the request may have been
+    /// [sent](FetchError::sent), decide whether the model tries again.
     fn fetch(&self, request: FetchRequest)
     -> BoxFuture<'static, Result<FetchResponse, FetchError>>;
 
@@ -126,7 +131,11 @@ impl FetchRequest {
     }
 
     /// Opens the request's body, if it has one. What is taken from the stream counts as
-    /// [uploaded](Self::uploaded), and the stream fails if the body is not as long as it should be.
+    /// [uploaded](Self::uploaded).
+    ///
+    /// # Errors
+    /// The stream yields an error if the body cannot be read, or is not as long as it should be. The
+    /// fetch then fails as [`FaultKind::Storage`].
     #[must_use]
     pub fn upload(&self) -> Option<BoxStream<'static, io::Result<Bytes>>> {
         Some(counted(&**self.body.as_ref()?, self.uploaded.clone()))

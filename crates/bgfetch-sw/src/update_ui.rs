@@ -12,7 +12,9 @@ use thiserror::Error;
 
 use crate::extendable_event::NotActive;
 
-/// The members of `BackgroundFetchUIOptions` that were present.
+/// The members of
+/// [BackgroundFetchUIOptions](https://wicg.github.io/background-fetch/#dictdef-backgroundfetchuioptions)
+/// that were present.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UiUpdate {

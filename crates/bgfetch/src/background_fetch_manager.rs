@@ -11,7 +11,8 @@ use crate::error::{Error, Result};
 use crate::inbox::{Inbox, StartHold};
 use crate::request_info::RequestInfo;
 
-/// Starts and finds the background fetches of one service worker registration.
+/// Starts and finds the background fetches of one service worker registration: the interface
+/// [BackgroundFetchManager](https://wicg.github.io/background-fetch/#background-fetch-manager).
 #[derive(Clone, Debug)]
 pub struct BackgroundFetchManager {
     inbox: Inbox,
@@ -54,7 +55,8 @@ impl BackgroundFetchManager {
         Self { sees_active_worker, ..self }
     }
 
-    /// The `fetch()` method. Resolves once the fetch is durable; its requests start then.
+    /// The [`fetch()`](https://wicg.github.io/background-fetch/#background-fetch-manager-fetch) method.
+    /// Resolves once the fetch is durable; its requests start then.
     ///
     /// Dropping the future earlier leaves either no fetch at all or a complete one.
     ///
@@ -116,7 +118,7 @@ impl BackgroundFetchManager {
         Ok((BackgroundFetchRegistration::new(self.inbox.clone(), fetch), hold))
     }
 
-    /// The `get()` method: the active fetch with that id.
+    /// The [`get()`](https://wicg.github.io/background-fetch/#background-fetch-manager-get) method: the active fetch with that id.
     ///
     /// # Errors
     ///
@@ -132,7 +134,8 @@ impl BackgroundFetchManager {
         found.await?
     }
 
-    /// The `getIds()` method: the ids of the active fetches, in the order of registration.
+    /// The [`getIds()`](https://wicg.github.io/background-fetch/#background-fetch-manager-get-ids)
+    /// method: the ids of the active fetches, in the order of registration.
     ///
     /// # Errors
     ///

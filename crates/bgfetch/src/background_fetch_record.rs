@@ -35,7 +35,9 @@ use crate::error::Error;
 use crate::inbox::{Inbox, View};
 use crate::request_bodies::StoredBody;
 
-/// A record as script sees it. It can be matched before anything has arrived.
+/// A record as script sees it: the interface
+/// [BackgroundFetchRecord](https://wicg.github.io/background-fetch/#background-fetch-record-interface).
+/// It can be matched before anything has arrived.
 #[derive(Clone)]
 pub struct BackgroundFetchRecord {
     key: RecordKey,

@@ -23,7 +23,8 @@ use crate::inbox::Inbox;
 use crate::request_info::RequestInfo;
 use bgfetch_model::error::CallError;
 
-/// A background fetch as a page or a worker sees it.
+/// A background fetch as a page or a worker sees it: the interface
+/// [BackgroundFetchRegistration](https://wicg.github.io/background-fetch/#background-fetch-registration).
 ///
 /// The attributes are copies, as in the spec: they have the values of the time when the handle was
 /// made, or when [`Self::apply`] last applied an update.
@@ -166,7 +167,8 @@ impl BackgroundFetchRegistration {
         update.result.ok_or_else(|| CallError::NotFound.into())
     }
 
-    /// The `abort()` method. Returns true if this call aborted the fetch.
+    /// The [`abort()`](https://wicg.github.io/background-fetch/#background-fetch-registration-abort)
+    /// method. Returns true if this call aborted the fetch.
     ///
     /// # Errors
     ///
@@ -221,7 +223,8 @@ impl BackgroundFetchRegistration {
         Ok(sync.await.map_err(|_| self.inbox.closed_error())??)
     }
 
-    /// The `match()` method: the first record that matches.
+    /// The [`match()`](https://wicg.github.io/background-fetch/#background-fetch-registration-match)
+    /// method: the first record that matches.
     ///
     /// # Errors
     ///
@@ -238,7 +241,8 @@ impl BackgroundFetchRegistration {
         Ok(self.match_all(request, options).await?.into_iter().next())
     }
 
-    /// The `matchAll()` method with a request: the records that match, in request order.
+    /// The [`matchAll()`](https://wicg.github.io/background-fetch/#background-fetch-registration-match-all)
+    /// method with a request: the records that match, in request order.
     ///
     /// # Errors
     ///

@@ -53,7 +53,7 @@ pub struct Event {
     pub downloaded: u64,
     /// The sent bytes of all its records.
     pub uploaded: u64,
-    /// The announced sum of the response bodies; 0 when none was given.
+    /// The announced sum of the response bodies in bytes; 0 when none was given.
     pub download_total: u64,
     /// What happened.
     pub what: What,

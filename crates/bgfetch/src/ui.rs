@@ -55,7 +55,7 @@ pub struct JobRecord {
     pub in_flight: bool,
     /// Bytes stored.
     pub stored: u64,
-    /// The length of the whole body, if the response gives it.
+    /// The length of the whole body in bytes, if the response gives it.
     pub length: Option<u64>,
     /// The status of the response, once it is known.
     pub status: Option<u16>,

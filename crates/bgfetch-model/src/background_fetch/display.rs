@@ -37,11 +37,11 @@ pub struct Display {
     pub pause_reason: Option<PauseReason>,
     /// Bytes stored.
     pub downloaded: u64,
-    /// The promised sum of the response bodies; 0 when nothing was promised.
+    /// The promised sum of the response bodies in bytes; 0 when nothing was promised.
     pub download_total: u64,
     /// Bytes sent.
     pub uploaded: u64,
-    /// The sum of the request bodies.
+    /// The sum of the request bodies in bytes.
     pub upload_total: u64,
     /// How it settled, or none.
     #[serde(serialize_with = "serialize::result")]

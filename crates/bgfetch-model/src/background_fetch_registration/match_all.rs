@@ -11,7 +11,9 @@ use crate::ids::RecordIndex;
 use crate::record::Record;
 use crate::request::Request;
 
-/// The service worker spec's `CacheQueryOptions`; all off by default.
+/// The service worker spec's
+/// [CacheQueryOptions](https://w3c.github.io/ServiceWorker/#dictdef-cachequeryoptions); all off by
+/// default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MatchOptions {

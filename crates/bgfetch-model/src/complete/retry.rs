@@ -5,7 +5,7 @@ use core::time::Duration;
 use crate::time::Instant;
 
 /// Exponential back-off with full jitter: the n-th retry in a row is delayed by a random time
-/// between 0 and `base × 2ⁿ⁻¹`, at most `cap`.
+/// between 0 and `base × 2ⁿ⁻¹`, at most `cap`. [`RetryPolicy`] has the defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Backoff {

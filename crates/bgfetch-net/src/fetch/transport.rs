@@ -107,8 +107,11 @@ impl TransportRequest {
     }
 
     /// Opens the body, if there is one. What is taken from the stream counts as
-    /// [uploaded](Self::uploaded), and the stream fails if the body is not as long as it should be.
-    /// If it fails, the error of the request is a [`FaultKind::Storage`].
+    /// [uploaded](Self::uploaded).
+    ///
+    /// # Errors
+    /// The stream yields an error if the body cannot be read, or is not as long as it should be. The
+    /// request then fails as [`FaultKind::Storage`].
     ///
     /// [`FaultKind::Storage`]: bgfetch_model::attempt::FaultKind::Storage
     #[must_use]

@@ -13,6 +13,10 @@ pub trait Resolve: Send + Sync + 'static {
     ///
     /// It must not block. The fetcher limits the time of each look-up and how many run at once.
     /// Dropping the future cancels the look-up.
+    ///
+    /// # Errors
+    /// The name has no address, or nobody could be asked. The attempt then ends as
+    /// [`FaultKind::NoRoute`](bgfetch_model::attempt::FaultKind::NoRoute).
     fn resolve(&self, host: &str) -> BoxFuture<'static, io::Result<Vec<IpAddr>>>;
 
     /// The port to connect to for URLs of `host` that have no explicit port, for example from an

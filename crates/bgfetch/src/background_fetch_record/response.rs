@@ -189,6 +189,12 @@ impl ResponseBody {
 
     /// The next bytes of the stream. Waits for them while the download is running; `None` at the
     /// end.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError::Aborted`] or [`RecordError::Failed`] if the rest will not come,
+    /// [`RecordError::Replaced`] once another response has taken the place of this one,
+    /// [`RecordError::Store`] if stored bytes cannot be read. Nothing comes after an error.
     pub async fn chunk(&mut self) -> Option<Result<Bytes, RecordError>> {
         std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
