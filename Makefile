@@ -26,7 +26,7 @@ EXAMPLES := $(basename $(notdir $(wildcard crates/*/examples/*.rs)))
 .DEFAULT_GOAL := help
 .PHONY: help demo setup tools fmt lint doc api api-check deny arrows examples unit heads crash-points kills soak fuzz fuzz-smoke
 .PHONY: webkitgtk proxies chromium chromium-smoke mutants mutants-changed package test bench compare rate matrix
-.PHONY: simulate simulate-bugs
+.PHONY: simulate simulate-bugs system-sqlite
 # Parallel steps of `test` would only wait for the lock on the build folder.
 .NOTPARALLEL:
 
@@ -61,6 +61,7 @@ lint: ## Check the format and run clippy, also without default features
 	cargo clippy -p bgfetch-net --no-default-features -- -D warnings
 	cargo clippy -p bgfetch-net --no-default-features --features fetch --lib --tests -- -D warnings
 	cargo clippy -p bgfetch --no-default-features -- -D warnings
+	cargo clippy -p bgfetch --no-default-features --features fetch,sqlite -- -D warnings
 
 doc: ## Build the API documentation; fails on broken links
 	RUSTDOCFLAGS="-D warnings" cargo doc $(ALL) --no-deps
@@ -111,6 +112,11 @@ webkitgtk: ## Run examples/webkitgtk-shell, a browser, on a virtual screen; leav
 	cd examples/webkitgtk-shell && export CARGO_TARGET_DIR="$(abspath $(TARGET))" && \
 		cargo test --locked --no-run && PICTURE="$(abspath $(TARGET))/webkitgtk.png" \
 		timeout --kill-after=10 300 xvfb-run --auto-servernum cargo test --locked
+
+# Only the tests that a library other than ours could break.
+system-sqlite: tools ## Test the store with the SQLite of the system
+	cargo test -p bgfetch-store --no-default-features --features sqlite \
+		--test store -- opening operations recovery
 
 # Behind tinyproxy and microsocks, besides the proxies of the tests.
 proxies: ## Run the tests of proxies behind real ones, too
@@ -183,7 +189,7 @@ package: ## Build every published crate from its package alone
 		--exclude bgfetch-embed-server
 
 # Fast checks first; the tests last, so that their summary ends the output.
-test: tools deny lint doc api-check examples fuzz-smoke chromium-smoke mutants-changed unit ## Run everything that CI runs, except `package`
+test: tools deny lint doc api-check examples fuzz-smoke chromium-smoke mutants-changed system-sqlite unit ## Run everything that CI runs, except `package`
 
 bench: ## Run the benchmarks of the scheduler and the model
 	cargo bench -p bgfetch-benches --bench scheduler --bench model

@@ -17,12 +17,12 @@ use bgfetch_model::ids::BodyKey;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
-use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
-use tokio::task::{block_in_place, coop};
+use tokio::task::coop;
 
 use crate::fetcher::{FetchError, FetchRequest, FetchResponse, Fetcher, UploadProgress};
+use crate::handover;
 use crate::progress::{Coalesced, Watchdog};
 use crate::slot::{self, Slot};
 use crate::throttle::Share;
@@ -86,8 +86,8 @@ const WORTH_A_HANDOVER: u64 = 64 << 10;
 /// the rate of `share`.
 ///
 /// It needs a tokio runtime with its time driver. On a multi-threaded one it must be spawned as a
-/// task of its own (`tokio::spawn`), because large writes call [`block_in_place`], which a
-/// `LocalSet` does not allow.
+/// task of its own (`tokio::spawn`), because large writes call `block_in_place`, which a `LocalSet`
+/// does not allow.
 pub async fn run<O, R>(
     fetcher: &dyn Fetcher,
     request: FetchRequest,
@@ -421,12 +421,8 @@ fn length(batch: &[Bytes]) -> u64 {
 }
 
 fn write(sink: &mut dyn BodySink, batch: &[Bytes]) -> io::Result<()> {
-    let workers_to_spare = || {
-        Handle::try_current()
-            .is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread)
-    };
-    if length(batch) >= WORTH_A_HANDOVER && workers_to_spare() {
-        block_in_place(|| sink.write_batch(batch))
+    if length(batch) >= WORTH_A_HANDOVER {
+        handover::block(|| sink.write_batch(batch))
     } else {
         sink.write_batch(batch)
     }

@@ -6,11 +6,13 @@
 //! embedder, and can be layered over any other source.
 
 mod manual;
-#[cfg(target_os = "linux")]
+#[cfg(all(feature = "system-connectivity", target_os = "linux"))]
 mod netlink;
 pub mod routing_table;
 mod source;
 mod system;
+#[cfg(any(test, not(all(feature = "system-connectivity", target_os = "linux"))))]
+mod unwatched;
 
 pub use manual::ManualConnectivity;
 pub use source::ConnectivitySource;

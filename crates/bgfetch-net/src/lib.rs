@@ -27,6 +27,7 @@ pub mod connectivity;
 #[cfg(feature = "fetch")]
 pub mod fetch;
 pub mod fetcher;
+mod handover;
 #[cfg(feature = "hyper")]
 pub mod hyper;
 pub mod integrity;

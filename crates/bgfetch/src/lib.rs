@@ -66,6 +66,11 @@ mod ui;
 mod verify;
 mod watchers;
 
+pub use bytes;
+#[cfg(feature = "fetch")]
+pub use http;
+pub use url;
+
 pub use background_fetch_manager::BackgroundFetchManager;
 pub use background_fetch_record::{
     BackgroundFetchRecord, RecordError, Response, ResponseBody, ResponseReader,
@@ -100,6 +105,7 @@ pub use bgfetch_model::header_list::HeaderList;
 pub use bgfetch_model::ids::{FetchKey, RecordIndex, RecordKey, RegistrationKey, StorageKey};
 pub use bgfetch_model::input::{FetchOptions, Permission};
 pub use bgfetch_model::ip_address_space::IpAddressSpace;
+pub use bgfetch_model::ip_network::{BadIpNetwork, IpNetwork};
 pub use bgfetch_model::origin::Origin;
 pub use bgfetch_model::policy::{PolicyContainer, PolicySnapshot, Principal};
 pub use bgfetch_model::request::{
@@ -111,15 +117,15 @@ pub use bgfetch_model::store_op::{FetchResult, ImageResource};
 pub use bgfetch_model::time::UnixTime;
 pub use bgfetch_net::attempt::Timeouts;
 pub use bgfetch_net::connectivity::{ConnectivitySource, ManualConnectivity, SystemConnectivity};
-#[cfg(feature = "hyper")]
+#[cfg(feature = "fetch")]
 pub use bgfetch_net::fetch::cookie_jar::CookieJar;
-#[cfg(feature = "hyper")]
+#[cfg(feature = "fetch")]
 pub use bgfetch_net::fetch::cookies::{CookieContext, CookieError, CookieStore};
-#[cfg(feature = "hyper")]
+#[cfg(feature = "fetch")]
 pub use bgfetch_net::fetch::local_network_access::Reach;
-#[cfg(feature = "hyper")]
+#[cfg(feature = "fetch")]
 pub use bgfetch_net::fetch::trustworthy::is_potentially_trustworthy;
-#[cfg(feature = "hyper")]
+#[cfg(feature = "fetch")]
 pub use bgfetch_net::fetch::{
     Hop, ResponseTainting, Transport, TransportRequest, TransportResponse, WithWebChecks,
 };

@@ -6,17 +6,21 @@ use bgfetch_model::connectivity::Connectivity;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
+#[cfg(all(feature = "system-connectivity", target_os = "linux"))]
+use super::netlink as watcher;
 use super::source::ConnectivitySource;
+#[cfg(not(all(feature = "system-connectivity", target_os = "linux")))]
+use super::unwatched as watcher;
 
 /// Follows the operating system's links and routes.
 ///
-/// On Linux it listens to the kernel (rtnetlink) and evaluates the routes with
+/// On Linux (feature `system-connectivity`) it listens to the kernel (rtnetlink) and evaluates the routes with
 /// [`RoutingTable::connectivity`](super::routing_table::RoutingTable::connectivity); a link that
 /// goes down or up is detected within about 50 ms. It watches the network namespace of the thread
 /// that calls [`start`](Self::start). It never reports `Metered` or `CaptivePortal`: layer a
 /// [`ManualConnectivity`](super::ManualConnectivity) over it for those.
 ///
-/// In a sandbox without netlink and on other systems, it is always [`Connectivity::Online`].
+/// In a sandbox without netlink, without the feature and on other systems, it is always [`Connectivity::Online`].
 /// Attempts then fail and are retried, which is slower than waiting but loses nothing. A wrong
 /// `Offline` would make them wait forever.
 #[derive(Debug)]
@@ -36,10 +40,7 @@ impl SystemConnectivity {
     /// Panics on Linux if the tokio runtime has I/O or time disabled.
     pub async fn start() -> Self {
         let published = Arc::new(watch::Sender::new(Connectivity::Online));
-        #[cfg(target_os = "linux")]
-        let watcher = super::netlink::start(Arc::clone(&published)).await;
-        #[cfg(not(target_os = "linux"))]
-        let watcher = None;
+        let watcher = watcher::start(Arc::clone(&published)).await;
         Self { published, _watcher: watcher }
     }
 }

@@ -1,8 +1,11 @@
 //! HTML's [site](https://html.spec.whatwg.org/multipage/browsers.html#site): origins that belong to
-//! one party according to the public suffix list.
+//! one party according to the public suffix list (feature `psl`).
 
 use bgfetch_model::origin::Origin;
 use url::{Host, Url};
+
+#[cfg(not(any(test, feature = "psl")))]
+use self::no_list as list;
 
 /// A site other than an opaque origin: a scheme and a registrable domain, or a host if there is
 /// none.
@@ -42,17 +45,55 @@ pub fn is_same_site(a: &Origin, b: &Url) -> bool {
 
 /// Whether `domain`, in the form hosts have in URLs, is a
 /// [public suffix](https://url.spec.whatwg.org/#host-public-suffix): different parties have hosts
-/// below it. A top-level domain that is not in the list is one.
+/// below it. A top-level domain that is not in the list is one. Without the feature `psl`, there is
+/// no list, and any domain may be one.
 #[must_use]
 pub fn is_public_suffix(domain: &str) -> bool {
-    psl::suffix(domain.as_bytes()).is_some_and(|suffix| suffix.as_bytes() == domain.as_bytes())
+    list::is_public_suffix(domain)
 }
 
 /// The [registrable domain](https://url.spec.whatwg.org/#host-registrable-domain) of a host name;
-/// `None` for a public suffix. `a.test.` and `a.test` are different, as hosts are.
+/// `None` for a public suffix. `a.test.` and `a.test` are different, as hosts are. Without the
+/// feature `psl`, always `None`.
 #[must_use]
 pub fn registrable_domain(name: &str) -> Option<&str> {
-    std::str::from_utf8(psl::domain(name.as_bytes())?.as_bytes()).ok()
+    list::registrable_domain(name)
+}
+
+/// The public suffix list.
+#[cfg(any(test, feature = "psl"))]
+mod list {
+    pub(super) fn is_public_suffix(domain: &str) -> bool {
+        psl::suffix(domain.as_bytes()).is_some_and(|suffix| suffix.as_bytes() == domain.as_bytes())
+    }
+
+    pub(super) fn registrable_domain(name: &str) -> Option<&str> {
+        std::str::from_utf8(psl::domain(name.as_bytes())?.as_bytes()).ok()
+    }
+}
+
+/// In place of the list: no two hosts are known to belong to one party.
+#[cfg(any(test, not(feature = "psl")))]
+mod no_list {
+    pub(super) fn is_public_suffix(domain: &str) -> bool {
+        !domain.is_empty()
+    }
+
+    pub(super) fn registrable_domain(_name: &str) -> Option<&str> {
+        None
+    }
+
+    #[cfg(test)]
+    mod tests {
+        #[test]
+        fn without_a_list_no_cookie_is_for_several_hosts_and_no_two_hosts_are_one_site() {
+            for name in ["a.test", "test", "www.a.test", "co.uk"] {
+                assert!(super::is_public_suffix(name), "{name}");
+                assert_eq!(super::registrable_domain(name), None, "{name}");
+            }
+            assert!(!super::is_public_suffix(""));
+        }
+    }
 }
 
 #[cfg(test)]

@@ -383,6 +383,7 @@ async fn a_closed_command_channel_cancels() {
 }
 
 /// On a multi-threaded runtime, large batches are written in `block_in_place`.
+#[cfg(feature = "rt-multi-thread")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn large_batches_are_written_on_a_multi_threaded_runtime_too() {
     let mut run = start(Script::body(&[Send(MIB / 2); 8]));

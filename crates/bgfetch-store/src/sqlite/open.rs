@@ -24,6 +24,20 @@ const SET_ASIDE: &str = "damaged-";
 /// The size of the cache of prepared statements. There are fewer statements.
 const STATEMENTS: usize = 32;
 
+/// The oldest SQLite that can read the schema: it introduced `STRICT`.
+const OLDEST_SQLITE: i32 = 3_037_000;
+
+/// Refuses the system's SQLite if it is too old. It would report a store that it cannot read as
+/// damaged, which then would be moved aside.
+fn check_library(version: i32) -> Result<(), StoreError> {
+    if version >= OLDEST_SQLITE {
+        return Ok(());
+    }
+    let name = |number: i32| format!("{}.{}", number / 1_000_000, number / 1000 % 1000);
+    let (found, oldest) = (name(version), name(OLDEST_SQLITE));
+    Err(StoreError::Database(format!("SQLite {found} is older than {oldest}").into()))
+}
+
 /// Checks the directory and the store's files in it, or creates the directory.
 pub(super) fn private_directory(
     files: &dyn FileSystem,
@@ -45,6 +59,7 @@ pub(super) fn boot_id() -> Option<String> {
 
 /// A database in memory.
 pub(super) fn in_memory() -> Result<Connection, StoreError> {
+    check_library(rusqlite::version_number())?;
     let mut connection = Connection::open_in_memory()?;
     configure(&connection)?;
     migrate(&mut connection, MIGRATIONS)?;
@@ -76,6 +91,7 @@ pub(super) fn recovered(
 }
 
 fn connect(directory: &Path, bodies: &BodyFolder) -> Result<Connection, StoreError> {
+    check_library(rusqlite::version_number())?;
     bodies.check()?;
     sync_set_aside(bodies.files(), directory)?;
     let path = directory.join(DATABASE);
@@ -207,6 +223,18 @@ fn new_folder(files: &dyn FileSystem, directory: &Path) -> Result<PathBuf, Store
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_library_that_is_too_old_is_told_apart_from_a_damaged_store() {
+        assert!(check_library(OLDEST_SQLITE).is_ok() && check_library(3_053_001).is_ok());
+        for (version, text) in [
+            (3_036_000, "the store's database failed: SQLite 3.36 is older than 3.37"),
+            (3_008_011, "the store's database failed: SQLite 3.8 is older than 3.37"),
+        ] {
+            let error = check_library(version).unwrap_err();
+            assert_eq!((error.to_string().as_str(), error.is_damaged()), (text, false));
+        }
+    }
 
     #[test]
     fn a_commit_syncs_the_log_only_if_it_is_asked_to() {
