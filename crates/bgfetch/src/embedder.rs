@@ -1,6 +1,6 @@
 //! The parts that an embedder may supply, besides the traits of the other crates ([`Fetcher`],
 //! [`WorkerHost`], [`ConnectivitySource`], [`Store`]). All have defaults. The types for
-//! implementing a store, and for the requests of a network stack, are also here.
+//! implementing a store, a fetcher or a transport are also here.
 //!
 //! [`Fetcher`]: crate::Fetcher
 //! [`WorkerHost`]: crate::WorkerHost

@@ -97,14 +97,17 @@ pub use bgfetch_model::budget::Usage;
 pub use bgfetch_model::complete::retry::{Backoff, RetryPolicy};
 pub use bgfetch_model::config::Config;
 pub use bgfetch_model::connectivity::{Connectivity, Reachable};
-pub use bgfetch_model::delivery::{DeliveryPolicy, Redelivery};
+pub use bgfetch_model::delivery::{
+    DeliveryPolicy, NotHandledReason, Outcome, Redelivery, Rejection,
+};
 pub use bgfetch_model::error::{CallError, DomException};
+pub use bgfetch_model::event::{EventInterface, EventKind};
 pub use bgfetch_model::fetch_info::FetchInfo;
 pub use bgfetch_model::forbidden_header::remove_forbidden_request_headers;
 pub use bgfetch_model::header_list::HeaderList;
 pub use bgfetch_model::ids::{FetchKey, RecordIndex, RecordKey, RegistrationKey, StorageKey};
 pub use bgfetch_model::input::{FetchOptions, Permission};
-pub use bgfetch_model::ip_address_space::IpAddressSpace;
+pub use bgfetch_model::ip_address_space::{IpAddressSpace, LocalNetworkDenied};
 pub use bgfetch_model::ip_network::{BadIpNetwork, IpNetwork};
 pub use bgfetch_model::origin::Origin;
 pub use bgfetch_model::policy::{PolicyContainer, PolicySnapshot, Principal};
@@ -117,6 +120,8 @@ pub use bgfetch_model::store_op::{FetchResult, ImageResource};
 pub use bgfetch_model::time::UnixTime;
 pub use bgfetch_net::attempt::Timeouts;
 pub use bgfetch_net::connectivity::{ConnectivitySource, ManualConnectivity, SystemConnectivity};
+#[cfg(feature = "fetch")]
+pub use bgfetch_net::fetch;
 #[cfg(feature = "fetch")]
 pub use bgfetch_net::fetch::cookie_jar::CookieJar;
 #[cfg(feature = "fetch")]
@@ -132,8 +137,8 @@ pub use bgfetch_net::fetch::{
 pub use bgfetch_net::fetcher::{FetchError, FetchRequest, FetchResponse, Fetcher};
 #[cfg(feature = "hyper")]
 pub use bgfetch_net::hyper::{
-    BadProxy, Endpoint, HyperFetcher, HyperFetcherBuilder, Proxies, Proxy, Resolve, ServerLimits,
-    SystemResolver,
+    BadProxy, Endpoint, FramedBody, HyperFetcher, HyperFetcherBuilder, Proxies, Proxy, Resolve,
+    ServerLimits, SystemResolver,
 };
 pub use bgfetch_net::scheduler::{Limits, Priority};
 pub use bgfetch_net::slot::Slot;
@@ -144,7 +149,6 @@ pub use bgfetch_store::{
     remove_interrupted_copies, sync_path_to,
 };
 pub use bgfetch_sw::{
-    DispatchError, EventInterface, EventKind, FunctionalEvent, LifetimeExtension, NotActive,
-    NotHandledReason, Outcome, Rejection, Timeouts as EventTimeouts, UiUpdate, UpdateUiError,
-    WorkerHost, mock, worker_fn,
+    DispatchError, FunctionalEvent, LifetimeExtension, NotActive, Timeouts as EventTimeouts,
+    UiSinkError, UiUpdate, UpdateUiError, WorkerHost, mock, worker_fn,
 };

@@ -73,6 +73,18 @@ impl Event {
         let id = id.into();
         Self { fetch, registration, id, downloaded: 0, uploaded: 0, download_total: 0, what }
     }
+
+    fn of(Observation { fetch, downloaded, uploaded, what }: Observation) -> Self {
+        Self {
+            fetch: fetch.key,
+            registration: fetch.registration.clone(),
+            id: Arc::clone(&fetch.id),
+            downloaded,
+            uploaded,
+            download_total: fetch.download_total,
+            what,
+        }
+    }
 }
 
 /// The loop's list of observers.
@@ -106,24 +118,10 @@ impl Observers {
     }
 
     pub(crate) fn tell(&mut self, observation: Observation) {
-        let event = Event::from(observation);
+        let event = Event::of(observation);
         let progress = matches!(event.what, What::Progress);
         self.of_changes.retain(|observer| observer.send(event.fetch, event.fetch, true));
         self.all.retain(|observer| observer.send(event.fetch, event.clone(), progress));
-    }
-}
-
-impl From<Observation> for Event {
-    fn from(Observation { fetch, downloaded, uploaded, what }: Observation) -> Self {
-        Self {
-            fetch: fetch.key,
-            registration: fetch.registration.clone(),
-            id: Arc::clone(&fetch.id),
-            downloaded,
-            uploaded,
-            download_total: fetch.download_total,
-            what,
-        }
     }
 }
 

@@ -46,8 +46,8 @@ impl RequestInfo {
     }
 
     /// Like [`new`](Self::new), with a URL as the page wrote it, relative to the page's base URL. Only
-    /// the text shows whether the URL may be [dangling markup](bgfetch_model::dangling_markup), so
-    /// that is checked here and when a string is converted: a parsed URL no longer shows it.
+    /// the text shows whether the URL may be [dangling markup](Request::dangling_markup), so that is
+    /// checked here and when a string is converted: a parsed URL no longer shows it.
     ///
     /// # Errors
     ///
