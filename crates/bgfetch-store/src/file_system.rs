@@ -10,19 +10,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::Path;
 
-/// How [`FileSystem::open`] opens a file for reading and writing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Open {
-    /// It must exist.
-    Existing,
-    /// It is created if it does not exist.
-    Create,
-    /// It must not exist.
-    New,
-    /// It must not exist, and gets the permissions that the user wants for new files, because it is
-    /// handed over to the user.
-    HandedOver,
-}
+use crate::platform;
+pub use crate::platform::Open;
 
 /// The operations of the store on a file system. By default, each method performs the real
 /// operation.
@@ -44,10 +33,7 @@ pub trait FileSystem: fmt::Debug + Send + Sync + 'static {
                 options.create_new(true);
             }
         }
-        #[cfg(unix)]
-        return unix::open(options, path, how);
-        #[cfg(not(unix))]
-        options.open(path)
+        platform::open(options, path, how)
     }
 
     /// Sets the permissions of a file. On Windows, where it has none of its own, this does nothing.
@@ -55,10 +41,7 @@ pub trait FileSystem: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// See [`open`](Self::open).
     fn set_mode(&self, file: &File, mode: u32) -> io::Result<()> {
-        #[cfg(unix)]
-        return file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
-        #[cfg(not(unix))]
-        Ok(drop((file, mode)))
+        platform::set_mode(file, mode)
     }
 
     /// Writes some of the bytes at an offset and returns how many. Does not move a cursor that
@@ -67,10 +50,7 @@ pub trait FileSystem: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// See [`open`](Self::open).
     fn write_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        #[cfg(unix)]
-        return std::os::unix::fs::FileExt::write_at(file, bytes, offset);
-        #[cfg(windows)]
-        return std::os::windows::fs::FileExt::seek_write(file, bytes, offset);
+        platform::write_at(file, bytes, offset)
     }
 
     /// Truncates or extends a file.
@@ -104,10 +84,7 @@ pub trait FileSystem: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// See [`open`](Self::open).
     fn create_directory(&self, path: &Path) -> io::Result<()> {
-        #[cfg(unix)]
-        return unix::create_directory(path);
-        #[cfg(not(unix))]
-        fs::create_dir(path)
+        platform::create_directory(path)
     }
 
     /// Creates a hard link to a file. The new name must not exist.
@@ -147,11 +124,7 @@ pub trait FileSystem: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// See [`open`](Self::open).
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
-        // Other systems cannot sync directories, and need not.
-        if cfg!(unix) {
-            return File::open(path)?.sync_all();
-        }
-        Ok(())
+        platform::sync_directory(path)
     }
 
     /// Brings everything in the file system of the directory `inside` to disk.
@@ -159,10 +132,7 @@ pub trait FileSystem: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// See [`open`](Self::open); `Unsupported` if the system cannot do this.
     fn sync_all(&self, inside: &Path) -> io::Result<()> {
-        #[cfg(target_os = "linux")]
-        return Ok(rustix::fs::syncfs(File::open(inside)?)?);
-        #[cfg(not(target_os = "linux"))]
-        return Err(io::Error::new(io::ErrorKind::Unsupported, inside.display().to_string()));
+        platform::sync_file_system(inside)
     }
 
     /// The database in this directory has committed a transaction. `synced` says whether it and all
@@ -177,43 +147,6 @@ pub trait FileSystem: fmt::Debug + Send + Sync + 'static {
 pub struct System;
 
 impl FileSystem for System {}
-
-#[cfg(unix)]
-mod unix {
-    use std::fs::{DirBuilder, File, OpenOptions, Permissions, set_permissions};
-    use std::io;
-    use std::os::unix::fs::{
-        DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
-    };
-    use std::path::Path;
-
-    use rustix::fs::OFlags;
-
-    use super::Open;
-
-    /// Follows no symbolic link, and does not wait for the other end of a pipe.
-    const FLAGS: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK);
-
-    pub(super) fn open(mut options: OpenOptions, path: &Path, how: Open) -> io::Result<File> {
-        let handed_over = how == Open::HandedOver;
-        options.mode(if handed_over { 0o666 } else { 0o600 });
-        let file = options.custom_flags(FLAGS.bits().cast_signed()).open(path)?;
-        // The umask may take away what the store itself needs, but gives nothing to others.
-        let missing = |mode: u32| mode & 0o600 != 0o600;
-        if matches!(how, Open::Create | Open::New) && missing(file.metadata()?.mode()) {
-            file.set_permissions(Permissions::from_mode(0o600))?;
-        }
-        Ok(file)
-    }
-
-    pub(super) fn create_directory(path: &Path) -> io::Result<()> {
-        DirBuilder::new().mode(0o700).create(path)?;
-        if path.symlink_metadata()?.mode() & 0o700 != 0o700 {
-            set_permissions(path, Permissions::from_mode(0o700))?;
-        }
-        Ok(())
-    }
-}
 
 /// Creates a file that is private to its user, in a [`PrivateDirectory`](crate::PrivateDirectory).
 /// An existing file, or a symbolic link, is removed first.

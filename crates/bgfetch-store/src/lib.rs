@@ -54,6 +54,8 @@ pub mod file_system;
 #[cfg(feature = "sqlite")]
 mod lock;
 #[cfg(feature = "sqlite")]
+mod platform;
+#[cfg(feature = "sqlite")]
 mod private;
 #[cfg(all(feature = "recording", unix))]
 pub mod recording;

@@ -4,6 +4,11 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
+#[cfg(not(unix))]
+use self::not_unix as platform;
+#[cfg(unix)]
+use self::unix as platform;
+
 /// Opens a regular file of this user for reading; `None` if it is anything else. Follows no symbolic
 /// link, and does not wait for the other end of a pipe.
 ///
@@ -12,13 +17,7 @@ use std::path::Path;
 /// # Errors
 /// Those of the operating system.
 pub fn open_own_file(path: &Path) -> io::Result<Option<File>> {
-    #[cfg(unix)]
-    return unix::open(path);
-    #[cfg(not(unix))]
-    {
-        let file = File::open(path)?;
-        Ok(file.metadata()?.is_file().then_some(file))
-    }
+    platform::open(path)
 }
 
 #[cfg(unix)]
@@ -48,5 +47,33 @@ mod unix {
         let found = file.metadata()?;
         let is_own = found.uid() == rustix::process::geteuid().as_raw();
         Ok((is_own && found.is_file()).then_some(file))
+    }
+}
+
+#[cfg(any(test, not(unix)))]
+mod not_unix {
+    use std::fs::{self, File};
+    use std::io;
+    use std::path::Path;
+
+    pub(super) fn open(path: &Path) -> io::Result<Option<File>> {
+        // Asked before it is opened: the name alone tells links apart.
+        let is_file = fs::symlink_metadata(path)?.is_file();
+        is_file.then(|| File::open(path)).transpose()
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn only_a_regular_file_is_opened() {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("film.mp4");
+            assert_eq!(open(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
+            fs::write(&path, "film").unwrap();
+            assert!(open(&path).unwrap().is_some());
+            assert!(open(folder.path()).unwrap().is_none());
+        }
     }
 }

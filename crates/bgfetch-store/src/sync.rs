@@ -55,11 +55,17 @@ pub(crate) fn sync_files(
     let all = || found.iter().chain(&folders).copied();
     // OPTIMIZATION: syncing the whole file system is one flush of the disk; syncing a thousand
     // files would be a thousand.
-    if paths.len() > FEW_FILES && cfg!(target_os = "linux") {
+    if paths.len() > FEW_FILES {
         let lengths = paths.iter().map(|path| length_of(path)).collect();
-        files.sync_all(root).map_err(|error| StoreError::io(root, error))?;
-        names.add(all());
-        return lengths;
+        match files.sync_all(root) {
+            Ok(()) => {
+                names.add(all());
+                return lengths;
+            }
+            // Then one by one.
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
+            Err(error) => return Err(StoreError::io(root, error)),
+        }
     }
     let lengths = paths.iter().map(|path| sync_file(files, path)).collect();
     for folder in names.folders(all()) {

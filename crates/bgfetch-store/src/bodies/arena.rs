@@ -12,8 +12,9 @@ use parking_lot::{Mutex, RwLock};
 
 use super::export::export;
 use super::exports::Exports;
-use super::{BodyStorage, gap, read_at, write_all_at};
+use super::{BodyStorage, gap, write_all_at};
 use crate::file_system::System;
+use crate::platform;
 use crate::{Bodies, BodyReader, BodyWriter, Handover, StoreError};
 
 /// The size of the chunks that are allocated to bodies. The file is sparse, so a small body uses no
@@ -273,7 +274,7 @@ impl BodyReader for ArenaReader {
         let most = usize::try_from(left.min(CHUNK - within)).unwrap_or(usize::MAX);
         let wanted = buffer.len().min(most);
         let buffer = buffer.get_mut(..wanted).unwrap_or_default();
-        read_at(&self.0.arena.file, buffer, chunk + within)
+        platform::read_at(&self.0.arena.file, buffer, chunk + within)
             .map_err(|error| StoreError::io(NAME, error))
     }
 

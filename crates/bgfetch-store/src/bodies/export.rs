@@ -8,6 +8,7 @@ use tempfile::{Builder, NamedTempFile, TempPath};
 
 use super::write_all_at;
 use crate::file_system::{FileSystem, Open};
+use crate::platform;
 use crate::{BodyReader, Handover, StoreError, open_own_file};
 
 /// The buffer size if the operating system cannot copy files itself.
@@ -169,16 +170,11 @@ fn temporary_file(files: &dyn FileSystem, folder: &Path) -> io::Result<NamedTemp
 /// The permissions that the user wants for new files in a folder. Asking the system for the umask
 /// itself would change it for a moment; and a folder can have defaults of its own.
 pub(super) fn mode_of_new_files(files: &dyn FileSystem, folder: &Path) -> io::Result<u32> {
-    #[cfg(unix)]
-    {
-        let probe = temporary_file(files, folder)?;
-        let mode = std::os::unix::fs::MetadataExt::mode(&probe.as_file().metadata()?) & 0o777;
-        let path = probe.into_temp_path();
-        files.remove_file(&path)?;
-        path.keep().map(|_| mode).map_err(|error| error.error)
-    }
-    #[cfg(not(unix))]
-    Ok(drop((files, folder))).map(|()| PRIVATE)
+    let probe = temporary_file(files, folder)?;
+    let mode = platform::mode(probe.as_file())?.unwrap_or(PRIVATE);
+    let path = probe.into_temp_path();
+    files.remove_file(&path)?;
+    path.keep().map(|_| mode).map_err(|error| error.error)
 }
 
 /// Renames a file, unless the new name exists.

@@ -10,8 +10,9 @@ use super::export::{Stored, export};
 use super::exports::Exports;
 use super::folder::BodyFolder;
 use super::syncer::{Growing, Growth};
-use super::{BodyStorage, gap, read_at, write_all_at};
+use super::{BodyStorage, gap, write_all_at};
 use crate::file_system::{FileSystem, Open};
+use crate::platform;
 use crate::{Bodies, BodyReader, BodyWriter, Handover, StoreError};
 
 /// Bodies in the files of a [`BodyFolder`].
@@ -166,7 +167,8 @@ struct FileReader {
 
 impl BodyReader for FileReader {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, StoreError> {
-        read_at(&self.file, buffer, offset).map_err(|error| StoreError::io(&self.path, error))
+        platform::read_at(&self.file, buffer, offset)
+            .map_err(|error| StoreError::io(&self.path, error))
     }
 
     fn length(&self) -> Result<u64, StoreError> {

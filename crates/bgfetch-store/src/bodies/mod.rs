@@ -39,14 +39,6 @@ pub(crate) trait BodyStorage: Bodies {
     fn sync(&self, responses: &[BodyKey], requests: &[FetchKey]) -> Result<Vec<u64>, StoreError>;
 }
 
-/// Reads at an offset without moving a cursor that other readers share.
-fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-    #[cfg(unix)]
-    return std::os::unix::fs::FileExt::read_at(file, buffer, offset);
-    #[cfg(windows)]
-    return std::os::windows::fs::FileExt::seek_read(file, buffer, offset);
-}
-
 /// Writes all of `bytes` at `*position` and moves it past what was written, even if an error ends
 /// the writing early.
 fn write_all_at(

@@ -5,6 +5,8 @@
 //! with another user. So paths are as safe there as handles to directories, which SQLite could not
 //! use.
 
+#[cfg(any(test, not(unix)))]
+mod not_unix;
 #[cfg(unix)]
 mod rules;
 #[cfg(unix)]
@@ -13,6 +15,10 @@ mod unix;
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
+#[cfg(not(unix))]
+use self::not_unix as platform;
+#[cfg(unix)]
+use self::unix as platform;
 use crate::StoreError;
 use crate::file_system::{FileSystem, Open, System};
 
@@ -39,13 +45,7 @@ impl PrivateDirectory {
 
     /// [`open`](Self::open) in this file system.
     pub(crate) fn open_in(files: &dyn FileSystem, directory: &Path) -> Result<Self, StoreError> {
-        #[cfg(unix)]
-        return unix::open(files, directory);
-        #[cfg(not(unix))]
-        match crate::file_system::create_directories(files, directory) {
-            Ok(()) => Ok(Self { path: directory.to_owned(), was_exposed: false }),
-            Err(error) => Err(StoreError::io(directory, error)),
-        }
+        platform::open(files, directory)
     }
 
     /// Its path without symbolic links.
@@ -85,29 +85,17 @@ impl PrivateDirectory {
     /// # Errors
     /// [`StoreError::Untrusted`] if it may not be ours; [`StoreError::Io`].
     pub fn check_file(&self, name: &str) -> Result<(), StoreError> {
-        #[cfg(unix)]
-        unix::check_file(&self.path.join(name))?;
-        #[cfg(not(unix))]
-        let _unused = name;
-        Ok(())
+        platform::check_file(&self.path.join(name))
     }
 }
 
 /// Checks a directory inside a private one and makes it private.
 pub(crate) fn check_inner(path: &Path, found: &Metadata) -> Result<(), StoreError> {
-    #[cfg(unix)]
-    unix::check_inner(path, found)?;
-    #[cfg(not(unix))]
-    let _unused = (path, found);
-    Ok(())
+    platform::check_inner(path, found)
 }
 
 /// Checks a file in a private directory, which may have been handed over as a link, and makes it
 /// private if it has no other name.
 pub(crate) fn check_linked(path: &Path, found: &Metadata) -> Result<(), StoreError> {
-    #[cfg(unix)]
-    unix::check_linked(path, found)?;
-    #[cfg(not(unix))]
-    let _unused = (path, found);
-    Ok(())
+    platform::check_linked(path, found)
 }

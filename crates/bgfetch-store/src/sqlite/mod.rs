@@ -30,6 +30,7 @@ use crate::bodies::folder::BodyFolder;
 use crate::bodies::syncer::{self, SYNC_EVERY, Synced};
 use crate::file_system::{FileSystem, System};
 use crate::lock::StoreLock;
+use crate::platform;
 use crate::reserve::Reserve;
 use crate::{Bodies, Store, StoreError, StoredHead};
 
@@ -174,7 +175,7 @@ impl SqliteStore {
         let directory = private.path();
         let lock = StoreLock::acquire(directory)?;
         let folder = BodyFolder::of_store(directory, Arc::clone(&files));
-        let boot_id = options.boot_id.or_else(open::boot_id);
+        let boot_id = options.boot_id.or_else(platform::boot_id);
         let reserve = Reserve::of_store(directory);
         let recover = || open::recovered(directory, &folder, boot_id.as_deref());
         let (connection, snapshot, unsynced) = match recover() {

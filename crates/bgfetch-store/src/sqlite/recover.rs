@@ -1,7 +1,6 @@
 //! Recovery at start-up: one pass over records and files that makes them agree.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +14,7 @@ use super::values::{result_text, unsigned};
 use crate::StoreError;
 use crate::bodies::folder::{BodyFile, BodyFolder};
 use crate::file_system::{FileSystem, Open, replace};
+use crate::platform;
 use crate::sync::sync_directory;
 
 /// Makes the rows, the files and the snapshot that was read from the rows agree. After a reboot
@@ -223,7 +223,7 @@ pub(super) fn watermarks(sql: &Connection) -> rusqlite::Result<Vec<(BodyKey, u64
 fn truncate(files: &dyn FileSystem, path: &Path, length: u64) -> Result<(), StoreError> {
     let cut = || {
         let file = files.open(path, Open::Existing)?;
-        if !is_linked(&file)? {
+        if !platform::is_linked(&file)? {
             return files.set_length(&file, length);
         }
         let own = path.with_extension("copy");
@@ -238,16 +238,6 @@ fn truncate(files: &dyn FileSystem, path: &Path, length: u64) -> Result<(), Stor
         files.rename(&own, path)
     };
     cut().map_err(|error: io::Error| StoreError::io(path, error))
-}
-
-/// Whether the file has more than one name.
-fn is_linked(file: &File) -> io::Result<bool> {
-    #[cfg(unix)]
-    return Ok(std::os::unix::fs::MetadataExt::nlink(&file.metadata()?) > 1);
-    // On other systems the standard library does not provide this, so bodies are always copied
-    // there before they are truncated.
-    #[cfg(not(unix))]
-    return Ok(true);
 }
 
 /// Deletes files that belong to no row. A file that cannot be deleted only takes up space.

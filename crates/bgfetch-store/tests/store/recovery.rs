@@ -1,10 +1,13 @@
 //! What the next start finds after the death of the process, and after a reboot.
 
 use std::fs;
+use std::io;
+use std::path::Path;
 
 use bgfetch_model::ids::FetchKey;
 use bgfetch_model::response::{FailureReason, RecordResult};
 use bgfetch_model::store_op::{StoreOp, StoredFetch, Sync, Transaction};
+use bgfetch_store::file_system::FileSystem;
 use bgfetch_store::{Durability, Handover, Options, SqliteStore, Store};
 use tempfile::TempDir;
 
@@ -101,19 +104,42 @@ fn a_fetch_that_settled_without_a_sync_goes_on_after_a_reboot() {
     assert_eq!((fetch.records[1].result, fetch.records[1].stored), (None, 0));
 }
 
-#[test]
-fn a_thousand_bodies_settle_durably_at_once() {
-    let (directory, mut store) = begun(1000, Options::default());
+fn many_bodies_settle_durably(records: u32, options: Options) {
+    let (directory, mut store) = begun(records, options);
     let bodies = store.bodies();
-    for n in 0..1000 {
+    for n in 0..records {
         write(&*bodies, body(0, n, 1), 0, b"0123456789");
     }
-    let settled = (0..1000).map(|n| settle_record(record(0, n), 10));
+    let settled = (0..records).map(|n| settle_record(record(0, n), 10));
     commit_synced(&mut store, 0, settled.chain([settle(0, Ok(()))]));
     drop(store);
     let fetch = loaded(&directory, REBOOTED);
     assert_eq!(fetch.result, Some(Ok(())));
     assert!(fetch.records.iter().all(|record| record.stored == 10));
+}
+
+#[test]
+fn a_thousand_bodies_settle_durably_at_once() {
+    many_bodies_settle_durably(1000, Options::default());
+}
+
+/// A system that can sync neither a whole file system nor directories.
+#[derive(Debug)]
+struct SyncsFilesOnly;
+
+impl FileSystem for SyncsFilesOnly {
+    fn sync_directory(&self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn sync_all(&self, _: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+#[test]
+fn many_bodies_settle_durably_where_only_files_can_be_synced() {
+    many_bodies_settle_durably(40, Options::default().file_system(SyncsFilesOnly));
 }
 
 #[test]
