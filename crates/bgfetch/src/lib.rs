@@ -33,6 +33,21 @@
 //! - Promises, events and deletions wait until the step they belong to is durable.
 //! - Settling events are delivered at least once; requests other than `GET` are sent at most once.
 //! - Several engines can run in one process; there are no globals.
+//!
+//! # Features
+//!
+//! All are on by default. Without any, the embedder supplies a [`Fetcher`] and a [`Store`], and
+//! nothing opens a socket.
+//!
+//! - `fetch`: the checks of the Fetch standard (module `fetch`), and `WithWebChecks`, which puts them
+//!   over a `Transport` of the embedder's own.
+//! - `hyper`: the default fetcher (`HyperFetcher`), with `fetch`.
+//! - `psl`: the public suffix list. Without it, each host is a site of its own.
+//! - `rt-multi-thread`: on a multi-threaded [runtime](Builder::runtime), other tasks go on during a
+//!   large write to a file.
+//! - `sqlite`: the default store (`SqliteStore`), with the SQLite of the system.
+//! - `sqlite-bundled`: builds SQLite with the store.
+//! - `system-connectivity`: [`SystemConnectivity`] watches the routes of the system, on Linux.
 
 /// The code in the guide for embedders has to compile.
 #[cfg(doctest)]
