@@ -84,10 +84,10 @@ impl IpNetwork {
         joined
     }
 
-    /// The network of which these two are the halves.
+    /// The network of which these two, which have no address in common, are the halves.
     fn joined_with(&self, other: &Self) -> Option<Self> {
         let parent = |half: &Self| Self::new(half.address, half.prefix_length.checked_sub(1)?);
-        parent(self).filter(|both| self != other && parent(other).as_ref() == Some(both))
+        parent(self).filter(|both| parent(other).as_ref() == Some(both))
     }
 }
 
@@ -151,7 +151,9 @@ mod tests {
             ("fd00:7::9/63", "fd00:7::/63"),
             ("10.7.0.9/32", "10.7.0.9/32"),
         ] {
-            assert_eq!(text.parse::<IpNetwork>().unwrap().to_string(), network);
+            let parsed: IpNetwork = text.parse().unwrap();
+            assert_eq!(parsed.to_string(), network);
+            assert_eq!(IpNetwork::new(parsed.address(), parsed.prefix_length()), Some(parsed));
         }
         for text in
             ["", "10.7.0.9", "10.7.0.9/33", "10.7.0.9/-1", "::/129", "a/8", "10.0.0.0/", "/8"]
