@@ -44,21 +44,21 @@ impl Shell {
         let manager = worker.background_fetch().acting_for(Principal::Page(realm));
         let value = match method.as_str() {
             "fetch" => {
-                let (id, requests, title, icons, download_total) = from_value(args)?;
-                let (id, requests): (String, Vec<Request>) = (id, requests);
+                let (id, requests): (String, Vec<Request>);
+                let mut new = FetchOptions::default();
+                (id, requests, new.title, new.icons, new.download_total) = from_value(args)?;
                 // The script has seen an active worker.
                 self.engine.register(key.storage_key, key.scope).await?;
-                let options = FetchOptions { title, icons, download_total };
-                let (fetch, hold) = manager.fetch_held(id, requests, options).await?;
+                let (fetch, hold) = manager.fetch_held(id, requests, new).await?;
                 return Ok(Answer::Value(state(&fetch), Some(hold)));
             }
             "get" => json!(manager.get(from_value::<String>(args)?).await?.as_ref().map(state)),
             "getIds" => json!(manager.get_ids().await?),
             "abort" => json!(find(from_value(args)?).await?.abort().await?),
             "match" => {
-                let (key, request, flags): (_, Option<Request>, [bool; 3]) = from_value(args)?;
-                let [ignore_search, ignore_method, ignore_vary] = flags;
-                let options = MatchOptions { ignore_search, ignore_method, ignore_vary };
+                let (key, request, flags): (_, Option<Request>, _) = from_value(args)?;
+                let mut options = MatchOptions::default();
+                [options.ignore_search, options.ignore_method, options.ignore_vary] = flags;
                 let found = match request {
                     Some(request) => find(key).await?.match_all(request, options).await?,
                     None => find(key).await?.records().await?,
