@@ -75,13 +75,12 @@ fn each_feature_brings_what_it_is_for_and_nothing_of_the_others() {
 }
 
 /// What opens sockets, speaks a protocol, or knows routes.
-const NETWORK: [&str; 14] = [
+const NETWORK: [&str; 13] = [
     "h2",
     "http",
     "hyper",
     "hyper-rustls",
     "hyper-util",
-    "ipnet",
     "mio",
     "netlink-sys",
     "ring",

@@ -3,10 +3,10 @@
 
 use alloc::vec::Vec;
 use core::net::IpAddr;
+use ipnet::IpNet;
 use url::{Host, Url};
 
 use crate::ip_address_space::is_localhost;
-use crate::ip_network::IpNetwork;
 
 /// The state of the network as the embedder or the system's watcher reports it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub struct Reachable {
     /// Loopback addresses and `localhost`, which need no route.
     pub loopback: bool,
     /// This machine's own addresses, and the networks that have a route.
-    pub networks: Vec<IpNetwork>,
+    pub networks: Vec<IpNet>,
 }
 
 crate::impl_with!(Reachable);
@@ -82,7 +82,7 @@ impl Reachable {
             && other
                 .networks
                 .iter()
-                .all(|network| self.networks.iter().any(|own| own.covers(network)))
+                .all(|network| self.networks.iter().any(|own| own.contains(network)))
     }
 
     /// Whether `address` can be reached. The unspecified address counts as this machine, and an
@@ -93,7 +93,7 @@ impl Reachable {
         if address.is_loopback() || address.is_unspecified() {
             return self.loopback;
         }
-        self.networks.iter().any(|network| network.contains(address))
+        self.networks.iter().any(|network| network.contains(&address))
     }
 }
 

@@ -65,7 +65,6 @@ mod held_records;
 pub mod ids;
 pub mod input;
 pub mod ip_address_space;
-pub mod ip_network;
 pub mod metadata;
 pub mod model;
 pub mod origin;

@@ -5,7 +5,7 @@
 use std::process::Command;
 
 /// The allowed dependencies of the model. Each of them only computes.
-const ALLOWED: [&str; 30] = [
+const ALLOWED: [&str; 31] = [
     "bgfetch-model",
     "fastrand",
     "form_urlencoded",
@@ -18,6 +18,7 @@ const ALLOWED: [&str; 30] = [
     "icu_provider",
     "idna",
     "idna_adapter",
+    "ipnet",
     "litemap",
     "percent-encoding",
     "potential_utf",

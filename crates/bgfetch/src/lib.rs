@@ -84,6 +84,7 @@ mod watchers;
 pub use bytes;
 #[cfg(feature = "fetch")]
 pub use http;
+pub use ipnet;
 pub use url;
 
 pub use background_fetch_manager::BackgroundFetchManager;
@@ -123,7 +124,6 @@ pub use bgfetch_model::header_list::HeaderList;
 pub use bgfetch_model::ids::{FetchKey, RecordIndex, RecordKey, RegistrationKey, StorageKey};
 pub use bgfetch_model::input::{FetchOptions, Permission};
 pub use bgfetch_model::ip_address_space::{IpAddressSpace, LocalNetworkDenied};
-pub use bgfetch_model::ip_network::{BadIpNetwork, IpNetwork};
 pub use bgfetch_model::origin::Origin;
 pub use bgfetch_model::policy::{PolicyContainer, PolicySnapshot, Principal};
 pub use bgfetch_model::request::{

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bgfetch_model::connectivity::Connectivity;
-use bgfetch_model::ip_network::IpNetwork;
 use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt};
+use ipnet::IpNet;
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::link::{LinkFlags, LinkMessage};
 use netlink_packet_route::route::{
@@ -139,7 +139,7 @@ fn route(message: &RouteMessage) -> Option<Route> {
         }
     }
     Some(Route {
-        destination: IpNetwork::new(destination, header.destination_prefix_length)?,
+        destination: IpNet::new(destination, header.destination_prefix_length).ok()?,
         via: if is_local { Via::Loopback } else { Via::Links(links) },
     })
 }

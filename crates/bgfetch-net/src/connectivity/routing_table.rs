@@ -1,10 +1,8 @@
 //! Derives connectivity from a routing table. Pure, so that watchers for all platforms can share it
 //! and every case can be an entry in a test's table.
 
-use std::net::IpAddr;
-
 use bgfetch_model::connectivity::{Connectivity, Reachable};
-use bgfetch_model::ip_network::IpNetwork;
+use ipnet::IpNet;
 
 /// A snapshot of the system's links and routes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,7 +37,7 @@ impl Link {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     /// The destination; prefix length 0 is the default route.
-    pub destination: IpNetwork,
+    pub destination: IpNet,
     /// The location of these addresses.
     pub via: Via,
 }
@@ -68,18 +66,18 @@ impl RoutingTable {
     /// A virtual link (a tunnel, a container bridge) counts as operational if it says so.
     #[must_use]
     pub fn connectivity(&self) -> Connectivity {
-        let networks = self
+        let networks: Vec<IpNet> = self
             .routes
             .iter()
             .filter(|route| {
                 let network = &route.destination;
                 !is_link_local(network) && !is_loopback(network) && self.is_usable(route)
             })
-            .map(|route| route.destination)
+            .map(|route| route.destination.trunc())
             .collect();
         // Sorted, deduplicated and with halves joined, so that equal states compare equal.
-        let networks = IpNetwork::aggregate(networks);
-        if networks.iter().any(|network| network.prefix_length() == 0) {
+        let networks = IpNet::aggregate(&networks);
+        if networks.iter().any(|network| network.prefix_len() == 0) {
             return Connectivity::Online;
         }
         Connectivity::Offline(Reachable::default().with(|it| {
@@ -100,15 +98,14 @@ impl RoutingTable {
 }
 
 /// Whether the network is covered by [`Reachable::loopback`].
-fn is_loopback(network: &IpNetwork) -> bool {
-    let prefix = if network.address().is_ipv4() { 8 } else { 128 };
-    network.prefix_length() >= prefix && network.address().is_loopback()
+fn is_loopback(network: &IpNet) -> bool {
+    network.addr().is_loopback() && network.broadcast().is_loopback()
 }
 
-fn is_link_local(network: &IpNetwork) -> bool {
-    match network.address() {
-        IpAddr::V4(address) => network.prefix_length() >= 16 && address.is_link_local(),
-        IpAddr::V6(address) => network.prefix_length() >= 10 && address.is_unicast_link_local(),
+fn is_link_local(network: &IpNet) -> bool {
+    match network {
+        IpNet::V4(network) => network.prefix_len() >= 16 && network.addr().is_link_local(),
+        IpNet::V6(network) => network.prefix_len() >= 10 && network.addr().is_unicast_link_local(),
     }
 }
 
