@@ -26,7 +26,7 @@ EXAMPLES := $(basename $(notdir $(wildcard crates/*/examples/*.rs)))
 .DEFAULT_GOAL := help
 .PHONY: help demo setup tools fmt lint doc api api-check deny arrows examples unit heads crash-points kills soak fuzz fuzz-smoke
 .PHONY: webkitgtk proxies chromium chromium-smoke mutants mutants-changed package test bench compare rate matrix
-.PHONY: simulate simulate-bugs system-sqlite
+.PHONY: simulate simulate-bugs system-sqlite sizes
 # Parallel steps of `test` would only wait for the lock on the build folder.
 .NOTPARALLEL:
 
@@ -62,6 +62,7 @@ lint: ## Check the format and run clippy, also without default features
 	cargo clippy -p bgfetch-net --no-default-features --features fetch --lib --tests -- -D warnings
 	cargo clippy -p bgfetch --no-default-features -- -D warnings
 	cargo clippy -p bgfetch --no-default-features --features fetch,sqlite -- -D warnings
+	cargo clippy -p bgfetch-sizes --no-default-features --features fetch -- -D warnings
 
 doc: ## Build the API documentation; fails on broken links
 	RUSTDOCFLAGS="-D warnings" cargo doc $(ALL) --no-deps
@@ -186,7 +187,7 @@ package: ## Build every published crate from its package alone
 		trap 'rm -rf "$$build"' EXIT && \
 		CARGO_TARGET_DIR="$$build" cargo package --workspace --locked --allow-dirty \
 		--exclude bgfetch-testkit --exclude bgfetch-spec-tests --exclude bgfetch-benches \
-		--exclude bgfetch-embed-server
+		--exclude bgfetch-embed-server --exclude bgfetch-sizes
 
 # Fast checks first; the tests last, so that their summary ends the output.
 test: tools deny lint doc api-check examples fuzz-smoke chromium-smoke mutants-changed system-sqlite unit ## Run everything that CI runs, except `package`
@@ -201,6 +202,9 @@ compare: tools ## Compare the program with curl; fails if a limit on time or mem
 # An unoptimized build is fast enough for this.
 rate: ## Measure how exactly a byte rate is kept while it changes; fails if it is off by a tenth
 	cargo bench -p bgfetch-benches --bench rate --profile dev
+
+sizes: ## Print how large a program with an engine is, with each set of features
+	benches/sizes/print "$(abspath $(TARGET))"
 
 # Runs for some minutes, because the clients wait before they try again. Without --beside, it is a
 # test, and a part of `make unit`.
