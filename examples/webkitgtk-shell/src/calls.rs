@@ -45,11 +45,11 @@ impl Shell {
         let value = match method.as_str() {
             "fetch" => {
                 let (id, requests): (String, Vec<Request>);
-                let mut new = FetchOptions::default();
-                (id, requests, new.title, new.icons, new.download_total) = from_value(args)?;
+                let mut given = FetchOptions::default();
+                (id, requests, given.title, given.icons, given.download_total) = from_value(args)?;
                 // The script has seen an active worker.
                 self.engine.register(key.storage_key, key.scope).await?;
-                let (fetch, hold) = manager.fetch_held(id, requests, new).await?;
+                let (fetch, hold) = manager.fetch_held(id, requests, given).await?;
                 return Ok(Answer::Value(state(&fetch), Some(hold)));
             }
             "get" => json!(manager.get(from_value::<String>(args)?).await?.as_ref().map(state)),
@@ -58,7 +58,7 @@ impl Shell {
             "match" => {
                 let (key, request, flags): (_, Option<Request>, _) = from_value(args)?;
                 let mut options = MatchOptions::default();
-                [options.ignore_search, options.ignore_method, options.ignore_vary] = flags;
+                (options.ignore_search, options.ignore_method, options.ignore_vary) = flags;
                 let found = match request {
                     Some(request) => find(key).await?.match_all(request, options).await?,
                     None => find(key).await?.records().await?,
@@ -89,7 +89,7 @@ impl Shell {
             "updateUI" => {
                 let (event, title, icons): (String, _, _) = from_value(args)?;
                 let event = self.events.lock().get(&event).map(|event| event.event.clone());
-                let update = UiUpdate { title, icons };
+                let update = UiUpdate::default().with(|it| (it.title, it.icons) = (title, icons));
                 json!(event.ok_or("the event is over")?.update_ui(update).await?)
             }
             _ => return Err("no such method".into()),
