@@ -453,7 +453,8 @@ impl Model {
         let is_refused = fetch.abort_all;
         self.fetches.insert(key, fetch);
         if is_refused {
-            self.abort_if_active(key);
+            // The permission was revoked meanwhile, and the abort stored.
+            self.abort_active(key);
         }
     }
 }

@@ -23,23 +23,26 @@ impl Model {
         let active = self
             .fetches
             .get(&key)
-            .filter(|fetch| self.ctx.is_active(&fetch.info.registration, &fetch.info.id, key));
-        let Some(fetch) = active else {
-            return false;
-        };
+            .is_some_and(|it| self.ctx.is_active(&it.info.registration, &it.info.id, key));
+        if active {
+            // Step 3.5, the promise waits for the store: a crash must not undo a reported abort.
+            self.ctx.store(StoreOp::SetAbortAll(key));
+            self.abort_active(key);
+        }
+        active
+    }
+
+    /// Ends an active fetch whose abort is stored.
+    pub(crate) fn abort_active(&mut self, key: FetchKey) {
         // Step 3.4, the id is free again. The outcome is "aborted" because the fetch is no longer
         // active.
-        if let Some(registration) = self.ctx.registrations.get_mut(&fetch.info.registration) {
+        if let Some(fetch) = self.fetches.get(&key)
+            && let Some(registration) = self.ctx.registrations.get_mut(&fetch.info.registration)
+        {
             registration.active.remove(&fetch.info.id);
-        }
-        // Step 3.5, the promise waits for the store: a crash must not undo a reported abort.
-        // A revoked permission has stored it already, if the fetch was being registered.
-        if !fetch.abort_all {
-            self.ctx.store(StoreOp::SetAbortAll(key));
         }
         self.ctx.after_commit(Effect::Aborted(key));
         // Step 3.6, every record ends, even a paused or offline one (D15).
         self.with_fetch(key, BackgroundFetch::abort_every_record);
-        true
     }
 }

@@ -80,6 +80,29 @@ fn an_abort_is_true_once_and_gives_the_result_even_where_a_record_failed_before(
     world.assert_at_rest();
 }
 
+#[test]
+fn an_abort_after_another_record_used_up_the_total_survives_a_crash() {
+    let mut world = World::new();
+    let slow = world.serve_planned("/slow", [Plan::Stall(5)]);
+    let large = world.serve("/large", Resource { content_length: false, ..Resource::default() });
+    world.hold(Hold::Work);
+    let fetch = world.fetch_total([slow, large], 50);
+    world.let_go(Hold::Work);
+    world.run_while(|world| world.record_result(fetch, 1).is_none());
+    // The other record's attempt does not end.
+    world.hold(Hold::Work);
+    world.hold(Hold::Reports);
+    world.run_now();
+    let call = world.abort(fetch);
+    world.run_now();
+    assert_eq!(world.reply(call), Some(Ok(Reply::Aborted(true))));
+    world.crash(0, |length| length);
+    world.let_go(Hold::Work);
+    world.let_go(Hold::Reports);
+    world.run();
+    assert_eq!(world.result(fetch), Some(Err(FailureReason::Aborted)));
+}
+
 /// Whether the transaction that settles the fetch's first record syncs the response's body.
 fn syncs_its_body(world: &World, fetch: FetchKey) -> bool {
     let key = record(fetch, 0);
