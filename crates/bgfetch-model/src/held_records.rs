@@ -80,14 +80,18 @@ impl Model {
             let Some(candidates) = held.get_mut(record.request.url.as_str()) else {
                 continue;
             };
+            let held_record = |from: &RecordKey| self.fetches.get(&from.fetch)?.record(from.index);
             let fits = |from: &RecordKey| {
-                let giver = self.fetches.get(&from.fetch);
-                giver
-                    .and_then(|giver| giver.record(from.index))
+                held_record(from)
                     .is_some_and(|held| held.request == record.request && held.data.stored <= room)
             };
-            // The newest fetch's record comes last.
-            let Some(found) = candidates.iter().rposition(fits) else {
+            let is_whole = |from: &RecordKey| {
+                held_record(from)
+                    .is_some_and(|held| held.data.result == Some(RecordResult::Success))
+            };
+            // What is whole needs no request. The newest fetch's record comes last.
+            let complete = candidates.iter().rposition(|from| fits(from) && is_whole(from));
+            let Some(found) = complete.or_else(|| candidates.iter().rposition(fits)) else {
                 continue;
             };
             let from = candidates.remove(found);

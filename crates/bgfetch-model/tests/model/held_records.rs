@@ -177,6 +177,24 @@ fn what_varies_by_user_is_adopted_only_if_a_request_can_tell_whose_it_is() {
 }
 
 #[test]
+fn a_whole_body_is_adopted_before_a_part_of_it() {
+    let mut world = World::new();
+    let plans = [Plan::Serve, Plan::Cut(40), Plan::Permanent];
+    let request = world.serve_planned("/a", plans);
+    world.hold(Hold::Events);
+    let first = world.fetch([request.clone(), request.clone()]);
+    world.run();
+    world.hold_records(first, true);
+    world.let_go(Hold::Events);
+    world.run();
+    assert_eq!(world.bgfetch(first).stored_body_bytes_total(), 140);
+    let second = world.fetch([request]);
+    world.run();
+    assert_eq!(world.result(second), Some(Ok(())));
+    assert_eq!(world.seen("/a").len(), 3, "nothing is requested again");
+}
+
+#[test]
 fn a_whole_body_of_an_aborted_fetch_is_adopted_under_the_same_condition() {
     for (vary, requests) in [("Cookie", 2), ("Accept", 1)] {
         let mut world = World::new();
