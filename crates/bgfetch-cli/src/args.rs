@@ -4,6 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use crate::checksum;
+use crate::network::NetworkOptions;
+use crate::secret::Secret;
+
 /// Durable downloads: after a pause, a crash or a power cut, run the same command again to resume
 #[derive(Debug, Parser)]
 #[command(name = "bgfetch", version, arg_required_else_help = true)]
@@ -15,7 +19,7 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Fetch all URLs as one item and write them to a directory
-    Get(Get),
+    Get(Box<Get>),
     /// Open a page, run its scripts and its service worker, and show their fetches
     #[cfg(feature = "js")]
     Run(Run),
@@ -52,9 +56,12 @@ pub(crate) enum Command {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Get {
-    /// What to fetch (http or https)
-    #[arg(required = true, value_name = "URL")]
+    /// What to fetch (http or https); #sha256=HEX after a URL is the file's checksum
+    #[arg(required_unless_present = "input_files", value_name = "URL")]
     pub(crate) urls: Vec<String>,
+    /// Read URLs from a file, one per line; - is standard input
+    #[arg(short = 'i', long = "input-file", value_name = "FILE")]
+    pub(crate) input_files: Vec<PathBuf>,
     /// Name of the fetch for the other commands [default: made from the URLs and the directory]
     #[arg(long)]
     pub(crate) id: Option<String>,
@@ -64,14 +71,75 @@ pub(crate) struct Get {
     /// Limit for all files together; the fetch fails beyond it (0 = no limit)
     #[arg(long, value_name = "BYTES", default_value_t = 0)]
     pub(crate) download_total: u64,
-    /// Where to save the files once all have arrived
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    pub(crate) out: PathBuf,
     #[command(flatten)]
     pub(crate) store: Store,
+
+    /// Where to save the files once all have arrived
+    #[arg(long, value_name = "DIR", default_value = ".", help_heading = FILES)]
+    pub(crate) out: PathBuf,
+    /// Save the only file under this name
+    #[arg(short = 'o', long, value_name = "FILE", help_heading = FILES)]
+    pub(crate) output: Option<PathBuf>,
+    /// Replace existing files, instead of numbering the new ones
+    #[arg(long, help_heading = FILES)]
+    pub(crate) overwrite: bool,
+    /// Use the names that the server suggests
+    #[arg(long, conflicts_with = "output", help_heading = FILES)]
+    pub(crate) content_disposition: bool,
+    /// Fail if the only file does not have this checksum (sha256, sha384 or sha512)
+    #[arg(long, value_name = "sha256:HEX", value_parser = checksum::integrity, help_heading = FILES)]
+    pub(crate) checksum: Option<String>,
+
+    /// Add a header to all requests; may be given several times
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", help_heading = REQUESTS)]
+    pub(crate) headers: Vec<Secret>,
+    /// Say who is asking
+    #[arg(short = 'A', long, value_name = "NAME", help_heading = REQUESTS)]
+    pub(crate) user_agent: Option<String>,
+    /// Send cookies: NAME=VALUE; NAME=VALUE
+    #[arg(short = 'b', long, value_name = "COOKIES", help_heading = REQUESTS)]
+    pub(crate) cookie: Option<Secret>,
+    /// Take user names and passwords from ~/.netrc
+    #[arg(short = 'n', long, help_heading = REQUESTS)]
+    pub(crate) netrc: bool,
+
+    #[command(flatten)]
+    pub(crate) network: NetworkOptions,
+
     /// Print one JSON event per line instead of progress bars
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     pub(crate) json: bool,
+    /// Print nothing but errors
+    #[arg(short = 'q', long, conflicts_with_all = ["json", "verbose"], help_heading = OUTPUT)]
+    pub(crate) quiet: bool,
+    /// Say why it waits, retries and resumes, a line each
+    #[arg(short = 'v', long, conflicts_with = "json", help_heading = OUTPUT)]
+    pub(crate) verbose: bool,
+}
+
+/// Headings of the help.
+const FILES: &str = "Files";
+const REQUESTS: &str = "Requests";
+const OUTPUT: &str = "Output";
+
+impl Args {
+    /// The texts of the command line that nobody else may see.
+    pub(crate) fn secrets(&self) -> Vec<&str> {
+        let Command::Get(get) = &self.command else {
+            return Vec::new();
+        };
+        let value = |Secret(header): &'_ Secret| {
+            header.split_once(':').map_or(0..header.len(), |(name, _)| name.len() + 1..header.len())
+        };
+        let headers = get.headers.iter().filter_map(|header| header.0.get(value(header)));
+        let cookies = get.cookie.iter().map(|Secret(cookies)| cookies.as_str());
+        let users = get.network.proxy.iter().filter_map(|Secret(proxy)| {
+            let (before, _) = proxy.rsplit_once('@')?;
+            Some(before.split_once("://").map_or(before, |(_, user)| user))
+        });
+        let all = headers.chain(cookies).chain(users).map(str::trim);
+        all.filter(|secret| !secret.is_empty()).collect()
+    }
 }
 
 #[cfg(feature = "js")]

@@ -13,7 +13,7 @@ use crate::control::protocol::{Command, Request, Response};
 use crate::exit::{Failure, Outcome};
 use crate::jobs;
 use crate::output::Stdout;
-use crate::plan::is_of_get;
+use crate::saving::is_of_get;
 use crate::worker::ReleasingWorker;
 
 /// Runs the command.
@@ -23,7 +23,7 @@ use crate::worker::ReleasingWorker;
 /// The store cannot be reached, or the request was refused.
 pub(crate) async fn run(command: args::Command) -> Result<Outcome, Failure> {
     let (command, Target { id, store }, json) = match command {
-        args::Command::Get(get) => return crate::get::run(get).await,
+        args::Command::Get(get) => return crate::get::run(*get).await,
         #[cfg(feature = "js")]
         args::Command::Run(run) => return crate::run::run(run).await,
         #[cfg(feature = "js")]

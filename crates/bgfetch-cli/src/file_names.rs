@@ -1,13 +1,14 @@
 //! The names under which the bodies of a fetch are saved.
 //!
-//! They depend only on the URLs, their order and the existing files, so that a process that
-//! finishes or repeats a job finds the files that an earlier one wrote.
+//! They depend only on the URLs or responses, their order, how they are saved and the existing files,
+//! so that a process that finishes or repeats a job finds the files that an earlier one wrote.
 
 use std::collections::{HashMap, HashSet};
 
 use percent_encoding::percent_decode_str;
 use url::Url;
 
+use crate::content_disposition;
 use crate::text::replaced;
 
 /// The name for a URL whose path has no last segment.
@@ -34,13 +35,12 @@ pub(crate) struct FileNames {
 }
 
 impl FileNames {
-    /// The next name for the URL's body: first its own, then `name (1).ext` and so on. It is called
-    /// again for other URLs with the same name, and if a file with that name exists.
-    pub(crate) fn next(&mut self, url: &Url) -> String {
-        let plain = file_name(url);
-        let asked = self.asked.entry(folded(&plain)).or_default();
+    /// The next name for a body: first its own, then `name (1).ext` and so on. It is called again for
+    /// other bodies with the same name, and if a file with that name exists.
+    pub(crate) fn next(&mut self, own: &str) -> String {
+        let asked = self.asked.entry(folded(own)).or_default();
         loop {
-            let name = if *asked == 0 { plain.clone() } else { numbered(&plain, *asked) };
+            let name = if *asked == 0 { own.to_owned() } else { numbered(own, *asked) };
             *asked = asked.saturating_add(1);
             if self.given.insert(folded(&name)) {
                 return name;
@@ -70,17 +70,27 @@ fn folded(name: &str) -> String {
     if cfg!(any(windows, target_vendor = "apple")) { name.to_lowercase() } else { name.to_owned() }
 }
 
-/// The last segment of the URL's path as a file name: visible, in its directory, and not taken for
-/// an option, a device or a hidden file on any system.
+/// The last segment of the URL's path as a [safe name](safe_name).
 pub(crate) fn file_name(url: &Url) -> String {
     let segment = url.path_segments().and_then(|mut segments| segments.next_back());
     let segment = segment.unwrap_or_default();
     // If it is not valid UTF-8, it stays percent-encoded.
     let decoded = percent_decode_str(segment).decode_utf8().unwrap_or(segment.into());
-    if decoded.is_empty() {
-        return INDEX.into();
-    }
-    let mut name = cut(replaced(&decoded, '_').replace(UNSAFE, "_"));
+    if decoded.is_empty() { INDEX.into() } else { safe_name(&decoded) }
+}
+
+/// The [safe name](safe_name) that a response's `Content-Disposition` suggests, if it does. Of a
+/// path, the last part is the name.
+pub(crate) fn suggested_name(header: &str) -> Option<String> {
+    let suggested = content_disposition::file_name(header)?;
+    let name = suggested.rsplit(['/', '\\']).next().filter(|name| !name.trim().is_empty())?;
+    Some(safe_name(name))
+}
+
+/// A server's name for a file, changed so that the file is visible, in its directory, and not taken
+/// for an option, a device or a hidden file on any system. The text is not empty.
+fn safe_name(text: &str) -> String {
+    let mut name = cut(replaced(text, '_').replace(UNSAFE, "_"));
     // A dot would hide it, and a dash would make it an option.
     if name.starts_with(|c: char| matches!(c, '.' | '-') || c.is_whitespace()) {
         replace_first(&mut name);
@@ -189,6 +199,22 @@ mod tests {
     }
 
     #[test]
+    fn a_suggested_name_is_as_safe_as_one_of_a_url() {
+        for (header, expected) in [
+            ("attachment; filename=film.mp4", Some("film.mp4")),
+            ("attachment; filename=\"C:\\\\films\\\\x.mp4\"", Some("x.mp4")),
+            ("attachment; filename=\"../../etc/passwd\"", Some("passwd")),
+            ("attachment; filename=..", Some("__")),
+            ("attachment; filename=.bashrc", Some("_bashrc")),
+            ("attachment; filename*=UTF-8''%1b%5b2Jx", Some("_[2Jx")),
+            ("attachment; filename=\"films/\"", None),
+            ("inline", None),
+        ] {
+            assert_eq!(suggested_name(header).as_deref(), expected, "{header}");
+        }
+    }
+
+    #[test]
     fn long_names_are_cut_and_keep_their_extension() {
         let long = format!("http://a.test/{}.tar", "ü".repeat(300));
         let cut = name(&long);
@@ -203,7 +229,7 @@ mod tests {
         let mut names = FileNames::default();
         let given = ["a/x.bin", "b/x.bin", "c/x (1).bin", "d/x.bin", "e/y", "f/y"].map(|path| {
             let url = Url::parse("http://a.test/").unwrap().join(path).unwrap();
-            names.next(&url)
+            names.next(&file_name(&url))
         });
         assert_eq!(given, ["x.bin", "x (1).bin", "x (1) (1).bin", "x (2).bin", "y", "y (1)"]);
     }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bgfetch::{
-    BackgroundFetchManager, CookieJar, Engine, Event, FailureReason, FetchKey, HyperFetcher, Job,
-    Observer, PauseReason, Principal, RecordIndex, RegistrationKey, What,
+    BackgroundFetchManager, Engine, Event, FailureReason, FetchKey, Job, Observer, PauseReason,
+    Principal, RecordIndex, RegistrationKey, What,
 };
 use tokio::signal::ctrl_c;
 use tokio::sync::{SetOnce, mpsc};
@@ -18,10 +18,12 @@ use crate::args::Get;
 use crate::control::protocol::{Command, Request, Response};
 use crate::control::server::Server;
 use crate::exit::{self, Failure, Outcome, complain};
-use crate::output::Output;
+use crate::network::NetworkOptions;
 use crate::output::json::Json;
 use crate::output::plain::failure;
-use crate::plan::{Plan, directory_of};
+use crate::output::{Form, Output};
+use crate::plan::Plan;
+use crate::saving::Saving;
 use crate::text::without_code;
 use crate::worker::{Delivered, Delivery, FailedRecord, Report, Worker};
 
@@ -76,17 +78,30 @@ async fn fetch(args: Get, id: &mut Option<String>) -> Result<Outcome, Stopped> {
     let plan = Plan::new(&args)?;
     *id = Some(plan.id.clone());
     let directory = access::directory(args.store.directory)?;
+    if args.network.insecure {
+        complain(
+            "warning: certificates are not verified; anybody may read and change what is sent",
+        );
+    }
     let engine_of_worker = Arc::new(SetOnce::new());
-    let (worker, deliveries) = Worker::new(Arc::clone(&engine_of_worker));
-    let engine = open(&directory, &worker, &plan.id).await?;
+    let (mut worker, deliveries) = Worker::new(Arc::clone(&engine_of_worker));
+    if plan.is_partial {
+        worker = worker.holding(plan.registration()?, plan.id.clone());
+    }
+    let engine = open(&directory, &worker, &plan, &args.network).await?;
     let server = Server::start(&directory, engine.ui());
     if let Err(error) = &server {
         let reason = without_code(&error.to_string());
         complain(&format!("other processes cannot control this fetch: {reason}"));
     }
+    let form = match (args.json, args.quiet, args.verbose) {
+        (true, ..) => Form::Json,
+        (_, true, _) => Form::Quiet,
+        (.., verbose) => Form::Text { verbose },
+    };
     let fetching = async {
         let observer = engine.observe().await?;
-        let mut output = Output::choose(args.json, &plan);
+        let mut output = Output::choose(form, &plan);
         let Some(fetch) = find_or_register(&engine, &plan, &mut output).await? else {
             return Ok(Outcome::Success);
         };
@@ -96,11 +111,12 @@ async fn fetch(args: Get, id: &mut Option<String>) -> Result<Outcome, Stopped> {
             engine: &engine,
             fetch,
             directory: &directory,
+            is_partial: plan.is_partial,
             output,
             report: None,
             messages: HashMap::new(),
         };
-        session.run(observer, deliveries, plan.urls.len()).await
+        session.run(observer, deliveries, plan.files.len()).await
     };
     let outcome = tokio::select! {
         outcome = fetching => outcome,
@@ -120,12 +136,19 @@ async fn fetch(args: Get, id: &mut Option<String>) -> Result<Outcome, Stopped> {
 }
 
 /// Opens the store, or fails with the process that has it open.
-async fn open(directory: &Path, worker: &Worker, id: &str) -> Result<Engine, Failure> {
-    // Some servers require the cookie that their own redirect has set.
-    let fetcher = Arc::new(HyperFetcher::builder().cookies(CookieJar::new()).build()?);
-    let builder =
-        || access::builder(directory).worker_host(worker.clone()).fetcher(Arc::clone(&fetcher));
-    let request = Request { command: Command::Show, id: Some(id.to_owned()) };
+async fn open(
+    directory: &Path,
+    worker: &Worker,
+    plan: &Plan,
+    network: &NetworkOptions,
+) -> Result<Engine, Failure> {
+    let fetcher = Arc::new(network.fetcher(plan.urls().cloned().collect())?);
+    let builder = || {
+        let builder = access::builder(directory).worker_host(worker.clone());
+        network.apply(builder.fetcher(Arc::clone(&fetcher)))
+    };
+    let id = &plan.id;
+    let request = Request { command: Command::Show, id: Some(id.clone()) };
     match access::open_or_ask(directory, builder, &request).await? {
         Access::Ours(engine) => Ok(engine),
         Access::Theirs { answer, in_use } => Err(Failure(match answer {
@@ -144,28 +167,28 @@ async fn find_or_register(
     plan: &Plan,
     output: &mut Output,
 ) -> Result<Option<FetchKey>, Failure> {
-    let RegistrationKey { storage_key, scope } = plan.registration.clone();
+    let own = plan.registration()?;
+    let RegistrationKey { storage_key, scope } = own.clone();
     let registration = engine.register(storage_key, scope).await?;
     // An id names one fetch to the user, whatever its output directory.
     for other in engine.registrations().await? {
-        let Some(out) = directory_of(other.key()) else {
+        let Some(saving) = Saving::of(other.key()) else {
             // A page's fetch: its service worker runs in `bgfetch run`.
             continue;
         };
-        if *other.key() != plan.registration
-            && other.background_fetch().get(&plan.id).await?.is_some()
-        {
+        if *other.key() != own && other.background_fetch().get(&plan.id).await?.is_some() {
             return Err(Failure(format!(
-                "{} is already active and is saved to {}; choose another --id",
+                "{} is already active and is saved to {}{}; choose another --id",
                 plan.id,
-                out.display()
+                saving.path().display(),
+                if saving.path() == plan.saving.path() { " in another way" } else { "" }
             )));
         }
         // Files that other commands left unsaved are saved as well.
         other.set_active_worker(true).await?;
     }
     let manager = registration.background_fetch().acting_for(Principal::User);
-    if let Some(job) = left_behind(engine, &manager, plan).await? {
+    if let Some(job) = left_behind(engine, &manager, plan, output).await? {
         output.restarted(&job);
         if let Some(reason) = job.display.pause_reason {
             output.held_back(&job, reason);
@@ -173,13 +196,13 @@ async fn find_or_register(
         return Ok(Some(job.key));
     }
     if let Some(job) = saved_before(engine, plan).await? {
-        let (id, out) = (&plan.id, plan.out.display());
-        let saved = format!("{id} was saved to {out} already");
+        let (id, path) = (&plan.id, plan.saving.path());
+        let saved = format!("{id} was saved to {} already", path.display());
         let hint = format!("to fetch it again, run bgfetch dismiss {id} first");
         output.saved_before(&job, &format!("{saved}; {hint}"));
         return Ok(None);
     }
-    let fetch = manager.fetch(&plan.id, plan.urls.clone(), plan.options.clone());
+    let fetch = manager.fetch(&plan.id, plan.requests(), plan.options());
     Ok(Some(fetch.await?.key()))
 }
 
@@ -190,10 +213,10 @@ async fn find_or_register(
 async fn saved_before(engine: &Engine, plan: &Plan) -> Result<Option<Job>, Failure> {
     let ui = engine.ui();
     let mut jobs = ui.jobs().await?;
-    jobs.retain(|job| job.registration == plan.registration && job.id == plan.id);
+    let registration = plan.registration()?;
+    jobs.retain(|job| job.registration == registration && job.id == plan.id);
     jobs.retain(|job| job.display.result == Some(Ok(())) && job.records.is_empty());
-    let there = |job: &Job| plan.has_default_id && plan.files_hold(job.display.downloaded);
-    if let Some(newest) = jobs.pop_if(|job| there(job)) {
+    if let Some(newest) = jobs.pop_if(|job| plan.is_saved(job.display.downloaded)) {
         return Ok(Some(newest));
     }
     for job in jobs {
@@ -207,23 +230,34 @@ async fn left_behind(
     engine: &Engine,
     manager: &BackgroundFetchManager,
     plan: &Plan,
+    output: &mut Output,
 ) -> Result<Option<Job>, Failure> {
-    let same_urls = |job: &Job| job.records.iter().map(|record| &record.url).eq(&plan.urls);
-    let active = manager.get(&plan.id).await?.map(|fetch| fetch.key());
-    let mut jobs = engine.ui().jobs().await?;
-    if let Some(key) = active {
-        jobs.retain(|job| job.key == key);
-        return match jobs.pop() {
-            Some(job) if !same_urls(&job) => Err(Failure(format!(
-                "{} is already active with other URLs; choose another --id, or abort it",
-                plan.id
-            ))),
-            job => Ok(job),
+    let same_urls = |job: &Job| job.records.iter().map(|record| &record.url).eq(plan.urls());
+    if let Some(fetch) = manager.get(&plan.id).await? {
+        let records = fetch.records().await?;
+        let requests = || records.iter().map(|record| record.request());
+        let other = if !requests().map(|it| &it.url).eq(plan.urls()) {
+            "other URLs"
+        } else if !requests().map(|it| &it.integrity).eq(plan.files.iter().map(|it| &it.integrity))
+        {
+            "other checksums"
+        } else {
+            if requests().zip(plan.requests()).any(|(found, own)| found.headers != own.headers) {
+                output.complain(&format!(
+                    "{} continues with the headers that it began with",
+                    plan.id
+                ));
+            }
+            return Ok(engine.ui().job(fetch.key()).await?);
         };
+        let hint = "choose another --id, or abort it";
+        return Err(Failure(format!("{} is already active with {other}; {hint}", plan.id)));
     }
+    let mut jobs = engine.ui().jobs().await?;
     // It may have settled with its files still to be written: no process did that before this one.
+    let registration = plan.registration()?;
     jobs.retain(|job| {
-        let same = job.registration == plan.registration && job.id == plan.id && same_urls(job);
+        let same = job.registration == registration && job.id == plan.id && same_urls(job);
         same && !job.display.over
     });
     let Some(job) = jobs.pop() else {
@@ -242,6 +276,8 @@ struct Session<'a> {
     engine: &'a Engine,
     fetch: FetchKey,
     directory: &'a Path,
+    /// Whether lines of a list were refused.
+    is_partial: bool,
     output: Output,
     /// The outcome of the fetch, once its files are written.
     report: Option<Report>,
@@ -348,6 +384,12 @@ impl Session<'_> {
             complain(&failure(url, *reason, *status, message));
         }
         match report.result {
+            Ok(()) if self.is_partial => {
+                complain(
+                    "correct the lines that are no URLs, and run the command again for the rest",
+                );
+                Outcome::Failed
+            }
             Ok(()) => Outcome::Success,
             Err(reason) => {
                 complain(&format!("{} failed: {}", event.id, reason.as_str()));

@@ -6,7 +6,7 @@ use bgfetch::{FailureReason, Job, JobRecord, PauseReason, RecordResult};
 use indicatif::HumanBytes;
 use serde::{Deserialize, Serialize};
 
-use crate::plan::directory_of;
+use crate::saving::Saving;
 use crate::text::{cells, padded, printable, shortened};
 
 /// The maximum width of a title in the table, in cells.
@@ -18,7 +18,7 @@ pub(crate) struct JobInfo {
     id: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     title: String,
-    /// The output directory.
+    /// The output directory, or the only file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     out: Option<String>,
     state: State,
@@ -114,7 +114,7 @@ enum FileResult {
 impl JobInfo {
     /// The information about a job. `live` tells whether a process is working on it.
     pub(crate) fn new(job: &Job, live: bool) -> Self {
-        let out = directory_of(&job.registration);
+        let out = Saving::of(&job.registration).map(|saving| saving.path());
         let settled = job.records.iter().filter(|record| record.result.is_some()).count();
         let held = !job.records.is_empty();
         let records = Count { total: job.records.len(), settled };

@@ -6,11 +6,13 @@
 //!
 //! All state is in the engine's store. This includes what the worker needs to know if another
 //! process finishes the job: the scope of the service worker registration is the `file:` URL of the
-//! output directory, so there is one registration per directory.
+//! output directory, with what was asked for beside it in its query. So there is one registration per
+//! directory and way of saving.
 //!
-//! Code map: `args` is the command line. `get` is the command that downloads; `plan` has its
-//! checked arguments, `worker` handles its settling events, `file_names` chooses the names of the
-//! files and `output` prints what happens. With the feature `js`, `run` is a user agent for pages
+//! Code map: `args` is the command line. `get` is the command that downloads; `plan` has the options
+//! of its fetch (`urls`, `headers`, and `saving`: where and how files are saved), and `network` those
+//! of its engine. `worker` handles its settling events, `file_names` chooses the names of the
+//! files and `output` prints what happens. `process_title` hides secrets. With the feature `js`, `run` is a user agent for pages
 //! and `wpt` one for tests. `commands` has the other commands. They reach a store through `access`,
 //! which opens it or, if another process has it open, asks that process through its `control`
 //! socket. `jobs` formats what they show.
@@ -22,17 +24,26 @@
 
 mod access;
 mod args;
+mod checksum;
 mod commands;
+mod content_disposition;
 mod control;
 mod exit;
 mod file_names;
 mod get;
+mod headers;
 mod jobs;
+mod netrc;
+mod network;
 mod output;
 mod plan;
+mod process_title;
 #[cfg(feature = "js")]
 mod run;
+mod saving;
+mod secret;
 mod text;
+mod urls;
 mod worker;
 #[cfg(feature = "js")]
 mod wpt;
@@ -48,10 +59,12 @@ use crate::exit::{Failure, Outcome};
 /// for a failure, 2 for wrong usage, 130 after Ctrl-C.
 #[must_use]
 pub fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    let arguments = process_title::arguments();
+    let args = match Args::try_parse_from(&arguments) {
         Ok(args) => args,
         Err(error) => return exit::usage(&error),
     };
+    process_title::hide(&arguments, &args.secrets());
     exit::report(run(args))
 }
 

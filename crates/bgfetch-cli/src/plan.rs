@@ -1,162 +1,182 @@
-//! The arguments of `get`, checked before anything is registered.
+//! The options of a fetch, checked before anything is registered.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
 
-use bgfetch::{FetchOptions, RegistrationKey, StorageKey, StoreError};
-use url::{ParseError, Url};
+use bgfetch::{FetchOptions, RegistrationKey, Request};
+use serde::{Deserialize, Serialize};
+use url::Url;
 
 use crate::args::Get;
-use crate::exit::Failure;
+use crate::exit::{Failure, complain};
 use crate::file_names::{FileNames, file_name};
-
-/// The storage key of all fetches of `get`: they belong to one user.
-pub(crate) const STORAGE_KEY: &str = "bgfetch-cli";
+use crate::headers;
+use crate::netrc::Netrc;
+use crate::saving::Saving;
+use crate::secret::Secret;
+use crate::urls::{UrlList, Wanted};
 
 /// The maximum number of characters of a file name in a default id.
 const ID_STEM: usize = 40;
 
-/// The checked arguments.
-#[derive(Debug)]
+/// The checked options of a fetch. They belong to the fetch and not to the process, so another
+/// process could start it with them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Plan {
     pub(crate) id: String,
-    /// Whether the id was made from the URLs and the directory.
+    /// Whether the id was made from the other options.
     pub(crate) has_default_id: bool,
-    pub(crate) urls: Vec<Url>,
-    pub(crate) options: FetchOptions,
-    /// The output directory, which exists; an absolute path.
-    pub(crate) out: PathBuf,
-    /// The registration that represents that directory.
-    pub(crate) registration: RegistrationKey,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) title: String,
+    #[serde(default)]
+    pub(crate) download_total: u64,
+    pub(crate) files: Vec<Wanted>,
+    /// The headers of all requests.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    headers: Vec<(String, Secret)>,
+    pub(crate) saving: Saving,
+    /// Whether some lines of a list were no URLs. The command that follows will have all of them, so
+    /// the records of this one are held for it.
+    #[serde(default)]
+    pub(crate) is_partial: bool,
 }
 
 impl Plan {
-    /// Checks the arguments and creates the output directory if it is missing.
+    /// Checks the arguments, reports the lines of lists that are no URLs, and creates the output
+    /// directory if it is missing.
     ///
     /// # Errors
     ///
-    /// A URL cannot be fetched, or the directory cannot be written to.
+    /// A URL of the command line cannot be fetched, a file cannot be read, a header cannot be sent,
+    /// or the directory cannot be written to.
     pub(crate) fn new(args: &Get) -> Result<Self, Failure> {
-        let urls = args.urls.iter().map(|url| checked_url(url));
-        let urls = urls.collect::<Result<Vec<_>, _>>()?;
-        let out = writable_directory(&args.out)?;
-        let scope = Url::from_directory_path(&out)
-            .map_err(|()| Failure(format!("{} is not a path of this system", out.display())))?;
+        let files = args.urls.iter().map(|url| Wanted::parse(url));
+        let mut files = files.collect::<Result<Vec<_>, _>>()?;
+        let headers =
+            headers::parse(&args.headers, args.user_agent.as_deref(), args.cookie.as_ref())?;
+        let mut is_partial = false;
+        for path in &args.input_files {
+            let UrlList { wanted, refused } = UrlList::read(path)?;
+            refused.iter().for_each(|line| complain(line));
+            is_partial |= !refused.is_empty();
+            files.extend(wanted);
+        }
+        if files.is_empty() {
+            return Err(Failure("there is no URL to fetch".into()));
+        }
+        if let Some(integrity) = &args.checksum {
+            let [only] = files.as_mut_slice() else {
+                return Err(Failure(
+                    "--checksum is for one URL; of several, write #sha256=HEX after each".into(),
+                ));
+            };
+            only.integrity.clone_from(integrity);
+        }
+        if args.netrc && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"))
+        {
+            add_logins(&mut files)?;
+        }
+        let mut saving = match &args.output {
+            None => Saving::to_directory(&args.out)?,
+            Some(_) if files.len() > 1 => {
+                return Err(Failure("-o is for one URL; for several, use --out DIR".into()));
+            }
+            Some(file) => Saving::to_file(&args.out, file)?,
+        };
+        saving.overwrite = args.overwrite;
+        saving.content_disposition = args.content_disposition;
+        let scope = saving.registration()?.scope;
         Ok(Self {
             has_default_id: args.id.is_none(),
-            id: args.id.clone().unwrap_or_else(|| default_id(&urls, &scope)),
-            urls,
-            options: FetchOptions::default().with(|it| {
-                it.title = args.title.clone();
-                it.download_total = args.download_total;
-            }),
-            out,
-            registration: RegistrationKey { storage_key: StorageKey(STORAGE_KEY.into()), scope },
+            id: args.id.clone().unwrap_or_else(|| default_id(&files, &scope)),
+            title: args.title.clone(),
+            download_total: args.download_total,
+            files,
+            headers,
+            saving,
+            is_partial,
         })
     }
 
-    /// Whether the output directory has a file for each URL, with this number of bytes in total.
-    pub(crate) fn files_hold(&self, bytes: u64) -> bool {
+    /// The registration that represents where and how files are saved.
+    pub(crate) fn registration(&self) -> Result<RegistrationKey, Failure> {
+        self.saving.registration()
+    }
+
+    /// The options of the engine's call.
+    pub(crate) fn options(&self) -> FetchOptions {
+        FetchOptions::default().with(|it| {
+            it.title.clone_from(&self.title);
+            it.download_total = self.download_total;
+        })
+    }
+
+    /// The requests of the engine's call.
+    pub(crate) fn requests(&self) -> impl Iterator<Item = Request> {
+        let headers = headers::list(&self.headers);
+        self.files.iter().map(move |file| {
+            Request::get(file.url.clone()).with(|it| {
+                it.integrity.clone_from(&file.integrity);
+                it.headers = headers.clone();
+                if let Some(Secret(value)) = &file.authorization {
+                    it.headers.append("Authorization", value);
+                }
+            })
+        })
+    }
+
+    /// The URLs, in order.
+    pub(crate) fn urls(&self) -> impl Iterator<Item = &Url> {
+        self.files.iter().map(|file| &file.url)
+    }
+
+    /// The hosts, each once.
+    pub(crate) fn hosts(&self) -> BTreeSet<&str> {
+        self.urls().filter_map(Url::host_str).collect()
+    }
+
+    /// Whether an earlier run of the same command has saved everything: the output directory has a
+    /// file for each URL, with this number of bytes in total. Of names that only responses tell, and
+    /// of files that are to be replaced, nobody knows.
+    pub(crate) fn is_saved(&self, bytes: u64) -> bool {
+        let Saving { out, name, overwrite, content_disposition } = &self.saving;
+        // A name of the user's own may have meant another URL before.
+        if !self.has_default_id || *overwrite || *content_disposition {
+            return false;
+        }
         let mut names = FileNames::default();
         let size = |url| {
-            let file = std::fs::metadata(self.out.join(names.next(url))).ok()?;
+            let own = name.clone().unwrap_or_else(|| file_name(url));
+            let file = std::fs::metadata(out.join(names.next(&own))).ok()?;
             file.is_file().then_some(file.len())
         };
-        self.urls.iter().map(size).sum::<Option<u64>>() == Some(bytes)
+        self.urls().map(size).sum::<Option<u64>>() == Some(bytes)
     }
 }
 
-/// Whether the registration belongs to `get`, rather than to a page.
-pub(crate) fn is_of_get(registration: &RegistrationKey) -> bool {
-    registration.storage_key.0 == STORAGE_KEY
-}
-
-/// The output directory that a registration represents, if it is a valid path on this system.
-pub(crate) fn directory_of(registration: &RegistrationKey) -> Option<PathBuf> {
-    let path = registration.scope.to_file_path().ok()?;
-    // This removes the trailing slash.
-    Some(path.components().collect())
-}
-
-/// Checks a URL by the engine's rules before the store is opened, so that the message can name the
-/// URL.
-pub(crate) fn checked_url(text: &str) -> Result<Url, Failure> {
-    let refuse = |why: &str| Err(Failure(format!("{text}: {why}")));
-    let hint = || suggestion(text).map(|url| format!("; did you mean {url}?")).unwrap_or_default();
-    let url = match Url::parse(text) {
-        Ok(url) => url,
-        Err(ParseError::RelativeUrlWithoutBase) => {
-            return refuse(&format!("a URL begins with http:// or https://{}", hint()));
-        }
-        Err(error) => return refuse(&format!("not a URL ({})", defect(error))),
+/// Adds the logins of the user's netrc file.
+fn add_logins(files: &mut [Wanted]) -> Result<(), Failure> {
+    let Some(path) = std::env::home_dir().map(|home| home.join(".netrc")) else {
+        return Err(Failure("--netrc: there is no home directory".into()));
     };
-    if !matches!(url.scheme(), "http" | "https") {
-        return refuse(&format!("only http and https URLs can be fetched{}", hint()));
+    let text = std::fs::read_to_string(&path).map_err(|error| {
+        Failure(format!("--netrc: {}: {}", path.display(), Failure::from(error).0))
+    })?;
+    let netrc = Netrc::parse(&text);
+    for file in files {
+        let host = file.url.host_str().unwrap_or_default();
+        file.authorization = headers::authorization(&netrc, host);
     }
-    if !url.username().is_empty() || url.password().is_some() {
-        // The text may contain a password, so it is not repeated.
-        let host = url.host_str().unwrap_or_default();
-        let why = format!("the URL for {host} includes credentials, which is not allowed");
-        return Err(Failure(why));
-    }
-    match url.port_or_known_default() {
-        Some(port) if bgfetch::is_bad_port(port) => {
-            refuse(&format!("port {port} belongs to another protocol and is blocked"))
-        }
-        _ => Ok(url),
-    }
+    Ok(())
 }
 
-/// The URL that the user probably meant, for a text that begins with a host.
-fn suggestion(text: &str) -> Option<Url> {
-    let authority = text.split(['/', '\\', '?', '#']).next()?;
-    let (host, port) = authority.rsplit_once(':').unwrap_or((authority, ""));
-    let is_port = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
-    let is_local = host == "localhost" || host.starts_with("127.");
-    if !is_local && !is_port && (!authority.contains('.') || authority.starts_with('.')) {
-        return None;
-    }
-    let scheme = if is_local { "http" } else { "https" };
-    let url = Url::parse(&format!("{scheme}://{text}")).ok()?;
-    url.username().is_empty().then_some(url)
-}
-
-/// The defect of a URL.
-fn defect(error: ParseError) -> &'static str {
-    match error {
-        ParseError::EmptyHost => "it has no host",
-        ParseError::InvalidPort => "its port is not valid",
-        ParseError::InvalidIpv4Address | ParseError::InvalidIpv6Address => {
-            "its address is not valid"
-        }
-        ParseError::IdnaError | ParseError::InvalidDomainCharacter => "its host is not valid",
-        ParseError::Overflow => "it is too long",
-        _ => "it is not valid",
-    }
-}
-
-fn writable_directory(path: &Path) -> Result<PathBuf, Failure> {
-    let check = || {
-        if !path.exists() {
-            std::fs::create_dir_all(path)?;
-            bgfetch::sync_path_to(path)?;
-        }
-        // Creating a file is the only reliable check; permission bits are not enough.
-        tempfile::tempfile_in(path)?;
-        path.canonicalize()
-    };
-    let failed = |error| match StoreError::io(path, error) {
-        error if error.is_disk_full() => Failure(error.to_string()),
-        error => Failure(format!("cannot write to {error}")),
-    };
-    check().map_err(failed)
-}
-
-/// The same URLs and directory give the same id, so that the same command resumes its fetch.
-fn default_id(urls: &[Url], scope: &Url) -> String {
-    let stem = urls.first().map(file_name).unwrap_or_default();
+/// The same files, saved in the same way, give the same id, so that the same command resumes its
+/// fetch.
+fn default_id(files: &[Wanted], scope: &Url) -> String {
+    let stem = files.first().map(|file| file_name(&file.url)).unwrap_or_default();
     let mut id: String = stem.chars().take(ID_STEM).collect();
-    let texts = urls.iter().chain([scope]).map(Url::as_str);
+    let checksums = files.iter().map(|file| &*file.integrity).filter(|text| !text.is_empty());
+    let texts = files.iter().map(|file| file.url.as_str()).chain([scope.as_str()]).chain(checksums);
     let hash = fnv1a(texts.flat_map(|text| text.bytes().chain([0])));
     // A String takes any text.
     write!(id, "-{:08x}", hash >> 32 ^ hash & 0xffff_ffff).unwrap_or_default();
@@ -174,67 +194,49 @@ fn fnv1a(bytes: impl Iterator<Item = u8>) -> u64 {
 mod tests {
     use super::*;
 
-    fn url(text: &str) -> Url {
-        Url::parse(text).unwrap()
-    }
-
     #[test]
-    fn each_refusal_is_one_line_that_names_the_url() {
-        for (text, expected) in [
-            ("nothing", "nothing: a URL begins with http:// or https://"),
-            ("http://", "http://: not a URL (it has no host)"),
-            ("http://a.test:99999/", "http://a.test:99999/: not a URL (its port is not valid)"),
-            ("ftp://a.test/x", "ftp://a.test/x: only http and https URLs can be fetched"),
-            (
-                "http://a.test:25/",
-                "http://a.test:25/: port 25 belongs to another protocol and is blocked",
-            ),
-        ] {
-            assert_eq!(checked_url(text).unwrap_err().0, expected);
-        }
-        let Failure(line) = checked_url("http://me:secret@a.test/").unwrap_err();
-        assert!(line.contains("a.test") && !line.contains("secret"), "{line}");
-    }
-
-    #[test]
-    fn a_url_without_its_scheme_is_recognized() {
-        for (text, expected) in [
-            ("example.com/x", Some("https://example.com/x")),
-            ("example.com", Some("https://example.com/")),
-            ("www.example.com:8443/x?y", Some("https://www.example.com:8443/x?y")),
-            ("localhost/x", Some("http://localhost/x")),
-            ("localhost:8000", Some("http://localhost:8000/")),
-            ("127.0.0.1:8000/x", Some("http://127.0.0.1:8000/x")),
-            ("nas:5000/film", Some("https://nas:5000/film")),
-            ("grün.example/x", Some("https://xn--grn-ioa.example/x")),
-            ("x", None),
-            ("./film.mp4", None),
-            ("../film.mp4", None),
-            ("mailto:me@example.com", None),
-            ("ftp://example.com/x", None),
-            ("C:\\films\\x.mp4", None),
-        ] {
-            let Failure(line) = checked_url(text).unwrap_err();
-            let suggested = line.split_once("; did you mean ").map(|(_, url)| url);
-            assert_eq!(suggested, expected.map(|url| format!("{url}?")).as_deref(), "{line}");
-        }
-    }
-
-    #[test]
-    fn the_default_id_is_stable_and_tells_urls_and_directories_apart() {
-        let id = |urls: &[&str], out| {
-            let urls: Vec<_> = urls.iter().copied().map(url).collect();
-            default_id(&urls, &url(out))
+    fn the_default_id_is_stable_and_tells_files_and_directories_apart() {
+        let id = |urls: &[&str], out: &str| {
+            let files: Vec<_> = urls.iter().map(|url| Wanted::parse(url).unwrap()).collect();
+            default_id(&files, &out.parse().unwrap())
         };
         let one = id(&["http://a.test/x.bin"], "file:///out/");
         // Users' stores contain such ids.
         assert_eq!(one, "x.bin-6a7d0efb");
         assert_ne!(one, id(&["http://a.test/x.bin"], "file:///other/"));
+        assert_ne!(one, id(&["http://a.test/x.bin"], "file:///out/?overwrite"));
         assert_ne!(one, id(&["http://a.test/x.bin", "http://a.test/y"], "file:///out/"));
+        let checked = format!("http://a.test/x.bin#sha256={}", "0".repeat(64));
+        assert_ne!(one, id(&[&checked], "file:///out/"));
     }
 
     #[test]
     fn hashing_is_fnv1a() {
         assert_eq!(fnv1a("a".bytes()), 0xaf63_dc4c_8601_ec8c);
+    }
+
+    #[test]
+    fn a_plan_can_be_handed_to_another_process_and_shows_no_secret() {
+        let mut file = Wanted::parse("http://a.test/x").unwrap();
+        file.authorization = Some(Secret("Basic pw".into()));
+        let plan = Plan {
+            id: "x".into(),
+            has_default_id: true,
+            title: String::new(),
+            download_total: 0,
+            files: vec![file],
+            headers: vec![("X-Key".into(), Secret("pw".into()))],
+            saving: Saving { out: "/out".into(), ..Saving::default() },
+            is_partial: false,
+        };
+        let text = serde_json::to_string(&plan).unwrap();
+        assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
+        assert!(!format!("{plan:?}").contains("pw"));
+        let request = plan.requests().next().unwrap();
+        let value = |name| request.headers.get(name);
+        assert_eq!(
+            (value("x-key"), value("authorization")),
+            (Some("pw".into()), Some("Basic pw".into()))
+        );
     }
 }

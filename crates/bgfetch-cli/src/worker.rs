@@ -6,15 +6,16 @@ use std::sync::Arc;
 
 use bgfetch::{
     BackgroundFetchRecord, DispatchError, Engine, EventKind, FailureReason, FetchKey, FetchResult,
-    FunctionalEvent, Handover, RecordError, RecordIndex, RecordResult, StoreError, WorkerHost,
+    FunctionalEvent, Handover, RecordError, RecordIndex, RecordResult, RegistrationKey, StoreError,
+    WorkerHost,
 };
 use futures_util::future::BoxFuture;
 use tokio::sync::{SetOnce, mpsc};
 use tokio::task::spawn_blocking;
 use url::Url;
 
-use crate::file_names::{FileNames, file_name};
-use crate::plan::{directory_of, is_of_get};
+use crate::file_names::{FileNames, file_name, suggested_name};
+use crate::saving::{Saving, is_of_get};
 
 /// Writes the successful bodies of settled fetches to the directory that their registration
 /// represents.
@@ -24,6 +25,8 @@ use crate::plan::{directory_of, is_of_get};
 #[derive(Clone)]
 pub(crate) struct Worker {
     engine: Arc<SetOnce<Engine>>,
+    /// The fetch whose records are held even if all of them succeed, by its registration and id.
+    held: Option<Arc<(RegistrationKey, String)>>,
     deliveries: mpsc::UnboundedSender<Delivery>,
 }
 
@@ -84,18 +87,31 @@ impl Worker {
     /// A worker that handles events once it is given the engine, and reports each of them.
     pub(crate) fn new(engine: Arc<SetOnce<Engine>>) -> (Self, mpsc::UnboundedReceiver<Delivery>) {
         let (deliveries, told) = mpsc::unbounded_channel();
-        (Self { engine, deliveries }, told)
+        (Self { engine, held: None, deliveries }, told)
+    }
+
+    /// Holds the records of this fetch when it has ended, for the next fetch of the same requests.
+    pub(crate) fn holding(self, registration: RegistrationKey, id: String) -> Self {
+        Self { held: Some(Arc::new((registration, id))), ..self }
+    }
+
+    fn holds(&self, event: &FunctionalEvent) -> bool {
+        let is_event_of = |held: &Arc<(RegistrationKey, String)>| {
+            held.0 == *event.registration() && held.1 == *event.id()
+        };
+        self.held.as_ref().is_some_and(is_event_of)
     }
 }
 
 impl WorkerHost for Worker {
     fn dispatch(&self, event: FunctionalEvent) -> BoxFuture<'static, Result<(), DispatchError>> {
         let (engine, deliveries) = (Arc::clone(&self.engine), self.deliveries.clone());
+        let holds = self.holds(&event);
         Box::pin(async move {
             let (what, result) = if event.kind() == EventKind::Click {
                 (Delivered::Clicked, Ok(()))
             } else {
-                match write_bodies(engine.wait().await, &event).await {
+                match write_bodies(engine.wait().await, &event, holds).await {
                     Ok(report) => (Delivered::Written(report), Ok(())),
                     Err(reason) => (Delivered::NotWritten(reason), Err(DispatchError::NotYet)),
                 }
@@ -120,8 +136,12 @@ impl WorkerHost for ReleasingWorker {
 }
 
 /// The whole handler: the event is active until every file is written.
-async fn write_bodies(engine: &Engine, event: &FunctionalEvent) -> Result<Report, String> {
-    let out = directory_of(event.registration()).ok_or_else(|| {
+async fn write_bodies(
+    engine: &Engine,
+    event: &FunctionalEvent,
+    holds: bool,
+) -> Result<Report, String> {
+    let saving = Saving::of(event.registration()).ok_or_else(|| {
         format!("{} is not a directory of this system", event.registration().scope)
     })?;
     let sentence = |error: bgfetch::Error| error.to_string();
@@ -131,19 +151,20 @@ async fn write_bodies(engine: &Engine, event: &FunctionalEvent) -> Result<Report
     let result = fetch.result().ok_or_else(gone)?;
     let all = fetch.records().await;
     let records = all.map_err(sentence)?;
+    let out = saving.out.clone();
     let mut report = Report { result, out, saved: Vec::new(), failed: Vec::new() };
     // An aborted fetch is no longer wanted.
     if result == Err(FailureReason::Aborted) {
         return Ok(report);
     }
-    let out = report.out.clone();
+    let out = saving.out.clone();
     let removed = spawn_blocking(move || bgfetch::remove_interrupted_copies(&out)).await;
     removed.map_err(|error| error.to_string())?;
     let mut names = FileNames::default();
     for record in &records {
         match record.result() {
             Some(RecordResult::Success) => {
-                report.saved.push(save(record, &report.out, &mut names).await?);
+                report.saved.push(save(record, &saving, &mut names).await?);
             }
             Some(RecordResult::Failure(reason)) => report.failed.push(failed(record, reason)),
             None => {}
@@ -152,7 +173,7 @@ async fn write_bodies(engine: &Engine, event: &FunctionalEvent) -> Result<Report
     // A file that was reported as saved must survive a power loss.
     let synced = fetch.sync_exports().await;
     synced.map_err(|error| format!("the files may not be on the disk: {error}"))?;
-    if !report.failed.is_empty() {
+    if holds || !report.failed.is_empty() {
         // The same command resumes from these bytes.
         fetch.hold_records().await.map_err(sentence)?;
     }
@@ -163,19 +184,23 @@ async fn write_bodies(engine: &Engine, event: &FunctionalEvent) -> Result<Report
 /// with the same bytes is the one that an earlier run wrote.
 async fn save(
     record: &BackgroundFetchRecord,
-    out: &Path,
+    saving: &Saving,
     names: &mut FileNames,
 ) -> Result<SavedRecord, String> {
     let url = &record.request().url;
+    let own = own_name(record, saving).await;
     loop {
-        let name = names.next(url);
-        let path = out.join(&name);
+        let name = names.next(&own);
+        let path = saving.out.join(&name);
         // Nothing reads the record after this, so the file can be the body itself.
         let saved = match record.export(&path, Handover::Link).await {
             Err(RecordError::Store(StoreError::Io { source, .. }))
                 if source.kind() == io::ErrorKind::AlreadyExists =>
             {
-                record.is_exported_at(&path).await
+                match record.is_exported_at(&path).await {
+                    Ok(false) if saving.overwrite => replace(record, &path).await.map(|()| true),
+                    compared => compared,
+                }
             }
             exported => exported.map(|()| true),
         };
@@ -185,6 +210,55 @@ async fn save(
             Err(error) => return Err(format!("{name} was not saved: {error}")),
         }
     }
+}
+
+/// The name of the record's file, if it is free: the user's, the server's or the URL's.
+async fn own_name(record: &BackgroundFetchRecord, saving: &Saving) -> String {
+    if let Some(name) = &saving.name {
+        return name.clone();
+    }
+    let mut suggested = None;
+    // Without a response, there is nothing to save either.
+    if saving.content_disposition
+        && let Ok(response) = record.response_ready().await
+    {
+        let header = response.head.headers.get("content-disposition");
+        suggested = header.and_then(|header| suggested_name(&header));
+    }
+    suggested.unwrap_or_else(|| file_name(&record.request().url))
+}
+
+/// Saves the body in place of the file at `path`, in one step. The export is recorded in the same
+/// folder, so its sync makes the new name durable, too.
+async fn replace(record: &BackgroundFetchRecord, path: &Path) -> Result<(), RecordError> {
+    let failed = |error| RecordError::Store(StoreError::io(path, error));
+    let folder = path.parent().unwrap_or(Path::new(".")).to_owned();
+    let free_name = || {
+        let file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder)?;
+        let name = file.path().to_owned();
+        file.close().map(|()| name)
+    };
+    let temporary = blocking(free_name).await.map_err(failed)?;
+    record.export(&temporary, Handover::Link).await?;
+    let to = path.to_owned();
+    let rename = move || {
+        let renamed = std::fs::rename(&temporary, to);
+        if renamed.is_err() {
+            std::fs::remove_file(&temporary)?;
+        }
+        renamed
+    };
+    blocking(rename).await.map_err(failed)
+}
+
+/// The prefix of names that the next run removes if this one is killed
+/// ([`bgfetch::remove_interrupted_copies`]).
+const TEMPORARY: &str = ".bgfetch-";
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    spawn_blocking(work).await.map_err(io::Error::other)?
 }
 
 fn failed(record: &BackgroundFetchRecord, reason: FailureReason) -> FailedRecord {
@@ -204,7 +278,7 @@ mod tests {
     use bgfetch_testkit::{Origin, Resource};
 
     use super::*;
-    use crate::plan::STORAGE_KEY;
+    use crate::saving::STORAGE_KEY;
 
     #[tokio::test]
     async fn what_is_told_as_saved_is_left_by_a_loss_of_power() {

@@ -9,6 +9,7 @@ use console::Term;
 use indicatif::ProgressBar;
 
 use super::lines::{View, lines, places};
+use super::plain::{Pace, resumed_records};
 use crate::plan::Plan;
 use crate::text::{cells, printable};
 
@@ -28,11 +29,14 @@ pub(crate) struct Bars {
     moving: bool,
     /// The lines on the screen.
     drawn: Vec<String>,
+    /// Formats the lines that stay, if they are wanted.
+    verbose: Option<Pace>,
 }
 
 impl Bars {
-    pub(super) fn new(plan: &Plan) -> Self {
+    pub(super) fn new(plan: &Plan, verbose: bool) -> Self {
         Self {
+            verbose: verbose.then(Pace::default),
             terminal: Term::buffered_stdout(),
             title: title(plan),
             shown: Vec::new(),
@@ -43,8 +47,21 @@ impl Bars {
         }
     }
 
+    pub(super) fn restarted(&mut self, job: &Job) {
+        if self.verbose.is_some() {
+            resumed_records(job).for_each(|line| self.note(&line));
+        }
+        self.draw(job);
+    }
+
     /// Remembers the parts of an event that the fetch's state does not contain.
     pub(super) fn event(&mut self, event: &Event) {
+        if let Some(pace) = &mut self.verbose
+            && !matches!(event.what, What::Progress)
+            && let Some(line) = pace.line_of(event)
+        {
+            self.note(&line);
+        }
         if let What::Retry { record, delay, message, .. } = &event.what {
             let until = Instant::now() + *delay;
             self.retries.insert(record.index.0 as usize, (until, printable(message)));
@@ -165,12 +182,11 @@ impl Drop for Bars {
 
 /// The title, or the id if there is none, and the hosts.
 fn title(plan: &Plan) -> String {
-    let name = match plan.options.title.as_str() {
+    let name = match plan.title.as_str() {
         "" => &plan.id,
         title => title,
     };
-    let hosts: BTreeSet<&str> = plan.urls.iter().filter_map(|url| url.host_str()).collect();
-    let hosts: Vec<&str> = hosts.into_iter().collect();
+    let hosts: Vec<&str> = plan.hosts().into_iter().collect();
     let hosts = match hosts.as_slice() {
         [first, second, _, ..] => format!("{first}, {second} and {} more", hosts.len() - 2),
         few => few.join(", "),

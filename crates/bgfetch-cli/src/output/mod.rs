@@ -18,31 +18,49 @@ use crate::plan::Plan;
 use crate::text::{escaped, printable};
 use crate::worker::Report;
 
-/// One of the three forms.
+/// What the user wants to see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Json,
+    /// Nothing but errors.
+    Quiet,
+    /// For people, on a terminal or elsewhere.
+    Text {
+        /// Whether the reasons for waits, retries and resumes stay.
+        verbose: bool,
+    },
+}
+
+/// One of the forms.
 pub(crate) enum Output {
+    Quiet,
     Bars(Box<Bars>),
     Plain(Plain),
     Json(Json),
 }
 
 impl Output {
-    /// JSON if requested; bars if standard output is a terminal that can draw them.
-    pub(crate) fn choose(json: bool, plan: &Plan) -> Self {
-        if json {
-            return Self::Json(Json::default());
-        }
+    /// The form that was asked for; as text, bars if standard output is a terminal that can draw
+    /// them.
+    pub(crate) fn choose(form: Form, plan: &Plan) -> Self {
+        let verbose = match form {
+            Form::Json => return Self::Json(Json::default()),
+            Form::Quiet => return Self::Quiet,
+            Form::Text { verbose } => verbose,
+        };
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         if std::io::stdout().is_terminal() && !dumb {
-            Self::Bars(Box::new(Bars::new(plan)))
+            Self::Bars(Box::new(Bars::new(plan, verbose)))
         } else {
-            Self::Plain(Plain::new(&plan.out))
+            Self::Plain(Plain::new(&plan.saving.path(), verbose))
         }
     }
 
     /// The fetch was found in the store and resumes.
     pub(crate) fn restarted(&mut self, job: &Job) {
         match self {
-            Self::Bars(bars) => bars.draw(job),
+            Self::Quiet => {}
+            Self::Bars(bars) => bars.restarted(job),
             Self::Plain(plain) => plain.restarted(job),
             Self::Json(json) => json.restarted(job),
         }
@@ -51,7 +69,7 @@ impl Output {
     /// The fetch was already paused when it was found.
     pub(crate) fn held_back(&mut self, job: &Job, reason: PauseReason) {
         match self {
-            Self::Bars(_) => {}
+            Self::Quiet | Self::Bars(_) => {}
             Self::Plain(plain) => plain.paused(reason),
             Self::Json(json) => json.held_back(job, reason),
         }
@@ -60,6 +78,7 @@ impl Output {
     /// Something happened to the fetch.
     pub(crate) fn event(&mut self, event: &Event) {
         match self {
+            Self::Quiet => {}
             Self::Bars(bars) => bars.event(event),
             Self::Plain(plain) => plain.event(event),
             Self::Json(json) => json.event(event),
@@ -83,7 +102,7 @@ impl Output {
         match self {
             Self::Bars(bars) => bars.note(text),
             Self::Plain(plain) => plain.note(text),
-            Self::Json(_) => {}
+            Self::Quiet | Self::Json(_) => {}
         }
     }
 
@@ -92,8 +111,9 @@ impl Output {
         match self {
             Self::Bars(bars) => {
                 bars.clear();
-                Plain::new(&report.out).settled(event, report);
+                Plain::new(&report.out, false).settled(event, report);
             }
+            Self::Quiet => {}
             Self::Plain(plain) => plain.settled(event, report),
             Self::Json(json) => {
                 json.saved(event, report);
@@ -105,6 +125,7 @@ impl Output {
     /// An earlier run of the same command has completed everything.
     pub(crate) fn saved_before(&mut self, job: &Job, message: &str) {
         match self {
+            Self::Quiet => {}
             Self::Bars(bars) => bars.note(message),
             Self::Plain(plain) => plain.note(message),
             Self::Json(json) => json.saved_before(job, message),
@@ -115,7 +136,7 @@ impl Output {
     pub(crate) fn complain(&mut self, line: &str) {
         match self {
             Self::Bars(bars) => bars.suspended(|| complain(line)),
-            Self::Plain(_) | Self::Json(_) => complain(line),
+            Self::Quiet | Self::Plain(_) | Self::Json(_) => complain(line),
         }
     }
 }

@@ -17,8 +17,10 @@ const INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Plain {
     stdout: Stdout,
-    out: PathBuf,
+    /// Where the files are saved.
+    path: PathBuf,
     pace: Pace,
+    verbose: bool,
 }
 
 /// Formats the events of a fetch, limiting how often progress is shown.
@@ -85,6 +87,16 @@ pub(crate) fn failure(
     format!("{url}: {}{status}{message}", reason.as_str())
 }
 
+/// A line for each record that continues from stored bytes.
+pub(super) fn resumed_records(job: &Job) -> impl Iterator<Item = String> {
+    let resumed = job.records.iter().filter(|record| record.result.is_none() && record.stored > 0);
+    resumed.map(|record| {
+        let of = record.length.map(|length| format!(" of {}", HumanBytes(length)));
+        let (stored, of) = (HumanBytes(record.stored), of.unwrap_or_default());
+        format!("resume {} after {stored}{of}", record.url)
+    })
+}
+
 /// Reports that a fetch is paused.
 fn paused(reason: PauseReason) -> String {
     let hint = match reason {
@@ -95,14 +107,18 @@ fn paused(reason: PauseReason) -> String {
 }
 
 impl Plain {
-    pub(super) fn new(out: &Path) -> Self {
-        Self { stdout: Stdout::default(), out: out.to_owned(), pace: Pace::default() }
+    pub(super) fn new(path: &Path, verbose: bool) -> Self {
+        let (stdout, pace) = (Stdout::default(), Pace::default());
+        Self { stdout, path: path.to_owned(), pace, verbose }
     }
 
     pub(super) fn restarted(&mut self, job: &Job) {
         let (id, there) = (&job.id, HumanBytes(job.display.downloaded));
         let line = format!("resumed {id}, {there} were downloaded before");
         self.stdout.line(&line);
+        if self.verbose {
+            resumed_records(job).for_each(|line| self.stdout.line(&line));
+        }
     }
 
     pub(super) fn paused(&mut self, reason: PauseReason) {
@@ -116,7 +132,7 @@ impl Plain {
     pub(super) fn event(&mut self, event: &Event) {
         match &event.what {
             What::Registered => {
-                let line = format!("registered {}, saving to {}", event.id, self.out.display());
+                let line = format!("registered {}, saving to {}", event.id, self.path.display());
                 self.stdout.line(&line);
             }
             // Reported once the files are written: see `settled`.

@@ -6,7 +6,7 @@ use url::Url;
 
 use super::folders::Folders;
 use crate::exit::Failure;
-use crate::plan::checked_url;
+use crate::urls::checked_url;
 
 /// A checked argument.
 #[derive(Debug, PartialEq, Eq)]

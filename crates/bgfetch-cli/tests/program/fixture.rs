@@ -24,6 +24,13 @@ impl Place {
         Self { dir: tempfile::tempdir().unwrap() }
     }
 
+    /// In memory, if the system has a folder for that: for very many files, whose syncs would take
+    /// long on a busy disk.
+    pub(crate) fn in_memory() -> Self {
+        let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        Self { dir: dir.unwrap() }
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -133,6 +140,12 @@ pub(crate) struct Ended {
 
 impl Running {
     pub(crate) fn spawn(mut command: Command) -> Self {
+        // The tests' servers are on this machine, whatever proxies it uses.
+        for name in ["http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
+            if command.get_envs().all(|(set, _)| set != name) {
+                command.env_remove(name);
+            }
+        }
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

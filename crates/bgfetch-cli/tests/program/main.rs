@@ -16,6 +16,8 @@ mod kills;
 #[cfg(target_os = "linux")]
 mod look_ups;
 mod network;
+mod network_options;
+mod options;
 mod other_users;
 mod output;
 mod refusals;
@@ -24,5 +26,6 @@ mod resume;
 mod run;
 #[cfg(feature = "js")]
 mod run_scripts;
+mod secrets;
 #[cfg(all(feature = "js", target_os = "linux"))]
 mod soak;

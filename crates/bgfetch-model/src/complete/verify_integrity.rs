@@ -15,7 +15,7 @@ use crate::response::{FailureReason, RecordResult};
 
 const FETCH_ERROR: RecordResult = RecordResult::Failure(FailureReason::FetchError);
 
-const MISMATCH: &str = "the body does not have the integrity the request asks for";
+const MISMATCH: &str = "the body does not have the checksum that the request asks for";
 
 impl BackgroundFetch {
     /// Every byte of a usable response is stored: the record succeeds, after verification if its

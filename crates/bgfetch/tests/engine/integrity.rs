@@ -89,7 +89,7 @@ async fn a_body_that_has_not_is_a_fetch_error_and_never_exposed() {
     assert_eq!(result, RecordResult::Failure(FailureReason::FetchError));
     assert_eq!(
         message.as_deref(),
-        Some("the body does not have the integrity the request asks for")
+        Some("the body does not have the checksum that the request asks for")
     );
     // Not later either.
     assert_eq!(record.status(), None);
