@@ -10,7 +10,13 @@ use crate::secret::Secret;
 
 /// Durable downloads: after a pause, a crash or a power cut, run the same command again to resume
 #[derive(Debug, Parser)]
-#[command(name = "bgfetch", version, arg_required_else_help = true)]
+#[command(
+    name = "bgfetch",
+    version,
+    arg_required_else_help = true,
+    term_width = 80,
+    after_help = EXIT_CODES
+)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -19,14 +25,18 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Fetch all URLs as one item and write them to a directory
+    #[command(after_help = GET)]
     Get(Box<Get>),
     /// Open a page, run its scripts and its service worker, and show their fetches
     #[cfg(feature = "js")]
+    #[command(after_help = RUN)]
     Run(Run),
     /// Run web-platform-tests
     #[cfg(feature = "js")]
+    #[command(after_help = "Example:\n  bgfetch wpt background-fetch/fetch.https.window.js")]
     Wpt(Wpt),
     /// List the fetches of a store
+    #[command(after_help = "Example:\n  bgfetch list --store state")]
     List {
         #[command(flatten)]
         store: Store,
@@ -35,6 +45,7 @@ pub(crate) enum Command {
         json: bool,
     },
     /// Show a fetch and each of its files
+    #[command(after_help = "Example:\n  bgfetch show film.mp4-6a7d0efb")]
     Show {
         #[command(flatten)]
         target: Target,
@@ -43,16 +54,54 @@ pub(crate) enum Command {
         json: bool,
     },
     /// Pause a fetch until it is resumed, also across restarts
+    #[command(after_help = "Example:\n  bgfetch pause film.mp4-6a7d0efb")]
     Pause(Target),
     /// Resume a paused fetch
+    #[command(after_help = "Example:\n  bgfetch resume film.mp4-6a7d0efb")]
     Resume(Target),
     /// Abort a fetch and delete what it has downloaded
+    #[command(after_help = "Example:\n  bgfetch abort film.mp4-6a7d0efb")]
     Abort(Target),
     /// Activate a fetch, as a click on its notification does
+    #[command(after_help = "Example:\n  bgfetch click my-fetch")]
     Click(Target),
     /// Remove a finished fetch from the list
+    #[command(after_help = "Example:\n  bgfetch dismiss film.mp4-6a7d0efb")]
     Dismiss(Target),
+    /// Print what makes a shell complete the arguments of bgfetch
+    #[command(hide = true, after_help = "Example:\n  bgfetch completions bash > bgfetch.bash")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages to a directory
+    #[command(hide = true, after_help = "Example:\n  bgfetch man ~/.local/share/man/man1")]
+    Man {
+        /// Where to write them
+        directory: PathBuf,
+    },
 }
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    it is done
+  1    something failed; for get, a file was not saved
+  2    the arguments are wrong
+  130  Ctrl-C; run the same command again to resume";
+
+const GET: &str = "\
+Examples:
+  bgfetch get https://example.org/a.bin https://example.org/b.bin --out files
+  bgfetch get https://example.org/film.mp4 -o film.mp4 --limit-rate 2M
+  bgfetch get -i urls.txt --out files
+
+After Ctrl-C, a crash or a power cut, run the same command again to resume.";
+
+#[cfg(feature = "js")]
+const RUN: &str = "\
+Examples:
+  bgfetch run https://example.org/app/
+  bgfetch run examples/podcast --slow 50000";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Get {
@@ -219,5 +268,27 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_of_each_command_fits_a_terminal_and_has_an_example() {
+        let mut program = Args::command();
+        program.build();
+        let root = program.render_long_help().to_string();
+        assert!(root.contains("Exit codes:\n  0 "), "{root}");
+        let mut helps = vec![(String::from("bgfetch"), root)];
+        for command in program.get_subcommands_mut().filter(|it| it.get_name() != "help") {
+            let name = command.get_name().to_owned();
+            for help in [command.render_help(), command.render_long_help()] {
+                let help = help.to_string();
+                assert!(help.contains(&format!("  bgfetch {name}")), "{help}");
+                helps.push((name.clone(), help));
+            }
+        }
+        for (name, help) in helps {
+            for line in help.lines() {
+                assert!(line.chars().count() <= 80, "{name}: {line}");
+            }
+        }
     }
 }

@@ -28,6 +28,11 @@ pub(crate) async fn run(command: args::Command) -> Result<Outcome, Failure> {
         args::Command::Run(run) => return crate::run::run(run).await,
         #[cfg(feature = "js")]
         args::Command::Wpt(wpt) => return crate::wpt::run(wpt).await,
+        args::Command::Completions { shell } => {
+            crate::shell::completions(shell);
+            return Ok(Outcome::Success);
+        }
+        args::Command::Man { directory } => return crate::shell::manual_pages(&directory),
         args::Command::List { store, json } => (Command::List, Target { id: None, store }, json),
         args::Command::Show { target, json } => (Command::Show, target, json),
         args::Command::Pause(target) => (Command::Pause, target, false),

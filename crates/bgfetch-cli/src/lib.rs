@@ -12,7 +12,8 @@
 //! Code map: `args` is the command line. `get` is the command that downloads; `plan` has the options
 //! of its fetch (`urls`, `headers`, and `saving`: where and how files are saved), and `network` those
 //! of its engine. `worker` handles its settling events, `file_names` chooses the names of the
-//! files and `output` prints what happens. `process_title` hides secrets. With the feature `js`, `run` is a user agent for pages
+//! files and `output` prints what happens. `process_title` hides secrets. `shell` makes
+//! completions and manual pages. With the feature `js`, `run` is a user agent for pages
 //! and `wpt` one for tests. `commands` has the other commands. They reach a store through `access`,
 //! which opens it or, if another process has it open, asks that process through its `control`
 //! socket. `jobs` formats what they show.
@@ -42,6 +43,7 @@ mod process_title;
 mod run;
 mod saving;
 mod secret;
+mod shell;
 mod text;
 mod urls;
 mod worker;

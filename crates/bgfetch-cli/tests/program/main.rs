@@ -27,5 +27,6 @@ mod run;
 #[cfg(feature = "js")]
 mod run_scripts;
 mod secrets;
+mod shell;
 #[cfg(all(feature = "js", target_os = "linux"))]
 mod soak;
