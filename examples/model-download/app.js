@@ -1,5 +1,8 @@
-// The page: downloads a large file in parts, and reads each while it arrives. A real page would
-// already be loading the model's first layers.
+// The page: downloads a large file in parts, as the hubs of models have them, and reads each while it
+// arrives. A real page would already be loading the model's first layers.
+//
+// A hub redirects each URL to one that is signed and expires soon. Nothing has to be done about that:
+// after an interruption, the download continues with a new redirect.
 "use strict";
 
 const element = (id) => document.getElementById(id);
@@ -9,30 +12,66 @@ function tell(text) {
   console.log(text);
 }
 
-// The checksum of POSIX's `cksum`: a CRC of the bytes, and then of their number.
-const table = Uint32Array.from({ length: 256 }, (_, byte) => {
-  let crc = byte << 24;
-  for (let bit = 0; bit < 8; bit++) crc = crc < 0 ? (crc << 1) ^ 0x04c11db7 : crc << 1;
-  return crc;
-});
+// SHA-256, piece by piece: `crypto.subtle.digest()` needs all bytes at once, and a model may be larger
+// than the memory. The constants are the first bits of the fractions of roots of primes.
+const primes = [];
+for (let n = 2; primes.length < 64; n++) if (primes.every((p) => n % p)) primes.push(n);
+const fraction = (x) => ((x - Math.floor(x)) * 2 ** 32) | 0;
+const ROUNDS = Int32Array.from(primes, (p) => fraction(Math.cbrt(p)));
+const START = Int32Array.from(primes.slice(0, 8), (p) => fraction(Math.sqrt(p)));
+const rotate = (x, by) => (x >>> by) | (x << (32 - by));
 
-class Checksum {
-  #crc = 0;
+class Sha256 {
+  #state = START.slice();
+  #block = new Uint8Array(64);
+  #words = new Int32Array(64);
   #length = 0;
 
   update(bytes) {
-    let crc = this.#crc;
-    for (const byte of bytes) crc = (crc << 8) ^ table[(crc >>> 24) ^ byte];
-    this.#crc = crc;
-    this.#length += bytes.length;
+    for (const byte of bytes) {
+      this.#block[this.#length++ % 64] = byte;
+      if (this.#length % 64 === 0) this.#mix();
+    }
   }
 
-  get value() {
-    let crc = this.#crc;
-    for (let rest = this.#length; rest > 0; rest = Math.floor(rest / 256)) {
-      crc = (crc << 8) ^ table[(crc >>> 24) ^ (rest & 0xff)];
+  #mix() {
+    const w = this.#words;
+    const view = new DataView(this.#block.buffer);
+    for (let i = 0; i < 16; i++) w[i] = view.getInt32(i * 4);
+    for (let i = 16; i < 64; i++) {
+      const x = w[i - 15];
+      const y = w[i - 2];
+      const small = rotate(x, 7) ^ rotate(x, 18) ^ (x >>> 3);
+      w[i] = w[i - 16] + small + w[i - 7] + (rotate(y, 17) ^ rotate(y, 19) ^ (y >>> 10));
     }
-    return ~crc >>> 0;
+    let [a, b, c, d, e, f, g, h] = this.#state;
+    for (let i = 0; i < 64; i++) {
+      const sum = rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25);
+      const t = (h + sum + ((e & f) ^ (~e & g)) + ROUNDS[i] + w[i]) | 0;
+      const other = rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22);
+      const u = (other + ((a & b) ^ (a & c) ^ (b & c))) | 0;
+      h = g;
+      g = f;
+      f = e;
+      e = (d + t) | 0;
+      d = c;
+      c = b;
+      b = a;
+      a = (t + u) | 0;
+    }
+    [a, b, c, d, e, f, g, h].forEach((value, i) => (this.#state[i] += value));
+  }
+
+  /** The digest in hexadecimal digits. Ends the computation. */
+  digest() {
+    const bits = this.#length * 8;
+    this.update([0x80, ...new Uint8Array((119 - (this.#length % 64)) % 64)]);
+    const length = new DataView(new ArrayBuffer(8));
+    length.setUint32(0, Math.floor(bits / 2 ** 32));
+    length.setUint32(4, bits >>> 0);
+    this.update(new Uint8Array(length.buffer));
+    const hex = (word) => (word >>> 0).toString(16).padStart(8, "0");
+    return Array.from(this.#state, hex).join("");
   }
 }
 
@@ -42,14 +81,14 @@ async function read(bgFetch, part) {
   // Resolves as soon as the response begins.
   const response = await record.responseReady;
   tell(`${part.url} begins`);
-  const checksum = new Checksum();
+  const sha256 = new Sha256();
   const reader = response.body.getReader();
   for (;;) {
     const { done, value } = await reader.read();
     if (done) break;
-    checksum.update(value);
+    sha256.update(value);
   }
-  const good = checksum.value === part.cksum;
+  const good = sha256.digest() === part.sha256;
   tell(`${part.url} ${good ? "is as it should be" : "is damaged"}`);
   return good;
 }

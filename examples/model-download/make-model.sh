@@ -8,11 +8,11 @@ kib=${2:-1024}
 list=
 part=1
 while [ "$part" -le "$parts" ]; do
-  head -c $((kib * 1024)) /dev/urandom >"model-$part.bin"
-  # The checksum, the length and the name.
-  set -- $(cksum "model-$part.bin")
+  name="model-$part.bin"
+  head -c $((kib * 1024)) /dev/urandom >"$name"
+  sha256=$({ sha256sum "$name" 2>/dev/null || shasum -a 256 "$name"; } | cut -d " " -f 1)
   list="$list${list:+,}
-    {\"url\": \"$3\", \"bytes\": $2, \"cksum\": $1}"
+    {\"url\": \"$name\", \"bytes\": $((kib * 1024)), \"sha256\": \"$sha256\"}"
   part=$((part + 1))
 done
 printf '{"parts": [%s\n]}\n' "$list" >manifest.json

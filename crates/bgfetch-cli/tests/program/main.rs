@@ -15,6 +15,8 @@ mod get;
 mod kills;
 #[cfg(target_os = "linux")]
 mod look_ups;
+#[cfg(feature = "js")]
+mod model_hub;
 mod network;
 mod network_options;
 mod options;
