@@ -27,7 +27,7 @@ const NETWORK: &str = "Network";
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::Args)]
 pub(crate) struct NetworkOptions {
     /// Connections at a time [default: 6 per server and 17 in all]
-    #[arg(long, value_name = "N", help_heading = NETWORK)]
+    #[arg(long, value_name = "N", value_parser = connections, help_heading = NETWORK)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     max_connections: Option<NonZeroU32>,
     /// Bytes per second for everything together, such as 500k or 2M
@@ -213,6 +213,10 @@ impl ServerCertVerifier for Unverified {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
     }
+}
+
+fn connections(text: &str) -> Result<NonZeroU32, String> {
+    text.parse().map_err(|_| "that is no number of connections, 1 or more".into())
 }
 
 /// Parses a rate like curl's and wget's: bytes, or with a suffix of powers of 1024.
