@@ -161,6 +161,40 @@ fn existing_files_are_replaced_if_the_user_says_so() {
 }
 
 #[test]
+fn whoever_finishes_a_fetch_saves_it_as_it_was_asked_for() {
+    let origin = Origin::start();
+    let place = Place::new();
+    fs::create_dir(place.path("out")).unwrap();
+    fs::write(place.out("mine.mp4"), "old").unwrap();
+    fs::write(place.out("theirs.mp4"), "old").unwrap();
+    let (film, gate) = held_film(1);
+    let named = |film: Reply| film.header("content-disposition", "attachment; filename=theirs.mp4");
+    for (path, option) in [("/1", "-omine.mp4"), ("/2", "--content-disposition")] {
+        let first = named(film.clone().hold_at(MIB, &gate));
+        origin.serve(path, first.then(named(film.clone().into())));
+        let url = origin.url(path).to_string();
+        let left = Running::spawn(place.get([&url, option, "--overwrite"]));
+        left.downloading();
+        left.kill();
+    }
+    gate.open();
+    origin.serve("/other", Resource::new(2, KIB));
+    let other = origin.url("/other").to_string();
+    // It ends with its own fetch, so it is run until the others have ended, too.
+    let is_saved = |name| film.matches_file(place.out(name)).is_ok();
+    for round in 0..100 {
+        if is_saved("mine.mp4") && is_saved("theirs.mp4") {
+            break;
+        }
+        let id = round.to_string();
+        Running::spawn(place.get([&other, "--id", &id])).end().success();
+    }
+    film.matches_file(place.out("mine.mp4")).unwrap();
+    film.matches_file(place.out("theirs.mp4")).unwrap();
+    assert_eq!(place.names(), ["mine.mp4", "other", "theirs.mp4"]);
+}
+
+#[test]
 fn a_directory_is_never_replaced() {
     let origin = Origin::start();
     let film = Resource::new(1, KIB);
