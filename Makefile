@@ -61,6 +61,7 @@ lint: ## Check the format and run clippy, also without default features
 	cargo clippy -p bgfetch-net --no-default-features -- -D warnings
 	cargo clippy -p bgfetch-net --no-default-features --features fetch --lib --tests -- -D warnings
 	cargo clippy -p bgfetch --no-default-features -- -D warnings
+	cargo clippy -p bgfetch --no-default-features --features control -- -D warnings
 	cargo clippy -p bgfetch --no-default-features --features fetch,sqlite -- -D warnings
 	cargo clippy -p bgfetch-sizes --no-default-features --features fetch -- -D warnings
 

@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use bgfetch::{Builder, Engine, PrivateDirectory, StoreError};
+use bgfetch::control::Client;
+use bgfetch::{
+    Builder, Connectivity, Engine, ManualConnectivity, PrivateDirectory, Reachable, StoreError,
+};
 
-use crate::control::client;
-use crate::control::protocol::{Request, Response};
 use crate::exit::{Failure, complain};
+use crate::worker::ReleasingWorker;
 
 /// How long to wait while another process opens or closes the store.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
@@ -19,12 +21,8 @@ pub(crate) const INTERVAL: Duration = Duration::from_millis(50);
 pub(crate) enum Access {
     /// This process.
     Ours(Engine),
-    /// Another process, which answered.
-    Theirs {
-        answer: Response,
-        /// Why the store was not opened; names the process.
-        in_use: bgfetch::Error,
-    },
+    /// Another process, which listens.
+    Theirs(Client),
 }
 
 /// The store's directory: the given one, or the user's default.
@@ -68,7 +66,6 @@ pub(crate) fn builder(directory: &Path) -> Builder {
 /// # Errors
 ///
 /// Another user may have made it or changed what is in it.
-#[cfg(feature = "js")]
 pub(crate) fn make_private(directory: &Path) -> Result<(), Failure> {
     tell_exposed(&PrivateDirectory::open(directory)?);
     Ok(())
@@ -81,28 +78,29 @@ fn tell_exposed(directory: &PrivateDirectory) {
     }
 }
 
-/// Opens the store, or sends a request to the process that has it open.
+/// Opens the store, or connects to the process that has it open. If neither is possible, tries again
+/// for as long as `patience`.
 ///
 /// # Errors
 ///
 /// The store cannot be opened or is not this user's, or another process has it open and accepts no
 /// requests.
-pub(crate) async fn open_or_ask(
+pub(crate) async fn open_or_connect(
     directory: &Path,
     builder: impl FnMut() -> Builder,
-    request: &Request,
+    patience: Duration,
 ) -> Result<Access, Failure> {
     // The socket in it is used only then, too.
     let private = PrivateDirectory::open(directory)?;
-    let access = try_open_or_ask(directory, builder, request).await?;
+    let access = try_open_or_connect(directory, builder, patience).await?;
     tell_exposed(&private);
     Ok(access)
 }
 
-async fn try_open_or_ask(
+async fn try_open_or_connect(
     directory: &Path,
     mut builder: impl FnMut() -> Builder,
-    request: &Request,
+    patience: Duration,
 ) -> Result<Access, Failure> {
     let started = Instant::now();
     loop {
@@ -111,10 +109,28 @@ async fn try_open_or_ask(
             Err(error) if error.store_error().is_some_and(StoreError::is_in_use) => error,
             Err(error) => return Err(error.into()),
         };
-        match client::ask(directory, request).await? {
-            Some(answer) => return Ok(Access::Theirs { answer, in_use }),
-            None if started.elapsed() < PATIENCE => tokio::time::sleep(INTERVAL).await,
+        match Client::connect(directory).await? {
+            Some(client) => return Ok(Access::Theirs(client)),
+            None if started.elapsed() < patience => tokio::time::sleep(INTERVAL).await,
             None => return Err(in_use.into()),
         }
     }
+}
+
+/// Opens the store without fetching anything, or connects to the process that has it open.
+///
+/// # Errors
+///
+/// Those of [`open_or_connect`].
+pub(crate) async fn inspect_or_connect(directory: &Path) -> Result<Access, Failure> {
+    let builder =
+        || builder(directory).connectivity(nothing_reachable()).worker_host(ReleasingWorker);
+    open_or_connect(directory, builder, PATIENCE).await
+}
+
+/// Keeps the store's fetches from resuming during a command that only inspects them.
+fn nothing_reachable() -> ManualConnectivity {
+    let offline = ManualConnectivity::default();
+    offline.set(Connectivity::Offline(Reachable::default()));
+    offline
 }

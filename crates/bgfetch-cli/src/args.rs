@@ -35,6 +35,15 @@ pub(crate) enum Command {
     #[cfg(feature = "js")]
     #[command(after_help = "Example:\n  bgfetch wpt background-fetch/fetch.https.window.js")]
     Wpt(Wpt),
+    /// Show the fetches of a store until they end
+    #[command(after_help = "Example:\n  bgfetch watch")]
+    Watch {
+        #[command(flatten)]
+        store: Store,
+        /// Print one JSON event per line
+        #[arg(long)]
+        json: bool,
+    },
     /// List the fetches of a store
     #[command(after_help = "Example:\n  bgfetch list --store state")]
     List {
@@ -94,6 +103,7 @@ Examples:
   bgfetch get https://example.org/a.bin https://example.org/b.bin --out files
   bgfetch get https://example.org/film.mp4 -o film.mp4 --limit-rate 2M
   bgfetch get -i urls.txt --out files
+  bgfetch get https://example.org/film.mp4 --detach
 
 After Ctrl-C, a crash or a power cut, run the same command again to resume.";
 
@@ -120,6 +130,12 @@ pub(crate) struct Get {
     /// Limit for all files together; the fetch fails beyond it (0 = no limit)
     #[arg(long, value_name = "BYTES", default_value_t = 0)]
     pub(crate) download_total: u64,
+    /// Return once the fetch is stored, and go on in the background
+    #[arg(long)]
+    pub(crate) detach: bool,
+    /// This is the process in the background
+    #[arg(long, hide = true, conflicts_with = "detach")]
+    pub(crate) detached: bool,
     #[command(flatten)]
     pub(crate) store: Store,
 

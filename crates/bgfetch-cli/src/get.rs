@@ -1,38 +1,32 @@
 //! `bgfetch get`: one background fetch, from its registration to the files.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bgfetch::{
-    BackgroundFetchManager, Engine, Event, FailureReason, FetchKey, Job, Observer, PauseReason,
-    Principal, RecordIndex, RegistrationKey, What,
-};
+use bgfetch::control::{self, Delivered, Delivery, FailedFile, Found, Report, Response};
+use bgfetch::{Engine, Event, FailureReason, Job, PauseReason, RecordIndex, What};
 use tokio::signal::ctrl_c;
-use tokio::sync::{SetOnce, mpsc};
-use tokio::time::MissedTickBehavior;
+use tokio::sync::mpsc;
 
-use crate::access::{self, Access};
+use crate::access::{self, Access, PATIENCE};
 use crate::args::Get;
-use crate::control::protocol::{Command, Request, Response};
 use crate::control::server::Server;
+use crate::detach::{self, Parent};
 use crate::exit::{self, Failure, Outcome, complain};
-use crate::network::NetworkOptions;
+use crate::network::UrlSet;
 use crate::output::json::Json;
 use crate::output::plain::failure;
 use crate::output::{Form, Output};
+use crate::owner::{Owner, UPDATES};
 use crate::plan::Plan;
-use crate::saving::Saving;
+use crate::saving::directory_of;
 use crate::text::without_code;
-use crate::worker::{Delivered, Delivery, FailedRecord, Report, Worker};
+use crate::worker::{Shared, Worker};
 
-/// How often the bars are drawn.
-const DRAW_INTERVAL: Duration = Duration::from_millis(200);
-
-/// An addition per record for fetches with very many records, because each redraw copies all of
-/// them.
-const DRAW_INTERVAL_PER_RECORD: Duration = Duration::from_micros(20);
+/// How long to wait for the store of an owner that has ended. It may still be copying files.
+const TAKEOVER_PATIENCE: Duration = Duration::from_secs(60);
 
 /// The end of messages after which the user only has to run the command again.
 const RESUME: &str = "run the same command again to resume";
@@ -50,6 +44,24 @@ impl<E: Into<Failure>> From<E> for Stopped {
     }
 }
 
+/// What the end of the command has to name.
+#[derive(Default)]
+struct Known {
+    id: Option<String>,
+    /// Who goes on with the fetch when this process ends, if anybody does.
+    successor: Option<String>,
+    /// Who waits for the beginning of a detached process.
+    parent: Option<Parent>,
+}
+
+impl Known {
+    fn begun(&mut self, response: &Response) {
+        if let Some(parent) = &mut self.parent {
+            parent.tell(response);
+        }
+    }
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -57,227 +69,141 @@ impl<E: Into<Failure>> From<E> for Stopped {
 /// The arguments are wrong or the store cannot be opened, so nothing was done; or the fetch cannot
 /// continue now, and running the command again resumes it.
 pub(crate) async fn run(args: Get) -> Result<Outcome, Failure> {
-    let (json, mut id) = (args.json, args.id.clone());
-    let ended = fetch(args, &mut id).await;
+    let json = args.json;
+    let mut known = Known { id: args.id.clone(), ..Known::default() };
+    let ended = match args.detach {
+        true => detach::start(&args).await.map_err(Stopped::from),
+        false => fetch(args, &mut known).await,
+    };
+    let id = known.id.as_deref();
+    let interrupted = match &known.successor {
+        None => format!("stopped; {RESUME}"),
+        Some(successor) => {
+            let id = id.unwrap_or_default();
+            format!(
+                "{successor} goes on with {id}; to stop it, run bgfetch pause {id} or abort {id}"
+            )
+        }
+    };
     let stopped = match &ended {
         Ok(Outcome::Interrupted) => Some(("interrupted", "stopped by Ctrl-C")),
         Err(Stopped { reason, message }) => Some((*reason, message.as_str())),
         Ok(_) => None,
     };
     if let Some((reason, message)) = stopped.filter(|_| json) {
-        Json::default().stopped(id.as_deref(), reason, message);
+        Json::default().stopped(id, reason, message);
     }
     if let Ok(Outcome::Interrupted) = ended {
-        complain(&format!("stopped; {RESUME}"));
+        complain(&interrupted);
+    }
+    if let Err(Stopped { message, .. }) = &ended {
+        known.begun(&Response::Failed(message.clone()));
     }
     ended.map_err(|Stopped { message, .. }| Failure(message))
 }
 
-/// Fetches; sets `id` as soon as the fetch's id is known.
-async fn fetch(args: Get, id: &mut Option<String>) -> Result<Outcome, Stopped> {
+/// Fetches; sets what is `known` as soon as it is.
+async fn fetch(args: Get, known: &mut Known) -> Result<Outcome, Stopped> {
+    known.parent = args.detached.then(Parent::leave).transpose()?;
     let plan = Plan::new(&args)?;
-    *id = Some(plan.id.clone());
-    let directory = access::directory(args.store.directory)?;
+    known.id = Some(plan.id.clone());
+    let directory = std::path::absolute(access::directory(args.store.directory.clone())?)?;
     if args.network.insecure {
         complain(
             "warning: certificates are not verified; anybody may read and change what is sent",
         );
     }
-    let engine_of_worker = Arc::new(SetOnce::new());
-    let (mut worker, deliveries) = Worker::new(Arc::clone(&engine_of_worker));
-    if plan.is_partial {
-        worker = worker.holding(plan.registration()?, plan.id.clone());
+    let urls = UrlSet::default();
+    urls.add(plan.urls().cloned());
+    let fetcher = Arc::new(args.network.fetcher(urls.clone())?);
+    let get = plan.get(args.network.named()?)?;
+    if args.detached {
+        // The file system of the current directory can be unmounted.
+        std::env::set_current_dir("/")?;
     }
-    let engine = open(&directory, &worker, &plan, &args.network).await?;
-    let server = Server::start(&directory, engine.ui());
-    if let Err(error) = &server {
-        let reason = without_code(&error.to_string());
-        complain(&format!("other processes cannot control this fetch: {reason}"));
-    }
-    let form = match (args.json, args.quiet, args.verbose) {
-        (true, ..) => Form::Json,
-        (_, true, _) => Form::Quiet,
-        (.., verbose) => Form::Text { verbose },
+    let output = match args.detached {
+        true => Output::log(&plan),
+        false => Output::choose(Form::of(&args), &plan),
     };
-    let fetching = async {
-        let observer = engine.observe().await?;
-        let mut output = Output::choose(form, &plan);
-        let Some(fetch) = find_or_register(&engine, &plan, &mut output).await? else {
-            return Ok(Outcome::Success);
+    let mut session = Session {
+        get: control::Get { jobs: output.draws(), ..get },
+        path: plan.saving.path(),
+        is_partial: plan.is_partial,
+        directory,
+        detached: args.detached,
+        output,
+        report: None,
+        messages: HashMap::new(),
+    };
+    let mut patience = PATIENCE;
+    loop {
+        let shared = Arc::new(Shared::new());
+        let builder = || {
+            let builder = access::builder(&session.directory);
+            let builder = builder.worker_host(Worker(Arc::clone(&shared)));
+            args.network.apply(builder.fetcher(Arc::clone(&fetcher)))
         };
-        // From here on the worker handles events, including those of other fetches.
-        engine_of_worker.set(engine.clone())?;
-        let session = Session {
-            engine: &engine,
-            fetch,
-            directory: &directory,
-            is_partial: plan.is_partial,
-            output,
-            report: None,
-            messages: HashMap::new(),
-        };
-        session.run(observer, deliveries, plan.files.len()).await
-    };
-    let outcome = tokio::select! {
-        outcome = fetching => outcome,
-        pressed = ctrl_c() => pressed.map(|()| Outcome::Interrupted).map_err(Stopped::from),
-    };
-    // The socket is removed before the store is closed: the next owner binds its own.
-    drop(server);
-    let closed = tokio::select! {
-        closed = engine.shutdown() => closed,
-        _ = ctrl_c() => exit::immediately(),
-    };
-    match (outcome, closed) {
-        (Err(stopped), _) => Err(stopped),
-        (Ok(_), Err(error)) => Err(Failure(format!("{error}; {RESUME}")).into()),
-        (Ok(outcome), Ok(())) => Ok(outcome),
-    }
-}
-
-/// Opens the store, or fails with the process that has it open.
-async fn open(
-    directory: &Path,
-    worker: &Worker,
-    plan: &Plan,
-    network: &NetworkOptions,
-) -> Result<Engine, Failure> {
-    let fetcher = Arc::new(network.fetcher(plan.urls().cloned().collect())?);
-    let builder = || {
-        let builder = access::builder(directory).worker_host(worker.clone());
-        network.apply(builder.fetcher(Arc::clone(&fetcher)))
-    };
-    let id = &plan.id;
-    let request = Request { command: Command::Show, id: Some(id.clone()) };
-    match access::open_or_ask(directory, builder, &request).await? {
-        Access::Ours(engine) => Ok(engine),
-        Access::Theirs { answer, in_use } => Err(Failure(match answer {
-            Response::Job(job) if job.is_active() => {
-                format!("{id} is being fetched already: {in_use}")
+        let link = match access::open_or_connect(&session.directory, builder, patience).await? {
+            Access::Ours(engine) => {
+                let options = session.get.engine.clone();
+                let owner = Owner::new(engine.clone(), options, shared, urls);
+                return session.own(engine, Arc::new(owner), known).await;
             }
-            _ => in_use.to_string(),
-        })),
-    }
-}
-
-/// Finds the fetch that an earlier run of the same command left, or registers one; `None` if that
-/// run has completed everything.
-async fn find_or_register(
-    engine: &Engine,
-    plan: &Plan,
-    output: &mut Output,
-) -> Result<Option<FetchKey>, Failure> {
-    let own = plan.registration()?;
-    let RegistrationKey { storage_key, scope } = own.clone();
-    let registration = engine.register(storage_key, scope).await?;
-    // An id names one fetch to the user, whatever its output directory.
-    for other in engine.registrations().await? {
-        let Some(saving) = Saving::of(other.key()) else {
-            // A page's fetch: its service worker runs in `bgfetch run`.
-            continue;
-        };
-        if *other.key() != own && other.background_fetch().get(&plan.id).await?.is_some() {
-            return Err(Failure(format!(
-                "{} is already active and is saved to {}{}; choose another --id",
-                plan.id,
-                saving.path().display(),
-                if saving.path() == plan.saving.path() { " in another way" } else { "" }
-            )));
-        }
-        // Files that other commands left unsaved are saved as well.
-        other.set_active_worker(true).await?;
-    }
-    let manager = registration.background_fetch().acting_for(Principal::User);
-    if let Some(job) = left_behind(engine, &manager, plan, output).await? {
-        output.restarted(&job);
-        if let Some(reason) = job.display.pause_reason {
-            output.held_back(&job, reason);
-        }
-        return Ok(Some(job.key));
-    }
-    if let Some(job) = saved_before(engine, plan).await? {
-        let (id, path) = (&plan.id, plan.saving.path());
-        let saved = format!("{id} was saved to {} already", path.display());
-        let hint = format!("to fetch it again, run bgfetch dismiss {id} first");
-        output.saved_before(&job, &format!("{saved}; {hint}"));
-        return Ok(None);
-    }
-    let fetch = manager.fetch(&plan.id, plan.requests(), plan.options());
-    Ok(Some(fetch.await?.key()))
-}
-
-/// The finished fetch of an earlier run of the same command, if its files still exist. An id chosen
-/// by the user does not tell whether the URLs were the same.
-///
-/// If the files are missing, the fetch is dismissed: the list has one row per id.
-async fn saved_before(engine: &Engine, plan: &Plan) -> Result<Option<Job>, Failure> {
-    let ui = engine.ui();
-    let mut jobs = ui.jobs().await?;
-    let registration = plan.registration()?;
-    jobs.retain(|job| job.registration == registration && job.id == plan.id);
-    jobs.retain(|job| job.display.result == Some(Ok(())) && job.records.is_empty());
-    if let Some(newest) = jobs.pop_if(|job| plan.is_saved(job.display.downloaded)) {
-        return Ok(Some(newest));
-    }
-    for job in jobs {
-        ui.dismiss(job.key).await?;
-    }
-    Ok(None)
-}
-
-/// The fetch with that id that is not over.
-async fn left_behind(
-    engine: &Engine,
-    manager: &BackgroundFetchManager,
-    plan: &Plan,
-    output: &mut Output,
-) -> Result<Option<Job>, Failure> {
-    let same_urls = |job: &Job| job.records.iter().map(|record| &record.url).eq(plan.urls());
-    if let Some(fetch) = manager.get(&plan.id).await? {
-        let records = fetch.records().await?;
-        let requests = || records.iter().map(|record| record.request());
-        let other = if !requests().map(|it| &it.url).eq(plan.urls()) {
-            "other URLs"
-        } else if !requests().map(|it| &it.integrity).eq(plan.files.iter().map(|it| &it.integrity))
-        {
-            "other checksums"
-        } else {
-            if requests().zip(plan.requests()).any(|(found, own)| found.headers != own.headers) {
-                output.complain(&format!(
-                    "{} continues with the headers that it began with",
-                    plan.id
-                ));
+            Access::Theirs(client) => {
+                client.follow(&control::Request::Get(Box::new(session.get.clone()))).await
             }
-            return Ok(engine.ui().job(fetch.key()).await?);
         };
-        let hint = "choose another --id, or abort it";
-        return Err(Failure(format!("{} is already active with {other}; {hint}", plan.id)));
+        let ended = match link {
+            Ok(updates) => {
+                let mut link = Link::Other(updates);
+                tokio::select! {
+                    ended = session.run(&mut link, known) => ended?,
+                    pressed = ctrl_c() => return Ok(pressed.map(|()| Outcome::Interrupted)?),
+                }
+            }
+            Err(_) => None,
+        };
+        if let Some(outcome) = ended {
+            return Ok(outcome);
+        }
+        session.output.note("the process that had the store open has ended");
+        patience = TAKEOVER_PATIENCE;
     }
-    let mut jobs = engine.ui().jobs().await?;
-    // It may have settled with its files still to be written: no process did that before this one.
-    let registration = plan.registration()?;
-    jobs.retain(|job| {
-        let same = job.registration == registration && job.id == plan.id && same_urls(job);
-        same && !job.display.over
-    });
-    let Some(job) = jobs.pop() else {
-        return Ok(None);
-    };
-    let Some(fetch) = engine.registration(job.registration.clone()).fetch(job.key).await? else {
-        return Ok(None);
-    };
-    // After an abort, the same command starts over.
-    let aborted = fetch.settled().await? == Err(FailureReason::Aborted);
-    Ok((!aborted).then_some(job))
+}
+
+/// Where the reports about the fetch come from.
+enum Link {
+    /// This process owns the store.
+    Own(mpsc::Receiver<Response>),
+    /// Another one does.
+    Other(control::Updates),
+}
+
+impl Link {
+    /// The next response, or `None` if the owner has ended.
+    async fn next(&mut self) -> Result<Option<Response>, Failure> {
+        match self {
+            Self::Own(updates) => Ok(updates.recv().await),
+            Self::Other(updates) => match updates.next().await {
+                // A process that was killed resets its connections.
+                Err(control::Error::Io(_)) => Ok(None),
+                response => Ok(response?),
+            },
+        }
+    }
 }
 
 /// The running command.
-struct Session<'a> {
-    engine: &'a Engine,
-    fetch: FetchKey,
-    directory: &'a Path,
+struct Session {
+    get: control::Get,
+    /// The path to show: of the only file, or of the directory.
+    path: PathBuf,
     /// Whether lines of a list were refused.
     is_partial: bool,
+    /// The store's.
+    directory: PathBuf,
+    /// Whether this process has no terminal, so that nobody waits for its end.
+    detached: bool,
     output: Output,
     /// The outcome of the fetch, once its files are written.
     report: Option<Report>,
@@ -285,46 +211,133 @@ struct Session<'a> {
     messages: HashMap<RecordIndex, String>,
 }
 
-impl Session<'_> {
-    async fn run(
+impl Session {
+    /// Fetches as the owner of the store.
+    async fn own(
         mut self,
-        mut observer: Observer,
-        mut deliveries: mpsc::UnboundedReceiver<Delivery>,
-        records: usize,
+        engine: Engine,
+        owner: Arc<Owner>,
+        known: &mut Known,
     ) -> Result<Outcome, Stopped> {
-        let records = u32::try_from(records).unwrap_or(u32::MAX);
-        let per_record = DRAW_INTERVAL_PER_RECORD.saturating_mul(records);
-        let mut draw = tokio::time::interval(DRAW_INTERVAL + per_record);
-        draw.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                Some(delivery) = deliveries.recv() => self.delivered(delivery)?,
-                event = observer.next() => match event {
-                    // The engine stopped; its shutdown returns the reason.
-                    None => return Ok(Outcome::Failed),
-                    Some(event) if event.fetch != self.fetch => {}
-                    Some(event) => match event.what {
-                        What::EventEnded { .. } => {
-                            // The worker has reported the event before, but on another channel.
-                            while self.report.is_none()
-                                && let Some(delivery) = deliveries.recv().await
-                            {
-                                self.delivered(delivery)?;
-                            }
-                            return Ok(self.finish(&event));
+        let fetching = async {
+            // The fetch is looked for before others can have it saved.
+            let accepted = owner.accept(&self.get).await?;
+            let server = Server::start(&self.directory, engine.clone(), Some(Arc::clone(&owner)));
+            if let Err(error) = &server {
+                let reason = without_code(&error.to_string());
+                complain(&format!("other processes cannot control this fetch: {reason}"));
+            }
+            let (updates, told) = mpsc::channel(UPDATES);
+            tokio::spawn(Arc::clone(&owner).follow(accepted, self.get.jobs, true, updates));
+            let ended = self.run(&mut Link::Own(told), known).await;
+            if self.detached {
+                owner.idle().await;
+            }
+            // If the engine stopped, its shutdown returns the reason. The socket is removed before
+            // the store is closed: the next owner binds its own.
+            Ok(ended?.unwrap_or(Outcome::Failed))
+        };
+        let interrupted = async { (ctrl_c().await, owner.has_hands()) };
+        let outcome = tokio::select! {
+            outcome = fetching => outcome,
+            (pressed, has_hands) = interrupted => {
+                // Whoever waits for another fetch opens the store next, and resumes all of them.
+                known.successor = has_hands.then(|| "another process".into());
+                pressed.map(|()| Outcome::Interrupted).map_err(Stopped::from)
+            }
+        };
+        let closed = tokio::select! {
+            closed = engine.shutdown() => closed,
+            _ = ctrl_c() => exit::immediately(),
+        };
+        match (outcome, closed) {
+            (Err(stopped), _) => Err(stopped),
+            (Ok(_), Err(error)) => Err(Failure(format!("{error}; {RESUME}")).into()),
+            (Ok(outcome), Ok(())) => Ok(outcome),
+        }
+    }
+
+    /// Reports on the fetch until it has ended; returns `None` if its owner ends before.
+    async fn run(
+        &mut self,
+        link: &mut Link,
+        known: &mut Known,
+    ) -> Result<Option<Outcome>, Stopped> {
+        while let Some(response) = link.next().await? {
+            known.begun(&response);
+            match response {
+                Response::Accepted { fetch, owner, found } => {
+                    self.get.accepted = Some(fetch);
+                    let other = owner != std::process::id();
+                    known.successor = other.then(|| format!("process {owner}"));
+                    if let Found::Active { job, other_headers } = found {
+                        if other_headers {
+                            let id = &job.id;
+                            self.output.complain(&format!(
+                                "{id} continues with the headers that it began with"
+                            ));
                         }
-                        _ => self.event(&event)?,
+                        self.found(&job);
                     }
+                }
+                Response::Over(job) => return Ok(Some(self.over(&job))),
+                Response::SavedBefore(job) => {
+                    self.output.saved_before(&job, &self.path);
+                    return Ok(Some(Outcome::Success));
+                }
+                Response::Delivery(delivery) => self.delivered(delivery)?,
+                Response::Event(event) => match event.what {
+                    What::EventEnded { .. } | What::Removed => {
+                        return Ok(Some(self.finish(&event)));
+                    }
+                    _ => self.event(&event)?,
                 },
-                _ = draw.tick(), if self.output.draws() => self.draw().await?,
+                Response::Job(job) => self.output.draw(&job),
+                Response::Failed(message) => return Err(Failure(message).into()),
+                _ => {}
             }
         }
+        Ok(None)
+    }
+
+    /// The fetch was in the store.
+    fn found(&mut self, job: &Job) {
+        self.output.restarted(job);
+        if let Some(reason) = job.display.pause_reason {
+            self.output.held_back(job, reason);
+        }
+    }
+
+    /// The fetch has ended while nobody reported on it.
+    fn over(&mut self, job: &Job) -> Outcome {
+        let (id, out) = (&job.id, self.path.display());
+        match job.display.result {
+            Some(Err(reason)) => {
+                let message = format!("{id} failed: {}", reason.as_str());
+                self.output.ended_before(job, &message);
+                complain(&message);
+                Outcome::Failed
+            }
+            _ => {
+                self.output.ended_before(job, &format!("{id} was saved to {out}"));
+                self.succeeded()
+            }
+        }
+    }
+
+    /// All files were saved that could be asked for.
+    fn succeeded(&self) -> Outcome {
+        if self.is_partial {
+            complain("correct the lines that are no URLs, and run the command again for the rest");
+            return Outcome::Failed;
+        }
+        Outcome::Success
     }
 
     fn event(&mut self, event: &Event) -> Result<(), Stopped> {
         self.output.event(event);
         match &event.what {
-            What::Paused(PauseReason::Storage) => Err(Stopped {
+            What::Paused(PauseReason::Storage) if !self.detached => Err(Stopped {
                 reason: PauseReason::Storage.as_str(),
                 message: format!(
                     "no space left for the store in {}; free some space, then {RESUME}",
@@ -341,9 +354,10 @@ impl Session<'_> {
 
     fn delivered(&mut self, delivery: Delivery) -> Result<(), Stopped> {
         let Delivery { fetch, id, what } = delivery;
+        let own = self.get.accepted == Some(fetch);
         match what {
-            Delivered::Written(report) if fetch == self.fetch => self.report = Some(report),
-            Delivered::NotWritten(reason) if fetch == self.fetch => {
+            Delivered::Written(report) if own => self.report = Some(report),
+            Delivered::NotWritten(reason) if own => {
                 return Err(Stopped {
                     reason: "not-saved",
                     message: format!(
@@ -352,45 +366,34 @@ impl Session<'_> {
                 });
             }
             // Fetches that other commands left are resumed as well.
-            Delivered::Written(report) => self.output.note(&match report.result {
-                Err(FailureReason::Aborted) => format!("the bytes of {id} were deleted"),
+            Delivered::Written(report) => self.output.note(&match report.failure {
+                Some(FailureReason::Aborted) => format!("the bytes of {id} were deleted"),
                 _ => {
-                    let (written, out) = (report.saved.len(), report.out.display());
+                    let out = directory_of(&report.scope).unwrap_or_default();
+                    let (written, out) = (report.saved.len(), out.display());
                     format!("{id} has ended too: {written} saved to {out}")
                 }
             }),
             Delivered::NotWritten(reason) => self.output.complain(&format!("{id}: {reason}")),
             Delivered::Clicked => self.output.note(&format!("clicked {id}")),
-        }
-        Ok(())
-    }
-
-    async fn draw(&mut self) -> Result<(), Failure> {
-        let jobs = self.engine.ui().jobs().await?;
-        if let Some(job) = jobs.iter().find(|job| job.key == self.fetch) {
-            self.output.draw(job);
+            _ => {}
         }
         Ok(())
     }
 
     /// Reports how the fetch ended: its failures on standard error, and a line for each record.
-    fn finish(mut self, event: &Event) -> Outcome {
-        let Some(report) = self.report else {
+    fn finish(&mut self, event: &Event) -> Outcome {
+        let Some(report) = self.report.take() else {
+            complain(&format!("{} was removed", event.id));
             return Outcome::Failed;
         };
         self.output.settled(event, &report);
-        for FailedRecord { index, url, status, reason } in &report.failed {
+        for FailedFile { index, url, status, reason } in &report.failed {
             let message = self.messages.get(index).map(String::as_str);
-            complain(&failure(url, *reason, *status, message));
+            complain(&failure(&self.output.shown(url), *reason, *status, message));
         }
-        match report.result {
-            Ok(()) if self.is_partial => {
-                complain(
-                    "correct the lines that are no URLs, and run the command again for the rest",
-                );
-                Outcome::Failed
-            }
-            Ok(()) => Outcome::Success,
+        match report.result() {
+            Ok(()) => self.succeeded(),
             Err(reason) => {
                 complain(&format!("{} failed: {}", event.id, reason.as_str()));
                 Outcome::Failed

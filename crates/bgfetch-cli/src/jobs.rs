@@ -1,10 +1,11 @@
 //! Formats fetches for `list` and `show`.
 
 use std::fmt::{self, Write as _};
+use std::path::Path;
 
 use bgfetch::{FailureReason, Job, JobRecord, PauseReason, RecordResult};
 use indicatif::HumanBytes;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::saving::Saving;
 use crate::text::{cells, padded, printable, shortened};
@@ -13,39 +14,42 @@ use crate::text::{cells, padded, printable, shortened};
 const TITLE_WIDTH: usize = 40;
 
 /// A fetch, shown as a JSON object or a line of the table.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct JobInfo {
     id: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty")]
     title: String,
     /// The output directory, or the only file.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     out: Option<String>,
     state: State,
     /// Why it failed, if it did.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     failure_reason: Option<FailureReason>,
     /// The bytes that are stored, or were stored before the fetch was over.
     downloaded: u64,
     /// The expected bytes; `None` while they are not known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     download_total: Option<u64>,
     /// The number of records, and how many have ended; `None` once the fetch is over.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     records: Option<Count>,
+    /// What a process in the background has printed, if there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log: Option<String>,
     /// The records, if they were requested.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     files: Vec<FileInfo>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 struct Count {
     total: usize,
     settled: usize,
 }
 
 /// What a fetch is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum State {
     /// It is downloading or about to.
@@ -88,23 +92,23 @@ impl fmt::Display for State {
 }
 
 /// A record of a fetch.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 struct FileInfo {
     url: String,
     method: String,
     downloaded: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     length: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
     in_flight: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<FileResult>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     failure_reason: Option<FailureReason>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum FileResult {
     Success,
@@ -127,18 +131,24 @@ impl JobInfo {
             downloaded: job.display.downloaded,
             download_total: held.then(|| expected_total(job)).flatten(),
             records: held.then_some(records),
+            log: None,
             files: Vec::new(),
         }
+    }
+
+    /// Adds the log of the detached processes.
+    pub(crate) fn with_log(self, log: &Path) -> Self {
+        Self { log: Some(log.display().to_string()), ..self }
+    }
+
+    /// Its state and bytes.
+    pub(crate) fn summary(&self) -> String {
+        format!("{}, {}", state_and_reason(self), bytes_of(self))
     }
 
     /// Adds the records.
     pub(crate) fn with_files(self, job: &Job) -> Self {
         Self { files: job.records.iter().map(file).collect(), ..self }
-    }
-
-    /// Whether it has not settled yet.
-    pub(crate) fn is_active(&self) -> bool {
-        !matches!(self.state, State::Saving | State::Success | State::Failure | State::Aborted)
     }
 }
 
@@ -263,6 +273,9 @@ pub(crate) fn detail(job: &JobInfo) -> String {
     fact("bytes", &bytes_of(job));
     if let Some(out) = &job.out {
         fact("out", out);
+    }
+    if let Some(log) = &job.log {
+        fact("log", log);
     }
     for file in &job.files {
         let state = match (file.failure_reason, file.result) {

@@ -11,12 +11,14 @@
 //!
 //! Code map: `args` is the command line. `get` is the command that downloads; `plan` has the options
 //! of its fetch (`urls`, `headers`, and `saving`: where and how files are saved), and `network` those
-//! of its engine. `worker` handles its settling events, `file_names` chooses the names of the
-//! files and `output` prints what happens. `process_title` hides secrets. `shell` makes
-//! completions and manual pages. With the feature `js`, `run` is a user agent for pages
-//! and `wpt` one for tests. `commands` has the other commands. They reach a store through `access`,
-//! which opens it or, if another process has it open, asks that process through its `control`
-//! socket. `jobs` formats what they show.
+//! of its engine; `output` prints what happens. The process that owns the store works on the fetches
+//! of all `get`s: `owner` follows them, `register` finds or registers them, `worker` handles their
+//! settling events and `file_names` chooses the names of the files. `detach` starts a `get` without
+//! a terminal. `process_title` hides secrets. `shell` makes completions and manual pages. With the
+//! feature `js`, `run` is a user agent for pages and `wpt` one for tests. `watch` shows all fetches
+//! of a store and `commands` has the other commands. They reach a store through `access`, which
+//! opens it or, if another process has it open, connects to its `control` socket. `jobs` formats
+//! what they show.
 //!
 //! # Cargo features
 //!
@@ -29,6 +31,7 @@ mod checksum;
 mod commands;
 mod content_disposition;
 mod control;
+mod detach;
 mod exit;
 mod file_names;
 mod get;
@@ -37,8 +40,10 @@ mod jobs;
 mod netrc;
 mod network;
 mod output;
+mod owner;
 mod plan;
 mod process_title;
+mod register;
 #[cfg(feature = "js")]
 mod run;
 mod saving;
@@ -46,6 +51,7 @@ mod secret;
 mod shell;
 mod text;
 mod urls;
+mod watch;
 mod worker;
 #[cfg(feature = "js")]
 mod wpt;

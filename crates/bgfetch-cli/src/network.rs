@@ -1,10 +1,12 @@
 //! The options of the engine: they apply to all fetches of a process, and are not stored.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use bgfetch::control::EngineOptions;
 use bgfetch::{
     Builder, CookieJar, FetchError, FetchRequest, FetchResponse, Fetcher, HyperFetcher, Limits,
     Principal, Proxies, Proxy,
@@ -15,7 +17,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use url::Url;
 
 use crate::exit::Failure;
@@ -24,31 +26,29 @@ use crate::secret::Secret;
 const NETWORK: &str = "Network";
 
 /// How a process reaches servers.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::Args)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, clap::Args)]
 pub(crate) struct NetworkOptions {
     /// Connections at a time [default: 6 per server and 17 in all]
     #[arg(long, value_name = "N", value_parser = connections, help_heading = NETWORK)]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     max_connections: Option<NonZeroU32>,
     /// Bytes per second for everything together, such as 500k or 2M
     #[arg(long, value_name = "RATE", value_parser = bytes_per_second, help_heading = NETWORK)]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     limit_rate: Option<u64>,
     /// Use this proxy (http, https or socks5), whatever http_proxy and the like say
     #[arg(short = 'x', long, value_name = "URL", help_heading = NETWORK)]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) proxy: Option<Secret>,
     /// Use no proxy, whatever http_proxy and the like say
     #[arg(long, conflicts_with = "proxy", help_heading = NETWORK)]
-    #[serde(default)]
     no_proxy: bool,
     /// Trust the certificates in this file (PEM) instead of the system's
     #[arg(long, value_name = "FILE", conflicts_with = "insecure", help_heading = NETWORK)]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     cacert: Option<PathBuf>,
     /// Do not verify the certificates of servers: anybody may read and change what is sent
     #[arg(short = 'k', long, help_heading = NETWORK)]
-    #[serde(default)]
     pub(crate) insecure: bool,
 }
 
@@ -59,7 +59,7 @@ impl NetworkOptions {
     /// # Errors
     ///
     /// A proxy or a certificate is not one.
-    pub(crate) fn fetcher(&self, urls: HashSet<Url>) -> Result<impl Fetcher + use<>, Failure> {
+    pub(crate) fn fetcher(&self, urls: UrlSet) -> Result<impl Fetcher + use<>, Failure> {
         let proxies = self.proxies()?;
         let build = |tls: Option<ClientConfig>| {
             // Some servers require the cookie that their own redirect has set.
@@ -86,6 +86,34 @@ impl NetworkOptions {
         Ok(Fetchers { verified: build(tls)?, unverified })
     }
 
+    /// The options that were given, to be compared with those of the process that has the store open.
+    /// The environment's proxies count as `--proxy`.
+    ///
+    /// # Errors
+    ///
+    /// The path of a file cannot be made absolute, or the environment names a wrong proxy.
+    pub(crate) fn named(&self) -> Result<EngineOptions, Failure> {
+        let cacert = self.cacert.as_ref().map(std::path::absolute).transpose()?;
+        let given = serde_json::to_value(Self { cacert, ..self.clone() })?;
+        let given = given.as_object().into_iter().flatten();
+        let given = given.filter(|(_, value)| **value != serde_json::Value::Bool(false));
+        let named = given.map(|(name, value)| (name.replace('_', "-"), value.to_string()));
+        let mut named = EngineOptions(named.collect());
+        if self.proxy.is_none() && !self.no_proxy {
+            let read = RefCell::new(Vec::new());
+            Proxies::from_variables(|name| {
+                let value = std::env::var(name).ok().filter(|value| !value.is_empty())?;
+                read.borrow_mut().push(format!("{name}={value}"));
+                Some(value)
+            })?;
+            let read = read.into_inner();
+            if !read.is_empty() {
+                named.0.insert("proxy".into(), read.join("\n"));
+            }
+        }
+        Ok(named)
+    }
+
     /// The builder with these options.
     pub(crate) fn apply(&self, builder: Builder) -> Builder {
         let builder = builder.rate(self.limit_rate);
@@ -110,6 +138,20 @@ impl NetworkOptions {
     }
 }
 
+/// URLs of commands that run now.
+#[derive(Clone, Default)]
+pub(crate) struct UrlSet(Arc<Mutex<HashSet<Url>>>);
+
+impl UrlSet {
+    pub(crate) fn add(&self, urls: impl Iterator<Item = Url>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(urls);
+    }
+
+    fn contains(&self, url: &Url) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(url)
+    }
+}
+
 #[derive(Clone)]
 enum Way {
     One(Proxy),
@@ -119,7 +161,7 @@ enum Way {
 /// Fetches with verified certificates, except for some URLs.
 struct Fetchers {
     verified: HyperFetcher,
-    unverified: Option<(HyperFetcher, HashSet<Url>)>,
+    unverified: Option<(HyperFetcher, UrlSet)>,
 }
 
 impl Fetcher for Fetchers {
@@ -268,8 +310,23 @@ mod tests {
     fn options_of_the_engine_can_be_compared_and_show_no_password() {
         let proxy = Some(Secret("http://me:pw@proxy.test".into()));
         let options = NetworkOptions { proxy, ..NetworkOptions::default() };
-        let text = serde_json::to_string(&options).unwrap();
-        assert_eq!(serde_json::from_str::<NetworkOptions>(&text).unwrap(), options);
-        assert!(!format!("{options:?}").contains("pw"));
+        let named = options.named().unwrap();
+        let same = |other: &NetworkOptions| named.difference(&other.named().unwrap()).is_none();
+        assert!(same(&options) && !same(&NetworkOptions::default()));
+        assert_eq!(NetworkOptions::default().named().unwrap(), EngineOptions::default());
+        let many = NetworkOptions {
+            max_connections: NonZeroU32::new(3),
+            limit_rate: Some(5),
+            no_proxy: true,
+            cacert: Some("ca.pem".into()),
+            insecure: true,
+            ..NetworkOptions::default()
+        };
+        let names: Vec<_> = many.named().unwrap().0.into_keys().collect();
+        assert_eq!(names, ["cacert", "insecure", "limit-rate", "max-connections", "no-proxy"]);
+        let file = many.named().unwrap().0["cacert"].clone();
+        let absolute = std::path::absolute("ca.pem").unwrap();
+        assert!(file.contains(absolute.to_str().unwrap()), "{file}");
+        assert!(!format!("{options:?} {named:?}").contains("pw"));
     }
 }

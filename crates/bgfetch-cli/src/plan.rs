@@ -3,13 +3,12 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use bgfetch::{FetchOptions, RegistrationKey, Request};
-use serde::{Deserialize, Serialize};
+use bgfetch::control::{self, EngineOptions, File};
 use url::Url;
 
 use crate::args::Get;
 use crate::exit::{Failure, complain};
-use crate::file_names::{FileNames, file_name};
+use crate::file_names::file_name;
 use crate::headers;
 use crate::netrc::Netrc;
 use crate::saving::Saving;
@@ -19,25 +18,21 @@ use crate::urls::{UrlList, Wanted};
 /// The maximum number of characters of a file name in a default id.
 const ID_STEM: usize = 40;
 
-/// The checked options of a fetch. They belong to the fetch and not to the process, so another
-/// process could start it with them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The checked options of a fetch. They belong to the fetch and not to the process, so they travel to
+/// the process that has the store open.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(crate) id: String,
     /// Whether the id was made from the other options.
     pub(crate) has_default_id: bool,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) title: String,
-    #[serde(default)]
     pub(crate) download_total: u64,
     pub(crate) files: Vec<Wanted>,
     /// The headers of all requests.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     headers: Vec<(String, Secret)>,
     pub(crate) saving: Saving,
     /// Whether some lines of a list were no URLs. The command that follows will have all of them, so
     /// the records of this one are held for it.
-    #[serde(default)]
     pub(crate) is_partial: bool,
 }
 
@@ -98,30 +93,31 @@ impl Plan {
         })
     }
 
-    /// The registration that represents where and how files are saved.
-    pub(crate) fn registration(&self) -> Result<RegistrationKey, Failure> {
-        self.saving.registration()
-    }
-
-    /// The options of the engine's call.
-    pub(crate) fn options(&self) -> FetchOptions {
-        FetchOptions::default().with(|it| {
-            it.title.clone_from(&self.title);
-            it.download_total = self.download_total;
-        })
-    }
-
-    /// The requests of the engine's call.
-    pub(crate) fn requests(&self) -> impl Iterator<Item = Request> {
+    /// What the owner of the store is asked for.
+    ///
+    /// # Errors
+    ///
+    /// The directory is not a path of this system.
+    pub(crate) fn get(&self, engine: EngineOptions) -> Result<control::Get, Failure> {
         let headers = headers::list(&self.headers);
-        self.files.iter().map(move |file| {
-            Request::get(file.url.clone()).with(|it| {
-                it.integrity.clone_from(&file.integrity);
-                it.headers = headers.clone();
-                if let Some(Secret(value)) = &file.authorization {
-                    it.headers.append("Authorization", value);
-                }
-            })
+        let file = |file: &Wanted| {
+            let mut headers = headers.clone();
+            if let Some(Secret(value)) = &file.authorization {
+                headers.append("Authorization", value);
+            }
+            File { url: file.url.clone(), integrity: file.integrity.clone(), headers }
+        };
+        Ok(control::Get {
+            id: self.id.clone(),
+            again: !self.has_default_id,
+            files: self.files.iter().map(file).collect(),
+            title: self.title.clone(),
+            download_total: self.download_total,
+            scope: self.saving.registration()?.scope,
+            hold: self.is_partial,
+            engine,
+            jobs: false,
+            accepted: None,
         })
     }
 
@@ -133,24 +129,6 @@ impl Plan {
     /// The hosts, each once.
     pub(crate) fn hosts(&self) -> BTreeSet<&str> {
         self.urls().filter_map(Url::host_str).collect()
-    }
-
-    /// Whether an earlier run of the same command has saved everything: the output directory has a
-    /// file for each URL, with this number of bytes in total. Of names that only responses tell, and
-    /// of files that are to be replaced, nobody knows.
-    pub(crate) fn is_saved(&self, bytes: u64) -> bool {
-        let Saving { out, name, overwrite, content_disposition } = &self.saving;
-        // A name of the user's own may have meant another URL before.
-        if !self.has_default_id || *overwrite || *content_disposition {
-            return false;
-        }
-        let mut names = FileNames::default();
-        let size = |url| {
-            let own = name.clone().unwrap_or_else(|| file_name(url));
-            let file = std::fs::metadata(out.join(names.next(&own))).ok()?;
-            file.is_file().then_some(file.len())
-        };
-        self.urls().map(size).sum::<Option<u64>>() == Some(bytes)
     }
 }
 
@@ -217,6 +195,7 @@ mod tests {
 
     #[test]
     fn a_plan_can_be_handed_to_another_process_and_shows_no_secret() {
+        let out = std::env::temp_dir();
         let mut file = Wanted::parse("http://a.test/x").unwrap();
         file.authorization = Some(Secret("Basic pw".into()));
         let plan = Plan {
@@ -226,14 +205,14 @@ mod tests {
             download_total: 0,
             files: vec![file],
             headers: vec![("X-Key".into(), Secret("pw".into()))],
-            saving: Saving { out: "/out".into(), ..Saving::default() },
+            saving: Saving { out, ..Saving::default() },
             is_partial: false,
         };
-        let text = serde_json::to_string(&plan).unwrap();
-        assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
-        assert!(!format!("{plan:?}").contains("pw"));
-        let request = plan.requests().next().unwrap();
-        let value = |name| request.headers.get(name);
+        let get = plan.get(EngineOptions::default()).unwrap();
+        let text = serde_json::to_string(&get).unwrap();
+        assert_eq!(serde_json::from_str::<control::Get>(&text).unwrap(), get);
+        assert!(!format!("{plan:?} {get:?}").contains("pw"));
+        let value = |name| get.files[0].headers.get(name);
         assert_eq!(
             (value("x-key"), value("authorization")),
             (Some("pw".into()), Some("Basic pw".into()))

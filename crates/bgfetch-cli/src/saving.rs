@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use bgfetch::{RegistrationKey, StorageKey, StoreError};
-use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::exit::Failure;
@@ -20,18 +19,15 @@ const CONTENT_DISPOSITION: &str = "content-disposition";
 ///
 /// The scope of its service worker registration represents it: the `file:` URL of the directory, and
 /// the rest in its query. So any process that finishes the fetch finds it there.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Saving {
     /// The directory; an absolute path.
     pub(crate) out: PathBuf,
     /// The name of the only file; by default, the URL's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) name: Option<String>,
     /// Whether a file of the same name is replaced; by default, the new one gets a number.
-    #[serde(default)]
     pub(crate) overwrite: bool,
     /// Whether a response's `Content-Disposition` names its file.
-    #[serde(default)]
     pub(crate) content_disposition: bool,
 }
 
@@ -94,14 +90,13 @@ impl Saving {
                 }
             }
         }
-        Ok(RegistrationKey { storage_key: StorageKey(STORAGE_KEY.into()), scope })
+        Ok(registration_of(scope))
     }
 
     /// What a registration represents, if its scope is a valid path on this system.
     pub(crate) fn of(registration: &RegistrationKey) -> Option<Self> {
-        let path = registration.scope.to_file_path().ok()?;
-        // This removes the trailing slash.
-        let mut saving = Self { out: path.components().collect(), ..Self::default() };
+        let out = directory_of(&registration.scope)?;
+        let mut saving = Self { out, ..Self::default() };
         for (name, value) in registration.scope.query_pairs() {
             match &*name {
                 NAME => saving.name = Some(value.into_owned()),
@@ -117,6 +112,17 @@ impl Saving {
     pub(crate) fn path(&self) -> PathBuf {
         self.name.as_ref().map_or_else(|| self.out.clone(), |name| self.out.join(name))
     }
+}
+
+/// The registration with this scope.
+pub(crate) fn registration_of(scope: Url) -> RegistrationKey {
+    RegistrationKey { storage_key: StorageKey(STORAGE_KEY.into()), scope }
+}
+
+/// The output directory that a scope represents, if it is a valid path on this system.
+pub(crate) fn directory_of(scope: &Url) -> Option<PathBuf> {
+    // This removes the trailing slash.
+    Some(scope.to_file_path().ok()?.components().collect())
 }
 
 /// Whether the registration belongs to `get`, rather than to a page.

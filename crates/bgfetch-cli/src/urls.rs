@@ -3,7 +3,6 @@
 use std::io::Read as _;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
 use url::{ParseError, Url};
 
 use crate::checksum;
@@ -11,14 +10,12 @@ use crate::exit::Failure;
 use crate::secret::Secret;
 
 /// A file to fetch.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
     pub(crate) url: Url,
     /// Integrity metadata; empty if there is no checksum.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) integrity: String,
     /// The login for its host, as a value of `Authorization`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) authorization: Option<Secret>,
 }
 

@@ -1,21 +1,51 @@
 //! The program's service worker, which handles settled fetches.
 
+use std::collections::HashSet;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use bgfetch::control::{Delivered, Delivery, FailedFile, Report, SavedFile};
 use bgfetch::{
-    BackgroundFetchRecord, DispatchError, Engine, EventKind, FailureReason, FetchKey, FetchResult,
-    FunctionalEvent, Handover, RecordError, RecordIndex, RecordResult, RegistrationKey, StoreError,
-    WorkerHost,
+    BackgroundFetchRecord, DispatchError, Engine, EventKind, FailureReason, FunctionalEvent,
+    Handover, RecordError, RecordResult, RegistrationKey, StoreError, WorkerHost,
 };
 use futures_util::future::BoxFuture;
-use tokio::sync::{SetOnce, mpsc};
+use tokio::sync::{SetOnce, broadcast};
 use tokio::task::spawn_blocking;
-use url::Url;
 
 use crate::file_names::{FileNames, file_name, suggested_name};
 use crate::saving::{Saving, is_of_get};
+
+/// What the worker shares with the owner of the store.
+pub(crate) struct Shared {
+    /// The worker handles events once it is set.
+    pub(crate) engine: SetOnce<Engine>,
+    /// The events that it has handled.
+    pub(crate) deliveries: broadcast::Sender<Delivery>,
+    /// The fetches whose records are held even if all of them succeed, by registration and id.
+    held: Mutex<HashSet<(RegistrationKey, String)>>,
+}
+
+impl Shared {
+    pub(crate) fn new() -> Self {
+        let deliveries = broadcast::Sender::new(DELIVERIES);
+        Self { engine: SetOnce::new(), deliveries, held: Mutex::default() }
+    }
+
+    /// Holds the records of this fetch when it has ended, for the next fetch of the same requests.
+    pub(crate) fn hold(&self, registration: RegistrationKey, id: String) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).insert((registration, id));
+    }
+
+    fn holds(&self, event: &FunctionalEvent) -> bool {
+        let fetch = (event.registration().clone(), event.id().to_owned());
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).contains(&fetch)
+    }
+}
+
+/// How many deliveries wait for each listener.
+const DELIVERIES: usize = 1024;
 
 /// Writes the successful bodies of settled fetches to the directory that their registration
 /// represents.
@@ -23,102 +53,24 @@ use crate::saving::{Saving, is_of_get};
 /// A body that cannot be written leaves the event unhandled: the engine keeps everything until the
 /// user frees disk space or repairs the directory.
 #[derive(Clone)]
-pub(crate) struct Worker {
-    engine: Arc<SetOnce<Engine>>,
-    /// The fetch whose records are held even if all of them succeed, by its registration and id.
-    held: Option<Arc<(RegistrationKey, String)>>,
-    deliveries: mpsc::UnboundedSender<Delivery>,
-}
-
-/// An event that the worker received, and its outcome.
-#[derive(Debug)]
-pub(crate) struct Delivery {
-    pub(crate) fetch: FetchKey,
-    pub(crate) id: String,
-    pub(crate) what: Delivered,
-}
-
-#[derive(Debug)]
-pub(crate) enum Delivered {
-    /// The fetch's successful bodies were written.
-    Written(Report),
-    /// They could not be written, for this reason; the worker will try again.
-    NotWritten(String),
-    /// The user activated the fetch.
-    Clicked,
-}
-
-/// The outcome of a fetch.
-#[derive(Debug)]
-pub(crate) struct Report {
-    pub(crate) result: FetchResult,
-    /// The directory of the files.
-    pub(crate) out: PathBuf,
-    pub(crate) saved: Vec<SavedRecord>,
-    pub(crate) failed: Vec<FailedRecord>,
-}
-
-/// A record whose body was saved to a file.
-#[derive(Debug)]
-pub(crate) struct SavedRecord {
-    pub(crate) url: Url,
-    /// The file's name in the output directory.
-    pub(crate) name: String,
-}
-
-impl SavedRecord {
-    /// Whether the file's name differs from the one in its URL.
-    pub(crate) fn is_renamed(&self) -> bool {
-        self.name != file_name(&self.url)
-    }
-}
-
-/// A record without a body to write.
-#[derive(Debug)]
-pub(crate) struct FailedRecord {
-    pub(crate) index: RecordIndex,
-    pub(crate) url: Url,
-    /// The status of its response, if there was one.
-    pub(crate) status: Option<u16>,
-    pub(crate) reason: FailureReason,
-}
-
-impl Worker {
-    /// A worker that handles events once it is given the engine, and reports each of them.
-    pub(crate) fn new(engine: Arc<SetOnce<Engine>>) -> (Self, mpsc::UnboundedReceiver<Delivery>) {
-        let (deliveries, told) = mpsc::unbounded_channel();
-        (Self { engine, held: None, deliveries }, told)
-    }
-
-    /// Holds the records of this fetch when it has ended, for the next fetch of the same requests.
-    pub(crate) fn holding(self, registration: RegistrationKey, id: String) -> Self {
-        Self { held: Some(Arc::new((registration, id))), ..self }
-    }
-
-    fn holds(&self, event: &FunctionalEvent) -> bool {
-        let is_event_of = |held: &Arc<(RegistrationKey, String)>| {
-            held.0 == *event.registration() && held.1 == *event.id()
-        };
-        self.held.as_ref().is_some_and(is_event_of)
-    }
-}
+pub(crate) struct Worker(pub(crate) Arc<Shared>);
 
 impl WorkerHost for Worker {
     fn dispatch(&self, event: FunctionalEvent) -> BoxFuture<'static, Result<(), DispatchError>> {
-        let (engine, deliveries) = (Arc::clone(&self.engine), self.deliveries.clone());
-        let holds = self.holds(&event);
+        let shared = Arc::clone(&self.0);
         Box::pin(async move {
             let (what, result) = if event.kind() == EventKind::Click {
                 (Delivered::Clicked, Ok(()))
             } else {
-                match write_bodies(engine.wait().await, &event, holds).await {
+                let engine = shared.engine.wait().await;
+                match write_bodies(engine, &event, shared.holds(&event)).await {
                     Ok(report) => (Delivered::Written(report), Ok(())),
                     Err(reason) => (Delivered::NotWritten(reason), Err(DispatchError::NotYet)),
                 }
             };
             let (fetch, id) = (event.fetch(), event.id().to_owned());
             // The command may already be ending; the event counts all the same.
-            deliveries.send(Delivery { fetch, id, what }).unwrap_or_default();
+            shared.deliveries.send(Delivery { fetch, id, what }).unwrap_or_default();
             result
         })
     }
@@ -151,8 +103,9 @@ async fn write_bodies(
     let result = fetch.result().ok_or_else(gone)?;
     let all = fetch.records().await;
     let records = all.map_err(sentence)?;
-    let out = saving.out.clone();
-    let mut report = Report { result, out, saved: Vec::new(), failed: Vec::new() };
+    let scope = event.registration().scope.clone();
+    let failure = result.err();
+    let mut report = Report { failure, scope, saved: Vec::new(), failed: Vec::new() };
     // An aborted fetch is no longer wanted.
     if result == Err(FailureReason::Aborted) {
         return Ok(report);
@@ -186,7 +139,7 @@ async fn save(
     record: &BackgroundFetchRecord,
     saving: &Saving,
     names: &mut FileNames,
-) -> Result<SavedRecord, String> {
+) -> Result<SavedFile, String> {
     let url = &record.request().url;
     let own = own_name(record, saving).await;
     loop {
@@ -205,7 +158,7 @@ async fn save(
             exported => exported.map(|()| true),
         };
         match saved {
-            Ok(true) => return Ok(SavedRecord { url: url.clone(), name }),
+            Ok(true) => return Ok(SavedFile { url: url.clone(), name }),
             Ok(false) => {}
             Err(error) => return Err(format!("{name} was not saved: {error}")),
         }
@@ -261,8 +214,8 @@ async fn blocking<T: Send + 'static>(
     spawn_blocking(work).await.map_err(io::Error::other)?
 }
 
-fn failed(record: &BackgroundFetchRecord, reason: FailureReason) -> FailedRecord {
-    FailedRecord {
+fn failed(record: &BackgroundFetchRecord, reason: FailureReason) -> FailedFile {
+    FailedFile {
         index: record.key().index,
         url: record.request().url.clone(),
         status: record.status(),
@@ -276,6 +229,9 @@ mod tests {
     use bgfetch::{FetchOptions, Principal, StorageKey, StoreOptions};
     use bgfetch_store::recording::{Loss, Recorder};
     use bgfetch_testkit::{Origin, Resource};
+
+    use tokio::sync::mpsc;
+    use url::Url;
 
     use super::*;
     use crate::saving::STORAGE_KEY;
@@ -291,8 +247,8 @@ mod tests {
         }
 
         let recorder = Recorder::new(base.path());
-        let lent = Arc::new(SetOnce::new());
-        let (worker, mut told) = Worker::new(Arc::clone(&lent));
+        let shared = Arc::new(Shared::new());
+        let (worker, mut told) = (Worker(Arc::clone(&shared)), shared.deliveries.subscribe());
         let options = StoreOptions::default().file_system(recorder.clone());
         let engine = Engine::builder().directory_with(base.path().join("store"), options);
         // The moment at which the handler is about to end: the store's copy is deleted later.
@@ -307,7 +263,7 @@ mod tests {
             }
         })]);
         let engine = engine.worker_host(host).open().unwrap();
-        lent.set(engine.clone()).unwrap();
+        shared.engine.set(engine.clone()).unwrap();
         let scope = Url::from_directory_path(&out).unwrap();
         let registration = engine.register(StorageKey(STORAGE_KEY.into()), scope).await.unwrap();
         let manager = registration.background_fetch().acting_for(Principal::User);

@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::attempt::{AttemptCommand, AttemptSpec};
@@ -235,7 +235,7 @@ pub enum Reply {
 
 /// What [update background fetch instances](https://wicg.github.io/background-fetch/#update-background-fetch-instance-algorithm)
 /// carries to a `BackgroundFetchRegistration`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Update {
     /// The stored bytes of all response bodies.
@@ -243,7 +243,7 @@ pub struct Update {
     /// The bytes of all request bodies that were sent.
     pub uploaded: u64,
     /// How the fetch settled, or none while it is active.
-    #[serde(serialize_with = "serialize::result")]
+    #[serde(with = "serialize::result")]
     pub result: Option<FetchResult>,
     /// The records available flag.
     pub records_available: bool,
@@ -268,7 +268,7 @@ pub struct FetchSnapshot {
 }
 
 /// Why an unfinished fetch makes no progress.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum PauseReason {
@@ -312,7 +312,7 @@ pub struct Observation {
 }
 
 /// What happened to a fetch.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum What {
@@ -333,7 +333,7 @@ pub enum What {
         /// The number of this retry in an unbroken row of failures.
         attempt: u32,
         /// How long the retry waits; serialized in seconds.
-        #[serde(serialize_with = "serialize::seconds")]
+        #[serde(with = "serialize::seconds")]
         delay: Duration,
         /// A description of the failure, for people.
         message: String,
@@ -354,7 +354,7 @@ pub enum What {
         message: Option<String>,
     },
     /// The fetch settled; its event follows.
-    Settled(#[serde(serialize_with = "serialize::result")] FetchResult),
+    Settled(#[serde(with = "serialize::result")] FetchResult),
     /// The settling event was fired at the worker host, which starts the worker if it can.
     EventFired {
         /// Which settling event.

@@ -6,7 +6,7 @@
 
 use alloc::string::String;
 use core::time::Duration;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::serialize;
 use crate::time::{Now, UnixTime};
@@ -76,7 +76,7 @@ impl Outcome {
 }
 
 /// Why an event was not handled. The text is a sentence for people.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum NotHandledReason {
@@ -123,7 +123,7 @@ impl NotHandledReason {
 /// Why a promise was rejected: a sentence for people, such as the reason converted to a string.
 /// Observers get at most 4 KiB of it. It may contain the site's data, so it is not logged by
 /// default.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("{0}")]
 pub struct Rejection(pub String);
 
@@ -162,12 +162,12 @@ impl Default for DeliveryPolicy {
 }
 
 /// What happens to an event that was not handled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Redelivery {
     /// It is fired again after this time, counted from now; serialized in seconds.
-    After(#[serde(serialize_with = "serialize::seconds")] Duration),
+    After(#[serde(with = "serialize::seconds")] Duration),
     /// It waits until the registration's pending events are asked for. No attempt was spent.
     WhenAsked,
     /// It is not fired again, as if it had been handled: the records are no longer available.

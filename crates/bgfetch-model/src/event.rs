@@ -1,12 +1,12 @@
 //! The four events of the [service worker global](https://wicg.github.io/background-fetch/#service-worker-global-events).
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::response::FailureReason;
 use crate::store_op::FetchResult;
 
 /// Which of the four events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EventKind {
     /// Every record succeeded.

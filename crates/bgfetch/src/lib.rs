@@ -36,9 +36,10 @@
 //!
 //! # Features
 //!
-//! All are on by default. Without any, the embedder supplies a [`Fetcher`] and a [`Store`], and
-//! nothing opens a socket.
+//! All but `control` are on by default. Without any, the embedder supplies a [`Fetcher`] and a
+//! [`Store`], and nothing opens a socket.
 //!
+//! - `control`: the control protocol of the program `bgfetch` and its client (module `control`).
 //! - `fetch`: the checks of the Fetch standard (module `fetch`), and `WithWebChecks`, which puts them
 //!   over a `Transport` of the embedder's own.
 //! - `hyper`: the default fetcher (`HyperFetcher`), with `fetch`.
@@ -64,6 +65,8 @@ mod background_fetch_registration;
 mod blocking;
 mod builder;
 mod clients;
+#[cfg(feature = "control")]
+pub mod control;
 pub mod embedder;
 mod engine;
 mod error;

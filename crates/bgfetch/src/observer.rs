@@ -9,7 +9,7 @@ pub use bgfetch_model::action::What;
 use bgfetch_model::action::Observation;
 use bgfetch_model::ids::{FetchKey, RegistrationKey};
 use futures_util::Stream;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::mailbox::{Receiver, Sender, mailbox};
 
@@ -40,7 +40,7 @@ impl Stream for Observer {
 }
 
 /// Something that happened to a fetch. It is serialized with its fields' names.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Event {
     /// The identity of the fetch.

@@ -15,7 +15,7 @@ use bgfetch_model::input::Input;
 use bgfetch_model::record::Record;
 use bgfetch_model::response::RecordResult;
 use futures_util::stream::{self, BoxStream, Stream, StreamExt};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::error::Result;
@@ -28,7 +28,7 @@ pub struct Ui {
 }
 
 /// One background fetch in the UI.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Job {
     /// Its identity, for commands.
@@ -44,7 +44,7 @@ pub struct Job {
 }
 
 /// One record in the UI.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct JobRecord {
     /// The method.
@@ -66,7 +66,7 @@ pub struct JobRecord {
 bgfetch_model::impl_with!(Job, JobRecord);
 
 /// A change in the list of jobs.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum JobChange {

@@ -1,48 +1,31 @@
-//! Controls the fetches of a store, whichever process has it open.
-//!
-//! The process that owns a store listens on the Unix domain socket `control.sock` in the store's
-//! private directory. A connection carries one [request](protocol::Request) and one
-//! [response](protocol::Response), each a line of JSON.
+//! Controls the fetches of a store, whichever process has it open: see [`bgfetch::control`].
 
-pub(crate) mod client;
-pub(crate) mod protocol;
 pub(crate) mod server;
-#[cfg(unix)]
-mod socket;
 
+use bgfetch::control::{Command, Request, Response};
 use bgfetch::{FetchKey, Job, Ui};
 
-use self::protocol::{Command, Request, Response};
-use crate::jobs::JobInfo;
-
-/// Carries out a request.
-///
-/// `live` tells whether this process runs fetches; otherwise they wait for one that does.
-pub(crate) async fn execute(ui: &Ui, request: Request, live: bool) -> Response {
-    match try_execute(ui, request, live).await {
+/// Carries out a request that has one response.
+pub(crate) async fn execute(ui: &Ui, request: Request) -> Response {
+    match try_execute(ui, request).await {
         Ok(response) => response,
         Err(error) => Response::Failed(error.to_string()),
     }
 }
 
-async fn try_execute(ui: &Ui, request: Request, live: bool) -> bgfetch::Result<Response> {
-    let jobs = ui.jobs().await?;
-    let Request { command, id } = request;
-    if command == Command::List {
-        let infos = jobs.iter().map(|job| JobInfo::new(job, live));
-        return Ok(Response::Jobs(infos.collect()));
-    }
-    let job = match find(&jobs, command, id.as_deref()) {
-        Ok(job) => job,
+async fn try_execute(ui: &Ui, request: Request) -> bgfetch::Result<Response> {
+    let mut jobs = ui.jobs().await?;
+    let Request::Command { name, id } = request else {
+        return Ok(Response::Jobs(jobs));
+    };
+    let index = match find(&jobs, name, id.as_deref()) {
+        Ok(index) => index,
         Err(message) => return Ok(Response::Failed(message)),
     };
+    let job = jobs.swap_remove(index);
     let (key, active): (FetchKey, _) = (job.key, job.display.result.is_none());
-    match command {
-        Command::List => {}
-        Command::Show => {
-            let info = JobInfo::new(job, live).with_files(job);
-            return Ok(Response::Job(info));
-        }
+    match name {
+        Command::Show => return Ok(Response::Job(Box::new(job))),
         Command::Pause => ui.pause(key).await?,
         Command::Resume if active => ui.resume(key).await?,
         Command::Resume => {
@@ -56,30 +39,29 @@ async fn try_execute(ui: &Ui, request: Request, live: bool) -> bgfetch::Result<R
         }
         Command::Click => ui.click(key).await?,
         Command::Dismiss => ui.dismiss(key).await?,
+        other => return Ok(Response::Failed(format!("{} is not supported", other.verb()))),
     }
-    Ok(Response::Done { id: job.id.clone(), pending: !live })
+    Ok(Response::Done { id: job.id })
 }
 
 /// The newest fetch with an id; or without an id, the only one that the command can apply to.
-fn find<'a>(jobs: &'a [Job], command: Command, id: Option<&str>) -> Result<&'a Job, String> {
+fn find(jobs: &[Job], command: Command, id: Option<&str>) -> Result<usize, String> {
     if let Some(id) = id {
-        let newest = jobs.iter().rev().find(|job| job.id == id);
+        let newest = jobs.iter().rposition(|job| job.id == id);
         return newest.ok_or_else(|| format!("no background fetch has the id {id}"));
     }
-    let ended = |job: &&Job| job.display.result.is_some();
-    let candidates: Vec<_> = match command {
-        Command::Pause | Command::Resume | Command::Abort => {
-            jobs.iter().filter(|job| !ended(job)).collect()
-        }
+    let applies = |job: &Job| match command {
+        Command::Pause | Command::Resume | Command::Abort => job.display.result.is_none(),
         // Without an id, a fetch that was not saved yet is never dismissed.
-        Command::Dismiss => jobs.iter().filter(|job| job.display.over).collect(),
-        Command::List | Command::Show | Command::Click => jobs.iter().collect(),
+        Command::Dismiss => job.display.over,
+        _ => true,
     };
+    let candidates: Vec<_> = jobs.iter().enumerate().filter(|(_, job)| applies(job)).collect();
     match candidates.as_slice() {
-        [only] => Ok(only),
+        [(only, _)] => Ok(*only),
         [] => Err(format!("there is no background fetch to {}", command.verb())),
         [_, ..] => {
-            let ids: Vec<_> = candidates.iter().map(|job| job.id.as_str()).collect();
+            let ids: Vec<_> = candidates.iter().map(|(_, job)| job.id.as_str()).collect();
             Err(format!("which one? {}", ids.join(", ")))
         }
     }

@@ -2,37 +2,45 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
-use bgfetch::Ui;
+use bgfetch::Engine;
 
-/// Listens until it is dropped, which removes the socket. Drop it before closing the store, because
-/// the next owner binds its own socket there.
+use crate::owner::Owner;
+
+/// Listens until it is dropped, which closes all connections and removes the socket. Drop it before
+/// closing the store, because the next owner binds its own socket there.
 #[cfg(unix)]
 pub(crate) struct Server {
-    path: super::socket::SocketPath,
+    path: bgfetch::control::SocketPath,
     accepting: tokio::task::AbortHandle,
 }
 
 #[cfg(unix)]
 impl Server {
     /// Starts listening. Only the store's owner may call this, because it treats an existing socket
-    /// as left behind by an earlier process.
+    /// as left behind by an earlier process. Without an `owner`, no fetches are taken over.
     ///
     /// # Errors
     ///
     /// The socket cannot be bound.
-    pub(crate) fn start(directory: &Path, ui: Ui) -> io::Result<Self> {
+    pub(crate) fn start(
+        directory: &Path,
+        engine: Engine,
+        owner: Option<Arc<Owner>>,
+    ) -> io::Result<Self> {
         use std::fs::Permissions;
         use std::os::unix::fs::PermissionsExt as _;
 
-        let path = super::socket::SocketPath::new(directory)?;
+        let path = bgfetch::control::SocketPath::new(directory)?;
         match std::fs::remove_file(path.as_path()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
         let listener = tokio::net::UnixListener::bind(path.as_path())?;
         std::fs::set_permissions(path.as_path(), Permissions::from_mode(0o600))?;
-        let accepting = tokio::spawn(connection::accept(listener, ui)).abort_handle();
+        let hands = connection::Hands { engine, owner };
+        let accepting = tokio::spawn(connection::accept(listener, hands)).abort_handle();
         Ok(Self { path, accepting })
     }
 }
@@ -52,7 +60,7 @@ pub(crate) struct Server;
 
 #[cfg(not(unix))]
 impl Server {
-    pub(crate) fn start(_: &Path, _: Ui) -> io::Result<Self> {
+    pub(crate) fn start(_: &Path, _: Engine, _: Option<Arc<Owner>>) -> io::Result<Self> {
         Err(io::ErrorKind::Unsupported.into())
     }
 }
@@ -60,49 +68,114 @@ impl Server {
 #[cfg(unix)]
 mod connection {
     use std::io;
+    use std::sync::Arc;
     use std::time::Duration;
 
-    use bgfetch::Ui;
+    use bgfetch::Engine;
+    use bgfetch::control::{Get, Request, Response, is_own};
     use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+    use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
     use tokio::net::{UnixListener, UnixStream};
+    use tokio::sync::mpsc;
+    use tokio::task::JoinSet;
     use tokio::time::timeout;
 
     use crate::control::execute;
-    use crate::control::protocol::Response;
-    use crate::control::socket::is_own;
+    use crate::exit::Failure;
+    use crate::owner::{Counted, Owner, UPDATES, watch};
 
-    /// The longest request in bytes.
-    const MAX_REQUEST: u64 = 64 << 10;
-    /// How long a client may take for one exchange.
-    const EXCHANGE_WITHIN: Duration = Duration::from_secs(5);
+    /// The longest request in bytes: as many URLs as one fetch may have.
+    const MAX_REQUEST: u64 = 32 << 20;
+    /// How long a client may take to send its request.
+    const REQUEST_WITHIN: Duration = Duration::from_secs(5);
 
-    pub(super) async fn accept(listener: UnixListener, ui: Ui) {
+    /// What the connections work on.
+    #[derive(Clone)]
+    pub(super) struct Hands {
+        pub(super) engine: Engine,
+        pub(super) owner: Option<Arc<Owner>>,
+    }
+
+    pub(super) async fn accept(listener: UnixListener, hands: Hands) {
+        let mut connections = JoinSet::new();
         // If the listener fails, only the live control ends, not the download.
         while let Ok((stream, _)) = listener.accept().await {
             // Nobody else can reach the socket, unless the directory was made accessible since.
             if !matches!(is_own(&stream), Ok(true)) {
                 continue;
             }
-            let ui = ui.clone();
-            tokio::spawn(async move {
-                // A client that is gone or too slow gets no answer.
-                timeout(EXCHANGE_WITHIN, answer(stream, &ui)).await.map(drop).unwrap_or_default();
-            });
+            while connections.try_join_next().is_some() {}
+            let hands = hands.clone();
+            // A client that is gone gets no answer.
+            connections.spawn(async move { hands.serve(stream).await.unwrap_or_default() });
         }
     }
 
-    async fn answer(mut stream: UnixStream, ui: &Ui) -> io::Result<()> {
-        let (reader, mut writer) = stream.split();
-        let mut request = Vec::new();
-        let mut reader = BufReader::new(reader).take(MAX_REQUEST);
-        reader.read_until(b'\n', &mut request).await?;
-        let response = match serde_json::from_slice(&request) {
-            Ok(request) => execute(ui, request, true).await,
-            Err(error) => Response::Failed(format!("the request is not understood: {error}")),
-        };
-        let mut line = serde_json::to_vec(&response)?;
+    impl Hands {
+        async fn serve(self, stream: UnixStream) -> io::Result<()> {
+            let (reader, mut writer) = stream.into_split();
+            let mut reader = BufReader::new(reader);
+            let mut request = Vec::new();
+            let mut limited = (&mut reader).take(MAX_REQUEST);
+            timeout(REQUEST_WITHIN, limited.read_until(b'\n', &mut request)).await??;
+            let (updates, told) = mpsc::channel(UPDATES);
+            let response = match Request::from_line(&request) {
+                Ok(Request::Get(get)) => match self.get(*get, updates).await {
+                    Ok(_attached) => return report(reader, writer, told).await,
+                    Err(Failure(message)) => Response::Failed(message),
+                },
+                Ok(Request::Watch { jobs }) => {
+                    let watching = watch(&self.engine, jobs, updates);
+                    return tokio::select! {
+                        reported = report(reader, writer, told) => reported,
+                        _ = watching => Ok(()),
+                    };
+                }
+                Ok(request) => execute(&self.engine.ui(), request).await,
+                Err(message) => Response::Failed(message),
+            };
+            send(&mut writer, &response).await?;
+            writer.shutdown().await
+        }
+
+        /// Works on a fetch, whether or not the hand that asked for it stays.
+        async fn get(&self, get: Get, updates: mpsc::Sender<Response>) -> Result<Counted, Failure> {
+            let pid = std::process::id();
+            let Some(owner) = &self.owner else {
+                return Err(Failure(format!(
+                    "the store is used by bgfetch run (process id {pid}), which takes no other \
+                     fetches; use another --store, or wait for its end"
+                )));
+            };
+            let attached = owner.attach();
+            let accepted = owner.accept(&get).await?;
+            tokio::spawn(Arc::clone(owner).follow(accepted, get.jobs, false, updates));
+            Ok(attached)
+        }
+    }
+
+    /// Sends what is told, until there is no more or the client is gone.
+    async fn report(
+        mut reader: BufReader<OwnedReadHalf>,
+        mut writer: OwnedWriteHalf,
+        mut told: mpsc::Receiver<Response>,
+    ) -> io::Result<()> {
+        let mut more = [0];
+        loop {
+            tokio::select! {
+                response = told.recv() => match response {
+                    Some(response) => send(&mut writer, &response).await?,
+                    None => return writer.shutdown().await,
+                },
+                // A connection carries one request, so this is the end of the client.
+                _ = reader.read(&mut more) => return Ok(()),
+            }
+        }
+    }
+
+    async fn send(writer: &mut OwnedWriteHalf, response: &Response) -> io::Result<()> {
+        let mut line = serde_json::to_vec(response)?;
         line.push(b'\n');
-        writer.write_all(&line).await?;
-        writer.shutdown().await
+        writer.write_all(&line).await
     }
 }

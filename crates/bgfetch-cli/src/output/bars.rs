@@ -1,22 +1,21 @@
 //! Progress bars on a terminal.
 
 use std::collections::{BTreeSet, HashMap};
-use std::io;
 use std::time::Instant;
 
 use bgfetch::{Event, Job, JobRecord, What};
-use console::Term;
 use indicatif::ProgressBar;
 
+use super::in_place::InPlace;
 use super::lines::{View, lines, places};
 use super::plain::{Pace, resumed_records};
 use crate::plan::Plan;
-use crate::text::{cells, printable};
+use crate::text::printable;
 
 /// Draws a heading, a line for each of a few records, and a line for the total, in place of the
 /// previous ones.
 pub(crate) struct Bars {
-    terminal: Term,
+    lines: InPlace,
     /// The heading without the state.
     title: String,
     /// The records that have a line.
@@ -27,8 +26,6 @@ pub(crate) struct Bars {
     speed: ProgressBar,
     /// Whether any record was in flight when it was last drawn.
     moving: bool,
-    /// The lines on the screen.
-    drawn: Vec<String>,
     /// Formats the lines that stay, if they are wanted.
     verbose: Option<Pace>,
 }
@@ -37,13 +34,12 @@ impl Bars {
     pub(super) fn new(plan: &Plan, verbose: bool) -> Self {
         Self {
             verbose: verbose.then(Pace::default),
-            terminal: Term::buffered_stdout(),
+            lines: InPlace::new(),
             title: title(plan),
             shown: Vec::new(),
             retries: HashMap::new(),
             speed: ProgressBar::hidden(),
             moving: false,
-            drawn: Vec::new(),
         }
     }
 
@@ -69,58 +65,30 @@ impl Bars {
     }
 
     pub(super) fn note(&mut self, text: &str) {
-        let drawn = std::mem::take(&mut self.drawn);
-        let text = printable(text);
-        self.replace(&drawn, std::iter::once(&text).chain(&drawn));
-        self.drawn = drawn;
+        self.lines.note(text);
     }
 
     pub(super) fn clear(&mut self) {
-        let drawn = std::mem::take(&mut self.drawn);
-        self.replace(&drawn, []);
+        self.lines.draw(Vec::new());
     }
 
     pub(super) fn suspended(&mut self, write: impl FnOnce()) {
-        let drawn = std::mem::take(&mut self.drawn);
-        self.replace(&drawn, []);
-        write();
-        self.replace(&[], &drawn);
-        self.drawn = drawn;
+        self.lines.suspended(write);
     }
 
     pub(super) fn draw(&mut self, job: &Job) {
-        let (height, width) = self.terminal.size();
+        let (width, height) = self.lines.size();
         let now = Instant::now();
         self.retries.retain(|_, (until, _)| *until > now);
-        choose_visible(&mut self.shown, &job.records, places(job.records.len(), height.into()));
+        choose_visible(&mut self.shown, &job.records, places(job.records.len(), height));
         let retry = |index: usize| {
             let (until, message) = self.retries.get(&index)?;
             Some((until.saturating_duration_since(now), message.as_str()))
         };
         let rate = measure(&self.speed, &mut self.moving, job);
         let view = View { title: &self.title, job, shown: &self.shown, retry: &retry, rate };
-        // Some terminals move to the next line when the last cell is written.
-        let lines = lines(&view, usize::from(width).saturating_sub(1), height.into());
-        let drawn = std::mem::replace(&mut self.drawn, lines);
-        self.replace(&drawn, &self.drawn);
-    }
-
-    /// Replaces the drawn lines by others. If the terminal is gone, errors do not matter.
-    fn replace<'a>(&self, drawn: &[String], lines: impl IntoIterator<Item = &'a String>) {
-        let replace = || -> io::Result<()> {
-            // If the terminal became narrower, it has wrapped lines that are too wide now.
-            let width = usize::from(self.terminal.size().1).max(1);
-            let rows = drawn.iter().map(|line| cells(line).div_ceil(width).max(1));
-            // If Ctrl-C was pressed, its echo is on the last line.
-            self.terminal.write_str("\r")?;
-            self.terminal.move_cursor_up(rows.sum())?;
-            self.terminal.clear_to_end_of_screen()?;
-            for line in lines {
-                self.terminal.write_line(line)?;
-            }
-            self.terminal.flush()
-        };
-        replace().unwrap_or_default();
+        let lines = lines(&view, width, height);
+        self.lines.draw(lines);
     }
 }
 
@@ -170,13 +138,6 @@ fn choose_visible(shown: &mut Vec<usize>, records: &[JobRecord], places: usize) 
             visible.insert(next);
             *place = next;
         }
-    }
-}
-
-impl Drop for Bars {
-    /// However the command ends, later output begins on an empty line.
-    fn drop(&mut self) {
-        self.clear();
     }
 }
 

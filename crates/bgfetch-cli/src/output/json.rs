@@ -1,12 +1,14 @@
 //! One JSON object per line, for programs.
 
 use std::collections::HashMap;
+use std::path::Path;
 
+use bgfetch::control::Report;
 use bgfetch::{Event, FetchKey, FetchResult, Job, PauseReason, RecordResult, What};
 use serde::Serialize;
 
 use super::Stdout;
-use crate::worker::Report;
+use crate::saving::directory_of;
 
 /// Prints events.
 #[derive(Debug, Default)]
@@ -66,6 +68,15 @@ struct Stopped<'a> {
     message: &'a str,
 }
 
+/// A detached process has begun.
+#[derive(Debug, Serialize)]
+struct Detached<'a> {
+    event: &'static str,
+    id: &'a str,
+    process: u32,
+    log: &'a str,
+}
+
 impl Json {
     pub(crate) fn restarted(&mut self, job: &Job) {
         self.print(&Line { reason: Some("restart"), ..line_of_job("resumed", job) });
@@ -117,8 +128,9 @@ impl Json {
 
     /// The files are written; `settled` follows.
     pub(crate) fn saved(&mut self, event: &Event, report: &Report) {
+        let out = directory_of(&report.scope).unwrap_or_default();
         for saved in &report.saved {
-            let path = report.out.join(&saved.name);
+            let path = out.join(&saved.name);
             let path = path.to_string_lossy();
             self.print(&Line {
                 url: Some(saved.url.as_str()),
@@ -128,9 +140,21 @@ impl Json {
         }
     }
 
-    /// An earlier run of the same command has completed everything.
-    pub(crate) fn saved_before(&mut self, job: &Job, message: &str) {
-        let line = with_result(line_of_job("settled", job), Ok(()));
+    /// A detached process works on the fetch or waits for it.
+    pub(crate) fn detached(&mut self, id: &str, process: u32, log: &Path) {
+        let log = log.to_string_lossy();
+        self.print(&Detached { event: "detached", id, process, log: &log });
+    }
+
+    /// The fetch is watched from now on.
+    pub(crate) fn watched(&mut self, job: &Job) {
+        self.print(&line_of_job("watching", job));
+    }
+
+    /// The fetch has ended before.
+    pub(crate) fn ended_before(&mut self, job: &Job, message: &str) {
+        let result = job.display.result.unwrap_or(Ok(()));
+        let line = with_result(line_of_job("settled", job), result);
         self.print(&Line { message: Some(message), ..line });
     }
 

@@ -1,22 +1,28 @@
 //! What `get` prints: bars on a terminal, plain lines elsewhere, or JSON.
 
 mod bars;
+mod in_place;
 pub(crate) mod json;
 mod lines;
 pub(crate) mod plain;
 
 use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
 
+use bgfetch::control::Report;
 use bgfetch::{Event, Job, PauseReason};
 use serde::Serialize;
+use url::Url;
+
+pub(crate) use self::in_place::InPlace;
 
 use self::bars::Bars;
 use self::json::Json;
 use self::plain::Plain;
+use crate::args::Get;
 use crate::exit::complain;
 use crate::plan::Plan;
 use crate::text::{escaped, printable};
-use crate::worker::Report;
 
 /// What the user wants to see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +35,17 @@ pub(crate) enum Form {
         /// Whether the reasons for waits, retries and resumes stay.
         verbose: bool,
     },
+}
+
+impl Form {
+    /// The form that the arguments ask for.
+    pub(crate) fn of(args: &Get) -> Self {
+        match (args.json, args.quiet, args.verbose) {
+            (true, ..) => Self::Json,
+            (_, true, _) => Self::Quiet,
+            (.., verbose) => Self::Text { verbose },
+        }
+    }
 }
 
 /// One of the forms.
@@ -48,12 +65,16 @@ impl Output {
             Form::Quiet => return Self::Quiet,
             Form::Text { verbose } => verbose,
         };
-        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        if std::io::stdout().is_terminal() && !dumb {
+        if can_draw() {
             Self::Bars(Box::new(Bars::new(plan, verbose)))
         } else {
             Self::Plain(Plain::new(&plan.saving.path(), verbose))
         }
+    }
+
+    /// The log of a detached process.
+    pub(crate) fn log(plan: &Plan) -> Self {
+        Self::Plain(Plain::log(&plan.saving.path(), &plan.id))
     }
 
     /// The fetch was found in the store and resumes.
@@ -111,24 +132,51 @@ impl Output {
         match self {
             Self::Bars(bars) => {
                 bars.clear();
-                Plain::new(&report.out, false).settled(event, report);
+                Plain::after_bars().settled(event, report);
             }
             Self::Quiet => {}
             Self::Plain(plain) => plain.settled(event, report),
             Self::Json(json) => {
                 json.saved(event, report);
-                json.settled(event, report.result);
+                json.settled(event, report.result());
             }
         }
     }
 
     /// An earlier run of the same command has completed everything.
-    pub(crate) fn saved_before(&mut self, job: &Job, message: &str) {
+    pub(crate) fn saved_before(&mut self, job: &Job, path: &Path) {
+        let (id, path) = (&job.id, path.display());
+        let hint = format!("to fetch it again, run bgfetch dismiss {id} first");
+        self.ended_before(job, &format!("{id} was saved to {path} already; {hint}"));
+    }
+
+    /// A detached process works on the fetch or waits for it.
+    pub(crate) fn detached(&mut self, id: &str, process: u32, log: &Path) {
+        match self {
+            Self::Json(json) => json.detached(id, process, log),
+            _ => self.note(&format!(
+                "{id} goes on in the background (process id {process}), see bgfetch watch; its log is \
+                 {}",
+                log.display()
+            )),
+        }
+    }
+
+    /// A URL as it is shown: a log has no query, which may be a secret.
+    pub(crate) fn shown(&self, url: &Url) -> Url {
+        match self {
+            Self::Plain(plain) => plain.shown(url),
+            Self::Quiet | Self::Bars(_) | Self::Json(_) => url.clone(),
+        }
+    }
+
+    /// The fetch has ended before: in an earlier run of the same command or in another process.
+    pub(crate) fn ended_before(&mut self, job: &Job, message: &str) {
         match self {
             Self::Quiet => {}
             Self::Bars(bars) => bars.note(message),
             Self::Plain(plain) => plain.note(message),
-            Self::Json(json) => json.saved_before(job, message),
+            Self::Json(json) => json.ended_before(job, message),
         }
     }
 
@@ -139,6 +187,12 @@ impl Output {
             Self::Quiet | Self::Plain(_) | Self::Json(_) => complain(line),
         }
     }
+}
+
+/// Whether standard output is a terminal that can draw lines in place of others.
+pub(crate) fn can_draw() -> bool {
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    std::io::stdout().is_terminal() && !dumb
 }
 
 /// The text for a pause.

@@ -3,12 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use bgfetch::control::Report;
 use bgfetch::{Event, FailureReason, Job, PauseReason, RecordResult, What};
 use indicatif::HumanBytes;
 use url::Url;
 
 use super::{Stdout, pause_text};
-use crate::worker::Report;
+use crate::file_names::file_name;
+use crate::saving::directory_of;
 
 /// The shortest time between two lines of progress.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -21,6 +23,8 @@ pub(crate) struct Plain {
     path: PathBuf,
     pace: Pace,
     verbose: bool,
+    /// For the log of several processes: the fetch that this one is about.
+    log: Option<String>,
 }
 
 /// Formats the events of a fetch, limiting how often progress is shown.
@@ -109,57 +113,90 @@ fn paused(reason: PauseReason) -> String {
 impl Plain {
     pub(super) fn new(path: &Path, verbose: bool) -> Self {
         let (stdout, pace) = (Stdout::default(), Pace::default());
-        Self { stdout, path: path.to_owned(), pace, verbose }
+        Self { stdout, path: path.to_owned(), pace, verbose, log: None }
+    }
+
+    /// For the end of a fetch that bars have shown.
+    pub(super) fn after_bars() -> Self {
+        Self::new(Path::new(""), false)
+    }
+
+    /// For a log, where there is no progress.
+    pub(super) fn log(path: &Path, id: &str) -> Self {
+        Self { log: Some(id.to_owned()), ..Self::new(path, false) }
+    }
+
+    fn line(&mut self, line: &str) {
+        match &self.log {
+            Some(id) => self.stdout.line(&format!("{id}: {line}")),
+            None => self.stdout.line(line),
+        }
+    }
+
+    pub(super) fn shown(&self, url: &Url) -> Url {
+        let mut url = url.clone();
+        if self.log.is_some() {
+            url.set_query(None);
+            url.set_fragment(None);
+        }
+        url
     }
 
     pub(super) fn restarted(&mut self, job: &Job) {
         let (id, there) = (&job.id, HumanBytes(job.display.downloaded));
         let line = format!("resumed {id}, {there} were downloaded before");
-        self.stdout.line(&line);
+        self.line(&line);
         if self.verbose {
-            resumed_records(job).for_each(|line| self.stdout.line(&line));
+            resumed_records(job).for_each(|line| self.line(&line));
         }
     }
 
     pub(super) fn paused(&mut self, reason: PauseReason) {
-        self.stdout.line(&paused(reason));
+        self.line(&paused(reason));
     }
 
     pub(super) fn note(&mut self, text: &str) {
-        self.stdout.line(text);
+        self.line(text);
     }
 
     pub(super) fn event(&mut self, event: &Event) {
+        let mut event = event.clone();
+        if let What::Retry { url, .. } | What::RecordSettled { url, .. } = &mut event.what {
+            *url = self.shown(url);
+        }
         match &event.what {
+            What::Progress if self.log.is_some() => {}
             What::Registered => {
                 let line = format!("registered {}, saving to {}", event.id, self.path.display());
-                self.stdout.line(&line);
+                self.line(&line);
             }
             // Reported once the files are written: see `settled`.
             _ => {
-                if let Some(line) = self.pace.line_of(event) {
-                    self.stdout.line(&line);
+                if let Some(line) = self.pace.line_of(&event) {
+                    self.line(&line);
                 }
             }
         }
     }
 
     pub(super) fn settled(&mut self, event: &Event, report: &Report) {
-        for saved in report.saved.iter().filter(|saved| saved.is_renamed()) {
-            self.stdout.line(&format!("saved {} as {}", saved.url, saved.name));
+        let renamed = report.saved.iter().filter(|saved| saved.name != file_name(&saved.url));
+        for saved in renamed {
+            self.line(&format!("saved {} as {}", self.shown(&saved.url), saved.name));
         }
         let files = match report.saved.len() {
             1 => String::from("1 file"),
             saved => format!("{saved} files"),
         };
-        let (bytes, out) = (HumanBytes(event.downloaded), report.out.display());
-        let line = match report.result {
+        let out = directory_of(&report.scope).unwrap_or_default();
+        let (bytes, out) = (HumanBytes(event.downloaded), out.display());
+        let line = match report.result() {
             Ok(()) => format!("saved {files}, {bytes}, to {out}"),
             Err(reason) if !report.saved.is_empty() => {
                 format!("{}; saved {files} that succeeded to {out}", reason.as_str())
             }
             Err(reason) => reason.as_str().into(),
         };
-        self.stdout.line(&line);
+        self.line(&line);
     }
 }

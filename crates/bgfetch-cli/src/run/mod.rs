@@ -22,6 +22,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bgfetch::control::{Client, Request};
 use bgfetch::{HyperFetcher, SqliteStore, StoreError};
 use bgfetch_host::{
     Console, OpenError, OpenWindow, PermissionState, ShowNotification, UserAgent, UserAgentOptions,
@@ -38,8 +39,6 @@ use self::session::Session;
 use self::windows::{Wanted, windows};
 use crate::access;
 use crate::args::Run;
-use crate::control::client;
-use crate::control::protocol::{Command, Request};
 use crate::control::server::Server as ControlServer;
 use crate::exit::{self, Failure, Outcome, complain};
 
@@ -133,8 +132,8 @@ async fn open(store: &Path, options: impl Fn() -> UserAgentOptions) -> Result<Us
             OpenError::Caches(_) => true,
             OpenError::Io(_) => false,
         };
-        let list = Request { command: Command::List, id: None };
-        if client::ask(store, &list).await?.is_some() {
+        if let Some(client) = Client::connect(store).await? {
+            client.ask(&Request::List {}).await?;
             // A process that answers keeps the store open.
             let store = store.display();
             return Err(Failure(format!("another process is at work on the store in {store}")));
@@ -158,7 +157,7 @@ async fn attend(
     let Some(engine) = agent.engine() else {
         return Err(Failure("the engine has stopped".into()));
     };
-    let control = ControlServer::start(store, engine.ui());
+    let control = ControlServer::start(store, engine.clone(), None);
     if let Err(error) = &control {
         complain(&format!("other processes cannot control these fetches: {error}"));
     }

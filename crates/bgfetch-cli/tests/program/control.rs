@@ -237,8 +237,8 @@ fn a_store_whose_path_is_too_long_for_a_socket_is_controlled_all_the_same() {
 fn what_is_no_request_is_answered_so_and_harms_nothing() {
     let (midway, running) = Midway::start();
     let socket = midway.place.store().join("control.sock");
-    let long = format!("{{\"command\":\"list\",\"id\":\"{}\"}}\n", "x".repeat(100_000));
-    for request in ["hello\n", "{\"command\":\"format\"}\n", "", &long] {
+    let long = format!("{{\"version\":1,\"list\":\"{}\"}}\n", "x".repeat(40 << 20));
+    for request in ["hello\n", "{\"version\":1,\"format\":{}}\n", "{\"list\":{}}\n", "", &long] {
         let mut stream = UnixStream::connect(&socket).unwrap();
         // The owner may close the connection before it has read an overlong request.
         stream.write_all(request.as_bytes()).ok();

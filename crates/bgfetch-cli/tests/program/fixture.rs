@@ -79,11 +79,16 @@ impl Place {
         command
     }
 
-    /// Another command on this place's store, run to its end.
-    pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
+    /// Another command on this place's store.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(PROGRAM);
         command.args(arguments).arg("--store").arg(self.store());
-        Running::spawn(command).end()
+        command
+    }
+
+    /// The same, run to its end.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
+        Running::spawn(self.command(arguments)).end()
     }
 
     /// The only stored response body, by its file.

@@ -8,9 +8,11 @@
 #[cfg(all(feature = "js", target_os = "linux"))]
 mod app;
 mod control;
+mod detach;
 mod disk;
 mod fixture;
 mod get;
+mod hands;
 #[cfg(all(feature = "js", target_os = "linux"))]
 mod kills;
 #[cfg(target_os = "linux")]

@@ -165,7 +165,7 @@ fn a_live_fetch_is_not_controlled_by_another_user() {
         let talk = "use IO::Socket::UNIX;
             my $stream = IO::Socket::UNIX->new(Peer => $ARGV[0]) or die \"not connected: $!\";
             $SIG{PIPE} = 'IGNORE';
-            print $stream qq({\"command\":\"abort\",\"id\":\"x\"}\\n);
+            print $stream qq({\"version\":1,\"command\":{\"name\":\"abort\",\"id\":\"x\"}}\\n);
             $stream->flush;
             print 'answered ' . (<$stream> // 'nothing');";
         let mut stranger = Command::new("perl");
@@ -182,10 +182,10 @@ fn a_live_fetch_is_not_controlled_by_another_user() {
     }
     // Its own user does.
     let mut request = std::os::unix::net::UnixStream::connect(&socket).unwrap();
-    std::io::Write::write_all(&mut request, b"{\"command\":\"list\"}\n").unwrap();
+    std::io::Write::write_all(&mut request, b"{\"version\":1,\"list\":{}}\n").unwrap();
     let mut answer = String::new();
     request.read_to_string(&mut answer).unwrap();
-    assert!(answer.contains("\"running\""), "{answer}");
+    assert!(answer.starts_with("{\"jobs\":[{"), "{answer}");
     gate.open();
     running.end().success();
     film.matches_file(place.out("film")).unwrap();

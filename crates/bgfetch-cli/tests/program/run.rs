@@ -296,6 +296,12 @@ fn a_store_has_one_run_at_a_time() {
     assert!(second.refusal(1).starts_with("another process is at work on the store in "));
     let events: Vec<Value> = second.stdout.iter().map(|line| json!(line)).collect();
     assert!(events.is_empty(), "{events:?}");
+    let get = Running::spawn(place.get_plain(["http://a.test/x"])).end();
+    let pid = running.pid();
+    let refusal = format!("the store is used by bgfetch run (process id {pid}), which takes no");
+    assert!(get.refusal(1).starts_with(&refusal), "{get:?}");
+    let watch = Running::spawn(place.command(&["watch"]));
+    watch.line(|line| line.contains(": progress ") || line.contains(": running"));
     running.signal("INT");
     assert_eq!(running.end().code, Some(130));
 }

@@ -5,7 +5,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{BackgroundFetch, Stage};
 use crate::action::PauseReason;
@@ -14,7 +14,7 @@ use crate::serialize;
 use crate::store_op::{FetchResult, ImageResource};
 
 /// What a user interface needs to know to present a background fetch.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Display {
     /// The origin of the registration's scope, which must be shown prominently.
@@ -44,7 +44,7 @@ pub struct Display {
     /// The sum of the request bodies in bytes.
     pub upload_total: u64,
     /// How it settled, or none.
-    #[serde(serialize_with = "serialize::result")]
+    #[serde(with = "serialize::result")]
     pub result: Option<FetchResult>,
 }
 

@@ -93,7 +93,10 @@ fn a_mismatch_fails_the_record_for_good_and_exposes_nothing() {
     let data = data(&world, fetch);
     assert!(data.is_ready() && data.exposed_response().is_none());
     let told = message(&world);
-    assert_eq!(told.as_deref(), Some("the body does not have the checksum that the request asks for"));
+    assert_eq!(
+        told.as_deref(),
+        Some("the body does not have the checksum that the request asks for")
+    );
     world.let_go(Hold::Events);
     world.run();
     assert_eq!(world.store.bytes_of(fetch), 0);

@@ -39,7 +39,7 @@ fn remove_interrupted_copy(entry: &DirEntry) -> io::Result<()> {
     let Some(file) = temporary.then(|| open_own_file(&entry.path())).transpose()?.flatten() else {
         return Ok(());
     };
-    // A copy in progress holds the file's lock: see `copy`.
+    // A copy in progress holds the file's lock: see `temporary_file`.
     match file.try_lock() {
         Ok(()) => fs::remove_file(entry.path()),
         Err(TryLockError::WouldBlock) => Ok(()),
@@ -134,11 +134,6 @@ fn copy(
         return Err(failed(io::ErrorKind::AlreadyExists.into()));
     }
     let temporary = temporary_file(files, folder_of(to)).map_err(failed)?;
-    // Tells `remove_interrupted_copies` that this copy is in progress. On systems without locks, it
-    // removes nothing.
-    if let Err(error) = temporary.as_file().try_lock() {
-        tracing::debug!(%error, "a temporary file was not locked");
-    }
     match file {
         Some(file) => files.copy(file, length, temporary.as_file()).map_err(failed)?,
         None => {
@@ -158,13 +153,30 @@ fn copy(
     // The bytes must be on disk before the name is. Otherwise a power loss could leave an empty
     // file.
     files.sync(temporary.as_file()).map_err(failed)?;
-    rename(files, temporary.into_temp_path(), to).map_err(failed)
+    // Closing the file would unlock it.
+    let (_locked, path) = temporary.into_parts();
+    rename(files, path, to).map_err(failed)
 }
 
-/// A new file with a random name.
+/// A new file with a random name. Until it is closed, a lock tells `remove_interrupted_copies` that it
+/// is in use.
 fn temporary_file(files: &dyn FileSystem, folder: &Path) -> io::Result<NamedTempFile> {
     let open = |path: &Path| files.open(path, Open::HandedOver);
-    Builder::new().prefix(TEMPORARY).make_in(folder, open)
+    loop {
+        let file = Builder::new().prefix(TEMPORARY).make_in(folder, open)?;
+        match file.as_file().try_lock() {
+            // It may have been removed before it was locked.
+            Ok(()) if is_there(file.path()) => return Ok(file),
+            Ok(()) => {}
+            // It is being removed.
+            Err(TryLockError::WouldBlock) => {}
+            // Without locks, nothing is removed.
+            Err(TryLockError::Error(error)) => {
+                tracing::debug!(%error, "a temporary file was not locked");
+                return Ok(file);
+            }
+        }
+    }
 }
 
 /// The permissions that the user wants for new files in a folder. Asking the system for the umask
@@ -172,7 +184,8 @@ fn temporary_file(files: &dyn FileSystem, folder: &Path) -> io::Result<NamedTemp
 pub(super) fn mode_of_new_files(files: &dyn FileSystem, folder: &Path) -> io::Result<u32> {
     let probe = temporary_file(files, folder)?;
     let mode = platform::mode(probe.as_file())?.unwrap_or(PRIVATE);
-    let path = probe.into_temp_path();
+    // Closing the file would unlock it.
+    let (_locked, path) = probe.into_parts();
     files.remove_file(&path)?;
     path.keep().map(|_| mode).map_err(|error| error.error)
 }
@@ -196,6 +209,7 @@ fn is_there(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use bgfetch_model::ids::{BodyKey, FetchKey, Generation, RecordIndex, RecordKey};
 
@@ -236,6 +250,70 @@ mod tests {
             assert_eq!(io::Error::from(error).kind(), io::ErrorKind::AlreadyExists);
             assert_eq!(fs::read(&to).unwrap(), b"theirs");
             assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no copy is left");
+        }
+    }
+
+    /// At one moment, another export to the same folder removes what looks like interrupted copies.
+    #[derive(Debug)]
+    struct Remover {
+        folder: PathBuf,
+        moment: &'static str,
+        done: AtomicBool,
+    }
+
+    impl Remover {
+        fn at(&self, moment: &str) {
+            if self.moment == moment && !self.done.swap(true, Ordering::Relaxed) {
+                remove_interrupted_copies(&self.folder);
+            }
+        }
+    }
+
+    impl FileSystem for Remover {
+        fn open(&self, path: &Path, how: Open) -> io::Result<File> {
+            let opened = System.open(path, how);
+            self.at("open");
+            opened
+        }
+
+        fn sync(&self, file: &File) -> io::Result<()> {
+            self.at("sync");
+            System.sync(file)
+        }
+
+        fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+            self.at("link");
+            System.link(from, to)
+        }
+
+        fn remove_file(&self, path: &Path) -> io::Result<()> {
+            self.at("remove");
+            System.remove_file(path)
+        }
+    }
+
+    #[test]
+    fn a_copy_in_progress_is_not_taken_for_an_interrupted_one() {
+        let record = RecordKey { fetch: FetchKey(1), index: RecordIndex(0) };
+        let body = BodyKey { record, generation: Generation(1) };
+        let bodies = ArenaBodies::new().unwrap();
+        bodies.open_writer(body, 0).unwrap().write(b"bytes").unwrap();
+        let reader = bodies.open_reader(body).unwrap();
+        for moment in ["open", "sync", "link", "remove"] {
+            let folder = tempfile::tempdir().unwrap();
+            let remover = || {
+                let (folder, done) = (folder.path().to_owned(), AtomicBool::new(false));
+                Remover { folder, moment, done }
+            };
+            if let Err(error) = mode_of_new_files(&remover(), folder.path()) {
+                panic!("{moment}: {error}");
+            }
+            let to = folder.path().join("file");
+            if let Err(error) = export(&remover(), &*reader, None, 5, &to, Handover::Copy) {
+                panic!("{moment}: {error}");
+            }
+            assert_eq!(fs::read(&to).unwrap(), b"bytes");
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "{moment}");
         }
     }
 

@@ -1,7 +1,13 @@
 //! What observers and lists of downloads are told.
 
+use std::time::Duration;
+
 use bgfetch::mock::{Behaviour, ScriptedHost};
-use bgfetch::{FetchOptions, ImageResource, Job, JobChange, Jobs, PauseReason, UiUpdate, What};
+use bgfetch::{
+    Event, EventKind, FailureReason, FetchKey, FetchOptions, ImageResource, Job, JobChange, Jobs,
+    NotHandledReason, PauseReason, RecordIndex, RecordKey, RecordResult, Redelivery, Rejection,
+    UiUpdate, What,
+};
 use bgfetch_testkit::{Origin, Resource};
 use futures_util::StreamExt;
 use serde_json::json;
@@ -135,6 +141,8 @@ async fn events_and_jobs_can_be_sent_as_json() {
             "what": { "settled": "success" },
         })
     );
+    let read: Event = read_again(&settled);
+    assert_eq!((read.what, read.registration), (settled.what, settled.registration));
     let mut update = client.next().await.unwrap();
     while update.update.result.is_none() {
         update = client.next().await.unwrap();
@@ -143,9 +151,56 @@ async fn events_and_jobs_can_be_sent_as_json() {
     assert_eq!(update["update"]["result"], "success");
 
     until(&mut observer, |what| matches!(what, What::EventEnded { .. })).await;
-    let job = engine.ui().job(fetch.key()).await.unwrap();
-    let job = serde_json::to_value(job).unwrap();
+    let told = engine.ui().job(fetch.key()).await.unwrap().unwrap();
+    let read: Job = read_again(&told);
+    assert_eq!((&read.display, read.key, &read.id), (&told.display, told.key, &told.id));
+    let job = serde_json::to_value(told).unwrap();
     assert_eq!(job["registration"], registration);
     assert_eq!(job["display"]["origin"], "https://app.test");
     assert_eq!(job["display"]["result"], "success");
+}
+
+/// What another process reads.
+fn read_again<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T) -> T {
+    serde_json::from_str(&serde_json::to_string(value).unwrap()).unwrap()
+}
+
+#[test]
+fn another_process_reads_every_event_as_it_was() {
+    let record = RecordKey { fetch: FetchKey(1), index: RecordIndex(2) };
+    let url: bgfetch::url::Url = "https://a.test/x?y".parse().unwrap();
+    let reason = NotHandledReason::Crashed("it threw".into());
+    let not_handled = |next| What::EventNotHandled { reason: reason.clone(), next };
+    let retry = |delay| {
+        let (url, message) = (url.clone(), String::from("away"));
+        What::Retry { record, url, attempt: 3, delay, message }
+    };
+    for what in [
+        What::Registered,
+        What::Progress,
+        What::Paused(PauseReason::CaptivePortal),
+        What::Resumed,
+        retry(Duration::from_millis(1500)),
+        retry(Duration::MAX),
+        What::RecordSettled {
+            record,
+            url: url.clone(),
+            result: RecordResult::Failure(FailureReason::BadStatus),
+            status: Some(404),
+            stored: 7,
+            message: None,
+        },
+        What::Settled(Ok(())),
+        What::Settled(Err(FailureReason::Aborted)),
+        What::EventFired { kind: EventKind::Success, attempt: 1 },
+        not_handled(Redelivery::After(Duration::from_secs(2))),
+        not_handled(Redelivery::WhenAsked),
+        What::EventEnded { handled: true, rejection: Some(Rejection("no".into())) },
+        What::UiUpdated { title: "t".into(), icons: Vec::new() },
+        What::ClickEnded { handled: false },
+        What::Dismissed,
+        What::Removed,
+    ] {
+        assert_eq!(read_again(&what), what);
+    }
 }

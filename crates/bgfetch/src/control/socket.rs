@@ -13,12 +13,17 @@ const NAME: &str = "control.sock";
 const MAX_PATH: usize = 100;
 
 /// Whether the process at the other end is of the same user.
-pub(crate) fn is_own(stream: &UnixStream) -> io::Result<bool> {
+///
+/// # Errors
+///
+/// The system does not tell.
+pub fn is_own(stream: &UnixStream) -> io::Result<bool> {
     Ok(stream.peer_cred()?.uid() == rustix::process::geteuid().as_raw())
 }
 
-/// A path that is short enough to bind the socket or connect to it.
-pub(crate) struct SocketPath {
+/// A path that is short enough to bind the control socket of a store or connect to it.
+#[derive(Debug)]
+pub struct SocketPath {
     path: PathBuf,
     /// Keeps a path through a file descriptor valid.
     _directory: Option<File>,
@@ -30,7 +35,7 @@ impl SocketPath {
     /// # Errors
     ///
     /// The path is too long for a socket and the system offers no shorter one.
-    pub(crate) fn new(directory: &Path) -> io::Result<Self> {
+    pub fn new(directory: &Path) -> io::Result<Self> {
         let path = directory.join(NAME);
         if path.as_os_str().len() <= MAX_PATH {
             return Ok(Self { path, _directory: None });
@@ -52,7 +57,9 @@ impl SocketPath {
         Err(io::Error::new(io::ErrorKind::InvalidFilename, message))
     }
 
-    pub(crate) fn as_path(&self) -> &Path {
+    /// The path.
+    #[must_use]
+    pub fn as_path(&self) -> &Path {
         &self.path
     }
 }

@@ -1,0 +1,279 @@
+//! `bgfetch watch`: all fetches of a store, until they end.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::time::Instant;
+
+use bgfetch::control::{Client, Request, Response};
+use bgfetch::{Event, FetchKey, FetchResult, Job, SqliteStore, What};
+use indicatif::HumanBytes;
+use tokio::signal::ctrl_c;
+
+use crate::access::{self, Access, INTERVAL, PATIENCE, inspect_or_connect};
+use crate::args::Store;
+use crate::exit::{Failure, Outcome};
+use crate::jobs::{self, JobInfo};
+use crate::output::json::Json;
+use crate::output::plain::Pace;
+use crate::output::{InPlace, Stdout, can_draw};
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// The store cannot be reached, or has fetches that no process works on.
+pub(crate) async fn run(store: Store, json: bool) -> Result<Outcome, Failure> {
+    let directory = access::directory(store.directory)?;
+    tokio::select! {
+        outcome = watch(&directory, json) => outcome,
+        // Nothing has to be stopped.
+        pressed = ctrl_c() => Ok(pressed.map(|()| Outcome::Interrupted)?),
+    }
+}
+
+async fn watch(directory: &Path, json: bool) -> Result<Outcome, Failure> {
+    let mut watched = Watched { view: View::choose(json), ..Watched::default() };
+    // Looking must not create a store.
+    if !SqliteStore::exists(directory)? {
+        return watched.left(directory, &[]);
+    }
+    let mut next = None;
+    loop {
+        let client = match next {
+            Some(client) => client,
+            None => match inspect_or_connect(directory).await? {
+                Access::Theirs(client) => client,
+                Access::Ours(engine) => {
+                    let jobs = engine.ui().jobs().await?;
+                    engine.shutdown().await?;
+                    return watched.left(directory, &jobs);
+                }
+            },
+        };
+        if watched.follow(client).await? {
+            return Ok(watched.outcome());
+        }
+        // Somebody who waits for a fetch opens the store next. Until then it must not be opened here.
+        next = next_owner(directory).await?;
+    }
+}
+
+/// The process that owns the store and listens, if there is one as soon as a command expects it.
+async fn next_owner(directory: &Path) -> Result<Option<Client>, Failure> {
+    let started = Instant::now();
+    loop {
+        match Client::connect(directory).await? {
+            None if started.elapsed() < PATIENCE => tokio::time::sleep(INTERVAL).await,
+            found => return Ok(found),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Watched {
+    /// The ids of the fetches that are not over.
+    active: BTreeMap<FetchKey, String>,
+    /// How fetches settled that were not over when they were first seen.
+    settled: BTreeMap<FetchKey, FetchResult>,
+    view: View,
+}
+
+impl Watched {
+    /// Shows what the owner reports; returns whether all fetches have ended.
+    async fn follow(&mut self, client: Client) -> Result<bool, Failure> {
+        let jobs = matches!(self.view, View::Table(_));
+        let Ok(mut updates) = client.follow(&Request::Watch { jobs }).await else {
+            return Ok(false);
+        };
+        // An owner that was killed resets its connections.
+        while let Ok(Some(response)) = updates.next().await {
+            match response {
+                Response::Jobs(jobs) => self.jobs(&jobs),
+                Response::Event(event) => self.event(&event),
+                Response::Failed(message) => return Err(Failure(message)),
+                _ => {}
+            }
+            if self.active.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// All fetches as they are now.
+    fn jobs(&mut self, jobs: &[Job]) {
+        for job in jobs {
+            if job.display.over {
+                self.over(job);
+                continue;
+            }
+            if let Some(result) = job.display.result {
+                self.settled.insert(job.key, result);
+            }
+            if self.active.insert(job.key, job.id.clone()).is_none() {
+                self.view.found(job);
+            }
+        }
+        self.view.jobs(jobs.iter().filter(|job| self.active.contains_key(&job.key)));
+    }
+
+    /// A fetch is over. If it was watched, its end may not have been told yet.
+    fn over(&mut self, job: &Job) {
+        if self.active.remove(&job.key).is_some() {
+            let result = job.display.result.unwrap_or(Ok(()));
+            self.settled.insert(job.key, result);
+            self.view.ended_before(job, result);
+        }
+    }
+
+    fn event(&mut self, event: &Event) {
+        match event.what {
+            What::Registered => {
+                self.active.insert(event.fetch, String::from(&*event.id));
+            }
+            What::Settled(result) => {
+                self.settled.insert(event.fetch, result);
+            }
+            What::EventEnded { .. } | What::Dismissed | What::Removed => {
+                if self.active.remove(&event.fetch).is_some() {
+                    let result = self.settled.get(&event.fetch).copied();
+                    self.view.ended(event, result);
+                }
+                return;
+            }
+            _ => {}
+        }
+        self.view.event(event);
+    }
+
+    fn outcome(&self) -> Outcome {
+        match self.settled.values().any(Result::is_err) {
+            true => Outcome::Failed,
+            false => Outcome::Success,
+        }
+    }
+
+    /// No process works on the store.
+    fn left(&mut self, directory: &Path, jobs: &[Job]) -> Result<Outcome, Failure> {
+        let (over, left): (Vec<_>, Vec<_>) = jobs.iter().partition(|job| job.display.over);
+        over.into_iter().for_each(|job| self.over(job));
+        if !left.is_empty() {
+            let ids: Vec<_> = left.iter().map(|job| job.id.as_str()).collect();
+            return Err(Failure(format!(
+                "no process is at work on {}; run the same command again to resume",
+                ids.join(", ")
+            )));
+        }
+        if self.settled.is_empty() {
+            self.view.nothing(directory);
+        }
+        Ok(self.outcome())
+    }
+}
+
+/// One of the three forms of output.
+enum View {
+    /// On a terminal.
+    Table(InPlace),
+    Plain {
+        stdout: Stdout,
+        paces: HashMap<FetchKey, Pace>,
+    },
+    Json(Json),
+}
+
+impl Default for View {
+    fn default() -> Self {
+        Self::Plain { stdout: Stdout::default(), paces: HashMap::new() }
+    }
+}
+
+impl View {
+    fn choose(json: bool) -> Self {
+        match json {
+            true => Self::Json(Json::default()),
+            false if can_draw() => Self::Table(InPlace::new()),
+            false => Self::default(),
+        }
+    }
+
+    /// A fetch was active before it was watched.
+    fn found(&mut self, job: &Job) {
+        match self {
+            Self::Table(_) => {}
+            Self::Plain { stdout, .. } => {
+                stdout.line(&format!("{}: {}", job.id, JobInfo::new(job, true).summary()));
+            }
+            Self::Json(json) => json.watched(job),
+        }
+    }
+
+    fn jobs<'a>(&mut self, jobs: impl Iterator<Item = &'a Job>) {
+        let Self::Table(lines) = self else {
+            return;
+        };
+        let (width, height) = lines.size();
+        let infos: Vec<_> = jobs.map(|job| JobInfo::new(job, true)).collect();
+        let table = jobs::table(&infos, Some(width));
+        let mut rows: Vec<_> = table.lines().map(String::from).collect();
+        // The cursor is below.
+        let room = height.saturating_sub(1).max(1);
+        if rows.len() > room {
+            let hidden = rows.len() + 1 - room;
+            rows.truncate(room - 1);
+            rows.push(format!("… {hidden} more"));
+        }
+        lines.draw(rows);
+    }
+
+    fn event(&mut self, event: &Event) {
+        match self {
+            Self::Table(_) => {}
+            Self::Plain { stdout, paces } => {
+                if let Some(line) = paces.entry(event.fetch).or_default().line_of(event) {
+                    stdout.line(&format!("{}: {line}", event.id));
+                }
+            }
+            Self::Json(json) => json.event(event),
+        }
+    }
+
+    /// A fetch is over, or was removed before it settled.
+    fn ended(&mut self, event: &Event, result: Option<FetchResult>) {
+        match self {
+            Self::Json(json) => {
+                json.settled(event, result.unwrap_or(Err(bgfetch::FailureReason::Aborted)));
+            }
+            _ => self.line(&ending(&event.id, event.downloaded, result)),
+        }
+    }
+
+    /// The same for a fetch whose last event was not seen.
+    fn ended_before(&mut self, job: &Job, result: FetchResult) {
+        let line = ending(&job.id, job.display.downloaded, Some(result));
+        match self {
+            Self::Json(json) => json.ended_before(job, &line),
+            _ => self.line(&line),
+        }
+    }
+
+    fn nothing(&mut self, directory: &Path) {
+        self.line(&format!("no background fetch is active in {}", directory.display()));
+    }
+
+    fn line(&mut self, line: &str) {
+        match self {
+            Self::Table(lines) => lines.note(line),
+            Self::Plain { stdout, .. } => stdout.line(line),
+            Self::Json(_) => {}
+        }
+    }
+}
+
+fn ending(id: &str, downloaded: u64, result: Option<FetchResult>) -> String {
+    match result {
+        Some(Ok(())) => format!("{id}: success, {}", HumanBytes(downloaded)),
+        Some(Err(reason)) => format!("{id}: failure ({})", reason.as_str()),
+        None => format!("{id}: removed"),
+    }
+}
