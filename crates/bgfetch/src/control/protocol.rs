@@ -321,13 +321,17 @@ impl Request {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn a_request_is_one_readable_line() {
         let request = Request::Command { name: Command::Pause, id: Some("a\nb".into()) };
         let line = request.to_line().unwrap();
-        assert_eq!(line, r#"{"command":{"id":"a\nb","name":"pause"},"version":1}"#);
+        assert!(!line.contains('\n'), "{line}");
+        let expected = json!({ "version": 1, "command": { "name": "pause", "id": "a\nb" } });
+        assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), expected);
         assert_eq!(Request::from_line(line.as_bytes()).unwrap(), request);
         assert_eq!(Request::List {}.to_line().unwrap(), r#"{"list":{},"version":1}"#);
     }
