@@ -237,6 +237,7 @@ impl Call {
             },
             patience: (rng.u8(0..8) == 0).then(|| Duration::from_millis(rng.u64(0..500))),
             reads: rng.u8(0..3) == 0,
+            gives_up: rng.u8(0..4) == 0,
         }
     }
 }

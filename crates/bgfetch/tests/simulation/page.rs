@@ -1,13 +1,14 @@
 //! Pages: they come and go, call `fetch()`, and read bodies while they arrive.
 
+use std::future::pending;
 use std::time::Duration;
 
 use bgfetch::{
-    BackgroundFetchRegistration, CallError, Engine, FetchOptions, Principal, RecordResult,
-    RequestInfo,
+    BackgroundFetchRecord, BackgroundFetchRegistration, CallError, Engine, FetchOptions, Principal,
+    RecordResult, RequestInfo,
 };
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::stream::{self, FuturesUnordered, StreamExt as _};
 use tokio::time::{sleep, timeout};
 
 use super::network::RECORD;
@@ -88,6 +89,9 @@ pub(crate) async fn call(world: World, engine: Engine, call: Call) {
                 world.violate(adopted);
             }
             world.spawn(starts(world.clone(), number));
+            if call.gives_up {
+                world.spawn(give_up(world.clone(), fetch.clone(), number));
+            }
             if call.reads {
                 world.spawn(read(world.clone(), fetch, call));
             }
@@ -156,6 +160,28 @@ async fn starts(world: World, number: usize) {
     };
     if look() == before && before.2 && !is_held_back && !faults.disk {
         world.violate(format!("site {site} waits for others"));
+    }
+}
+
+/// A page aborts its fetch when the first of the records fails.
+async fn give_up(world: World, fetch: BackgroundFetchRegistration, number: usize) {
+    let Ok(records) = fetch.records().await else { return };
+    let failure = async |record: BackgroundFetchRecord| {
+        if let Ok(mut response) = record.response_ready().await {
+            while let Some(chunk) = response.body.chunk().await {
+                if chunk.is_err() {
+                    return;
+                }
+            }
+            pending().await
+        }
+    };
+    let mut failures: FuturesUnordered<_> = records.into_iter().map(failure).collect();
+    if failures.next().await.is_some() {
+        world.oracle().fetch(number).abort_asked = true;
+        if fetch.abort().await.is_ok_and(|aborted| aborted) {
+            world.learn(|oracle| oracle.aborted(number));
+        }
     }
 }
 

@@ -61,6 +61,8 @@ pub(crate) struct Call {
     pub(crate) patience: Option<Duration>,
     /// The page reads bodies while they arrive.
     pub(crate) reads: bool,
+    /// The page aborts the fetch as soon as one of its records fails.
+    pub(crate) gives_up: bool,
 }
 
 /// A request.
