@@ -3,6 +3,7 @@
 
 use core::time::Duration;
 
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The result of a fetch, if it has one, like that of a record.
@@ -63,8 +64,54 @@ pub(crate) mod seconds {
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Duration, D::Error> {
+        let seconds = f64::deserialize(deserializer)?;
+        if seconds.is_sign_negative() {
+            return Err(D::Error::custom("a time must not be negative"));
+        }
         // The longest duration has no exact number.
-        f64::deserialize(deserializer)
-            .map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
+        Ok(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{from_value, json, to_value};
+
+    use super::*;
+    use crate::response::FailureReason;
+    use crate::store_op::FetchResult;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Told {
+        #[serde(with = "result")]
+        result: FetchResult,
+        #[serde(with = "result")]
+        so_far: Option<FetchResult>,
+        #[serde(with = "seconds")]
+        time: Duration,
+    }
+
+    #[test]
+    fn what_is_told_is_read_again() {
+        let failure = Err(FailureReason::BadStatus);
+        for (result, so_far, time) in [
+            (Ok(()), None, Duration::from_millis(1500)),
+            (failure, Some(Ok(())), Duration::ZERO),
+            (failure, Some(failure), Duration::MAX),
+        ] {
+            let told = Told { result, so_far, time };
+            assert_eq!(from_value::<Told>(to_value(&told).unwrap()).unwrap(), told);
+        }
+        let told = Told { result: failure, so_far: None, time: Duration::from_millis(1500) };
+        let expected =
+            json!({ "result": { "failure": "bad-status" }, "so_far": null, "time": 1.5 });
+        assert_eq!(to_value(&told).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_negative_time_is_refused() {
+        let told = json!({ "result": "success", "so_far": null, "time": -1.0 });
+        let refusal = from_value::<Told>(told).unwrap_err();
+        assert_eq!(refusal.to_string(), "a time must not be negative");
     }
 }
