@@ -42,8 +42,12 @@ impl Life {
                     true => ui.pause(key).await,
                     false => ui.resume(key).await,
                 };
-                let now = world.now();
-                let paused = if told.is_ok() { Some((pauses, now)) } else { before };
+                let paused = match told {
+                    Ok(()) => Some((pauses, world.now())),
+                    // Nobody knows whether it was stored.
+                    Err(error) if error.is_closed() => None,
+                    Err(_) => before,
+                };
                 world.learn(|oracle| oracle.fetch(number).paused = paused);
             }
             Deed::Click(site) => {
@@ -116,10 +120,12 @@ impl Life {
     pub(crate) async fn dismiss(&self, job: &Job) {
         let Some(number) = self.world.oracle().number_of(job.key) else { return };
         self.world.oracle().fetch(number).may_be_gone = true;
-        let dismissed = self.engine.ui().dismiss(job.key).await.is_ok();
+        let dismissed = self.engine.ui().dismiss(job.key).await;
         self.world.learn(|oracle| {
             let fetch = oracle.fetch(number);
-            (fetch.may_be_gone, fetch.gone) = (dismissed, dismissed);
+            fetch.gone = dismissed.is_ok();
+            // If the process ended meanwhile, nobody knows whether it was stored.
+            fetch.may_be_gone = dismissed.map_or_else(|error| error.is_closed(), |()| true);
         });
     }
 
