@@ -18,9 +18,10 @@ impl Oracle {
         }
     }
 
-    /// The user asks for the same again, perhaps. Returns how many bytes need not be downloaded.
-    pub(crate) fn adopts(&mut self, number: usize) -> u64 {
-        let mut bytes = 0;
+    /// The user asks for the same again, perhaps. Returns how many bytes need not be downloaded, and
+    /// the fetches that hold them.
+    pub(crate) fn adopts(&mut self, number: usize) -> Vec<(usize, u64)> {
+        let mut adopted = Vec::new();
         for index in 0..self.fetches()[number].records.len() {
             let givers = self.givers(number, index);
             for (before, _) in &givers {
@@ -35,10 +36,16 @@ impl Oracle {
             if let Some((before, held)) = whole {
                 let record = &mut self.fetch(*before).records[*held];
                 record.given_away = true;
-                bytes += record.length;
+                adopted.push((*before, record.length));
             }
         }
-        bytes
+        adopted
+    }
+
+    /// How many bytes that is, without those of fetches that were removed meanwhile.
+    pub(crate) fn still_held(&self, adopted: &[(usize, u64)]) -> u64 {
+        let held = adopted.iter().filter(|(number, _)| !self.fetches()[*number].may_be_gone);
+        held.map(|(_, bytes)| bytes).sum()
     }
 
     /// The records of equal requests that may be held.

@@ -388,12 +388,14 @@ impl Oracle {
         for number in 0..self.fetches.len() {
             let fetch = &self.fetches[number];
             let id = fetch.call.id.clone();
-            if fetch.gone || !fetch.promised {
+            // Whoever unregistered the site while the fetch was being promised does not know whether it
+            // was removed.
+            if fetch.gone || fetch.may_be_gone || !fetch.promised {
                 continue;
             }
             if fetch.result.is_none() {
                 self.violate(format!("{id} never settled"));
-            } else if fetch.handled.is_empty() && !fetch.may_be_gone {
+            } else if fetch.handled.is_empty() {
                 self.violate(format!("nobody was told of the end of {id}"));
             }
         }

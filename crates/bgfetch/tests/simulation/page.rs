@@ -84,6 +84,7 @@ pub(crate) async fn call(world: World, engine: Engine, call: Call) {
         Some(Ok(fetch)) => {
             world.learn(|oracle| oracle.exists(number, fetch.key()));
             let downloaded = fetch.downloaded();
+            let adopts = world.oracle().still_held(&adopts);
             if downloaded < adopts && call.download_total == 0 {
                 let adopted = format!("{} adopted {downloaded} of {adopts} bytes", call.id);
                 world.violate(adopted);
