@@ -12,20 +12,24 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bgfetch_model::attempt::{AttemptSpec, FaultKind};
-use bgfetch_model::ids::StorageKey;
+use bgfetch_model::attempt::{AttemptCommand, AttemptEnd, AttemptEvent, AttemptSpec, FaultKind};
+use bgfetch_model::ids::{FetchKey, StorageKey};
 use bgfetch_model::ip_address_space::{IpAddressSpace, LocalNetworkDenied};
 use bgfetch_model::policy::{PolicySnapshot, Principal};
-use bgfetch_model::request::{CredentialsMode, Request};
+use bgfetch_model::request::{CredentialsMode, Destination, Request};
+use bgfetch_net::attempt::{self, Timeouts};
+use bgfetch_net::fetch::cookie_jar::CookieJar;
 use bgfetch_net::fetch::{Hop, Transport, TransportRequest, TransportResponse, WithWebChecks};
 use bgfetch_net::fetcher::{BodySource, FetchError, FetchRequest, FetchResponse, Fetcher};
 use bgfetch_net::partition::Partition;
+use bgfetch_net::throttle::Throttle;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use parking_lot::Mutex;
+use tokio::sync::mpsc::unbounded_channel;
 
 type Answer = Box<dyn FnMut(&TransportRequest) -> Result<TransportResponse, FetchError> + Send>;
 
@@ -35,6 +39,8 @@ struct Scripted {
     answer: Arc<Mutex<Answer>>,
     asked: Arc<Mutex<Vec<TransportRequest>>>,
     judged: Arc<Mutex<Vec<bool>>>,
+    /// How often the network has changed.
+    changes: Arc<Mutex<u32>>,
 }
 
 impl Scripted {
@@ -43,7 +49,7 @@ impl Scripted {
     ) -> Self {
         let answer: Answer = Box::new(answer);
         let answer = Arc::new(Mutex::new(answer));
-        Self { answer, asked: Arc::default(), judged: Arc::default() }
+        Self { answer, asked: Arc::default(), judged: Arc::default(), changes: Arc::default() }
     }
 
     fn asked(&self) -> Vec<String> {
@@ -64,6 +70,10 @@ impl Transport for Scripted {
             response.judged = Some(Box::new(move |allowed| judged.lock().push(allowed)));
         }
         Box::pin(std::future::ready(answer))
+    }
+
+    fn network_changed(&self) {
+        *self.changes.lock() += 1;
     }
 }
 
@@ -214,6 +224,107 @@ fn an_error_says_whether_any_request_of_the_chain_was_sent() {
     request.method = "PUT".into();
     let error = fetch(&WithWebChecks::new(scripted), page(), request).unwrap_err();
     assert_eq!((error.kind(), error.sent()), (FaultKind::Interrupted, false));
+
+    // Unless a redirect came before it.
+    for refusal in [Ok(403), Err(false)] {
+        let scripted = Scripted::new(move |request| match request.url.path() {
+            "/" => Ok(response(307, &[("location", "https://b.test/y")])),
+            _ => refusal.map(|status| response(status, &[])).map_err(|_| refused()),
+        });
+        let mut request = get("https://page.test/");
+        request.method = "PUT".into();
+        let error = fetch(&WithWebChecks::new(scripted.clone()), page(), request).unwrap_err();
+        assert_eq!(scripted.asked(), ["PUT https://page.test/", "OPTIONS https://b.test/y"]);
+        assert!(error.sent(), "{error}");
+    }
+}
+
+#[test]
+fn a_transport_is_told_the_destination_and_that_the_network_changed() {
+    let scripted = Scripted::new(|_| Ok(response(200, &[])));
+    let checks = WithWebChecks::new(scripted.clone());
+    for (destination, name) in
+        [(Destination::Empty, "empty"), (Destination::ServiceWorker, "serviceworker")]
+    {
+        let request = fetch_of(page(), get("https://page.test/"));
+        let request = request.with(|it| it.destination = destination);
+        checks.fetch(request).now_or_never().unwrap().unwrap();
+        assert_eq!(scripted.asked.lock().pop().unwrap().headers["sec-fetch-dest"], name);
+    }
+    assert_eq!(*scripted.changes.lock(), 0);
+    checks.network_changed();
+    assert_eq!(*scripted.changes.lock(), 1);
+}
+
+#[test]
+fn a_redirect_loop_that_waits_for_its_cookie_is_named() {
+    let set_cookie = ("set-cookie", "session=1");
+    let lost = "too many redirects: the server sets the cookie session on the way, and cookies are \
+        not kept";
+    let there_is = |cookies| match cookies {
+        true => WithWebChecks::new(redirecting(&[set_cookie])).cookies(CookieJar::default()),
+        false => WithWebChecks::new(redirecting(&[set_cookie])),
+    };
+    for (cookies, credentials, message) in [
+        (false, CredentialsMode::Include, lost),
+        (true, CredentialsMode::Omit, lost),
+        (true, CredentialsMode::Include, "more than 20 redirects"),
+    ] {
+        let mut request = get("https://page.test/");
+        request.credentials = credentials;
+        let error = fetch(&there_is(cookies), page(), request).unwrap_err();
+        assert_eq!((error.kind(), error.to_string().as_str()), (FaultKind::Blocked, message));
+    }
+    let without_cookies = WithWebChecks::new(redirecting(&[]));
+    let error = fetch(&without_cookies, page(), get("https://page.test/")).unwrap_err();
+    assert_eq!(error.to_string(), "more than 20 redirects");
+}
+
+/// Redirects every request to the same URL.
+fn redirecting(headers: &[(&'static str, &'static str)]) -> Scripted {
+    let headers = [headers, &[("location", "/")]].concat();
+    Scripted::new(move |_| Ok(response(302, &headers)))
+}
+
+#[tokio::test]
+async fn a_permission_is_asked_for_once_and_lets_the_request_go_on() {
+    let address: IpAddr = "192.168.1.1".parse().unwrap();
+    let asks = AttemptEvent::NeedPermission {
+        url: "https://a.test/".parse().unwrap(),
+        space: IpAddressSpace::Local,
+    };
+    // The second transport refuses even what it may do.
+    for is_broken in [false, true] {
+        let scripted = Scripted::new(move |request| {
+            match is_broken {
+                true => Err(LocalNetworkDenied(IpAddressSpace::Local)),
+                false => request.reach.check(address),
+            }?;
+            Ok(response(200, &[APPROVED]))
+        });
+        let checks = WithWebChecks::new(scripted.clone());
+        let (tell, commands) = unbounded_channel();
+        let mut events = Vec::new();
+        let report = |event| {
+            let command = match &event {
+                AttemptEvent::NeedPermission { .. } => Some(AttemptCommand::TakeSlot),
+                AttemptEvent::Head { .. } => Some(AttemptCommand::Cancel),
+                _ => None,
+            };
+            if let Some(command) = command {
+                tell.send(command).unwrap();
+            }
+            events.push(event);
+        };
+        let open = |_, _| panic!("no body is received");
+        let share = Throttle::new(None).share(Partition::User, FetchKey(1));
+        let request = fetch_of(page(), get("https://a.test/"));
+        attempt::run(&checks, request, Timeouts::default(), share, open, commands, report).await;
+        assert_eq!(events.iter().filter(|event| **event == asks).count(), 1, "{events:?}");
+        let Some(AttemptEvent::Ended { end, .. }) = events.last() else { panic!("{events:?}") };
+        assert_eq!(*end == AttemptEnd::Cancelled, !is_broken, "{end:?}");
+        assert_eq!(scripted.asked.lock().len(), 2);
+    }
 }
 
 #[test]
@@ -276,6 +387,24 @@ fn what_a_transport_takes_of_a_body_counts_as_uploaded_and_each_byte_once() {
     WithWebChecks::new(scripted.clone()).fetch(request).now_or_never().unwrap().unwrap();
     assert_eq!(scripted.asked(), ["POST https://a.test/", "POST https://a.test/again"]);
     assert_eq!((uploaded.get(), uploaded.shown()), (10, 10));
+}
+
+#[test]
+fn a_page_sees_what_it_uploads_to_another_origin_only_if_the_server_has_approved() {
+    for (method, visible) in [("POST", 0), ("PUT", 10)] {
+        let scripted = Scripted::new(move |request| {
+            if let Some(mut body) = request.upload() {
+                while body.try_next().now_or_never().unwrap().unwrap().is_some() {}
+                assert_eq!((request.uploaded.get(), request.uploaded.shown()), (10, visible));
+            }
+            Ok(response(200, &[APPROVED, ("access-control-allow-methods", "PUT")]))
+        });
+        let request = post("https://a.test/", Body(10, vec!["many", " bytes"])).with(|it| {
+            it.principal = Arc::new(page());
+            it.request = Arc::new(it.request.as_ref().clone().with(|it| it.method = method.into()));
+        });
+        WithWebChecks::new(scripted).fetch(request).now_or_never().unwrap().unwrap();
+    }
 }
 
 #[test]
