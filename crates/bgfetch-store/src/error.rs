@@ -291,11 +291,34 @@ mod tests {
     }
 
     #[test]
+    fn codes_are_what_they_always_were() {
+        let path = || PathBuf::from("/s");
+        let system = || io::Error::other("");
+        for (error, code) in [
+            (StoreError::InUse { path: path(), pid: None }, "store-in-use"),
+            (
+                StoreError::NewerVersion { path: path(), found: 2, supported: 1 },
+                "store-newer-version",
+            ),
+            (StoreError::Damaged { reason: String::new(), set_aside: None }, "store-damaged"),
+            (StoreError::Untrusted { path: path(), why: Distrust::Kind }, "store-untrusted"),
+            (StoreError::DiskFull { path: path(), source: system() }, "disk-full"),
+            (StoreError::Io { path: path(), source: system() }, "store-io"),
+            (StoreError::Database("".into()), "store-database"),
+            (StoreError::Misuse(String::new()), "store-misuse"),
+            (StoreError::Stopped, "store-stopped"),
+        ] {
+            assert_eq!(error.code(), code);
+        }
+    }
+
+    #[test]
     fn errors_of_the_system_are_told_in_words() {
         let told = |code| StoreError::io("/s/x", io::Error::from_raw_os_error(code)).to_string();
         #[cfg(unix)]
         {
             assert_eq!(told(2), "/s/x: there is no such file or directory");
+            assert_eq!(told(13), "/s/x: permission denied");
             assert_eq!(told(28), "the disk is full: cannot write /s/x");
         }
         assert!(!told(5).contains("os error"), "{}", told(5));

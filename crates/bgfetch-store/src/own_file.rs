@@ -48,6 +48,29 @@ mod unix {
         let is_own = found.uid() == rustix::process::geteuid().as_raw();
         Ok((is_own && found.is_file()).then_some(file))
     }
+
+    #[cfg(test)]
+    mod tests {
+        use std::os::unix::fs::symlink;
+        use std::os::unix::net::UnixListener;
+
+        use super::*;
+
+        #[test]
+        fn only_a_regular_file_is_opened() {
+            let folder = tempfile::tempdir().unwrap();
+            let (path, link) = (folder.path().join("film.mp4"), folder.path().join("link"));
+            assert_eq!(open(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
+            std::fs::write(&path, "film").unwrap();
+            assert!(open(&path).unwrap().is_some());
+            symlink(&path, &link).unwrap();
+            assert!(open(&link).unwrap().is_none());
+            let socket = folder.path().join("socket");
+            let _listener = UnixListener::bind(&socket).unwrap();
+            assert!(open(&socket).unwrap().is_none());
+            assert!(open(folder.path()).unwrap().is_none());
+        }
+    }
 }
 
 #[cfg(any(test, not(unix)))]
