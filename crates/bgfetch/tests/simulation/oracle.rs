@@ -133,7 +133,10 @@ impl Oracle {
         let plan = &self.plan;
         let fetch = &mut self.fetches[number];
         let told = fetch.downloaded_by(now);
-        self.grown += event.downloaded.saturating_sub(told);
+        // What a fetch adopts is on disk already.
+        if !matches!(event.what, What::Registered) {
+            self.grown += event.downloaded.saturating_sub(told);
+        }
         fetch.progress.push((now, event.downloaded));
         match &event.what {
             What::Retry { record, delay, .. } => {
