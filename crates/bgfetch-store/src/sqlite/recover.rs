@@ -141,8 +141,10 @@ fn recover_fetch(
     let requests_trusted = !rebooted || requests_synced(sql, fetch.key)?;
     for (kind, (path, _)) in files {
         let known = match kind {
+            // One that a fetch with the same key left, which was never stored, is not the record's.
             BodyFile::Request(RecordIndex(index)) => {
-                requests_trusted && (index as usize) < fetch.records.len()
+                let record = fetch.records.get(index as usize);
+                requests_trusted && record.is_some_and(|it| it.request.body_length.is_some())
             }
             BodyFile::Response(..) => false,
         };

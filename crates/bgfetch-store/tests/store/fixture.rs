@@ -107,6 +107,18 @@ pub(crate) fn new_fetch(key: u64, of: u8, records: u32) -> StoredFetch {
     }
 }
 
+/// A fetch of one record whose request has a body.
+pub(crate) fn insert_upload(key: u64) -> [StoreOp; 2] {
+    let mut fetch = new_fetch(key, 0, 1);
+    for record in &mut fetch.records {
+        record.request = Arc::new(Request::clone(&record.request).with(|it| {
+            it.method = "POST".into();
+            it.body_length = Some(6);
+        }));
+    }
+    [StoreOp::PutRegistration(registration(0)), StoreOp::InsertFetch(Box::new(fetch))]
+}
+
 pub(crate) fn insert(key: u64, records: u32) -> [StoreOp; 2] {
     [
         StoreOp::PutRegistration(registration(0)),
