@@ -54,6 +54,10 @@ fn untrusted(cause: &CertificateError) -> String {
         Cause::NotValidYet | Cause::NotValidYetContext { .. } => "it is not valid yet",
         Cause::Revoked => "it was revoked",
         Cause::ApplicationVerificationFailure => "the verifier refused it",
+        // A self-signed certificate often is both. The verifier's own error has no type here.
+        Cause::Other(error) if error.to_string().contains("CaUsedAsEndEntity") => {
+            "it is an authority's, not a server's"
+        }
         other => return other.to_string(),
     };
     text.into()
@@ -62,6 +66,19 @@ fn untrusted(cause: &CertificateError) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_self_signed_authority_is_named() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("CaUsedAsEndEntity")]
+        struct OfTheVerifier;
+        let other = rustls::OtherError(std::sync::Arc::new(OfTheVerifier));
+        let told = message(&Error::InvalidCertificate(CertificateError::Other(other))).unwrap();
+        assert_eq!(
+            told,
+            "the server's certificate is not trusted: it is an authority's, not a server's"
+        );
+    }
 
     #[test]
     fn causes_are_named() {
