@@ -49,6 +49,8 @@ pub(crate) async fn start(args: &Get) -> Result<Outcome, Failure> {
     let arguments = arguments.map(|it| if it == "--detach" { "--detached".into() } else { it });
     let process = Command::new(std::env::current_exe()?)
         .args(arguments)
+        // Those of this process.
+        .env_remove(process_title::VARIABLE)
         .stdin(OwnedFd::from(theirs))
         .stdout(log.try_clone()?)
         .stderr(log)

@@ -1,11 +1,17 @@
 //! The end of the program: one line on standard error if it failed, and the exit code.
 
 use std::error::Error;
+use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use clap::CommandFactory as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use console::Term;
 
+use crate::args::Args;
+use crate::failure::{FileFailure, fitted};
+use crate::log;
 use crate::text::{printable, without_code};
 
 /// How a command ended that could do its work.
@@ -56,12 +62,40 @@ pub(crate) fn report(result: Result<Outcome, Failure>) -> ExitCode {
 
 /// Writes one line to standard error.
 pub(crate) fn complain(message: &str) {
+    put(&format!("{}bgfetch: {}", log::stamp(), printable(message)));
+}
+
+/// The same about something with a name, which is cut if standard error is a terminal that has no room
+/// for it.
+pub(crate) fn complain_about(name: &str, rest: &str) {
+    match error_width() {
+        None => complain(&format!("{name}{rest}")),
+        Some(width) => put(&fitted(&printable(name), &printable(rest), width)),
+    }
+}
+
+/// The same about a file that failed.
+pub(crate) fn complain_of(failure: &FileFailure<'_>) {
+    match error_width() {
+        None => complain(&failure.line(None)),
+        width => put(&failure.line(width)),
+    }
+}
+
+/// How many cells a line on standard error may have, if that is a terminal. Some terminals move to the
+/// next line when the last cell is written.
+fn error_width() -> Option<usize> {
+    let (_, width) = Term::stderr().size_checked()?;
+    Some(usize::from(width).saturating_sub(1))
+}
+
+fn put(line: &str) {
     // If standard error is closed, there is nowhere to report that.
-    writeln!(std::io::stderr(), "bgfetch: {}", printable(message)).unwrap_or_default();
+    writeln!(std::io::stderr(), "{line}").unwrap_or_default();
 }
 
 /// Shows the help, or why the arguments are wrong, in one line like every other error.
-pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+pub(crate) fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     if let ErrorKind::DisplayHelp
     | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
     | ErrorKind::DisplayVersion = error.kind()
@@ -71,9 +105,16 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let text = error.render().to_string();
-    let hint = missing_feature(error).unwrap_or("see bgfetch --help");
+    let hint = missing_feature(error).map_or_else(|| help_of(arguments), String::from);
     complain(&format!("{} ({hint})", first_paragraph(&text)));
     ExitCode::from(2)
+}
+
+/// Where the arguments are explained that are wrong.
+fn help_of(arguments: &[OsString]) -> String {
+    let command = arguments.get(1).and_then(|name| Args::command().find_subcommand(name).cloned());
+    let name = command.map(|command| format!(" {}", command.get_name()));
+    format!("see bgfetch{} --help", name.unwrap_or_default())
 }
 
 /// A hint for commands that need a build with JavaScript.
@@ -105,7 +146,6 @@ pub(crate) fn immediately() -> ! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::Args;
     use clap::Parser as _;
 
     #[test]
@@ -117,6 +157,17 @@ mod tests {
         };
         assert_eq!(hint("run"), Some("build it with --features js for that"));
         assert_eq!(hint("fly"), None);
+    }
+
+    #[test]
+    fn wrong_usage_names_the_help_of_its_command() {
+        let hint =
+            |arguments: &[&str]| help_of(&arguments.iter().map(OsString::from).collect::<Vec<_>>());
+        assert_eq!(hint(&["bgfetch", "get", "--speed"]), "see bgfetch get --help");
+        assert_eq!(hint(&["bgfetch", "watch", "x"]), "see bgfetch watch --help");
+        for arguments in [&["bgfetch"][..], &["bgfetch", "fly"], &["bgfetch", "--get", "get"]] {
+            assert_eq!(hint(arguments), "see bgfetch --help");
+        }
     }
 
     #[test]

@@ -14,10 +14,11 @@ use crate::access::{self, Access, PATIENCE};
 use crate::args::Get;
 use crate::control::server::Server;
 use crate::detach::{self, Parent};
-use crate::exit::{self, Failure, Outcome, complain};
-use crate::network::UrlSet;
+use crate::exit::{self, Failure, Outcome, complain, complain_about, complain_of};
+use crate::failure::{FileFailure, ending};
+use crate::log;
+use crate::network::{Untrusted, UrlSet};
 use crate::output::json::Json;
-use crate::output::plain::failure;
 use crate::output::{Form, Output};
 use crate::owner::{Owner, UPDATES};
 use crate::plan::Plan;
@@ -50,6 +51,8 @@ struct Known {
     id: Option<String>,
     /// Who goes on with the fetch when this process ends, if anybody does.
     successor: Option<String>,
+    /// How the fetch ended, if this process works on for others.
+    outcome: Option<Outcome>,
     /// Who waits for the beginning of a detached process.
     parent: Option<Parent>,
 }
@@ -104,7 +107,10 @@ pub(crate) async fn run(args: Get) -> Result<Outcome, Failure> {
 
 /// Fetches; sets what is `known` as soon as it is.
 async fn fetch(args: Get, known: &mut Known) -> Result<Outcome, Stopped> {
-    known.parent = args.detached.then(Parent::leave).transpose()?;
+    if args.detached {
+        log::begin();
+        known.parent = Some(Parent::leave()?);
+    }
     let plan = Plan::new(&args)?;
     known.id = Some(plan.id.clone());
     let directory = std::path::absolute(access::directory(args.store.directory.clone())?)?;
@@ -115,7 +121,8 @@ async fn fetch(args: Get, known: &mut Known) -> Result<Outcome, Stopped> {
     }
     let urls = UrlSet::default();
     urls.add(plan.urls().cloned());
-    let fetcher = Arc::new(args.network.fetcher(urls.clone())?);
+    let (untrusted, mut untrusted_servers) = mpsc::unbounded_channel();
+    let fetcher = Arc::new(args.network.fetcher(urls.clone(), untrusted)?);
     let get = plan.get(args.network.named()?)?;
     if args.detached {
         // The file system of the current directory can be unmounted.
@@ -146,8 +153,8 @@ async fn fetch(args: Get, known: &mut Known) -> Result<Outcome, Stopped> {
         let link = match access::open_or_connect(&session.directory, builder, patience).await? {
             Access::Ours(engine) => {
                 let options = session.get.engine.clone();
-                let owner = Owner::new(engine.clone(), options, shared, urls);
-                return session.own(engine, Arc::new(owner), known).await;
+                let owner = Arc::new(Owner::new(engine.clone(), options, shared, urls));
+                return session.own(engine, owner, &mut untrusted_servers, known).await;
             }
             Access::Theirs(client) => {
                 client.follow(&control::Request::Get(Box::new(session.get.clone()))).await
@@ -217,6 +224,7 @@ impl Session {
         mut self,
         engine: Engine,
         owner: Arc<Owner>,
+        untrusted: &mut mpsc::UnboundedReceiver<Untrusted>,
         known: &mut Known,
     ) -> Result<Outcome, Stopped> {
         let fetching = async {
@@ -230,12 +238,14 @@ impl Session {
             let (updates, told) = mpsc::channel(UPDATES);
             tokio::spawn(Arc::clone(&owner).follow(accepted, self.get.jobs, true, updates));
             let ended = self.run(&mut Link::Own(told), known).await;
-            if self.detached {
-                owner.idle().await;
+            // If the engine stopped, its shutdown returns the reason.
+            let ended = ended.map(|ended| ended.unwrap_or(Outcome::Failed));
+            if self.detached || ended.is_ok() {
+                known.outcome = ended.as_ref().ok().copied();
+                self.stay(&owner).await;
             }
-            // If the engine stopped, its shutdown returns the reason. The socket is removed before
-            // the store is closed: the next owner binds its own.
-            Ok(ended?.unwrap_or(Outcome::Failed))
+            // The socket is removed before the store is closed: the next owner binds its own.
+            ended
         };
         let interrupted = async { (ctrl_c().await, owner.has_hands()) };
         let outcome = tokio::select! {
@@ -243,18 +253,32 @@ impl Session {
             (pressed, has_hands) = interrupted => {
                 // Whoever waits for another fetch opens the store next, and resumes all of them.
                 known.successor = has_hands.then(|| "another process".into());
-                pressed.map(|()| Outcome::Interrupted).map_err(Stopped::from)
+                let outcome = known.outcome.unwrap_or(Outcome::Interrupted);
+                pressed.map(|()| outcome).map_err(Stopped::from)
             }
+            never = owner.set_aside(untrusted) => match never {},
         };
+        let ended = owner.end().await;
         let closed = tokio::select! {
             closed = engine.shutdown() => closed,
             _ = ctrl_c() => exit::immediately(),
         };
-        match (outcome, closed) {
+        match (outcome, ended.and(closed)) {
             (Err(stopped), _) => Err(stopped),
             (Ok(_), Err(error)) => Err(Failure(format!("{error}; {RESUME}")).into()),
             (Ok(outcome), Ok(())) => Ok(outcome),
         }
+    }
+
+    /// Works on until no other fetch is left that was handed to this process. A server may not let
+    /// the next owner resume.
+    async fn stay(&mut self, owner: &Owner) {
+        let own = self.get.accepted;
+        match owner.others(own) {
+            0 => return,
+            others => self.output.stays(&self.get.id, others),
+        }
+        owner.others_end(own).await;
     }
 
     /// Reports on the fetch until it has ended; returns `None` if its owner ends before.
@@ -313,9 +337,11 @@ impl Session {
         let (id, out) = (&job.id, self.path.display());
         match job.display.result {
             Some(Err(reason)) => {
-                let message = format!("{id} failed: {}", reason.as_str());
-                self.output.ended_before(job, &message);
-                complain(&message);
+                let ending = format!(" {}", ending(reason, 0, 0));
+                if let Output::Json(json) = &mut self.output {
+                    json.ended_before(job, &format!("{id}{ending}"));
+                }
+                complain_about(id, &ending);
                 Outcome::Failed
             }
             _ => {
@@ -375,6 +401,10 @@ impl Session {
                 }
             }),
             Delivered::NotWritten(reason) => self.output.complain(&format!("{id}: {reason}")),
+            Delivered::SetAside(why) => self.output.complain(&format!(
+                "{id} waits: {why}; if that is right, run its own command again, with its --cacert \
+                 or --insecure"
+            )),
             Delivered::Clicked => self.output.note(&format!("clicked {id}")),
             _ => {}
         }
@@ -384,18 +414,20 @@ impl Session {
     /// Reports how the fetch ended: its failures on standard error, and a line for each record.
     fn finish(&mut self, event: &Event) -> Outcome {
         let Some(report) = self.report.take() else {
-            complain(&format!("{} was removed", event.id));
+            complain_about(&event.id, " was removed");
             return Outcome::Failed;
         };
         self.output.settled(event, &report);
         for FailedFile { index, url, status, reason } in &report.failed {
-            let message = self.messages.get(index).map(String::as_str);
-            complain(&failure(&self.output.shown(url), *reason, *status, message));
+            let (url, message) = (&self.output.shown(url), self.messages.get(index));
+            let message = message.map(String::as_str);
+            complain_of(&FileFailure { url, reason: *reason, status: *status, message });
         }
         match report.result() {
             Ok(()) => self.succeeded(),
             Err(reason) => {
-                complain(&format!("{} failed: {}", event.id, reason.as_str()));
+                let ending = ending(reason, report.failed.len(), report.saved.len());
+                complain_about(&event.id, &format!(" {ending}"));
                 Outcome::Failed
             }
         }

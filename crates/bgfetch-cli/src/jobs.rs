@@ -216,7 +216,8 @@ fn bytes_of(job: &JobInfo) -> String {
     amount(job.downloaded, job.download_total)
 }
 
-/// All fetches as a table with a heading. If `terminal` is a terminal's width, lines are cut to it.
+/// All fetches as a table with a heading. If `terminal` is a terminal's width, no line is wider; the
+/// states and the bytes are kept as long as possible.
 pub(crate) fn table(jobs: &[JobInfo], terminal: Option<usize>) -> String {
     let heading = ["ID", "STATE", "BYTES", "FILES", "TITLE"].map(String::from);
     let row = |job: &JobInfo| {
@@ -237,18 +238,47 @@ pub(crate) fn table(jobs: &[JobInfo], terminal: Option<usize>) -> String {
         column_cells.map(|cell| cells(cell)).max().unwrap_or_default()
     };
     let widths: [usize; 5] = std::array::from_fn(width);
+    let widths = terminal.map_or(widths, |terminal| narrowed(widths, terminal));
     let mut table = String::new();
     for row in &rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(widths) {
-            line.push_str(&padded(cell, width));
-            line.push_str("  ");
-        }
+        let shown = row.iter().zip(widths).filter(|(_, width)| *width > 0);
+        let line = shown.map(|(cell, width)| padded(cell, width)).collect::<Vec<_>>().join(GAP);
         let line = line.trim_end();
         table.push_str(&terminal.map_or_else(|| line.to_owned(), |width| shortened(line, width)));
         table.push('\n');
     }
     table
+}
+
+/// What is between two columns.
+const GAP: &str = "  ";
+
+/// Ids are not cut below this for the number of files, nor below that for anything.
+const MIN_ID: usize = 16;
+const SHORTEST_ID: usize = 6;
+
+/// The widths of the columns on a terminal of that width; 0 for a column that is left out. The title
+/// is cut first, then the id, then the files are left out.
+fn narrowed(widths: [usize; 5], terminal: usize) -> [usize; 5] {
+    let [id, state, bytes, files, title] = widths;
+    let left = |used: [usize; 4]| {
+        terminal.saturating_sub(used.iter().map(|width| width + cells(GAP)).sum::<usize>())
+    };
+    let for_title = left([id, state, bytes, files]).min(title);
+    if for_title >= cells("TITLE") {
+        return [id, state, bytes, files, for_title];
+    }
+    let gap = cells(GAP);
+    match (left([state, bytes, files, 0]) + gap).min(id) {
+        for_id if for_id >= id.min(MIN_ID) => [for_id, state, bytes, files, 0],
+        _ => [
+            (left([state, bytes, 0, 0]) + 2 * gap).clamp(SHORTEST_ID.min(id), id),
+            state,
+            bytes,
+            0,
+            0,
+        ],
+    }
 }
 
 fn state_and_reason(job: &JobInfo) -> String {
@@ -290,4 +320,50 @@ pub(crate) fn detail(job: &JobInfo) -> String {
         writeln!(text, "  {state}  {status}  {bytes}  {url}").unwrap_or_default();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use bgfetch::{Display, FetchKey, Origin, RegistrationKey, StorageKey};
+
+    use super::*;
+
+    fn info(id: &str, title: &str) -> JobInfo {
+        let scope = "file:///out/".parse().unwrap();
+        let registration = RegistrationKey { storage_key: StorageKey("a".into()), scope };
+        let mut job = Job::new(FetchKey(1), registration, id, Display::new(Origin::opaque()));
+        job.display.title = title.into();
+        job.display.downloaded = 5 << 20;
+        let mut record = JobRecord::new("GET", "http://a.test/x".parse().unwrap());
+        record.length = Some(1 << 30);
+        job.records = vec![record];
+        JobInfo::new(&job, true)
+    }
+
+    #[test]
+    fn a_table_is_as_wide_as_its_cells() {
+        let table = table(&[info("film-6a7d0efb", "A film"), info("b", "")], None);
+        let expected = "\
+ID             STATE    BYTES                 FILES  TITLE
+film-6a7d0efb  running  5.00 MiB of 1.00 GiB  0/1    A film
+b              running  5.00 MiB of 1.00 GiB  0/1
+";
+        assert_eq!(table, expected);
+    }
+
+    #[test]
+    fn states_and_bytes_are_seen_whatever_the_ids_and_titles_are() {
+        let wide = "文件名e\u{301}\u{1b}".repeat(50);
+        for (id, title) in [("x", wide.as_str()), (&wide, ""), (&wide, &wide)] {
+            for width in [1, 20, 39, 79, 199] {
+                let table = table(&[info(id, title), info("x", "")], Some(width));
+                assert!(table.lines().all(|line| cells(line) <= width), "{table}");
+                let seen = table.matches("running  5.00 MiB of 1.00 GiB").count();
+                assert!(width < 39 || seen == 2, "{width}: {table}");
+                assert_eq!(table.lines().count(), 3);
+            }
+        }
+        let wide = table(&[info("film-6a7d0efb", "A film of many words")], Some(60));
+        assert!(wide.contains("film-6a7d0efb  running") && wide.contains("  A fi…ds"), "{wide}");
+    }
 }

@@ -14,7 +14,8 @@
 //! of its engine; `output` prints what happens. The process that owns the store works on the fetches
 //! of all `get`s: `owner` follows them, `register` finds or registers them, `worker` handles their
 //! settling events and `file_names` chooses the names of the files. `detach` starts a `get` without
-//! a terminal. `process_title` hides secrets. `shell` makes completions and manual pages. With the
+//! a terminal, whose lines `log` begins. `failure` says why something failed and what to do.
+//! `process_title` hides secrets. `shell` makes completions and manual pages. With the
 //! feature `js`, `run` is a user agent for pages and `wpt` one for tests. `watch` shows all fetches
 //! of a store and `commands` has the other commands. They reach a store through `access`, which
 //! opens it or, if another process has it open, connects to its `control` socket. `jobs` formats
@@ -33,10 +34,12 @@ mod content_disposition;
 mod control;
 mod detach;
 mod exit;
+mod failure;
 mod file_names;
 mod get;
 mod headers;
 mod jobs;
+mod log;
 mod netrc;
 mod network;
 mod output;
@@ -70,7 +73,7 @@ pub fn main() -> ExitCode {
     let arguments = process_title::arguments();
     let args = match Args::try_parse_from(&arguments) {
         Ok(args) => args,
-        Err(error) => return exit::usage(&error),
+        Err(error) => return exit::usage(&error, &arguments),
     };
     process_title::hide(&arguments, &args.secrets());
     exit::report(run(args))

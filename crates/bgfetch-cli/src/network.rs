@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bgfetch::control::EngineOptions;
 use bgfetch::{
-    Builder, CookieJar, FetchError, FetchRequest, FetchResponse, Fetcher, HyperFetcher, Limits,
-    Principal, Proxies, Proxy,
+    Builder, CookieJar, FaultKind, FetchError, FetchRequest, FetchResponse, Fetcher, HyperFetcher,
+    Limits, Principal, Proxies, Proxy,
 };
 use futures_util::future::BoxFuture;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -18,6 +18,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use serde::Serialize;
+use tokio::sync::mpsc;
 use url::Url;
 
 use crate::exit::Failure;
@@ -54,12 +55,17 @@ pub(crate) struct NetworkOptions {
 
 impl NetworkOptions {
     /// A fetcher with these options. `insecure` applies only to `urls`, and not to what other
-    /// commands have left in the store.
+    /// commands have left in the store. Those had other options: if a certificate is not trusted, they
+    /// get no answer, and `untrusted` is told.
     ///
     /// # Errors
     ///
     /// A proxy or a certificate is not one.
-    pub(crate) fn fetcher(&self, urls: UrlSet) -> Result<impl Fetcher + use<>, Failure> {
+    pub(crate) fn fetcher(
+        &self,
+        urls: UrlSet,
+        untrusted: mpsc::UnboundedSender<Untrusted>,
+    ) -> Result<impl Fetcher + use<>, Failure> {
         let proxies = self.proxies()?;
         let build = |tls: Option<ClientConfig>| {
             // Some servers require the cookie that their own redirect has set.
@@ -80,10 +86,10 @@ impl NetworkOptions {
         };
         let tls = self.cacert.as_deref().map(trusting).transpose()?;
         let unverified = match self.insecure {
-            true => Some((build(Some(trusting_all()?))?, urls)),
+            true => Some(build(Some(trusting_all()?))?),
             false => None,
         };
-        Ok(Fetchers { verified: build(tls)?, unverified })
+        Ok(Fetchers { verified: build(tls)?, unverified, urls, untrusted })
     }
 
     /// The options that were given, to be compared with those of the process that has the store open.
@@ -158,10 +164,21 @@ enum Way {
     Environment(Proxies),
 }
 
+/// A server that this process does not trust has what another command has left to be fetched.
+#[derive(Debug)]
+pub(crate) struct Untrusted {
+    pub(crate) url: Url,
+    /// Why, for the user.
+    pub(crate) why: String,
+}
+
 /// Fetches with verified certificates, except for some URLs.
 struct Fetchers {
     verified: HyperFetcher,
-    unverified: Option<(HyperFetcher, UrlSet)>,
+    unverified: Option<HyperFetcher>,
+    /// Those of commands that run now.
+    urls: UrlSet,
+    untrusted: mpsc::UnboundedSender<Untrusted>,
 }
 
 impl Fetcher for Fetchers {
@@ -169,18 +186,29 @@ impl Fetcher for Fetchers {
         &self,
         request: FetchRequest,
     ) -> BoxFuture<'static, Result<FetchResponse, FetchError>> {
-        let is_for_user = matches!(*request.principal, Principal::User);
-        match &self.unverified {
-            Some((fetcher, urls)) if is_for_user && urls.contains(&request.request.url) => {
-                fetcher.fetch(request)
-            }
-            _ => self.verified.fetch(request),
+        let url = request.request.url.clone();
+        if !matches!(*request.principal, Principal::User) {
+            return self.verified.fetch(request);
         }
+        if self.urls.contains(&url) {
+            return self.unverified.as_ref().unwrap_or(&self.verified).fetch(request);
+        }
+        let (fetching, untrusted) = (self.verified.fetch(request), self.untrusted.clone());
+        Box::pin(async move {
+            match fetching.await {
+                Err(error) if error.kind() == FaultKind::Tls => {
+                    // When the process ends, nobody listens.
+                    untrusted.send(Untrusted { url, why: error.to_string() }).unwrap_or_default();
+                    std::future::pending().await
+                }
+                fetched => fetched,
+            }
+        })
     }
 
     fn network_changed(&self) {
         self.verified.network_changed();
-        if let Some((fetcher, _)) = &self.unverified {
+        if let Some(fetcher) = &self.unverified {
             fetcher.network_changed();
         }
     }

@@ -1,18 +1,20 @@
 //! The process that owns a store works on the fetches of all `get`s, its own and those of others.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::convert::Infallible;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bgfetch::control::{Delivered, Delivery, EngineOptions, Get, Response};
-use bgfetch::{Engine, FetchKey, Observer, What};
+use bgfetch::{Engine, FetchKey, JobRecord, Observer, What};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Mutex, broadcast, mpsc, watch as state};
 use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::exit::Failure;
-use crate::network::UrlSet;
+use crate::network::{Untrusted, UrlSet};
 use crate::register::find_or_register;
-use crate::saving::registration_of;
+use crate::saving::{is_of_get, registration_of};
 use crate::worker::Shared;
 
 /// How many responses wait for a hand that is slow. The engine keeps only the newest progress for it.
@@ -34,8 +36,11 @@ pub(crate) struct Owner {
     urls: UrlSet,
     /// Held while a fetch is looked for and registered.
     registering: Mutex<()>,
-    /// The number of fetches that are followed, whether or not anybody still listens.
-    busy: state::Sender<usize>,
+    /// The fetches that are followed, whether or not anybody still listens; `None` for one that is
+    /// about to be.
+    followed: state::Sender<Vec<Option<FetchKey>>>,
+    /// The fetches that are paused as long as this process owns the store.
+    set_aside: std::sync::Mutex<HashSet<FetchKey>>,
     /// The number of other processes that listen.
     hands: state::Sender<usize>,
 }
@@ -48,7 +53,40 @@ pub(crate) struct Accepted {
     records: usize,
     observer: Observer,
     deliveries: broadcast::Receiver<Delivery>,
-    _busy: Counted,
+    _followed: Followed,
+}
+
+/// Is in the list of fetches that are followed while it lives.
+struct Followed {
+    list: state::Sender<Vec<Option<FetchKey>>>,
+    fetch: Option<FetchKey>,
+}
+
+impl Followed {
+    fn new(list: &state::Sender<Vec<Option<FetchKey>>>) -> Self {
+        list.send_modify(|list| list.push(None));
+        Self { list: list.clone(), fetch: None }
+    }
+
+    /// From now on it is this fetch.
+    fn is(&mut self, fetch: Option<FetchKey>) {
+        self.list.send_modify(|list| {
+            if let Some(place) = list.iter_mut().find(|place| **place == self.fetch) {
+                *place = fetch;
+            }
+        });
+        self.fetch = fetch;
+    }
+}
+
+impl Drop for Followed {
+    fn drop(&mut self) {
+        self.list.send_modify(|list| {
+            if let Some(place) = list.iter().position(|place| *place == self.fetch) {
+                list.swap_remove(place);
+            }
+        });
+    }
 }
 
 /// Is counted while it lives.
@@ -76,8 +114,16 @@ impl Owner {
         worker: Arc<Shared>,
         urls: UrlSet,
     ) -> Self {
-        let [busy, hands] = [0, 0].map(state::Sender::new);
-        Self { engine, options, worker, urls, registering: Mutex::default(), busy, hands }
+        Self {
+            engine,
+            options,
+            worker,
+            urls,
+            registering: Mutex::default(),
+            followed: state::Sender::default(),
+            set_aside: std::sync::Mutex::default(),
+            hands: state::Sender::default(),
+        }
     }
 
     /// Makes the fetch durable, or finds it.
@@ -100,9 +146,10 @@ impl Owner {
         }
         let observer = self.engine.observe().await?;
         let deliveries = self.worker.deliveries.subscribe();
-        let busy = Counted::new(&self.busy);
+        let mut followed = Followed::new(&self.followed);
         let first = {
             let _registering = self.registering.lock().await;
+            self.take_up(&get.id).await?;
             find_or_register(&self.engine, get).await?
         };
         // From here on the worker handles events, including those of other fetches.
@@ -113,7 +160,73 @@ impl Owner {
             Response::Accepted { fetch, .. } => Some(*fetch),
             _ => None,
         };
-        Ok(Accepted { first, fetch, records: get.files.len(), observer, deliveries, _busy: busy })
+        followed.is(fetch);
+        let records = get.files.len();
+        Ok(Accepted { first, fetch, records, observer, deliveries, _followed: followed })
+    }
+
+    /// Sets fetches aside that other commands have left, and whose servers this process does not
+    /// trust: with the options that they began with, it may be right to trust them.
+    pub(crate) async fn set_aside(
+        &self,
+        untrusted: &mut mpsc::UnboundedReceiver<Untrusted>,
+    ) -> Infallible {
+        while let Some(server) = untrusted.recv().await {
+            // If the engine has stopped, its shutdown tells why.
+            self.set_aside_fetches_from(&server).await.unwrap_or_default();
+        }
+        // The fetcher is gone.
+        std::future::pending().await
+    }
+
+    async fn set_aside_fetches_from(
+        &self,
+        Untrusted { url, why }: &Untrusted,
+    ) -> bgfetch::Result<()> {
+        let ui = self.engine.ui();
+        for job in ui.jobs().await? {
+            let waits = |record: &JobRecord| record.url == *url && record.result.is_none();
+            let is_left = job.display.result.is_none() && job.records.iter().any(waits);
+            if is_left && job.display.pause_reason.is_none() && is_of_get(&job.registration) {
+                ui.pause(job.key).await?;
+                self.aside().insert(job.key);
+                let what = Delivered::SetAside(why.clone());
+                let delivery = Delivery { fetch: job.key, id: job.id, what };
+                // Nobody may listen.
+                self.worker.deliveries.send(delivery).unwrap_or_default();
+            }
+        }
+        Ok(())
+    }
+
+    /// Resumes the fetch with this id if it was set aside.
+    async fn take_up(&self, id: &str) -> bgfetch::Result<()> {
+        let ui = self.engine.ui();
+        let aside: Vec<_> = self.aside().iter().copied().collect();
+        for fetch in aside {
+            if ui.job(fetch).await?.is_some_and(|job| job.id == id) {
+                self.aside().remove(&fetch);
+                ui.resume(fetch).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Resumes what was set aside, for the next owner. [`Self::set_aside`] must not run any more.
+    pub(crate) async fn end(&self) -> bgfetch::Result<()> {
+        let aside = std::mem::take(&mut *self.aside());
+        for fetch in aside {
+            // It may have been removed or resumed since.
+            self.engine.ui().resume(fetch).await.or_else(|error| match error.call_error() {
+                Some(_) => Ok(()),
+                None => Err(error),
+            })?;
+        }
+        Ok(())
+    }
+
+    fn aside(&self) -> MutexGuard<'_, HashSet<FetchKey>> {
+        self.set_aside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reports on a fetch until it has ended; continues in silence if nobody listens any more.
@@ -125,7 +238,7 @@ impl Owner {
         all: bool,
         updates: mpsc::Sender<Response>,
     ) {
-        let Accepted { first, fetch, records, mut observer, mut deliveries, _busy } = accepted;
+        let Accepted { first, fetch, records, mut observer, mut deliveries, _followed } = accepted;
         // A hand that is gone is told nothing.
         let tell = async |response| updates.send(response).await.unwrap_or_default();
         tell(first).await;
@@ -200,10 +313,17 @@ impl Owner {
         *self.hands.borrow() > 0
     }
 
-    /// Waits until no fetch is worked on for any hand.
-    pub(crate) async fn idle(&self) {
+    /// How many fetches other than this one are worked on for somebody.
+    pub(crate) fn others(&self, own: Option<FetchKey>) -> usize {
+        self.followed.borrow().iter().filter(|fetch| **fetch != own).collect::<HashSet<_>>().len()
+    }
+
+    /// Waits until there are none.
+    pub(crate) async fn others_end(&self, own: Option<FetchKey>) {
+        let mut followed = self.followed.subscribe();
         // The sender lives as long as this.
-        self.busy.subscribe().wait_for(|busy| *busy == 0).await.map(drop).unwrap_or_default();
+        let ended = followed.wait_for(|list| list.iter().all(|fetch| *fetch == own));
+        ended.await.map(drop).unwrap_or_default();
     }
 }
 

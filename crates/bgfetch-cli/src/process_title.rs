@@ -9,7 +9,7 @@ use std::ffi::OsString;
 /// The variable with the process's number and the hidden arguments. Other processes ignore it, for
 /// example children, which inherit it.
 #[cfg(unix)]
-const VARIABLE: &str = "BGFETCH_HIDDEN_ARGUMENTS";
+pub(crate) const VARIABLE: &str = "BGFETCH_HIDDEN_ARGUMENTS";
 
 /// The arguments of this process, hidden ones included.
 #[cfg(not(unix))]

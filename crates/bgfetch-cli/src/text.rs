@@ -92,9 +92,27 @@ pub(crate) fn shortened(text: &str, width: usize) -> String {
     short
 }
 
+/// Cuts the text to `width` cells, with an ellipsis inside: the end of a name, with its number and its
+/// extension, tells it apart from others.
+pub(crate) fn shortened_inside(text: &str, width: usize) -> String {
+    if cells(text) <= width {
+        return text.to_owned();
+    }
+    let mut left = width / 3;
+    let fits = |(_, c): &(usize, char)| {
+        let fits = cells_of(*c) <= left;
+        left = left.saturating_sub(cells_of(*c));
+        fits
+    };
+    // Not a combining character without its base.
+    let ends = text.char_indices().rev().take_while(fits).filter(|(_, c)| cells_of(*c) > 0);
+    let end = ends.last().and_then(|(start, _)| text.get(start..)).unwrap_or_default();
+    shortened(text, width.saturating_sub(cells(end))) + end
+}
+
 /// Cuts or pads the text to exactly `width` cells.
 pub(crate) fn padded(text: &str, width: usize) -> String {
-    let mut text = shortened(text, width);
+    let mut text = shortened_inside(text, width);
     text.extend(std::iter::repeat_n(' ', width.saturating_sub(cells(&text))));
     text
 }
@@ -172,6 +190,18 @@ mod tests {
         assert_eq!(shortened("日本語", 5), "日本…");
         assert_eq!(shortened("日本語", 4), "日…");
         assert_eq!((shortened("x", 0).as_str(), shortened("xy", 1).as_str()), ("", "…"));
+    }
+
+    #[test]
+    fn the_end_of_a_long_name_is_kept() {
+        assert_eq!(shortened_inside("grün", 4), "grün");
+        assert_eq!(shortened_inside("a long name 1.bin", 12), "a long ….bin");
+        assert_eq!(shortened_inside("文件名文件名1.bin", 14), "文件名文….bin");
+        assert_eq!(shortened_inside("abcdefe\u{301}f", 6), "abc…e\u{301}f");
+        for width in 0..20 {
+            let short = shortened_inside(&"文e\u{301}".repeat(50), width);
+            assert!(cells(&short) <= width && (width == 0 || short.contains('…')), "{short}");
+        }
     }
 
     #[test]

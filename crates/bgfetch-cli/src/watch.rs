@@ -12,10 +12,12 @@ use tokio::signal::ctrl_c;
 use crate::access::{self, Access, INTERVAL, PATIENCE, inspect_or_connect};
 use crate::args::Store;
 use crate::exit::{Failure, Outcome};
+use crate::failure::{self, FileFailure, fitted};
 use crate::jobs::{self, JobInfo};
 use crate::output::json::Json;
 use crate::output::plain::Pace;
 use crate::output::{InPlace, Stdout, can_draw};
+use crate::text::printable;
 
 /// Runs the command.
 ///
@@ -228,7 +230,11 @@ impl View {
 
     fn event(&mut self, event: &Event) {
         match self {
-            Self::Table(_) => {}
+            Self::Table(lines) => {
+                if let Some(failure) = FileFailure::of(event) {
+                    lines.note(&failure.line(Some(lines.size().0)));
+                }
+            }
             Self::Plain { stdout, paces } => {
                 if let Some(line) = paces.entry(event.fetch).or_default().line_of(event) {
                     stdout.line(&format!("{}: {line}", event.id));
@@ -244,21 +250,29 @@ impl View {
             Self::Json(json) => {
                 json.settled(event, result.unwrap_or(Err(bgfetch::FailureReason::Aborted)));
             }
-            _ => self.line(&ending(&event.id, event.downloaded, result)),
+            _ => self.about(&event.id, &ending(event.downloaded, result)),
         }
     }
 
     /// The same for a fetch whose last event was not seen.
     fn ended_before(&mut self, job: &Job, result: FetchResult) {
-        let line = ending(&job.id, job.display.downloaded, Some(result));
+        let ending = ending(job.display.downloaded, Some(result));
         match self {
-            Self::Json(json) => json.ended_before(job, &line),
-            _ => self.line(&line),
+            Self::Json(json) => json.ended_before(job, &format!("{}{ending}", job.id)),
+            _ => self.about(&job.id, &ending),
         }
     }
 
     fn nothing(&mut self, directory: &Path) {
         self.line(&format!("no background fetch is active in {}", directory.display()));
+    }
+
+    /// A line about a fetch, whose id is cut if there is no room for it.
+    fn about(&mut self, id: &str, rest: &str) {
+        match self {
+            Self::Table(lines) => lines.note(&fitted(&printable(id), rest, lines.size().0)),
+            _ => self.line(&format!("{id}{rest}")),
+        }
     }
 
     fn line(&mut self, line: &str) {
@@ -270,10 +284,11 @@ impl View {
     }
 }
 
-fn ending(id: &str, downloaded: u64, result: Option<FetchResult>) -> String {
+/// How a fetch ended, to be put after its id.
+fn ending(downloaded: u64, result: Option<FetchResult>) -> String {
     match result {
-        Some(Ok(())) => format!("{id}: success, {}", HumanBytes(downloaded)),
-        Some(Err(reason)) => format!("{id}: failure ({})", reason.as_str()),
-        None => format!("{id}: removed"),
+        Some(Ok(())) => format!(": success, {}", HumanBytes(downloaded)),
+        Some(Err(reason)) => format!(" {}", failure::ending(reason, 0, 0)),
+        None => String::from(": removed"),
     }
 }

@@ -8,9 +8,10 @@ use indicatif::ProgressBar;
 
 use super::in_place::InPlace;
 use super::lines::{View, lines, places};
+use super::marks::HighWaterMarks;
 use super::plain::{Pace, resumed_records};
 use crate::plan::Plan;
-use crate::text::printable;
+use crate::text::{printable, shortened_inside};
 
 /// Draws a heading, a line for each of a few records, and a line for the total, in place of the
 /// previous ones.
@@ -22,6 +23,7 @@ pub(crate) struct Bars {
     shown: Vec<usize>,
     /// The records that wait to be retried: until when, and why.
     retries: HashMap<usize, (Instant, String)>,
+    marks: HighWaterMarks,
     /// Estimates the rate; it is never drawn.
     speed: ProgressBar,
     /// Whether any record was in flight when it was last drawn.
@@ -38,6 +40,7 @@ impl Bars {
             title: title(plan),
             shown: Vec::new(),
             retries: HashMap::new(),
+            marks: HighWaterMarks::default(),
             speed: ProgressBar::hidden(),
             moving: false,
         }
@@ -45,7 +48,7 @@ impl Bars {
 
     pub(super) fn restarted(&mut self, job: &Job) {
         if self.verbose.is_some() {
-            resumed_records(job).for_each(|line| self.note(&line));
+            resumed_records(job).for_each(|line| self.remark(&line));
         }
         self.draw(job);
     }
@@ -56,7 +59,7 @@ impl Bars {
             && !matches!(event.what, What::Progress)
             && let Some(line) = pace.line_of(event)
         {
-            self.note(&line);
+            self.remark(&line);
         }
         if let What::Retry { record, delay, message, .. } = &event.what {
             let until = Instant::now() + *delay;
@@ -68,8 +71,17 @@ impl Bars {
         self.lines.note(text);
     }
 
-    pub(super) fn clear(&mut self) {
+    /// A line with a URL, which may be long.
+    fn remark(&mut self, text: &str) {
+        let (width, _) = self.lines.size();
+        self.lines.note(&shortened_inside(&printable(text), width));
+    }
+
+    /// Removes the lines; returns how many cells a line may have.
+    pub(super) fn clear(&mut self) -> usize {
         self.lines.draw(Vec::new());
+        let (width, _) = self.lines.size();
+        width
     }
 
     pub(super) fn suspended(&mut self, write: impl FnOnce()) {
@@ -86,7 +98,9 @@ impl Bars {
             Some((until.saturating_duration_since(now), message.as_str()))
         };
         let rate = measure(&self.speed, &mut self.moving, job);
-        let view = View { title: &self.title, job, shown: &self.shown, retry: &retry, rate };
+        self.marks.raise(&job.records);
+        let (shown, marks) = (&self.shown, &self.marks);
+        let view = View { title: &self.title, job, shown, retry: &retry, marks, rate };
         let lines = lines(&view, width, height);
         self.lines.draw(lines);
     }

@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use bgfetch::control::Report;
-use bgfetch::{Event, FetchKey, FetchResult, Job, PauseReason, RecordResult, What};
+use bgfetch::{Event, FetchKey, FetchResult, Job, PauseReason, What};
 use serde::Serialize;
 
 use super::Stdout;
+use super::marks::HighWaterMark;
+use crate::failure::FileFailure;
 use crate::saving::directory_of;
 
 /// Prints events.
@@ -16,6 +18,8 @@ pub(crate) struct Json {
     stdout: Stdout,
     /// Why fetches are currently paused.
     paused: HashMap<FetchKey, PauseReason>,
+    /// The most bytes that fetches have had.
+    marks: HashMap<FetchKey, HighWaterMark>,
 }
 
 /// An event. Fields that do not apply are left out.
@@ -25,6 +29,9 @@ struct Line<'a> {
     id: &'a str,
     /// The stored bytes of all records.
     downloaded: u64,
+    /// How many there were before, while some are fetched again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    downloaded_before: Option<u64>,
     /// The sent bytes of all records.
     uploaded: u64,
     /// The `downloadTotal`; 0 if none was given.
@@ -52,6 +59,9 @@ struct Line<'a> {
     /// The error, for the user.
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<&'a str>,
+    /// What the user can do about a failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advice: Option<&'static str>,
     /// The file that a body was saved to.
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<&'a str>,
@@ -68,6 +78,15 @@ struct Stopped<'a> {
     message: &'a str,
 }
 
+/// The process works on for other fetches.
+#[derive(Debug, Serialize)]
+struct Staying<'a> {
+    event: &'static str,
+    id: &'a str,
+    /// The number of other fetches.
+    others: usize,
+}
+
 /// A detached process has begun.
 #[derive(Debug, Serialize)]
 struct Detached<'a> {
@@ -79,6 +98,7 @@ struct Detached<'a> {
 
 impl Json {
     pub(crate) fn restarted(&mut self, job: &Job) {
+        self.marks.insert(job.key, HighWaterMark::of(job));
         self.print(&Line { reason: Some("restart"), ..line_of_job("resumed", job) });
     }
 
@@ -89,9 +109,10 @@ impl Json {
 
     pub(crate) fn event(&mut self, event: &Event) {
         let line = |name| line_of_event(name, event);
+        let downloaded_before = self.marks.entry(event.fetch).or_default().pass(event);
         match &event.what {
             What::Registered => self.print(&line("registered")),
-            What::Progress => self.print(&line("progress")),
+            What::Progress => self.print(&Line { downloaded_before, ..line("progress") }),
             What::Paused(reason) => {
                 self.paused.insert(event.fetch, *reason);
                 self.print(&Line { reason: Some(reason.as_str()), ..line("paused") });
@@ -109,16 +130,14 @@ impl Json {
                 ..line("retry")
             }),
             What::RecordSettled { record, url, result, status, message, .. } => {
-                let fetch_result: FetchResult = match result {
-                    RecordResult::Success => Ok(()),
-                    RecordResult::Failure(reason) => Err(*reason),
-                };
+                let failure = FileFailure::of(event);
                 self.print(&Line {
                     record: Some(record.index.0),
                     url: Some(url.as_str()),
                     status: *status,
                     message: message.as_deref(),
-                    ..with_result(line("record-settled"), fetch_result)
+                    advice: failure.and_then(|failure| failure.advice()),
+                    ..with_result(line("record-settled"), result.failure().map_or(Ok(()), Err))
                 });
             }
             // See `settled`.
@@ -146,6 +165,11 @@ impl Json {
         self.print(&Detached { event: "detached", id, process, log: &log });
     }
 
+    /// The fetch is over, but the process works on others.
+    pub(crate) fn stays(&mut self, id: &str, others: usize) {
+        self.print(&Staying { event: "staying", id, others });
+    }
+
     /// The fetch is watched from now on.
     pub(crate) fn watched(&mut self, job: &Job) {
         self.print(&line_of_job("watching", job));
@@ -165,6 +189,7 @@ impl Json {
 
     pub(crate) fn settled(&mut self, event: &Event, result: FetchResult) {
         self.paused.remove(&event.fetch);
+        self.marks.remove(&event.fetch);
         self.print(&with_result(line_of_event("settled", event), result));
     }
 

@@ -4,9 +4,10 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use bgfetch::{Job, JobRecord, RecordResult};
+use bgfetch::{FailureReason, Job, JobRecord, RecordResult};
 use indicatif::{HumanBytes, HumanDuration};
 
+use super::marks::HighWaterMarks;
 use super::pause_text;
 use crate::file_names::file_name;
 use crate::jobs::expected_total;
@@ -15,8 +16,11 @@ use crate::text::{cells, padded, shortened};
 /// The maximum number of records that are shown at a time.
 const VISIBLE: usize = 8;
 
-/// The maximum widths of the names, of a record's bar and of the total's bar, in cells.
+/// The width of names if there is room for bars, and their maximum, in cells.
 const NAME: usize = 24;
+const WIDE_NAME: usize = 60;
+
+/// The maximum widths of a record's bar and of the total's bar.
 const BAR: usize = 20;
 const TOTAL_BAR: usize = 40;
 
@@ -38,6 +42,8 @@ pub(super) struct View<'a> {
     pub(super) shown: &'a [usize],
     /// Why a record is waiting for a retry, and for how long.
     pub(super) retry: &'a dyn Fn(usize) -> Option<(Duration, &'a str)>,
+    /// How many bytes each record has had.
+    pub(super) marks: &'a HighWaterMarks,
     /// Bytes per second; `None` if no record is in flight.
     pub(super) rate: Option<f64>,
 }
@@ -101,18 +107,26 @@ fn record_lines(view: &View<'_>, width: usize) -> Vec<String> {
             record,
             bytes: bytes_of(record.stored, record.length),
             waits: retry.is_some(),
-            state: retry.unwrap_or_else(|| state_of(record)),
+            state: retry.unwrap_or_else(|| state_of(view, *index, record)),
         })
     };
-    let rows: Vec<Row<'_>> = view.shown.iter().filter_map(row).collect();
+    let mut rows: Vec<Row<'_>> = view.shown.iter().filter_map(row).collect();
+    let widest = |cell: fn(&Row<'_>) -> usize| rows.iter().map(cell).max().unwrap_or_default();
+    let states = widest(|row| if row.waits { 0 } else { cells(&row.state) });
+    let bytes = widest(|row| if row.waits { 0 } else { cells(&row.bytes) });
+    // The lengths are the first to be left out.
+    let is_narrow = INDENT + MIN_NAME + 2 + bytes + 2 + states > width;
+    if is_narrow {
+        rows.iter_mut().for_each(|row| row.bytes = bytes_of(row.record.stored, None));
+    }
     let widest = |cell: fn(&Row<'_>) -> usize| rows.iter().map(cell).max().unwrap_or_default();
     let bytes = widest(|row| if row.waits { 0 } else { cells(&row.bytes) });
-    let states = widest(|row| if row.waits { 0 } else { cells(&row.state) });
     // The room for the name and the bar.
     let room = width.saturating_sub(INDENT + bytes + 2 + states + usize::from(states > 0) * 2);
     let bar = room.saturating_sub(NAME + 2 + 2).min(BAR);
-    let bar = if bar < MIN_BAR { 0 } else { bar };
-    let name = if bar > 0 { NAME } else { room.clamp(MIN_NAME, NAME) };
+    let (bar, beside) = if bar < MIN_BAR { (0, 0) } else { (bar, bar + 2 + 2) };
+    let longest = widest(|row| cells(&row.name)).clamp(NAME, WIDE_NAME);
+    let name = room.saturating_sub(beside).clamp(MIN_NAME, longest);
     let line = |row: &Row<'_>| {
         let mut line = format!("{:INDENT$}{}", "", padded(&row.name, name));
         if row.waits {
@@ -138,15 +152,16 @@ fn retry_of(view: &View<'_>, index: usize, record: &JobRecord) -> Option<String>
     Some(format!("retrying in {} s ({message})", left.as_secs_f64().ceil()))
 }
 
-fn state_of(record: &JobRecord) -> String {
-    match record.result {
-        Some(RecordResult::Success) => "done".into(),
-        Some(RecordResult::Failure(reason)) => match record.status {
-            Some(status) => format!("{}, {status}", reason.as_str()),
-            None => reason.as_str().into(),
-        },
-        None if !record.in_flight => "waiting".into(),
-        None => String::new(),
+fn state_of(view: &View<'_>, index: usize, record: &JobRecord) -> String {
+    match (record.result, record.status) {
+        (Some(RecordResult::Success), _) => "done".into(),
+        (Some(RecordResult::Failure(FailureReason::BadStatus)), Some(status)) => {
+            format!("failed, {status}")
+        }
+        (Some(RecordResult::Failure(_)), _) => "failed".into(),
+        (None, _) if !record.in_flight => "waiting".into(),
+        (None, _) if view.marks.is_again(index, record) => "fetched again".into(),
+        (None, _) => String::new(),
     }
 }
 
@@ -164,7 +179,9 @@ fn total_line(view: &View<'_>, width: usize) -> String {
     // The most important part first.
     let state = match job.records.as_slice() {
         [only] => {
-            retry_of(view, 0, only).or_else(|| Some(state_of(only)).filter(|s| !s.is_empty()))
+            let state = retry_of(view, 0, only).unwrap_or_else(|| state_of(view, 0, only));
+            let state = shortened(&state, width.saturating_sub(INDENT + cells(&bytes) + 2));
+            Some(state).filter(|state| !state.is_empty())
         }
         records => {
             let ended = records.iter().filter(|record| record.result.is_some());
@@ -212,9 +229,7 @@ fn drawn_bar(share: Option<f64>, inside: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bgfetch::{
-        Display, FailureReason, FetchKey, Origin, PauseReason, RegistrationKey, StorageKey,
-    };
+    use bgfetch::{Display, FetchKey, Origin, PauseReason, RegistrationKey, StorageKey};
 
     fn record(name: &str, stored: u64, length: Option<u64>) -> JobRecord {
         let base = url::Url::parse("http://a.test/").unwrap();
@@ -236,8 +251,8 @@ mod tests {
     fn shown(job: &Job, title: &str, width: usize, height: usize) -> Vec<String> {
         let places: Vec<usize> = (0..places(job.records.len(), height)).collect();
         let retry = |index| (index == 2).then_some((Duration::from_secs(3), "the server is away"));
-        let rate = Some(20e6);
-        lines(&View { title, job, shown: &places, retry: &retry, rate }, width, height)
+        let (rate, marks) = (Some(20e6), &HighWaterMarks::default());
+        lines(&View { title, job, shown: &places, retry: &retry, marks, rate }, width, height)
     }
 
     fn sample() -> Job {
@@ -259,10 +274,10 @@ mod tests {
         let lines = shown(&sample(), "Test film from a.test", 80, 24);
         let expected = "\
 Test film from a.test
-  film.mp4                  [>           ]   74.00 MiB/1.00 GiB
-  artwork.jpg               [============]  16.00 KiB/16.00 KiB  done
+  film.mp4                  [=>              ]   74.00 MiB/1.00 GiB
+  artwork.jpg               [================]  16.00 KiB/16.00 KiB  done
   later.bin                 retrying in 3 s (the server is away)
-  chapters.json             [            ]            0 B/153 B  bad-status, 404
+  chapters.json             [                ]            0 B/153 B  failed, 404
   79.02 MiB  19.07 MiB/s  2/4 files";
         assert_eq!(lines.join("\n"), expected);
     }
@@ -295,6 +310,22 @@ Test film from a.test
     }
 
     #[test]
+    fn on_a_narrow_terminal_states_are_whole_and_lengths_are_left_out() {
+        let mut job = sample();
+        job.display.pause_reason = Some(PauseReason::User);
+        job.records.iter_mut().for_each(|record| record.in_flight = false);
+        let lines = shown(&job, "Test film from a.test", 39, 10);
+        let expected = "\
+Test film from a.test – paused
+  film.mp4       74.00 MiB  waiting
+  artwork.jpg    16.00 KiB  done
+  later.bin      retrying in 3 s (the …
+  chapters.json        0 B  failed, 404
+  79.02 MiB  19.07 MiB/s  2/4 files";
+        assert_eq!(lines.join("\n"), expected);
+    }
+
+    #[test]
     fn a_single_file_has_its_state_beside_its_bytes() {
         let mut job = job(vec![record("film.mp4", 1 << 20, Some(4 << 20))]);
         let lines = shown(&job, "film from a.test", 60, 24);
@@ -305,6 +336,25 @@ Test film from a.test
         job.records[0].in_flight = false;
         let waiting = shown(&job, "film from a.test", 40, 10);
         assert!(waiting[1].ends_with("waiting"), "{waiting:?}");
+    }
+
+    #[test]
+    fn bytes_that_are_fetched_again_are_called_so() {
+        let before = record("film.mp4", 5 << 20, Some(7 << 20));
+        let mut marks = HighWaterMarks::default();
+        marks.raise(&[before.clone(), before.clone()]);
+        let now = before.clone().with(|it| it.stored = 1 << 20);
+        for (records, width, expected) in
+            [(vec![before.clone(), now.clone()], 80, 1), (vec![now], 40, 1), (vec![before], 40, 0)]
+        {
+            let shown: Vec<_> = (0..places(records.len(), 24)).collect();
+            let (job, retry) = (job(records), |_| None);
+            let (title, job, shown, marks) = ("x", &job, &shown, &marks);
+            let view = View { title, job, shown, retry: &retry, marks, rate: None };
+            let lines = lines(&view, width, 24);
+            let again = lines.iter().filter(|line| line.ends_with("  fetched again"));
+            assert_eq!(again.count(), expected, "{lines:#?}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod bars;
 mod in_place;
 pub(crate) mod json;
 mod lines;
+mod marks;
 pub(crate) mod plain;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -131,8 +132,8 @@ impl Output {
     pub(crate) fn settled(&mut self, event: &Event, report: &Report) {
         match self {
             Self::Bars(bars) => {
-                bars.clear();
-                Plain::after_bars().settled(event, report);
+                let width = bars.clear();
+                Plain::after_bars(width).settled(event, report);
             }
             Self::Quiet => {}
             Self::Plain(plain) => plain.settled(event, report),
@@ -159,6 +160,19 @@ impl Output {
                  {}",
                 log.display()
             )),
+        }
+    }
+
+    /// The fetch is over, but this process works on others.
+    pub(crate) fn stays(&mut self, id: &str, others: usize) {
+        match self {
+            Self::Json(json) => json.stays(id, others),
+            _ => {
+                let fetches = if others == 1 { "another fetch" } else { "other fetches" };
+                self.note(&format!(
+                    "working on for {fetches} of this store; Ctrl-C leaves that to who waits for it"
+                ));
+            }
         }
     }
 

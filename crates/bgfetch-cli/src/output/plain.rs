@@ -4,13 +4,17 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bgfetch::control::Report;
-use bgfetch::{Event, FailureReason, Job, PauseReason, RecordResult, What};
+use bgfetch::{Event, Job, PauseReason, RecordResult, What};
 use indicatif::HumanBytes;
 use url::Url;
 
+use super::marks::HighWaterMark;
 use super::{Stdout, pause_text};
+use crate::failure::{FileFailure, readable};
 use crate::file_names::file_name;
+use crate::log;
 use crate::saving::directory_of;
+use crate::text::{cells, printable, shortened_inside};
 
 /// The shortest time between two lines of progress.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -25,6 +29,8 @@ pub(crate) struct Plain {
     verbose: bool,
     /// For the log of several processes: the fetch that this one is about.
     log: Option<String>,
+    /// For a terminal: how many cells a line may have.
+    width: Option<usize>,
 }
 
 /// Formats the events of a fetch, limiting how often progress is shown.
@@ -32,11 +38,20 @@ pub(crate) struct Plain {
 pub(crate) struct Pace {
     /// When progress was last shown, and the bytes at that time.
     last: Option<(Instant, u64)>,
+    mark: HighWaterMark,
+    /// Whether it was told that bytes are fetched again.
+    told_again: bool,
 }
 
 impl Pace {
     /// The line for an event of an active fetch, if there is one.
     pub(crate) fn line_of(&mut self, event: &Event) -> Option<String> {
+        let again = self.mark.pass(event);
+        let told_before = std::mem::replace(&mut self.told_again, again.is_some());
+        if let Some(mark) = again.filter(|_| !told_before) {
+            let (now, mark) = (HumanBytes(event.downloaded), HumanBytes(mark));
+            return Some(format!("fetching again what was there: {mark} before, {now} now"));
+        }
         match &event.what {
             What::Progress => self.progress(event),
             What::Paused(reason) => Some(paused(*reason)),
@@ -48,14 +63,7 @@ impl Pace {
             What::RecordSettled { url, result: RecordResult::Success, stored, .. } => {
                 Some(format!("done {url}, {}", HumanBytes(*stored)))
             }
-            What::RecordSettled {
-                url,
-                result: RecordResult::Failure(reason),
-                status,
-                message,
-                ..
-            } => Some(format!("failed {}", failure(url, *reason, *status, message.as_deref()))),
-            _ => None,
+            _ => FileFailure::of(event).map(|it| format!("failed {}: {}", it.url, it.why())),
         }
     }
 
@@ -77,18 +85,6 @@ impl Pace {
         };
         Some(format!("progress {there}{of}, {rate}/s"))
     }
-}
-
-/// Reports which record failed and why.
-pub(crate) fn failure(
-    url: &Url,
-    reason: FailureReason,
-    status: Option<u16>,
-    message: Option<&str>,
-) -> String {
-    let status = status.map(|status| format!(", status {status}")).unwrap_or_default();
-    let message = message.map(|message| format!(" ({message})")).unwrap_or_default();
-    format!("{url}: {}{status}{message}", reason.as_str())
 }
 
 /// A line for each record that continues from stored bytes.
@@ -113,12 +109,12 @@ fn paused(reason: PauseReason) -> String {
 impl Plain {
     pub(super) fn new(path: &Path, verbose: bool) -> Self {
         let (stdout, pace) = (Stdout::default(), Pace::default());
-        Self { stdout, path: path.to_owned(), pace, verbose, log: None }
+        Self { stdout, path: path.to_owned(), pace, verbose, log: None, width: None }
     }
 
-    /// For the end of a fetch that bars have shown.
-    pub(super) fn after_bars() -> Self {
-        Self::new(Path::new(""), false)
+    /// For the end of a fetch that bars have shown in lines of that many cells.
+    pub(super) fn after_bars(width: usize) -> Self {
+        Self { width: Some(width), ..Self::new(Path::new(""), false) }
     }
 
     /// For a log, where there is no progress.
@@ -127,9 +123,10 @@ impl Plain {
     }
 
     fn line(&mut self, line: &str) {
-        match &self.log {
-            Some(id) => self.stdout.line(&format!("{id}: {line}")),
-            None => self.stdout.line(line),
+        match (&self.log, self.width) {
+            (Some(id), _) => self.stdout.line(&format!("{}{id}: {line}", log::stamp())),
+            (None, Some(width)) => self.stdout.line(&shortened_inside(&printable(line), width)),
+            (None, None) => self.stdout.line(line),
         }
     }
 
@@ -146,6 +143,7 @@ impl Plain {
         let (id, there) = (&job.id, HumanBytes(job.display.downloaded));
         let line = format!("resumed {id}, {there} were downloaded before");
         self.line(&line);
+        self.pace.mark = HighWaterMark::of(job);
         if self.verbose {
             resumed_records(job).for_each(|line| self.line(&line));
         }
@@ -182,21 +180,24 @@ impl Plain {
     pub(super) fn settled(&mut self, event: &Event, report: &Report) {
         let renamed = report.saved.iter().filter(|saved| saved.name != file_name(&saved.url));
         for saved in renamed {
-            self.line(&format!("saved {} as {}", self.shown(&saved.url), saved.name));
+            let url = self.shown(&saved.url);
+            let url = if self.width.is_some() { readable(&url) } else { url.into() };
+            self.line(&format!("saved {url} as {}", saved.name));
         }
         let files = match report.saved.len() {
             1 => String::from("1 file"),
             saved => format!("{saved} files"),
         };
-        let out = directory_of(&report.scope).unwrap_or_default();
-        let (bytes, out) = (HumanBytes(event.downloaded), out.display());
-        let line = match report.result() {
-            Ok(()) => format!("saved {files}, {bytes}, to {out}"),
-            Err(reason) if !report.saved.is_empty() => {
-                format!("{}; saved {files} that succeeded to {out}", reason.as_str())
-            }
-            Err(reason) => reason.as_str().into(),
+        let what = match report.result() {
+            Ok(()) => format!("saved {files}, {}, to ", HumanBytes(event.downloaded)),
+            Err(_) if !report.saved.is_empty() => format!("saved {files} that succeeded, to "),
+            Err(_) => return,
         };
-        self.line(&line);
+        let out = directory_of(&report.scope).unwrap_or_default().display().to_string();
+        let out = match self.width {
+            None => out,
+            Some(width) => shortened_inside(&printable(&out), width.saturating_sub(cells(&what))),
+        };
+        self.line(&format!("{what}{out}"));
     }
 }

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use bgfetch::{Event, FailureReason, FetchKey, FetchResult, Job, What};
+use bgfetch::{Event, FailureReason, FetchKey, FetchResult, ImageResource, Job, What};
 use indicatif::HumanBytes;
 use serde::Serialize;
 use url::Url;
 
-use crate::output::plain::failure;
+use super::lines::shown;
+use crate::failure::{FileFailure, why};
 
 /// How many fetches that are over the summary has at most: those that ended last. A page may make
 /// any number while the program runs.
@@ -27,6 +28,7 @@ pub(super) struct History {
 struct Fetch {
     id: String,
     title: String,
+    icons: Vec<ImageResource>,
     origin: String,
     result: Option<FetchResult>,
     told: bool,
@@ -52,6 +54,9 @@ pub(super) struct Summary<'a> {
     event: &'static str,
     id: &'a str,
     title: &'a str,
+    /// With their labels.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    icons: &'a [ImageResource],
     origin: &'a str,
     /// `None` if it is not over.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -119,6 +124,7 @@ impl History {
             let fetch = self.fetches.entry(job.key).or_default();
             job.id.clone_into(&mut fetch.id);
             job.display.title.clone_into(&mut fetch.title);
+            job.display.icons.clone_into(&mut fetch.icons);
             fetch.origin = job.display.origin.serialize();
             fetch.result = job.display.result;
             for (index, record) in (0..).zip(&job.records) {
@@ -141,6 +147,7 @@ impl History {
             event: "summary",
             id: &fetch.id,
             title: &fetch.title,
+            icons: &fetch.icons,
             origin: &fetch.origin,
             result: fetch.result.map(|result| if result.is_ok() { "success" } else { "failure" }),
             failure_reason: fetch.result.and_then(Result::err),
@@ -159,13 +166,13 @@ impl History {
             lines.push(format!("{} earlier background fetches are not listed", self.left_out));
         }
         for fetch in self.fetches.values() {
-            let Fetch { id, title, origin, .. } = fetch;
+            let Fetch { id, origin, .. } = fetch;
             let result = match fetch.result {
-                None => "not over yet",
-                Some(Ok(())) => "success",
-                Some(Err(reason)) => reason.as_str(),
+                None => "not over yet".into(),
+                Some(Ok(())) => "success".into(),
+                Some(Err(reason)) => format!("{} ({})", why(reason), reason.as_str()),
             };
-            lines.push(match title.as_str() {
+            lines.push(match shown(&fetch.title, &fetch.icons).as_str() {
                 "" => format!("{id} from {origin}: {result}"),
                 title => format!("{title} ({id} from {origin}): {result}"),
             });
@@ -187,16 +194,18 @@ impl Fetch {
 
 impl Record {
     fn line(&self) -> String {
-        let Self { url, .. } = self;
-        let status = self.status.map_or_else(|| "-".into(), |status| status.to_string());
+        let Self { url, status, .. } = self;
         let bytes = HumanBytes(self.bytes);
-        match self.failure_reason {
-            None => format!("  {status}  {bytes}  {url}"),
-            Some(reason) => {
-                let failure = failure(url, reason, None, self.message.as_deref());
-                format!("  {status}  {bytes}  {failure}")
-            }
-        }
+        let shown = status.map_or_else(|| "-".into(), |status| status.to_string());
+        let why = self.failure_reason.map(|reason| {
+            let (status, message) = (*status, self.message.as_deref());
+            format!(
+                ": {} ({})",
+                FileFailure { url, reason, status, message }.why(),
+                reason.as_str()
+            )
+        });
+        format!("  {shown}  {bytes}  {url}{}", why.unwrap_or_default())
     }
 }
 
@@ -212,12 +221,39 @@ pub(super) fn event_of(result: FetchResult) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bgfetch::{RegistrationKey, StorageKey};
+    use bgfetch::{Display, JobRecord, Origin, RecordResult, RegistrationKey, StorageKey};
 
     fn event(key: u64, what: What) -> Event {
         let (storage_key, scope) = (StorageKey("a".into()), "http://a.test/".parse().unwrap());
         let registration = RegistrationKey { storage_key, scope };
         Event::new(FetchKey(key), registration, format!("id-{key}"), what)
+    }
+
+    #[test]
+    fn the_summary_has_the_alternative_text_of_the_icon_and_why_a_record_failed() {
+        let mut history = History::default();
+        let url: Url = "http://a.test/".parse().unwrap();
+        let registered = event(1, What::Registered);
+        let display = Display::new(Origin::of(&url)).with(|it| {
+            it.title = "A film".into();
+            let icon = ImageResource::new(url.clone());
+            it.icons = vec![icon.clone(), icon.with(|it| it.label = "A camera".into())];
+            it.result = Some(Err(FailureReason::BadStatus));
+        });
+        let mut job = Job::new(FetchKey(1), registered.registration.clone(), "id-1", display);
+        let mut gone = JobRecord::new("GET", url);
+        gone.result = Some(RecordResult::Failure(FailureReason::BadStatus));
+        gone.status = Some(404);
+        job.records = vec![gone];
+        history.event(&registered);
+        history.learn(&[job]);
+        let expected = [
+            "[A camera] A film (id-1 from http://a.test): the server refused a file (bad-status)",
+            "  404  0 B  http://a.test/: 404, no such file (bad-status)",
+        ];
+        assert_eq!(history.lines(), expected);
+        let summary = serde_json::to_value(history.summaries().next().unwrap()).unwrap();
+        assert_eq!(summary["icons"][1]["label"], "A camera");
     }
 
     #[test]

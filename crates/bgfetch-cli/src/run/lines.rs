@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
-use bgfetch::{Event, FetchKey, What};
+use bgfetch::{Event, FetchKey, ImageResource, What};
 use bgfetch_host::ConsoleLevel;
 use indicatif::HumanBytes;
 
 use super::console::{Said, Saying};
+use crate::failure::why;
 use crate::output::plain::Pace;
 
 /// Formats the events of fetches, each line prefixed with the id of its fetch.
@@ -23,7 +24,10 @@ impl Lines {
         let line = match &event.what {
             What::Registered => "registered".into(),
             What::Settled(Ok(())) => format!("success, {}", HumanBytes(event.downloaded)),
-            What::Settled(Err(reason)) => format!("over: {}", reason.as_str()),
+            What::Settled(Err(reason)) => {
+                format!("failed: {} ({})", why(*reason), reason.as_str())
+            }
+            What::UiUpdated { title, icons } => format!("shown as {}", shown(title, icons)),
             What::EventEnded { handled: true, .. } => {
                 format!("the service worker handled {}", handled?)
             }
@@ -40,6 +44,12 @@ impl Lines {
         };
         Some(format!("{}: {line}", event.id))
     }
+}
+
+/// A title as it is shown, with the alternative text of its icon in place of the icon.
+pub(super) fn shown(title: &str, icons: &[ImageResource]) -> String {
+    let label = icons.iter().map(|icon| icon.label.as_str()).find(|label| !label.is_empty());
+    label.map_or_else(|| title.to_owned(), |label| format!("[{label}] {title}"))
 }
 
 /// The lines of a script's output, each prefixed with its source.

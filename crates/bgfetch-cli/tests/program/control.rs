@@ -76,7 +76,7 @@ fn a_live_fetch_is_aborted_from_another_process() {
     let (midway, running) = Midway::start();
     assert_eq!(midway.place.run(&["abort", "x"]).success(), ["aborted x"]);
     let ended = running.end();
-    assert_eq!(ended.refusal(1), "x failed: aborted");
+    assert_eq!(ended.refusal(1), "x was aborted");
     assert_eq!(ended.events("settled")[0]["failure_reason"], "aborted");
     assert!(!midway.place.out("film").exists());
 }
@@ -230,7 +230,7 @@ fn a_store_whose_path_is_too_long_for_a_socket_is_controlled_all_the_same() {
     let running = command(&["get", &url, "--json", "--id", "x", "--out", out.to_str().unwrap()]);
     gate.blocking_reached();
     assert_eq!(command(&["abort", "x"]).end().success(), ["aborted x"]);
-    assert_eq!(running.end().refusal(1), "x failed: aborted");
+    assert_eq!(running.end().refusal(1), "x was aborted");
 }
 
 #[test]

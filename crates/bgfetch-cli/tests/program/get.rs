@@ -66,7 +66,10 @@ fn a_record_that_failed_is_named_and_the_good_ones_are_written() {
     let urls = ["/one", "/gone", "/two"].map(|path| origin.url(path).to_string());
     let ended = Running::spawn(place.get(&urls)).end();
     assert_eq!(ended.code, Some(1));
-    assert_eq!(ended.stderr[0], format!("bgfetch: {}: bad-status, status 404", urls[1]));
+    assert_eq!(
+        ended.stderr[0],
+        format!("bgfetch: {}: 404, no such file; check the address", urls[1])
+    );
     one.matches_file(place.out("one")).unwrap();
     two.matches_file(place.out("two")).unwrap();
     assert!(!place.out("gone").exists());

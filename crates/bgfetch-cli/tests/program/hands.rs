@@ -85,10 +85,29 @@ fn when_the_owner_is_killed_its_hand_goes_on() {
 }
 
 #[test]
-fn when_the_owner_has_done_its_own_its_hand_goes_on() {
+fn an_owner_that_has_done_its_own_stays_for_its_hands() {
     let (pair, owner, hand) = Pair::start();
     pair.first.gate.open();
-    owner.end().success();
+    let staying = owner.event("staying");
+    assert_eq!((&staying["id"], &staying["others"]), (&"a".into(), &1.into()));
+    pair.second.gate.open();
+    hand.end().success();
+    let ended = owner.end();
+    ended.success();
+    assert_eq!(ended.events("settled").len(), 1);
+    pair.is_right();
+    assert_eq!(pair.origin.requests().len(), 2, "nothing was interrupted");
+}
+
+#[test]
+fn ctrl_c_in_an_owner_that_stays_leaves_the_others_to_their_processes() {
+    let (pair, owner, hand) = Pair::start();
+    pair.first.gate.open();
+    owner.event("staying");
+    owner.signal("INT");
+    let ended = owner.end();
+    ended.success();
+    assert!(ended.events("stopped").is_empty(), "its own is done: {ended:#?}");
     let ended = hand.end();
     ended.success();
     assert_eq!(ended.events("settled")[0]["result"], "success");
@@ -155,15 +174,15 @@ fn each_get_has_the_exit_code_of_its_own_fetch() {
     let failed = Running::spawn(pair.place.get([&gone, "--id", "c"])).end();
     assert_eq!(failed.code, Some(1), "{failed:#?}");
     let told = [
-        format!("bgfetch: {gone}: bad-status, status 404"),
-        String::from("bgfetch: c failed: bad-status"),
+        format!("bgfetch: {gone}: 404, no such file; check the address"),
+        String::from("bgfetch: c failed"),
     ];
     assert_eq!(failed.stderr, told);
     let refused = Running::spawn(pair.place.get([&gone, "--id", "a"])).end();
     assert!(refused.refusal(1).starts_with("a is already active with other URLs"), "{refused:#?}");
     // An abort from elsewhere is told to the one who waits for that fetch.
     pair.place.run(&["abort", "b"]).success();
-    assert_eq!(hand.end().refusal(1), "b failed: aborted");
+    assert_eq!(hand.end().refusal(1), "b was aborted");
     pair.first.gate.open();
     owner.end().success();
 }
@@ -336,7 +355,7 @@ fn watch_ends_with_the_fetches_and_fails_as_they_do() {
     pair.place.run(&["pause", "a"]).success();
     watch.line(|line| line == "a: paused; to continue, run bgfetch resume");
     pair.place.run(&["abort", "b"]).success();
-    watch.line(|line| line == "b: failure (aborted)");
+    watch.line(|line| line == "b was aborted");
     hand.end();
     pair.place.run(&["resume", "a"]).success();
     owner.end().success();

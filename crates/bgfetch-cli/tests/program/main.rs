@@ -30,6 +30,8 @@ mod resume;
 mod run;
 #[cfg(feature = "js")]
 mod run_scripts;
+#[cfg(target_os = "linux")]
+mod screens;
 mod secrets;
 mod shell;
 #[cfg(all(feature = "js", target_os = "linux"))]

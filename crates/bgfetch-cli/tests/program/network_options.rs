@@ -84,8 +84,13 @@ fn requests_go_through_the_proxy_that_the_user_names() {
     let wrong = proxy.url_with(Some("me:wrong-s3cr3t"));
     let ended = Running::spawn(place.get([&url, "--proxy", &wrong, "--id", "x"])).end();
     assert_eq!(ended.code, Some(1));
-    assert!(ended.stderr[0].contains("proxy"), "{ended:#?}");
+    let advice = "; check --proxy and the variables like http_proxy";
+    assert!(ended.stderr[0].ends_with(advice), "{ended:#?}");
     assert!(!ended.stderr.concat().contains("s3cr3t"), "{ended:#?}");
+    let nobody = proxy.url_with(None);
+    let ended = Running::spawn(place.get([&url, "--proxy", &nobody, "--id", "y"])).end();
+    let advice = "asks for a user and password; use --proxy http://USER:PASSWORD@HOST";
+    assert!(ended.stderr[0].ends_with(advice), "{ended:#?}");
     assert_eq!(origin.requests().len(), 1);
 }
 
@@ -119,7 +124,8 @@ fn certificates_are_verified_against_the_users_own() {
     let url = origin.url("/film").to_string();
     let untrusted = Running::spawn(place.get([&url])).end();
     assert_eq!(untrusted.code, Some(1));
-    assert!(untrusted.stderr[0].contains("certificate"), "{untrusted:#?}");
+    let advice = "is not trusted: its issuer is unknown; if it is yours, use --cacert";
+    assert!(untrusted.stderr[0].ends_with(advice), "{untrusted:#?}");
 
     let root = place.path("root.pem");
     let root = root.to_str().unwrap();
@@ -167,9 +173,52 @@ fn certificates_of_what_others_left_are_verified_although_this_command_does_not(
     assert!(ended.stderr[0].starts_with(warning), "{ended:#?}");
     song.matches_file(place.out("song")).unwrap();
     assert_eq!(origin.requests_to("/film").len(), 1, "the film is not asked for");
-    // Its failure cost none of its bytes.
     gate.open();
-    Running::spawn(place.get(trusting)).end().success();
+    let ended = Running::spawn(place.get(trusting)).end();
+    ended.success();
+    assert_eq!(ended.events("registered").len(), 0, "it is the same fetch: {ended:#?}");
     film.matches_file(place.out("film")).unwrap();
     assert!(origin.requests_to("/film")[1].range_start().is_some());
+}
+
+#[test]
+fn what_another_command_left_waits_for_the_certificates_that_it_began_with() {
+    let origin = Origin::start_tls();
+    let (film, gate) = held_film(3);
+    origin.serve("/film", film.clone().hold_at(MIB, &gate).then(film.clone()));
+    let plain = Origin::start();
+    let (song, song_gate) = held_film(4);
+    plain.serve("/song", song.hold_at(MIB, &song_gate));
+    let place = Place::new();
+    let root = place.path("root.pem");
+    fs::write(&root, origin.certificates().root_pem()).unwrap();
+    let (film_url, song_url) = (origin.url("/film").to_string(), plain.url("/song").to_string());
+    let trusting = [&film_url, "--id", "film", "--cacert", root.to_str().unwrap()];
+    let first = Running::spawn(place.get(trusting));
+    first.downloading();
+    gate.blocking_reached();
+    first.kill();
+
+    let song = Running::spawn(place.get([&song_url, "--id", "song"]));
+    song_gate.blocking_reached();
+    let state = |name: &str| {
+        let shown = place.run(&["show", "film"]);
+        shown.success().iter().any(|line| *line == format!("state   {name}"))
+    };
+    while !state("paused") {}
+    song_gate.open();
+    let ended = song.end();
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    let line = "bgfetch: film waits: the server's certificate is not trusted: its issuer is unknown; \
+                if that is right, run its own command again, with its --cacert or --insecure";
+    assert_eq!(ended.stderr, [line]);
+    assert!(state("stopped"), "the next process does not find it paused");
+
+    gate.open();
+    let ended = Running::spawn(place.get(trusting)).end();
+    ended.success();
+    assert!(ended.events("registered").is_empty() && ended.events("paused").is_empty());
+    film.matches_file(place.out("film")).unwrap();
+    let requests = origin.requests_to("/film");
+    assert_eq!((requests.len(), requests[1].range_start()), (2, Some(MIB)));
 }

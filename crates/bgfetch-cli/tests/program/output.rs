@@ -66,6 +66,7 @@ fn each_json_event_has_its_keys() {
     assert_eq!(of(0).get("failure_reason"), None);
     assert_eq!(of(1)["result"], "failure");
     assert_eq!(of(1)["failure_reason"], "bad-status");
+    assert_eq!((of(0).get("advice"), &of(1)["advice"]), (None, &"check the address".into()));
     assert_eq!(of(1)["status"], 410);
 }
 
@@ -112,13 +113,14 @@ fn plain_lines_tell_why_a_record_failed() {
         [origin.url("/gone").to_string(), origin.url("/x").to_string().replace("http:", "https:")];
     let ended = Running::spawn(place.get_plain(&urls)).end();
     assert_eq!(ended.code, Some(1));
-    for (url, reason) in
-        urls.iter().zip(["bad-status, status 404", "fetch-error (the server does not speak TLS)"])
-    {
-        let line = format!("failed {url}: {reason}");
+    let tls = ("the server does not speak TLS", "try http:// instead of https://");
+    for (url, (why, advice)) in urls.iter().zip([("404, no such file", "check the address"), tls]) {
+        let line = format!("failed {url}: {why}");
         assert!(ended.stdout.contains(&line), "{line}: {ended:#?}");
-        assert!(ended.stderr.contains(&format!("bgfetch: {url}: {reason}")), "{ended:#?}");
+        let line = format!("bgfetch: {url}: {why}; {advice}");
+        assert!(ended.stderr.contains(&line), "{line}: {ended:#?}");
     }
+    assert!(ended.stderr[2].ends_with(" failed: 2 of 2 files"), "{ended:#?}");
 }
 
 #[test]

@@ -232,6 +232,9 @@ pub enum Delivered {
     NotWritten(String),
     /// The user activated the fetch.
     Clicked,
+    /// It is paused as long as this owner has the store, for this reason: its server's certificate is
+    /// not trusted with the owner's options, but perhaps with those that it began with.
+    SetAside(String),
 }
 
 /// The outcome of a fetch whose files were saved.

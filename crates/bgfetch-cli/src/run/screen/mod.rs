@@ -10,7 +10,7 @@ use futures_util::StreamExt as _;
 use ratatui::DefaultTerminal;
 
 use self::view::View;
-use super::console::Said;
+use super::console::{Said, Saying};
 use super::lines::{Lines, lines_of};
 use crate::text::printable;
 
@@ -70,6 +70,9 @@ impl Screen {
     }
 
     pub(super) fn said(&mut self, said: &Said) {
+        if let Saying::Notification(notification) = &said.what {
+            self.view.notify(said.by, notification);
+        }
         lines_of(said).iter().for_each(|line| self.remark(line));
     }
 

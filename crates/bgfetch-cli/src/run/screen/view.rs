@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
 use bgfetch::{FetchKey, Job, JobRecord, RecordResult};
+use bgfetch_host::Notification;
 use indicatif::HumanBytes;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -11,7 +12,9 @@ use ratatui::style::{Color, Style, Stylize as _};
 use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Block, List, ListItem, ListState, Paragraph};
 
+use super::super::lines::shown;
 use super::Command;
+use crate::failure::{FileFailure, why};
 use crate::jobs::expected_total;
 use crate::output::pause_text;
 use crate::text::printable;
@@ -21,6 +24,9 @@ const LOG: usize = 1000;
 
 /// The maximum number of records that are shown.
 const RECORDS: u16 = 8;
+
+/// The maximum number of notifications that are shown.
+const NOTIFICATIONS: usize = 3;
 
 /// The maximum width of a bar, and the width that the rest of a line needs before there is room for
 /// one.
@@ -49,6 +55,8 @@ pub(super) struct View {
     rates: HashMap<FetchKey, Rate>,
     list: ListState,
     log: VecDeque<String>,
+    /// The newest notifications: the tag and who showed it, and what is shown.
+    notifications: VecDeque<(String, String)>,
     /// Why records failed, by their fetch and position.
     pub(super) reasons: HashMap<(FetchKey, u32), String>,
 }
@@ -66,6 +74,22 @@ impl View {
             self.log.pop_front();
         }
         self.log.push_back(line);
+    }
+
+    /// Shows a notification, in place of an earlier one with its tag.
+    pub(super) fn notify(&mut self, by: &str, notification: &Notification) {
+        let Notification { title, body, tag, .. } = notification;
+        let tag = format!("{by} {tag}");
+        if !notification.tag.is_empty() {
+            self.notifications.retain(|(earlier, _)| *earlier != tag);
+        }
+        if self.notifications.len() == NOTIFICATIONS {
+            self.notifications.pop_front();
+        }
+        let text =
+            std::iter::once(title.as_str()).chain(body.lines()).filter(|line| !line.is_empty());
+        let text = text.collect::<Vec<_>>().join(" – ");
+        self.notifications.push_back((tag, printable(&format!(" {text}"))));
     }
 
     pub(super) fn take_log(&mut self) -> Vec<String> {
@@ -116,11 +140,15 @@ impl View {
         let height = frame.area().height;
         let shown = u16::try_from(records.len()).unwrap_or(u16::MAX);
         let shown = shown.min(RECORDS).min((height / 2).saturating_sub(5));
+        let notifications = u16::try_from(self.notifications.len()).unwrap_or(u16::MAX);
+        let notifications = notifications.min((height / 4).saturating_sub(2));
         let fetches = u16::try_from(self.jobs.len() * 2).unwrap_or(u16::MAX).max(1);
-        let [heading, list, below, console, keys] = Layout::vertical([
+        let boxed = |lines: u16| if lines == 0 { 0 } else { lines + 2 };
+        let [heading, list, below, notified, console, keys] = Layout::vertical([
             Constraint::Length(1),
             Constraint::Max(fetches.saturating_add(2).min((height / 2).max(4))),
-            Constraint::Max(if shown == 0 { 0 } else { shown + 2 }),
+            Constraint::Max(boxed(shown)),
+            Constraint::Max(boxed(notifications)),
             Constraint::Fill(1),
             Constraint::Length(1),
         ])
@@ -132,6 +160,13 @@ impl View {
         if shown > 0 {
             let records = Paragraph::new(records).block(Block::bordered().title(" Records "));
             frame.render_widget(records, below);
+        }
+        if notifications > 0 {
+            let skipped = self.notifications.len().saturating_sub(notifications.into());
+            let lines = self.notifications.iter().skip(skipped);
+            let lines = Text::from_iter(lines.map(|(_, line)| line.as_str()));
+            let block = Block::bordered().title(" Notifications ");
+            frame.render_widget(Paragraph::new(lines).block(block), notified);
         }
         self.draw_log(frame, console);
         let help = self.keys();
@@ -203,8 +238,8 @@ fn item<'a>(job: &Job, rate: Option<&Rate>, bar: Bar) -> ListItem<'a> {
         "" => &job.id,
         title => title,
     };
-    let origin = job.display.origin.serialize();
-    let name = Line::from_iter([printable(title).bold(), format!("  {origin}").dark_gray()]);
+    let (title, origin) = (shown(title, &job.display.icons), job.display.origin.serialize());
+    let name = Line::from_iter([printable(&title).bold(), format!("  {origin}").dark_gray()]);
     let (done, total) = (moved(job), expected(job));
     let mut progress = match total {
         Some(total) => {
@@ -225,13 +260,13 @@ fn state(job: &Job) -> (&'static str, Color) {
     match (job.display.result, job.display.pause_reason) {
         (Some(_), _) if !job.display.over => ("notifying the service worker", Color::Cyan),
         (Some(Ok(())), _) => ("success", Color::Green),
-        (Some(Err(reason)), _) => (reason.as_str(), Color::Red),
+        (Some(Err(reason)), _) => (why(reason), Color::Red),
         (None, Some(reason)) => (pause_text(reason), Color::Yellow),
         (None, None) => ("running", Color::Reset),
     }
 }
 
-fn record_line<'a>(record: &JobRecord, reason: Option<&str>, bar: Bar) -> Line<'a> {
+fn record_line<'a>(record: &JobRecord, message: Option<&str>, bar: Bar) -> Line<'a> {
     let length = match (record.result, record.length) {
         (Some(_), _) => Some(record.stored),
         (None, length) => length,
@@ -243,20 +278,20 @@ fn record_line<'a>(record: &JobRecord, reason: Option<&str>, bar: Bar) -> Line<'
         }
         None => format!("{}{:23}", bar.text(0, 1), HumanBytes(record.stored).to_string()),
     };
-    let state = match (record.result, record.status) {
-        (Some(RecordResult::Success), _) => "done".to_owned().green(),
-        (Some(RecordResult::Failure(reason)), Some(status)) => {
-            format!("{}, {status}", reason.as_str()).red()
-        }
-        (Some(RecordResult::Failure(reason)), None) => reason.as_str().to_owned().red(),
-        (None, _) if record.in_flight => "".into(),
-        (None, _) => "waiting".into(),
+    let failed = record.result.and_then(RecordResult::failure).map(|reason| {
+        let JobRecord { url, status, .. } = record;
+        let (status, message) = (*status, message);
+        printable(&FileFailure { url, reason, status, message }.why())
+    });
+    let state = match (record.result, failed) {
+        (_, Some(why)) => format!("failed: {why}").red(),
+        (Some(_), None) => "done".to_owned().green(),
+        (None, None) if record.in_flight => "".into(),
+        (None, None) => "waiting".into(),
     };
     let path = printable(record.url.path());
     let method = if record.method == "GET" { String::new() } else { format!("{} ", record.method) };
-    let reason = reason.map(|reason| format!(": {}", printable(reason)).red());
-    let parts = [format!("{bytes} ").into(), format!("{method}{path}  ").into(), state];
-    Line::from_iter(parts.into_iter().chain(reason))
+    Line::from_iter([format!("{bytes} ").into(), format!("{method}{path}  ").into(), state])
 }
 
 /// The width of bars.
@@ -288,6 +323,7 @@ mod tests {
     use bgfetch::{Display, Origin, RegistrationKey, StorageKey};
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
+    use serde_json::json;
     use url::Url;
 
     use super::*;
@@ -360,7 +396,38 @@ mod tests {
         view.reasons.insert((failed.key, 0), "CORS: no".into());
         view.update(&[failed]);
         let rows = drawn(&mut view, 100, 24);
-        assert!(rows.iter().any(|row| row.contains("/x  fetch-error, 200: CORS: no")), "{rows:#?}");
+        assert!(rows.iter().any(|row| row.contains("/x  failed: CORS: no")), "{rows:#?}");
+    }
+
+    #[test]
+    fn notifications_are_shown_and_replaced_by_their_tags() {
+        let mut view = View::default();
+        let mut notify = |title: &str, tag: &str| {
+            let value = json!({ "title": title, "body": "b\u{1b}[2J", "tag": tag, "icon": "" });
+            view.notify("worker", &serde_json::from_value(value).unwrap());
+        };
+        notify("One", "");
+        notify("Two", "x");
+        notify("Three", "");
+        notify("Four", "x");
+        let rows = drawn(&mut view, 60, 24);
+        let of = |title: &str| rows.iter().filter(|row| row.contains(title)).count();
+        assert_eq!(["One", "Two", "Three", "Four"].map(of), [1, 0, 1, 1], "{rows:#?}");
+        assert!(rows.iter().any(|row| row.contains(" Four – b\u{fffd}[2J")), "{rows:#?}");
+    }
+
+    #[test]
+    fn the_icon_has_its_alternative_text() {
+        let mut view = View::default();
+        let mut job = job(1, "A film");
+        let icon = bgfetch::ImageResource::new("http://a.test/i".parse().unwrap());
+        job.display.icons = vec![icon.with(|it| it.label = "A camera".into())];
+        view.update(&[job]);
+        let rows = drawn(&mut view, 60, 24);
+        assert!(
+            rows.iter().any(|row| row.contains("[A camera] A film  http://a.test")),
+            "{rows:#?}"
+        );
     }
 
     #[test]
