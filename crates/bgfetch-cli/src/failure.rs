@@ -9,6 +9,9 @@ use crate::text::{cells, printable, shortened, shortened_inside};
 /// Names do not shrink below this to make room for the reason.
 const MIN_NAME: usize = 8;
 
+/// Nor do reasons, to make room for what to do.
+const MIN_WHY: usize = 20;
+
 /// The failure of a file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FileFailure<'a> {
@@ -57,20 +60,17 @@ impl<'a> FileFailure<'a> {
         }
     }
 
-    /// The reason and what to do, in one sentence.
-    pub(crate) fn sentence(&self) -> String {
-        let why = self.why();
-        self.advice().map_or(why.clone(), |advice| format!("{why}; {advice}"))
-    }
-
-    /// The line about this file, for a terminal that has so many cells in a line. The URL is cut if
-    /// that is too few, because the reason matters more.
+    /// The line about this file: its URL, why it failed and what to do. On a terminal with so many
+    /// cells in a line, the URL is cut first, and then the reason if there is room for its beginning.
     pub(crate) fn line(&self, width: Option<usize>) -> String {
-        let sentence = printable(&self.sentence());
-        match width {
-            None => format!("{}: {sentence}", self.url),
-            Some(width) => fitted(&readable(self.url), &format!(": {sentence}"), width),
-        }
+        let why = printable(&self.why());
+        let advice = self.advice().map(|advice| format!("; {advice}")).unwrap_or_default();
+        let Some(width) = width else {
+            return format!("{}: {why}{advice}", self.url);
+        };
+        let room = width.saturating_sub(MIN_NAME + cells(": ") + cells(&advice));
+        let why = if room < MIN_WHY { why } else { shortened(&why, room) };
+        fitted(&readable(self.url), &format!(": {why}{advice}"), width)
     }
 }
 
@@ -176,9 +176,9 @@ mod tests {
     fn each_reason_has_plain_words_and_says_what_to_do() {
         let url = url("http://a.test/x");
         let sentence = |reason, status, message| {
-            let sentence = FileFailure { url: &url, reason, status, message }.sentence();
-            assert!(!sentence.contains(reason.as_str()), "{sentence}");
-            sentence
+            let line = FileFailure { url: &url, reason, status, message }.line(None);
+            assert!(!line.contains(reason.as_str()), "{line}");
+            line.strip_prefix("http://a.test/x: ").unwrap().to_owned()
         };
         for (status, expected) in [
             (401, "401, a login is needed; log in with -H, --cookie or --netrc"),
@@ -229,6 +229,14 @@ mod tests {
             assert!(width < 79 || line.ends_with("; check the address"), "{line}");
         }
         assert!(failure.line(Some(79)).starts_with("http://a.te"), "{}", failure.line(Some(79)));
+        let message = Some("the server's certificate is not trusted: its issuer is unknown");
+        let reason = FailureReason::FetchError;
+        let line = FileFailure { reason, message, ..failure }.line(Some(79));
+        assert!(
+            line.ends_with(
+                ": the server's certificate is not truste…; if it is yours, use --cacert"
+            )
+        );
         // For programs, and to be copied.
         assert!(failure.line(None).starts_with(url.as_str()));
     }
