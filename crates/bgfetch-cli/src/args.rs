@@ -128,7 +128,13 @@ pub(crate) struct Get {
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(crate) title: String,
     /// Limit for all files together; the fetch fails beyond it (0 = no limit)
-    #[arg(long, value_name = "BYTES", default_value_t = 0)]
+    #[arg(
+        long,
+        value_name = "BYTES",
+        default_value_t = 0,
+        value_parser = bytes,
+        allow_negative_numbers = true
+    )]
     pub(crate) download_total: u64,
     /// Return once the fetch is stored, and go on in the background
     #[arg(long)]
@@ -180,6 +186,10 @@ pub(crate) struct Get {
     /// Say why it waits, retries and resumes, a line each
     #[arg(short = 'v', long, conflicts_with = "json", help_heading = OUTPUT)]
     pub(crate) verbose: bool,
+}
+
+fn bytes(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "that is not a number of bytes".into())
 }
 
 /// Headings of the help.

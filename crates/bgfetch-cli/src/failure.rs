@@ -37,13 +37,9 @@ impl<'a> FileFailure<'a> {
 
     /// Why it failed.
     pub(crate) fn why(&self) -> String {
-        match (self.reason, self.status, self.message) {
-            (FailureReason::BadStatus, Some(status), _) => match meaning(status) {
-                "" => format!("the server answered {status}"),
-                meaning => format!("{status}, {meaning}"),
-            },
-            (_, _, Some(message)) => message.to_owned(),
-            (reason, ..) => why(reason).to_owned(),
+        match self.message {
+            Some(message) if self.reason != FailureReason::BadStatus => message.to_owned(),
+            _ => why_file(self.reason, self.status),
         }
     }
 
@@ -85,6 +81,17 @@ pub(crate) fn ending(reason: FailureReason, failed: usize, saved: usize) -> Stri
             "failed: {failed} of {} files; the same command fetches only what is missing",
             failed + saved
         ),
+    }
+}
+
+/// Why a file failed, if the engine's description is not known.
+pub(crate) fn why_file(reason: FailureReason, status: Option<u16>) -> String {
+    match (reason, status) {
+        (FailureReason::BadStatus, Some(status)) => match meaning(status) {
+            "" => format!("the server answered {status}"),
+            meaning => format!("{status}, {meaning}"),
+        },
+        _ => why(reason).to_owned(),
     }
 }
 
@@ -135,6 +142,8 @@ const PROXY_LOGIN: &str = "use --proxy http://USER:PASSWORD@HOST";
 
 /// Parts of the engine's descriptions, and what to do about them.
 const ADVICE: [(&str, &str); 10] = [
+    ("asks for a user and password", PROXY_LOGIN),
+    ("the proxy ", "check --proxy and the variables like http_proxy"),
     ("certificate is not trusted: its issuer", "if it is yours, use --cacert"),
     ("certificate is not trusted: it is for", ADDRESS),
     ("certificate is not trusted: it is an authority", "if it is yours, use --insecure"),
@@ -143,8 +152,6 @@ const ADVICE: [(&str, &str); 10] = [
     ("wants a client certificate", "bgfetch cannot send one"),
     ("does not have the checksum", "check the checksum, or ask for the right file elsewhere"),
     ("name could not be resolved", "check the address and the network"),
-    ("asks for a user and password", PROXY_LOGIN),
-    ("the proxy ", "check --proxy and the variables like http_proxy"),
 ];
 
 fn advice_for_message(message: &str) -> Option<&'static str> {
@@ -191,6 +198,11 @@ mod tests {
         }
         for (message, expected) in [
             (None, "a file could not be fetched; run the same command again"),
+            (
+                Some("the proxy http://a cannot be used: the host's name could not be resolved"),
+                "the proxy http://a cannot be used: the host's name could not be resolved; check \
+                 --proxy and the variables like http_proxy",
+            ),
             (
                 Some("the connection was lost"),
                 "the connection was lost; run the same command again later",

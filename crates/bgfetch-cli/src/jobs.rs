@@ -7,6 +7,7 @@ use bgfetch::{FailureReason, Job, JobRecord, PauseReason, RecordResult};
 use indicatif::HumanBytes;
 use serde::Serialize;
 
+use crate::failure::why_file;
 use crate::saving::Saving;
 use crate::text::{cells, padded, printable, shortened};
 
@@ -309,7 +310,7 @@ pub(crate) fn detail(job: &JobInfo) -> String {
     }
     for file in &job.files {
         let state = match (file.failure_reason, file.result) {
-            (Some(reason), _) => format!("failed ({})", reason.as_str()),
+            (Some(reason), _) => format!("failed ({})", why_file(reason, file.status)),
             (None, Some(_)) => "done".into(),
             (None, None) if file.in_flight => "running".into(),
             (None, None) => "waiting".into(),

@@ -30,11 +30,11 @@ const NETWORK: &str = "Network";
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, clap::Args)]
 pub(crate) struct NetworkOptions {
     /// Connections at a time [default: 6 per server and 17 in all]
-    #[arg(long, value_name = "N", value_parser = connections, help_heading = NETWORK)]
+    #[arg(long, value_name = "N", value_parser = connections, allow_negative_numbers = true, help_heading = NETWORK)]
     #[serde(skip_serializing_if = "Option::is_none")]
     max_connections: Option<NonZeroU32>,
     /// Bytes per second for everything together, such as 500k or 2M
-    #[arg(long, value_name = "RATE", value_parser = bytes_per_second, help_heading = NETWORK)]
+    #[arg(long, value_name = "RATE", value_parser = bytes_per_second, allow_negative_numbers = true, help_heading = NETWORK)]
     #[serde(skip_serializing_if = "Option::is_none")]
     limit_rate: Option<u64>,
     /// Use this proxy (http, https or socks5), whatever http_proxy and the like say
@@ -286,7 +286,7 @@ impl ServerCertVerifier for Unverified {
 }
 
 fn connections(text: &str) -> Result<NonZeroU32, String> {
-    text.parse().map_err(|_| "that is no number of connections, 1 or more".into())
+    text.parse().map_err(|_| "a number of connections is 1 or more".into())
 }
 
 /// Parses a rate like curl's and wget's: bytes, or with a suffix of powers of 1024.

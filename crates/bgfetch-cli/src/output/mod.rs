@@ -168,9 +168,12 @@ impl Output {
         match self {
             Self::Json(json) => json.stays(id, others),
             _ => {
-                let fetches = if others == 1 { "another fetch" } else { "other fetches" };
+                let fetches = match others {
+                    1 => String::from("another fetch"),
+                    others => format!("{others} other fetches"),
+                };
                 self.note(&format!(
-                    "working on for {fetches} of this store; Ctrl-C leaves that to who waits for it"
+                    "still at work on {fetches} of this store; Ctrl-C leaves that to those who wait"
                 ));
             }
         }

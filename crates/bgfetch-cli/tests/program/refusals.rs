@@ -13,7 +13,16 @@ fn wrong_arguments_are_refused_before_a_store_is_made() {
     for (arguments, code, expected) in [
         (&[][..], 2, "the following required arguments were not provided: <URL>..."),
         (&["http://a.test/", "--speed"], 2, "unexpected argument '--speed' found"),
-        (&["http://a.test/", "--download-total=x"], 2, "invalid value 'x'"),
+        (
+            &["http://a.test/", "--download-total", "-5"],
+            2,
+            "invalid value '-5' for '--download-total <BYTES>': that is not a number of bytes",
+        ),
+        (
+            &["http://a.test/", "--max-connections=0"],
+            2,
+            "invalid value '0' for '--max-connections <N>': a number of connections is 1 or more",
+        ),
         (&["x"], 1, "x: a URL begins with http:// or https://"),
         (&["a.test/x"], 1, "a.test/x: a URL begins with http:// or https://; did you mean https"),
         (&["ftp://a.test/x"], 1, "ftp://a.test/x: only http and https URLs can be fetched"),

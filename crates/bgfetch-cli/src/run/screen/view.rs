@@ -141,7 +141,7 @@ impl View {
         let shown = u16::try_from(records.len()).unwrap_or(u16::MAX);
         let shown = shown.min(RECORDS).min((height / 2).saturating_sub(5));
         let notifications = u16::try_from(self.notifications.len()).unwrap_or(u16::MAX);
-        let notifications = notifications.min((height / 4).saturating_sub(2));
+        let notifications = notifications.min((height / 6).saturating_sub(1));
         let fetches = u16::try_from(self.jobs.len() * 2).unwrap_or(u16::MAX).max(1);
         let boxed = |lines: u16| if lines == 0 { 0 } else { lines + 2 };
         let [heading, list, below, notified, console, keys] = Layout::vertical([
@@ -267,31 +267,29 @@ fn state(job: &Job) -> (&'static str, Color) {
 }
 
 fn record_line<'a>(record: &JobRecord, message: Option<&str>, bar: Bar) -> Line<'a> {
-    let length = match (record.result, record.length) {
-        (Some(_), _) => Some(record.stored),
-        (None, length) => length,
-    };
+    let path = printable(record.url.path());
+    let method = if record.method == "GET" { String::new() } else { format!("{} ", record.method) };
+    let name = format!("{method}{path}  ");
+    // The reason needs the room.
+    if let Some(reason) = record.result.and_then(RecordResult::failure) {
+        let JobRecord { url, status, .. } = record;
+        let why = FileFailure { url, reason, status: *status, message }.why();
+        return Line::from_iter([name.into(), printable(&format!("failed: {why}")).red()]);
+    }
+    let length = if record.result.is_some() { Some(record.stored) } else { record.length };
     let bytes = match length {
         Some(length) => {
             let bytes = format!("{}/{}", HumanBytes(record.stored), HumanBytes(length));
-            format!("{}{bytes:23}", bar.text(record.stored, length))
+            format!("{}{bytes:23} ", bar.text(record.stored, length))
         }
-        None => format!("{}{:23}", bar.text(0, 1), HumanBytes(record.stored).to_string()),
+        None => format!("{}{:23} ", bar.text(0, 1), HumanBytes(record.stored).to_string()),
     };
-    let failed = record.result.and_then(RecordResult::failure).map(|reason| {
-        let JobRecord { url, status, .. } = record;
-        let (status, message) = (*status, message);
-        printable(&FileFailure { url, reason, status, message }.why())
-    });
-    let state = match (record.result, failed) {
-        (_, Some(why)) => format!("failed: {why}").red(),
-        (Some(_), None) => "done".to_owned().green(),
-        (None, None) if record.in_flight => "".into(),
-        (None, None) => "waiting".into(),
+    let state = match record.result {
+        Some(_) => "done".green(),
+        None if record.in_flight => "".into(),
+        None => "waiting".into(),
     };
-    let path = printable(record.url.path());
-    let method = if record.method == "GET" { String::new() } else { format!("{} ", record.method) };
-    Line::from_iter([format!("{bytes} ").into(), format!("{method}{path}  ").into(), state])
+    Line::from_iter([bytes.into(), name.into(), state])
 }
 
 /// The width of bars.
