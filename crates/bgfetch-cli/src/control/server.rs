@@ -88,6 +88,9 @@ mod connection {
     const MAX_REQUEST: u64 = 32 << 20;
     /// How long a client may take to send its request.
     const REQUEST_WITHIN: Duration = Duration::from_secs(5);
+    /// How long a client may read nothing: one that was stopped must not keep the owner from its end.
+    /// When it is continued, it asks again.
+    const READ_WITHIN: Duration = Duration::from_secs(30);
 
     /// What the connections work on.
     #[derive(Clone)]
@@ -164,7 +167,9 @@ mod connection {
         loop {
             tokio::select! {
                 response = told.recv() => match response {
-                    Some(response) => send(&mut writer, &response).await?,
+                    Some(response) => {
+                        timeout(READ_WITHIN, send(&mut writer, &response)).await??;
+                    }
                     None => return writer.shutdown().await,
                 },
                 // A connection carries one request, so this is the end of the client.
@@ -177,5 +182,25 @@ mod connection {
         let mut line = serde_json::to_vec(response)?;
         line.push(b'\n');
         writer.write_all(&line).await
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[tokio::test(start_paused = true)]
+        async fn a_client_that_reads_nothing_is_given_up() {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            let (reader, writer) = ours.into_split();
+            let (updates, told) = mpsc::channel(UPDATES);
+            let telling = async {
+                let response = Response::Failed("x".repeat(1 << 16));
+                while updates.send(response.clone()).await.is_ok() {}
+            };
+            let (reported, ()) =
+                tokio::join!(report(BufReader::new(reader), writer, told), telling);
+            assert_eq!(reported.unwrap_err().kind(), io::ErrorKind::TimedOut);
+            drop(theirs);
+        }
     }
 }

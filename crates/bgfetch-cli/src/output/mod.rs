@@ -172,9 +172,9 @@ impl Output {
                     1 => String::from("another fetch"),
                     others => format!("{others} other fetches"),
                 };
-                self.note(&format!(
-                    "still at work on {fetches} of this store; Ctrl-C leaves that to those who wait"
-                ));
+                let is_log = matches!(self, Self::Plain(plain) if plain.is_log());
+                let hint = if is_log { "" } else { "; Ctrl-C leaves that to those who wait" };
+                self.note(&format!("still at work on {fetches} of this store{hint}"));
             }
         }
     }

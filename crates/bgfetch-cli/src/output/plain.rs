@@ -122,6 +122,10 @@ impl Plain {
         Self { log: Some(id.to_owned()), ..Self::new(path, false) }
     }
 
+    pub(super) fn is_log(&self) -> bool {
+        self.log.is_some()
+    }
+
     fn line(&mut self, line: &str) {
         match (&self.log, self.width) {
             (Some(id), _) => self.stdout.line(&format!("{}{id}: {line}", log::stamp())),
@@ -132,7 +136,7 @@ impl Plain {
 
     pub(super) fn shown(&self, url: &Url) -> Url {
         let mut url = url.clone();
-        if self.log.is_some() {
+        if self.is_log() {
             url.set_query(None);
             url.set_fragment(None);
         }
@@ -163,7 +167,7 @@ impl Plain {
             *url = self.shown(url);
         }
         match &event.what {
-            What::Progress if self.log.is_some() => {}
+            What::Progress if self.is_log() => {}
             What::Registered => {
                 let line = format!("registered {}, saving to {}", event.id, self.path.display());
                 self.line(&line);

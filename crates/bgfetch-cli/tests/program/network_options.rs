@@ -29,7 +29,7 @@ fn no_more_connections_are_used_than_the_user_allows() {
     assert!(origin.requests().iter().all(|request| request.connection < 2));
     let refused = Running::spawn(place.get(["http://a.test/", "--max-connections", "0"])).end();
     let line = refused.refusal(2);
-    assert!(line.contains("that is no number of connections, 1 or more"), "{line}");
+    assert!(line.contains("a number of connections is 1 or more"), "{line}");
 }
 
 #[test]
@@ -221,4 +221,43 @@ fn what_another_command_left_waits_for_the_certificates_that_it_began_with() {
     film.matches_file(place.out("film")).unwrap();
     let requests = origin.requests_to("/film");
     assert_eq!((requests.len(), requests[1].range_start()), (2, Some(MIB)));
+}
+
+#[test]
+fn what_was_set_aside_fails_only_for_who_asks_for_it_without_its_certificates() {
+    let origin = Origin::start_tls();
+    let (film, gate) = held_film(5);
+    origin.serve("/film", film.clone().hold_at(MIB, &gate).then(film.clone()));
+    let plain = Origin::start();
+    let (song, song_gate) = held_film(6);
+    plain.serve("/song", song.hold_at(MIB, &song_gate));
+    let place = Place::new();
+    let root = place.path("root.pem");
+    fs::write(&root, origin.certificates().root_pem()).unwrap();
+    let film_url = origin.url("/film").to_string();
+    let untrusting = [&film_url, "--id", "film"];
+    let trusting = [&film_url, "--id", "film", "--cacert", root.to_str().unwrap()];
+    let first = Running::spawn(place.get(trusting));
+    first.downloading();
+    gate.blocking_reached();
+    first.signal("INT");
+    first.end();
+
+    let song = Running::spawn(place.get([plain.url("/song").as_str(), "--id", "song"]));
+    song_gate.blocking_reached();
+    let is_paused = || {
+        let shown = place.run(&["show", "film"]);
+        shown.success().iter().any(|line| line == "state   paused")
+    };
+    while !is_paused() {}
+    let ended = Running::spawn(place.get(untrusting)).end();
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr[0].ends_with("; if it is yours, use --cacert"), "{ended:#?}");
+    song_gate.open();
+    assert_eq!(song.end().code, Some(0));
+
+    gate.open();
+    Running::spawn(place.get(trusting)).end().success();
+    film.matches_file(place.out("film")).unwrap();
+    assert_eq!(origin.requests_to("/film")[1].range_start(), Some(MIB), "its bytes were held");
 }
