@@ -6,7 +6,7 @@ use std::process::Command;
 use bgfetch_testkit::{KIB, MIB, Origin, Reply, Resource, Serve as _};
 use serde_json::Value;
 
-use crate::fixture::{Ended, PROGRAM, Place, Running, held_film};
+use crate::fixture::{Ended, PROGRAM, Place, Running, held_film, wait_until};
 
 /// A process that was left behind, which does not outlive its test.
 struct Background(u64);
@@ -34,9 +34,10 @@ impl Drop for Background {
 
 /// Waits until nobody owns the store.
 fn owner_ends(place: &Place) {
-    while place.store().join("control.sock").exists() {
+    wait_until(|| {
         place.run(&["list"]).success();
-    }
+        !place.store().join("control.sock").exists()
+    });
 }
 
 #[test]

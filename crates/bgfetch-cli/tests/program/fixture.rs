@@ -108,6 +108,18 @@ impl Place {
     }
 }
 
+/// Asks again and again until it holds.
+///
+/// # Panics
+///
+/// If it takes too long.
+pub(crate) fn wait_until(mut holds: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < DEADLINE, "waited in vain");
+    }
+}
+
 /// A resource that can be resumed; its first response stops in the middle until the gate opens.
 pub(crate) fn held_film(seed: u64) -> (Resource, Gate) {
     let film = Resource::new(seed, 2 * MIB).etag(format!("\"{seed}\""));

@@ -4,7 +4,7 @@ use std::fs;
 
 use bgfetch_testkit::{ForwardProxy, Gate, KIB, MIB, Origin, ProxyProtocol, Resource, Serve as _};
 
-use crate::fixture::{Place, Running, held_film};
+use crate::fixture::{Place, Running, held_film, wait_until};
 
 #[test]
 fn no_more_connections_are_used_than_the_user_allows() {
@@ -205,7 +205,7 @@ fn what_another_command_left_waits_for_the_certificates_that_it_began_with() {
         let shown = place.run(&["show", "film"]);
         shown.success().iter().any(|line| *line == format!("state   {name}"))
     };
-    while !state("paused") {}
+    wait_until(|| state("paused"));
     song_gate.open();
     let ended = song.end();
     assert_eq!(ended.code, Some(0), "{ended:#?}");
@@ -249,7 +249,7 @@ fn what_was_set_aside_fails_only_for_who_asks_for_it_without_its_certificates() 
         let shown = place.run(&["show", "film"]);
         shown.success().iter().any(|line| line == "state   paused")
     };
-    while !is_paused() {}
+    wait_until(is_paused);
     let ended = Running::spawn(place.get(untrusting)).end();
     assert_eq!(ended.code, Some(1));
     assert!(ended.stderr[0].ends_with("; if it is yours, use --cacert"), "{ended:#?}");

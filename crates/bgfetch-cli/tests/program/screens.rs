@@ -5,7 +5,7 @@ use std::process::Command;
 use bgfetch_testkit::{Gate, MIB, Origin, Reply, Resource, Serve as _};
 use unicode_width::UnicodeWidthChar as _;
 
-use crate::fixture::{Ended, PROGRAM, Place, Running, held_film};
+use crate::fixture::{Ended, PROGRAM, Place, Running, held_film, wait_until};
 
 /// A program on a terminal of its own.
 struct Terminal {
@@ -193,7 +193,7 @@ fn bytes_that_are_fetched_again_are_called_so() {
         let (url, out) = (origin.url("/film").to_string(), place.path("out"));
         let first = Running::spawn(place.get([&url]));
         gate.blocking_reached();
-        while !place.run(&["list"]).success()[1].contains("1.00 MiB of 2.00 MiB") {}
+        wait_until(|| place.run(&["list"]).success()[1].contains("1.00 MiB of 2.00 MiB"));
         first.signal("INT");
         first.end();
         let second = match form {
