@@ -9,17 +9,17 @@
 //! output directory, with what was asked for beside it in its query. So there is one registration per
 //! directory and way of saving.
 //!
-//! Code map: `args` is the command line. `get` is the command that downloads; `plan` has the options
-//! of its fetch (`urls`, `headers`, and `saving`: where and how files are saved), and `network` those
-//! of its engine; `output` prints what happens. The process that owns the store works on the fetches
-//! of all `get`s: `owner` follows them, `register` finds or registers them, `worker` handles their
-//! settling events and `file_names` chooses the names of the files. `detach` starts a `get` without
-//! a terminal, whose lines `log` begins. `failure` says why something failed and what to do.
-//! `process_title` hides secrets. `shell` makes completions and manual pages. With the
-//! feature `js`, `run` is a user agent for pages and `wpt` one for tests. `watch` shows all fetches
-//! of a store and `commands` has the other commands. They reach a store through `access`, which
-//! opens it or, if another process has it open, connects to its `control` socket. `jobs` formats
-//! what they show.
+//! Code map: `args` is the command line, and `usage` answers to a wrong one. `get` is the command
+//! that downloads; `plan` has the options of its fetch (`urls`, `headers`, and `saving`: where and
+//! how files are saved), and `network` those of its engine; `output` prints what happens, and
+//! `failure` says why something failed and what to do. The process that owns the store works on the
+//! fetches of all `get`s: `owner` follows them, `register` finds or registers them, `worker` handles
+//! their settling events and `file_names` chooses the names of the files. `detach` starts a `get`
+//! without a terminal, whose lines are those of a `log`. `process_title` hides secrets. `shell` makes
+//! completions and manual pages. With the feature `js`, `run` is a user agent for pages and `wpt` one
+//! for tests. `watch` shows all fetches of a store and `commands` has the other commands. They reach
+//! a store through `access`, which opens it or, if another process has it open, connects to its
+//! `control` socket. `jobs` formats what they show.
 //!
 //! # Cargo features
 //!
@@ -54,6 +54,7 @@ mod secret;
 mod shell;
 mod text;
 mod urls;
+mod usage;
 mod watch;
 mod worker;
 #[cfg(feature = "js")]
@@ -73,7 +74,7 @@ pub fn main() -> ExitCode {
     let arguments = process_title::arguments();
     let args = match Args::try_parse_from(&arguments) {
         Ok(args) => args,
-        Err(error) => return exit::usage(&error, &arguments),
+        Err(error) => return usage::answer(&error, &arguments),
     };
     process_title::hide(&arguments, &args.secrets());
     exit::report(run(args))
