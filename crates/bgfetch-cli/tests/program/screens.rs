@@ -180,15 +180,16 @@ fn watch_shows_states_and_bytes_whatever_the_ids() {
 #[test]
 fn bytes_that_are_fetched_again_are_called_so() {
     let terminal = Terminal { width: 80, height: 24 };
-    for (form, told) in [
-        (None, "  fetched again"),
-        (Some("--no-proxy"), "fetching again what was there: 1.00 MiB before"),
-        (Some("--json"), "\"downloaded_before\":1048576"),
+    for (form, there, told) in [
+        (None, "1.00 MiB/2.00 MiB", "  fetched again"),
+        (Some("--no-proxy"), "1.00 MiB", "fetching again what was there: 1.00 MiB before"),
+        (Some("--json"), "\"downloaded\":1048576", "\"downloaded_before\":1048576"),
     ] {
         let (origin, place) = (Origin::start(), Place::new());
         let [(film, gate), (_, again)] = [held_film(1), held_film(1)];
         // It does not know ranges.
-        let whole = film.clone().with_status(200).hold_at(MIB / 2, &again);
+        let answers = Gate::new();
+        let whole = film.clone().with_status(200).hold_at(MIB / 2, &again).hold_head(&answers);
         origin.serve("/film", film.clone().hold_at(MIB, &gate).then(whole));
         let (url, out) = (origin.url("/film").to_string(), place.path("out"));
         let first = Running::spawn(place.get([&url]));
@@ -201,6 +202,8 @@ fn bytes_that_are_fetched_again_are_called_so() {
             Some(form) => place.get_plain([&url, form]),
         };
         let second = Running::spawn(second);
+        second.line(|line| line.contains(there));
+        answers.open();
         second.line(|line| line.contains(told));
         again.open();
         assert_eq!(second.end().code, Some(0));
