@@ -203,9 +203,10 @@ impl Record {
         if never { Err(format!("a record cannot have succeeded: {self:?}")) } else { Ok(()) }
     }
 
-    /// The response stands after one retry at least, which may be the last of too many in a row.
+    /// The response stands after one retry at least, which may be the last of too many in a row. Three
+    /// servers that are silent for a minute each, and a long `Retry-After`, use up the time for more.
     fn is_too_busy(&self) -> bool {
-        self.busy >= 2 || self.busy == 1 && self.failures >= 8
+        self.busy >= 2 || self.busy == 1 && self.failures >= 3
     }
 
     fn may_fail(&self, plan: &Plan, site: usize, wanted: &Wanted, reason: FailureReason) -> bool {
