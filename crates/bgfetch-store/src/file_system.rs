@@ -191,3 +191,36 @@ pub(crate) fn anew<T>(
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn only_what_has_the_name_already_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("body");
+        fs::write(&path, "old").unwrap();
+        let refused = || Err::<(), _>(io::ErrorKind::PermissionDenied.into());
+        let error = anew(&System, &path, refused).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        replace(&System, &path).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"");
+    }
+
+    #[test]
+    fn directories_are_created_with_their_parents_but_not_in_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let deep = folder.path().join("a/b/c");
+        create_directories(&System, &deep).unwrap();
+        create_directories(&System, &deep).unwrap();
+        assert!(deep.is_dir());
+        let file = deep.join("file");
+        fs::write(&file, "").unwrap();
+        let error = create_directories(&System, &file.join("d")).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotADirectory);
+    }
+}

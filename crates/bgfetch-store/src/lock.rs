@@ -28,14 +28,7 @@ impl StoreLock {
         match file.try_lock() {
             Ok(()) => {
                 let noted = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
-                match noted.map_err(failed) {
-                    // Only the lock matters: a full disk must not prevent its owner from opening
-                    // the store and freeing space.
-                    Err(error) if error.is_disk_full() => {
-                        tracing::debug!(%error, "the owner of the store is not named");
-                    }
-                    noted => noted?,
-                }
+                ignore_full_disk(noted.map_err(failed))?;
                 Ok(Self { file })
             }
             Err(TryLockError::WouldBlock) => {
@@ -53,6 +46,18 @@ impl StoreLock {
     }
 }
 
+/// Only the lock matters: a full disk must not prevent its owner from opening the store and freeing
+/// space.
+fn ignore_full_disk(noted: Result<(), StoreError>) -> Result<(), StoreError> {
+    match noted {
+        Err(error) if error.is_disk_full() => {
+            tracing::debug!(%error, "the owner of the store is not named");
+            Ok(())
+        }
+        noted => noted,
+    }
+}
+
 impl Drop for StoreLock {
     /// A child process has a copy of the descriptor until its program is loaded, so closing it here
     /// would leave the store locked for that time.
@@ -65,7 +70,17 @@ impl Drop for StoreLock {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
+
+    #[test]
+    fn a_store_can_be_locked_on_a_full_disk() {
+        let failed = |kind: io::ErrorKind| Err(StoreError::io("lock", kind.into()));
+        assert!(ignore_full_disk(Ok(())).is_ok());
+        assert!(ignore_full_disk(failed(io::ErrorKind::StorageFull)).is_ok());
+        assert!(ignore_full_disk(failed(io::ErrorKind::PermissionDenied)).is_err());
+    }
 
     /// A program that is being started has the files of this process until it is loaded.
     #[test]

@@ -255,6 +255,18 @@ fn a_new_directory_that_others_could_write_to_becomes_private() {
 }
 
 #[test]
+fn a_database_of_the_embedder_is_created_for_its_user_alone() {
+    let parent = tempfile::tempdir().unwrap();
+    let directory = PrivateDirectory::open(&parent.path().join("state")).unwrap();
+    let path = directory.database("cache.sqlite3").unwrap();
+    assert_eq!(path, directory.path().join("cache.sqlite3"));
+    assert_eq!((mode(&path), fs::read(&path).unwrap()), (0o600, Vec::new()));
+    fs::write(&path, "rows").unwrap();
+    directory.database("cache.sqlite3").unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"rows");
+}
+
+#[test]
 fn what_others_could_write_to_is_refused_for_good() {
     for name in ["store.sqlite3", "bodies", "bodies/0/0.1"] {
         let (_parent, directory) = filled();
