@@ -144,6 +144,12 @@ impl RequestInfo {
         self.with_body(RequestBody::Stream(stream.boxed()))
     }
 
+    /// The request without its body.
+    #[must_use]
+    pub fn request(&self) -> &Request {
+        &self.request
+    }
+
     /// The header list.
     #[must_use]
     pub fn headers(&self) -> &HeaderList {

@@ -117,14 +117,19 @@ impl ResponseBody {
 
     /// Waits until there is a byte at `offset` of the whole body, or until the body turns out to end
     /// there or earlier. Returns how many bytes can be read from `offset` on without waiting: 0 at
-    /// the end.
+    /// the end. The future owns what it needs.
     ///
     /// # Errors
     ///
     /// [`RecordError::Replaced`]; [`RecordError::Failed`] or [`RecordError::Aborted`] when the record
     /// has no response any more.
-    pub async fn readable(&self, offset: u64) -> Result<u64, RecordError> {
-        self.representation.readable(offset).await
+    pub fn readable(
+        &self,
+        offset: u64,
+    ) -> impl Future<Output = Result<u64, RecordError>> + Send + use<> {
+        // The future can be a task of its own: this type is not `Sync`.
+        let representation = self.representation.clone();
+        async move { representation.readable(offset).await }
     }
 
     /// Reads bytes at `offset` of the whole body into a buffer. Returns how many, and the buffer: at
@@ -138,11 +143,16 @@ impl ResponseBody {
     /// # Errors
     ///
     /// Those of [`Self::readable`], and [`RecordError::Store`].
-    pub async fn read_at<B>(&self, offset: u64, buffer: B) -> Result<(usize, B), RecordError>
+    pub fn read_at<B>(
+        &self,
+        offset: u64,
+        buffer: B,
+    ) -> impl Future<Output = Result<(usize, B), RecordError>> + Send + use<B>
     where
         B: AsMut<[u8]> + Send + 'static,
     {
-        self.representation.read_at(offset, buffer).await
+        let representation = self.representation.clone();
+        async move { representation.read_at(offset, buffer).await }
     }
 
     /// Reads bytes at `offset` of the whole body into a buffer, and returns how many; 0 at the end of
