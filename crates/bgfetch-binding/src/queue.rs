@@ -25,6 +25,11 @@ pub trait Wake: Send + Sync + 'static {
 
     /// The last completion was taken.
     fn emptied(&self) {}
+
+    /// A file descriptor that can be read as long as there are completions, if the host polls one.
+    fn descriptor(&self) -> Option<i32> {
+        None
+    }
 }
 
 impl<F: Fn() + Send + Sync + 'static> Wake for F {
@@ -87,6 +92,15 @@ pub fn open(wake: impl Wake) -> Result<Handle> {
         own: Mutex::new(Some(runtime)),
     })?;
     Ok(handle)
+}
+
+/// The file descriptor that can be read as long as there are completions, if the queue was opened with one.
+///
+/// # Errors
+///
+/// A bad handle.
+pub fn descriptor(queue: Handle) -> Result<Option<i32>> {
+    Ok(handle::get::<Queue>(queue)?.wake.descriptor())
 }
 
 /// The next completion, in the order in which they came, or `None` if there is none within this time. Without a time,
