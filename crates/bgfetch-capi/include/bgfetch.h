@@ -229,6 +229,121 @@ typedef uint32_t bgfetch_value_kind;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
+// Which event.
+enum bgfetch_event_kind
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // Every record succeeded: `backgroundfetchsuccess`.
+  BGFETCH_EVENT_SUCCESS = 1,
+  // A record failed: `backgroundfetchfail`.
+  BGFETCH_EVENT_FAIL = 2,
+  // The fetch was aborted: `backgroundfetchabort`.
+  BGFETCH_EVENT_ABORT = 3,
+  // The user activated it: `backgroundfetchclick`.
+  BGFETCH_EVENT_CLICK = 4,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum bgfetch_event_kind bgfetch_event_kind;
+#else
+typedef uint32_t bgfetch_event_kind;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// Why there is no response, or no more of it.
+enum bgfetch_fault
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // The name could not be resolved, or no route leads to its addresses.
+  BGFETCH_FAULT_NO_ROUTE = 1,
+  // The connection was refused or could not be made.
+  BGFETCH_FAULT_UNREACHABLE = 2,
+  // The connection was lost.
+  BGFETCH_FAULT_INTERRUPTED = 3,
+  // The host's policy refuses the request. It is not tried again.
+  BGFETCH_FAULT_BLOCKED = 4,
+  // TLS failed. It is not tried again.
+  BGFETCH_FAULT_TLS = 5,
+  // The server violated HTTP. It is not tried again.
+  BGFETCH_FAULT_PROTOCOL = 6,
+  // A proxy does not accept its user. It is not tried again.
+  BGFETCH_FAULT_PROXY_AUTHENTICATION = 7,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum bgfetch_fault bgfetch_fault;
+#else
+typedef uint32_t bgfetch_fault;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// How a body becomes a file.
+enum bgfetch_handover
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // A copy, which takes no space on file systems that can share it.
+  BGFETCH_COPY = 0,
+  // A link to the stored body, or a copy where that is not possible.
+  BGFETCH_LINK = 1,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum bgfetch_handover bgfetch_handover;
+#else
+typedef uint32_t bgfetch_handover;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// Why not all listeners ran.
+enum bgfetch_not_handled
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // There is no active worker. The event waits.
+  BGFETCH_NO_ACTIVE_WORKER = 1,
+  // The worker is not to be started now. The event waits.
+  BGFETCH_NOT_YET = 2,
+  // The worker did not start. The event is fired again later.
+  BGFETCH_START_FAILED = 3,
+  // The worker ended before its listeners had run. The event is fired again later.
+  BGFETCH_CRASHED = 4,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum bgfetch_not_handled bgfetch_not_handled;
+#else
+typedef uint32_t bgfetch_not_handled;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// The permission for a call of `fetch()`.
+enum bgfetch_permission
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // Refuse.
+  BGFETCH_PERMISSION_DENIED = 0,
+  // Proceed.
+  BGFETCH_PERMISSION_GRANTED = 1,
+  // Proceed, but paused until the user accepts.
+  BGFETCH_PERMISSION_START_PAUSED = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum bgfetch_permission bgfetch_permission;
+#else
+typedef uint32_t bgfetch_permission;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
 // Why a call failed. The caller frees it, unless it is part of a completion.
 typedef struct bgfetch_error bgfetch_error;
 

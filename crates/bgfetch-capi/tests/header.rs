@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use bgfetch_binding::Code;
-use cbindgen::{Builder, Config, DocumentationStyle, EnumConfig, Language, Style};
+use cbindgen::{Builder, Config, DocumentationStyle, ExportConfig, Language, Style};
 
 const INTRODUCTION: &str = "\
 /*
@@ -74,7 +74,19 @@ static inline bgfetch_str bgfetch_text(const char *text) {
         usize_is_size_t: true,
         documentation_style: DocumentationStyle::C99,
         line_length: 100,
-        enumeration: EnumConfig::default(),
+        export: ExportConfig {
+            // Values of arguments, which are plain numbers.
+            include: [
+                "bgfetch_event_kind",
+                "bgfetch_fault",
+                "bgfetch_handover",
+                "bgfetch_not_handled",
+                "bgfetch_permission",
+            ]
+            .map(Into::into)
+            .into(),
+            ..ExportConfig::default()
+        },
         ..Config::default()
     };
     let folder = env!("CARGO_MANIFEST_DIR");
