@@ -26,7 +26,7 @@ EXAMPLES := $(basename $(notdir $(wildcard crates/*/examples/*.rs)))
 .DEFAULT_GOAL := help
 .PHONY: help demo setup tools fmt lint doc api api-check deny arrows examples unit heads crash-points kills soak fuzz fuzz-smoke
 .PHONY: webkitgtk proxies chromium chromium-smoke mutants mutants-changed package test bench compare rate matrix
-.PHONY: simulate simulate-bugs system-sqlite sizes
+.PHONY: simulate simulate-bugs system-sqlite sizes capi capi-smoke capi-header
 # Parallel steps of `test` would only wait for the lock on the build folder.
 .NOTPARALLEL:
 
@@ -115,6 +115,23 @@ webkitgtk: ## Run examples/webkitgtk-shell, a browser, on a virtual screen; leav
 		cargo test --locked --no-run && PICTURE="$(abspath $(TARGET))/webkitgtk.png" \
 		timeout --kill-after=10 300 xvfb-run --auto-servernum cargo test --locked
 
+# What to build the libraries of `make capi` with. `test` builds the whole workspace anyway.
+CAPI ?= -p bgfetch-capi
+capi: ## Build bgfetch.h's libraries, and test them in C and C++ with AddressSanitizer and valgrind
+	@.ci/setup "" capi
+	cargo build $(CAPI)
+	cargo test $(CAPI) --test header
+	BGFETCH_CAPI_CHECKS=all cargo test $(CAPI) --test c
+
+# Without what takes long.
+capi-smoke: tools ## The same without AddressSanitizer and valgrind
+	@.ci/setup "" capi
+	cargo build $(ALL)
+	cargo test $(ALL) --test c
+
+capi-header: ## Write crates/bgfetch-capi/include/bgfetch.h anew
+	BGFETCH_WRITE_HEADER=1 cargo test $(CAPI) --test header
+
 # Only the tests that a library other than ours could break.
 system-sqlite: tools ## Test the store with the SQLite of the system
 	cargo test -p bgfetch-store --no-default-features --features sqlite \
@@ -188,10 +205,10 @@ package: ## Build every published crate from its package alone
 		trap 'rm -rf "$$build"' EXIT && \
 		CARGO_TARGET_DIR="$$build" cargo package --workspace --locked --allow-dirty \
 		--exclude bgfetch-testkit --exclude bgfetch-spec-tests --exclude bgfetch-benches \
-		--exclude bgfetch-embed-server --exclude bgfetch-sizes
+		--exclude bgfetch-embed-server --exclude bgfetch-sizes --exclude bgfetch-binding --exclude bgfetch-capi
 
 # Fast checks first; the tests last, so that their summary ends the output.
-test: tools deny lint doc api-check examples fuzz-smoke chromium-smoke mutants-changed system-sqlite unit ## Run everything that CI runs, except `package`
+test: tools deny lint doc api-check examples fuzz-smoke chromium-smoke mutants-changed system-sqlite capi-smoke unit ## Run everything that CI runs, except `package`
 
 bench: ## Run the benchmarks of the scheduler and the model
 	cargo bench -p bgfetch-benches --bench scheduler --bench model

@@ -1,0 +1,190 @@
+//! Builds the suite in C and the examples with the system's compiler, and runs them: with `make capi`, which builds the
+//! libraries before. `BGFETCH_CAPI_CHECKS=all` adds AddressSanitizer and valgrind.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use bgfetch_testkit::{Gate, MIB, Origin, Resource, Serve};
+
+/// An installed library, with the programs that were built against it.
+struct Installed(tempfile::TempDir);
+
+const SYSTEM: [&str; 6] = ["-lgcc_s", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl"];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (out, error) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{command:?}\n{out}{error}");
+    out
+}
+
+fn install() -> Installed {
+    let folder = tempfile::tempdir().unwrap();
+    // The test is in `deps`, below the folder that `cargo build` puts the libraries in.
+    let test = std::env::current_exe().unwrap();
+    let build = test.parent().unwrap().parent().unwrap();
+    let script = root().join("crates/bgfetch-capi/install");
+    run(Command::new(script).arg(folder.path()).arg(build));
+    Installed(folder)
+}
+
+impl Installed {
+    fn library(&self, name: &str) -> PathBuf {
+        self.0.path().join("lib").join(name)
+    }
+
+    fn pkg_config(&self, arguments: &[&str]) -> Vec<String> {
+        let mut command = Command::new("pkg-config");
+        command.args(arguments).arg("bgfetch");
+        command.env("PKG_CONFIG_PATH", self.0.path().join("lib/pkgconfig"));
+        run(&mut command).split_whitespace().map(String::from).collect()
+    }
+
+    /// Builds a program from these sources, and returns its path.
+    fn build(
+        &self,
+        compiler: &str,
+        sources: &[PathBuf],
+        flags: &[&str],
+        link: &[String],
+    ) -> PathBuf {
+        let program = self.0.path().join(sources[0].file_stem().unwrap());
+        let mut command = Command::new(compiler);
+        command.args(["-D_DEFAULT_SOURCE", "-Wall", "-Wextra", "-Werror", "-g"]).args(flags);
+        command.args(self.pkg_config(&["--cflags"])).args(sources).args(link);
+        run(command.arg("-pthread").arg("-o").arg(&program));
+        program
+    }
+
+    fn shared(&self) -> Vec<String> {
+        self.pkg_config(&["--libs"])
+    }
+
+    fn static_library(&self) -> Vec<String> {
+        let mut link = vec![self.library("libbgfetch.a").to_str().unwrap().to_owned()];
+        link.extend(SYSTEM.map(String::from));
+        link
+    }
+
+    fn command(&self, program: impl AsRef<Path>) -> Command {
+        let mut command = Command::new(program.as_ref());
+        command.env("LD_LIBRARY_PATH", self.0.path().join("lib"));
+        command
+    }
+}
+
+fn suite() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c");
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut sources: Vec<_> =
+        entries.filter(|path| path.extension().is_some_and(|it| it == "c")).collect();
+    sources.sort();
+    sources
+}
+
+fn all_checks() -> bool {
+    std::env::var_os("BGFETCH_CAPI_CHECKS").is_some_and(|checks| checks == "all")
+}
+
+/// All cases have run.
+fn check_output(output: &str) {
+    let cases = output.lines().last().and_then(|line| line.strip_suffix(" cases"));
+    assert!(cases.and_then(|it| it.parse::<u32>().ok()).is_some_and(|it| it >= 80), "{output}");
+}
+
+#[test]
+fn the_suite_passes_with_the_shared_and_the_static_library() {
+    let installed = install();
+    let shared = installed.build("gcc", &suite(), &["-std=c11"], &installed.shared());
+    check_output(&run(&mut installed.command(&shared)));
+    if all_checks() {
+        let mut valgrind = installed.command("valgrind");
+        valgrind.args(["--error-exitcode=9", "--leak-check=full", "--fair-sched=yes", "--quiet"]);
+        valgrind.arg("--errors-for-leak-kinds=definite,possible").arg(&shared);
+        check_output(&run(&mut valgrind));
+    }
+    let flags: &[&str] = match all_checks() {
+        true => &["-std=c11", "-fsanitize=address,undefined", "-fno-sanitize-recover"],
+        false => &["-std=c11"],
+    };
+    let linked = installed.build("gcc", &suite(), flags, &installed.static_library());
+    check_output(&run(&mut Command::new(linked)));
+}
+
+#[test]
+fn the_shared_library_exports_the_functions_of_the_header_and_nothing_else() {
+    let installed = install();
+    let library = installed.library("libbgfetch.so");
+    let symbols = run(Command::new("nm").args(["-D", "--defined-only"]).arg(&library));
+    let exported: Vec<_> =
+        symbols.lines().filter_map(|line| line.split_whitespace().nth(2)).collect();
+    let header = installed.0.path().join("include/bgfetch.h");
+    let header = std::fs::read_to_string(header).unwrap();
+    assert!(exported.len() > 80, "{symbols}");
+    for name in exported {
+        assert!(name.starts_with("bgfetch_") && header.contains(&format!("{name}(")), "{name}");
+    }
+    let dynamic = run(Command::new("readelf").arg("-d").arg(&library));
+    assert!(dynamic.contains("[libbgfetch.so.0.1]"), "{dynamic}");
+}
+
+/// A program that is killed when it is dropped.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+impl Running {
+    fn start(command: &mut Command) -> Self {
+        Self(command.stdout(Stdio::piped()).spawn().unwrap())
+    }
+
+    fn output(mut self) -> String {
+        let mut output = String::new();
+        self.0.stdout.take().unwrap().read_to_string(&mut output).unwrap();
+        assert!(self.0.wait().unwrap().success(), "{output}");
+        output
+    }
+}
+
+#[test]
+fn the_example_is_killed_and_goes_on_by_range_and_tells_its_event_once() {
+    let (origin, film, gate) =
+        (Origin::start(), Resource::new(1, 8 * MIB).etag("\"1\""), Gate::new());
+    origin.serve("/film", film.clone().hold_at(4 * MIB, &gate).then(film.clone()));
+    let installed = install();
+    let source = root().join("examples/c/embed.c");
+    let embed = installed.build("gcc", &[source], &["-std=c11"], &installed.shared());
+    let state = installed.0.path().join("state");
+    let file = installed.0.path().join("film");
+    let command = || {
+        let mut command = installed.command(&embed);
+        command.arg(&state).arg(origin.url("/film").as_str()).arg(&file);
+        command
+    };
+    let mut first = Running::start(&mut command());
+    let mut lines = BufReader::new(first.0.stdout.take().unwrap()).lines();
+    let half = format!("{} bytes", 4 * MIB);
+    assert!(lines.any(|line| line.unwrap() == half));
+    // SIGKILL.
+    drop(first);
+    gate.open();
+    let output = Running::start(&mut command()).output();
+    let events = output.lines().filter(|line| *line == "backgroundfetchsuccess").count();
+    assert!(events == 1 && output.contains("saved"), "{output}");
+    film.matches_file(&file).unwrap();
+    let requests = origin.requests();
+    assert_eq!(requests.len(), 2);
+    assert_eq!(requests[1].range_start(), Some(4 * MIB));
+}
