@@ -5,6 +5,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, Weak};
 
 use bgfetch_testkit::{Gate, MIB, Origin, Resource, Serve};
 
@@ -25,17 +26,28 @@ fn run(command: &mut Command) -> String {
     out
 }
 
-fn install() -> Installed {
-    let folder = tempfile::tempdir().unwrap();
-    // The test is in `deps`, below the folder that `cargo build` puts the libraries in.
-    let test = std::env::current_exe().unwrap();
-    let build = test.parent().unwrap().parent().unwrap();
-    let script = root().join("crates/bgfetch-capi/install");
-    run(Command::new(script).arg(folder.path()).arg(build));
-    Installed(folder)
+/// The installed library that the tests of this process share. The last of them deletes it.
+fn install() -> Arc<Installed> {
+    static INSTALLED: Mutex<Weak<Installed>> = Mutex::new(Weak::new());
+    let mut shared = INSTALLED.lock().unwrap();
+    shared.upgrade().unwrap_or_else(|| {
+        let installed = Arc::new(Installed::new());
+        *shared = Arc::downgrade(&installed);
+        installed
+    })
 }
 
 impl Installed {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // The test is in `deps`, below the folder that `cargo build` puts the libraries in.
+        let test = std::env::current_exe().unwrap();
+        let build = test.parent().unwrap().parent().unwrap();
+        let script = root().join("crates/bgfetch-capi/install");
+        run(Command::new(script).arg(folder.path()).arg(build));
+        Self(folder)
+    }
+
     fn library(&self, name: &str) -> PathBuf {
         self.0.path().join("lib").join(name)
     }
@@ -80,6 +92,15 @@ impl Installed {
     }
 }
 
+impl Installed {
+    fn valgrind(&self, program: &Path) -> Command {
+        let mut valgrind = self.command("valgrind");
+        valgrind.args(["--error-exitcode=9", "--leak-check=full", "--fair-sched=yes", "--quiet"]);
+        valgrind.arg("--errors-for-leak-kinds=definite,possible").arg(program);
+        valgrind
+    }
+}
+
 fn suite() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c");
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
@@ -105,10 +126,7 @@ fn the_suite_passes_with_the_shared_and_the_static_library() {
     let shared = installed.build("gcc", &suite(), &["-std=c11"], &installed.shared());
     check_output(&run(&mut installed.command(&shared)));
     if all_checks() {
-        let mut valgrind = installed.command("valgrind");
-        valgrind.args(["--error-exitcode=9", "--leak-check=full", "--fair-sched=yes", "--quiet"]);
-        valgrind.arg("--errors-for-leak-kinds=definite,possible").arg(&shared);
-        check_output(&run(&mut valgrind));
+        check_output(&run(&mut installed.valgrind(&shared)));
     }
     let flags: &[&str] = match all_checks() {
         true => &["-std=c11", "-fsanitize=address,undefined", "-fno-sanitize-recover"],
@@ -159,6 +177,46 @@ impl Running {
 }
 
 #[test]
+fn owners_in_cpp_free_what_they_have_once() {
+    let installed = install();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cpp/owners.cpp");
+    let flags = ["-std=c++20", "-fno-exceptions", "-fno-rtti"];
+    let owners = installed.build("g++", &[source], &flags, &installed.shared());
+    run(&mut installed.command(&owners));
+    if all_checks() {
+        run(&mut installed.valgrind(&owners));
+    }
+}
+
+#[test]
+fn two_sites_download_through_the_network_stack_of_a_host_in_cpp() {
+    let origin = Origin::start();
+    let film = Resource::new(1, 8 * MIB).etag("\"1\"");
+    // The connection is lost once, and the host's stack asks for the rest.
+    origin.serve("/one", film.clone().cut_after(3 * MIB).then(film.clone()));
+    origin.serve("/two", film);
+    let installed = install();
+    let libcurl = run(Command::new("pkg-config").args(["--libs", "libcurl"]));
+    let mut link = installed.shared();
+    link.extend(libcurl.split_whitespace().map(String::from));
+    let flags: &[&str] = match all_checks() {
+        true => &["-std=c++20", "-fno-exceptions", "-fsanitize=address,undefined"],
+        false => &["-std=c++20", "-fno-exceptions"],
+    };
+    let source = root().join("examples/cpp/shell.cpp");
+    let shell = installed.build("g++", &[source], flags, &link);
+    let mut command = installed.command(shell);
+    let state = tempfile::tempdir().unwrap();
+    command.arg(state.path().join("store"));
+    let output = run(command.args(["/one", "/two"].map(|path| origin.url(path).to_string())));
+    assert_eq!(output.matches("backgroundfetchsuccess").count(), 2, "{output}");
+    assert_eq!(output.matches("to download? yes").count(), 2, "{output}");
+    assert!(output.contains(&format!("{} bytes", 8 * MIB)), "{output}");
+    let ranges = origin.requests_to("/one");
+    assert!(ranges.len() == 2 && ranges[1].range_start().is_some(), "{ranges:?}");
+}
+
+#[test]
 fn the_example_is_killed_and_goes_on_by_range_and_tells_its_event_once() {
     let (origin, film, gate) =
         (Origin::start(), Resource::new(1, 8 * MIB).etag("\"1\""), Gate::new());
@@ -166,8 +224,9 @@ fn the_example_is_killed_and_goes_on_by_range_and_tells_its_event_once() {
     let installed = install();
     let source = root().join("examples/c/embed.c");
     let embed = installed.build("gcc", &[source], &["-std=c11"], &installed.shared());
-    let state = installed.0.path().join("state");
-    let file = installed.0.path().join("film");
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let file = folder.path().join("film");
     let command = || {
         let mut command = installed.command(&embed);
         command.arg(&state).arg(origin.url("/film").as_str()).arg(&file);
