@@ -66,7 +66,7 @@ impl Engine {
 /// | `maxRunningTime` | no limit, how long attempts of a fetch may run in all |
 /// | `pauseOnMetered`, `keepBadStatusBodies` | `false`, `true` |
 ///
-/// Times are milliseconds; [`Config`](bgfetch::Config), [`Limits`](bgfetch::Limits) and the timeouts have the defaults.
+/// Times are milliseconds; [`Config`](bgfetch::Config), [`Limits`] and the timeouts have the defaults.
 ///
 /// # Errors
 ///
@@ -115,6 +115,21 @@ fn start(queue: &Arc<Queue>, options: &Options) -> Result<Handle> {
     }
 }
 
+/// Either network with its cookies and its user agent. The two types have the same methods.
+macro_rules! configured {
+    ($fetcher:expr, $options:expr, $asker:expr) => {{
+        let fetcher = match $options.cookies {
+            Cookies::None => $fetcher,
+            Cookies::Memory => $fetcher.cookies(CookieJar::new()),
+            Cookies::Ask => $fetcher.cookies(AskedCookies($asker.clone())),
+        };
+        match &$options.user_agent {
+            Some(agent) => fetcher.user_agent(agent),
+            None => fetcher,
+        }
+    }};
+}
+
 /// The parts that ask the host.
 fn ask(
     builder: Builder,
@@ -140,26 +155,10 @@ fn ask(
         if options.proxy.is_some() {
             return Err(Error::argument("the proxies of a host's network are its own"));
         }
-        let mut fetcher = WithWebChecks::new(HostNetwork(asker.clone()));
-        match options.cookies {
-            Cookies::None => {}
-            Cookies::Memory => fetcher = fetcher.cookies(CookieJar::new()),
-            Cookies::Ask => fetcher = fetcher.cookies(AskedCookies(asker.clone())),
-        }
-        if let Some(agent) = &options.user_agent {
-            fetcher = fetcher.user_agent(agent);
-        }
-        return Ok(builder.fetcher(fetcher));
+        let fetcher = WithWebChecks::new(HostNetwork(asker.clone()));
+        return Ok(builder.fetcher(configured!(fetcher, options, asker)));
     }
-    let mut fetcher = HyperFetcher::builder();
-    match options.cookies {
-        Cookies::None => {}
-        Cookies::Memory => fetcher = fetcher.cookies(CookieJar::new()),
-        Cookies::Ask => fetcher = fetcher.cookies(AskedCookies(asker.clone())),
-    }
-    if let Some(agent) = &options.user_agent {
-        fetcher = fetcher.user_agent(agent);
-    }
+    let mut fetcher = configured!(HyperFetcher::builder(), options, asker);
     match &options.proxy {
         None => {}
         Some(Proxy::Environment(_)) => {

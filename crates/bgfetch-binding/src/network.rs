@@ -113,7 +113,7 @@ fn describe(request: &TransportRequest) -> MessageHead {
     }
 }
 
-/// The body of a message: a [stream](crate::stream) that the host reads and frees. `None` if it has no body. It can be
+/// The body of a message: a [stream] that the host reads and frees. `None` if it has no body. It can be
 /// opened again, to send the message on another connection.
 ///
 /// # Errors

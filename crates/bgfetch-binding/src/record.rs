@@ -76,7 +76,7 @@ pub fn response_ready(record: Handle, token: u64) -> Result<()> {
     Ok(())
 }
 
-/// The body of the request: a [stream](crate::stream) that the host reads and frees. `None` if it has no body.
+/// The body of the request: a [stream] that the host reads and frees. `None` if it has no body.
 ///
 /// # Errors
 ///

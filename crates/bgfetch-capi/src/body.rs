@@ -3,7 +3,7 @@
 use bgfetch_binding::{Handle, body, source, stream};
 
 use crate::error::bgfetch_error;
-use crate::ffi::{bgfetch_handle, bgfetch_str, buffer, contained, free, out};
+use crate::ffi::{array, bgfetch_handle, bgfetch_str, buffer, contained, free, out};
 
 /// What a read found.
 #[repr(u32)]
@@ -82,9 +82,10 @@ pub unsafe extern "C" fn bgfetch_source_write(
     data: *const u8,
     length: usize,
 ) -> Option<Box<bgfetch_error>> {
-    // SAFETY: the caller promises the same.
     contained(|| {
-        source::write(Handle::from_raw(source), unsafe { crate::ffi::array(data, length) }.to_vec())
+        // SAFETY: the caller promises the same.
+        let bytes = unsafe { array(data, length) };
+        source::write(Handle::from_raw(source), bytes.to_vec())
     })
 }
 

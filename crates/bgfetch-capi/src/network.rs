@@ -120,8 +120,11 @@ pub unsafe extern "C" fn bgfetch_network_bytes(
     data: *const u8,
     length: usize,
 ) -> Option<Box<bgfetch_error>> {
-    // SAFETY: the caller promises the same.
-    contained(|| network::bytes(Handle::from_raw(message), unsafe { array(data, length) }.to_vec()))
+    contained(|| {
+        // SAFETY: the caller promises the same.
+        let bytes = unsafe { array(data, length) };
+        network::bytes(Handle::from_raw(message), bytes.to_vec())
+    })
 }
 
 /// The body of a message: a stream that the host frees, or 0 if it has none.
