@@ -26,7 +26,7 @@ EXAMPLES := $(basename $(notdir $(wildcard crates/*/examples/*.rs)))
 .DEFAULT_GOAL := help
 .PHONY: help demo setup tools fmt lint doc api api-check deny arrows examples unit heads crash-points kills soak fuzz fuzz-smoke
 .PHONY: webkitgtk proxies chromium chromium-smoke mutants mutants-changed package test bench compare rate matrix
-.PHONY: simulate simulate-bugs system-sqlite sizes capi capi-smoke capi-header
+.PHONY: simulate simulate-bugs system-sqlite sizes capi capi-smoke capi-throughput capi-header
 # Parallel steps of `test` would only wait for the lock on the build folder.
 .NOTPARALLEL:
 
@@ -128,6 +128,15 @@ capi-smoke: tools ## The same without AddressSanitizer and valgrind
 	@.ci/setup "" capi
 	cargo build $(ALL)
 	cargo test $(ALL) --test c
+
+# The program gets a folder and a URL, and prints the seconds.
+capi-throughput: ## Build the program that measures the throughput of bgfetch_body_read
+	@.ci/setup "" capi
+	cargo build --release -p bgfetch-capi
+	crates/bgfetch-capi/install "$(TARGET)/capi" "$(TARGET)/release"
+	cc -O2 -std=c11 -D_DEFAULT_SOURCE crates/bgfetch-capi/benches/throughput.c -o "$(TARGET)/capi/throughput" \
+		$$(PKG_CONFIG_PATH="$(TARGET)/capi/lib/pkgconfig" pkg-config --cflags --libs bgfetch) \
+		-Wl,-rpath,"$(abspath $(TARGET))/capi/lib"
 
 capi-header: ## Write crates/bgfetch-capi/include/bgfetch.h anew
 	BGFETCH_WRITE_HEADER=1 cargo test $(CAPI) --test header

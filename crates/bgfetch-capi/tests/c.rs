@@ -12,8 +12,6 @@ use bgfetch_testkit::{Gate, MIB, Origin, Resource, Serve};
 /// An installed library, with the programs that were built against it.
 struct Installed(tempfile::TempDir);
 
-const SYSTEM: [&str; 6] = ["-lgcc_s", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl"];
-
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
@@ -80,9 +78,11 @@ impl Installed {
     }
 
     fn static_library(&self) -> Vec<String> {
-        let mut link = vec![self.library("libbgfetch.a").to_str().unwrap().to_owned()];
-        link.extend(SYSTEM.map(String::from));
-        link
+        let archive = self.library("libbgfetch.a").to_str().unwrap().to_owned();
+        let needed = self.pkg_config(&["--libs", "--static"]);
+        // `-lbgfetch` would be the shared one, which is beside it.
+        let needed = needed.into_iter().filter(|flag| flag != "-lbgfetch");
+        std::iter::once(archive).chain(needed).collect()
     }
 
     fn command(&self, program: impl AsRef<Path>) -> Command {
@@ -186,6 +186,19 @@ fn owners_in_cpp_free_what_they_have_once() {
     if all_checks() {
         run(&mut installed.valgrind(&owners));
     }
+}
+
+/// `make capi-throughput` measures with it.
+#[test]
+fn the_benchmark_reads_a_file_while_it_arrives() {
+    let (origin, installed) = (Origin::start(), install());
+    origin.serve("/file", Resource::new(1, MIB));
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/throughput.c");
+    let program = installed.build("gcc", &[source], &["-std=c11"], &installed.shared());
+    let state = tempfile::tempdir().unwrap();
+    let mut command = installed.command(program);
+    let seconds = run(command.arg(state.path().join("store")).arg(origin.url("/file").as_str()));
+    assert!(seconds.trim().parse::<f64>().is_ok(), "{seconds}");
 }
 
 #[test]
