@@ -1,10 +1,12 @@
 //! The bodies of responses, which may still be arriving.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use bgfetch::ResponseBody;
 use parking_lot::Mutex;
+use tokio::task::AbortHandle;
 
 use crate::completion::{Completion, Value};
 use crate::error::{Error, Result};
@@ -27,12 +29,18 @@ pub(crate) struct Body {
     queue: Arc<Queue>,
     /// Only cloned, because a body as a stream is not `Sync`.
     body: Mutex<ResponseBody>,
-    /// The offsets that were read in vain.
-    awaited: Mutex<BTreeSet<u64>>,
+    /// The offsets that were read in vain, each with the task that waits there.
+    awaited: Mutex<BTreeMap<u64, AbortHandle>>,
 }
 
 impl Object for Body {
     const KIND: Kind = Kind::Body;
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        self.awaited.get_mut().values().for_each(AbortHandle::abort);
+    }
 }
 
 impl Body {
@@ -107,11 +115,10 @@ pub fn free(body: Handle) -> Result<()> {
 
 /// Tells the host when there is something at `offset`.
 fn wait(body: &Arc<Body>, offset: u64) {
-    if !body.awaited.lock().insert(offset) {
-        return;
-    }
+    let mut awaited = body.awaited.lock();
+    let Entry::Vacant(place) = awaited.entry(offset) else { return };
     let (at, waiting) = (body.at(offset), Arc::downgrade(body));
-    body.queue.spawn(async move {
+    let task = body.queue.spawn(async move {
         // After an error, the next read returns it.
         let ready = at.readable(offset).await;
         tracing::trace!(offset, ready = ready.is_ok(), "a body can be read");
@@ -120,4 +127,5 @@ fn wait(body: &Arc<Body>, offset: u64) {
             body.queue.push(Completion::BodyReady { body: body.handle, offset });
         }
     });
+    place.insert(task);
 }

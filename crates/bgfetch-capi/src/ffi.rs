@@ -130,3 +130,26 @@ pub(crate) fn contained(run: impl FnOnce() -> Result<()>) -> Option<Box<bgfetch_
 pub(crate) fn free(handle: Handle, free: impl FnOnce(Handle) -> Result<()>) -> Result<()> {
     if handle.is_none() { Ok(()) } else { free(handle) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{bgfetch_error_code, bgfetch_error_message};
+
+    #[test]
+    fn a_panic_is_an_error_with_a_number() {
+        let error = contained(|| panic!("on purpose"));
+        assert_eq!(bgfetch_error_code(error.as_deref()), Code::Panic.number());
+        assert_eq!(bgfetch_error_message(error.as_deref()).text(), Ok("the library panicked"));
+        assert!(contained(|| Ok(())).is_none());
+    }
+
+    #[test]
+    fn null_is_the_empty_text_or_none() {
+        assert_eq!(bgfetch_str::EMPTY.text(), Ok(""));
+        assert_eq!(bgfetch_str::EMPTY.text_or_none(), Ok(None));
+        assert_eq!(bgfetch_str::of("").text_or_none(), Ok(Some("")));
+        assert_eq!(bgfetch_str::of("a\u{e4}").text(), Ok("a\u{e4}"));
+        assert!(bgfetch_str::of_bytes(b"\xff").text().is_err());
+    }
+}

@@ -125,3 +125,22 @@ fn every_name_in_the_header_has_the_prefix() {
     }
     assert!(names.len() > 90, "{}", names.len());
 }
+
+/// No panic reaches C, where it would be undefined.
+#[test]
+fn every_exported_function_contains_panics() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut exported = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        for function in text.split("#[unsafe(no_mangle)]").skip(1) {
+            let body = function.split("\n}\n").next().unwrap();
+            let name = body.split("fn ").nth(1).unwrap().split('(').next().unwrap();
+            // These only return or drop what there is.
+            let is_plain = name.starts_with("bgfetch_error_") || name == "bgfetch_version";
+            assert!(is_plain || body.contains("contained(|| "), "{name}");
+            exported += 1;
+        }
+    }
+    assert!(exported > 80, "{exported}");
+}
