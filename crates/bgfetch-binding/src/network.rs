@@ -3,7 +3,8 @@
 //!
 //! A message comes as [`Completion::FetchStart`]. The host answers with [`head`], then with [`bytes`] as far as there
 //! is [credit](Completion::Credit), then with [`end`]; or with [`fault`] at any time. After the last answer, and after
-//! [`Completion::FetchCancel`], its handle is gone.
+//! [`Completion::FetchCancel`], its handle is gone. A response whose body nobody needs is cancelled after its head: that
+//! of a redirect, of a status without a body, or one that the page may not have.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -6,7 +6,14 @@
 
 static void *wait_for_ever(void *queue) {
   bgfetch_completion completion = BGFETCH_COMPLETION_INIT;
-  FAILS(BGFETCH_ERROR_CLOSED, bgfetch_queue_next(*(bgfetch_handle *)queue, -1, &completion));
+  uint32_t code;
+  /* The other thread may be the first one. */
+  do {
+    bgfetch_error *error = bgfetch_queue_next(*(bgfetch_handle *)queue, -1, &completion);
+    code = bgfetch_error_code(error);
+    bgfetch_error_free(error);
+  } while (code == BGFETCH_ERROR_QUEUE_BUSY);
+  CHECK(code == BGFETCH_ERROR_CLOSED || code == BGFETCH_ERROR_INVALID_HANDLE);
   return NULL;
 }
 
