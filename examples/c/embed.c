@@ -13,7 +13,7 @@
 #include <stdlib.h>
 
 /* The numbers of the calls, by which their answers are known. */
-enum call { OPEN = 1, REGISTER, START, GET, FETCH, RECORDS, EXPORT, SYNC, CLOSE };
+enum call { OPEN = 1, REGISTER, START, JOBS, GET, FETCH, RECORDS, EXPORT, SYNC, CLOSE };
 
 static struct {
   const char *url, *file;
@@ -80,13 +80,16 @@ static void answered(const bgfetch_completion *it) {
       /* No page's policies apply. */
       check(bgfetch_registration_set_principal(app.registration, bgfetch_text("\"user\"")));
       check(bgfetch_registration_start(app.registration, START));
-      check(bgfetch_registration_get(app.registration, GET, bgfetch_text("download")));
+      check(bgfetch_ui_jobs(app.engine, JOBS));
+      break;
+    case JOBS:
+      /* The download of an earlier process goes on by itself, and its event comes if it has ended. */
+      if (strstr(it->json.data, "\"over\":false"))
+        check(bgfetch_registration_get(app.registration, GET, bgfetch_text("download")));
+      else
+        start_download();
       break;
     case GET:
-      /* The download of an earlier process goes on by itself. */
-      if (it->value == BGFETCH_VALUE_NONE && app.event == 0) start_download();
-      if (it->value == BGFETCH_VALUE_FETCH) app.fetch = it->handle;
-      break;
     case FETCH:
       app.fetch = it->handle;
       break;

@@ -350,7 +350,8 @@ typedef struct bgfetch_error bgfetch_error;
 // What a completion owns. The parts are shared or vectors that do not change, so pointers to them stay valid.
 typedef struct bgfetch_kept bgfetch_kept;
 
-// Text in UTF-8 that is not terminated. NULL is the empty text. As an argument it is borrowed for the call.
+// Text in UTF-8. NULL is the empty text. As an argument it is borrowed for the call, and need not be terminated. In a
+// completion, a zero byte follows that does not count.
 typedef struct bgfetch_str {
   // The first byte.
   const char *data;

@@ -168,8 +168,9 @@ impl bgfetch_kept {
     }
 
     fn bytes(&mut self, bytes: &[u8]) -> bgfetch_str {
-        let shared = Arc::<[u8]>::from(bytes);
-        let borrowed = bgfetch_str::of_bytes(&shared);
+        // Programs in C like texts that end with a zero byte.
+        let shared: Arc<[u8]> = bytes.iter().copied().chain([0]).collect();
+        let borrowed = bgfetch_str::of_bytes(shared.get(..bytes.len()).unwrap_or_default());
         self.texts.push(shared);
         borrowed
     }
@@ -255,7 +256,7 @@ impl bgfetch_completion {
                 self.kind = Kind::BGFETCH_EVENT;
                 (self.registration, self.event) = (registration.raw(), event.raw());
                 (self.fetch, self.number) = (fetch.raw(), crate::event::number(kind).into());
-                self.text = bgfetch_str::of(kind.name());
+                self.text = kept.text(kind.name());
             }
             Completion::EventEnded { event, outcome } => {
                 self.kind = Kind::BGFETCH_EVENT_ENDED;

@@ -16,7 +16,8 @@ use crate::error::bgfetch_error;
 #[allow(non_camel_case_types)]
 pub type bgfetch_handle = u64;
 
-/// Text in UTF-8 that is not terminated. NULL is the empty text. As an argument it is borrowed for the call.
+/// Text in UTF-8. NULL is the empty text. As an argument it is borrowed for the call, and need not be terminated. In a
+/// completion, a zero byte follows that does not count.
 #[repr(C)]
 #[derive(Clone, Copy)]
 #[allow(non_camel_case_types)]

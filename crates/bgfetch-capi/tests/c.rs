@@ -2,7 +2,7 @@
 //! libraries before. `BGFETCH_CAPI_CHECKS=all` adds AddressSanitizer and valgrind.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, Weak};
@@ -167,13 +167,6 @@ impl Running {
     fn start(command: &mut Command) -> Self {
         Self(command.stdout(Stdio::piped()).spawn().unwrap())
     }
-
-    fn output(mut self) -> String {
-        let mut output = String::new();
-        self.0.stdout.take().unwrap().read_to_string(&mut output).unwrap();
-        assert!(self.0.wait().unwrap().success(), "{output}");
-        output
-    }
 }
 
 #[test]
@@ -203,25 +196,36 @@ fn the_benchmark_reads_a_file_while_it_arrives() {
 
 #[test]
 fn two_sites_download_through_the_network_stack_of_a_host_in_cpp() {
+    let installed = install();
+    let libcurl = run(Command::new("pkg-config").args(["--libs", "libcurl"]));
+    let mut link = installed.shared();
+    link.extend(libcurl.split_whitespace().map(String::from));
+    let build = |flags: &[&str]| {
+        let source = root().join("examples/cpp/shell.cpp");
+        installed.build(
+            "g++",
+            &[source],
+            &[&["-std=c++20", "-fno-exceptions"], flags].concat(),
+            &link,
+        )
+    };
+    let shell = build(&[]);
+    check_shell(installed.command(&shell));
+    if all_checks() {
+        check_shell(installed.valgrind(&shell));
+        check_shell(installed.command(build(&["-fsanitize=address,undefined"])));
+    }
+}
+
+fn check_shell(mut shell: Command) {
     let origin = Origin::start();
     let film = Resource::new(1, 8 * MIB).etag("\"1\"");
     // The connection is lost once, and the host's stack asks for the rest.
     origin.serve("/one", film.clone().cut_after(3 * MIB).then(film.clone()));
     origin.serve("/two", film);
-    let installed = install();
-    let libcurl = run(Command::new("pkg-config").args(["--libs", "libcurl"]));
-    let mut link = installed.shared();
-    link.extend(libcurl.split_whitespace().map(String::from));
-    let flags: &[&str] = match all_checks() {
-        true => &["-std=c++20", "-fno-exceptions", "-fsanitize=address,undefined"],
-        false => &["-std=c++20", "-fno-exceptions"],
-    };
-    let source = root().join("examples/cpp/shell.cpp");
-    let shell = installed.build("g++", &[source], flags, &link);
-    let mut command = installed.command(shell);
     let state = tempfile::tempdir().unwrap();
-    command.arg(state.path().join("store"));
-    let output = run(command.args(["/one", "/two"].map(|path| origin.url(path).to_string())));
+    shell.arg(state.path().join("store"));
+    let output = run(shell.args(["/one", "/two"].map(|path| origin.url(path).to_string())));
     assert_eq!(output.matches("backgroundfetchsuccess").count(), 2, "{output}");
     assert_eq!(output.matches("to download? yes").count(), 2, "{output}");
     assert!(output.contains(&format!("{} bytes", 8 * MIB)), "{output}");
@@ -240,19 +244,19 @@ fn the_example_is_killed_and_goes_on_by_range_and_tells_its_event_once() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state");
     let file = folder.path().join("film");
-    let command = || {
-        let mut command = installed.command(&embed);
+    let with_arguments = |mut command: Command| {
         command.arg(&state).arg(origin.url("/film").as_str()).arg(&file);
         command
     };
-    let mut first = Running::start(&mut command());
+    let mut first = Running::start(&mut with_arguments(installed.command(&embed)));
     let mut lines = BufReader::new(first.0.stdout.take().unwrap()).lines();
     let half = format!("{} bytes", 4 * MIB);
     assert!(lines.any(|line| line.unwrap() == half));
     // SIGKILL.
     drop(first);
     gate.open();
-    let output = Running::start(&mut command()).output();
+    let next = if all_checks() { installed.valgrind(&embed) } else { installed.command(&embed) };
+    let output = run(&mut with_arguments(next));
     let events = output.lines().filter(|line| *line == "backgroundfetchsuccess").count();
     assert!(events == 1 && output.contains("saved"), "{output}");
     film.matches_file(&file).unwrap();

@@ -78,7 +78,7 @@ static void ids_are_listed_and_found(host *it) {
   bgfetch_handle fetch = download(it, "film", "https://far.test/film");
   OK(bgfetch_registration_get_ids(it->registration, next(it)));
   answered(it, 0);
-  CHECK(it->last.value == BGFETCH_VALUE_JSON && is(it->last.json, "[\"film\"]"));
+  CHECK(it->last.value == BGFETCH_VALUE_JSON && strcmp(it->last.json.data, "[\"film\"]") == 0);
   OK(bgfetch_registration_get(it->registration, next(it), T("film")));
   answered(it, 0);
   CHECK(it->last.value == BGFETCH_VALUE_FETCH && it->last.handle != fetch);
