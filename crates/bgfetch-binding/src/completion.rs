@@ -4,7 +4,7 @@ use std::fmt;
 
 use bgfetch::{
     ClientUpdate, CookieContext, EventKind, FetchKey, Job, JobChange, LocalNetworkRequest, Outcome,
-    PermissionRequest, RegistrationKey, ResponseHead, StorageKey, Usage,
+    PermissionRequest, RegistrationKey, Request, ResponseHead, StorageKey, Usage,
 };
 
 use crate::error::{Error, Result};
@@ -174,6 +174,8 @@ pub enum Value {
         /// Its body, which the host frees.
         body: Handle,
     },
+    /// The request of a record, without its body.
+    Request(Box<Request>),
     /// Bytes. None of them mean the end of the body.
     Bytes(Vec<u8>),
     /// Yes or no.

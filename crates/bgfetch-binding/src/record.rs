@@ -59,6 +59,18 @@ pub fn info(record: Handle) -> Result<Info> {
     })
 }
 
+/// The request of a record, as an answer to a call: [`Value::Request`]. For hosts that get texts from the queue alone.
+///
+/// # Errors
+///
+/// A bad handle.
+pub fn request(record: Handle, token: u64) -> Result<()> {
+    let object = handle::get::<Record>(record)?;
+    let request = Box::new(object.record.request().clone());
+    object.queue.call(token, async move { Ok(Value::Request(request)) });
+    Ok(())
+}
+
 /// The `responseReady` promise: answered by [`Value::Response`] when the head of the response has arrived.
 ///
 /// # Errors

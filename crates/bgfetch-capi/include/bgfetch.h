@@ -159,13 +159,13 @@ enum bgfetch_completion_kind
   // A job of `engine` has changed: `key`, and `json` as it is now, or an empty text if it is gone.
   BGFETCH_JOB = 3,
   // `event` is to be fired at the worker of `registration`. `number` is its kind, `text` its name, and `fetch` what it
-  // is about. The host frees `event` and `fetch`.
+  // is about, with the id `id`. The host frees `event` and `fetch`.
   BGFETCH_EVENT = 4,
   // `event` is no longer active. `flag`: it was handled. `text`: why not, or why a promise was rejected.
   BGFETCH_EVENT_ENDED = 5,
   // Reading `body` at the offset `number` will not be in vain any more.
   BGFETCH_BODY_READY = 6,
-  // A page calls `fetch()` of `engine`, with the title `text`, for `storage_key`; all of it is in `json`. Answer with
+  // A page calls `fetch()` of `engine`, with the id `id` and the title `text`, for `storage_key`; all of it is in `json`. Answer with
   // `bgfetch_answer_permission(token, …)`.
   BGFETCH_PERMISSION = 7,
   // A page needs an address that is less public than its own, for the URL `text`: see `json`. Answer with
@@ -208,7 +208,7 @@ enum bgfetch_value_kind
   BGFETCH_VALUE_HANDLE = 1,
   // The objects `handles`, each of which the host frees.
   BGFETCH_VALUE_HANDLES = 2,
-  // The background fetch `handle` with the identity `key`. The host frees it. A new fetch starts when the completion
+  // The background fetch `handle` with the identity `key` and the id `id`. The host frees it. A new fetch starts when the completion
   // is cleared.
   BGFETCH_VALUE_FETCH = 3,
   // A response: its status is `number`, its URL `text`, its headers are `headers`, all of it is in `json`, and its
@@ -220,6 +220,8 @@ enum bgfetch_value_kind
   BGFETCH_VALUE_BOOL = 6,
   // Several things, as `json`.
   BGFETCH_VALUE_JSON = 7,
+  // A request: its `method`, its URL `text`, its headers are `headers`, and all of it is in `json`.
+  BGFETCH_VALUE_REQUEST = 8,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -468,7 +470,9 @@ typedef struct bgfetch_completion {
   bool flag;
   // A text.
   struct bgfetch_str text;
-  // The method of a message.
+  // The id of a fetch.
+  struct bgfetch_str id;
+  // The method of a message or a request.
   struct bgfetch_str method;
   // A storage key.
   struct bgfetch_str storage_key;
@@ -732,6 +736,9 @@ struct bgfetch_error *bgfetch_fetch_sync_exports(bgfetch_handle fetch, uint64_t 
 
 // Frees a fetch. The background fetch goes on. 0 is fine.
 struct bgfetch_error *bgfetch_fetch_free(bgfetch_handle fetch);
+
+// The request without its body: answered by a request.
+struct bgfetch_error *bgfetch_record_request(bgfetch_handle record, uint64_t token);
 
 // The `responseReady` promise: answered by a response when its head has arrived.
 struct bgfetch_error *bgfetch_record_response_ready(bgfetch_handle record, uint64_t token);

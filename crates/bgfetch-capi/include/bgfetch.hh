@@ -170,6 +170,7 @@ struct record : owner<bgfetch_record_free> {
     if (error failed{bgfetch_record_get_info(get(), &info)}) return failed;
     return info;
   }
+  error request(std::uint64_t token) { return error(bgfetch_record_request(get(), token)); }
   error response_ready(std::uint64_t token) {
     return error(bgfetch_record_response_ready(get(), token));
   }

@@ -3,8 +3,10 @@
 use std::mem::size_of;
 use std::sync::Arc;
 
-use bgfetch_binding::bgfetch::{CookieContext, JobChange, LocalNetworkRequest, Outcome};
-use bgfetch_binding::{Completion, Error, Guard, Handle, MessageHead, Value};
+use bgfetch_binding::bgfetch::{
+    CookieContext, HeaderList, JobChange, LocalNetworkRequest, Outcome,
+};
+use bgfetch_binding::{Completion, Error, Guard, Handle, MessageHead, Value, fetch};
 use serde_json::{Value as Json, json};
 
 use crate::error::bgfetch_error;
@@ -24,13 +26,13 @@ pub enum bgfetch_completion_kind {
     /// A job of `engine` has changed: `key`, and `json` as it is now, or an empty text if it is gone.
     BGFETCH_JOB = 3,
     /// `event` is to be fired at the worker of `registration`. `number` is its kind, `text` its name, and `fetch` what it
-    /// is about. The host frees `event` and `fetch`.
+    /// is about, with the id `id`. The host frees `event` and `fetch`.
     BGFETCH_EVENT = 4,
     /// `event` is no longer active. `flag`: it was handled. `text`: why not, or why a promise was rejected.
     BGFETCH_EVENT_ENDED = 5,
     /// Reading `body` at the offset `number` will not be in vain any more.
     BGFETCH_BODY_READY = 6,
-    /// A page calls `fetch()` of `engine`, with the title `text`, for `storage_key`; all of it is in `json`. Answer with
+    /// A page calls `fetch()` of `engine`, with the id `id` and the title `text`, for `storage_key`; all of it is in `json`. Answer with
     /// `bgfetch_answer_permission(token, …)`.
     BGFETCH_PERMISSION = 7,
     /// A page needs an address that is less public than its own, for the URL `text`: see `json`. Answer with
@@ -65,7 +67,7 @@ pub enum bgfetch_value_kind {
     BGFETCH_VALUE_HANDLE = 1,
     /// The objects `handles`, each of which the host frees.
     BGFETCH_VALUE_HANDLES = 2,
-    /// The background fetch `handle` with the identity `key`. The host frees it. A new fetch starts when the completion
+    /// The background fetch `handle` with the identity `key` and the id `id`. The host frees it. A new fetch starts when the completion
     /// is cleared.
     BGFETCH_VALUE_FETCH = 3,
     /// A response: its status is `number`, its URL `text`, its headers are `headers`, all of it is in `json`, and its
@@ -77,6 +79,8 @@ pub enum bgfetch_value_kind {
     BGFETCH_VALUE_BOOL = 6,
     /// Several things, as `json`.
     BGFETCH_VALUE_JSON = 7,
+    /// A request: its `method`, its URL `text`, its headers are `headers`, and all of it is in `json`.
+    BGFETCH_VALUE_REQUEST = 8,
 }
 
 use bgfetch_completion_kind as Kind;
@@ -130,7 +134,9 @@ pub struct bgfetch_completion {
     flag: bool,
     /// A text.
     text: bgfetch_str,
-    /// The method of a message.
+    /// The id of a fetch.
+    id: bgfetch_str,
+    /// The method of a message or a request.
     method: bgfetch_str,
     /// A storage key.
     storage_key: bgfetch_str,
@@ -199,6 +205,7 @@ impl bgfetch_completion {
             number: 0,
             flag: false,
             text: bgfetch_str::EMPTY,
+            id: bgfetch_str::EMPTY,
             method: bgfetch_str::EMPTY,
             storage_key: bgfetch_str::EMPTY,
             json: bgfetch_str::EMPTY,
@@ -257,6 +264,7 @@ impl bgfetch_completion {
                 (self.registration, self.event) = (registration.raw(), event.raw());
                 (self.fetch, self.number) = (fetch.raw(), crate::event::number(kind).into());
                 self.text = kept.text(kind.name());
+                self.fill_id(fetch, kept);
             }
             Completion::EventEnded { event, outcome } => {
                 self.kind = Kind::BGFETCH_EVENT_ENDED;
@@ -303,7 +311,7 @@ impl bgfetch_completion {
         match completion {
             Completion::Permission { token, engine, request } => {
                 self.ask(Kind::BGFETCH_PERMISSION, token, engine);
-                self.text = kept.text(&request.title);
+                (self.id, self.text) = (kept.text(&request.id), kept.text(&request.title));
                 self.storage_key = kept.text(&request.registration.storage_key.0);
                 self.json = kept.json(&json!({
                     "id": request.id,
@@ -370,6 +378,7 @@ impl bgfetch_completion {
             }
             Value::Fetch { handle, key, known } => {
                 (self.handle, self.key) = (handle.raw(), key.0);
+                self.fill_id(handle, kept);
                 kept.guard = Some(known);
                 ValueKind::BGFETCH_VALUE_FETCH
             }
@@ -377,9 +386,15 @@ impl bgfetch_completion {
                 (self.handle, self.number) = (body.raw(), head.status.into());
                 self.text = kept.text(head.url_list.last().map_or("", |url| url.as_str()));
                 self.json = kept.json(&json!(head));
-                let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-                self.fill_headers(head.headers.iter().map(owned), kept);
+                self.fill_headers(owned(&head.headers), kept);
                 ValueKind::BGFETCH_VALUE_RESPONSE
+            }
+            Value::Request(request) => {
+                self.method = kept.text(&request.method);
+                self.text = kept.text(request.url.as_str());
+                self.json = kept.json(&json!(request));
+                self.fill_headers(owned(&request.headers), kept);
+                ValueKind::BGFETCH_VALUE_REQUEST
             }
             Value::Bytes(bytes) => {
                 kept.data = bytes;
@@ -409,6 +424,11 @@ impl bgfetch_completion {
             }
             _ => ValueKind::BGFETCH_VALUE_NONE,
         };
+    }
+
+    fn fill_id(&mut self, fetch: Handle, kept: &mut bgfetch_kept) {
+        // A fetch that another thread has freed already has no id.
+        self.id = fetch::attributes(fetch).map_or(bgfetch_str::EMPTY, |it| kept.text(it.id));
     }
 
     fn fill_json(&mut self, json: Json, kept: &mut bgfetch_kept) -> ValueKind {
@@ -448,4 +468,8 @@ impl bgfetch_completion {
         }
         (self.headers, self.header_count) = (kept.headers.as_ptr(), kept.headers.len());
     }
+}
+
+fn owned(headers: &HeaderList) -> impl Iterator<Item = (String, String)> {
+    headers.iter().map(|(name, value)| (name.to_owned(), value.to_owned()))
 }

@@ -217,6 +217,15 @@ pub extern "C" fn bgfetch_fetch_free(fetch: bgfetch_handle) -> Option<Box<bgfetc
     contained(|| free(Handle::from_raw(fetch), fetch::free))
 }
 
+/// The request without its body: answered by a request.
+#[unsafe(no_mangle)]
+pub extern "C" fn bgfetch_record_request(
+    record: bgfetch_handle,
+    token: u64,
+) -> Option<Box<bgfetch_error>> {
+    contained(|| record::request(Handle::from_raw(record), token))
+}
+
 /// The `responseReady` promise: answered by a response when its head has arrived.
 #[unsafe(no_mangle)]
 pub extern "C" fn bgfetch_record_response_ready(

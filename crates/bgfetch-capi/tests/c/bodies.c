@@ -101,6 +101,23 @@ static void a_response_has_its_head(host *it) {
   OK(bgfetch_fetch_free(fetch));
 }
 
+static void a_record_has_its_request(host *it) {
+  OK(bgfetch_registration_fetch(it->registration, next(it),
+      T("{ \"id\": \"film\", \"requests\": [{ \"url\": \"https://far.test/a\","
+        " \"method\": \"POST\", \"headers\": [[\"X-Name\", \"\u00e4\"]] }] }")));
+  answered(it, 0);
+  CHECK(is(it->last.id, "film"));
+  bgfetch_handle fetch = it->last.handle, record = only_record(it, fetch);
+  OK(bgfetch_record_request(record, next(it)));
+  answered(it, 0);
+  CHECK(it->last.value == BGFETCH_VALUE_REQUEST && is(it->last.method, "POST"));
+  CHECK(strcmp(it->last.text.data, "https://far.test/a") == 0 && it->last.header_count == 1);
+  CHECK(is(it->last.headers[0].name, "X-Name") && is(it->last.headers[0].value, "\xe4"));
+  CHECK(contains(it->last.json, "\"credentials\":\"same-origin\""));
+  OK(bgfetch_record_free(record));
+  OK(bgfetch_fetch_free(fetch));
+}
+
 static void a_record_says_how_it_ended(host *it) {
   bgfetch_handle fetch = download(it, "x", "https://far.test/");
   bgfetch_handle record = only_record(it, fetch);
@@ -266,6 +283,7 @@ const test_case bodies[] = {
     {"a body that was aborted fails", HOST, a_body_that_was_aborted_fails},
     {"a body outlives its fetch", HOST, a_body_outlives_its_fetch},
     {"a response has its head", HOST, a_response_has_its_head},
+    {"a record has its request", HOST, a_record_has_its_request},
     {"a record says how it ended", HOST, a_record_says_how_it_ended},
     {"a record that fails has no response", HOST, a_record_that_fails_has_no_response},
     {"records are matched by their requests", HOST, records_are_matched_by_their_requests},

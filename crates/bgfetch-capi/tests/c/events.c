@@ -13,7 +13,7 @@ static bgfetch_handle success(host *it) {
   serve(it, "x");
   await(it, BGFETCH_EVENT, 0);
   CHECK(it->last.number == BGFETCH_EVENT_SUCCESS && is(it->last.text, "backgroundfetchsuccess"));
-  CHECK(it->last.registration == it->registration);
+  CHECK(it->last.registration == it->registration && is(it->last.id, "x"));
   OK(bgfetch_fetch_free(it->last.fetch));
   return it->last.event;
 }
