@@ -398,6 +398,42 @@ fn each_published_crate_says_what_it_is_and_where_the_guide_is() {
     assert_none(&problems);
 }
 
+/// The classes that a script declares.
+fn classes(script: &str) -> BTreeSet<&str> {
+    script
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("class ")?.split(' ').next())
+        .collect()
+}
+
+#[test]
+fn hosts_share_the_modules_of_the_interfaces_and_have_no_copies_of_them() {
+    let (modules, others): (Vec<_>, Vec<_>) =
+        files("crates", "js").into_iter().partition(|path| path.starts_with("crates/bgfetch-js"));
+    let list = read("crates/bgfetch-js/src/lib.rs");
+    let mut problems = Vec::new();
+    for module in modules {
+        let name = module.file_name().unwrap().to_str().unwrap();
+        if !list.contains(&format!("\"{name}\"")) {
+            problems.push(format!("{name} is not in MODULES"));
+        }
+        let text = read(&module);
+        let mentioned = ["__bootstrap", "core.", "Deno.", "process.", "node:"];
+        for host in mentioned.iter().filter(|host| text.contains(*host)) {
+            problems.push(format!("{name} depends on a host: {host}"));
+        }
+        for other in &others {
+            let script = read(other);
+            let mut copies = classes(&text);
+            copies.retain(|class| classes(&script).contains(class));
+            if other.ends_with(name) || !copies.is_empty() {
+                problems.push(format!("{} is a copy of {name}: {copies:?}", other.display()));
+            }
+        }
+    }
+    assert_none(&problems);
+}
+
 #[test]
 fn relative_links_of_the_documents_lead_somewhere() {
     let mut documents = files("docs", "md");

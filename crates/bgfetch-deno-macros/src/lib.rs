@@ -2,7 +2,10 @@
 //!
 //! An extension refers to its scripts by the absolute paths that they had when its crate was built.
 //! deno_core reads them from there to make a snapshot. The QuickJS backend has no snapshots, and a
-//! program must also run on machines without those sources, so [`scripts!`] embeds them.
+//! program must also run on machines without those sources, so [`scripts!`] embeds them. [`interfaces!`]
+//! embeds the modules of [`bgfetch_js`] as such scripts.
+
+mod modules;
 
 use std::env;
 use std::error::Error;
@@ -24,7 +27,18 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 /// The named crates must be direct dependencies.
 #[proc_macro]
 pub fn scripts(crates: TokenStream) -> TokenStream {
-    let expanded = table(crates).and_then(|table| Ok(table.parse::<TokenStream>()?));
+    expand(table(crates))
+}
+
+/// Expands to a `&[ExtensionFileSource]`: the modules of [`bgfetch_js`] as lazily loaded scripts of
+/// the extension `bgfetch_deno`.
+#[proc_macro]
+pub fn interfaces(_: TokenStream) -> TokenStream {
+    expand(interface_scripts())
+}
+
+fn expand(expression: Result<String>) -> TokenStream {
+    let expanded = expression.and_then(|text| Ok(text.parse::<TokenStream>()?));
     expanded.unwrap_or_else(|error| {
         let message = format!("the scripts cannot be embedded: {error}");
         TokenStream::from_iter(format!("compile_error!({message:?})").parse::<TokenStream>())
@@ -43,6 +57,21 @@ fn table(crates: TokenStream) -> Result<String> {
         for path in scripts_in(&folder)? {
             write!(table, "({path:?}, ::deno_core::ascii_str_include!({path:?})),")?;
         }
+    }
+    table.push(']');
+    Ok(table)
+}
+
+fn interface_scripts() -> Result<String> {
+    let mut table = String::from("&[");
+    for module in bgfetch_js::MODULES {
+        let script = modules::to_script(module.source)
+            .map_err(|error| format!("{}: {error}", module.name))?;
+        let specifier = format!("ext:bgfetch_deno/{}", module.name);
+        write!(
+            table,
+            "::deno_core::ExtensionFileSource::new({specifier:?}, ::deno_core::ascii_str!({script:?})),"
+        )?;
     }
     table.push(']');
     Ok(table)

@@ -4,6 +4,7 @@
 
 const { core } = __bootstrap;
 const { SafeWeakMap } = core.loadExtScript("ext:bgfetch_deno/primordials.js");
+core.loadExtScript("ext:bgfetch_deno/promises.js");
 core.loadExtScript("ext:bgfetch_deno/exceptions.js");
 const {
   BackgroundFetchEvent,

@@ -3,8 +3,9 @@
 //!
 //! The extension provides `BackgroundFetchManager`, `BackgroundFetchRegistration`,
 //! `BackgroundFetchRecord`, `BackgroundFetchEvent` and `BackgroundFetchUpdateUIEvent`, on top of
-//! Deno's own Web APIs (`Request`, `Response`, streams, events). The engine and its store are
-//! shared by all realms and live outside of them.
+//! Deno's own Web APIs (`Request`, `Response`, streams, events). Their scripts are those of
+//! [`bgfetch_js`](https://docs.rs/bgfetch-js), which other hosts use, too. The engine and its store
+//! are shared by all realms and live outside of them.
 //!
 //! An embedder creates its realms with [`extensions()`], or with
 //! [`bgfetch_deno::init`](bgfetch_deno) if it includes Deno's extensions itself. Its bootstrap
@@ -107,26 +108,22 @@ deno_core::extension!(
     lazy_loaded_js = [
         dir "js",
         "mod.js",
-        "background_fetch_event.js",
-        "background_fetch_manager.js",
-        "background_fetch_record.js",
-        "background_fetch_registration.js",
-        "dangling_markup.js",
         "deno.js",
-        "dom_string.js",
-        "event_handler.js",
+        "engine.js",
         "event_target.js",
         "exceptions.js",
-        "extendable_event.js",
-        "primordials.js",
-        "service_worker.js",
-        "webidl.js",
+        "marking_request.js",
+        "platform.js",
+        "promises.js",
     ],
     options = { options: Options },
     state = |state, options| {
         let mut options = options.options;
         state.put(events::RealmEvents::new(options.events.take()));
         state.put(realm::Realm::new(options));
+    },
+    customizer = |extension: &mut Extension| {
+        extension.lazy_loaded_js_files.to_mut().extend_from_slice(scripts::INTERFACES);
     },
 );
 

@@ -1,53 +1,39 @@
 // https://wicg.github.io/background-fetch/#background-fetch-manager
-(function () {
-"use strict";
-
-const { core } = __bootstrap;
-const {
-  op_bgfetch_check_request,
-  op_bgfetch_fetch,
-  op_bgfetch_get,
-  op_bgfetch_get_ids,
-  op_bgfetch_start,
-} = core.ops;
-const { map } = core.loadExtScript("ext:bgfetch_deno/primordials.js");
-const {
+import * as engine from "./engine.js";
+import { map } from "./primordials.js";
+import {
   afterMicrotasks,
-  asyncOp,
   checkBody,
   configureInterface,
   illegalConstructor,
   takeBody,
   toStoredRequest,
-} = core.loadExtScript("ext:bgfetch_deno/deno.js");
-const { isDanglingMarkup } = core.loadExtScript("ext:bgfetch_deno/dangling_markup.js");
-const { fromText, toText } = core.loadExtScript("ext:bgfetch_deno/dom_string.js");
-const { registrationOf } = core.loadExtScript("ext:bgfetch_deno/background_fetch_registration.js");
-const {
+} from "./platform.js";
+import { isDanglingMarkup } from "./dangling_markup.js";
+import { fromText, toText } from "./dom_string.js";
+import { registrationOf } from "./background_fetch_registration.js";
+import {
   domString,
   fetchOptions,
   requestInfos,
   requiredArguments,
-} = core.loadExtScript("ext:bgfetch_deno/webidl.js");
+} from "./webidl.js";
 
-const fetchFromEngine = asyncOp(op_bgfetch_fetch);
-const getFromEngine = asyncOp(op_bgfetch_get);
-const getIdsFromEngine = asyncOp(op_bgfetch_get_ids);
 const create = Symbol("create");
 
 class BackgroundFetchManager {
-  /** The scope of the service worker registration. */
-  #scope;
+  /** The service worker registration, as the engine knows it. */
+  #owner;
   #hasActiveWorker;
 
-  constructor(key = null, scope = null, hasActiveWorker = null) {
+  constructor(key = null, owner = null, hasActiveWorker = null) {
     if (key !== create) illegalConstructor();
-    this.#scope = scope;
+    this.#owner = owner;
     this.#hasActiveWorker = hasActiveWorker;
   }
 
   async fetch(id, requests, options = undefined) {
-    const scope = this.#scope;
+    const owner = this.#owner;
     const prefix = "Failed to execute 'fetch' on 'BackgroundFetchManager'";
     requiredArguments(arguments.length, 2, prefix);
     id = toText(domString(id, prefix, "Argument 1"));
@@ -58,23 +44,23 @@ class BackgroundFetchManager {
     const stored = id === "" ? [] : toStoredRequests(requests);
     // The worker may have become active without this realm knowing yet. What counts is the state
     // that a script sees when it calls, not how fast the worker is.
-    const key = await fetchFromEngine(scope, id, stored, options, this.#hasActiveWorker());
+    const key = await engine.fetch(owner, id, stored, options, this.#hasActiveWorker());
     // D13, the requests start only after the reactions to this promise have run.
-    afterMicrotasks(() => op_bgfetch_start(key));
+    afterMicrotasks(() => engine.start(key));
     return registrationOf(key);
   }
 
   async get(id) {
-    const scope = this.#scope;
+    const owner = this.#owner;
     const prefix = "Failed to execute 'get' on 'BackgroundFetchManager'";
     requiredArguments(arguments.length, 1, prefix);
     id = toText(domString(id, prefix, "Argument 1"));
-    const key = await getFromEngine(scope, id);
+    const key = await engine.get(owner, id);
     return key === null ? undefined : registrationOf(key);
   }
 
   async getIds() {
-    const { list } = await getIdsFromEngine(this.#scope);
+    const { list } = await engine.getIds(this.#owner);
     return map(list, fromText);
   }
 }
@@ -90,7 +76,7 @@ function toStoredRequests(requests) {
     const request = toStoredRequest(info);
     request.dangling_markup = isDanglingMarkup(info);
     checkBody(info);
-    op_bgfetch_check_request(request);
+    engine.checkRequest(request);
     return request;
   });
   return map(stored, (request, index) => ({
@@ -100,10 +86,9 @@ function toStoredRequests(requests) {
   }));
 }
 
-/** The manager of the service worker registration with that scope. */
-function newManager(scope, hasActiveWorker) {
-  return new BackgroundFetchManager(create, scope, hasActiveWorker);
+/** The manager of a service worker registration, which the engine knows as `owner`. */
+function newManager(owner, hasActiveWorker) {
+  return new BackgroundFetchManager(create, owner, hasActiveWorker);
 }
 
-return { BackgroundFetchManager, newManager };
-})();
+export { BackgroundFetchManager, newManager };

@@ -2,17 +2,9 @@
 // one. The `lifetime` of an event keeps the worker alive: `extend()` throws if the event is not
 // active. Otherwise it returns a function to be called once, with undefined or with a text that
 // says why the promise was rejected.
-(function () {
-"use strict";
-
-const { core } = __bootstrap;
-const { getterOf } = core.loadExtScript("ext:bgfetch_deno/primordials.js");
-const { configureInterface, describe, DOMException, Event } = core.loadExtScript(
-  "ext:bgfetch_deno/deno.js",
-);
-const { boolean, dictionary, domString, member, requiredArguments } = core.loadExtScript(
-  "ext:bgfetch_deno/webidl.js",
-);
+import { getterOf } from "./primordials.js";
+import { configureInterface, describe, DOMException, Event } from "./platform.js";
+import { boolean, dictionary, domString, member, requiredArguments } from "./webidl.js";
 
 const typeOf = getterOf(Event.prototype, "type");
 
@@ -77,5 +69,4 @@ async function follow(promise, type, settle) {
   settle(rejection);
 }
 
-return { eventInit, ExtendableEvent, reportRejections, setLifetime };
-})();
+export { eventInit, ExtendableEvent, reportRejections, setLifetime };

@@ -1,14 +1,6 @@
 // Event handler IDL attributes (https://html.spec.whatwg.org/multipage/webappapis.html#event-handler-idl-attributes).
-// Deno's own do not check what they are called on.
-(function () {
-"use strict";
-
-const { core } = __bootstrap;
-const { apply, SafeMap, SafeWeakMap, uncurryThis } = core.loadExtScript(
-  "ext:bgfetch_deno/primordials.js",
-);
-const { Event } = core.loadExtScript("ext:bgfetch_deno/deno.js");
-const { addListener, removeListener } = core.loadExtScript("ext:bgfetch_deno/event_target.js");
+import { apply, SafeMap, SafeWeakMap, uncurryThis } from "./primordials.js";
+import { addListener, Event, removeListener } from "./platform.js";
 
 const preventDefault = uncurryThis(Event.prototype.preventDefault);
 
@@ -59,5 +51,4 @@ function setEventHandler(target, type, value) {
   addListener(target, type, handler.listener);
 }
 
-return { defineEventHandler };
-})();
+export { defineEventHandler };

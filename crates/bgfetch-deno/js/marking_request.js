@@ -1,43 +1,12 @@
-// Dangling markup: the text of a URL may contain markup that was swallowed by accident, which the
-// parsed URL does not show. A Request that is created from such a text is marked.
+// Deno's interface Request for pages, see dangling_markup.js.
 (function () {
 "use strict";
 
 const { core } = __bootstrap;
-const {
-  apply,
-  construct,
-  define,
-  exec,
-  matches,
-  Proxy,
-  SafeWeakSet,
-  stringIncludes,
-} = core.loadExtScript("ext:bgfetch_deno/primordials.js");
+const { apply, construct, define, Proxy } = core.loadExtScript("ext:bgfetch_deno/primordials.js");
 const { parseUrl, withAbsoluteReferrer } = core.loadExtScript("ext:bgfetch_deno/deno.js");
+const { mark } = core.loadExtScript("ext:bgfetch_deno/dangling_markup.js");
 const { requestInfo } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
-
-const marked = new SafeWeakSet();
-/** A text without leading and trailing control characters and spaces. */
-const INNER = /^[\0-\x20]*([^]*?)[\0-\x20]*$/;
-const TAB_OR_NEWLINE = /[\t\n\r]/;
-
-/**
- * Whether a RequestInfo was created from such a text: the rule of `dangling_markup.rs` in
- * bgfetch-model.
- */
-function isDanglingMarkup(request) {
-  if (typeof request !== "string") return marked.has(request);
-  // A single search suffices for most texts, which have none.
-  if (!stringIncludes(request, "<")) return false;
-  const inner = exec(INNER, request)[1];
-  return matches(TAB_OR_NEWLINE, inner) && stringIncludes(inner, "<");
-}
-
-function mark(request, original) {
-  if (isDanglingMarkup(original)) marked.add(request);
-  return request;
-}
 
 /**
  * Deno's interface Request, changed for scripts: it marks the requests that it creates, and its
@@ -67,5 +36,5 @@ function markingRequest(Request) {
   return Marking;
 }
 
-return { isDanglingMarkup, markingRequest };
+return { markingRequest };
 })();

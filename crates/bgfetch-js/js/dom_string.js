@@ -3,18 +3,14 @@
 // written as U+FFFF, which is a noncharacter, followed by the unit's four hexadecimal digits.
 // U+FFFF itself is escaped too, so that each text stands for one DOMString. All other DOMStrings
 // are unchanged.
-(function () {
-"use strict";
-
-const { core } = __bootstrap;
-const {
+import {
   Number,
   String,
   stringCharCodeAt,
   stringSlice,
   toWellFormed,
   uncurryThis,
-} = core.loadExtScript("ext:bgfetch_deno/primordials.js");
+} from "./primordials.js";
 
 const fromCharCode = String.fromCharCode;
 const toStringOfNumber = uncurryThis(Number.prototype.toString);
@@ -64,5 +60,4 @@ function fromText(text) {
   return string;
 }
 
-return { fromText, toText };
-})();
+export { fromText, toText };

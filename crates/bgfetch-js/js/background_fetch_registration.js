@@ -1,20 +1,7 @@
 // https://wicg.github.io/background-fetch/#background-fetch-registration
-(function () {
-"use strict";
-
-const { core } = __bootstrap;
-const {
-  op_bgfetch_abort,
-  op_bgfetch_attributes,
-  op_bgfetch_forget,
-  op_bgfetch_match_all,
-  op_bgfetch_next_update,
-} = core.ops;
-const { map, SafeFinalizationRegistry, SafeMap, SafeWeakRef } = core.loadExtScript(
-  "ext:bgfetch_deno/primordials.js",
-);
-const {
-  asyncOp,
+import * as engine from "./engine.js";
+import { map, SafeFinalizationRegistry, SafeMap, SafeWeakRef } from "./primordials.js";
+import {
   configureInterface,
   DOMException,
   Event,
@@ -22,26 +9,23 @@ const {
   fire,
   illegalConstructor,
   toStoredRequest,
-} = core.loadExtScript("ext:bgfetch_deno/deno.js");
-const { newRecord } = core.loadExtScript("ext:bgfetch_deno/background_fetch_record.js");
-const { fromText } = core.loadExtScript("ext:bgfetch_deno/dom_string.js");
-const { defineEventHandler } = core.loadExtScript("ext:bgfetch_deno/event_handler.js");
-const {
+} from "./platform.js";
+import { newRecord } from "./background_fetch_record.js";
+import { fromText } from "./dom_string.js";
+import { defineEventHandler } from "./event_handler.js";
+import {
   cacheQueryOptions,
   illegalInvocation,
   requestInfo,
   requiredArguments,
-} = core.loadExtScript("ext:bgfetch_deno/webidl.js");
+} from "./webidl.js";
 
-const abortInEngine = asyncOp(op_bgfetch_abort);
-const matchAllInEngine = asyncOp(op_bgfetch_match_all);
-const nextUpdate = asyncOp(op_bgfetch_next_update);
 const create = Symbol("create");
 
 class BackgroundFetchRegistration extends EventTarget {
   /** The engine's key of the fetch. */
   #key;
-  /** The attributes since the last update; see `Attributes` in registration.rs. */
+  /** The attributes since the last update; see `attributesOf()`. */
   #attributes;
 
   constructor(key = null, fetch = null) {
@@ -98,7 +82,7 @@ class BackgroundFetchRegistration extends EventTarget {
   }
 
   async abort() {
-    return await abortInEngine(this.#key);
+    return await engine.abort(this.#key);
   }
 
   async match(request, options = undefined) {
@@ -132,9 +116,9 @@ defineEventHandler(BackgroundFetchRegistration.prototype, "progress", (object) =
 });
 configureInterface(BackgroundFetchRegistration);
 
-/** The current attributes of a fetch. */
+/** The current attributes of a fetch, with the names of the interface. */
 function attributesOf(key) {
-  const attributes = op_bgfetch_attributes(key);
+  const attributes = engine.attributes(key);
   attributes.id = fromText(attributes.id);
   return attributes;
 }
@@ -146,7 +130,7 @@ function recordsOf(key, { recordsAvailable }, info, options, first) {
     throw new DOMException("The records are no longer available", "InvalidStateError");
   }
   const query = info === undefined ? null : toStoredRequest(info);
-  return matchAllInEngine(key, query, options, first);
+  return engine.matchAll(key, query, options, first);
 }
 
 /**
@@ -158,7 +142,7 @@ const instances = new SafeMap();
 const collected = new SafeFinalizationRegistry((key) => {
   if (instances.get(key)?.deref() === undefined) {
     instances.delete(key);
-    op_bgfetch_forget(key);
+    engine.forget(key);
   }
 });
 
@@ -183,10 +167,7 @@ function keep(key, registration) {
 /** Applies the realm's updates in order, each in a task of its own. */
 async function applyUpdates() {
   for (;;) {
-    const next = nextUpdate();
-    // Waiting for updates does not keep the embedder's event loop alive.
-    core.unrefOpPromise(next);
-    const changed = await next;
+    const changed = await engine.nextUpdate();
     if (changed === null) return;
     const registration = instances.get(changed.key)?.deref();
     if (registration === undefined) continue;
@@ -197,5 +178,4 @@ async function applyUpdates() {
   }
 }
 
-return { applyUpdates, BackgroundFetchRegistration, isRegistration, registrationOf };
-})();
+export { applyUpdates, BackgroundFetchRegistration, isRegistration, registrationOf };

@@ -4,10 +4,7 @@
 // The language itself looks built-ins up, too. So after startup these scripts avoid array patterns,
 // spread arguments and `for...of` (which use Array.prototype's iterator) and template literals
 // (QuickJS calls String.prototype.concat), and object literals have a null prototype if members that
-// may be missing are read from them. What `await` looks up cannot be changed: see `fixPromises()`.
-(function () {
-"use strict";
-
+// may be missing are read from them. What `await` looks up is the host's to protect.
 const {
   Array,
   Error,
@@ -40,6 +37,8 @@ const {
   has,
   ownKeys,
 } = Reflect;
+const { freeze, hasOwn, setPrototypeOf } = Object;
+const { iterator } = Symbol;
 const { bind, call } = Function.prototype;
 
 /** A method as a function whose first argument is the method's `this` value. */
@@ -152,7 +151,7 @@ function join(list, separator) {
 /** A copy of a list for callers that use its iterator, which is an own property. */
 function iterable(list) {
   const copy = map(list, (element) => element);
-  define(copy, Symbol.iterator, () => {
+  define(copy, iterator, () => {
     let next = 0;
     return {
       __proto__: null,
@@ -245,26 +244,6 @@ function matches(regexp, text) {
   return exec(regexp, text) !== null;
 }
 
-/**
- * Fixes what the language looks up when a promise is awaited or followed; the promises of Deno's ops
- * depend on it. `constructor` is an accessor, because scripts could not assign it to their own promises
- * if it were read-only.
- */
-function fixPromises() {
-  const { prototype } = Promise;
-  defineProperty(prototype, "constructor", {
-    __proto__: null,
-    get: () => Promise,
-    set(value) {
-      if (this !== prototype) define(this, "constructor", value, true);
-    },
-    configurable: false,
-  });
-  defineProperty(Promise, Symbol.species, { __proto__: null, configurable: false });
-}
-
-fixPromises();
-
 /** A promise with its resolving functions. */
 function withResolvers() {
   let resolve;
@@ -306,8 +285,7 @@ function isObject(value) {
   return typeof value === "function" || (typeof value === "object" && value !== null);
 }
 
-return {
-  __proto__: null,
+export {
   allInto,
   append,
   apply,
@@ -321,20 +299,20 @@ return {
   filter,
   find,
   forEach,
-  freeze: Object.freeze,
+  freeze,
   fromJson,
   get,
   getOwnPropertyDescriptor,
   getPrototypeOf,
   getterOf,
   has,
-  hasOwn: Object.hasOwn,
+  hasOwn,
   includes,
   indexOf,
   insertAt,
   isObject,
   iterable,
-  iterator: Symbol.iterator,
+  iterator,
   join,
   map,
   matches,
@@ -352,7 +330,7 @@ return {
   SafeWeakMap,
   SafeWeakRef,
   SafeWeakSet,
-  setPrototypeOf: Object.setPrototypeOf,
+  setPrototypeOf,
   some,
   split,
   String,
@@ -373,4 +351,3 @@ return {
   uncurryThis,
   withResolvers,
 };
-})();

@@ -1,9 +1,5 @@
 // Conversions of arguments (https://webidl.spec.whatwg.org/).
-(function () {
-"use strict";
-
-const { core } = __bootstrap;
-const {
+import {
   append,
   apply,
   define,
@@ -14,8 +10,8 @@ const {
   String,
   toWellFormed,
   TypeError,
-} = core.loadExtScript("ext:bgfetch_deno/primordials.js");
-const { isRequest, parseUrl } = core.loadExtScript("ext:bgfetch_deno/deno.js");
+} from "./primordials.js";
+import { isRequest, parseUrl } from "./platform.js";
 
 /** The error of an access on an object of the wrong type. */
 function illegalInvocation() {
@@ -207,7 +203,7 @@ function exposeInterface(global, type) {
   define(global, type.name, type);
 }
 
-return {
+export {
   boolean,
   cacheQueryOptions,
   dictionary,
@@ -225,4 +221,3 @@ return {
   uiOptions,
   usvString,
 };
-})();

@@ -1,25 +1,17 @@
 // https://wicg.github.io/background-fetch/#background-fetch-event and
 // https://wicg.github.io/background-fetch/#background-fetch-update-ui-event
-(function () {
-"use strict";
-
-const { core } = __bootstrap;
-const { op_bgfetch_update_ui } = core.ops;
-const { TypeError } = core.loadExtScript("ext:bgfetch_deno/primordials.js");
-const { asyncOp, configureInterface, DOMException } = core.loadExtScript(
-  "ext:bgfetch_deno/deno.js",
-);
-const { eventInit, ExtendableEvent } = core.loadExtScript("ext:bgfetch_deno/extendable_event.js");
-const { isRegistration } = core.loadExtScript("ext:bgfetch_deno/background_fetch_registration.js");
-const {
+import * as engine from "./engine.js";
+import { TypeError } from "./primordials.js";
+import { configureInterface, DOMException } from "./platform.js";
+import { eventInit, ExtendableEvent } from "./extendable_event.js";
+import { isRegistration } from "./background_fetch_registration.js";
+import {
   dictionary,
   domString,
   requiredArguments,
   requiredMember,
   uiOptions,
-} = core.loadExtScript("ext:bgfetch_deno/webidl.js");
-
-const updateUi = asyncOp(op_bgfetch_update_ui);
+} from "./webidl.js";
 
 class BackgroundFetchEvent extends ExtendableEvent {
   #registration;
@@ -67,7 +59,7 @@ class BackgroundFetchUpdateUIEvent extends BackgroundFetchEvent {
     if (event === null) {
       throw new DOMException("The event was not fired by the user agent", "InvalidStateError");
     }
-    await updateUi(event, { __proto__: null, title, icons });
+    await engine.updateUI(event, { __proto__: null, title, icons });
   }
 }
 
@@ -84,5 +76,4 @@ function registrationConverter(value, prefix, context) {
   throw new TypeError(prefix + ": " + context + " is not of type BackgroundFetchRegistration");
 }
 
-return { BackgroundFetchEvent, BackgroundFetchUpdateUIEvent, setEvent };
-})();
+export { BackgroundFetchEvent, BackgroundFetchUpdateUIEvent, setEvent };

@@ -1,27 +1,16 @@
 // https://wicg.github.io/background-fetch/#service-worker-global-events: the handlers of a service
 // worker's global, and the events that the engine fires.
-(function () {
-"use strict";
-
-const { core } = __bootstrap;
-const {
-  op_bgfetch_end_dispatch,
-  op_bgfetch_extend,
-  op_bgfetch_next_event,
-  op_bgfetch_settle,
-} = core.ops;
-const { afterMicrotasks, asyncOp, fire } = core.loadExtScript("ext:bgfetch_deno/deno.js");
-const {
+import * as engine from "./engine.js";
+import { afterMicrotasks, fire } from "./platform.js";
+import {
   BackgroundFetchEvent,
   BackgroundFetchUpdateUIEvent,
   setEvent,
-} = core.loadExtScript("ext:bgfetch_deno/background_fetch_event.js");
-const { registrationOf } = core.loadExtScript("ext:bgfetch_deno/background_fetch_registration.js");
-const { setLifetime } = core.loadExtScript("ext:bgfetch_deno/extendable_event.js");
-const { defineEventHandler } = core.loadExtScript("ext:bgfetch_deno/event_handler.js");
-const { illegalInvocation } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
-
-const nextEvent = asyncOp(op_bgfetch_next_event);
+} from "./background_fetch_event.js";
+import { registrationOf } from "./background_fetch_registration.js";
+import { setLifetime } from "./extendable_event.js";
+import { defineEventHandler } from "./event_handler.js";
+import { illegalInvocation } from "./webidl.js";
 
 const TYPES = [
   "backgroundfetchsuccess",
@@ -45,9 +34,7 @@ function defineHandlers(global) {
 /** Fires the realm's events in order of arrival. */
 async function fireEvents(global) {
   for (;;) {
-    const next = nextEvent();
-    core.unrefOpPromise(next);
-    const event = await next;
+    const event = await engine.nextEvent();
     if (event === null) return;
     dispatch(global, event);
   }
@@ -61,15 +48,14 @@ function dispatch(global, { event, type, updatesUi, registration }) {
   });
   setLifetime(object, {
     extend() {
-      const extension = op_bgfetch_extend(event);
-      return (rejection) => op_bgfetch_settle(extension, rejection ?? null);
+      const extension = engine.extend(event);
+      return (rejection) => engine.settle(extension, rejection ?? null);
     },
   });
   if (updatesUi) setEvent(object, event);
   // The dispatch flag is cleared before the next task of the script.
-  afterMicrotasks(() => op_bgfetch_end_dispatch(event));
+  afterMicrotasks(() => engine.endDispatch(event));
   fire(global, object);
 }
 
-return { defineHandlers, fireEvents };
-})();
+export { defineHandlers, fireEvents };

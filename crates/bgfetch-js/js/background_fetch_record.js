@@ -1,30 +1,18 @@
 // https://wicg.github.io/background-fetch/#background-fetch-record-interface
-(function () {
-"use strict";
-
-const { core } = __bootstrap;
-const {
-  op_bgfetch_close_record,
-  op_bgfetch_request_body,
-  op_bgfetch_response_ready,
-} = core.ops;
-const { rejected, SafeFinalizationRegistry } = core.loadExtScript(
-  "ext:bgfetch_deno/primordials.js",
-);
-const {
-  asyncOp,
+import * as engine from "./engine.js";
+import { rejected, SafeFinalizationRegistry } from "./primordials.js";
+import {
   configureInterface,
   fromStoredRequest,
   illegalConstructor,
   newResponse,
-} = core.loadExtScript("ext:bgfetch_deno/deno.js");
-const { illegalInvocation } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
+} from "./platform.js";
+import { illegalInvocation } from "./webidl.js";
 
-const responseReadyInEngine = asyncOp(op_bgfetch_response_ready);
 const create = Symbol("create");
 
 class BackgroundFetchRecord {
-  /** See `Matched` in registration.rs. */
+  /** The engine's number of the record, and its request. */
   #matched;
   #request = null;
   #responseReady = null;
@@ -36,7 +24,7 @@ class BackgroundFetchRecord {
 
   get request() {
     const { record, request } = this.#matched;
-    return this.#request ??= fromStoredRequest(request, op_bgfetch_request_body(record));
+    return this.#request ??= fromStoredRequest(request, engine.requestBody(record));
   }
 
   // DEVIATION(D31): the promise is created on first access: a page that matches thousands of
@@ -55,11 +43,11 @@ class BackgroundFetchRecord {
 configureInterface(BackgroundFetchRecord);
 
 async function responseReady(record) {
-  const { head, body } = await responseReadyInEngine(record);
+  const { head, body } = await engine.responseReady(record);
   return newResponse(head, body);
 }
 
-const collected = new SafeFinalizationRegistry((record) => op_bgfetch_close_record(record));
+const collected = new SafeFinalizationRegistry((record) => engine.closeRecord(record));
 
 /** An object for a record that matched. */
 function newRecord(matched) {
@@ -68,5 +56,4 @@ function newRecord(matched) {
   return record;
 }
 
-return { BackgroundFetchRecord, newRecord };
-})();
+export { BackgroundFetchRecord, newRecord };
