@@ -26,7 +26,7 @@ const {
 } = core.ops;
 const { asyncOp } = core.loadExtScript("ext:bgfetch_deno/deno.js");
 
-/** An op that does not keep the embedder's event loop alive while it waits. */
+/** An op without arguments that does not keep the embedder's event loop alive while it waits. */
 function waitingOp(stub) {
   const op = asyncOp(stub);
   return () => {

@@ -21,7 +21,7 @@ const {
 const { locationHref } = core.loadExtScript("ext:bgfetch_deno/deno.js");
 const { ExtendableEvent, reportRejections, setLifetime } = core.loadExtScript("ext:bgfetch_deno/extendable_event.js");
 const { defineHandlers, fireEvents } = core.loadExtScript("ext:bgfetch_deno/service_worker.js");
-const { exposeInterface } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
+const { exposeInterface, illegalInvocation } = core.loadExtScript("ext:bgfetch_deno/webidl.js");
 
 /**
  * Adds Background Fetch to a realm: the interfaces on `global` and the attribute `backgroundFetch`
@@ -72,7 +72,11 @@ function installServiceWorker(global, onRejection = () => {}) {
   exposeInterface(global, ExtendableEvent);
   exposeInterface(global, BackgroundFetchEvent);
   exposeInterface(global, BackgroundFetchUpdateUIEvent);
-  defineHandlers(global);
+  // Own properties, because the interface is that of a global.
+  defineHandlers(global, (object) => {
+    if ((object ?? global) !== global) throw illegalInvocation();
+    return global;
+  });
   fireEvents(global);
 }
 

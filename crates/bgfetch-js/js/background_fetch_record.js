@@ -22,6 +22,11 @@ class BackgroundFetchRecord {
     this.#matched = matched;
   }
 
+  /** The engine's number of a record. */
+  static numberOf(record) {
+    return record.#matched.record;
+  }
+
   get request() {
     const { record, request } = this.#matched;
     return this.#request ??= fromStoredRequest(request, engine.requestBody(record));
@@ -40,6 +45,8 @@ class BackgroundFetchRecord {
   }
 }
 
+const { numberOf } = BackgroundFetchRecord;
+delete BackgroundFetchRecord.numberOf;
 configureInterface(BackgroundFetchRecord);
 
 async function responseReady(record) {
@@ -56,4 +63,4 @@ function newRecord(matched) {
   return record;
 }
 
-export { BackgroundFetchRecord, newRecord };
+export { BackgroundFetchRecord, newRecord, numberOf };

@@ -140,10 +140,7 @@ function recordsOf(key, { recordsAvailable }, info, options, first) {
  */
 const instances = new SafeMap();
 const collected = new SafeFinalizationRegistry((key) => {
-  if (instances.get(key)?.deref() === undefined) {
-    instances.delete(key);
-    engine.forget(key);
-  }
+  if (instances.get(key)?.deref() === undefined) forget(key);
 });
 
 /** The realm's object of the fetch with that key. */
@@ -164,6 +161,12 @@ function keep(key, registration) {
   }
 }
 
+/** Ends what belongs to a fetch whose engine has ended: there will be no updates of it. */
+function forget(key) {
+  instances.delete(key);
+  engine.forget(key);
+}
+
 /** Applies the realm's updates in order, each in a task of its own. */
 async function applyUpdates() {
   for (;;) {
@@ -178,4 +181,10 @@ async function applyUpdates() {
   }
 }
 
-export { applyUpdates, BackgroundFetchRegistration, isRegistration, registrationOf };
+export {
+  applyUpdates,
+  BackgroundFetchRegistration,
+  forget,
+  isRegistration,
+  registrationOf,
+};

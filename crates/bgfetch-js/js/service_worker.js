@@ -1,5 +1,5 @@
 // https://wicg.github.io/background-fetch/#service-worker-global-events: the handlers of a service
-// worker's global, and the events that the engine fires.
+// worker's global, or of what stands for it, and the events that the engine fires.
 import * as engine from "./engine.js";
 import { afterMicrotasks, fire } from "./platform.js";
 import {
@@ -10,7 +10,6 @@ import {
 import { registrationOf } from "./background_fetch_registration.js";
 import { setLifetime } from "./extendable_event.js";
 import { defineEventHandler } from "./event_handler.js";
-import { illegalInvocation } from "./webidl.js";
 
 const TYPES = [
   "backgroundfetchsuccess",
@@ -19,28 +18,24 @@ const TYPES = [
   "backgroundfetchclick",
 ];
 
-/**
- * Defines `onbackgroundfetch...`, which are own properties because the interface is that of a
- * global.
- */
-function defineHandlers(global) {
-  const toTarget = (object) => {
-    if ((object ?? global) !== global) throw illegalInvocation();
-    return global;
-  };
-  for (const type of TYPES) defineEventHandler(global, type, toTarget);
+/** Defines `onbackgroundfetch...` on `holder`: see `defineEventHandler()`. */
+function defineHandlers(holder, toTarget) {
+  for (let i = 0; i < TYPES.length; i++) defineEventHandler(holder, TYPES[i], toTarget);
 }
 
-/** Fires the realm's events in order of arrival. */
-async function fireEvents(global) {
+/**
+ * Fires events at `target` in order of arrival: those of the service worker registration that the
+ * engine knows as `owner`, or of the realm.
+ */
+async function fireEvents(target, owner = null) {
   for (;;) {
-    const event = await engine.nextEvent();
+    const event = await engine.nextEvent(owner);
     if (event === null) return;
-    dispatch(global, event);
+    dispatch(target, event);
   }
 }
 
-function dispatch(global, { event, type, updatesUi, registration }) {
+function dispatch(target, { event, type, updatesUi, registration }) {
   const Interface = updatesUi ? BackgroundFetchUpdateUIEvent : BackgroundFetchEvent;
   const object = new Interface(type, {
     __proto__: null,
@@ -55,7 +50,7 @@ function dispatch(global, { event, type, updatesUi, registration }) {
   if (updatesUi) setEvent(object, event);
   // The dispatch flag is cleared before the next task of the script.
   afterMicrotasks(() => engine.endDispatch(event));
-  fire(global, object);
+  fire(target, object);
 }
 
 export { defineHandlers, fireEvents };
