@@ -17,6 +17,9 @@ MINUTES ?= 60
 SEEDS ?= 100000
 # How often `make chromium` runs the tests.
 ROUNDS ?= 3
+# The runtimes of `make node`, and how large the body is whose reading must not take memory.
+RUNTIMES ?= node bun deno
+MEBIBYTES ?= 64
 export WPT_ROOT
 # The whole workspace. All steps use one set of features, because others would build dependencies
 # again.
@@ -26,7 +29,7 @@ EXAMPLES := $(basename $(notdir $(wildcard crates/*/examples/*.rs)))
 .DEFAULT_GOAL := help
 .PHONY: help demo setup tools fmt lint doc api api-check deny arrows examples unit heads crash-points kills soak fuzz fuzz-smoke
 .PHONY: webkitgtk proxies chromium chromium-smoke mutants mutants-changed package test bench compare rate matrix
-.PHONY: simulate simulate-bugs system-sqlite sizes capi capi-smoke capi-throughput capi-header
+.PHONY: simulate simulate-bugs system-sqlite sizes capi capi-smoke capi-throughput capi-header node
 # Parallel steps of `test` would only wait for the lock on the build folder.
 .NOTPARALLEL:
 
@@ -141,6 +144,12 @@ capi-throughput: ## Build the program that measures the throughput of bgfetch_bo
 capi-header: ## Write crates/bgfetch-capi/include/bgfetch.h anew
 	BGFETCH_WRITE_HEADER=1 cargo test $(CAPI) --test header
 
+# The runtimes are packages of npm, except Node itself.
+node: ## Build the npm package and run its tests: RUNTIMES="node bun deno", MEBIBYTES=64
+	@.ci/setup "" node
+	crates/bgfetch-node/build "$(abspath $(TARGET))"
+	BGFETCH_NODE_MEBIBYTES=$(MEBIBYTES) crates/bgfetch-node/test "$(abspath $(TARGET))" $(RUNTIMES)
+
 # Only the tests that a library other than ours could break.
 system-sqlite: tools ## Test the store with the SQLite of the system
 	cargo test -p bgfetch-store --no-default-features --features sqlite \
@@ -214,7 +223,8 @@ package: ## Build every published crate from its package alone
 		trap 'rm -rf "$$build"' EXIT && \
 		CARGO_TARGET_DIR="$$build" cargo package --workspace --locked --allow-dirty \
 		--exclude bgfetch-testkit --exclude bgfetch-spec-tests --exclude bgfetch-benches \
-		--exclude bgfetch-embed-server --exclude bgfetch-sizes --exclude bgfetch-binding --exclude bgfetch-capi
+		--exclude bgfetch-embed-server --exclude bgfetch-sizes --exclude bgfetch-binding --exclude bgfetch-capi \
+		--exclude bgfetch-node
 
 # Fast checks first; the tests last, so that their summary ends the output.
 test: tools deny lint doc api-check examples fuzz-smoke chromium-smoke mutants-changed system-sqlite capi-smoke unit ## Run everything that CI runs, except `package`

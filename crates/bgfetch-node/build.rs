@@ -1,0 +1,4 @@
+//! Sets up the linker for an addon.
+fn main() {
+    napi_build::setup();
+}
