@@ -29,7 +29,7 @@ EXAMPLES := $(basename $(notdir $(wildcard crates/*/examples/*.rs)))
 .DEFAULT_GOAL := help
 .PHONY: help demo setup tools fmt lint doc api api-check deny arrows examples unit heads crash-points kills soak fuzz fuzz-smoke
 .PHONY: webkitgtk proxies chromium chromium-smoke mutants mutants-changed package test bench compare rate matrix
-.PHONY: simulate simulate-bugs system-sqlite sizes capi capi-smoke capi-throughput capi-header node
+.PHONY: simulate simulate-bugs system-sqlite sizes capi capi-smoke capi-throughput capi-header node hosts
 # Parallel steps of `test` would only wait for the lock on the build folder.
 .NOTPARALLEL:
 
@@ -235,6 +235,13 @@ bench: ## Run the benchmarks of the scheduler and the model
 compare: tools ## Compare the program with curl; fails if a limit on time or memory is exceeded
 	cargo build --release -p bgfetch-cli
 	BGFETCH="$(abspath $(TARGET))/release/bgfetch" cargo bench -p bgfetch-benches --bench compare
+
+# The program gets a folder and a URL, as that of C does.
+HOST_PROGRAM = $(abspath $(TARGET))/node-tests/programs/throughput.js
+hosts: tools capi-throughput ## Compare the throughput of Node and C with the Rust crate's; fails if one has less than 0.8 of it
+	crates/bgfetch-node/build "$(abspath $(TARGET))" --release
+	crates/bgfetch-node/test "$(abspath $(TARGET))"
+	cargo bench -p bgfetch-benches --bench hosts -- Node "node $(HOST_PROGRAM)" C "$(abspath $(TARGET))/capi/throughput"
 
 # An unoptimized build is fast enough for this.
 rate: ## Measure how exactly a byte rate is kept while it changes; fails if it is off by a tenth
