@@ -53,11 +53,19 @@ impl Blocking {
         let (ended, end) = tokio::sync::oneshot::channel();
         // The caller may be gone.
         let run = move || drop(ended.send(work()));
-        let thread = std::thread::Builder::new().name(name.into()).spawn(run);
-        if let Err(error) = &thread {
-            tracing::error!(%error, "no thread could be started");
+        let thread = match std::thread::Builder::new().name(name.into()).spawn(run) {
+            Ok(thread) => thread,
+            Err(error) => {
+                tracing::error!(%error, "no thread could be started");
+                return None;
+            }
+        };
+        let result = end.await.ok();
+        // It has nothing left to do, and a host may unload its code now.
+        if thread.join().is_err() {
+            tracing::error!("work in a thread of its own panicked");
         }
-        end.await.ok()
+        result
     }
 
     /// The time that work takes before it runs on the runtime, during which other tasks continue.
