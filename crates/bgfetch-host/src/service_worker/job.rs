@@ -201,8 +201,10 @@ impl Inner {
         if let Err(error) = self.fire(&worker, LifecycleEvent::Activate).await {
             tracing::warn!(%error, "a service worker's activate event failed");
         }
+        let state = self.state.lock();
+        // Unless it was unregistered in the meantime.
         if worker.state() == WorkerState::Activating {
-            self.state.lock().set_state(&worker, WorkerState::Activated);
+            state.set_state(&worker, WorkerState::Activated);
         }
     }
 
