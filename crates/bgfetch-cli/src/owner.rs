@@ -188,7 +188,12 @@ impl Owner {
             let waits = |record: &JobRecord| record.url == *url && record.result.is_none();
             let is_left = job.display.result.is_none() && job.records.iter().any(waits);
             if is_left && job.display.pause_reason.is_none() && is_of_get(&job.registration) {
-                ui.pause(job.key).await?;
+                match ui.pause(job.key).await {
+                    Ok(()) => {}
+                    Err(error) if error.is_closed() => return Err(error),
+                    // It has just ended. The others have not.
+                    Err(_) => continue,
+                }
                 self.aside().insert(job.key);
                 let what = Delivered::SetAside(why.clone());
                 let delivery = Delivery { fetch: job.key, id: job.id, what };
