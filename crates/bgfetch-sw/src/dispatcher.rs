@@ -2,6 +2,7 @@
 //! one event, from its dispatch to the moment at which it is no longer active.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -67,10 +68,7 @@ impl Dispatcher {
     ///
     /// Needs a tokio runtime with timers. Dropping the future ends the event: from then on,
     /// `waitUntil()` and `updateUI()` refuse, as after a crash.
-    pub fn fire(
-        &self,
-        init: FunctionalEventInit,
-    ) -> impl Future<Output = Outcome> + Send + 'static + use<> {
+    pub fn fire(&self, init: FunctionalEventInit) -> Firing {
         let (host, timeouts) = (Arc::clone(&self.host), self.timeouts);
         let span =
             tracing::debug_span!("functional_event", name = init.kind.name(), fetch = init.fetch.0);
@@ -93,11 +91,27 @@ impl Dispatcher {
     }
 }
 
-/// An event being fired. Dropping it ends the event before the steps and their promises are
-/// dropped, so no handle outlives it as an active event and no promise looks abandoned.
-struct Firing {
+/// An event being fired: the future of [`Dispatcher::fire`].
+// Dropping it ends the event before the steps and their promises are dropped, so no handle outlives
+// it as an active event and no promise looks abandoned.
+#[must_use = "it does nothing unless polled"]
+pub struct Firing {
     event: FunctionalEvent,
     steps: BoxFuture<'static, Outcome>,
+}
+
+impl Firing {
+    /// The event.
+    #[must_use]
+    pub fn event(&self) -> &FunctionalEvent {
+        &self.event
+    }
+}
+
+impl fmt::Debug for Firing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Firing").field("event", &self.event).finish_non_exhaustive()
+    }
 }
 
 impl Future for Firing {

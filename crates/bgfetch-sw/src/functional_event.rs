@@ -101,13 +101,19 @@ impl FunctionalEvent {
         self.0.lifetime.lock().is_active()
     }
 
+    /// How the event ended, or `None` while it is active.
+    #[must_use]
+    pub fn outcome(&self) -> Option<Outcome> {
+        self.0.lifetime.lock().outcome().cloned()
+    }
+
     /// Waits until the event is no longer active. From then on it does not keep the worker alive.
     pub async fn ended(&self) -> Outcome {
         loop {
             // Created before the check, so that an end between the two wakes it.
             let ended = self.0.ended.notified();
-            if let Some(outcome) = self.0.lifetime.lock().outcome() {
-                return outcome.clone();
+            if let Some(outcome) = self.outcome() {
+                return outcome;
             }
             ended.await;
         }

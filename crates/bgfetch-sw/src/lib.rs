@@ -66,7 +66,7 @@ pub use bgfetch_model::delivery::{NotHandledReason, Outcome, Rejection};
 pub use futures_util::future::BoxFuture;
 
 pub use bgfetch_model::event::{EventInterface, EventKind};
-pub use dispatcher::{Dispatcher, Timeouts};
+pub use dispatcher::{Dispatcher, Firing, Timeouts};
 pub use extendable_event::NotActive;
 pub use functional_event::{FunctionalEvent, FunctionalEventInit, LifetimeExtension};
 pub use update_ui::{UiSink, UiSinkError, UiUpdate, UpdateUiError};

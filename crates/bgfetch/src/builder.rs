@@ -348,6 +348,7 @@ impl Builder {
             attempts: BTreeMap::new(),
             answers: VecDeque::new(),
             fetch_tasks: BTreeMap::new(),
+            events: BTreeMap::new(),
             body_commands: BTreeMap::new(),
             verifications: Turns::default(),
             tasks: JoinSet::new(),

@@ -32,7 +32,7 @@ use crate::turns::Turns;
 use crate::watchers::Watchers;
 use bgfetch_net::attempt::Timeouts;
 use bgfetch_net::fetcher::Fetcher;
-use bgfetch_sw::Dispatcher;
+use bgfetch_sw::{Dispatcher, FunctionalEvent};
 
 /// An embedder's hint at how urgent a fetch is.
 pub(crate) type Prioritize = dyn Fn(&RegistrationKey, &str) -> Priority + Send + Sync;
@@ -69,6 +69,8 @@ pub(crate) struct EventLoop {
     pub(crate) answers: VecDeque<Input>,
     /// The tasks that store request bodies or fire events, by fetch.
     pub(crate) fetch_tasks: BTreeMap<FetchKey, AbortHandle>,
+    /// The settling events that are being fired.
+    pub(crate) events: BTreeMap<FetchKey, FunctionalEvent>,
     /// The command channels of the tasks that store request bodies.
     pub(crate) body_commands: BTreeMap<FetchKey, mpsc::UnboundedSender<BodiesCommand>>,
     pub(crate) verifications: Turns,
@@ -148,6 +150,7 @@ impl EventLoop {
             }
             Message::FetchTaskEnded(fetch, input) => {
                 self.fetch_tasks.remove(&fetch);
+                self.events.remove(&fetch);
                 self.body_commands.remove(&fetch);
                 self.handle(input);
             }
@@ -178,7 +181,7 @@ impl EventLoop {
                     self.fetch_calls.len(),
                     self.call_bodies.len(),
                     self.attempts.len(),
-                    self.fetch_tasks.len() + self.body_commands.len(),
+                    self.fetch_tasks.len() + self.events.len() + self.body_commands.len(),
                     self.tasks.len(),
                 ],
             }),
@@ -220,9 +223,21 @@ impl EventLoop {
         Now { monotonic: Instant(self.opened.elapsed()), wall: self.wall_clock.now() }
     }
 
+    /// Events that workers have ended, but whose tasks have not run since: these are not fired again.
+    fn end_events(&mut self) {
+        for (fetch, event) in std::mem::take(&mut self.events) {
+            if let Some(outcome) = event.outcome() {
+                self.handle(Input::EventEnded { fetch, outcome });
+            }
+        }
+    }
+
     /// Ends without losing a byte: the lengths of the files are authoritative, and what was decided
     /// is committed. All writers have stopped before the store is closed.
     async fn close(mut self, orderly: Option<oneshot::Sender<()>>) {
+        if orderly.is_some() {
+            self.end_events();
+        }
         self.tasks.shutdown().await;
         let Self { store, inbox, watchers, .. } = self;
         // Both block.

@@ -219,6 +219,7 @@ impl EventLoop {
             move |outcome| Message::FetchTaskEnded(key, Input::EventEnded { fetch: key, outcome });
         let crashed = NotHandledReason::Crashed("the engine stopped waiting".into());
         let answer = Owed::new(&self.inbox, ended(Outcome::NotHandled(crashed)));
+        self.events.insert(key, firing.event().clone());
         let task = self.tasks.spawn(async move { answer.pay(ended(firing.await)) });
         self.fetch_tasks.insert(key, task);
     }
@@ -226,6 +227,7 @@ impl EventLoop {
     /// Stops the task of a fetch that is gone.
     fn end_task(&mut self, fetch: FetchKey) {
         self.body_commands.remove(&fetch);
+        self.events.remove(&fetch);
         if let Some(task) = self.fetch_tasks.remove(&fetch) {
             task.abort();
         }

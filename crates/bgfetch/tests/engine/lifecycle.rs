@@ -8,8 +8,8 @@ use bgfetch::embedder::WallClock;
 use bgfetch::mock::{Behaviour, ScriptedHost};
 use bgfetch::{
     BackgroundFetchManager, BackgroundFetchRecord, BackgroundFetchRegistration, CallError, Client,
-    Engine, EventKind, FetchOptions, Observer, Principal, RecordError, RequestInfo, ResponseBody,
-    ServiceWorkerRegistration, Ui, UnixTime, WeakEngine,
+    DispatchError, Engine, EventKind, FetchOptions, Observer, Principal, RecordError, RequestInfo,
+    ResponseBody, ServiceWorkerRegistration, Ui, UnixTime, WeakEngine, worker_fn,
 };
 use bgfetch_testkit::{Gate, MIB, Origin, Resource, Serve};
 use bytes::Bytes;
@@ -311,4 +311,33 @@ async fn a_worker_may_drop_the_last_engine() {
         registration.unregister().await.unwrap();
         agent.close(engine).await;
     }
+}
+
+/// What a worker said before `shutdown()` counts, although the task that waits for it runs later.
+#[tokio::test]
+async fn an_event_that_ended_before_the_engine_is_not_fired_again() {
+    let (origin, agent) = (Origin::start(), Agent::start());
+    origin.serve("/film", Resource::new(1, 10));
+    let builder = agent.builder(ScriptedHost::new([])).worker_host_with(|engine| {
+        worker_fn(move |event| {
+            let engine = engine.upgrade().unwrap();
+            async move {
+                // This is the task that waits.
+                event.end_dispatch();
+                assert!(engine.shutdown().now_or_never().is_none());
+                pending::<Result<(), DispatchError>>().await
+            }
+        })
+    });
+    let engine = builder.open().unwrap();
+    let manager = agent.manager(&engine).await;
+    let url = origin.url("/film");
+    manager.fetch("film", [url], FetchOptions::default()).await.unwrap();
+    engine.stopped().await.unwrap();
+    drop(engine);
+
+    let engine = agent.open(ScriptedHost::new([]));
+    let jobs = engine.ui().jobs().await.unwrap();
+    assert!(jobs[0].records.is_empty(), "the event is still to be fired: {jobs:?}");
+    agent.close(engine).await;
 }
