@@ -8,16 +8,9 @@ import { pump } from "./streams.js";
 
 /** The `fetches` of each fetch's engine: a Map from the identities of fetches to handles. */
 const owners = new Map();
-/**
- * The events that have not ended: how much they still wait for, namely their listeners and extensions,
- * and a promise for the time when their end is stored.
- */
+/** The registration of each event that has not ended. */
 const active = new Map();
-/** Those, and the ones whose end is not stored yet. */
-const unfinished = new Set();
-/** Who waits until the records of a fetch are gone. */
-const untilGone = new Map();
-/** The event of each extension that is not settled. */
+/** The registration of each extension that is not settled. */
 const extensions = new Map();
 
 const updates = [];
@@ -54,7 +47,6 @@ function adopt(fetches, { fetch, key }) {
   listen(fetch, (_, { progress }, guard) => {
     updates.push({ key: fetch, progress, guard });
     deliverUpdate();
-    if (untilGone.has(fetch) && !attributes(fetch).recordsAvailable) untilGone.get(fetch)();
   });
   return fetch;
 }
@@ -130,19 +122,12 @@ async function responseReady(record) {
 /** Keeps an event for the registration until it asks for it. */
 function queueEvent(owner, { event, fetch, key, type, updatesUi }) {
   const registration = adopt(owner.fetches, { fetch, key });
-  const state = { owner, open: 1, finished: null };
-  state.finished = new Promise((resolve) => {
-    listen(event, async (_, { handled }) => {
-      active.delete(event);
-      listen(event);
-      native.freeEvent(event);
-      if (handled && type !== "backgroundfetchclick") await recordsGone(registration);
-      unfinished.delete(state);
-      resolve();
-    });
+  listen(event, () => {
+    active.delete(event);
+    listen(event);
+    native.freeEvent(event);
   });
-  active.set(event, state);
-  unfinished.add(state);
+  active.set(event, owner);
   owner.events.push({ event, type, updatesUi, registration });
   deliverEvent(owner);
 }
@@ -167,39 +152,23 @@ function ifActive(event, run) {
   throw new DOMException("The event is no longer active", "InvalidStateError");
 }
 
-/** Resolves when the end of an event is stored, which deletes the records of its fetch. */
-function recordsGone(key) {
-  if (!owners.has(key) || !attributes(key).recordsAvailable) return undefined;
-  return new Promise((resolve) => untilGone.set(key, resolve)).then(() => untilGone.delete(key));
-}
-
-/** Resolves when the end of those events of a registration is stored that wait for nothing more. */
-async function untilFinished(owner) {
-  const ending = [...unfinished].filter((event) => event.owner === owner && event.open === 0);
-  await Promise.all(ending.map(({ finished }) => finished));
-}
-
 function extend(event) {
   const extension = ifActive(event, () => native.extend(event));
-  const state = active.get(event);
-  state.open++;
-  extensions.set(extension, state);
+  extensions.set(extension, active.get(event));
   return extension;
 }
 
 function settle(extension, rejection) {
-  const state = extensions.get(extension);
+  const owner = extensions.get(extension);
   // The engine may have ended with the extension.
-  if (state === undefined || state.owner.isClosed) return;
+  if (owner === undefined || owner.isClosed) return;
   extensions.delete(extension);
-  state.open--;
   native.settle(extension, rejection);
 }
 
 function endDispatch(event) {
-  const state = active.get(event);
-  if (state === undefined || state.owner.isClosed) return;
-  state.open--;
+  const owner = active.get(event);
+  if (owner === undefined || owner.isClosed) return;
   native.endDispatch(event);
 }
 
@@ -250,6 +219,5 @@ export {
   responseReady,
   settle,
   start,
-  untilFinished,
   updateUI,
 };

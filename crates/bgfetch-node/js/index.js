@@ -5,7 +5,7 @@ import { BackgroundFetchEvent, BackgroundFetchUpdateUIEvent } from "./background
 import { BackgroundFetchManager, newManager } from "./background_fetch_manager.js";
 import { BackgroundFetchRecord, numberOf } from "./background_fetch_record.js";
 import { applyUpdates, BackgroundFetchRegistration, forget } from "./background_fetch_registration.js";
-import { closeOwner, exportRecord, newOwner, untilFinished } from "./engine.js";
+import { closeOwner, exportRecord, newOwner } from "./engine.js";
 import { toError } from "./exceptions.js";
 import { ExtendableEvent, reportRejections } from "./extendable_event.js";
 import * as native from "./native.js";
@@ -181,8 +181,6 @@ class Engine {
     try {
       // What the program has settled is told first, so that no event comes again for that reason.
       await new Promise((resolve) => setImmediate(resolve));
-      const finished = Promise.all(this.#owners.map(untilFinished));
-      await Promise.race([finished, this.#closed]);
       await ask(native.closeEngine, this.#handle);
       await this.#closed;
     } finally {
