@@ -82,7 +82,7 @@ pub(super) fn export(
     }
     if let (Handover::Link, Some(stored)) = (how, &stored)
         && found == length
-        && link(files, stored, to)?
+        && link(files, stored, to)
     {
         return Ok(Exported::Link);
     }
@@ -99,24 +99,20 @@ pub(super) fn folder_of(path: &Path) -> &Path {
 }
 
 /// Links the file of a body to `to`, or returns false if that is not possible.
-fn link(files: &dyn FileSystem, stored: &Stored<'_>, to: &Path) -> Result<bool, StoreError> {
+fn link(files: &dyn FileSystem, stored: &Stored<'_>, to: &Path) -> bool {
     // The permissions belong to the file, so its name in the store gets them too. Nobody else can
     // reach it there. They must still allow the store to open it again.
     let Some(mode) = stored.mode.filter(|mode| mode & PRIVATE == PRIVATE) else {
-        return Ok(false);
+        return false;
     };
     let linked = files.set_mode(stored.file, mode);
     match linked.and_then(|()| files.link(stored.path, to)) {
-        Ok(()) => Ok(true),
-        Err(error)
-            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists) =>
-        {
-            Err(StoreError::io(to, error))
-        }
-        // Another file system, one without links, or too many links: a copy can still work.
+        Ok(()) => true,
+        // Another file system, one without links, or too many links: a copy can still work. If not,
+        // its error is the one to tell.
         Err(error) => {
             tracing::debug!(%error, "a body is copied because it cannot be linked");
-            Ok(false)
+            false
         }
     }
 }

@@ -178,10 +178,7 @@ impl SqliteStore {
         let boot_id = options.boot_id.or_else(platform::boot_id);
         let reserve = Reserve::of_store(directory);
         let recover = || open::recovered(directory, &folder, boot_id.as_deref());
-        let (connection, snapshot, unsynced) = match recover() {
-            Err(error) if is_full(&error) && reserve.release() => recover()?,
-            opened => opened?,
-        };
+        let (connection, snapshot, unsynced) = with_reserve(Some(&reserve), is_full, recover)?;
         reserve.take();
         let (growing, synced, wakeups) = match options.durability {
             Durability::Process => {
@@ -345,11 +342,11 @@ fn is_full(error: &StoreError) -> bool {
 }
 
 /// Makes a change. If the disk is too full for it, frees the reserve and tries again.
-fn with_reserve(
+fn with_reserve<T>(
     reserve: Option<&Reserve>,
     is_full: impl FnOnce(&StoreError) -> bool,
-    mut change: impl FnMut() -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
+    mut change: impl FnMut() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
     match (change(), reserve) {
         (Err(error), Some(reserve)) if is_full(&error) && reserve.release() => {
             let changed = change();
