@@ -58,6 +58,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let reserve = Reserve::of_store(directory.path());
         assert!(!reserve.release());
+        fs::write(&reserve.path, b"").unwrap();
+        assert!(!reserve.release(), "an empty one frees nothing");
         reserve.take();
         // What an earlier process could take, and a full reserve.
         for length in [0, 1000, LENGTH] {

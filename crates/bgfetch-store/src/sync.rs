@@ -144,6 +144,9 @@ pub(crate) fn sync_path(files: &dyn FileSystem, directory: &Path) -> io::Result<
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     #[test]
@@ -164,6 +167,98 @@ mod tests {
         }
     }
 
+    /// Lists what is synced, and syncs nothing. All files together can be, or fail like this.
+    #[derive(Debug, Default)]
+    struct Listing {
+        synced: Mutex<Vec<PathBuf>>,
+        files: AtomicUsize,
+        all: Option<io::ErrorKind>,
+    }
+
+    impl FileSystem for Listing {
+        fn sync(&self, _: &File) -> io::Result<()> {
+            self.files.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        }
+
+        fn sync_directory(&self, path: &Path) -> io::Result<()> {
+            self.synced.lock().push(path.to_owned());
+            Ok(())
+        }
+
+        fn sync_all(&self, inside: &Path) -> io::Result<()> {
+            self.synced.lock().push(inside.to_owned());
+            self.all.map_or(Ok(()), |kind| Err(kind.into()))
+        }
+    }
+
+    impl Listing {
+        /// The directories, and the number of files.
+        fn take(&self) -> (Vec<PathBuf>, usize) {
+            (std::mem::take(&mut *self.synced.lock()), self.files.swap(0, Ordering::Relaxed))
+        }
+    }
+
+    fn files(folder: &Path, count: usize) -> Vec<PathBuf> {
+        fs::create_dir_all(folder).unwrap();
+        let paths: Vec<PathBuf> = (0..count).map(|n| folder.join(n.to_string())).collect();
+        paths.iter().for_each(|path| fs::write(path, b"").unwrap());
+        paths
+    }
+
+    #[test]
+    fn many_files_are_one_flush_and_names_are_synced_once() {
+        let root = tempfile::tempdir().unwrap();
+        let (root, folder) = (root.path(), root.path().join("1"));
+        let both = [root.to_owned(), folder.clone()];
+        let few = files(&folder, FEW_FILES);
+        let (listing, names) = (Listing::default(), SyncedNames::default());
+        sync_files(&listing, root, &few, &names).unwrap();
+        assert_eq!(listing.take(), (both.to_vec(), FEW_FILES));
+        sync_files(&listing, root, &few, &names).unwrap();
+        assert_eq!(listing.take(), (vec![], FEW_FILES));
+        names.forget(&few[3]);
+        sync_files(&listing, root, &few, &names).unwrap();
+        assert_eq!(listing.take(), (vec![folder.clone()], FEW_FILES));
+        names.forget(&folder);
+        sync_files(&listing, root, &few[..1], &names).unwrap();
+        assert_eq!(listing.take(), (both.to_vec(), 1));
+
+        let many = files(&root.join("2"), FEW_FILES + 1);
+        sync_files(&listing, root, &many, &names).unwrap();
+        assert_eq!(listing.take(), (vec![root.to_owned()], 0));
+        sync_files(&listing, root, &many[..1], &names).unwrap();
+        assert_eq!(listing.take(), (vec![], 1), "the names, too");
+    }
+
+    #[test]
+    fn many_files_are_synced_one_by_one_only_where_they_cannot_be_flushed_together() {
+        let root = tempfile::tempdir().unwrap();
+        let many = files(&root.path().join("1"), FEW_FILES + 1);
+        for (kind, synced) in
+            [(io::ErrorKind::Unsupported, FEW_FILES + 1), (io::ErrorKind::Other, 0)]
+        {
+            let listing = Listing { all: Some(kind), ..Listing::default() };
+            let result = sync_files(&listing, root.path(), &many, &SyncedNames::default());
+            assert_eq!(result.is_ok(), synced > 0);
+            assert_eq!(listing.take().1, synced);
+        }
+    }
+
+    #[test]
+    fn the_path_to_a_directory_is_all_of_its_parents() {
+        let root = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(root.path()).unwrap();
+        let inner = root.join("a/b");
+        fs::create_dir_all(&inner).unwrap();
+        let listing = Listing::default();
+        sync_path(&listing, &inner).unwrap();
+        let synced = listing.take().0;
+        assert!(synced.starts_with(&[root.join("a"), root.clone()]), "{synced:?}");
+        assert_eq!(synced.last().unwrap(), Path::new("/"));
+        assert!(sync_path_to(&inner).is_ok() && sync_path_to(&inner.join("absent")).is_err());
+    }
+
     #[test]
     fn a_directory_that_cannot_be_synced_by_its_kind_is_no_error() {
         #[derive(Debug)]
@@ -176,10 +271,11 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let synced = |kind| {
             let directory = sync_directory(&Refusing(kind), root.path());
-            directory.is_ok() && sync_path(&Refusing(kind), root.path()).is_ok()
+            (directory.is_ok(), sync_path(&Refusing(kind), root.path()).is_ok())
         };
-        assert!(synced(io::ErrorKind::InvalidInput) && synced(io::ErrorKind::Unsupported));
-        assert!(!synced(io::ErrorKind::Other) && !synced(io::ErrorKind::PermissionDenied));
-        assert!(sync_path(&Refusing(io::ErrorKind::PermissionDenied), root.path()).is_ok());
+        assert_eq!(synced(io::ErrorKind::InvalidInput), (true, true));
+        assert_eq!(synced(io::ErrorKind::Unsupported), (true, true));
+        assert_eq!(synced(io::ErrorKind::Other), (false, false));
+        assert_eq!(synced(io::ErrorKind::PermissionDenied), (false, true));
     }
 }

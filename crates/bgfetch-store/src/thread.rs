@@ -272,6 +272,7 @@ mod tests {
         groups: Sender<usize>,
         commits: usize,
         fail_at: usize,
+        wakeups: Receiver<()>,
     }
 
     impl Store for Script {
@@ -291,6 +292,10 @@ mod tests {
 
         fn head(&mut self, _: RecordKey) -> Result<Option<StoredHead>, StoreError> {
             Ok(None)
+        }
+
+        fn wakeups(&self) -> Receiver<()> {
+            self.wakeups.clone()
         }
 
         fn bodies(&self) -> Arc<dyn Bodies> {
@@ -314,7 +319,13 @@ mod tests {
         let (gate, gate_in_store) = unbounded();
         let (groups_of_store, groups) = unbounded();
         let (acks_of_thread, acks) = unbounded();
-        let store = Script { gate: gate_in_store, groups: groups_of_store, commits: 0, fail_at };
+        let store = Script {
+            gate: gate_in_store,
+            groups: groups_of_store,
+            commits: 0,
+            fail_at,
+            wakeups: never(),
+        };
         let thread = StoreThread::start(Box::new(store), move |ack| {
             acks_of_thread.send(ack).unwrap();
         })
@@ -398,7 +409,7 @@ mod tests {
     }
 
     /// Without a thread, and with a store that never fails.
-    fn inline() -> (StoreThread, Receiver<usize>, Receiver<Ack>) {
+    fn inline(wakeups: Receiver<()>) -> (StoreThread, Receiver<usize>, Receiver<Ack>) {
         let (gate, gate_in_store) = unbounded();
         (0..9).for_each(|_| gate.send(()).unwrap());
         let (groups_of_store, groups) = unbounded();
@@ -408,6 +419,7 @@ mod tests {
             groups: groups_of_store,
             commits: 0,
             fail_at: usize::MAX,
+            wakeups,
         };
         let acknowledge = move |ack| acks_of_store.send(ack).unwrap();
         (StoreThread::inline(Box::new(store), acknowledge), groups, acks)
@@ -415,7 +427,7 @@ mod tests {
 
     #[test]
     fn without_a_thread_it_works_when_its_owner_says_so() {
-        let (mut thread, groups, acks) = inline();
+        let (mut thread, groups, acks) = inline(never());
         assert!(!thread.is_due());
         for id in 0..3 {
             thread.commit(CommitId(id), Transaction::default()).unwrap();
@@ -436,8 +448,19 @@ mod tests {
     }
 
     #[test]
+    fn without_a_thread_a_wakeup_is_answered_by_a_commit_of_nothing() {
+        let (wake, wakeups) = bounded(1);
+        let (mut thread, groups, _acks) = inline(wakeups);
+        wake.send(()).unwrap();
+        assert!(thread.is_due());
+        thread.turn();
+        assert!(!thread.is_due());
+        assert_eq!(groups.try_iter().collect::<Vec<_>>(), [0]);
+    }
+
+    #[test]
     fn without_a_thread_a_drop_loses_what_is_queued_as_a_crash_does() {
-        let (thread, groups, acks) = inline();
+        let (thread, groups, acks) = inline(never());
         thread.commit(CommitId(0), Transaction::default()).unwrap();
         drop(thread);
         assert!(groups.is_empty() && committed(&acks).is_empty());

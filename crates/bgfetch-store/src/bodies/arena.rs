@@ -324,6 +324,20 @@ mod tests {
     }
 
     #[test]
+    fn a_read_ends_with_its_chunk_because_another_body_may_follow() {
+        let bodies = ArenaBodies::new().unwrap();
+        for (index, offset) in [(0, 0), (1, 0), (0, CHUNK)] {
+            let mut writer = bodies.open_writer(key(index), offset).unwrap();
+            writer.write(&[7; CHUNK as usize]).unwrap();
+        }
+        let reader = bodies.open_reader(key(0)).unwrap();
+        let mut buffer = [0; 20];
+        assert_eq!(reader.read_at(CHUNK - 5, &mut buffer).unwrap(), 5);
+        assert_eq!(reader.read_at(2 * CHUNK - 5, &mut buffer).unwrap(), 5);
+        assert_eq!(reader.read_at(2 * CHUNK, &mut buffer).unwrap(), 0);
+    }
+
+    #[test]
     fn a_reader_keeps_the_bytes_of_a_deleted_body() {
         let bodies = ArenaBodies::new().unwrap();
         bodies.open_writer(key(0), 0).unwrap().write(b"kept").unwrap();

@@ -249,6 +249,19 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_copy_has_no_more_than_the_length() {
+        let record = RecordKey { fetch: FetchKey(1), index: RecordIndex(0) };
+        let body = BodyKey { record, generation: Generation(1) };
+        let bodies = ArenaBodies::new().unwrap();
+        bodies.open_writer(body, 0).unwrap().write(b"bytes").unwrap();
+        let reader = bodies.open_reader(body).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let to = folder.path().join("file");
+        export(&System, &*reader, None, 3, &to, Handover::Copy).unwrap();
+        assert_eq!(fs::read(&to).unwrap(), b"byt");
+    }
+
     /// At one moment, another export to the same folder removes what looks like interrupted copies.
     #[derive(Debug)]
     struct Remover {

@@ -217,3 +217,20 @@ fn entries(folder: &Path) -> Result<Vec<fs::DirEntry>, StoreError> {
         Err(error) => Err(StoreError::io(folder, error)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::file_system::System;
+
+    #[test]
+    fn a_folder_that_cannot_be_looked_at_is_an_error_and_one_that_is_not_there_is_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let of_store = |store: &Path| BodyFolder::of_store(store, Arc::new(System));
+        assert!(of_store(directory.path()).check().is_ok());
+        let file = directory.path().join("file");
+        fs::write(&file, b"").unwrap();
+        let error = of_store(&file).check().unwrap_err();
+        assert_eq!(io::Error::from(error).kind(), io::ErrorKind::NotADirectory);
+    }
+}

@@ -67,3 +67,44 @@ fn gap(offset: u64, length: u64) -> StoreError {
         "a writer was asked for at offset {offset} of a body of {length} bytes"
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::file_system::System;
+
+    /// Writes two bytes at a time, is interrupted before each, and is full after so many bytes.
+    #[derive(Debug)]
+    struct Stuttering {
+        interrupted: AtomicBool,
+        full_at: u64,
+    }
+
+    impl FileSystem for Stuttering {
+        fn write_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<usize> {
+            if !self.interrupted.fetch_xor(true, Ordering::Relaxed) {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            if offset >= self.full_at {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            System.write_at(file, bytes.get(..2).unwrap_or(bytes), offset)
+        }
+    }
+
+    #[test]
+    fn all_bytes_are_written_or_those_before_the_error() {
+        for (full_at, written) in [(100, b"a long body".as_slice()), (4, b"a lo")] {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            let files = Stuttering { interrupted: AtomicBool::new(false), full_at };
+            let mut position = 0;
+            let result = write_all_at(&files, file.as_file(), b"a long body", &mut position);
+            assert_eq!(position, written.len() as u64);
+            assert_eq!(std::fs::read(file.path()).unwrap(), written);
+            let full = result.err().map(|error| error.kind());
+            assert_eq!(full, (full_at == 4).then_some(io::ErrorKind::StorageFull));
+        }
+    }
+}

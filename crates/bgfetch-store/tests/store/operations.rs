@@ -185,6 +185,18 @@ fn an_adopted_body_moves_with_its_record_and_survives_the_end_of_its_old_one() {
     assert_eq!(snapshot.fetches[1].records[1].stored, 4);
 }
 
+#[test]
+fn the_head_of_a_response_is_read_with_its_body() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = open(directory.path());
+    let opened = StoreOp::OpenGeneration(body(0, 0, 3), head(206));
+    commit(&mut store, insert(0, 2).into_iter().chain([opened]));
+    let found = store.head(record(0, 0)).unwrap().unwrap();
+    assert_eq!(found, (bgfetch_model::ids::Generation(3), (*head(206)).clone()));
+    assert_eq!(store.head(record(0, 1)).unwrap(), None);
+    assert_eq!(store.head(record(9, 0)).unwrap(), None);
+}
+
 /// A disk without room for names as long as there is a file, the store's reserve.
 #[derive(Debug)]
 struct FullDisk(PathBuf);
