@@ -181,3 +181,23 @@ pub(crate) fn body(
     let sink = sink.ok_or_else(|| Error::state("the source is the body of another request"))?;
     Ok(sink.stream(Arc::clone(&upload.queue), upload.handle, ()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_use_up_their_credit_and_too_many_are_not_taken() {
+        let (source, mut sink) = source::<()>();
+        *sink.credit.lock() = 10;
+        source.write(&b"012345"[..]).unwrap();
+        assert_eq!(source.credit(), 4);
+        assert_eq!(source.write(&b"67890"[..]).unwrap_err().code(), Code::NoCredit);
+        source.write(&b"6789"[..]).unwrap();
+        assert_eq!(source.write(&b"x"[..]).unwrap_err().code(), Code::NoCredit);
+        source.end(None).unwrap();
+        assert_eq!(sink.receiver.try_recv().unwrap().unwrap(), "012345");
+        assert_eq!(sink.receiver.try_recv().unwrap().unwrap(), "6789");
+        assert!(sink.receiver.try_recv().is_err());
+    }
+}

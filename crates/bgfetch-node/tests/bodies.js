@@ -1,5 +1,5 @@
 // Bodies of responses and requests as streams.
-import { assert, rejects, runtime, test } from "./harness.js";
+import { assert, rejects, runtime, test, until } from "./harness.js";
 import { bodyOf, bytesOf } from "./server.js";
 import { onlyResponse, settled, world } from "./world.js";
 
@@ -171,6 +171,25 @@ test("A stream that fails makes the call a TypeError", async (after) => {
   const request = new Request(server.url("/a"), { method: "POST", body, duplex: "half" });
   await rejects(manager.fetch("a", request), "TypeError");
   assert.deepEqual(await manager.getIds(), []);
+});
+
+test("A stream is not read before the engine takes it, and cancelled when that refuses it", async (after) => {
+  let answer;
+  const permission = () => new Promise((resolve) => answer = resolve);
+  const { manager, server } = await world(after, { permission });
+  let isCancelled = false;
+  let pulls = 0;
+  const body = new ReadableStream({
+    pull: () => void pulls++,
+    cancel: () => void (isCancelled = true),
+  }, { highWaterMark: 0 });
+  const request = new Request(server.url("/a"), { method: "POST", body, duplex: "half" });
+  const refused = rejects(manager.fetch("a", request), "NotAllowedError");
+  await until(() => answer !== undefined);
+  assert.equal(pulls, 0);
+  answer("denied");
+  await refused;
+  await until(() => isCancelled);
 });
 
 test("A body that was read already is a TypeError", async (after) => {

@@ -58,6 +58,15 @@ test("Nothing is left of an engine that is closed", async (after) => {
   assert.equal(await end, 0);
 });
 
+test("A stream is freed at its end, whatever that is", async (after) => {
+  const { server } = await world(after);
+  const whole = server.serve("/a", bytesOf(1000));
+  const cut = server.serve("/cut", (_, response) => response.writeHead(200, { "content-length": 9 }).write("cut"));
+  const { end, line } = start(after, "streams", whole, cut);
+  for (const name of ["read", "cancelled", "aborted", "uploaded"]) assert.equal(await line(), name);
+  assert.equal(await end, 0);
+});
+
 test("The first program of the README downloads its file", async (after) => {
   const directory = folder(after);
   const { server } = await world(after);
