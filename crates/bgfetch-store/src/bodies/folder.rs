@@ -233,4 +233,27 @@ mod tests {
         let error = of_store(&file).check().unwrap_err();
         assert_eq!(io::Error::from(error).kind(), io::ErrorKind::NotADirectory);
     }
+
+    /// Removes nothing.
+    #[derive(Debug)]
+    struct Keeping;
+
+    impl FileSystem for Keeping {
+        fn remove_file(&self, _: &Path) -> io::Result<()> {
+            Err(io::ErrorKind::PermissionDenied.into())
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_removed_is_an_error_and_what_is_gone_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        let folder = BodyFolder::of_store(directory.path(), Arc::new(Keeping));
+        assert!(folder.remove(&file).is_err());
+        let folder = BodyFolder::of_store(directory.path(), Arc::new(System));
+        folder.remove(&file).unwrap();
+        fs::write(&file, b"").unwrap();
+        folder.remove(&file).unwrap();
+        assert!(!file.exists());
+    }
 }

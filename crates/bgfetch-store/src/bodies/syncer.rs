@@ -152,11 +152,34 @@ impl Syncing {
 
 #[cfg(test)]
 mod tests {
+    use bgfetch_model::ids::{FetchKey, Generation, RecordIndex, RecordKey};
+
     use super::*;
 
     /// Documents promise it.
     #[test]
     fn no_more_than_32_mib_wait_for_a_sync() {
         assert_eq!(SYNC_EVERY / 1024 / 1024, 32);
+    }
+
+    #[test]
+    fn growth_is_reported_in_steps_and_once() {
+        let (sender, inbox) = unbounded();
+        let growing = Growing { report_every: 10, to: To::Thread(sender) };
+        let record = RecordKey { fetch: FetchKey(1), index: RecordIndex(0) };
+        let mut growth = growing.body(BodyKey { record, generation: Generation(1) }, 100);
+        let mut after = |length, ends| {
+            if ends {
+                growth.ends(length)
+            } else {
+                growth.reaches(length)
+            }
+            inbox.try_recv().ok().map(|grown| grown.bytes)
+        };
+        assert_eq!(after(109, false), None);
+        assert_eq!(after(112, false), Some(12));
+        assert_eq!(after(121, false), None);
+        assert_eq!(after(121, true), Some(9));
+        assert_eq!(after(121, true), None);
     }
 }

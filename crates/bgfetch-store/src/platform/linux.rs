@@ -25,4 +25,12 @@ mod tests {
         let id = boot_id().unwrap();
         assert_eq!((id.len(), id.trim()), (36, &*id), "a UUID");
     }
+
+    #[test]
+    fn the_file_system_of_a_directory_is_synced_and_that_of_nothing_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        sync_file_system(directory.path()).unwrap();
+        let absent = sync_file_system(&directory.path().join("absent"));
+        assert_eq!(absent.unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
 }

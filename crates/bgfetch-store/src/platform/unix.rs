@@ -65,3 +65,20 @@ pub(crate) fn create_directory(path: &Path) -> io::Result<()> {
 pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_linked_as_long_as_it_has_another_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let (one, two) = (directory.path().join("one"), directory.path().join("two"));
+        let file = File::create(&one).unwrap();
+        assert!(!is_linked(&file).unwrap());
+        std::fs::hard_link(&one, &two).unwrap();
+        assert!(is_linked(&file).unwrap());
+        std::fs::remove_file(&one).unwrap();
+        assert!(!is_linked(&file).unwrap());
+    }
+}

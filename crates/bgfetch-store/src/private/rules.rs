@@ -167,6 +167,20 @@ mod tests {
     }
 
     #[test]
+    fn others_reach_through_a_directory_if_they_may_search_it() {
+        use Kind::{Directory, File};
+        for (kind, mode, passable) in [
+            (Directory, 0o700, false),
+            (Directory, 0o766, false),
+            (Directory, 0o710, true),
+            (Directory, 0o701, true),
+            (File, 0o711, false),
+        ] {
+            assert_eq!(facts(kind, ME.id, mode).is_passable(), passable, "{kind:?} {mode:o}");
+        }
+    }
+
+    #[test]
     fn a_group_is_shared_unless_it_is_the_users_own_by_its_number() {
         let user = User { id: 1000, group: 100 };
         for group in [100, 1000] {

@@ -210,3 +210,58 @@ fn set_mode(path: &Path, mode: u32) -> Result<(), StoreError> {
     let set = fs::set_permissions(path, Permissions::from_mode(mode));
     set.map_err(|error| StoreError::io(path, error))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::file_system::System;
+
+    #[test]
+    fn as_many_links_are_followed_as_by_the_system_and_no_more() {
+        let directory = tempfile::tempdir().unwrap();
+        let directory = fs::canonicalize(directory.path()).unwrap();
+        let link = |n: usize| directory.join(n.to_string());
+        fs::create_dir(link(0)).unwrap();
+        for n in 1..=MAX_LINKS + 1 {
+            symlink(link(n - 1), link(n)).unwrap();
+        }
+        let resolved = |n| resolve(&System, &link(n), User::this());
+        assert_eq!(resolved(MAX_LINKS).unwrap(), link(0));
+        let error = resolved(MAX_LINKS + 1).unwrap_err().to_string();
+        assert!(error.ends_with("too many symbolic links"), "{error}");
+    }
+
+    /// Creates nothing.
+    #[derive(Debug)]
+    struct Fails(io::ErrorKind);
+
+    impl FileSystem for Fails {
+        fn create_directory(&self, _: &Path) -> io::Result<()> {
+            Err(self.0.into())
+        }
+    }
+
+    #[test]
+    fn a_directory_that_another_process_creates_first_is_not_an_error() {
+        let created = |kind| create(&Fails(kind), Path::new("any")).map_err(|error| error.kind());
+        assert_eq!(created(io::ErrorKind::AlreadyExists), Ok(()));
+        let denied = io::ErrorKind::PermissionDenied;
+        assert_eq!(created(denied), Err(denied));
+    }
+
+    #[test]
+    fn what_is_gone_needs_no_check_and_no_repair() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        fs::write(&file, b"").unwrap();
+        let facts = Facts::new(&file.symlink_metadata().unwrap());
+        let (gone, impossible) = (directory.path().join("gone"), file.join("inner"));
+        assert!(check_file(&gone).is_ok() && check_file(&impossible).is_err());
+        let repaired = |path: &Path| repair(path, Facts { mode: 0o666, ..facts }, rules::FILE);
+        assert!(repaired(&gone).is_ok() && repaired(&impossible).is_err());
+        repaired(&file).unwrap();
+        assert_eq!(facts_of(&file).unwrap().mode, rules::FILE);
+    }
+}

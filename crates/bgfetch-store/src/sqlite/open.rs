@@ -217,6 +217,8 @@ fn new_folder(files: &dyn FileSystem, directory: &Path) -> Result<PathBuf, Store
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[test]
@@ -241,5 +243,43 @@ mod tests {
         }
         let full = connection.pragma_query_value(None, "fullfsync", |row| row.get(0));
         assert_eq!(full, Ok::<bool, _>(true));
+    }
+
+    #[test]
+    fn the_log_is_truncated_to_4_mib() {
+        let connection = in_memory().unwrap();
+        let limit = connection.pragma_query_value(None, "journal_size_limit", |row| row.get(0));
+        assert_eq!(limit, Ok::<i64, _>(4_194_304));
+    }
+
+    /// Fails at one kind of operation.
+    #[derive(Debug)]
+    struct Fails {
+        create: bool,
+    }
+
+    impl FileSystem for Fails {
+        fn create_directory(&self, path: &Path) -> io::Result<()> {
+            if self.create { Err(io::ErrorKind::StorageFull.into()) } else { fs::create_dir(path) }
+        }
+
+        fn rename(&self, _: &Path, _: &Path) -> io::Result<()> {
+            Err(io::ErrorKind::PermissionDenied.into())
+        }
+    }
+
+    #[test]
+    fn a_damaged_store_that_cannot_be_set_aside_is_an_error_and_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join(DATABASE), b"damaged").unwrap();
+        for (create, kind) in
+            [(true, io::ErrorKind::StorageFull), (false, io::ErrorKind::PermissionDenied)]
+        {
+            let files = Arc::new(Fails { create });
+            let bodies = BodyFolder::of_store(directory.path(), files);
+            let error = set_aside(directory.path(), &bodies).unwrap_err();
+            assert_eq!(io::Error::from(error).kind(), kind);
+            assert!(directory.path().join(DATABASE).exists());
+        }
     }
 }
