@@ -38,8 +38,8 @@ pub struct ResponseStart {
     pub decoded: bool,
     /// Whether the connection can carry other requests at the same time (HTTP/2).
     pub multiplexed: bool,
-    /// The address that the response came from, if it is known. Without it, a page of a public site may not have the
-    /// response.
+    /// The address that the response came from, if it is known. Without it, it counts as this machine's: a page of a
+    /// public site needs the permission for that.
     pub address: Option<IpAddr>,
 }
 
@@ -152,6 +152,7 @@ pub fn head(message: Handle, start: ResponseStart) -> Result<()> {
         it.decoded = start.decoded;
         it.multiplexed = start.multiplexed;
         it.address = start.address;
+        it.unchecked = true;
     });
     started.send(Ok(response)).map_err(|_| Error::closed())
 }

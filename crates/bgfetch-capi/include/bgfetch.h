@@ -427,7 +427,8 @@ typedef struct bgfetch_response_start {
   bool multiplexed;
   // The reason phrase; may be empty.
   struct bgfetch_str status_text;
-  // The address that the response came from, as in "192.0.2.1"; may be empty.
+  // The address that the response came from, as in "192.0.2.1". Empty if it is not known: then it counts as this
+  // machine's, and a page of a public site needs the permission for that.
   struct bgfetch_str address;
   // The headers as received.
   const struct bgfetch_header *headers;

@@ -22,7 +22,8 @@ pub struct bgfetch_response_start {
     multiplexed: bool,
     /// The reason phrase; may be empty.
     status_text: bgfetch_str,
-    /// The address that the response came from, as in "192.0.2.1"; may be empty.
+    /// The address that the response came from, as in "192.0.2.1". Empty if it is not known: then it counts as this
+    /// machine's, and a page of a public site needs the permission for that.
     address: bgfetch_str,
     /// The headers as received.
     headers: *const bgfetch_header,

@@ -204,6 +204,27 @@ fn an_address_out_of_reach_is_refused_whether_it_is_checked_before_or_reported_a
 }
 
 #[test]
+fn an_address_that_nobody_has_checked_or_knows_counts_as_this_machines() {
+    for (unchecked, address, principal, allowed) in [
+        (true, None, page(), false),
+        (true, None, Principal::User, true),
+        (true, Some([203, 0, 113, 1].into()), page(), true),
+        (false, None, page(), true),
+    ] {
+        let transport = Scripted::new(move |_| {
+            let mut response = response(200, &[APPROVED]);
+            (response.unchecked, response.address) = (unchecked, address);
+            Ok(response)
+        });
+        let checks = WithWebChecks::new(transport);
+        let fetched = fetch(&checks, principal, get("https://a.test/"));
+        let denied = fetched.map(drop).err().map(|error| error.to_string());
+        let loopback = LocalNetworkDenied(IpAddressSpace::Loopback).to_string();
+        assert_eq!(denied, (!allowed).then_some(loopback), "{unchecked} {address:?}");
+    }
+}
+
+#[test]
 fn an_error_says_whether_any_request_of_the_chain_was_sent() {
     let refused = || FetchError::new(FaultKind::Unreachable, false, "refused");
     let scripted = Scripted::new(move |_| Err(refused()));

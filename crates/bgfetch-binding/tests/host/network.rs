@@ -125,3 +125,75 @@ fn the_body_of_a_request_goes_to_the_host_s_network() {
     network::head(token, start(200)).unwrap();
     network::end(token).unwrap();
 }
+
+#[test]
+fn what_the_host_knows_of_a_response_counts() {
+    let mut host = host();
+    let fetch = host.download("x", "https://far.test/");
+    let (token, _) = message(&mut host);
+    let mut head = start(200);
+    head.status_text = "Fine".into();
+    head.headers = vec![("content-encoding".into(), "gzip".into())];
+    head.decoded = true;
+    network::head(token, head).unwrap();
+    credit(&mut host, token);
+    network::bytes(token, &b"plain"[..]).unwrap();
+    network::end(token).unwrap();
+    let record = host.records(fetch)[0];
+    let answer = host.call(|token| record::response_ready(record, token)).unwrap();
+    let Value::Response { head, body } = answer else { panic!("{answer:?}") };
+    assert_eq!(head.status_text, "Fine");
+    assert_eq!(host.read(body).unwrap(), b"plain");
+}
+
+#[test]
+fn more_messages_go_to_a_host_whose_connections_carry_several() {
+    let mut host = host();
+    let urls: Vec<_> = (0..8).map(|n| format!("\"https://far.test/{n}\"")).collect();
+    host.fetch(&format!(r#"{{ "id": "x", "requests": [{}] }}"#, urls.join(",")));
+    let (first, _) = message(&mut host);
+    let mut head = start(200);
+    head.multiplexed = true;
+    network::head(first, head).unwrap();
+    // None of them has ended.
+    for _ in 1..8 {
+        message(&mut host);
+    }
+}
+
+#[test]
+fn an_upload_is_sent_again_only_if_it_was_not_sent() {
+    let mut host = host();
+    let call = r#"{ "id": "x", "requests": [
+        { "url": "https://far.test/", "method": "POST", "body": "photo" }
+    ] }"#;
+    let fetch = host.fetch(call);
+    let (first, _) = message(&mut host);
+    network::fault(first, FaultKind::Interrupted, false, "the connection was closed").unwrap();
+    let (second, _) = message(&mut host);
+    network::fault(second, FaultKind::Interrupted, true, "the connection was lost").unwrap();
+    let record = host.records(fetch)[0];
+    let failed = host.call(|token| record::response_ready(record, token));
+    assert_eq!(failed.map(drop).unwrap_err().code(), Code::RecordFailed);
+}
+
+#[test]
+fn a_page_has_no_response_from_an_address_that_is_not_known_to_be_public() {
+    let mut host = Host::with(r#""network": "host", "retryDelay": 1"#);
+    host.registration = host.register("https://app.example/");
+    for (id, address, code) in [
+        ("public", Some([203, 0, 113, 1].into()), None),
+        ("local", Some([127, 0, 0, 1].into()), Some(Code::RecordFailed)),
+        ("unknown", None, Some(Code::RecordFailed)),
+    ] {
+        let fetch = host.download(id, "https://far.test/file");
+        let (token, _) = message(&mut host);
+        let mut head = start(200);
+        head.headers = vec![("access-control-allow-origin".into(), "*".into())];
+        head.address = address;
+        network::head(token, head).unwrap();
+        let record = host.records(fetch)[0];
+        let answer = host.call(|token| record::response_ready(record, token));
+        assert_eq!(answer.map(drop).err().map(|error| error.code()), code, "{id}");
+    }
+}

@@ -2,6 +2,7 @@
 //! preflights and requests, checks responses and follows redirects until there is a final response.
 
 use std::error::Error;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::SystemTime;
 
 use bgfetch_model::attempt::FaultKind;
@@ -178,7 +179,9 @@ impl<T: Transport> HttpFetch<T> {
             request.reach = if is_exempt { Reach::ALL } else { *reach };
             match self.checks.transport.send(request.clone()).await {
                 Ok(mut response) => {
-                    let checked = response.address.map(|address| request.reach.check(address));
+                    let unknown = IpAddr::from(Ipv4Addr::LOCALHOST);
+                    let address = response.address.or(response.unchecked.then_some(unknown));
+                    let checked = address.map(|address| request.reach.check(address));
                     let Some(Err(denied)) = checked else { return Ok(response) };
                     // Only a transport that cannot check before it connects comes here.
                     if let Err(error) = self.permission(hop, denied).await {

@@ -66,8 +66,8 @@ pub struct TransportRequest {
     pub credentials: bool,
     /// The address spaces that the connection may lead to. Addresses are checked before they are
     /// connected to, and a pooled connection is only used by requests that could have opened it. A
-    /// transport that cannot do that reports [`TransportResponse::address`], which is checked before
-    /// the response is used.
+    /// transport that cannot do that says so ([`TransportResponse::unchecked`]) and reports
+    /// [`TransportResponse::address`], which is checked before the response is used.
     pub reach: Reach,
     /// Whether the page needs the server's approval to learn anything of the response.
     /// Until it [has](TransportResponse::judged) that, nothing else that the page can notice may
@@ -158,6 +158,9 @@ pub struct TransportResponse {
     /// The address that the response came from; by default, it is not known. Behind a proxy, it is
     /// not that of the proxy.
     pub address: Option<IpAddr>,
+    /// Whether nobody has checked the address against [`reach`](TransportRequest::reach); false by
+    /// default. Then one that is not known is taken for this machine's.
+    pub unchecked: bool,
     /// Whether the connection can carry other requests at the same time; false by default.
     pub multiplexed: bool,
 }
@@ -181,6 +184,7 @@ impl TransportResponse {
             decoded: false,
             request_headers: None,
             address: None,
+            unchecked: false,
             multiplexed: false,
         }
     }

@@ -120,6 +120,7 @@ impl Network {
             decoded,
             request_headers: Some(headers),
             address,
+            unchecked: false,
             multiplexed,
             status,
             headers: response_headers,
