@@ -126,18 +126,18 @@ test("An event whose promise has settled is not told again after close()", async
   const url = server.serve("/a", new Uint8Array(1));
   for (let i = 0; i < 10; i++) {
     const { engine, manager, registration } = await world(after, { directory });
-    const handled = new Promise((resolve) => {
+    const closed = new Promise((resolve) => {
       registration.addEventListener("backgroundfetchsuccess", (event) => {
         assert.equal(event.registration.id, `${i}`);
         const work = event.registration.matchAll();
+        // This reaction comes before that of waitUntil().
+        work.then(() => resolve(engine.close()));
         event.waitUntil(work);
-        resolve(work);
       });
     });
     await registration.start();
     await manager.fetch(`${i}`, url);
-    await handled;
-    await engine.close();
+    await closed;
   }
 });
 

@@ -87,6 +87,20 @@ test("The request starts only after the reactions to the promise have run", asyn
   assert.equal((await fetch.matchAll()).length, 1);
 });
 
+test("The reactions to an answer run before the next answer comes", async (after) => {
+  const { engine, manager } = await world(after);
+  const order = [];
+  const first = manager.getIds().then(async () => {
+    for (let i = 0; i < 10; i++) await null;
+    order.push("first");
+  });
+  const second = manager.getIds().then(() => order.push("second"));
+  // Both answers are there before one is taken.
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50);
+  await Promise.all([first, second]);
+  assert.deepEqual(order, ["first", "second"]);
+});
+
 test("A permission that is denied is a NotAllowedError", async (after) => {
   const { manager, server } = await world(after, { permission: "denied" });
   await rejects(manager.fetch("a", server.url("/a")), "NotAllowedError");

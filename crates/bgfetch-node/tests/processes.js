@@ -82,7 +82,7 @@ test("The first program of the README downloads its file", async (after) => {
   assert.ok(readFileSync(join(directory, "model.gguf")).equals(bytes));
 });
 
-for (const how of ["idle", "started", "closed", "unread", "cancelled", "fetching"]) {
+for (const how of ["idle", "started", "closed", "unread", "cancelled", "fetching", "unreferenced"]) {
   test(`A process ends by itself: ${how}`, async (after) => {
     const { server } = await world(after);
     server.serve("/a", bytesOf(1000));

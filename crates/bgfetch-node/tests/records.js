@@ -45,7 +45,7 @@ test("A record is a BackgroundFetchRecord with one request and one promise", asy
 
 test("The response has the status, the headers, the URL and the type that came", async (after) => {
   const { manager, server } = await world(after);
-  server.serve("/from", (_, response) => response.writeHead(302, { location: "/to" }).end());
+  server.serve("/from", (_, response) => response.writeHead(302, { location: "/to#part" }).end());
   server.serve("/to", (_, response) => response.writeHead(201, "Made", { "x-a": "b" }).end("body"));
   const { response } = await onlyResponse(await manager.fetch("a", server.url("/from")));
   assert.equal(response.status, 201);

@@ -34,6 +34,8 @@ fn a_body_is_read_while_it_arrives_and_exported_in_the_end() {
     };
     film.verify(MIB - 10, &tail).unwrap();
     assert_eq!(tail.len(), 10);
+    let few = host.call(|token| body::read_later(body, token, 0, 7)).unwrap();
+    assert!(matches!(few, Value::Bytes(few) if few.len() == 7));
 
     let record = host.records(fetch)[0];
     while record::info(record).unwrap().result.is_none() {

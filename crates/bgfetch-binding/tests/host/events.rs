@@ -30,11 +30,13 @@ fn an_event_lasts_until_its_listeners_have_run_and_its_extensions_are_settled() 
     let (first, second) = (event::extend(event).unwrap(), event::extend(event).unwrap());
     event::end_dispatch(event).unwrap();
     assert_eq!(event::end_dispatch(event).unwrap_err().code(), Code::WrongState);
+    assert!(event::is_active(event).unwrap());
     event::settle(first, None).unwrap();
     assert!(event::is_active(event).unwrap());
     assert_eq!(event::settle(first, None).unwrap_err().code(), Code::InvalidHandle);
     assert_eq!(host.records(fetch).len(), 1);
     event::settle(second, Some("no room")).unwrap();
+    assert!(!event::is_active(event).unwrap());
     let rejection = Some(Rejection("no room".into()));
     assert_eq!(outcome(&mut host, event), Outcome::Handled { rejection });
     assert_eq!(event::extend(event).unwrap_err().exception(), Some("InvalidStateError"));
@@ -51,6 +53,7 @@ fn an_event_that_was_not_handled_or_whose_promise_was_lost_is_fired_again() {
     assert!(matches!(outcome(&mut host, lost), Outcome::NotHandled(NotHandledReason::Crashed(_))));
     let (_, again, _) = host.event();
     event::end_dispatch(again).unwrap();
+    assert!(!event::is_active(again).unwrap());
     assert!(outcome(&mut host, again).is_handled());
 
     let (mut host, event, _) = settled(&origin);
@@ -61,7 +64,8 @@ fn an_event_that_was_not_handled_or_whose_promise_was_lost_is_fired_again() {
     assert!(!outcome(&mut host, event).is_handled());
     let (mut host, event, _) = settled(&origin);
     event::worker_terminated(event, "it hung").unwrap();
-    assert!(!outcome(&mut host, event).is_handled());
+    let hung = NotHandledReason::Crashed("it hung".into());
+    assert_eq!(outcome(&mut host, event), Outcome::NotHandled(hung));
 }
 
 #[test]
@@ -83,8 +87,14 @@ fn events_are_held_until_their_registration_is_started_and_again_when_it_is_free
     outcome(&mut host, event);
     registration::free(host.registration).unwrap();
     host.registration = host.register("https://app.test/");
-    // It waits again, until the other handle starts.
+    // It waits again, until the other handle starts. A third one that is freed changes nothing.
+    let third = host.register("https://app.test/");
+    host.call(|token| registration::start(third, token)).unwrap();
+    let (_, event, _) = host.event();
+    event::not_handled(event, DispatchError::NotYet).unwrap();
+    outcome(&mut host, event);
     host.start();
+    registration::free(third).unwrap();
     let (_, event, _) = host.event();
     event::end_dispatch(event).unwrap();
     assert!(outcome(&mut host, event).is_handled());
@@ -93,7 +103,7 @@ fn events_are_held_until_their_registration_is_started_and_again_when_it_is_free
 #[test]
 fn a_handler_updates_the_ui_once_and_a_click_is_an_event_of_its_own() {
     let (mut host, event, fetch) = settled(&Origin::start());
-    let title = r#"{ "title": "Done" }"#;
+    let title = r#"{ "title": "Done", "icons": [{ "src": "https://app.test/done.png" }] }"#;
     host.call(|token| event::update_ui(event, token, title)).unwrap();
     let again = host.call(|token| event::update_ui(event, token, title)).unwrap_err();
     assert_eq!(
@@ -108,6 +118,7 @@ fn a_handler_updates_the_ui_once_and_a_click_is_an_event_of_its_own() {
     let engine = host.engine;
     let Value::Jobs(jobs) = host.call(|token| ui::jobs(engine, token)).unwrap() else { panic!() };
     assert_eq!(jobs[0].display.title, "Done");
+    assert_eq!(jobs[0].display.icons[0].src.as_str(), "https://app.test/done.png");
     host.call(|token| ui::click(engine, token, key)).unwrap();
     let (kind, click, _) = host.event();
     assert_eq!(kind, EventKind::Click);

@@ -24,6 +24,9 @@ if (how !== "idle") {
   }
 }
 if (how === "closed") await engine.close();
+if (how === "unreferenced") {
+  for (const change of ["ref", "ref", "unref", "unref"]) engine[change]();
+}
 console.log("the end of the script");
 if (how === "waiting") {
   engine.ref();
