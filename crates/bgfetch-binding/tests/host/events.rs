@@ -87,17 +87,28 @@ fn events_are_held_until_their_registration_is_started_and_again_when_it_is_free
     outcome(&mut host, event);
     registration::free(host.registration).unwrap();
     host.registration = host.register("https://app.test/");
-    // It waits again, until the other handle starts. A third one that is freed changes nothing.
-    let third = host.register("https://app.test/");
-    host.call(|token| registration::start(third, token)).unwrap();
-    let (_, event, _) = host.event();
-    event::not_handled(event, DispatchError::NotYet).unwrap();
-    outcome(&mut host, event);
+    // It waits again, until the other handle starts.
     host.start();
-    registration::free(third).unwrap();
     let (_, event, _) = host.event();
     event::end_dispatch(event).unwrap();
     assert!(outcome(&mut host, event).is_handled());
+}
+
+#[test]
+fn events_go_to_the_handle_that_was_started_last_even_if_the_other_is_freed() {
+    let origin = Origin::start();
+    origin.serve("/x", Resource::new(1, 1000));
+    let mut host = Host::with("");
+    let first = host.register("https://app.test/");
+    host.call(|token| registration::start(first, token)).unwrap();
+    host.start();
+    registration::free(first).unwrap();
+    host.download("x", origin.url("/x"));
+    let to = host.wait(|completion| match completion {
+        Completion::Event { registration, .. } => Ok(registration),
+        other => Err(other),
+    });
+    assert_eq!(to, host.registration);
 }
 
 #[test]

@@ -143,6 +143,8 @@ fn what_the_host_knows_of_a_response_counts() {
     let answer = host.call(|token| record::response_ready(record, token)).unwrap();
     let Value::Response { head, body } = answer else { panic!("{answer:?}") };
     assert_eq!(head.status_text, "Fine");
+    // A file that keeps its coding has no such header.
+    assert_eq!(head.headers.get("content-encoding").as_deref(), Some("gzip"));
     assert_eq!(host.read(body).unwrap(), b"plain");
 }
 
@@ -155,10 +157,10 @@ fn more_messages_go_to_a_host_whose_connections_carry_several() {
     let mut head = start(200);
     head.multiplexed = true;
     network::head(first, head).unwrap();
-    // None of them has ended.
-    for _ in 1..8 {
-        message(&mut host);
-    }
+    let others: Vec<_> = (1..8).map(|_| message(&mut host).0).collect();
+    // None of them was given up for another.
+    assert!(network::credit(first).is_ok());
+    assert!(others.into_iter().all(|it| network::credit(it).is_ok()));
 }
 
 #[test]
