@@ -254,12 +254,15 @@ mod tests {
         let record = RecordKey { fetch: FetchKey(1), index: RecordIndex(0) };
         let body = BodyKey { record, generation: Generation(1) };
         let bodies = ArenaBodies::new().unwrap();
-        bodies.open_writer(body, 0).unwrap().write(b"bytes").unwrap();
+        let bytes: Vec<u8> = (0..300_000).map(|n| (n / 7) as u8).collect();
+        bodies.open_writer(body, 0).unwrap().write(&bytes).unwrap();
         let reader = bodies.open_reader(body).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let to = folder.path().join("file");
-        export(&System, &*reader, None, 3, &to, Handover::Copy).unwrap();
-        assert_eq!(fs::read(&to).unwrap(), b"byt");
+        for length in [3, 200_000] {
+            let to = folder.path().join(length.to_string());
+            export(&System, &*reader, None, length as u64, &to, Handover::Copy).unwrap();
+            assert!(fs::read(&to).unwrap() == bytes[..length]);
+        }
     }
 
     /// At one moment, another export to the same folder removes what looks like interrupted copies.

@@ -180,3 +180,58 @@ fn length_of(file: &File, path: &Path) -> Result<u64, StoreError> {
     let metadata = file.metadata().map_err(|error| StoreError::io(path, error))?;
     Ok(metadata.len())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use bgfetch_model::ids::{Generation, RecordIndex};
+
+    use super::*;
+    use crate::bodies::syncer;
+
+    /// Counts the files that are synced.
+    #[derive(Debug, Default)]
+    struct Counting(AtomicUsize);
+
+    impl FileSystem for Counting {
+        fn sync(&self, _: &File) -> io::Result<()> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        }
+    }
+
+    fn body(index: u32) -> BodyKey {
+        let record = RecordKey { fetch: FetchKey(1), index: RecordIndex(index) };
+        BodyKey { record, generation: Generation(1) }
+    }
+
+    #[test]
+    fn a_link_to_a_body_on_disk_is_not_synced() {
+        let directory = tempfile::tempdir().unwrap();
+        let files = Arc::new(Counting::default());
+        let folder = BodyFolder::of_store(directory.path(), Arc::clone(&files) as _);
+        let bodies = FileBodies::new(folder, Arc::clone(&files) as _, None);
+        bodies.open_writer(body(0), 0).unwrap().write(b"body").unwrap();
+        bodies.finished_synced(FetchKey(1));
+        bodies.export(body(0), 4, &directory.path().join("file"), Handover::Link).unwrap();
+        bodies.sync_exports(FetchKey(1)).unwrap();
+        assert_eq!(files.0.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn what_a_writer_has_not_reported_yet_counts_when_it_ends() {
+        let directory = tempfile::tempdir().unwrap();
+        let files = Arc::new(Counting::default());
+        let folder = BodyFolder::of_store(directory.path(), Arc::clone(&files) as _);
+        let syncer = syncer::start(folder.clone(), 1000, true, &[]).unwrap();
+        let bodies = FileBodies::new(folder, Arc::clone(&files) as _, Some(syncer.growing));
+        // Too few bytes for a report of their own.
+        for index in 0..100 {
+            bodies.open_writer(body(index), 0).unwrap().write(b"0123456789").unwrap();
+        }
+        assert!(syncer.wakeups.try_recv().is_ok());
+        assert_eq!(syncer.synced.try_recv().unwrap().unwrap().len(), 100);
+    }
+}

@@ -109,6 +109,36 @@ fn the_names_of_a_long_download_are_synced_once() {
 }
 
 #[test]
+fn an_adopted_body_has_its_new_name_before_the_old_one_is_deleted() {
+    let (_base, recorder, mut store) = recorded();
+    commit(&mut store, insert(0, 1));
+    commit(&mut store, [StoreOp::OpenGeneration(body(0, 0, 1), head(200))]);
+    write(&*store.bodies(), body(0, 0, 1), 0, b"film");
+    commit_synced(&mut store, 0, [fail_record(record(0, 0), 4), settle(0, Ok(()))]);
+    commit(&mut store, [StoreOp::HoldRecords(FetchKey(0))]);
+    let inserted = StoreOp::InsertFetch(Box::new(new_fetch(1, 0, 1)));
+    let adopted = StoreOp::Adopt { from: record(0, 0), to: record(1, 0) };
+    commit(&mut store, [inserted, adopted, StoreOp::EndDelivery(FetchKey(0))]);
+    after_power_loss(&recorder, recorder.now(), |_, store| {
+        assert_eq!(read(&*store.bodies(), body(1, 0, 1)), b"film");
+    });
+}
+
+#[test]
+fn without_a_thread_the_write_that_is_due_syncs() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options::default().boot_id(BOOT).sync_every(EVERY).inline();
+    let mut store = SqliteStore::open(directory.path(), options).unwrap();
+    commit(&mut store, insert(0, 1));
+    commit(&mut store, [StoreOp::OpenGeneration(body(0, 0, 1), head(200))]);
+    let wakeups = store.wakeups();
+    write(&*store.bodies(), body(0, 0, 1), 0, &contents(EVERY - 1));
+    assert!(wakeups.try_recv().is_err());
+    write(&*store.bodies(), body(0, 0, 1), EVERY - 1, &contents(1));
+    assert!(wakeups.try_recv().is_ok());
+}
+
+#[test]
 fn small_bodies_cost_no_sync_of_their_own() {
     let (_base, recorder, mut store) = recorded();
     commit(&mut store, insert(0, 10));
