@@ -41,6 +41,23 @@ fn after_a_process_s_death_the_file_tells_the_length() {
 }
 
 #[test]
+fn bytes_in_the_place_of_synced_ones_that_were_lost_are_not_synced() {
+    let (directory, mut store) = begun(1, Options::default().sync_every(10));
+    let wakeups = store.wakeups();
+    write(&*store.bodies(), body(0, 0, 1), 0, b"0123456789");
+    await_wakeup(&wakeups);
+    store.commit(&[]).unwrap();
+    drop(store);
+    let file = fs::OpenOptions::new().write(true).open(directory.path().join("bodies/0/0.1"));
+    file.unwrap().set_len(3).unwrap();
+
+    let store = open(directory.path());
+    write(&*store.bodies(), body(0, 0, 1), 3, b"3456789");
+    drop(store);
+    assert_eq!(loaded(&directory, REBOOTED).records[0].stored, 3);
+}
+
+#[test]
 fn after_a_reboot_only_synced_bytes_count() {
     let (directory, mut store) = begun(3, Options::default());
     let bodies = store.bodies();
