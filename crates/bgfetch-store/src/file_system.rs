@@ -148,6 +148,54 @@ pub struct System;
 
 impl FileSystem for System {}
 
+/// A file system for tests.
+#[cfg(test)]
+pub(crate) mod listing {
+    use std::path::PathBuf;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    /// Lists what is synced, and syncs nothing. All files together can be, or fail like this.
+    #[derive(Debug, Default)]
+    pub(crate) struct Listing {
+        synced: Mutex<Vec<PathBuf>>,
+        files: AtomicUsize,
+        all: Option<io::ErrorKind>,
+    }
+
+    impl FileSystem for Listing {
+        fn sync(&self, _: &File) -> io::Result<()> {
+            self.files.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        }
+
+        fn sync_directory(&self, path: &Path) -> io::Result<()> {
+            self.synced.lock().push(path.to_owned());
+            Ok(())
+        }
+
+        fn sync_all(&self, inside: &Path) -> io::Result<()> {
+            self.synced.lock().push(inside.to_owned());
+            self.all.map_or(Ok(()), |kind| Err(kind.into()))
+        }
+    }
+
+    impl Listing {
+        /// One that fails like this to sync all files together.
+        pub(crate) fn failing(kind: io::ErrorKind) -> Self {
+            Self { all: Some(kind), ..Self::default() }
+        }
+
+        /// The directories, and the number of files.
+        pub(crate) fn take(&self) -> (Vec<PathBuf>, usize) {
+            (std::mem::take(&mut *self.synced.lock()), self.files.swap(0, Ordering::Relaxed))
+        }
+    }
+}
+
 /// Creates a file that is private to its user, in a [`PrivateDirectory`](crate::PrivateDirectory).
 /// An existing file, or a symbolic link, is removed first.
 ///

@@ -144,10 +144,8 @@ pub(crate) fn sync_path(files: &dyn FileSystem, directory: &Path) -> io::Result<
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     use super::*;
+    use crate::file_system::listing::Listing;
 
     #[test]
     fn few_and_many_files_are_synced_with_their_lengths() {
@@ -164,38 +162,6 @@ mod tests {
             expected.push(0);
             let names = SyncedNames::default();
             assert_eq!(sync_files(&System, root.path(), &paths, &names).unwrap(), expected);
-        }
-    }
-
-    /// Lists what is synced, and syncs nothing. All files together can be, or fail like this.
-    #[derive(Debug, Default)]
-    struct Listing {
-        synced: Mutex<Vec<PathBuf>>,
-        files: AtomicUsize,
-        all: Option<io::ErrorKind>,
-    }
-
-    impl FileSystem for Listing {
-        fn sync(&self, _: &File) -> io::Result<()> {
-            self.files.fetch_add(1, Ordering::Relaxed);
-            Ok(())
-        }
-
-        fn sync_directory(&self, path: &Path) -> io::Result<()> {
-            self.synced.lock().push(path.to_owned());
-            Ok(())
-        }
-
-        fn sync_all(&self, inside: &Path) -> io::Result<()> {
-            self.synced.lock().push(inside.to_owned());
-            self.all.map_or(Ok(()), |kind| Err(kind.into()))
-        }
-    }
-
-    impl Listing {
-        /// The directories, and the number of files.
-        fn take(&self) -> (Vec<PathBuf>, usize) {
-            (std::mem::take(&mut *self.synced.lock()), self.files.swap(0, Ordering::Relaxed))
         }
     }
 
@@ -238,7 +204,7 @@ mod tests {
         for (kind, synced) in
             [(io::ErrorKind::Unsupported, FEW_FILES + 1), (io::ErrorKind::Other, 0)]
         {
-            let listing = Listing { all: Some(kind), ..Listing::default() };
+            let listing = Listing::failing(kind);
             let result = sync_files(&listing, root.path(), &many, &SyncedNames::default());
             assert_eq!(result.is_ok(), synced > 0);
             assert_eq!(listing.take().1, synced);

@@ -1,9 +1,7 @@
 // Uses an engine, closes it, and says how many handles there are then.
 import { openEngine } from "@bgfetch/bgfetch";
+import { count } from "./count.js";
 
-const internal = (file) => import(new URL(`../node_modules/@bgfetch/bgfetch/${file}`, import.meta.url));
-const { countHandles } = await internal("native.js");
-const { queueHandle } = await internal("queue.js");
 const [url, never] = process.argv.slice(2);
 const engine = await openEngine({ ephemeral: true });
 engine.ref();
@@ -21,4 +19,4 @@ await event;
 await registration.backgroundFetch.fetch("b", never);
 await registration.backgroundFetch.get("b");
 await engine.close();
-console.log(`${countHandles(queueHandle())}`);
+console.log(`${count()}`);

@@ -1,14 +1,11 @@
 // Ends streams in all ways, and waits until each has freed its handle.
 import { openEngine } from "@bgfetch/bgfetch";
+import { count } from "./count.js";
 
-const internal = (file) => import(new URL(`../node_modules/@bgfetch/bgfetch/${file}`, import.meta.url));
-const { countHandles } = await internal("native.js");
-const { queueHandle } = await internal("queue.js");
 const [whole, cut] = process.argv.slice(2);
 const engine = await openEngine({ ephemeral: true });
 engine.ref();
 const { backgroundFetch } = await engine.register("https://app.example/");
-const count = () => countHandles(queueHandle());
 
 /** The response to a request in a fetch of its own. */
 async function respond(id, url) {

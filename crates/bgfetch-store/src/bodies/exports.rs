@@ -105,32 +105,20 @@ impl Exports {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, File};
-    use std::io;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::fs;
 
     use super::*;
-
-    /// Counts the files that are synced.
-    #[derive(Debug, Default)]
-    struct Counting(AtomicUsize);
-
-    impl FileSystem for Counting {
-        fn sync(&self, _: &File) -> io::Result<()> {
-            self.0.fetch_add(1, Ordering::Relaxed);
-            Ok(())
-        }
-    }
+    use crate::file_system::listing::Listing;
 
     #[test]
     fn only_links_to_bodies_that_may_not_be_on_disk_are_synced() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         fs::write(&file, b"body").unwrap();
-        let (exports, files, fetch) = (Exports::default(), Counting::default(), FetchKey(1));
+        let (exports, files, fetch) = (Exports::default(), Listing::default(), FetchKey(1));
         let synced = || {
             exports.sync(&files, fetch).unwrap();
-            files.0.swap(0, Ordering::Relaxed)
+            files.take().1
         };
         exports.add(fetch, &file, Exported::Copy);
         assert_eq!(synced(), 0, "a copy is synced when it is made");

@@ -183,24 +183,11 @@ fn length_of(file: &File, path: &Path) -> Result<u64, StoreError> {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     use bgfetch_model::ids::{Generation, RecordIndex};
 
     use super::*;
     use crate::bodies::syncer;
-
-    /// Counts the files that are synced.
-    #[derive(Debug, Default)]
-    struct Counting(AtomicUsize);
-
-    impl FileSystem for Counting {
-        fn sync(&self, _: &File) -> io::Result<()> {
-            self.0.fetch_add(1, Ordering::Relaxed);
-            Ok(())
-        }
-    }
+    use crate::file_system::listing::Listing;
 
     fn body(index: u32) -> BodyKey {
         let record = RecordKey { fetch: FetchKey(1), index: RecordIndex(index) };
@@ -210,20 +197,20 @@ mod tests {
     #[test]
     fn a_link_to_a_body_on_disk_is_not_synced() {
         let directory = tempfile::tempdir().unwrap();
-        let files = Arc::new(Counting::default());
+        let files = Arc::new(Listing::default());
         let folder = BodyFolder::of_store(directory.path(), Arc::clone(&files) as _);
         let bodies = FileBodies::new(folder, Arc::clone(&files) as _, None);
         bodies.open_writer(body(0), 0).unwrap().write(b"body").unwrap();
         bodies.finished_synced(FetchKey(1));
         bodies.export(body(0), 4, &directory.path().join("file"), Handover::Link).unwrap();
         bodies.sync_exports(FetchKey(1)).unwrap();
-        assert_eq!(files.0.load(Ordering::Relaxed), 0);
+        assert_eq!(files.take().1, 0);
     }
 
     #[test]
     fn what_a_writer_has_not_reported_yet_counts_when_it_ends() {
         let directory = tempfile::tempdir().unwrap();
-        let files = Arc::new(Counting::default());
+        let files = Arc::new(Listing::default());
         let folder = BodyFolder::of_store(directory.path(), Arc::clone(&files) as _);
         let syncer = syncer::start(folder.clone(), 1000, true, &[]).unwrap();
         let bodies = FileBodies::new(folder, Arc::clone(&files) as _, Some(syncer.growing));
