@@ -110,6 +110,28 @@ fn a_permission_that_was_revoked_is_not_granted_by_a_crash() {
 }
 
 #[test]
+fn a_crash_before_a_fetch_and_its_refusal_are_stored_leaves_nothing_of_either() {
+    let mut world = World::new();
+    world.principal = Principal::Page(PolicySnapshot::of(&registration().scope));
+    let request = world.serve_planned("/a", [Plan::Stall(40)]);
+    world.hold(Hold::Commits);
+    world.call_fetch("lost", vec![request.clone()], Default::default());
+    world.run_now();
+    world.revoke_permission(site());
+    world.crash(0, |length| length);
+    world.let_go(Hold::Commits);
+    world.run();
+    assert_eq!(world.model.fetches().count(), 0);
+    // The next fetch has the key of the lost one. It is active, and can be aborted.
+    let fetch = world.fetch([request]);
+    assert_eq!(world.bgfetch(fetch).result(), None);
+    let call = world.abort(fetch);
+    world.run();
+    assert_eq!(world.reply(call), Some(Ok(Reply::Aborted(true))));
+    world.assert_at_rest();
+}
+
+#[test]
 fn a_permission_that_is_revoked_during_a_call_is_denied_in_every_state() {
     for hold in [Hold::Permission, Hold::Bodies, Hold::Commits] {
         let mut world = World::new();

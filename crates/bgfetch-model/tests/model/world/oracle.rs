@@ -71,7 +71,8 @@ impl Oracle {
         self.verified.clear();
         let (fetches, gone) = (&store.fetches, &self.gone);
         let lasts = |key: &FetchKey| fetches.get(key).is_none_or(|fetch| fetch.abort_all);
-        self.aborted.retain(lasts);
+        // The key of a fetch that was lost before it was stored is given to another one.
+        self.aborted.retain(|key| store.knew(*key) && lasts(key));
         assert!(self.promised.iter().all(lasts), "an abort that was promised is undone");
         let settled = fetches.values().filter(|fetch| fetch.result.is_some());
         self.recovered = settled.map(|fetch| fetch.key).collect();

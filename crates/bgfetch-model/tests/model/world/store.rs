@@ -204,6 +204,11 @@ impl Store {
         }
     }
 
+    /// Whether a fetch with this key was stored at any time.
+    pub(crate) fn knew(&self, key: FetchKey) -> bool {
+        key.0 < self.next_fetch
+    }
+
     pub(crate) fn snapshot(&mut self) -> Snapshot {
         let mut fetches: Vec<_> = self.fetches.values().cloned().collect();
         for fetch in &mut fetches {
