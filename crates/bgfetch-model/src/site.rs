@@ -114,8 +114,10 @@ impl Model {
         };
         self.refuse_pending(is_revoked, CallError::PermissionDenied);
         let of_page = |fetch: &FetchInfo| is_revoked(&fetch.registration, &fetch.principal);
-        // These are aborted once they are registered, or by the next process.
-        for fetch in self.registering.values_mut().filter(|fetch| of_page(&fetch.info)) {
+        // These are aborted once they are registered, or by the next process. A second call finds them
+        // marked already.
+        let registering = self.registering.values_mut();
+        for fetch in registering.filter(|fetch| of_page(&fetch.info) && !fetch.abort_all) {
             fetch.abort_all = true;
             self.ctx.store(StoreOp::SetAbortAll(fetch.info.key));
         }

@@ -132,6 +132,23 @@ fn a_crash_before_a_fetch_and_its_refusal_are_stored_leaves_nothing_of_either() 
 }
 
 #[test]
+fn a_permission_can_be_revoked_twice_before_a_fetch_is_stored() {
+    let mut world = World::new();
+    world.principal = Principal::Page(PolicySnapshot::of(&registration().scope));
+    let request = world.serve_planned("/a", [Plan::Stall(40)]);
+    world.hold(Hold::Commits);
+    let call = world.call_fetch("id", vec![request], Default::default());
+    world.run_now();
+    let revoked = [world.revoke_permission(site()), world.revoke_permission(site())];
+    world.let_go(Hold::Commits);
+    world.run();
+    assert_eq!(revoked.map(|call| world.reply(call)), [(); 2].map(|()| Some(Ok(Reply::Done))));
+    let fetch = world.registered(call).unwrap();
+    assert_eq!(world.bgfetch(fetch).result(), Some(Err(FailureReason::Aborted)));
+    world.assert_at_rest();
+}
+
+#[test]
 fn a_permission_that_is_revoked_during_a_call_is_denied_in_every_state() {
     for hold in [Hold::Permission, Hold::Bodies, Hold::Commits] {
         let mut world = World::new();
