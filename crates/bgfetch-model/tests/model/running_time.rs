@@ -93,7 +93,8 @@ proptest! {
     ) {
         let mut world = limited();
         world.slots = 1;
-        let stalls = Resource { always: Plan::Stall(10), ..Resource::default() };
+        // Longer than what all attempts bring.
+        let stalls = Resource { always: Plan::Stall(10), length: 1000, ..Resource::default() };
         let slow = world.serve("/slow", stalls.clone());
         let first = world.serve("/first", Resource { name: Name::Known, ..stalls });
         let mut fetch = None;
