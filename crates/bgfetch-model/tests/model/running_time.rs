@@ -93,7 +93,7 @@ proptest! {
     ) {
         let mut world = limited();
         world.slots = 1;
-        // Longer than what all attempts bring.
+        // The download must not end before the test, although each attempt brings ten bytes.
         let stalls = Resource { always: Plan::Stall(10), length: 1000, ..Resource::default() };
         let slow = world.serve("/slow", stalls.clone());
         let first = world.serve("/first", Resource { name: Name::Known, ..stalls });
