@@ -1,6 +1,6 @@
 //! `bgfetch watch`: all fetches of a store, until they end.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
@@ -15,6 +15,7 @@ use crate::exit::{Failure, Outcome};
 use crate::failure::{self, FileFailure, fitted};
 use crate::jobs::{self, JobInfo};
 use crate::output::json::Json;
+use crate::output::per_fetch::PerFetch;
 use crate::output::plain::Pace;
 use crate::output::{InPlace, Stdout, can_draw};
 use crate::text::printable;
@@ -53,7 +54,7 @@ async fn watch(directory: &Path, json: bool) -> Result<Outcome, Failure> {
             },
         };
         if watched.follow(client).await? {
-            return Ok(watched.outcome());
+            return Ok(watched.outcome.unwrap_or(Outcome::Success));
         }
         // Somebody who waits for a fetch opens the store next. Until then it must not be opened here.
         next = next_owner(directory).await?;
@@ -75,8 +76,10 @@ async fn next_owner(directory: &Path) -> Result<Option<Client>, Failure> {
 struct Watched {
     /// The ids of the fetches that are not over.
     active: BTreeMap<FetchKey, String>,
-    /// How fetches settled that were not over when they were first seen.
+    /// How those of them that have settled did.
     settled: BTreeMap<FetchKey, FetchResult>,
+    /// What has become of those that were active and are over; `None` if there was none.
+    outcome: Option<Outcome>,
     view: View,
 }
 
@@ -123,9 +126,16 @@ impl Watched {
     fn over(&mut self, job: &Job) {
         if self.active.remove(&job.key).is_some() {
             let result = job.display.result.unwrap_or(Ok(()));
-            self.settled.insert(job.key, result);
+            self.settled.remove(&job.key);
+            self.count(Some(result));
             self.view.ended_before(job, result);
         }
+    }
+
+    /// A fetch has settled so, or was removed before it did.
+    fn count(&mut self, result: Option<FetchResult>) {
+        let has_failed = matches!(result, Some(Err(_))) || self.outcome == Some(Outcome::Failed);
+        self.outcome = Some(if has_failed { Outcome::Failed } else { Outcome::Success });
     }
 
     fn event(&mut self, event: &Event) {
@@ -133,12 +143,13 @@ impl Watched {
             What::Registered => {
                 self.active.insert(event.fetch, String::from(&*event.id));
             }
-            What::Settled(result) => {
+            What::Settled(result) if self.active.contains_key(&event.fetch) => {
                 self.settled.insert(event.fetch, result);
             }
             What::EventEnded { .. } | What::Dismissed | What::Removed => {
                 if self.active.remove(&event.fetch).is_some() {
-                    let result = self.settled.get(&event.fetch).copied();
+                    let result = self.settled.remove(&event.fetch);
+                    self.count(result);
                     self.view.ended(event, result);
                 }
                 return;
@@ -146,13 +157,6 @@ impl Watched {
             _ => {}
         }
         self.view.event(event);
-    }
-
-    fn outcome(&self) -> Outcome {
-        match self.settled.values().any(Result::is_err) {
-            true => Outcome::Failed,
-            false => Outcome::Success,
-        }
     }
 
     /// No process works on the store.
@@ -166,10 +170,10 @@ impl Watched {
                 ids.join(", ")
             )));
         }
-        if self.settled.is_empty() {
+        if self.outcome.is_none() {
             self.view.nothing(directory);
         }
-        Ok(self.outcome())
+        Ok(self.outcome.unwrap_or(Outcome::Success))
     }
 }
 
@@ -179,14 +183,14 @@ enum View {
     Table(InPlace),
     Plain {
         stdout: Stdout,
-        paces: HashMap<FetchKey, Pace>,
+        paces: PerFetch<Pace>,
     },
     Json(Json),
 }
 
 impl Default for View {
     fn default() -> Self {
-        Self::Plain { stdout: Stdout::default(), paces: HashMap::new() }
+        Self::Plain { stdout: Stdout::default(), paces: PerFetch::default() }
     }
 }
 
@@ -236,7 +240,7 @@ impl View {
                 }
             }
             Self::Plain { stdout, paces } => {
-                if let Some(line) = paces.entry(event.fetch).or_default().line_of(event) {
+                if let Some(line) = paces.of(event).and_then(|pace| pace.line_of(event)) {
                     stdout.line(&format!("{}: {line}", event.id));
                 }
             }

@@ -1,14 +1,14 @@
 //! One JSON object per line, for programs.
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use bgfetch::control::Report;
-use bgfetch::{Event, FetchKey, FetchResult, Job, PauseReason, What};
+use bgfetch::{Event, FetchResult, Job, PauseReason, What};
 use serde::Serialize;
 
 use super::Stdout;
 use super::marks::HighWaterMark;
+use super::per_fetch::PerFetch;
 use crate::failure::FileFailure;
 use crate::saving::directory_of;
 
@@ -16,10 +16,16 @@ use crate::saving::directory_of;
 #[derive(Debug, Default)]
 pub(crate) struct Json {
     stdout: Stdout,
-    /// Why fetches are currently paused.
-    paused: HashMap<FetchKey, PauseReason>,
-    /// The most bytes that fetches have had.
-    marks: HashMap<FetchKey, HighWaterMark>,
+    told: PerFetch<Told>,
+}
+
+/// What was told of a fetch.
+#[derive(Debug, Default)]
+struct Told {
+    /// Why it is currently paused.
+    paused: Option<PauseReason>,
+    /// The most bytes that it has had.
+    mark: HighWaterMark,
 }
 
 /// An event. Fields that do not apply are left out.
@@ -98,27 +104,34 @@ struct Detached<'a> {
 
 impl Json {
     pub(crate) fn restarted(&mut self, job: &Job) {
-        self.marks.insert(job.key, HighWaterMark::of(job));
+        if let Some(told) = self.told.of_job(job) {
+            told.mark = HighWaterMark::of(job);
+        }
         self.print(&Line { reason: Some("restart"), ..line_of_job("resumed", job) });
     }
 
     pub(crate) fn held_back(&mut self, job: &Job, reason: PauseReason) {
-        self.paused.insert(job.key, reason);
+        if let Some(told) = self.told.of_job(job) {
+            told.paused = Some(reason);
+        }
         self.print(&Line { reason: Some(reason.as_str()), ..line_of_job("paused", job) });
     }
 
     pub(crate) fn event(&mut self, event: &Event) {
         let line = |name| line_of_event(name, event);
-        let downloaded_before = self.marks.entry(event.fetch).or_default().pass(event);
+        let Some(told) = self.told.of(event) else {
+            return;
+        };
+        let downloaded_before = told.mark.pass(event);
         match &event.what {
             What::Registered => self.print(&line("registered")),
             What::Progress => self.print(&Line { downloaded_before, ..line("progress") }),
             What::Paused(reason) => {
-                self.paused.insert(event.fetch, *reason);
+                told.paused = Some(*reason);
                 self.print(&Line { reason: Some(reason.as_str()), ..line("paused") });
             }
             What::Resumed => {
-                let reason = self.paused.remove(&event.fetch).map(PauseReason::as_str);
+                let reason = told.paused.take().map(PauseReason::as_str);
                 self.print(&Line { reason, ..line("resumed") });
             }
             What::Retry { record, url, attempt, delay, message } => self.print(&Line {
@@ -188,8 +201,7 @@ impl Json {
     }
 
     pub(crate) fn settled(&mut self, event: &Event, result: FetchResult) {
-        self.paused.remove(&event.fetch);
-        self.marks.remove(&event.fetch);
+        self.told.end(event.fetch);
         self.print(&with_result(line_of_event("settled", event), result));
     }
 
@@ -225,5 +237,23 @@ fn with_result(line: Line<'_>, result: FetchResult) -> Line<'_> {
         result: Some(if result.is_ok() { "success" } else { "failure" }),
         failure_reason: result.err().map(bgfetch::FailureReason::as_str),
         ..line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::per_fetch::tests::events_of_ended_fetches;
+
+    #[test]
+    fn nothing_is_kept_of_fetches_that_are_over() {
+        let mut json = Json::default();
+        for event in events_of_ended_fetches() {
+            match event.what {
+                What::Settled(result) => json.settled(&event, result),
+                _ => json.event(&event),
+            }
+        }
+        assert!(json.told.is_empty(), "{json:?}");
     }
 }

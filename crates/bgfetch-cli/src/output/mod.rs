@@ -5,6 +5,7 @@ mod in_place;
 pub(crate) mod json;
 mod lines;
 mod marks;
+pub(crate) mod per_fetch;
 pub(crate) mod plain;
 
 use std::io::{IsTerminal as _, Write as _};

@@ -32,6 +32,7 @@ struct Fetch {
     origin: String,
     result: Option<FetchResult>,
     told: bool,
+    over: bool,
     records: BTreeMap<u32, Record>,
 }
 
@@ -58,7 +59,7 @@ pub(super) struct Summary<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     icons: &'a [ImageResource],
     origin: &'a str,
-    /// `None` if it is not over.
+    /// `None` if it has not settled, or if its registration was gone before it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -86,6 +87,12 @@ impl History {
     }
 
     pub(super) fn event(&mut self, event: &Event) {
+        match event.what {
+            What::Removed => return self.over(event.fetch),
+            // They may follow the end, and change nothing that is listed.
+            What::UiUpdated { .. } | What::ClickEnded { .. } | What::Dismissed => return,
+            _ => {}
+        }
         let fetch = self.fetches.entry(event.fetch).or_default();
         event.id.as_ref().clone_into(&mut fetch.id);
         match &event.what {
@@ -102,15 +109,24 @@ impl History {
             What::Settled(result) => fetch.result = Some(*result),
             What::EventEnded { handled, .. } => {
                 fetch.told = *handled;
-                self.over.push_back(event.fetch);
-                if self.over.len() > MOST_OVER
-                    && let Some(oldest) = self.over.pop_front()
-                {
-                    self.fetches.remove(&oldest);
-                    self.left_out += 1;
-                }
+                self.over(event.fetch);
             }
             _ => {}
+        }
+    }
+
+    /// The fetch is over, if it was not before. It is listed until enough others are over.
+    fn over(&mut self, key: FetchKey) {
+        let Some(fetch) = self.fetches.get_mut(&key).filter(|fetch| !fetch.over) else {
+            return;
+        };
+        fetch.over = true;
+        self.over.push_back(key);
+        if self.over.len() > MOST_OVER
+            && let Some(oldest) = self.over.pop_front()
+        {
+            self.fetches.remove(&oldest);
+            self.left_out += 1;
         }
     }
 
@@ -168,6 +184,7 @@ impl History {
         for fetch in self.fetches.values() {
             let Fetch { id, origin, .. } = fetch;
             let result = match fetch.result {
+                None if fetch.over => "removed before it was over".into(),
                 None => "not over yet".into(),
                 Some(Ok(())) => "success".into(),
                 Some(Err(reason)) => format!("{} ({})", why(reason), reason.as_str()),
@@ -268,5 +285,25 @@ mod tests {
         let ids: Vec<&str> = history.summaries().map(|summary| summary.id).collect();
         assert_eq!((ids.len(), ids[0], ids[1], ids[1000]), (1001, "id-0", "id-501", "id-1500"));
         assert_eq!(history.lines()[0], "500 earlier background fetches are not listed");
+    }
+
+    #[test]
+    fn the_summary_of_a_long_run_does_not_list_all_that_was_removed() {
+        let mut history = History::default();
+        for key in 0..1500 {
+            history.event(&event(key, What::Registered));
+            // Those with an even key are gone with their registration, the others once they are old.
+            if key % 2 == 1 {
+                history.event(&event(key, What::Settled(Ok(()))));
+                history.event(&event(key, What::EventEnded { handled: true, rejection: None }));
+            }
+        }
+        for key in 0..1500 {
+            history.event(&event(key, What::Removed));
+        }
+        assert_eq!((history.summaries().count(), history.left_out), (1000, 500));
+        assert_eq!(history.over.len(), 1000);
+        let lines = history.lines();
+        assert_eq!(lines[1], "id-0 from : removed before it was over");
     }
 }

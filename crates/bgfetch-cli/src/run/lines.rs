@@ -1,26 +1,23 @@
 //! The output of `run` as lines, both on the screen and in logs and pipes.
 
-use std::collections::HashMap;
-
-use bgfetch::{Event, FetchKey, ImageResource, What};
+use bgfetch::{Event, ImageResource, What};
 use bgfetch_host::ConsoleLevel;
 use indicatif::HumanBytes;
 
 use super::console::{Said, Saying};
 use crate::failure::why;
+use crate::output::per_fetch::PerFetch;
 use crate::output::plain::Pace;
 
 /// Formats the events of fetches, each line prefixed with the id of its fetch.
 #[derive(Default)]
 pub(super) struct Lines {
-    paces: HashMap<FetchKey, Pace>,
+    paces: PerFetch<Pace>,
 }
 
 impl Lines {
     pub(super) fn line_of(&mut self, event: &Event, handled: Option<&str>) -> Option<String> {
-        if matches!(event.what, What::Settled(_)) {
-            self.paces.remove(&event.fetch);
-        }
+        let pace = self.paces.of(event);
         let line = match &event.what {
             What::Registered => "registered".into(),
             What::Settled(Ok(())) => format!("success, {}", HumanBytes(event.downloaded)),
@@ -40,7 +37,7 @@ impl Lines {
             What::EventEnded { handled: false, .. } => {
                 format!("no service worker handled {}, and it will not be retried", handled?)
             }
-            _ => self.paces.entry(event.fetch).or_default().line_of(event)?,
+            _ => pace?.line_of(event)?,
         };
         Some(format!("{}: {line}", event.id))
     }
@@ -70,19 +67,14 @@ pub(super) fn lines_of(said: &Said) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bgfetch::{RegistrationKey, StorageKey};
+    use crate::output::per_fetch::tests::events_of_ended_fetches;
 
     #[test]
-    fn nothing_is_kept_of_fetches_that_have_settled() {
+    fn nothing_is_kept_of_fetches_that_are_over() {
         let mut lines = Lines::default();
-        let (storage_key, scope) = (StorageKey("a".into()), "http://a.test/".parse().unwrap());
-        let registration = RegistrationKey { storage_key, scope };
-        for key in 0..100 {
-            for what in [What::Registered, What::Progress, What::Settled(Ok(()))] {
-                let event = Event::new(FetchKey(key), registration.clone(), "film", what);
-                lines.line_of(&event, None);
-            }
+        for event in events_of_ended_fetches() {
+            lines.line_of(&event, None);
         }
-        assert!(lines.paces.is_empty());
+        assert!(lines.paces.is_empty(), "{:?}", lines.paces);
     }
 }
