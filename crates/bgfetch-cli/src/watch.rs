@@ -74,10 +74,8 @@ async fn next_owner(directory: &Path) -> Result<Option<Client>, Failure> {
 
 #[derive(Default)]
 struct Watched {
-    /// The ids of the fetches that are not over.
-    active: BTreeMap<FetchKey, String>,
-    /// How those of them that have settled did.
-    settled: BTreeMap<FetchKey, FetchResult>,
+    /// The fetches that are not over, and how those of them that have settled did.
+    active: BTreeMap<FetchKey, Option<FetchResult>>,
     /// What has become of those that were active and are over; `None` if there was none.
     outcome: Option<Outcome>,
     view: View,
@@ -112,10 +110,7 @@ impl Watched {
                 self.over(job);
                 continue;
             }
-            if let Some(result) = job.display.result {
-                self.settled.insert(job.key, result);
-            }
-            if self.active.insert(job.key, job.id.clone()).is_none() {
+            if self.active.insert(job.key, job.display.result).is_none() {
                 self.view.found(job);
             }
         }
@@ -126,7 +121,6 @@ impl Watched {
     fn over(&mut self, job: &Job) {
         if self.active.remove(&job.key).is_some() {
             let result = job.display.result.unwrap_or(Ok(()));
-            self.settled.remove(&job.key);
             self.count(Some(result));
             self.view.ended_before(job, result);
         }
@@ -141,14 +135,13 @@ impl Watched {
     fn event(&mut self, event: &Event) {
         match event.what {
             What::Registered => {
-                self.active.insert(event.fetch, String::from(&*event.id));
+                self.active.insert(event.fetch, None);
             }
-            What::Settled(result) if self.active.contains_key(&event.fetch) => {
-                self.settled.insert(event.fetch, result);
+            What::Settled(result) => {
+                self.active.entry(event.fetch).and_modify(|settled| *settled = Some(result));
             }
             What::EventEnded { .. } | What::Dismissed | What::Removed => {
-                if self.active.remove(&event.fetch).is_some() {
-                    let result = self.settled.remove(&event.fetch);
+                if let Some(result) = self.active.remove(&event.fetch) {
                     self.count(result);
                     self.view.ended(event, result);
                 }
